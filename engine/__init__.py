@@ -1,0 +1,18 @@
+"""The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
+
+from .chart import EVALUATION, SUPERVISED
+from .engine import BusyError, Engine
+from .table import IllegalTransitionError
+from .topology import ChartError, Topology
+from .trainer import Trainer
+
+__all__ = [
+    "EVALUATION",
+    "SUPERVISED",
+    "BusyError",
+    "ChartError",
+    "Engine",
+    "IllegalTransitionError",
+    "Topology",
+    "Trainer",
+]

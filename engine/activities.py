@@ -1,0 +1,201 @@
+"""The work done in the phases of a fit, each a function of the TrainState to the next trigger.
+
+Together they are the training loop:
+
+    for epoch in range(n_epochs):           # ready
+        for batch in train_loader:          # fetch
+            pred = model(xb)                # forward
+            loss = loss_fn(pred, yb)        # loss
+            loss.backward()                 # backward
+            optimizer.step()                # step
+            optimizer.zero_grad()           # zero_grad
+        for batch in valid_loader: …        # the same without the last three, without gradients
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from ..events import TrainState
+from .batches import forget_batch, present
+from .diagnosis import explain_backward, missing_loss, missing_optimizer, missing_output
+from .loaders import open_pass, warn_if_empty
+from .registry import Wrapper
+from .table import Activity
+
+_EXHAUSTED = object()
+
+
+def ready(state: TrainState) -> str:
+    """Another epoch, or the end."""
+    state.batches = None
+    if state.epoch + 1 >= state.n_epochs:
+        return "after_fit"
+    state.epoch += 1
+    return "begin_epoch"
+
+
+def begin_training(state: TrainState) -> str:
+    """Train mode, and the counters of a pass that has not begun."""
+    _begin_pass(state, training=True)
+    return "begin_train"
+
+
+def fetch_training(state: TrainState) -> str:
+    """The next training batch, or the end of training."""
+    batches = state.batches
+    if batches is None:
+        batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
+    batch = next(batches, _EXHAUSTED)
+    if batch is _EXHAUSTED:
+        warn_if_empty(state, "train_loader", state.train_loader)
+        return "after_train"
+    state.batch_index += 1
+    present(state, batch)
+    state.samples += state.batch_size
+    return "begin_batch"
+
+
+def forward(state: TrainState) -> str:
+    """`pred` from `xb`."""
+    xb = state.xb
+    if isinstance(xb, torch.Tensor):
+        pred = state.model(xb)
+    elif isinstance(xb, (tuple, list)):
+        pred = state.model(*xb)
+    elif isinstance(xb, Mapping):
+        pred = state.model(**xb)
+    else:
+        pred = state.model(xb)
+    if pred is None:
+        raise missing_output(state)
+    state.pred = pred
+    return "after_pred"
+
+
+def loss(state: TrainState) -> str:
+    """`loss` from `pred` and `yb`; the model's own where there is no `loss_fn`."""
+    if state.loss_fn is None:
+        state.loss = _own_loss(state.pred)
+    elif state.yb is None:
+        state.loss = state.loss_fn(state.pred)
+    else:
+        state.loss = state.loss_fn(state.pred, state.yb)
+    if state.loss is None:
+        raise missing_loss(state)
+    return "after_loss"
+
+
+def unless_predicting(activity: Activity) -> Activity:
+    """`activity`, but not for a prediction, which has no targets to score."""
+    return lambda state: "after_batch" if state.job == "predict" else activity(state)
+
+
+def backward(state: TrainState) -> str:
+    """Gradients of `loss`, added to those that are there."""
+    try:
+        state.loss.backward()
+    except (RuntimeError, AttributeError, TypeError) as error:
+        explain_backward(state, error)
+        raise
+    return "after_backward"
+
+
+def step(state: TrainState) -> str:
+    """One optimizer update."""
+    if state.optimizer is None:
+        raise missing_optimizer(state)
+    state.optimizer.step()
+    state.step += 1
+    return "after_step"
+
+
+def zero_grad(state: TrainState) -> str:
+    """Drop the gradients that the step has used."""
+    if state.optimizer is not None:
+        state.optimizer.zero_grad()
+    return "after_batch"
+
+
+def trained(state: TrainState) -> str:
+    """Validation, or the end of the epoch."""
+    state.batches = None
+    if state.valid_loader is None:
+        return "after_epoch"
+    _begin_pass(state, training=False)
+    return "begin_validate"
+
+
+def fetch_validation(state: TrainState) -> str:
+    """The next validation batch, or the end of validation."""
+    batches = state.batches
+    if batches is None:
+        batches = open_pass(state, _required(state.valid_loader))
+    batch = next(batches, _EXHAUSTED)
+    if batch is _EXHAUSTED:
+        warn_if_empty(state, "valid_loader", state.valid_loader)
+        return "after_validate"
+    state.batch_index += 1
+    present(state, batch)
+    return "begin_batch"
+
+
+def begin_evaluation(state: TrainState) -> None:
+    """Eval mode, and the counters of a pass that has not begun."""
+    _begin_pass(state, training=False)
+
+
+def _begin_pass(state: TrainState, training: bool) -> None:
+    state.batches = None
+    state.batch_index = -1
+    state.n_batches = None
+    state.training = training
+    state.model.train(training)
+    forget_batch(state)
+
+
+def _required(loader: Any) -> Any:
+    if loader is None:
+        raise TypeError("there is no loader to read: a handler set it to None")
+    return loader
+
+
+def _own_loss(pred: Any) -> Any:
+    return pred.get("loss") if isinstance(pred, Mapping) else getattr(pred, "loss", None)
+
+
+def _always(trigger: str) -> Activity:
+    return lambda state: trigger
+
+
+ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
+    {
+        "fit.ready": ready,
+        "epoch.ready": begin_training,
+        "train.fetch": fetch_training,
+        "forward": forward,
+        "loss": loss,
+        "train.batch.scored": _always("begin_backward"),
+        "backward": backward,
+        "differentiated": _always("begin_step"),
+        "step": step,
+        "zero_grad": zero_grad,
+        "accumulated": _always("after_batch"),
+        "trained": trained,
+        "validate.fetch": fetch_validation,
+        "validate.batch.scored": _always("after_batch"),
+        "validated": _always("after_epoch"),
+    }
+)
+"""The activities of the supervised chart and of the evaluation chart."""
+
+OUTERMOST: tuple[tuple[str, Wrapper], ...] = (
+    ("validate.batch.forward", torch.no_grad()),
+    ("validate.batch.loss", torch.no_grad()),
+    ("validate.batch.loss", unless_predicting),
+)
+"""Around these, whatever else wraps or replaces them."""

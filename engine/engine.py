@@ -1,0 +1,164 @@
+"""The engine: runs the activity of the live phase, makes the transition, publishes it, again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from ..events import Publisher, TrainState, Transition
+from .chart import Row as ChartRow
+from .closing import Closing, raiser
+from .machine import Machine, build
+from .registry import ActivityRegistry, Wrapper
+from .table import Activity, Leaf, Row, compile_table
+from .topology import Topology
+
+
+class BusyError(RuntimeError):
+    """The engine is running already: from a handler, another thread, or an open iterator."""
+
+
+class Engine(Publisher):
+    """A chart with activities: a Moore machine that publishes every transition.
+
+    Args:
+        chart: the rows (see `chart`).
+        activities: for each leaf in which work is done, by the end of its path, a function of the
+            TrainState that returns the next trigger. A leaf without one is where a run ends.
+        state: what the activities and the handlers share.
+        outermost: wraps that stand around every other one.
+
+    Raises:
+        ChartError: the chart is unsound.
+    """
+
+    def __init__(
+        self,
+        chart: Sequence[ChartRow],
+        activities: Mapping[str, Activity],
+        state: TrainState,
+        outermost: Sequence[tuple[str, Wrapper]] = (),
+    ) -> None:
+        super().__init__()
+        self.state = state
+        self._registry = ActivityRegistry(activities, outermost)
+        self._machine = build(Topology(chart), state)
+        self._first = chart[0][0]
+        self._table: dict[str, Leaf] = {}
+        self._running = threading.Lock()
+
+    @property
+    def machine(self) -> Machine:
+        """The `transitions` machine: its model's phase is the live phase, its rows the law.
+
+        States, transitions, conditions and callbacks that a host adds hold from the next run on.
+        """
+        return self._machine
+
+    @property
+    def activities(self) -> Collection[str]:
+        """Names of the activities that can be wrapped."""
+        return self._registry.names
+
+    def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
+        """Have `wrapper(activity)` stand for the activity `name`; gives back the undo.
+
+        A context manager that is a decorator will do: `wrap("forward", torch.autocast("cpu"))`.
+        To replace an activity, ignore it: `wrap("loss", lambda _: my_loss)`.
+
+        Raises:
+            ValueError: there is no such activity; the nearest is named.
+        """
+        undo = self._registry.wrap(name, wrapper)
+        self._rewire()
+
+        def unwrap() -> None:
+            undo()
+            self._rewire()
+
+        return unwrap
+
+    def steps(self) -> Iterator[Transition]:
+        """Make one transition each time the iterator is asked; close it to cancel the run.
+
+        Raises:
+            BusyError: at the first transition, if the engine is running already.
+        """
+        return self._drive(self._machine, self._first, nullcontext())
+
+    def run(self) -> TrainState:
+        """Make all transitions of a run."""
+        for _ in self.steps():
+            pass
+        return self.state
+
+    def _drive(
+        self, machine: Machine, first: str, session: AbstractContextManager[None]
+    ) -> Iterator[Transition]:
+        if not self._running.acquire(blocking=False):
+            raise BusyError(
+                f"cannot {first} while this {type(self).__name__} is in {self.state.phase}: let "
+                "the run end, cancel it, or close its iterator; use another trainer beside it"
+            )
+        try:
+            with session:
+                self._table = compile_table(machine, self.state, self, self._registry.of)
+                start = Leaf(self.state.phase, lambda _: first)
+                start.exits = self._table[self.state.phase].exits
+                yield from self._transitions(start)
+        finally:
+            self._table = {}
+            self._running.release()
+
+    def _transitions(self, leaf: Leaf) -> Iterator[Transition]:
+        """The loop. Nothing here makes an object, formats, or reads a clock."""
+        state = self.state
+        undelivered = receive = None
+        row: Row
+        while True:
+            try:
+                while (work := leaf.activity) is not None:
+                    row = leaf.exits[work(state)]
+                    leaf = row.leaf
+                    undelivered = iter(row.route.receivers)
+                    state.phase = leaf.phase
+                    for receive in undelivered:
+                        receive(self, state)
+                    undelivered = None
+                    yield row.transition
+                return
+            except BaseException as raised:
+                closing = Closing(state, self._table)
+                if undelivered is None:
+                    receive = None
+                else:
+                    closing.resume(row.transition, undelivered)
+                    undelivered = None
+                closing.add(raised, raiser(receive, state.phase))
+                yield from self._close(closing)
+                leaf = closing.finish()
+
+    def _close(self, closing: Closing) -> Iterator[Transition]:
+        """Close scopes until the machine is in a phase from which it goes on, or rests."""
+        state = self.state
+        while True:
+            receive = None
+            try:
+                for receive in closing.undelivered:
+                    receive(self, state)
+                receive = None
+                told, closing.untold = closing.untold, None
+                if told is not None and not closing.abandoned:
+                    yield told
+                row = closing.next_row()
+                if row is None:
+                    return
+                closing.enter(row)
+            except BaseException as raised:
+                closing.add(raised, raiser(receive, state.phase))
+
+    def _rewire(self) -> None:
+        for leaf in self._table.values():
+            leaf.activity = self._registry.of(leaf.phase)

@@ -1,0 +1,137 @@
+"""What follows from the rows of a chart: its phases and scopes, and whether it is sound."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+from ..events.discover import did_you_mean
+from .chart import Row
+
+
+class ChartError(ValueError):
+    """A chart is unsound; the message names the row or the phase."""
+
+
+def sources(row: Row) -> tuple[str, ...]:
+    """The sources of a row, as a tuple even where there is one."""
+    return (row[1],) if isinstance(row[1], str) else row[1]
+
+
+def inside(phase: str, composite: str) -> bool:
+    """Whether `phase` lies within `composite`, or is it."""
+    return phase == composite or phase.startswith(composite + ".")
+
+
+@functools.cache
+def enclosing(phase: str) -> tuple[str, ...]:
+    """The composites around a leaf, innermost first: `a.b.c` lies in `a.b` and `a`."""
+    parts = phase.split(".")
+    return tuple(".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
+
+
+def scope_name(composite: str) -> str:
+    """The scope that a composite phase is: the last part of its path."""
+    return composite.rpartition(".")[2]
+
+
+def open_scopes(phase: str, name: str | None = None) -> list[str]:
+    """Paths of the scopes open in a phase, innermost first; only those called `name`, if given."""
+    return [path for path in enclosing(phase) if name in (None, scope_name(path))]
+
+
+class Topology:
+    """The phases of a chart in the order in which its rows first name them.
+
+    Attributes:
+        rows: the rows.
+        initial: where the machine starts.
+        leaves: every leaf phase.
+        resting: the leaves outside every scope, where no activity runs.
+        scopes: the paths of the composite phases.
+        table: for each leaf, trigger → destination, composite sources expanded.
+
+    Raises:
+        ChartError: a row or a phase is unsound.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = tuple(rows)
+        if not self.rows:
+            raise ChartError("a chart needs rows: (trigger, source or sources, destination)")
+        self.initial = sources(self.rows[0])[0]
+        self.leaves = tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
+        self.resting = tuple(leaf for leaf in self.leaves if "." not in leaf)
+        self.scopes = tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
+        self._check_names()
+        self.table = {leaf: self._exits(leaf) for leaf in self.leaves}
+        self._check_reachable()
+        for scope in self.scopes:
+            self._check_scope(scope)
+
+    def _exits(self, leaf: str) -> dict[str, str]:
+        """Trigger → destination; the innermost row wins, among those the first."""
+        exits: dict[str, str] = {}
+        for phase in (leaf, *enclosing(leaf)):
+            for row in self.rows:
+                if phase in sources(row):
+                    exits.setdefault(row[0], row[2])
+        return exits
+
+    def _check_names(self) -> None:
+        for row in self.rows:
+            if row[2] in self.scopes:
+                raise ChartError(f"row {row}: {row[2]} is a composite; a row leads to a leaf")
+            for source in sources(row):
+                if source not in self.leaves and source not in self.scopes:
+                    near = did_you_mean(source, (*self.leaves, *self.scopes))
+                    raise ChartError(f"row {row}: no row leads to or into {source!r}{near}")
+
+    def _check_reachable(self) -> None:
+        reached, waiting = {self.initial}, [self.initial]
+        while waiting:
+            for destination in self.table[waiting.pop()].values():
+                if destination not in reached:
+                    reached.add(destination)
+                    waiting.append(destination)
+        for leaf in self.leaves:
+            if leaf not in reached:
+                rows = [row for row in self.rows if row[2] == leaf]
+                raise ChartError(f"row {rows[0]}: {leaf} cannot be reached from {self.initial}")
+            if not self.table[leaf]:
+                rows = [row for row in self.rows if row[2] == leaf]
+                raise ChartError(f"row {rows[0]}: nothing leads out of {leaf}")
+
+    def _check_scope(self, scope: str) -> None:
+        name = scope_name(scope)
+        opening = [
+            row for row in self.rows if inside(row[2], scope) and self._from_outside(row, scope)
+        ]
+        for row in opening:
+            if row[0] != f"begin_{name}":
+                raise ChartError(f"row {row}: it leads into {scope}, so it must be begin_{name}")
+        for leaf in self._leaves_of(scope):
+            self._check_closes(scope, leaf, opening[0])
+
+    def _check_closes(self, scope: str, leaf: str, opening: Row) -> None:
+        """From a leaf directly in a scope it can be cancelled, closed and, outermost, failed."""
+        name = scope_name(scope)
+        outermost = "." not in scope
+        exits = self.table[leaf]
+        needed = [f"after_cancel_{name}", "after_error" if outermost else f"after_{name}"]
+        missing = [trigger for trigger in needed if trigger not in exits]
+        if missing:
+            raise ChartError(f"row {opening}: {scope} never closes from {leaf}: no {missing[0]}")
+        for trigger in needed:
+            end = exits[trigger]
+            if trigger == f"after_{name}":
+                if inside(end, scope):
+                    raise ChartError(f"row {opening}: {trigger} from {leaf} stays in {scope}")
+            elif f"after_{name}" not in self.table[end]:
+                raise ChartError(f"row {opening}: no after_{name} from {end}")
+
+    def _from_outside(self, row: Row, scope: str) -> bool:
+        return any(not inside(source, scope) for source in sources(row))
+
+    def _leaves_of(self, scope: str) -> Iterator[str]:
+        return (leaf for leaf in self.leaves if leaf.rpartition(".")[0] == scope)

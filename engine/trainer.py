@@ -1,0 +1,248 @@
+"""The trainer: an engine with the supervised chart, and the evaluation chart beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from weakref import ref
+
+import torch
+
+from ..events import TrainState, Transition
+from ..events.state import Job
+from .activities import ACTIVITIES, OUTERMOST, begin_evaluation
+from .batches import concatenate, forget_batch, to_device
+from .chart import EVALUATION, SUPERVISED
+from .chart import Row as ChartRow
+from .diagnosis import check_model, check_trainable
+from .engine import Engine
+from .loaders import is_one_pass
+from .machine import Machine, build
+from .table import Activity
+from .topology import Topology
+
+
+class Trainer(Engine):
+    """Trains, validates and predicts with one model; publishes every transition.
+
+    Args:
+        model: trained in place, and moved to `device` if one is given.
+        loss_fn: `loss_fn(pred, yb)` to a scalar; None when the model's output carries `.loss`.
+        optimizer: None is enough for `validate` and `predict`.
+        handlers: attached in this order.
+        device: batches are moved there, `non_blocking`; None takes them as they come.
+        chart: rows of another chart for `fit` (see `chart`), with `activities` for it.
+        activities: by name, beside or instead of the trainer's own.
+
+    Raises:
+        TypeError: the model is no module; a handler is wired wrongly.
+        ChartError: the chart is unsound.
+
+    Cost of a training batch: 8 transitions, a few microseconds; no device sync, no object made
+    but the batch's own.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        loss_fn: Callable[..., Any] | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        handlers: Iterable[Any] = (),
+        device: torch.device | str | None = None,
+        *,
+        chart: Sequence[ChartRow] = SUPERVISED,
+        activities: Mapping[str, Activity] | None = None,
+    ) -> None:
+        check_model(model)
+        target = None if device is None else torch.device(device)
+        state = TrainState(
+            model=model if target is None else model.to(target),
+            optimizer=optimizer,
+            loss_fn=loss_fn,
+            device=target,
+        )
+        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST)
+        self._current: Callable[[], Iterator[Transition] | None] = lambda: None
+        for handler in handlers:
+            self.attach(handler)
+
+    def fit(
+        self,
+        train_loader: Iterable[Any],
+        valid_loader: Iterable[Any] | None = None,
+        epochs: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> TrainState:
+        """Train for `epochs` epochs, each validated if there is a `valid_loader`.
+
+        Args:
+            train_loader: anything that can be iterated once an epoch; see `batches`.
+            valid_loader: read at the end of each epoch, without gradients.
+            epochs: 0 opens and closes the fit, and does nothing else.
+            batches_per_epoch: ends an epoch after so many batches; an endless loader needs it,
+                and goes on in the next epoch where it was.
+
+        Returns:
+            The state: `outcome` and `cancel` say how it ended, `metrics` what came of it.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: it cannot begin; nothing has been published.
+            BusyError: this trainer is running already.
+            BaseException: what a handler, the model, the loader raised; all scopes are closed.
+        """
+        for _ in self.steps(train_loader, valid_loader, epochs, batches_per_epoch):
+            pass
+        return self.state
+
+    def steps(  # type: ignore[override]  # a trainer's run has loaders
+        self,
+        train_loader: Iterable[Any],
+        valid_loader: Iterable[Any] | None = None,
+        epochs: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> Iterator[Transition]:
+        """The same fit, one transition each time the iterator is asked: the host drives.
+
+        Closing or dropping the iterator cancels the fit: its scopes close.
+        """
+        _check_count("epochs", epochs, least=0)
+        if batches_per_epoch is not None:
+            _check_count("batches_per_epoch", batches_per_epoch, least=1)
+        _check_loader("train_loader", train_loader)
+        if valid_loader is not None:
+            _check_loader("valid_loader", valid_loader)
+        if epochs > 1:
+            _check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
+        check_trainable(self.state)
+
+        @contextmanager
+        def session() -> Iterator[None]:
+            state = self.state
+            state.train_loader, state.valid_loader = train_loader, valid_loader
+            state.n_epochs, state.batches_per_epoch = epochs, batches_per_epoch
+            state.epoch, state.step, state.samples = -1, 0, 0
+            state.metrics.clear()
+            state.notes.clear()
+            if state.optimizer is not None:
+                state.optimizer.zero_grad()
+            with self._session("fit"):
+                yield
+
+        return self._start(self._machine, self._first, session)
+
+    def step(self) -> Transition | None:
+        """Make the next transition of the run whose iterator `steps` gave; None at its end.
+
+        Raises:
+            RuntimeError: there is no such run, or its iterator was dropped.
+        """
+        current = self._current()
+        if current is None:
+            raise RuntimeError(
+                "there is no run to step: keep the iterator that trainer.steps(…) gives, as in "
+                "run = trainer.steps(loader)"
+            )
+        return next(current, None)
+
+    def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
+        """Score `loader` without gradients, in eval mode; what the metric handlers found.
+
+        Raises: as `fit`.
+        """
+        for _ in self._evaluate("validate", loader):
+            pass
+        return dict(self.state.metrics)
+
+    def predict(self, loader: Iterable[Any]) -> Any:
+        """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
+
+        Of `(x, …, y)` batches the last part is taken for the target, and left out. A cancelled
+        batch leaves no output. Raises: as `fit`.
+        """
+        outputs = []
+        for transition in self._evaluate("predict", loader):
+            if transition.trigger == "after_batch" and self.state.outcome == "completed":
+                outputs.append(to_device(self.state.pred, torch.device("cpu")))
+        return concatenate(outputs) if outputs else None
+
+    def _evaluate(self, job: Job, loader: Iterable[Any]) -> Iterator[Transition]:
+        _check_loader("loader", loader)
+
+        @contextmanager
+        def session() -> Iterator[None]:
+            before = self.state.valid_loader
+            self.state.valid_loader = loader
+            try:
+                with self._session(job):
+                    begin_evaluation(self.state)
+                    yield
+            finally:
+                self.state.valid_loader = before
+
+        return self._start(self._evaluation, EVALUATION[0][0], session)
+
+    def _start(self, machine: Machine, first: str, session: Any) -> Iterator[Transition]:
+        run = self._drive(machine, first, session())
+        self._current = ref(run)
+        return run
+
+    @cached_property
+    def _evaluation(self) -> Machine:
+        return build(Topology(EVALUATION), self.state)
+
+    @contextmanager
+    def _session(self, job: Job) -> Iterator[None]:
+        """What a run changes, and leaves as it found it: modes, open iterators, the live batch."""
+        state = self.state
+        modes = [(module, module.training) for module in state.model.modules()]
+        state.job = job
+        state.outcome, state.cancel, state.error = "completed", None, None
+        state.batches = None
+        forget_batch(state)
+        try:
+            yield
+        finally:
+            state.batches = None
+            forget_batch(state)
+            for module, mode in modes:
+                module.training = mode
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"{name}={value!r} is a {type(value).__name__}; allowed: an int, from {least}"
+        )
+    if value < least:
+        raise ValueError(f"{name}={value}; allowed: an int, from {least}")
+
+
+def _check_loader(name: str, loader: Any) -> None:
+    if loader is None or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
+        raise TypeError(
+            f"{name} is a {type(loader).__name__}; expected something to iterate over, "
+            "such as a torch DataLoader or a list of batches"
+        )
+    if isinstance(loader, (torch.Tensor, str, bytes, Mapping)):
+        raise TypeError(
+            f"{name} is a {type(loader).__name__}, which is one batch at the most; expected "
+            "something that gives batches, such as a torch DataLoader or a list of batches"
+        )
+
+
+def _check_rereadable(
+    train_loader: Iterable[Any],
+    valid_loader: Iterable[Any] | None,
+    epochs: int,
+    batches_per_epoch: int | None,
+) -> None:
+    for name, loader in (("train_loader", train_loader), ("valid_loader", valid_loader)):
+        goes_on = name == "train_loader" and batches_per_epoch is not None
+        if loader is not None and is_one_pass(loader) and not goes_on:
+            raise ValueError(
+                f"{name} is a {type(loader).__name__}: an iterator can be read once, so it serves "
+                f"one epoch, and epochs={epochs}; pass something that can be iterated again"
+                + (", or batches_per_epoch=" if name == "train_loader" else "")
+            )

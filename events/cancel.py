@@ -1,0 +1,92 @@
+"""What a handler or an activity raises to close a scope early.
+
+    BaseException
+    └── Cancel                       abstract: one scope, one reason
+        ├── CancelFitException       fit
+        ├── CancelEpochException     fit ⊃ epoch
+        ├── CancelTrainException     epoch ⊃ train
+        ├── CancelValidException     epoch ⊃ validate
+        ├── CancelBatchException     train | validate ⊃ batch
+        ├── CancelBackwardException  batch ⊃ backward
+        └── CancelStepException      batch ⊃ step
+
+A cancel is control flow and no error, so it derives from BaseException: a handler's own
+``except Exception`` cannot eat one.
+"""
+
+from __future__ import annotations
+
+
+class Cancel(BaseException):
+    """Closes one scope; derive one for each scope of a chart of your own and set `scope`.
+
+    Attributes:
+        scope: the last part of the path of the scope that it closes, `"batch"`.
+        reason: why, in the words of whoever raised it; may be empty.
+        raised_by: the handler or activity that raised it; the engine writes it.
+        raised_in: the phase in which it was raised; the engine writes it.
+        also: cancels that came while this one was closing its scope, and that it outranks.
+
+    Raises:
+        TypeError: when a class that names no scope is instantiated.
+    """
+
+    scope: str = ""
+
+    def __init__(self, reason: str = "") -> None:
+        if not self.scope:
+            raise TypeError(
+                f"{type(self).__name__} names no scope; raise one of its subclasses, "
+                "or set the class attribute `scope`"
+            )
+        super().__init__(reason)
+        self.reason = reason
+        self.raised_by = ""
+        self.raised_in = ""
+        self.also: list[Cancel] = []
+
+
+class CancelFitException(Cancel):
+    """Closes the fit; the trainer can fit again."""
+
+    scope = "fit"
+
+
+class CancelEpochException(Cancel):
+    """Closes the epoch, its validation included; the fit goes on with the next epoch."""
+
+    scope = "epoch"
+
+
+class CancelTrainException(Cancel):
+    """Closes the training part of the epoch; its validation follows."""
+
+    scope = "train"
+
+
+class CancelValidException(Cancel):
+    """Closes the validation; the fit goes on with the next epoch."""
+
+    scope = "validate"
+
+
+class CancelBatchException(Cancel):
+    """Closes the batch; the next one follows. Gradients made so far are kept."""
+
+    scope = "batch"
+
+
+class CancelBackwardException(Cancel):
+    """Closes the backward pass; the optimizer step follows."""
+
+    scope = "backward"
+
+
+class CancelStepException(Cancel):
+    """Closes the optimizer step and keeps the gradients: this is gradient accumulation."""
+
+    scope = "step"
+
+
+class IllegalCancelError(RuntimeError):
+    """A cancel was raised for a scope that is not open, or that is closing already."""

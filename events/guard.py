@@ -1,0 +1,39 @@
+"""The error policy of a handler: let its errors end the run, or take it off and go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from .order import Receiver, receiver_name
+
+log = logging.getLogger("trackside")
+
+POLICIES = ("raise", "detach")
+
+
+class Guard:
+    """Stands before a receiver of a handler that says `on_error = "detach"`.
+
+    The handler's first error is logged with its name, and the handler is taken off: a logger
+    must not end a training. Cancels and interrupts pass.
+    """
+
+    def __init__(self, receiver: Receiver, detach: Callable[[], None]) -> None:
+        self.__wrapped__ = receiver
+        self.closes_scope = getattr(receiver, "closes_scope", False)
+        self.detach = detach
+
+    def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
+        try:
+            self.__wrapped__(trainer, state=state, **extra)
+        except Exception:
+            log.exception(
+                "%s failed in %s, epoch %s, batch %s; it is detached and the run goes on",
+                receiver_name(self.__wrapped__),
+                state.phase,
+                state.epoch,
+                state.batch_index,
+            )
+            self.detach()

@@ -1,0 +1,190 @@
+"""What can be subscribed to: the sender's side of the bus."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Hashable
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+from blinker._utilities import make_id
+
+from .discover import AttachError, did_you_mean, scopes, signal_named, subscriptions
+from .filters import Filter, Once, Predicate
+from .guard import Guard
+from .order import Receiver, receiver_name
+from .signal import Signal, any_transition, check_receiver
+from .signals import SIGNALS
+from .subscription import Attachment
+from .within import ScopeFunction, ScopeHandler
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Explanation(str):
+    """Text that a prompt shows as it is."""
+
+    __repr__ = str.__str__
+
+
+class Publisher(ABC):
+    """Sends signals: handlers are attached to it, functions subscribed, and taken off again."""
+
+    def __init__(self) -> None:
+        self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
+
+    @property
+    @abstractmethod
+    def activities(self) -> Collection[str]:
+        """Names of the activities that can be wrapped."""
+
+    @abstractmethod
+    def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
+        """Replace activity `name` by `wrapper(activity)`; gives back the undo."""
+
+    @property
+    def handlers(self) -> list[Any]:
+        """What is attached or subscribed, in order of attachment."""
+        return [subscribed for subscribed, _ in self._attached.values()]
+
+    def attach(self, handler: Any) -> Attachment:
+        """Subscribe every method of `handler` that is named like a signal.
+
+        `wrap_<activity>` methods wrap that activity, `within_<scope>` generators are open with
+        their scope. `attached(trainer)` and `detached(trainer)`, where the handler has them, are
+        called at the beginning and at the end. All of it is undone by `detach`, by calling what
+        this gives back, or by leaving its `with` block.
+
+        Raises:
+            AttachError: the handler is wired wrongly, or attached already.
+            ReceiverError: a method does not take `(trainer, state)`.
+            OrderError: its declared order closes a circle. It is not attached in any of these.
+        """
+        if make_id(handler) in self._attached:
+            raise AttachError(f"{type(handler).__name__} is attached already; attach it once")
+        found = subscriptions(handler, self.activities)
+        attachment = self._register(handler)
+        guarded = getattr(handler, "on_error", "raise") == "detach"
+
+        def receiver(method: Receiver) -> Receiver:
+            return Guard(method, attachment) if guarded else method
+
+        try:
+            if hasattr(handler, "attached"):
+                handler.attached(self)
+            if hasattr(handler, "detached"):
+                attachment.undo.callback(handler.detached, self)
+            for signal, method in found.receivers:
+                check_receiver(method, signal)
+                self._connect(attachment.undo, signal, receiver(method))
+            for scope, function in found.scopes:
+                self._connect_scope(attachment.undo, scope, ScopeHandler(function), receiver)
+            for activity, wrapper in found.wraps:
+                attachment.undo.callback(self.wrap(activity, wrapper))
+        except BaseException:
+            attachment()
+            raise
+        return attachment
+
+    def detach(self, subscribed: Any) -> None:
+        """Take off a handler, or a function from everything it was subscribed to here.
+
+        Raises:
+            AttachError: it is not subscribed here.
+        """
+        if make_id(subscribed) not in self._attached:
+            raise AttachError(f"{receiver_name(subscribed)} is not attached to this trainer")
+        self._attached[make_id(subscribed)][1]()
+
+    def on(
+        self, name: str, *, every: int = 1, once: bool = False, when: Predicate | None = None
+    ) -> Callable[[F], F]:
+        """Subscribe a function `f(trainer, state)` to the signal `name` of this sender.
+
+        Args:
+            every: call it for the n-th send, the 2n-th, and so on.
+            once: call it the first time only.
+            when: `when(trainer, state)` picks the sends that count; all of them by default.
+
+        Raises:
+            AttachError: there is no such signal; the nearest is named.
+            ReceiverError: `f` does not take `(trainer, state)`.
+        """
+        signal = signal_named(name)
+
+        def subscribe(function: F) -> F:
+            check_receiver(function, signal)
+            receiver: Receiver = function
+            single = Once(receiver) if once else None
+            receiver = single or receiver
+            if every != 1 or when is not None:
+                receiver = Filter(receiver, every, when)
+            connection = ExitStack()
+            self._connect(connection, signal, receiver)
+            if single is not None:
+                single.detach = connection.close
+            self._registered(function).undo.callback(connection.close)
+            return function
+
+        return subscribe
+
+    def within(self, scope: str) -> Callable[[ScopeFunction], ScopeFunction]:
+        """Subscribe a generator function with one `yield`: open as long as `scope` is.
+
+        It runs to the yield at `begin_<scope>` and to its end at `after_<scope>`, whatever closed
+        the scope, last in, first out.
+
+        Raises:
+            AttachError: there is no such scope.
+        """
+        if scope not in scopes():
+            raise AttachError(
+                f"there is no scope {scope!r}{did_you_mean(scope, scopes())}; "
+                f"scopes are {', '.join(scopes())}"
+            )
+
+        def subscribe(function: ScopeFunction) -> ScopeFunction:
+            connection = ExitStack()
+            self._connect_scope(connection, scope, ScopeHandler(function), lambda half: half)
+            self._registered(function).undo.callback(connection.close)
+            return function
+
+        return subscribe
+
+    def explain(self, name: str) -> Explanation:
+        """Who will run at the signal `name` of this sender, in order, and why in that order."""
+        signal = signal_named(name)
+        heard = {signal.name: signal, any_transition.name: any_transition}
+        places = [place for s in reversed(heard.values()) for place in s.arranged(self)]
+        lines = [
+            f"{number:3}. {receiver_name(place.receiver)}: {place.reason}"
+            for number, place in enumerate(places, 1)
+        ]
+        return Explanation("\n".join([f"{name}: {len(lines)} to run", *lines]))
+
+    def _register(self, subscribed: Any) -> Attachment:
+        attachment = Attachment()
+        self._attached[make_id(subscribed)] = subscribed, attachment
+        attachment.undo.callback(self._attached.pop, make_id(subscribed))
+        return attachment
+
+    def _registered(self, function: Any) -> Attachment:
+        """The attachment of a function, which may be subscribed to several signals."""
+        if make_id(function) not in self._attached:
+            return self._register(function)
+        return self._attached[make_id(function)][1]
+
+    def _connect(self, undo: ExitStack, signal: Signal, receiver: Receiver) -> None:
+        signal.connect(receiver, sender=self)
+        undo.callback(signal.disconnect, receiver, self)
+
+    def _connect_scope(
+        self,
+        undo: ExitStack,
+        scope: str,
+        handler: ScopeHandler,
+        guard: Callable[[Receiver], Receiver],
+    ) -> None:
+        undo.callback(handler.close)
+        self._connect(undo, SIGNALS[f"begin_{scope}"], guard(handler.opener))
+        self._connect(undo, SIGNALS[f"after_{scope}"], guard(handler.closer))
