@@ -14,14 +14,15 @@ Together they are the training loop:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..events import TrainState
-from .batches import forget_batch, present
+from .batches import SEQUENCES, forget_batch, present
 from .diagnosis import explain_backward, missing_loss, missing_optimizer, missing_output
 from .loaders import open_pass, warn_if_empty
 from .registry import Wrapper
@@ -32,7 +33,8 @@ _EXHAUSTED = object()
 
 def ready(state: TrainState) -> str:
     """Another epoch, or the end."""
-    state.batches = None
+    state.batches = state.paused = None
+    state.validation_due, state.validate_next = True, False
     if state.epoch + 1 >= state.n_epochs:
         return "after_fit"
     state.epoch += 1
@@ -50,6 +52,8 @@ def fetch_training(state: TrainState) -> str:
     batches = state.batches
     if batches is None:
         batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
+    if state.validate_next:
+        return _pause(state, batches)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:
         warn_if_empty(state, "train_loader", state.train_loader)
@@ -63,9 +67,9 @@ def fetch_training(state: TrainState) -> str:
 def forward(state: TrainState) -> str:
     """`pred` from `xb`."""
     xb = state.xb
-    if isinstance(xb, torch.Tensor):
+    if isinstance(xb, Tensor):
         pred = state.model(xb)
-    elif isinstance(xb, (tuple, list)):
+    elif isinstance(xb, SEQUENCES):
         pred = state.model(*xb)
     elif isinstance(xb, Mapping):
         pred = state.model(**xb)
@@ -79,14 +83,16 @@ def forward(state: TrainState) -> str:
 
 def loss(state: TrainState) -> str:
     """`loss` from `pred` and `yb`; the model's own where there is no `loss_fn`."""
-    if state.loss_fn is None:
-        state.loss = _own_loss(state.pred)
-    elif state.yb is None:
-        state.loss = state.loss_fn(state.pred)
+    loss_fn, yb = state.loss_fn, state.yb
+    if loss_fn is None:
+        value = _own_loss(state.pred)
+    elif yb is None:
+        value = loss_fn(state.pred)
     else:
-        state.loss = state.loss_fn(state.pred, state.yb)
-    if state.loss is None:
+        value = loss_fn(state.pred, yb)
+    if value is None:
         raise missing_loss(state)
+    state.loss = value
     return "after_loss"
 
 
@@ -124,7 +130,7 @@ def zero_grad(state: TrainState) -> str:
 def trained(state: TrainState) -> str:
     """Validation, or the end of the epoch."""
     state.batches = None
-    if state.valid_loader is None:
+    if state.valid_loader is None or not (state.validation_due or state.paused):
         return "after_epoch"
     _begin_pass(state, training=False)
     return "begin_validate"
@@ -144,9 +150,25 @@ def fetch_validation(state: TrainState) -> str:
     return "begin_batch"
 
 
+def validated(state: TrainState) -> str:
+    """The rest of a training that paused for this validation, or the end of the epoch."""
+    if state.paused is None:
+        return "after_epoch"
+    _begin_pass(state, training=True)
+    state.batches, state.batch_index, state.n_batches = state.paused
+    state.paused = None
+    return "begin_train"
+
+
 def begin_evaluation(state: TrainState) -> None:
     """Eval mode, and the counters of a pass that has not begun."""
     _begin_pass(state, training=False)
+
+
+def _pause(state: TrainState, batches: Iterator[Any]) -> str:
+    state.validate_next = False
+    state.paused = batches, state.batch_index, state.n_batches
+    return "after_train"
 
 
 def _begin_pass(state: TrainState, training: bool) -> None:
@@ -188,7 +210,7 @@ ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
         "trained": trained,
         "validate.fetch": fetch_validation,
         "validate.batch.scored": _always("after_batch"),
-        "validated": _always("after_epoch"),
+        "validated": validated,
     }
 )
 """The activities of the supervised chart and of the evaluation chart."""

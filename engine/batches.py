@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..events import TrainState
+
+SEQUENCES = (tuple, list)
 
 
 def present(state: TrainState, batch: Any) -> None:
@@ -23,36 +26,41 @@ def present(state: TrainState, batch: Any) -> None:
     if state.device is not None:
         batch = to_device(batch, state.device)
     state.batch = batch
+    state.previous_loss = state.loss
     state.pred = state.loss = None
-    if isinstance(batch, (tuple, list)):
+    if isinstance(batch, SEQUENCES):
         count = len(batch)
         if count == 2:
-            state.xb, state.yb = batch
+            xb, yb = batch
         elif count == 1:
-            state.xb, state.yb = batch[0], None
+            xb, yb = batch[0], None
         else:
-            state.xb, state.yb = tuple(batch[:-1]), batch[-1]
+            xb, yb = tuple(batch[:-1]), batch[-1]
     else:
-        state.xb = batch
-        state.yb = batch if isinstance(batch, Mapping) else None
-    xb = state.xb
-    state.batch_size = xb.size(0) if isinstance(xb, torch.Tensor) and xb.dim() else _examples(xb)
+        xb = batch
+        yb = batch if isinstance(batch, Mapping) else None
+    state.xb = xb
+    state.yb = yb
+    try:
+        state.batch_size = xb.size(0)
+    except (AttributeError, IndexError, TypeError):  # no tensor, or one without dimensions
+        state.batch_size = _examples(xb)
 
 
 def forget_batch(state: TrainState) -> None:
     """No batch is live: every field of it reads None."""
-    state.batch = state.xb = state.yb = state.pred = state.loss = None
+    state.batch = state.xb = state.yb = state.pred = state.loss = state.previous_loss = None
     state.batch_size = 0
 
 
 def to_device(value: Any, device: torch.device) -> Any:
     """`value` with every tensor inside its tuples, lists and dicts moved, without waiting."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, Mapping):
         moved = {key: to_device(part, device) for key, part in value.items()}
         return moved if type(value) is dict else _rebuilt(value, moved)
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, SEQUENCES):
         parts = [to_device(part, device) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
@@ -64,11 +72,11 @@ def concatenate(parts: Sequence[Any]) -> Any:
     What is no tensor becomes the list of its values.
     """
     first = parts[0]
-    if isinstance(first, torch.Tensor):
+    if isinstance(first, Tensor):
         return torch.cat([part if part.dim() else part.reshape(1) for part in parts])
     if isinstance(first, Mapping):
         return {key: concatenate([part[key] for part in parts]) for key in first}
-    if isinstance(first, (tuple, list)):
+    if isinstance(first, SEQUENCES):
         joined = [concatenate(column) for column in zip(*parts, strict=True)]
         return type(first)(*joined) if hasattr(first, "_fields") else type(first)(joined)
     return list(parts)
@@ -86,8 +94,8 @@ def _examples(xb: Any) -> int:
     """First dimension of the first tensor in `xb`; its length, or 1, where there is none."""
     if isinstance(xb, Mapping):
         return _examples(next(iter(xb.values()), None))
-    if isinstance(xb, (tuple, list)):
+    if isinstance(xb, SEQUENCES):
         return _examples(xb[0]) if xb else 0
-    if isinstance(xb, torch.Tensor):
+    if isinstance(xb, Tensor):
         return xb.size(0) if xb.dim() else 1
     return len(xb) if hasattr(xb, "__len__") else 1

@@ -18,7 +18,7 @@ RESTING = ("idle", "completed", "cancelled", "failed")
 SUPERVISED: tuple[Row, ...] = (
     ("begin_fit", RESTING, "fit.ready"),
     ("begin_epoch", "fit.ready", "fit.epoch.ready"),
-    ("begin_train", "fit.epoch.ready", "fit.epoch.train.fetch"),
+    ("begin_train", ("fit.epoch.ready", "fit.epoch.validated"), "fit.epoch.train.fetch"),
     ("begin_batch", "fit.epoch.train.fetch", "fit.epoch.train.batch.forward"),
     ("after_pred", "fit.epoch.train.batch.forward", "fit.epoch.train.batch.loss"),
     ("after_loss", "fit.epoch.train.batch.loss", "fit.epoch.train.batch.scored"),

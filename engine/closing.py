@@ -8,7 +8,7 @@ a cancel in `also` of the one that won, an error as a note on the one that escap
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from ..events import Cancel, IllegalCancelError, TrainState, Transition
@@ -32,16 +32,15 @@ class Closing:
     to the request, and whoever has still to hear the last transition hears it.
     """
 
-    def __init__(self, state: TrainState, table: dict[str, Leaf]) -> None:
+    def __init__(self, state: TrainState, table: dict[str, Leaf], stepwise: bool) -> None:
         self.state = state
         self.table = table
         self.cancel: Cancel | None = None
         self.target = ""
         self.announced = False
         self.errors: list[BaseException] = []
-        self.abandoned = False
+        self.stepwise = stepwise
         self.undelivered: Iterator[Receiver] = iter(())
-        self.receiver: Receiver | None = None
         self.untold: Transition | None = None
 
     @property
@@ -53,7 +52,7 @@ class Closing:
     def add(self, raised: BaseException, by: str) -> None:
         """Take in what `by` raised in the live phase."""
         if isinstance(raised, GeneratorExit):
-            self.abandoned = True
+            self.stepwise = False
             scopes = open_scopes(self.state.phase)
             if scopes:
                 self._add_cancel(Abandoned(scope_name(scopes[-1])), scopes[-1], by="the host")
@@ -64,11 +63,13 @@ class Closing:
         else:
             self._add_error(self._illegal(raised, by), by)
 
-    def resume(self, transition: Transition, undelivered: Iterator[Receiver]) -> None:
-        """Take over a publication that a receiver broke off: the close of a scope reaches all."""
+    def resume(
+        self, transition: Transition, receivers: Sequence[Receiver], broken: Receiver | None
+    ) -> None:
+        """Take over a publication that `broken` broke off: the close of a scope reaches all."""
         self.untold = transition
-        if closes_scope(transition):
-            self.undelivered = undelivered
+        if broken is not None and closes_scope(transition):
+            self.undelivered = iter(receivers[receivers.index(broken) + 1 :])
 
     def next_row(self) -> Row | None:
         """Fire what comes next; None when all that was asked for is closed."""
@@ -87,7 +88,7 @@ class Closing:
 
     def enter(self, row: Row) -> None:
         """Make `row` the live transition; its receivers are still to be called."""
-        undelivered = iter(row.route.receivers)
+        undelivered = iter(row.receivers)
         state = self.state
         state.outcome = "failed" if self.errors else "cancelled"
         state.error = self.error

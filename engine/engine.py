@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..events import Publisher, TrainState, Transition
+from ..events.order import Receiver
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
 from .machine import Machine, build
@@ -86,17 +87,22 @@ class Engine(Publisher):
         Raises:
             BusyError: at the first transition, if the engine is running already.
         """
-        return self._drive(self._machine, self._first, nullcontext())
+        return self._drive(self._machine, self._first, nullcontext(), stepwise=True)
 
     def run(self) -> TrainState:
         """Make all transitions of a run."""
-        for _ in self.steps():
+        for _ in self._drive(self._machine, self._first, nullcontext(), stepwise=False):
             pass
         return self.state
 
     def _drive(
-        self, machine: Machine, first: str, session: AbstractContextManager[None]
+        self,
+        machine: Machine,
+        first: str,
+        session: AbstractContextManager[None],
+        stepwise: bool,
     ) -> Iterator[Transition]:
+        """A run: yields each transition if it is driven stepwise, nothing otherwise."""
         if not self._running.acquire(blocking=False):
             raise BusyError(
                 f"cannot {first} while this {type(self).__name__} is in {self.state.phase}: let "
@@ -107,35 +113,39 @@ class Engine(Publisher):
                 self._table = compile_table(machine, self.state, self, self._registry.of)
                 start = Leaf(self.state.phase, lambda _: first)
                 start.exits = self._table[self.state.phase].exits
-                yield from self._transitions(start)
+                yield from self._transitions(start, stepwise)
         finally:
             self._table = {}
             self._running.release()
 
-    def _transitions(self, leaf: Leaf) -> Iterator[Transition]:
+    def _transitions(self, leaf: Leaf, stepwise: bool) -> Iterator[Transition]:
         """The loop. Nothing here makes an object, formats, or reads a clock."""
         state = self.state
-        undelivered = receive = None
+        sending = False
+        receivers: tuple[Receiver, ...] = ()
+        receive: Receiver | None = None
         row: Row
         while True:
             try:
                 while (work := leaf.activity) is not None:
                     row = leaf.exits[work(state)]
                     leaf = row.leaf
-                    undelivered = iter(row.route.receivers)
                     state.phase = leaf.phase
-                    for receive in undelivered:
-                        receive(self, state)
-                    undelivered = None
-                    yield row.transition
+                    if receivers := row.receivers:
+                        sending = True
+                        for receive in receivers:
+                            receive(self, state)
+                        sending = False
+                    if stepwise:
+                        yield row.transition
                 return
             except BaseException as raised:
-                closing = Closing(state, self._table)
-                if undelivered is None:
-                    receive = None
+                closing = Closing(state, self._table, stepwise)
+                if sending:
+                    sending = False
+                    closing.resume(row.transition, receivers, receive)
                 else:
-                    closing.resume(row.transition, undelivered)
-                    undelivered = None
+                    receive = None
                 closing.add(raised, raiser(receive, state.phase))
                 yield from self._close(closing)
                 leaf = closing.finish()
@@ -150,7 +160,7 @@ class Engine(Publisher):
                     receive(self, state)
                 receive = None
                 told, closing.untold = closing.untold, None
-                if told is not None and not closing.abandoned:
+                if told is not None and closing.stepwise:
                     yield told
                 row = closing.next_row()
                 if row is None:

@@ -26,15 +26,14 @@ class IllegalTransitionError(RuntimeError):
     """A trigger was fired in a phase that has no row for it, or a condition refused it."""
 
 
-class Row:
-    """One compiled transition: where it leads, and over which route it is published."""
+class Row(Route):
+    """One compiled transition: where it leads, and the receivers to which it is published."""
 
-    __slots__ = ("leaf", "route", "transition")
+    __slots__ = ("leaf",)
 
-    def __init__(self, leaf: Leaf, route: Route, transition: Transition) -> None:
+    def __init__(self, leaf: Leaf, sender: Publisher, transition: Transition) -> None:
+        super().__init__(signal(transition.trigger), sender, transition)
         self.leaf = leaf
-        self.route = route
-        self.transition = transition
 
 
 class Leaf:
@@ -91,7 +90,7 @@ class Library:
             raise IllegalTransitionError(str(error)) from error
         except BaseException:
             if self.state.phase != leaf.phase:
-                for receive in self._row(leaf, trigger).route.receivers:
+                for receive in self._row(leaf, trigger).receivers:
                     receive(self.sender, self.state)
             raise
         if not moved:
@@ -103,15 +102,13 @@ class Library:
         if known.leaf.phase == self.state.phase:
             return known
         row = self.row(leaf, trigger, self.state.phase)
-        link([row.route])
+        link([row])
         return row
 
     def row(self, leaf: Leaf, trigger: str, destination: str) -> Row:
-        """A row from `leaf` to `destination`; its route is still to be linked."""
+        """A row from `leaf` to `destination`; it is still to be linked."""
         transition = Transition(trigger, leaf.phase, destination)
-        return Row(
-            self.leaves[destination], Route(signal(trigger), self.sender, transition), transition
-        )
+        return Row(self.leaves[destination], self.sender, transition)
 
 
 def compile_table(
@@ -139,7 +136,7 @@ def compile_table(
                 if plain and _is_plain(candidate, leaf.phase, watched):
                     leaf.exits[trigger] = leaf.rows[trigger]
                 break
-    link([row.route for leaf in library.leaves.values() for row in leaf.rows.values()])
+    link([row for leaf in library.leaves.values() for row in leaf.rows.values()])
     return library.leaves
 
 

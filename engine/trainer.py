@@ -92,7 +92,8 @@ class Trainer(Engine):
             BusyError: this trainer is running already.
             BaseException: what a handler, the model, the loader raised; all scopes are closed.
         """
-        for _ in self.steps(train_loader, valid_loader, epochs, batches_per_epoch):
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=False)
+        for _ in run:
             pass
         return self.state
 
@@ -107,6 +108,18 @@ class Trainer(Engine):
 
         Closing or dropping the iterator cancels the fit: its scopes close.
         """
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=True)
+        self._current = ref(run)
+        return run
+
+    def _fit(
+        self,
+        train_loader: Iterable[Any],
+        valid_loader: Iterable[Any] | None,
+        epochs: int,
+        batches_per_epoch: int | None,
+        stepwise: bool,
+    ) -> Iterator[Transition]:
         _check_count("epochs", epochs, least=0)
         if batches_per_epoch is not None:
             _check_count("batches_per_epoch", batches_per_epoch, least=1)
@@ -130,7 +143,7 @@ class Trainer(Engine):
             with self._session("fit"):
                 yield
 
-        return self._start(self._machine, self._first, session)
+        return self._drive(self._machine, self._first, session(), stepwise)
 
     def step(self) -> Transition | None:
         """Make the next transition of the run whose iterator `steps` gave; None at its end.
@@ -151,7 +164,7 @@ class Trainer(Engine):
 
         Raises: as `fit`.
         """
-        for _ in self._evaluate("validate", loader):
+        for _ in self._evaluate("validate", loader, stepwise=False):
             pass
         return dict(self.state.metrics)
 
@@ -162,12 +175,12 @@ class Trainer(Engine):
         batch leaves no output. Raises: as `fit`.
         """
         outputs = []
-        for transition in self._evaluate("predict", loader):
+        for transition in self._evaluate("predict", loader, stepwise=True):
             if transition.trigger == "after_batch" and self.state.outcome == "completed":
                 outputs.append(to_device(self.state.pred, torch.device("cpu")))
         return concatenate(outputs) if outputs else None
 
-    def _evaluate(self, job: Job, loader: Iterable[Any]) -> Iterator[Transition]:
+    def _evaluate(self, job: Job, loader: Iterable[Any], stepwise: bool) -> Iterator[Transition]:
         _check_loader("loader", loader)
 
         @contextmanager
@@ -181,12 +194,7 @@ class Trainer(Engine):
             finally:
                 self.state.valid_loader = before
 
-        return self._start(self._evaluation, EVALUATION[0][0], session)
-
-    def _start(self, machine: Machine, first: str, session: Any) -> Iterator[Transition]:
-        run = self._drive(machine, first, session())
-        self._current = ref(run)
-        return run
+        return self._drive(self._evaluation, EVALUATION[0][0], session(), stepwise)
 
     @cached_property
     def _evaluation(self) -> Machine:
@@ -204,7 +212,7 @@ class Trainer(Engine):
         try:
             yield
         finally:
-            state.batches = None
+            state.batches = state.paused = None
             forget_batch(state)
             for module, mode in modes:
                 module.training = mode

@@ -249,11 +249,10 @@ def check_receiver(receiver: Any, signal: Signal) -> None:
     try:
         signature.bind(None, **dict.fromkeys(signal.payload))
     except TypeError as why:
-        if not _takes(receiver, *signal.payload):
-            raise ReceiverError(
-                f"cannot connect {receiver_name(receiver)}{signature} to {signal.name}: "
-                f"{why}; expected {expected}"
-            ) from None
+        raise ReceiverError(
+            f"cannot connect {receiver_name(receiver)}{signature} to {signal.name}: "
+            f"{why}; expected {expected}"
+        ) from None
 
 
 any_transition = Signal(

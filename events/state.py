@@ -42,6 +42,15 @@ class TrainState:
     batches_per_epoch: int | None = None
     """At most so many batches are trained on in an epoch; None: all that the loader gives."""
 
+    validation_due: bool = True
+    """Whether validation follows training, if there is a `valid_loader`; True again at each
+    epoch's begin, a handler may change it until `after_train` has been sent."""
+    validate_next: bool = False
+    """Set by a handler: training pauses before its next batch, for a validation; the engine
+    clears it. Training then goes on where it was, in the same epoch: `begin_train` again."""
+    paused: tuple[Iterator[Any], int, int | None] | None = None
+    """Where training goes on after such a validation; the engine writes it."""
+
     batch: Any = None
     """The batch as the loader gave it, on `device`; from `begin_batch` on."""
     xb: Any = None
@@ -52,6 +61,10 @@ class TrainState:
     """The model's output; from `after_pred` on, None before."""
     loss: Any = None
     """The live scalar loss `()`; from `after_loss` on, None before. Reading its value syncs."""
+    previous_loss: Any = None
+    """The loss of the batch before. It keeps autograd's accumulation nodes alive until the next
+    graph has taken them over, as the variable of a hand-written loop does; made anew in every
+    batch they would cost 5 % of a small model's time. Its saved tensors are gone with backward."""
     batch_size: int = 0
     """Examples in the batch: the first dimension of the first input."""
 

@@ -1,0 +1,209 @@
+"""What the machine and the bus cost: `python benchmarks/overhead.py`, or `make bench`.
+
+1. Empty work: activities that do nothing, so that what is left is the engine. µs a training batch
+   with no subscriber, and what each receiver adds.
+2. Real work: the 32-64-10 MLP at batch 32, one thread, beside a hand-written loop. Whenever the
+   trainer has fetched 40 batches its clock stops, 40 batches of the hand-written loop run on a
+   model of their own, and its clock goes on: both halves of a pair see the same machine.
+3. Length: µs a batch over 1 000, 10 000 and 100 000 batches, empty work.
+4. Memory: what 1 000 000 batches of empty work leave behind.
+
+Times are of a noisy machine; the ratio of the pairs is the figure to trust.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import json
+import statistics
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+from trackside.engine import Trainer
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+STRETCH = 40  # batches between two stops of the clock
+
+EMPTY: dict[str, Callable[[Any], str]] = {
+    "forward": lambda state: "after_pred",
+    "loss": lambda state: "after_loss",
+    "backward": lambda state: "after_backward",
+    "step": lambda state: "after_step",
+    "zero_grad": lambda state: "after_batch",
+}
+
+
+def batches(count: int) -> list[Batch]:
+    return [(torch.randn(32, 32), torch.randint(0, 10, (32,))) for _ in range(count)]
+
+
+def mlp() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 10))
+    return model, torch.optim.SGD(model.parameters(), lr=0.01)
+
+
+def empty_trainer() -> Trainer:
+    model, optimizer = mlp()
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, activities=EMPTY)
+
+
+def seconds_a_batch(trainer: Trainer, count: int) -> float:
+    """Of one epoch of empty work, from its first batch to its end: setting up is not in it."""
+    batch = batches(1)[0]
+    clock = {}
+    stop = trainer.on("after_train", once=True)
+    stop(lambda trainer, state: clock.update(stop=perf_counter()))
+
+    def loader() -> Iterator[Batch]:
+        clock["start"] = perf_counter()
+        yield from itertools.repeat(batch, count)
+
+    trainer.fit(loader())
+    return (clock["stop"] - clock["start"]) / count
+
+
+def engine_alone(rounds: int, count: int) -> dict[str, float]:
+    """µs a batch without subscriber, and µs for each receiver call with 1, 10 and 100 of them."""
+    trainer = empty_trainer()
+    times: dict[int, list[float]] = {0: [], 1: [], 10: [], 100: []}
+    for _ in range(rounds):
+        for subscribers, taken in times.items():
+            heard = [lambda trainer, state: None for _ in range(subscribers)]
+            for receiver in heard:
+                trainer.on("after_loss")(receiver)
+            taken.append(seconds_a_batch(trainer, count) * 1e6)
+            for receiver in heard:
+                trainer.detach(receiver)
+    base = statistics.median(times[0])
+    figures = {"us_a_batch": base, "us_a_batch_least": min(times[0])}
+    for subscribers in (1, 10, 100):
+        added = [(t - b) / subscribers for t, b in zip(times[subscribers], times[0], strict=True)]
+        figures[f"us_a_receiver_call_of_{subscribers}"] = statistics.median(added)
+    return figures
+
+
+class BareLoop:
+    """The loop as one writes it by hand, a stretch of batches at a time."""
+
+    def __init__(self) -> None:
+        self.model, self.optimizer = mlp()
+        self.loss_fn = nn.CrossEntropyLoss()
+
+    def run(self, data: list[Batch]) -> None:
+        model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
+        for xb, yb in data:
+            loss = loss_fn(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+class PairedLoader:
+    """Serves stretches of batches; between two it stops the clock and runs the bare loop."""
+
+    def __init__(self, stretches: list[list[Batch]], bare: BareLoop) -> None:
+        self.stretches = stretches
+        self.bare = bare
+        self.trainer_times: list[float] = []
+        self.bare_times: list[float] = []
+
+    def __iter__(self) -> Iterator[Batch]:
+        for stretch in self.stretches:
+            start = perf_counter()
+            self.bare.run(stretch)
+            middle = perf_counter()
+            yield from stretch
+            self.trainer_times.append(perf_counter() - middle)
+            self.bare_times.append(middle - start)
+
+
+def beside_the_bare_loop(rounds: int) -> dict[str, Any]:
+    """Ratio of the pairs: median of all, and its quartiles; whether the weights are equal."""
+    data = batches(25 * STRETCH)
+    stretches = [data[n : n + STRETCH] for n in range(0, len(data), STRETCH)]
+    bare = BareLoop()
+    model, optimizer = mlp()
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
+    loader = PairedLoader(stretches, bare)
+    trainer.fit(loader, epochs=rounds)
+    pairs = zip(loader.trainer_times, loader.bare_times, strict=True)
+    ratios = [ours / theirs for ours, theirs in list(pairs)[len(stretches) :]]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    same = all(map(torch.equal, bare.model.parameters(), model.parameters()))
+    return {
+        "ratio": middle,
+        "ratio_quartiles": [low, high],
+        "bare_us_a_batch": statistics.median(loader.bare_times) / STRETCH * 1e6,
+        "weights_equal": same,
+    }
+
+
+def by_length(rounds: int) -> dict[int, float]:
+    """µs a batch of empty work for fits of different lengths, median of interleaved rounds."""
+    trainer = empty_trainer()
+    times: dict[int, list[float]] = {1_000: [], 10_000: [], 100_000: []}
+    for _ in range(rounds):
+        for count, taken in times.items():
+            taken.append(seconds_a_batch(trainer, count) * 1e6)
+    return {count: statistics.median(taken) for count, taken in times.items()}
+
+
+def memory_growth(count: int) -> int:
+    """Bytes that the second half of `count` batches of empty work leaves behind."""
+    trainer = empty_trainer()
+    sizes = {}
+
+    @trainer.on("begin_batch", when=lambda t, state: state.batch_index in (count // 2, count - 1))
+    def measure(trainer: Any, state: Any) -> None:
+        gc.collect()
+        sizes[state.batch_index] = tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    trainer.fit(itertools.repeat(batches(1)[0], count))
+    tracemalloc.stop()
+    return sizes[count - 1] - sizes[count // 2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a look")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    arguments = parser.parse_args()
+    scale = 1 if arguments.quick else 10
+    torch.set_num_threads(1)
+
+    figures = {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "engine alone": engine_alone(rounds=2 * scale + 1, count=2_000),
+        "beside the bare loop": beside_the_bare_loop(rounds=2 * scale + 1),
+        "us a batch by length": by_length(rounds=scale // 2 + 1),
+        "bytes left by 1000000 batches": memory_growth(100_000 * scale),
+    }
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    engine, beside = figures["engine alone"], figures["beside the bare loop"]
+    print(f"empty work, no subscriber     {engine['us_a_batch']:8.2f} µs a training batch")
+    for n in (1, 10, 100):
+        cost = engine[f"us_a_receiver_call_of_{n}"]
+        print(f"each of {n:3} receivers         {cost:8.3f} µs a call")
+    low, high = beside["ratio_quartiles"]
+    print(f"32-64-10 MLP, batch 32        {beside['ratio']:8.3f} × the bare loop", end="")
+    print(f" (quartiles {low:.3f} to {high:.3f}; {beside['bare_us_a_batch']:.0f} µs a batch)")
+    print(f"weights equal bit for bit     {beside['weights_equal']!s:>8}")
+    for count, cost in figures["us a batch by length"].items():
+        print(f"a fit of {count:7} batches     {cost:8.2f} µs a batch")
+    print(f"memory left behind            {figures['bytes left by 1000000 batches']:8} bytes")
+
+
+if __name__ == "__main__":
+    main()

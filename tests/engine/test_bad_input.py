@@ -1,0 +1,410 @@
+"""Every bad input gets an error that names what and where, and leaves the trainer usable."""
+
+import threading
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from trackside.engine import BusyError, Trainer
+from trackside.events import AttachError, CancelFitException, IllegalCancelError, ReceiverError
+
+DATA = [(torch.ones(4, 5), torch.zeros(4, dtype=torch.long)) for _ in range(3)]
+
+
+class Trace:
+    """Counts how often each scope was opened and closed."""
+
+    def __init__(self, trainer):
+        self.open, self.triggers = {}, []
+        trainer.on("any_transition")(self.watch)
+
+    def watch(self, trainer, state, transition):
+        self.triggers.append(transition.trigger)
+        moment, _, scope = transition.trigger.partition("_")
+        if moment == "begin":
+            self.open[scope] = self.open.get(scope, 0) + 1
+        elif scope in self.open:
+            self.open[scope] -= 1
+
+    @property
+    def all_closed(self):
+        return not any(self.open.values())
+
+
+@pytest.fixture
+def trainer():
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3)
+    return Trainer(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1))
+
+
+@pytest.fixture
+def trace(trainer):
+    return Trace(trainer)
+
+
+def assert_usable(trainer):
+    """A good fit still works, and takes its steps."""
+    model = nn.Linear(5, 3)
+    state = trainer.state
+    state.model, state.loss_fn = model, nn.CrossEntropyLoss()
+    state.optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    assert trainer.fit(DATA).step == 3
+
+
+# configuration
+
+
+@pytest.mark.parametrize(
+    ("epochs", "error"),
+    [(-1, ValueError), (1.0, TypeError), ("2", TypeError), (None, TypeError), (True, TypeError)],
+)
+def test_epochs_must_be_an_int_from_0(trainer, trace, epochs, error):
+    with pytest.raises(error, match=r"epochs=.*allowed: an int, from 0"):
+        trainer.fit(DATA, epochs=epochs)
+    assert trace.triggers == []
+    assert_usable(trainer)
+
+
+def test_no_epochs_open_and_close_the_fit(trainer, trace):
+    trainer.fit(DATA, epochs=0)
+    assert trace.triggers == ["begin_fit", "after_fit"]
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (2.0, TypeError)])
+def test_batches_per_epoch_must_be_an_int_from_1(trainer, count, error):
+    with pytest.raises(error, match=r"batches_per_epoch=.*allowed: an int, from 1"):
+        trainer.fit(DATA, batches_per_epoch=count)
+    assert_usable(trainer)
+
+
+@pytest.mark.parametrize("model", [nn.Linear, "model", None, lambda x: x])
+def test_a_model_must_be_a_module(model):
+    with pytest.raises(TypeError, match="model is"):
+        Trainer(model)
+
+
+def test_a_fit_needs_an_optimizer(trainer, trace):
+    trainer.state.optimizer = None
+    with pytest.raises(TypeError, match=r"fit needs an optimizer: Trainer\(Linear"):
+        trainer.fit(DATA)
+    assert trace.triggers == []
+    assert_usable(trainer)
+
+
+def test_an_optimizer_must_be_one_of_torchs(trainer):
+    trainer.state.optimizer = "adam"
+    with pytest.raises(TypeError, match=r"optimizer is a str; a torch\.optim\.Optimizer"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused_before_the_first_batch(trainer, trace):
+    trainer.state.optimizer = torch.optim.LBFGS(trainer.state.model.parameters())
+    with pytest.raises(TypeError, match="LBFGS steps through a closure"):
+        trainer.fit(DATA)
+    assert trace.triggers == []
+
+
+def test_an_optimizer_of_another_model_is_refused(trainer):
+    trainer.state.optimizer = torch.optim.SGD(nn.Linear(5, 3).parameters(), 0.1)
+    with pytest.raises(ValueError, match="the optimizer has none of its parameters"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_a_model_of_frozen_parameters_is_refused(trainer):
+    trainer.state.model.requires_grad_(False)
+    with pytest.raises(ValueError, match="no parameter requires a gradient"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_a_fit_without_gradients_is_refused(trainer):
+    with torch.no_grad(), pytest.raises(RuntimeError, match=r"inside torch\.no_grad\(\)"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+# loaders
+
+
+@pytest.mark.parametrize("loader", [None, 3, nn.Linear(1, 1)])
+def test_a_loader_must_be_iterable(trainer, trace, loader):
+    with pytest.raises(TypeError, match="expected something to iterate over"):
+        trainer.fit(loader)
+    assert trace.triggers == []
+    assert_usable(trainer)
+
+
+@pytest.mark.parametrize("loader", [torch.ones(4, 5), "text", {"x": torch.ones(4, 5)}])
+def test_one_batch_is_no_loader(trainer, loader):
+    with pytest.raises(TypeError, match="one batch at the most"):
+        trainer.predict(loader)
+    assert_usable(trainer)
+
+
+def test_an_empty_loader_warns_and_closes_every_scope(trainer, trace):
+    with pytest.warns(UserWarning, match=r"train_loader \(list\) gave no batch in epoch 0: it is"):
+        trainer.fit([], DATA)
+    assert trace.all_closed
+    assert trace.triggers[-1] == "after_fit"
+    with pytest.warns(UserWarning, match="valid_loader"):
+        trainer.fit(DATA, [])
+    assert_usable(trainer)
+
+
+def test_a_loader_that_drops_its_only_batch_is_told_so(trainer):
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(*DATA[0]), batch_size=8, drop_last=True
+    )
+    with pytest.warns(UserWarning, match="drop_last"):
+        trainer.fit(loader)
+
+
+def test_a_loader_without_length_works(trainer):
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(range(5))
+
+    loader = torch.utils.data.DataLoader(
+        Stream(),
+        batch_size=2,
+        collate_fn=lambda ids: (torch.ones(len(ids), 5), torch.tensor(ids) % 3),
+    )
+    trainer.fit(loader, epochs=2)
+    assert trainer.state.n_batches is None
+    assert (trainer.state.step, trainer.state.samples) == (6, 10)
+
+
+def test_a_generator_serves_one_epoch(trainer):
+    trainer.fit(batch for batch in DATA)
+    assert trainer.state.step == 3
+
+
+def test_a_generator_for_two_epochs_is_refused_before_it_is_touched(trainer, trace):
+    generator = (batch for batch in DATA)
+    with pytest.raises(ValueError, match="it serves one epoch, and epochs=2"):
+        trainer.fit(generator, epochs=2)
+    assert trace.triggers == []
+    assert len(list(generator)) == 3
+    assert_usable(trainer)
+
+
+def test_an_exhausted_generator_is_told_apart_from_an_empty_loader(trainer):
+    generator = (batch for batch in DATA)
+    trainer.fit(generator)
+    with pytest.warns(UserWarning, match="it is an iterator, and exhausted"):
+        trainer.fit(generator)
+
+
+def test_an_endless_loader_goes_on_where_it_was_in_each_epoch(trainer):
+    def endless():
+        n = 0
+        while True:
+            yield torch.full((4, 5), float(n)), DATA[0][1]
+            n += 1
+
+    firsts = []
+    trainer.on("begin_batch")(lambda trainer, state: firsts.append(state.xb[0, 0].item()))
+    trainer.fit(endless(), epochs=3, batches_per_epoch=2)
+    assert firsts == [0, 1, 2, 3, 4, 5]
+    assert trainer.state.n_batches == 2
+
+
+def test_a_loader_that_raises_in_mid_epoch_closes_every_scope(trainer, trace):
+    def broken():
+        yield DATA[0]
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone") as caught:
+        trainer.fit(broken())
+    assert any("fit.epoch.train.fetch, epoch 0, batch 0" in note for note in caught.value.__notes__)
+    assert trace.all_closed
+    assert trainer.state.phase == "failed"
+    assert_usable(trainer)
+
+
+def test_a_wrong_length_is_not_believed(trainer):
+    class Liar(list):
+        def __len__(self):
+            return 99
+
+    trainer.fit(Liar(DATA))
+    assert trainer.state.step == 3
+
+
+# model and loss
+
+
+def test_a_model_that_returns_none_is_named(trainer, trace):
+    trainer.state.model.forward = lambda x: None
+    with pytest.raises(TypeError, match=r"Linear\.forward returned None at epoch 0, batch 0"):
+        trainer.fit(DATA)
+    assert trace.all_closed
+    assert_usable(trainer)
+
+
+def test_a_loss_that_is_no_scalar_is_told_its_shape(trainer, trace):
+    trainer.state.loss_fn = nn.CrossEntropyLoss(reduction="none")
+    with pytest.raises(ValueError, match=r"its shape is \(4,\); expected a scalar"):
+        trainer.fit(DATA)
+    assert trace.all_closed
+    assert_usable(trainer)
+
+
+def test_a_loss_that_a_handler_reduces_is_fine(trainer):
+    trainer.state.loss_fn = nn.CrossEntropyLoss(reduction="none")
+
+    @trainer.on("after_loss")
+    def reduce(trainer, state):
+        state.loss = state.loss.mean()
+
+    assert trainer.fit(DATA).step == 3
+
+
+def test_a_detached_loss_is_told_so(trainer):
+    trainer.state.loss_fn = lambda pred, yb: pred.detach().sum()
+    with pytest.raises(ValueError, match="it needs no gradient; it was detached"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_a_loss_that_is_no_tensor_is_told_its_type(trainer):
+    trainer.state.loss_fn = lambda pred, yb: 1.5
+    with pytest.raises(TypeError, match="it is a float; expected a scalar tensor"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_a_loss_function_that_returns_none_is_named(trainer):
+    def forgetful(pred, yb):
+        pass
+
+    trainer.state.loss_fn = forgetful
+    with pytest.raises(TypeError, match="loss_fn forgetful returned None"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_without_a_loss_function_the_output_must_carry_a_loss(trainer):
+    trainer.state.loss_fn = None
+    with pytest.raises(TypeError, match=r"the Tensor that Linear returned carries no `\.loss`"):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_an_error_of_the_backward_pass_itself_is_torchs_own(trainer):
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            raise RuntimeError("broken kernel")
+
+    trainer.on("after_pred")(lambda t, state: setattr(state, "pred", Broken.apply(state.pred)))
+    trainer.state.loss_fn = nn.CrossEntropyLoss()
+    with pytest.raises(RuntimeError, match="broken kernel"):
+        trainer.fit(DATA)
+
+
+# handlers
+
+
+def test_a_handler_that_is_a_class_is_refused(trainer):
+    class Handler:
+        def after_loss(self, trainer, state):
+            pass
+
+    with pytest.raises(AttachError, match="the class Handler; attach an instance"):
+        Trainer(nn.Linear(1, 1), handlers=[Handler])
+    with pytest.raises(AttachError, match="the class Handler"):
+        trainer.attach(Handler)
+
+
+def test_a_receiver_with_the_wrong_signature_is_refused_when_it_is_connected(trainer):
+    with pytest.raises(ReceiverError, match=r"expected def f\(trainer, state\)"):
+        trainer.on("after_loss")(lambda state: None)
+
+
+def test_a_fit_within_a_fit_of_the_same_trainer_is_refused(trainer, trace):
+    @trainer.on("after_loss", once=True)
+    def again(trainer, state):
+        trainer.fit(DATA)
+
+    with pytest.raises(BusyError, match=r"cannot begin_fit while this Trainer is in fit\.epoch"):
+        trainer.fit(DATA)
+    assert trace.all_closed
+    assert_usable(trainer)
+
+
+def test_a_fit_of_another_trainer_within_a_fit_is_fine(trainer):
+    model = nn.Linear(5, 3)
+    other = Trainer(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1))
+    trainer.on("after_loss", once=True)(lambda trainer, state: other.fit(DATA))
+    assert (trainer.fit(DATA).step, other.state.step) == (3, 3)
+
+
+def test_a_second_thread_in_one_trainer_is_refused_at_once(trainer):
+    caught = []
+
+    def intrude():
+        try:
+            trainer.fit(DATA)
+        except BusyError as error:
+            caught.append(error)
+
+    @trainer.on("after_loss", once=True)
+    def start(trainer, state):
+        thread = threading.Thread(target=intrude)
+        thread.start()
+        thread.join()
+
+    assert trainer.fit(DATA).step == 3
+    assert len(caught) == 1
+
+
+def test_an_open_iterator_keeps_the_trainer_busy_until_it_is_closed(trainer):
+    run = trainer.steps(DATA)
+    next(run)
+    with pytest.raises(BusyError, match=r"in fit\.ready: .* close its iterator"):
+        trainer.fit(DATA)
+    run.close()
+    assert_usable(trainer)
+
+
+def test_a_cancel_after_the_fit_has_ended_is_an_error(trainer):
+    @trainer.on("after_fit", once=True)
+    def late(trainer, state):
+        raise CancelFitException("too late")
+
+    with pytest.raises(IllegalCancelError, match=r"too late.*no fit is open; open here: nothing"):
+        trainer.fit(DATA)
+    assert trainer.state.phase == "failed"
+    assert_usable(trainer)
+
+
+def test_a_cancel_of_a_scope_that_is_not_open_says_what_is(trainer):
+    from trackside.events import CancelValidException
+
+    @trainer.on("after_loss", once=True)
+    def wrong(trainer, state):
+        raise CancelValidException("not here")
+
+    with pytest.raises(
+        IllegalCancelError,
+        match=r"CancelValidException\('not here'\) raised by handler wrong in "
+        r"fit\.epoch\.train\.batch\.scored: no validate is open; "
+        r"open here: batch, train, epoch, fit",
+    ):
+        trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+def test_a_good_fit_warns_of_nothing(trainer):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer.fit(DATA, DATA, epochs=2)

@@ -1,0 +1,98 @@
+import pytest
+from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
+
+WORK = (
+    ("begin_work", ("idle", "completed", "cancelled", "failed"), "work.run"),
+    ("after_cancel_work", "work", "work.cancelled"),
+    ("after_error", "work", "work.failing"),
+    ("after_work", "work.run", "completed"),
+    ("after_work", "work.cancelled", "cancelled"),
+    ("after_work", "work.failing", "failed"),
+)
+
+
+def without(trigger, source):
+    return tuple(row for row in WORK if row[:2] != (trigger, source))
+
+
+@pytest.mark.parametrize("chart", [SUPERVISED, EVALUATION, WORK])
+def test_a_sound_chart_is_accepted(chart):
+    assert Topology(chart).initial == "idle"
+
+
+def test_the_supervised_chart_has_seven_scopes_and_two_batches():
+    names = [path.rpartition(".")[2] for path in Topology(SUPERVISED).scopes]
+    assert sorted(names) == sorted(
+        ["fit", "epoch", "train", "batch", "backward", "step", "validate", "batch"]
+    )
+
+
+def test_the_innermost_row_wins():
+    table = Topology(SUPERVISED).table
+    step = "fit.epoch.train.batch.step"
+    assert table[f"{step}.run"]["after_step"] == "fit.epoch.train.batch.zero_grad"
+    assert table[f"{step}.cancelled"]["after_step"] == "fit.epoch.train.batch.accumulated"
+
+
+def test_an_empty_chart_is_refused():
+    with pytest.raises(ChartError, match="needs rows"):
+        Topology(())
+
+
+def test_a_misspelt_source_is_refused_and_the_row_named():
+    rows = (*without("after_work", "work.run"), ("after_work", "work.rum", "completed"))
+    with pytest.raises(ChartError, match=r"work\.rum.*did you mean work\.run\?"):
+        Topology(rows)
+
+
+def test_a_misspelt_destination_leads_nowhere():
+    rows = (("begin_work", "idle", "work.rum"), *WORK[1:])
+    with pytest.raises(ChartError, match=r"work\.run"):
+        Topology(rows)
+
+
+def test_a_leaf_that_cannot_be_reached_is_refused():
+    rows = (*WORK, ("after_other", "lost", "lost"))
+    with pytest.raises(ChartError, match="lost cannot be reached from idle"):
+        Topology(rows)
+
+
+def test_a_leaf_without_a_way_out_is_refused():
+    with pytest.raises(ChartError, match=r"nothing leads out of aside"):
+        Topology((*WORK, ("sidestep", "work.run", "aside")))
+
+
+@pytest.mark.parametrize(
+    ("trigger", "source"),
+    [
+        ("after_cancel_work", "work"),
+        ("after_error", "work"),
+        ("after_work", "work.cancelled"),
+        ("after_work", "work.failing"),
+    ],
+)
+def test_a_scope_that_never_closes_is_refused(trigger, source):
+    with pytest.raises(ChartError, match="work"):
+        Topology(without(trigger, source))
+
+
+def test_an_inner_scope_that_cannot_be_closed_is_refused():
+    rows = (
+        *WORK,
+        ("begin_part", "work.run", "work.part.run"),
+        ("after_part", "work.part.run", "work.run"),
+        ("after_cancel_part", "work.part", "work.part.cancelled"),
+    )
+    with pytest.raises(ChartError, match=r"begin_part.*no after_part from work\.part\.cancelled"):
+        Topology(rows)
+
+
+def test_a_scope_opens_by_its_own_name_only():
+    rows = tuple(("start", *row[1:]) if row[0] == "begin_work" else row for row in WORK)
+    with pytest.raises(ChartError, match="it must be begin_work"):
+        Topology(rows)
+
+
+def test_a_row_into_a_composite_is_refused():
+    with pytest.raises(ChartError, match="work is a composite"):
+        Topology((*WORK, ("again", "work.run", "work")))
