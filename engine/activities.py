@@ -38,6 +38,7 @@ def ready(state: TrainState) -> str:
     if state.epoch + 1 >= state.n_epochs:
         return "after_fit"
     state.epoch += 1
+    state.metrics = {}
     return "begin_epoch"
 
 
@@ -66,15 +67,15 @@ def fetch_training(state: TrainState) -> str:
 
 def forward(state: TrainState) -> str:
     """`pred` from `xb`."""
-    xb = state.xb
+    model, xb = state.model, state.xb
     if isinstance(xb, Tensor):
-        pred = state.model(xb)
+        pred = model(xb)
     elif isinstance(xb, SEQUENCES):
-        pred = state.model(*xb)
+        pred = model(*xb)
     elif isinstance(xb, Mapping):
-        pred = state.model(**xb)
+        pred = model(**xb)
     else:
-        pred = state.model(xb)
+        pred = model(xb)
     if pred is None:
         raise missing_output(state)
     state.pred = pred
@@ -113,17 +114,19 @@ def backward(state: TrainState) -> str:
 
 def step(state: TrainState) -> str:
     """One optimizer update."""
-    if state.optimizer is None:
+    optimizer = state.optimizer
+    if optimizer is None:
         raise missing_optimizer(state)
-    state.optimizer.step()
+    optimizer.step()
     state.step += 1
     return "after_step"
 
 
 def zero_grad(state: TrainState) -> str:
     """Drop the gradients that the step has used."""
-    if state.optimizer is not None:
-        state.optimizer.zero_grad()
+    optimizer = state.optimizer
+    if optimizer is not None:
+        optimizer.zero_grad()
     return "after_batch"
 
 

@@ -127,7 +127,10 @@ class Engine(Publisher):
         row: Row
         while True:
             try:
-                while (work := leaf.activity) is not None:
+                while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
+                    work = leaf.activity
+                    if work is None:
+                        return
                     row = leaf.exits[work(state)]
                     leaf = row.leaf
                     state.phase = leaf.phase
@@ -138,7 +141,6 @@ class Engine(Publisher):
                         sending = False
                     if stepwise:
                         yield row.transition
-                return
             except BaseException as raised:
                 closing = Closing(state, self._table, stepwise)
                 if sending:

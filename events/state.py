@@ -88,7 +88,8 @@ class TrainState:
     """The live phase of the machine, `fit.epoch.train.batch.forward`; the engine writes it."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    """The newest value of each metric by name, `train_loss`, `valid_accuracy`: floats."""
+    """What this epoch has computed, by name, `train_loss`, `valid_accuracy`: floats. Empty again
+    when the next epoch begins; after the fit, what the last one computed."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Anything else that a handler wants to leave there; emptied when a fit begins."""
 
