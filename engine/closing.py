@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from ..events import Cancel, IllegalCancelError, TrainState, Transition
 from ..events.order import Receiver, receiver_name
-from .table import Leaf, Row
+from .table import Broken, Leaf, Row
 from .topology import open_scopes, scope_name
 
 
@@ -63,12 +63,11 @@ class Closing:
         else:
             self._add_error(self._illegal(raised, by), by)
 
-    def resume(
-        self, transition: Transition, receivers: Sequence[Receiver], broken: Receiver | None
-    ) -> None:
+    def resume(self, row: Row, receivers: Sequence[Receiver], broken: Receiver | None) -> None:
         """Take over a publication that `broken` broke off: the close of a scope reaches all."""
-        self.untold = transition
-        if broken is not None and closes_scope(transition):
+        self._add_callback_error(row)
+        self.untold = row.transition
+        if broken is not None and closes_scope(row.transition):
             self.undelivered = iter(receivers[receivers.index(broken) + 1 :])
 
     def next_row(self) -> Row | None:
@@ -80,11 +79,12 @@ class Closing:
         if trigger in ("after_error", f"after_cancel_{scope_name(self.target)}"):
             self.announced = True
         try:
-            return leaf.exits[trigger]
+            row = leaf.exits[trigger]
         except BaseException as refused:  # a host's condition does not keep a scope open
             self.add(refused, by=f"the machine at {trigger}")
-            moved = self.state.phase != leaf.phase
-            return self.next_row() if moved else leaf.rows[trigger]
+            row = leaf.rows[trigger]
+        self._add_callback_error(row)
+        return row
 
     def enter(self, row: Row) -> None:
         """Make `row` the live transition; its receivers are still to be called."""
@@ -120,6 +120,10 @@ class Closing:
             raise error
         finally:
             del error  # its traceback holds this frame
+
+    def _add_callback_error(self, row: Row) -> None:
+        if isinstance(row, Broken):
+            self.add(row.error, by=f"a callback of the machine on {row.transition.trigger}")
 
     def _next_trigger(self, leaf: Leaf) -> str | None:
         scopes = open_scopes(leaf.phase)

@@ -145,7 +145,7 @@ class Engine(Publisher):
                 closing = Closing(state, self._table, stepwise)
                 if sending:
                     sending = False
-                    closing.resume(row.transition, receivers, receive)
+                    closing.resume(row, receivers, receive)
                 else:
                     receive = None
                 closing.add(raised, raiser(receive, state.phase))

@@ -36,6 +36,20 @@ class Row(Route):
         self.leaf = leaf
 
 
+class Broken(Row):
+    """A row that was made, and whose callback then raised: it is published before the error."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, row: Row, error: BaseException) -> None:
+        super().__init__(Leaf(row.leaf.phase, self._fail), row.sender, row.transition)
+        self.receivers = row.receivers
+        self.error = error
+
+    def _fail(self, state: TrainState) -> str:
+        raise self.error
+
+
 class Leaf:
     """A leaf phase: its activity, None where the machine rests, and the rows that lead out.
 
@@ -88,12 +102,11 @@ class Library:
             moved = self.machine.trigger_event(self.machine.models[0], trigger, self.state)
         except MachineError as error:
             raise IllegalTransitionError(str(error)) from error
-        except BaseException:
-            if self.state.phase != leaf.phase:
-                for receive in self._row(leaf, trigger).receivers:
-                    receive(self.sender, self.state)
-            raise
-        if not moved:
+        except BaseException as error:
+            if self.state.phase == leaf.phase:
+                raise
+            return Broken(self._row(leaf, trigger), error)
+        if not moved and self.state.phase == leaf.phase:
             raise IllegalTransitionError(f"a condition on {trigger!r} in {leaf.phase} refused it")
         return self._row(leaf, trigger)
 

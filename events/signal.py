@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import blinker
-from blinker._utilities import make_id, make_ref
+from blinker._utilities import make_id
 from blinker.base import ANY, ANY_ID
 
 from .order import OrderError, Place, Receiver, arrange, receiver_name
@@ -54,7 +54,9 @@ class Signal(blinker.NamedSignal):
         held = self.receivers.get(identity)
         strong = held is not None and not isinstance(held, weakref.ref)
         kept = not weak and not strong and sender is not ANY and _keep(self, sender, receiver)
-        super().connect(receiver, sender, weak=(weak or kept) and not strong)
+        super().connect(receiver, sender, weak=False)
+        if (weak or kept) and not strong:
+            self.receivers[identity] = reference(receiver, self._make_cleanup_receiver(identity))
         if not weak:
             self._weak.discard(identity)
         elif held is None:
@@ -90,8 +92,10 @@ class Signal(blinker.NamedSignal):
         heard = {*self._by_sender.get(ANY_ID, ())}
         if sender is not ANY:
             heard.update(self._by_sender.get(make_id(sender), ()))
-        for identity, receiver in tuple(self.receivers.items()):
+        # a list of the keys, made without allocating: a collection of garbage may disconnect
+        for identity in list(self.receivers):
             if identity in heard:
+                receiver = self.receivers.get(identity)
                 alive = receiver() if isinstance(receiver, weakref.ref) else receiver
                 if alive is not None:
                     yield alive
@@ -172,11 +176,39 @@ def refresh(routes: Collection[Route]) -> None:
         )
 
 
+class _MethodReference(weakref.ref[Any]):
+    """A weak reference to a bound method.
+
+    `weakref.WeakMethod` complains to stderr when an instance and its class die together.
+    """
+
+    __slots__ = ("_function",)
+    _function: weakref.ref[Any]
+
+    def __new__(cls, method: Any, callback: Callable[[Any], None] | None) -> _MethodReference:
+        made = super().__new__(cls, method.__self__, callback)
+        made._function = weakref.ref(method.__func__)
+        return made
+
+    def __call__(self) -> Any:
+        owner, function = super().__call__(), self._function()
+        return None if owner is None or function is None else function.__get__(owner)
+
+
+def reference(
+    receiver: Receiver, callback: Callable[[Any], None] | None = None
+) -> weakref.ref[Any]:
+    """A weak reference to a function, a callable object, or a bound method."""
+    if inspect.ismethod(receiver):
+        return _MethodReference(receiver, callback)
+    return weakref.ref(receiver, callback)
+
+
 class _Weakly:
     """Calls a receiver without keeping it alive; does nothing once it is gone."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._ref = make_ref(receiver)
+        self._ref = reference(receiver)
 
     @property
     def __wrapped__(self) -> Receiver | None:

@@ -298,3 +298,22 @@ def test_a_circle_is_an_error_that_prints_it_and_connects_nothing():
         s.connect(two.hear)
     s.send(Sender(), state=None)
     assert log == ["One"]
+
+
+def test_an_owner_and_its_class_can_die_together_without_a_word():
+    s = Signal("s")
+
+    def connect_and_forget():
+        sender = Sender()
+
+        class Local(Listener):
+            def hear(self, trainer, state):
+                pass
+
+        listener = Local([])
+        listener.sender = sender
+        s.connect(listener.hear, sender=sender)
+
+    connect_and_forget()
+    gc.collect()  # what a collection says on stderr is an error in these tests
+    assert not s.receivers
