@@ -1,4 +1,4 @@
-"""README's table of handlers, made from their docstrings: `python -m trackside.views.handler_table`."""
+"""The table of handlers in the README, made from their docstrings by `make readme`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+# On a machine with Python 3.11 or newer and make, `make demo` or `make test` is all that is needed.
+# Stamps in .venv say what is installed: a second run installs nothing, and neither does an edited
+# or a new source, since the install is editable.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := engine events handlers views
+TYPED := $(PACKAGES:%=build/typed/trackside/%)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.NOTPARALLEL:
+.PHONY: help demo test bench readme clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: $(VENV)/demo.stamp ## train a small net on scikit-learn's digits; writes runs/demo
+	$(BIN)/trackside demo
+
+# two processes side by side, and models that gain nothing by more threads
+test: export OMP_NUM_THREADS := 1
+test: $(VENV)/dev.stamp $(TYPED) ## everything that CI runs: style, types, tests, the README's code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples
+	$(BIN)/pytest -q -n 2 --dist loadfile
+
+bench: $(VENV)/dev.stamp ## what the machine and the bus cost; minutes, on a quiet machine
+	$(BIN)/python benchmarks/overhead.py
+
+readme: $(VENV)/dev.stamp ## make the README's table of handlers anew, from their docstrings
+	$(BIN)/python -m trackside.views.handler_table README.md
+
+clean: ## remove the environment, the caches and what was built; keeps runs/
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/demo.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt
+	$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/demo.stamp $@
+
+$(VENV)/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "trackside needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || true);" \
+	    "name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# mypy does not look through the hook of an editable install; this tree has the installed layout
+$(TYPED): build/typed/trackside/%:
+	@mkdir -p $(@D)
+	@ln -sfn ../../../$* $@

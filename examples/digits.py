@@ -1,0 +1,38 @@
+"""A small convolutional net learns scikit-learn's digits.
+
+    trackside fit examples/digits.py:digits --epochs 8 --out runs/digits
+
+The command calls the function and trains the Job that it returns: a trainer and its loaders.
+"""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader, TensorDataset, random_split
+from trackside.engine import Trainer
+from trackside.handlers import GradientClip, LRSchedule
+from trackside.views import Job
+
+
+def digits(device: torch.device | None = None) -> Job:
+    """Four fifths of the 1797 images to train on, the others to validate; --device is optional."""
+    images, targets = load_digits(return_X_y=True)
+    images = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
+    train, valid = random_split(TensorDataset(images, torch.tensor(targets)), [0.8, 0.2])
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32 * 4 * 4, 10),
+    )
+    optimizer = torch.optim.AdamW(model.parameters())
+    handlers = [
+        GradientClip(max_norm=1.0),
+        LRSchedule(lambda optimizer, steps: OneCycleLR(optimizer, 0.01, total_steps=steps)),
+    ]
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers, device)
+    return Job(trainer, DataLoader(train, 32, shuffle=True), DataLoader(valid, 256), epochs=8)

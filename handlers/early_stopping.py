@@ -1,0 +1,105 @@
+"""Stopping when nothing gets better."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..events import CancelFitException, TrainState
+
+
+class EarlyStopping:
+    """Ends the fit when a metric has not improved for some epochs.
+
+    An epoch that did not compute the metric, because it was cancelled before or because no
+    validation was due, is not counted. NaN is no improvement.
+
+    Hears: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch
+    Reads: metrics, outcome, epoch, validation_due
+    Raises: CancelFitException; LookupError without such a metric; wrong arguments at once
+    Cost: no sync; one an epoch if the metric is a tensor
+    Source: Lutz Prechelt, "Early Stopping — But When?", 1998
+
+    Args:
+        metric: its name in `state.metrics`.
+        patience: epochs in a row without improvement after which the fit ends, from 1.
+        min_delta: what counts as an improvement: better than the best by more than this, in
+            units of the metric.
+        mode: whether "min" or "max" is better.
+
+    Attributes:
+        best: the best value of this fit; None before the first.
+        best_epoch: its epoch, 0-based; -1 before the first.
+        waited: epochs since then.
+    """
+
+    runs_after = ("Metrics",)
+
+    def __init__(
+        self,
+        metric: str = "valid_loss",
+        patience: int = 3,
+        min_delta: float = 0.0,
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int):
+            raise TypeError(f"EarlyStopping(patience={patience!r}): allowed: an int, from 1")
+        if patience < 1:
+            raise ValueError(f"EarlyStopping(patience={patience}): allowed: an int, from 1")
+        if not min_delta >= 0:
+            raise ValueError(f"EarlyStopping(min_delta={min_delta}): allowed: a number from 0")
+        if mode not in ("min", "max"):
+            raise ValueError(f"EarlyStopping(mode={mode!r}): allowed: 'min', 'max'")
+        self.metric = metric
+        self.patience = patience
+        self.min_delta = min_delta
+        self.mode = mode
+        self.best: float | None = None
+        self.best_epoch = -1
+        self.waited = 0
+        self._cut_short = False
+
+    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+        self.best, self.best_epoch, self.waited = None, -1, 0
+
+    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+        self._cut_short = False
+
+    def after_cancel_batch(self, trainer: Any, state: TrainState) -> None:
+        self._cut_short = True
+
+    def after_cancel_train(self, trainer: Any, state: TrainState) -> None:
+        self._cut_short = True
+
+    def after_cancel_validate(self, trainer: Any, state: TrainState) -> None:
+        self._cut_short = True
+
+    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+        if self.metric in state.metrics:
+            self._judge(float(state.metrics[self.metric]), state.epoch)
+        elif self._should_be_there(state):
+            raise LookupError(
+                f"EarlyStopping found no metric {self.metric!r} after epoch {state.epoch}; "
+                f"there are: {', '.join(state.metrics) or 'none (attach Metrics)'}"
+            )
+
+    def _judge(self, value: float, epoch: int) -> None:
+        if self._improves(value):
+            self.best, self.best_epoch, self.waited = value, epoch, 0
+            return
+        self.waited += 1
+        if self.waited >= self.patience:
+            best = "it never was a number"
+            if self.best is not None:
+                best = f"best was {self.best:.6g} in epoch {self.best_epoch}"
+            raise CancelFitException(
+                f"{self.metric} has not improved for {self.waited} epochs; {best}"
+            )
+
+    def _improves(self, value: float) -> bool:
+        if self.best is None:
+            return value == value  # noqa: PLR0124  # all but NaN
+        gain = self.best - value if self.mode == "min" else value - self.best
+        return gain > self.min_delta
+
+    def _should_be_there(self, state: TrainState) -> bool:
+        return state.outcome == "completed" and state.validation_due and not self._cut_short

@@ -1,0 +1,84 @@
+"""What the documents show: their Python runs, and their commands are commands."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trackside.views.cli import parser
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+OPERATORS = {"&&", "||", "|", ";", ">", "&"}
+
+
+def blocks(document, *languages):
+    """(number of the first line, lines) of each fenced block in one of the languages."""
+    language, found = None, []
+    for number, line in enumerate(document.read_text(encoding="utf-8").splitlines(), 1):
+        fence = re.match(r"\s*```(\S*)", line)
+        if not fence:
+            if language in languages:
+                found[-1][1].append(line)
+        elif language is None:
+            language = fence[1] or "text"
+            if language in languages:
+                found.append((number + 1, []))
+        else:
+            language = None
+    assert language is None, f"{document.name}: a block is not closed"
+    return found
+
+
+def python_of(document):
+    """All its Python as one file, each line where it stands in the document."""
+    lines = [""] * len(document.read_text(encoding="utf-8").splitlines())
+    for first, block in blocks(document, "python"):
+        lines[first - 1 : first - 1 + len(block)] = block
+    return "\n".join(lines)
+
+
+def typed(document):
+    """What a reader would type: the lines of its console blocks, and `trackside …` in its prose."""
+    for _, block in blocks(document, "console", "sh", "bash"):
+        prompted = any(line.startswith("$ ") for line in block)
+        for line in "\n".join(block).replace("\\\n", " ").splitlines():
+            if not prompted or line.startswith("$ "):
+                yield line.removeprefix("$ ")
+    yield from re.findall(r"`((?:trackside|make) [^`…]+)`", document.read_text(encoding="utf-8"))
+
+
+def commands(document):
+    """The same as words, up to an operator of the shell."""
+    for line in typed(document):
+        words = shlex.split(line, comments=True)
+        yield words[: next((i for i, word in enumerate(words) if word in OPERATORS), None)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_its_python_runs_from_top_to_bottom(document, tmp_path):
+    script = tmp_path / document.with_suffix(".py").name
+    script.write_text(python_of(document), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script.name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_its_commands_are_commands(document):
+    targets = set(re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for program, *words in filter(None, commands(document)):
+        if program == "trackside":
+            parser().parse_args(words)
+        elif program == "make":
+            assert {word for word in words if "=" not in word} <= targets
+        for word in words:
+            file = word.partition(":")[0]
+            assert not file.startswith(("examples/", "benchmarks/")) or (ROOT / file).is_file()

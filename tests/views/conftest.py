@@ -1,0 +1,110 @@
+import functools
+import os
+import subprocess
+import sysconfig
+
+import pytest
+
+COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # models this small gain nothing by more
+
+JOBS = """
+import torch
+from torch import nn
+from trackside.engine import Trainer
+from trackside.events import CancelFitException
+from trackside.views import Job
+
+NUMBER = 3
+BATCHES = [(torch.ones(3, 4), torch.tensor([0, 1, 0]))] * 5
+
+
+def trainer(*handlers):
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+
+
+def job():
+    return Job(trainer(), BATCHES, BATCHES, epochs=2)
+
+
+class ShowsDevice:
+    def begin_fit(self, trainer, state):
+        print(f"device is {state.device}")
+
+
+def shows_its_device():
+    return Job(trainer(ShowsDevice()), BATCHES)
+
+
+def gives_a_trainer():
+    return trainer()
+
+
+def has_no_loader():
+    return Job(trainer(), None)
+
+
+def fails():
+    raise TypeError("said in the factory")
+
+
+class FailsInTraining:
+    def after_loss(self, trainer, state):
+        if state.step == 7:
+            raise ValueError("said in the training")
+
+
+def fails_in_training():
+    return Job(trainer(FailsInTraining()), BATCHES, epochs=2)
+
+
+class Stops:
+    def after_epoch(self, trainer, state):
+        raise CancelFitException("enough")
+
+
+def stops():
+    return Job(trainer(Stops()), BATCHES, epochs=9)
+"""
+
+
+@pytest.fixture(scope="session")
+def run_in():
+    """Run `trackside …` in a directory that has jobs.py; its exit code, stdout and stderr."""
+
+    def run(directory, *arguments):
+        (directory / "jobs.py").write_text(JOBS)
+        return subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            cwd=directory,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def command(run_in, tmp_path):
+    """Run `trackside …` in the test's own directory."""
+    return functools.partial(run_in, tmp_path)
+
+
+@pytest.fixture
+def refused(command):
+    """Run a command that is an error of use; the one line that it says."""
+
+    def run(*arguments):
+        done = command(*arguments)
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stderr.startswith("trackside: ")
+        return done.stderr.strip()
+
+    return run

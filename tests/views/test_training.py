@@ -1,0 +1,79 @@
+import csv
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def trained(run_in, tmp_path_factory):
+    """A directory, and the command that trained a job and left its files there."""
+    here = tmp_path_factory.mktemp("trained")
+    return here, run_in(here, "fit", "jobs.py:job", "--out", "runs/one")
+
+
+@pytest.fixture(scope="module")
+def failed(run_in, tmp_path_factory):
+    """The same of a job that fails in its second epoch."""
+    here = tmp_path_factory.mktemp("failed")
+    return here, run_in(here, "fit", "jobs:fails_in_training", "--out", "run")
+
+
+def rows(file):
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_a_job_is_trained_for_its_own_epochs(trained):
+    _, done = trained
+    assert done.returncode == 0, done.stderr
+    _, head, *epochs, ending = done.stdout.splitlines()
+    assert head.split() == ["epoch", "step", "lr", "train_loss", "valid_loss"]
+    assert len(epochs) == 2
+    assert ending == "completed after 10 steps"
+
+
+def test_history_and_weights_are_written_where_out_says(trained):
+    here, _ = trained
+    out = here / "runs" / "one"
+    assert [row["epoch"] for row in rows(out / "history.csv")] == ["0", "1"]
+    weights = torch.load(out / "model.pt", weights_only=True)
+    torch.nn.Linear(4, 2).load_state_dict(weights)
+    assert sorted(path.name for path in out.iterdir()) == ["history.csv", "model.pt"]
+
+
+def test_the_command_line_has_the_last_word_on_epochs_and_writes_nothing_unasked(command, tmp_path):
+    done = command("fit", "jobs:job", "--epochs", "3")
+    assert "completed after 15 steps" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} <= {"jobs.py", "__pycache__"}
+
+
+def test_no_epoch_is_no_error(command, tmp_path):
+    done = command("fit", "jobs:job", "--epochs", "0", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("completed after 0 steps\n")
+    assert rows(tmp_path / "run" / "history.csv") == []
+
+
+def test_a_cancelled_fit_says_who_stopped_it_and_why(command):
+    done = command("fit", "jobs:stops")
+    assert done.returncode == 0
+    assert done.stdout.endswith("cancelled after 5 steps by handler Stops.after_epoch: enough\n")
+
+
+def test_a_job_that_cannot_be_fitted_is_refused_in_one_line(refused):
+    assert "cannot fit this job: train_loader is a NoneType" in refused("fit", "jobs:has_no_loader")
+
+
+def test_what_training_raises_is_a_traceback_and_exit_code_1(failed):
+    _, done = failed
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ValueError: said in the training" in done.stderr
+    assert "handler FailsInTraining.after_loss" in done.stderr
+
+
+def test_what_was_trained_before_an_error_is_written(failed):
+    here, _ = failed
+    outcomes = [row["outcome"] for row in rows(here / "run" / "history.csv")]
+    assert outcomes == ["completed", "failed"]
+    assert (here / "run" / "model.pt").is_file()
