@@ -33,7 +33,7 @@ class RunLogger:
     """
 
     on_error = "detach"
-    runs_after: tuple[str, ...] = ("Metrics", "ActivationStats", "GradientStats", "Memory")
+    runs_after = ("Metrics",)
     runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
 
     def __init__(self, every: int | None) -> None:

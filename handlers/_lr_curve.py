@@ -46,14 +46,15 @@ class LRCurve:
 
     @property
     def steepest(self) -> float:
-        """The rate at which the loss falls most, as the rate is multiplied.
+        """The rate in the middle of that tenth of the test in which the loss falls most.
 
         Raises:
             ValueError: the loss never fell, or there are too few losses.
         """
         rates, losses = self._inner()
-        slopes = [after - before for before, after in pairwise(losses)]
-        return rates[min(range(len(slopes)), key=slopes.__getitem__)]
+        width = max(1, len(losses) // 10)  # from one step to the next there is more noise than fall
+        falls = [losses[i] - losses[i + width] for i in range(len(losses) - width)]
+        return rates[max(range(len(falls)), key=falls.__getitem__) + width // 2]
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the loss over the rates, and the suggestions, if there are any.

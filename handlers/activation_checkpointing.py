@@ -24,6 +24,7 @@ class ActivationCheckpointing:
 
     Hears: begin_batch; wraps forward and backward
     Reads: model, training
+    Raises: AttachError when the model has no such submodule; wrong arguments at once
     Cost: no sync; a second forward pass of the chosen submodules
     Source: Tianqi Chen, Bing Xu, Chiyuan Zhang, Carlos Guestrin, "Training Deep Nets with
         Sublinear Memory Cost", 2016; the second pass is `torch.utils.checkpoint`
@@ -31,10 +32,6 @@ class ActivationCheckpointing:
     Args:
         which: classes, such as `nn.TransformerEncoderLayer`, and patterns of names in
             `model.named_modules()`, such as `"encoder.layers.*"`.
-
-    Raises:
-        TypeError: nothing is chosen, or by something else; AttachError when it is attached and
-            the model has no such submodule.
     """
 
     def __init__(self, *which: type[torch.nn.Module] | str) -> None:

@@ -36,7 +36,8 @@ class Annealing:
         option: its name in the parameter groups: "lr", "momentum", "weight_decay", "betas", …
         curve: `curve(progress)` gives the value; see `linear`, `cosine`, `exponential` and
             `piecewise` beside it.
-        group: 0-based number of the parameter group; None: all of them.
+        group: 0-based number of the parameter group; None: all of them, those that
+            WeightDecayGroups or Unfreeze made included.
 
     Raises:
         TypeError: an argument is of another kind.

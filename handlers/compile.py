@@ -20,13 +20,11 @@ class Compile:
 
     Hears: nothing; wraps forward
     Reads: model
+    Raises: ValueError at once for an option, or a value of it, that `torch.compile` refuses
     Cost: no sync; seconds to minutes for the first batches, and again for other shapes of input
 
     Args:
         options: what `torch.compile` takes beside the model: `backend`, `mode`, `dynamic`, ….
-
-    Raises:
-        ValueError: `torch.compile` takes no such option, or not this value of it.
     """
 
     def __init__(self, **options: Any) -> None:

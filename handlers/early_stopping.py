@@ -32,8 +32,6 @@ class EarlyStopping:
         waited: epochs since then.
     """
 
-    runs_after = ("Metrics",)
-
     def __init__(
         self,
         metric: str = "valid_loss",

@@ -15,7 +15,6 @@ from ..events import TrainState
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 _COUNTERS = ("fit", "epoch", "step", "samples", "lr", "outcome")
 
 
@@ -35,7 +34,6 @@ class History:
             (completed, cancelled, failed), and the metrics by name.
     """
 
-    runs_after = ("Metrics",)
     runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
 
     def __init__(self) -> None:
@@ -47,7 +45,8 @@ class History:
 
     def after_epoch(self, trainer: Any, state: TrainState) -> None:
         row = [self._fit, state.epoch, state.step, state.samples, _plain(state.lr), state.outcome]
-        self.rows.append({**state.metrics, **dict(zip(_COUNTERS, row, strict=True))})
+        counters = dict(zip(_COUNTERS, row, strict=True))
+        self.rows.append(counters | state.metrics | counters)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows; a cell is empty where an epoch did not compute that metric.

@@ -13,8 +13,6 @@ from ._lr_curve import LRCurve
 from ._options import put
 from ._restored import restored
 
-_SMOOTHING = 0.98
-
 
 class LRFinder:
     """Trains for some steps with a growing learning rate, and suggests one; restores everything.
@@ -22,8 +20,8 @@ class LRFinder:
     The range test is a fit of its own, by a second trainer of the same kind, with the model, the
     loss function and the optimizer of the first one, whose handlers hear nothing of it, and whose
     own activities are not used. Whatever ends it, afterwards weights, buffers, gradients, the
-    optimizer and random number generators are as they were, bit for bit; of an iterator, what was
-    read is gone.
+    optimizer and random number generators are as they were, bit for bit. Of an iterator, what was
+    read is gone; of workers that persist, what they drew.
 
     Hears: nothing of the trainer that it is given; begin_batch, after_loss, after_step of its own
     Raises: CancelFitException there, when the loss diverges or all steps are made
@@ -103,7 +101,7 @@ class _RangeTest:
         self.curve = LRCurve()
         self._finder = finder
         self._ratios: list[float] = []
-        self._mean = _Mean()
+        self._mean = _Mean(1 - 2 / finder.steps)  # 0.98, as in fastai, for as many steps as there
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         assert state.optimizer is not None
@@ -141,15 +139,16 @@ class _RangeTest:
 
 
 class _Mean:
-    """A mean in which what is older weighs less."""
+    """A mean in which each value weighs `fading` times as much as the one after it."""
 
-    def __init__(self) -> None:
+    def __init__(self, fading: float) -> None:
+        self.fading = fading
         self.value = 0.0
         self._sum = 0.0
         self._weight = 0.0
 
     def including(self, value: float) -> float:
-        self._sum = _SMOOTHING * self._sum + (1 - _SMOOTHING) * value
-        self._weight = _SMOOTHING * self._weight + (1 - _SMOOTHING)
+        self._sum = self.fading * self._sum + value
+        self._weight = self.fading * self._weight + 1
         self.value = self._sum / self._weight
         return self.value

@@ -26,8 +26,8 @@ class MixedPrecision:
     Hears: begin_fit, begin_backward, begin_step, after_fit; wraps forward, loss and backward
     Reads: model, device, loss, optimizer
     Writes: with float16 the gradients
-    Raises: CancelStepException, when float16 gradients overflow; TypeError in begin_fit, for a
-        model whose parameters are float16 themselves
+    Raises: CancelStepException when float16 gradients overflow; TypeError in begin_fit for a model
+        whose parameters are float16 themselves; wrong arguments at once
     Cost: no sync with bfloat16; one an optimizer step with float16, as `GradScaler.step` has
     Source: Paulius Micikevicius and others, "Mixed Precision Training", 2018
 
@@ -37,10 +37,6 @@ class MixedPrecision:
 
     Attributes:
         scaler: the scaler in use; None before the first float16 loss.
-
-    Raises:
-        TypeError: the scaler is none.
-        ValueError: `dtype` is something else; a scaler, and nothing to scale.
     """
 
     runs_after = ("GradientAccumulation",)  # all that a window has accumulated is unscaled once
@@ -67,7 +63,6 @@ class MixedPrecision:
         self._unscale(trainer.state)
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
-        self._scaled = False
         if self.dtype is torch.float16:
             _refuse_float16([p.dtype for p in parameters(state)])
 

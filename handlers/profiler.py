@@ -21,10 +21,11 @@ class Profiler:
     """Records some training batches with `torch.profiler`, with the phases of the fit by name.
 
     The trace, to be opened in Perfetto or chrome://tracing, is written when the batches are over,
-    or the fit is if that comes first. Each fit has its own: `trace.json`, `trace-1.json` and so on.
+    or the fit is if that comes first. Each fit has its own: `trace.json`, `trace-1.json` and so on;
+    files of that name from earlier are replaced.
 
-    Hears: any_transition, begin_fit, after_batch, after_fit
-    Reads: phase, training
+    Hears: any_transition, begin_fit, after_fit
+    Reads: training, outcome
     Writes: a Chrome trace file
     Cost: no sync of its own; while it records, that of torch.profiler
 
@@ -71,19 +72,13 @@ class Profiler:
             log.warning("Profiler recorded nothing: it begins after %s batches", self._first)
 
     def any_transition(self, trainer: Any, state: TrainState, transition: Transition) -> None:
-        if self._profile is not None:
-            self._leave()
-            self._enter(transition.destination)
-
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
-        if state.training and self._profile is not None:
-            self._leave()
+        if self._profile is None:
+            return
+        self._leave()
+        if transition.trigger == "after_batch" and state.training:
             self._profile.step()
-            self._enter(state.phase)
-
-    def _enter(self, phase: str) -> None:
-        if self._profile is not None and self._profile.current_action in _RECORDING:
-            self._phase = record_function(phase)
+        if self._profile.current_action in _RECORDING:
+            self._phase = record_function(transition.destination)
             self._phase.__enter__()  # type: ignore[no-untyped-call]
 
     def _leave(self) -> None:

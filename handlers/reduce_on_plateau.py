@@ -41,7 +41,7 @@ class ReduceOnPlateau:
         TypeError, ValueError: an argument is out of range.
     """
 
-    runs_after = ("Metrics", "Unfreeze", "WeightDecayGroups")
+    runs_after = ("Unfreeze", "WeightDecayGroups")  # which say what groups the optimizer has
 
     def __init__(
         self,

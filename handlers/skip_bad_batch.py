@@ -23,7 +23,8 @@ class SkipBadBatch:
     Hears: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
     Writes: the gradients and the model's buffers, if they are bad
-    Raises: CancelBatchException; CancelFitException, when it has been too many
+    Raises: CancelBatchException; CancelFitException when it has been too many; wrong arguments at
+        once
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
         the model's buffers each batch
 
@@ -33,10 +34,6 @@ class SkipBadBatch:
 
     Attributes:
         skipped: batches skipped in this fit.
-
-    Raises:
-        TypeError: an argument is no int.
-        ValueError: one is below 0.
     """
 
     runs_after = ("GradientAccumulation", "MixedPrecision")

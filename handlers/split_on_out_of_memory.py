@@ -28,7 +28,7 @@ class SplitOnOutOfMemory:
     validation and prediction. Layers that look at a whole batch, such as batch norm, see the parts;
     scalars in the model's output, such as a loss of its own, are averaged over the examples.
 
-    Hears: nothing; wraps forward, loss and backward
+    Hears: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
     Writes: batches, batch_index and samples, to run the batch again; pred; the gradients
     Raises: CancelBatchException; the error itself, when a single example does not fit
@@ -46,6 +46,19 @@ class SplitOnOutOfMemory:
     def __init__(self) -> None:
         self.train_size: int | None = None
         self.valid_size: int | None = None
+        self._put_back: _PutBack | None = None
+
+    def detached(self, trainer: Any) -> None:
+        self._put_back = None
+
+    def wrap_fetch(self, fetch: Activity) -> Activity:
+        def fetch_again(state: TrainState) -> str:
+            put_back, self._put_back = self._put_back, None
+            if put_back is not None and put_back.batches is state.batches:  # the same pass, still
+                put_back.undo_fetch(state)
+            return fetch(state)
+
+        return fetch_again
 
     def wrap_forward(self, forward: Activity) -> Activity:
         def in_parts(state: TrainState) -> str:
@@ -77,7 +90,10 @@ class SplitOnOutOfMemory:
                     raise
                 self._halve(state, error)
             # only out here are the frames of the attempt gone, with all that they held
-            raise _put_back(state, self._size(state))
+            state.pred = state.loss = None
+            self._put_back = _PutBack(state)
+            size = self._size(state)
+            raise CancelBatchException(f"out of memory; it runs again, {size} examples at a time")
 
         return attempt
 
@@ -95,6 +111,21 @@ class SplitOnOutOfMemory:
             self.valid_size = (size + 1) // 2
 
 
+class _PutBack:
+    """A batch that will come again; until it does, the counters name it as they should."""
+
+    def __init__(self, state: TrainState) -> None:
+        assert state.batches is not None
+        self.batches = state.batches
+        self.batch = state.batch
+        self.samples = state.batch_size if state.training else 0
+
+    def undo_fetch(self, state: TrainState) -> None:
+        state.batches = chain([self.batch], self.batches)
+        state.batch_index -= 1
+        state.samples -= self.samples
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device, or the CPU's allocator, says that it has no more memory."""
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _SAID)
@@ -106,16 +137,6 @@ def _can_be_split(state: TrainState) -> bool:
 
 def _kind(xb: Any) -> str:
     return " ".join(str(tuple(t.shape)) for t in tensors(xb)) or type(xb).__name__
-
-
-def _put_back(state: TrainState, size: int) -> CancelBatchException:
-    assert state.batches is not None
-    state.batches = chain([state.batch], state.batches)
-    state.batch_index -= 1
-    if state.training:
-        state.samples -= state.batch_size
-    state.pred = state.loss = None  # the graph goes with them
-    return CancelBatchException(f"out of memory; the batch runs again, {size} examples at a time")
 
 
 def _in_parts(forward: Activity, state: TrainState, size: int) -> str:

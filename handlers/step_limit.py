@@ -28,8 +28,6 @@ class StepLimit:
         ValueError: `steps` is below 1.
     """
 
-    runs_before = ("LRSchedule",)
-
     def __init__(self, steps: int) -> None:
         if isinstance(steps, bool) or not isinstance(steps, int):
             raise TypeError(f"StepLimit({steps!r}): allowed: an int, from 1")

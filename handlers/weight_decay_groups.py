@@ -21,7 +21,8 @@ class WeightDecayGroups:
     When a fit begins, each parameter group of the optimizer that decays is split: what is exempt
     moves to a group of its own at the end, with the same options and a `weight_decay` of 0. Exempt
     are parameters with fewer than two dimensions, those whose names end in `bias`, and all of a
-    norm layer. The groups stay split from fit to fit, and detaching merges them.
+    norm layer. Where all of a group is exempt, it stays there empty. The groups stay split from fit
+    to fit; detaching merges them, at the end of the fit if there is one.
 
     Hears: begin_fit
     Reads: model, optimizer

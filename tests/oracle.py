@@ -147,13 +147,13 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            self.model = _Model(plan)
-        self.initial = [weight.detach().clone() for weight in self.model.parameters()]
+        self.model = _Model(plan)
         self.optimizer = _Momentum(plan, self.model)
+        generator = torch.Generator().manual_seed(0)
+        self.initial = [torch.randn(w.shape, generator=generator) for w in self.model.parameters()]
         self.train_loader = Batches(plan, TRAINING, seed=1)
         self.valid_loader = Batches(plan, VALIDATION, seed=2)
+        self.rewind()
 
     def rewind(self) -> None:
         """The weights and the optimizer as they were; gradients are left to the fit."""

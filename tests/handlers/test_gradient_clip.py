@@ -1,0 +1,130 @@
+import math
+
+import pytest
+import torch
+from helpers import (
+    batches,
+    cancelled_fit,
+    equal,
+    every_cancel,
+    model,
+    state_of,
+    trainer_of,
+    weights,
+)
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from trackside.handlers import GradientClip
+
+
+def gradients(trainer):
+    return [p.grad.clone() for p in trainer.state.model.parameters()]
+
+
+def seen_at_step(trainer, read):
+    values = []
+    trainer.on("after_step")(lambda t, state: values.append(read(t)))
+    return values
+
+
+def test_the_norm_of_all_gradients_together_is_limited():
+    trainer = trainer_of(GradientClip(max_norm=0.01))
+    norms = seen_at_step(trainer, lambda t: get_total_norm(gradients(t)).item())
+    trainer.fit(batches())
+    assert norms == pytest.approx([0.01] * 3, rel=1e-3)
+
+
+def test_another_norm_can_be_asked_for():
+    trainer = trainer_of(GradientClip(max_norm=0.01, norm_type=math.inf))
+    greatest = seen_at_step(trainer, lambda t: max(g.abs().max().item() for g in gradients(t)))
+    trainer.fit(batches())
+    assert greatest == pytest.approx([0.01] * 3, rel=1e-3)
+
+
+def test_the_value_of_each_element_is_limited():
+    trainer = trainer_of(GradientClip(value=0.01))
+    greatest = seen_at_step(trainer, lambda t: max(g.abs().max().item() for g in gradients(t)))
+    trainer.fit(batches())
+    assert greatest == pytest.approx([0.01] * 3)
+
+
+def test_smaller_gradients_are_left_as_they_are():
+    plain, clipped = trainer_of(), trainer_of(GradientClip(max_norm=1e6))
+    for trainer in (plain, clipped):
+        trainer.fit(batches(), epochs=2)
+    assert equal(weights(plain), weights(clipped))
+
+
+@pytest.mark.parametrize(
+    ("limits", "clip"),
+    [
+        ({"max_norm": 0.1}, lambda parameters: clip_grad_norm_(parameters, 0.1)),
+        ({"value": 0.05}, lambda parameters: clip_grad_value_(parameters, 0.05)),
+    ],
+)
+def test_training_is_that_of_a_loop_by_hand_bit_for_bit(limits, clip):
+    trainer = trainer_of(GradientClip(**limits))
+    trainer.fit(batches(), epochs=2)
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for x, y in batches() * 2:
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        clip(list(net.parameters()))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert equal(weights(trainer), net.parameters())
+
+
+def test_only_what_the_optimizer_steps_is_clipped():
+    net = model()
+    first, *others = net.parameters()
+    optimizer = torch.optim.SGD([{"params": [p]} for p in others], lr=0.1)
+    state = state_of(model=net, optimizer=optimizer)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    GradientClip(value=0.5).begin_step(None, state)
+    assert first.grad.max() == 1
+    assert {parameter.grad.max().item() for parameter in others} == {0.5}
+
+
+def test_parameters_without_a_gradient_are_no_error():
+    net = model()
+    state = state_of(model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
+    GradientClip(max_norm=1.0).begin_step(None, state)
+    GradientClip(value=1.0).begin_step(None, state)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_norm": 1.0, "value": 1.0}])
+def test_exactly_one_limit_is_given(limits):
+    with pytest.raises(TypeError, match="give exactly one of the two"):
+        GradientClip(**limits)
+
+
+@pytest.mark.parametrize("limits", [{"max_norm": 0.0}, {"value": -1}, {"max_norm": math.nan}])
+def test_a_limit_is_above_zero(limits):
+    with pytest.raises(ValueError, match="allowed: a number above 0"):
+        GradientClip(**limits)
+
+
+def test_the_order_of_a_norm_is_above_zero():
+    with pytest.raises(ValueError, match="norm_type=0"):
+        GradientClip(max_norm=1.0, norm_type=0)
+
+
+@pytest.mark.parametrize("limits", [{"max_norm": 0.1}, {"value": 0.1}])
+def test_no_value_is_read_on_a_device(limits):
+    trainer = trainer_of(GradientClip(**limits), net=model().to("meta"), device="meta")
+    trainer.fit(batches(), batches(), epochs=2)
+    assert trainer.state.step == 6
+
+
+@every_cancel
+def test_whatever_is_cancelled_the_weights_are_those_without_the_handler(signal, scope):
+    idle = cancelled_fit(GradientClip(max_norm=1e6), signal, scope, early=False)
+    plain = cancelled_fit(Nothing(), signal, scope, early=False)
+    assert equal(weights(idle), weights(plain))
+
+
+class Nothing:
+    def after_fit(self, trainer, state):
+        pass

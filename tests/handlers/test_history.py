@@ -1,0 +1,268 @@
+import csv
+import sys
+
+import pytest
+import torch
+from helpers import (
+    batches,
+    cancelled_fit,
+    early_or_late,
+    equal,
+    every_cancel,
+    model,
+    state_of,
+    trainer_of,
+    weights,
+)
+from trackside.events import CancelEpochException, CancelFitException
+from trackside.handlers import History, LRSchedule, Metrics
+
+
+class Writes:
+    """Writes the metric `m` at the end of the epochs in which it is told to."""
+
+    def __init__(self, *values):
+        self.values = list(values)
+
+    def after_train(self, trainer, state):
+        value = self.values.pop(0)
+        if value is not None:
+            state.metrics["m"] = value
+
+
+def history_of(*values, fits=1):
+    history = History()
+    trainer = trainer_of(Writes(*values), history)
+    for _ in range(fits):
+        trainer.fit(batches(), epochs=len(values) // fits)
+    return history
+
+
+def column(history, name):
+    return [row.get(name) for row in history.rows]
+
+
+def test_each_epoch_has_a_row():
+    history = History()
+    trainer_of(Metrics(), history).fit(batches(size=[4, 4, 1]), batches(2), epochs=2)
+    assert [
+        {name: row[name] for name in ("fit", "epoch", "step", "samples", "lr", "outcome")}
+        for row in history.rows
+    ] == [
+        {"fit": 0, "epoch": 0, "step": 3, "samples": 9, "lr": 0.1, "outcome": "completed"},
+        {"fit": 0, "epoch": 1, "step": 6, "samples": 18, "lr": 0.1, "outcome": "completed"},
+    ]
+    assert all({"train_loss", "valid_loss"} <= row.keys() for row in history.rows)
+
+
+def test_the_counters_come_first_and_no_metric_hides_one():
+    history = History()
+    trainer = trainer_of(history)
+    trainer.on("after_train")(lambda t, state: state.metrics.update(loss=0.5, epoch=7))
+    trainer.fit(batches(1))
+    assert list(history.rows[0]) == ["fit", "epoch", "step", "samples", "lr", "outcome", "loss"]
+    assert history.rows[0]["epoch"] == 0
+
+
+def test_a_metric_is_not_carried_over_from_an_earlier_epoch():
+    history = history_of(0.5, None, 0.25)
+    assert column(history, "m") == [0.5, None, 0.25]
+    assert "m" not in history.rows[1]
+
+
+def test_a_second_fit_appends_under_its_own_number():
+    history = history_of(1, 2, 3, None, fits=2)
+    assert column(history, "fit") == [0, 0, 1, 1]
+    assert column(history, "epoch") == [0, 1, 0, 1]
+    assert column(history, "step") == [3, 6, 3, 6]
+    assert column(history, "m") == [1, 2, 3, None]
+
+
+def test_validating_in_between_changes_no_row():
+    history = History()
+    trainer = trainer_of(Metrics(), history)
+    trainer.fit(batches(), batches(2))
+    before = [dict(row) for row in history.rows]
+    trainer.validate(batches(1, seed=3))
+    assert history.rows == before
+    trainer.fit(batches())
+    assert history.rows[:1] == before
+    assert "valid_loss" not in history.rows[1]
+
+
+def test_a_cancelled_epoch_has_its_row():
+    history = History()
+    trainer = trainer_of(Metrics(), history)
+
+    @trainer.on("begin_batch", when=lambda t, state: state.epoch == 1 and state.batch_index == 1)
+    def cancel(trainer, state):
+        raise CancelEpochException
+
+    trainer.fit(batches(), epochs=3)
+    assert column(history, "outcome") == ["completed", "cancelled", "completed"]
+    assert [("train_loss" in row) for row in history.rows] == [True, False, True]
+
+
+def test_a_failed_epoch_has_its_row():
+    history = History()
+    trainer = trainer_of(Metrics(), history)
+
+    @trainer.on("after_loss", when=lambda t, state: state.epoch == 1)
+    def fail(trainer, state):
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        trainer.fit(batches(), epochs=3)
+    assert column(history, "outcome") == ["completed", "failed"]
+
+
+def test_the_row_is_made_though_another_handler_ends_the_fit_there():
+    history = History()
+    trainer = trainer_of()
+
+    @trainer.on("after_epoch")
+    def cancel(trainer, state):
+        raise CancelFitException
+
+    trainer.attach(history)
+    trainer.fit(batches(), epochs=3)
+    assert column(history, "outcome") == ["completed"]
+
+
+def test_the_rate_in_a_row_is_the_one_that_the_epoch_ended_with():
+    history = History()
+    schedule = LRSchedule(
+        lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), every="epoch"
+    )
+    trainer_of(schedule, history).fit(batches(1), epochs=3)
+    assert column(history, "lr") == [0.1, 0.05, 0.025]
+
+
+def test_a_rate_that_is_a_tensor_is_written_as_a_number():
+    net, history = model(), History()
+    optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.25), capturable=False)
+    trainer_of(history, net=net, optimizer=optimizer).fit(batches(1))
+    assert history.rows[0]["lr"] == 0.25
+    assert isinstance(history.rows[0]["lr"], float)
+
+
+def test_a_hand_made_state_is_enough():
+    history, state = History(), state_of(epoch=4, step=20, samples=80, metrics={"m": 1.5})
+    history.after_epoch(None, state)
+    assert history.rows == [
+        {
+            "fit": 0,
+            "epoch": 4,
+            "step": 20,
+            "samples": 80,
+            "lr": None,
+            "outcome": "completed",
+            "m": 1.5,
+        }
+    ]
+
+
+def read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_the_csv_has_a_line_for_each_row_and_empty_cells_for_what_is_missing(tmp_path):
+    history_of(0.5, None, -1e-9).to_csv(tmp_path / "history.csv")
+    assert read(tmp_path / "history.csv") == [
+        ["fit", "epoch", "step", "samples", "lr", "outcome", "m"],
+        ["0", "0", "3", "12", "0.1", "completed", "0.5"],
+        ["0", "1", "6", "24", "0.1", "completed", ""],
+        ["0", "2", "9", "36", "0.1", "completed", "-1e-09"],
+    ]
+
+
+def test_numbers_come_back_from_the_csv_exactly(tmp_path):
+    history_of(1 / 3).to_csv(tmp_path / "history.csv")
+    assert float(read(tmp_path / "history.csv")[1][-1]) == 1 / 3
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
+def test_text_that_would_be_a_formula_is_neutralised(tmp_path, text):
+    history = History()
+    trainer = trainer_of(history)
+    trainer.on("after_train")(lambda t, state: state.metrics.update({text: text}))
+    trainer.fit(batches(1))
+    history.to_csv(str(tmp_path / "history.csv"))
+    header, row = read(tmp_path / "history.csv")
+    assert header[-1] == row[-1] == f"'{text}"
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, torch.tensor(-2.0), float("-inf"), True])
+def test_a_number_in_the_csv_is_left_alone(tmp_path, value):
+    history_of(value).to_csv(tmp_path / "history.csv")
+    cell = read(tmp_path / "history.csv")[1][-1]
+    assert cell == str(value.item() if isinstance(value, torch.Tensor) else value)
+
+
+def test_a_tensor_in_the_csv_is_written_as_its_values(tmp_path):
+    history_of(torch.tensor([0.5, -1.0])).to_csv(tmp_path / "history.csv")
+    assert read(tmp_path / "history.csv")[1][-1] == "[0.5, -1.0]"
+
+
+def test_an_empty_history_has_a_csv_with_a_header(tmp_path):
+    History().to_csv(tmp_path / "history.csv")
+    assert read(tmp_path / "history.csv") == [["fit", "epoch", "step", "samples", "lr", "outcome"]]
+
+
+def test_the_plot_has_a_panel_for_each_measure_and_a_line_for_each_metric(tmp_path):
+    history = History()
+    trainer = trainer_of(Metrics(), history)
+    trainer.on("after_train", when=lambda t, state: state.epoch == 1)(
+        lambda t, state: state.metrics.update(gap=0.5, matrix=torch.eye(2))
+    )
+    trainer.fit(batches(), batches(2), epochs=3)
+    figure = history.plot(tmp_path / "history.png")
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "gap"]
+    lines = figure.axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["train_loss", "valid_loss"]
+    assert [len(line.get_xdata()) for line in lines] == [3, 3]
+    assert list(figure.axes[1].get_lines()[0].get_xdata()) == [2]
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_fits_are_plotted_one_after_the_other():
+    figure = history_of(1, 2, 3, 4, fits=2).plot()
+    assert list(figure.axes[0].get_lines()[0].get_xdata()) == [1, 2, 3, 4]
+
+
+def test_without_a_metric_there_is_nothing_to_plot():
+    with pytest.raises(ValueError, match="no metric in 0 rows"):
+        History().plot()
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install trackside\[plot\]"):
+        history_of(1).plot()
+
+
+def test_training_is_the_same_bit_for_bit():
+    plain, watched = trainer_of(), trainer_of(History())
+    for trainer in (plain, watched):
+        trainer.fit(batches(), batches(), epochs=2)
+    assert equal(weights(plain), weights(watched))
+
+
+def test_no_value_is_read_on_a_device():
+    history = History()
+    trainer_of(history, net=model().to("meta"), device="meta").fit(batches(), epochs=2)
+    assert column(history, "step") == [3, 6]
+
+
+@every_cancel
+@early_or_late
+def test_whatever_is_cancelled_every_epoch_has_one_row(signal, scope, early):
+    history = History()
+    trainer = cancelled_fit(history, signal, scope, early)
+    assert column(history, "epoch") == list(range(trainer.state.epoch + 1))
+    assert set(column(history, "outcome")) <= {"completed", "cancelled"}
+    count = len(history.rows)
+    trainer.fit(batches(), epochs=2)
+    assert column(history, "epoch")[count:] == [0, 1]
+    assert set(column(history, "fit")[count:]) == {1 if count else 0}

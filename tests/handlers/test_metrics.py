@@ -1,0 +1,399 @@
+import math
+from collections import namedtuple
+
+import pytest
+import torch
+import torchmetrics
+from helpers import (
+    batches,
+    cancelled_fit,
+    early_or_late,
+    equal,
+    every_cancel,
+    model,
+    raise_at,
+    state_of,
+    trainer_of,
+    weights,
+)
+from torch import nn
+from trackside.events import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelValidException,
+)
+from trackside.handlers import Metrics
+
+
+class Correct:
+    """The least that a metric can be."""
+
+    def __init__(self):
+        self.moved = []
+        self.computed = 0
+        self.reset()
+
+    def update(self, pred, target):
+        assert not pred.requires_grad
+        self.right += (pred.argmax(-1) == target).sum()
+        self.seen += len(target)
+
+    def compute(self):
+        self.computed += 1
+        return self.right / self.seen
+
+    def reset(self):
+        self.right, self.seen = torch.tensor(0), 0
+
+    def to(self, device):
+        self.moved.append(device)
+        self.right = self.right.to(device)
+        return self
+
+
+def mean_loss(net, data):
+    """Over all examples at once."""
+    x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
+    with torch.no_grad():
+        return nn.functional.cross_entropy(net(x), y).item()
+
+
+def accuracy(net, data):
+    x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
+    with torch.no_grad():
+        return (net(x).argmax(-1) == y).double().mean().item()
+
+
+def test_the_valid_loss_is_the_mean_over_examples_whatever_the_batch_sizes():
+    data = batches(size=[4, 4, 1])
+    trainer = trainer_of(Metrics())
+    trainer.fit(batches(), data)
+    assert trainer.state.metrics["valid_loss"] == pytest.approx(
+        mean_loss(trainer.state.model, data)
+    )
+
+
+def test_the_train_loss_is_the_mean_of_the_losses_trained_on_weighted_by_their_examples():
+    trainer, losses = trainer_of(Metrics()), []
+    trainer.on("after_loss")(lambda t, state: losses.append((state.loss.item(), state.batch_size)))
+    trainer.fit(batches(size=[4, 4, 1]))
+    mean = sum(loss * n for loss, n in losses) / 9
+    assert trainer.state.metrics == {"train_loss": pytest.approx(mean)}
+
+
+def test_metrics_are_floats_of_python():
+    trainer = trainer_of(Metrics(right=Correct()))
+    trainer.fit(batches(), batches(2))
+    assert sorted(trainer.state.metrics) == [
+        "train_loss",
+        "train_right",
+        "valid_loss",
+        "valid_right",
+    ]
+    assert {type(value) for value in trainer.state.metrics.values()} == {float}
+
+
+def test_a_metric_is_updated_with_every_example_of_the_pass_and_of_no_other():
+    data = batches(size=[4, 2, 3])
+    trainer = trainer_of(Metrics(right=Correct()))
+    trainer.fit(batches(), data, epochs=3)
+    assert trainer.state.metrics["valid_right"] == pytest.approx(
+        accuracy(trainer.state.model, data)
+    )
+
+
+def test_a_metric_of_torchmetrics_works_as_it_is():
+    data = batches(5)
+    trainer = trainer_of(
+        Metrics(accuracy=torchmetrics.classification.MulticlassAccuracy(3, average="micro"))
+    )
+    trainer.fit(batches(), data, epochs=2)
+    expected = pytest.approx(accuracy(trainer.state.model, data))
+    assert trainer.state.metrics["valid_accuracy"] == expected
+    assert 0 <= trainer.state.metrics["train_accuracy"] <= 1
+
+
+def test_a_collection_and_a_matrix_of_torchmetrics_are_kept_as_they_are_computed():
+    collection = torchmetrics.MetricCollection(
+        {"all": torchmetrics.classification.MulticlassAccuracy(3, average="none")}
+    )
+    matrix = torchmetrics.classification.MulticlassConfusionMatrix(3)
+    trainer = trainer_of(Metrics(many=collection, matrix=matrix))
+    found = trainer.validate(batches(2))
+    assert found["valid_many"]["all"].shape == (3,)
+    assert found["valid_matrix"].sum() == 8
+    assert found["valid_matrix"].device.type == "cpu"
+
+
+def test_validate_gives_the_metrics_outside_a_fit():
+    data = batches(2)
+    trainer = trainer_of(Metrics(right=Correct()))
+    assert trainer.validate(data) == {
+        "valid_loss": pytest.approx(mean_loss(trainer.state.model, data)),
+        "valid_right": pytest.approx(accuracy(trainer.state.model, data)),
+    }
+
+
+def test_a_prediction_counts_nothing():
+    right = Correct()
+    trainer = trainer_of(Metrics(right=right))
+    trainer.predict(batches(2))
+    assert trainer.state.metrics == {}
+    assert right.computed == 0
+
+
+@pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "begin_step"])
+def test_a_cancelled_batch_does_not_count(signal):
+    trainer = trainer_of(Metrics(right=Correct()))
+
+    @trainer.on(signal)
+    def cancel_the_second(trainer, state):
+        if state.batch_index == 1:
+            raise CancelBatchException
+
+    reference = trainer_of(Metrics(right=Correct()))
+    data = batches()
+    trainer.fit(data)
+    reference.fit([data[0], data[2]])
+    if signal != "begin_step":  # whose gradients are kept
+        assert trainer.state.metrics == reference.state.metrics
+    assert trainer.state.metrics["train_right"] * 8 == pytest.approx(
+        round(trainer.state.metrics["train_right"] * 8)
+    )
+
+
+def test_what_counted_nothing_is_not_computed():
+    right = Correct()
+    trainer = trainer_of(Metrics(right=right))
+
+    @trainer.on("after_loss")
+    def cancel_all(trainer, state):
+        raise CancelBatchException
+
+    trainer.fit(batches(), batches())
+    assert trainer.state.metrics == {}
+    assert right.computed == 0
+
+
+def test_a_pass_that_is_cut_short_by_its_own_cancel_is_computed_from_what_it_had():
+    data = batches(3)
+    trainer = trainer_of(Metrics())
+
+    @trainer.on("begin_batch")
+    def only_two(trainer, state):
+        if not state.training and state.batch_index == 2:
+            raise CancelValidException
+
+    found = trainer.validate(data)
+    assert found["valid_loss"] == pytest.approx(mean_loss(trainer.state.model, data[:2]))
+
+
+def test_a_pass_that_the_cancel_of_the_fit_broke_off_is_not_computed():
+    trainer = trainer_of(Metrics())
+    trainer.on("begin_batch", when=lambda t, state: state.batch_index == 2)(cancel_fit)
+    trainer.fit(batches())
+    assert trainer.state.metrics == {}
+
+
+def cancel_fit(trainer, state):
+    raise CancelFitException
+
+
+def test_a_pass_that_failed_is_not_computed_and_hides_nothing():
+    trainer = trainer_of(Metrics(right=Correct()))
+
+    @trainer.on("after_loss", when=lambda t, state: state.batch_index == 1)
+    def fail(trainer, state):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        trainer.fit(batches())
+    assert trainer.state.metrics == {}
+
+
+def test_metrics_are_moved_once_a_pass_to_the_device_of_the_predictions():
+    right = Correct()
+    trainer_of(Metrics(right=right)).fit(batches(), batches(), epochs=2)
+    assert right.moved == [torch.device("cpu")] * 4
+
+
+def pausing(*handlers):
+    """A trainer that validates after the second batch of each epoch, too."""
+    trainer = trainer_of(*handlers)
+
+    @trainer.on("after_batch", when=lambda t, state: state.training and state.batch_index == 1)
+    def validate_next(trainer, state):
+        state.validate_next = True
+
+    return trainer
+
+
+def test_a_training_that_pauses_for_a_validation_is_computed_as_one_pass():
+    paused, plain = (
+        make(Metrics(right=Correct(), f1=torchmetrics.classification.MulticlassF1Score(3)))
+        for make in (pausing, trainer_of)
+    )
+    for trainer in (paused, plain):
+        trainer.fit(batches(size=[4, 2, 3]), batches(2), epochs=2)
+    assert paused.state.metrics == plain.state.metrics
+
+
+def test_at_the_pause_the_metrics_are_those_until_there():
+    trainer = pausing(Metrics(right=Correct()))
+    seen = []
+    trainer.on("after_validate")(lambda t, state: seen.append(dict(state.metrics)))
+    losses = []
+    trainer.on("after_loss", when=lambda t, state: state.training)(
+        lambda t, state: losses.append(state.loss.item())
+    )
+    trainer.fit(batches(), batches(2))
+    assert [found["train_loss"] for found in seen] == [
+        pytest.approx(sum(losses[:2]) / 2),
+        pytest.approx(sum(losses) / 3),
+    ]
+    assert seen[0].keys() == {"train_loss", "train_right", "valid_loss", "valid_right"}
+
+
+def test_a_pause_that_ends_the_epoch_leaves_nothing_to_the_next():
+    trainer = pausing(Metrics(right=Correct()))
+
+    @trainer.on("begin_validate", when=lambda t, state: state.epoch == 0)
+    def cancel(trainer, state):
+        raise CancelEpochException
+
+    losses = []
+    trainer.on("after_loss", when=lambda t, state: state.training and state.epoch == 1)(
+        lambda t, state: losses.append(state.loss.item())
+    )
+    trainer.fit(batches(), batches(2), epochs=2)
+    assert trainer.state.metrics["train_loss"] == pytest.approx(sum(losses) / 3)
+
+
+def test_a_batch_without_targets_updates_with_the_prediction_alone():
+    class Sum:
+        def update(self, pred):
+            self.total += pred.sum()
+
+        def compute(self):
+            return self.total
+
+        def reset(self):
+            self.total = torch.tensor(0.0)
+
+    trainer = trainer_of(Metrics(sum=Sum()), loss_fn=lambda pred: pred.square().mean())
+    found = trainer.validate([x for x, _ in batches(2)])
+    assert isinstance(found["valid_sum"], float)
+
+
+def test_predictions_in_containers_keep_their_kind_and_are_detached():
+    Output = namedtuple("Output", "logits extra")
+    seen = []
+
+    class Watch(Correct):
+        def update(self, pred, target):
+            seen.append(pred)
+
+        def compute(self):
+            return 1
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model()
+
+        def forward(self, x):
+            return Output(self.inner(x), {"list": [self.inner(x), "text"]})
+
+    trainer = trainer_of(
+        Metrics(watch=Watch()),
+        net=Net(),
+        loss_fn=lambda pred, y: nn.functional.cross_entropy(pred.logits, y),
+    )
+    trainer.fit(batches(1))
+    assert isinstance(seen[0], Output)
+    assert not seen[0].logits.requires_grad
+    assert not seen[0].extra["list"][0].requires_grad
+    assert seen[0].extra["list"][1] == "text"
+    assert trainer.state.metrics["train_watch"] == 1.0
+
+
+def test_a_hand_made_state_is_enough():
+    metrics = Metrics()
+    state = state_of(training=True)
+    metrics.begin_train(None, state)
+    for loss, size in ((1.0, 3), (2.0, 1)):
+        state.loss, state.batch_size = torch.tensor(loss), size
+        metrics.after_batch(None, state)
+    metrics.after_train(None, state)
+    assert state.metrics == {"train_loss": 1.25}
+
+
+def test_the_sum_is_precise_over_many_batches():
+    metrics = Metrics()
+    state = state_of(batch_size=1, loss=torch.tensor(0.1))
+    for _ in range(20_000):
+        metrics.after_batch(None, state)
+    metrics.after_train(None, state)
+    assert state.metrics["train_loss"] == pytest.approx(torch.tensor(0.1).item(), rel=1e-12)
+
+
+def test_a_close_that_was_never_begun_reports_nothing():
+    metrics, state = Metrics(), state_of()
+    metrics.after_train(None, state)
+    metrics.after_validate(None, state)
+    assert state.metrics == {}
+
+
+def test_a_loss_that_is_nan_is_reported():
+    metrics, state = Metrics(), state_of(batch_size=1, loss=torch.tensor(math.nan))
+    metrics.after_batch(None, state)
+    metrics.after_validate(None, state)
+    assert math.isnan(state.metrics["valid_loss"])
+
+
+@pytest.mark.parametrize("wrong", [object(), Correct, len])
+def test_what_is_no_metric_is_refused_by_name(wrong):
+    with pytest.raises(TypeError, match=r"Metrics\(accuracy=.*expected an object with update"):
+        Metrics(accuracy=wrong)
+
+
+def test_the_name_of_the_loss_is_taken():
+    with pytest.raises(ValueError, match="computes the loss itself"):
+        Metrics(loss=Correct())
+
+
+def test_training_is_the_same_bit_for_bit():
+    plain, watched = trainer_of(), trainer_of(Metrics(right=Correct()))
+    for trainer in (plain, watched):
+        trainer.fit(batches(), batches(), epochs=2)
+    assert equal(weights(plain), weights(watched))
+
+
+def test_no_value_is_read_during_a_pass():
+    net = model().to("meta")
+    trainer = trainer_of(Metrics(), net=net, device="meta")
+    trainer.fit(batches(), batches(), epochs=2)
+    assert trainer.state.step == 6
+    assert trainer.state.metrics == {}
+
+
+@every_cancel
+@early_or_late
+def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, early):
+    metrics = Metrics(right=Correct())
+    trainer = cancelled_fit(metrics, signal, scope, early)
+    fresh = trainer_of(Metrics(right=Correct()))
+    for again in (trainer, fresh):
+        again.state.model.load_state_dict(model().state_dict())
+        again.fit(batches(), batches(2))
+    assert trainer.state.metrics == fresh.state.metrics
+
+
+def test_a_cancel_that_hides_the_beginning_of_a_pass_hides_nothing_of_the_next():
+    trainer = trainer_of()
+    raise_at(trainer, "begin_train", CancelFitException)
+    trainer.attach(Metrics())
+    trainer.fit(batches())
+    trainer.fit(batches())
+    assert "train_loss" in trainer.state.metrics

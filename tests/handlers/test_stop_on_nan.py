@@ -1,0 +1,144 @@
+import math
+
+import pytest
+import torch
+from helpers import (
+    batches,
+    cancelled_fit,
+    equal,
+    every_cancel,
+    model,
+    state_of,
+    trainer_of,
+    weights,
+)
+from trackside.events import CancelFitException
+from trackside.handlers import GradientAccumulation, GradientClip, StopOnNaN
+
+
+def poisoned(*at, by="loss", value=math.nan):
+    """A trainer whose loss, or gradients, are no numbers in these batches."""
+    trainer = trainer_of()
+
+    @trainer.on("after_loss" if by == "loss" else "after_backward")
+    def poison(trainer, state):
+        if not state.training or state.batch_index not in at:
+            return
+        if by == "loss":
+            state.loss = state.loss * value
+        else:
+            state.model[0].weight.grad[0, 0] = value
+
+    return trainer
+
+
+def finite(trainer):
+    return all(w.isfinite().all() for w in weights(trainer))
+
+
+def test_without_it_the_weights_are_ruined():
+    trainer = poisoned(1)
+    trainer.fit(batches())
+    assert not finite(trainer)
+
+
+@pytest.mark.parametrize("by", ["loss", "gradients"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_the_fit_ends_before_the_step_that_would_ruin_the_weights(by, value):
+    trainer = poisoned(1, by=by, value=value)
+    trainer.attach(StopOnNaN())
+    trainer.fit(batches(), epochs=3)
+    assert trainer.state.phase == "cancelled"
+    assert (trainer.state.epoch, trainer.state.step) == (0, 1)
+    assert finite(trainer)
+
+
+@pytest.mark.parametrize("by", ["loss", "gradients"])
+def test_the_reason_says_what_and_where(by):
+    trainer = poisoned(1, by=by)
+    trainer.attach(StopOnNaN())
+    trainer.fit(batches())
+    assert trainer.state.cancel.reason == (
+        f"non-finite {by} in epoch 0, batch 1; the weights are those of step 1"
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_it_looks_before_the_gradients_are_clipped(order):
+    handlers = [GradientClip(value=1.0), StopOnNaN()]
+    trainer = poisoned(1, by="gradients", value=math.inf)
+    for i in order:
+        trainer.attach(handlers[i])
+    trainer.fit(batches())
+    assert trainer.state.cancel.reason.startswith("non-finite gradients")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_part_of_an_accumulated_batch_is_found_before_its_step(order):
+    handlers = [GradientAccumulation(3), StopOnNaN()]
+    trainer = poisoned(0)
+    for i in order:
+        trainer.attach(handlers[i])
+    trainer.fit(batches())
+    assert trainer.state.step == 0
+    assert finite(trainer)
+
+
+def test_with_more_between_two_checks_the_next_check_finds_it():
+    trainer = poisoned(0)
+    trainer.attach(StopOnNaN(every=3))
+    trainer.fit(batches(9))
+    assert trainer.state.batch_index == 2
+    assert not finite(trainer)
+
+
+def test_gradients_whose_norm_overflows_are_still_finite():
+    net = model()
+    state = state_of(
+        model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1), loss=torch.tensor(1.0)
+    )
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 1e38)
+    StopOnNaN().begin_step(None, state)
+    net[0].bias.grad[3] = math.inf
+    with pytest.raises(CancelFitException, match="non-finite gradients"):
+        StopOnNaN().begin_step(None, state)
+
+
+def test_parameters_without_a_gradient_are_no_error():
+    net = model()
+    state = state_of(
+        model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1), loss=torch.tensor(1.0)
+    )
+    StopOnNaN().begin_step(None, state)
+
+
+def test_a_validation_is_not_checked():
+    trainer = trainer_of(StopOnNaN())
+    trainer.fit(batches(), [(x * math.nan, y) for x, y in batches()], epochs=2)
+    assert trainer.state.phase == "completed"
+
+
+@pytest.mark.parametrize(("every", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
+def test_every_is_a_count(every, error):
+    with pytest.raises(error, match=r"StopOnNaN\(every="):
+        StopOnNaN(every)
+
+
+def test_training_is_the_same_bit_for_bit():
+    plain, guarded = trainer_of(), trainer_of(StopOnNaN())
+    for trainer in (plain, guarded):
+        trainer.fit(batches(), batches(), epochs=2)
+    assert equal(weights(plain), weights(guarded))
+
+
+class Nothing:
+    def after_fit(self, trainer, state):
+        pass
+
+
+@every_cancel
+def test_whatever_is_cancelled_the_weights_are_those_without_the_handler(signal, scope):
+    guarded = cancelled_fit(StopOnNaN(), signal, scope, early=False)
+    plain = cancelled_fit(Nothing(), signal, scope, early=False)
+    assert equal(weights(guarded), weights(plain))
