@@ -68,7 +68,8 @@ class Closing:
         self._add_callback_error(row)
         self.untold = row.transition
         if broken is not None and closes_scope(row.transition):
-            self.undelivered = iter(receivers[receivers.index(broken) + 1 :])
+            place = next(n for n, receiver in enumerate(receivers) if receiver is broken)
+            self.undelivered = iter(receivers[place + 1 :])
 
     def next_row(self) -> Row | None:
         """Fire what comes next; None when all that was asked for is closed."""

@@ -135,6 +135,7 @@ class Engine(Publisher):
                     leaf = row.leaf
                     state.phase = leaf.phase
                     if receivers := row.receivers:
+                        receive = receivers[0]
                         sending = True
                         for receive in receivers:
                             receive(self, state)

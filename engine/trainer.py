@@ -164,9 +164,10 @@ class Trainer(Engine):
 
         Raises: as `fit`.
         """
-        for _ in self._evaluate("validate", loader, stepwise=False):
+        found: dict[str, Any] = {}
+        for _ in self._evaluate("validate", loader, found, stepwise=False):
             pass
-        return dict(self.state.metrics)
+        return found
 
     def predict(self, loader: Iterable[Any]) -> Any:
         """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
@@ -175,24 +176,28 @@ class Trainer(Engine):
         batch leaves no output. Raises: as `fit`.
         """
         outputs = []
-        for transition in self._evaluate("predict", loader, stepwise=True):
+        for transition in self._evaluate("predict", loader, {}, stepwise=True):
             if transition.trigger == "after_batch" and self.state.outcome == "completed":
                 outputs.append(to_device(self.state.pred, torch.device("cpu")))
         return concatenate(outputs) if outputs else None
 
-    def _evaluate(self, job: Job, loader: Iterable[Any], stepwise: bool) -> Iterator[Transition]:
+    def _evaluate(
+        self, job: Job, loader: Iterable[Any], found: dict[str, Any], stepwise: bool
+    ) -> Iterator[Transition]:
+        """A run of the evaluation chart; its metrics go into `found`, and to those of the fit."""
         _check_loader("loader", loader)
 
         @contextmanager
         def session() -> Iterator[None]:
-            before = self.state.valid_loader
-            self.state.valid_loader = loader
+            state = self.state
+            fit_loader, fit_metrics = state.valid_loader, state.metrics
+            state.valid_loader, state.metrics = loader, found
             try:
                 with self._session(job):
-                    begin_evaluation(self.state)
+                    begin_evaluation(state)
                     yield
             finally:
-                self.state.valid_loader = before
+                state.valid_loader, state.metrics = fit_loader, {**fit_metrics, **found}
 
         return self._drive(self._evaluation, EVALUATION[0][0], session(), stepwise)
 

@@ -36,4 +36,10 @@ class Guard:
                 state.epoch,
                 state.batch_index,
             )
+            self._take_off()
+
+    def _take_off(self) -> None:
+        try:
             self.detach()
+        except Exception:
+            log.exception("%s failed while it was detached", receiver_name(self.__wrapped__))

@@ -491,3 +491,37 @@ def test_a_handler_can_leave_the_validation_of_an_epoch_out():
     epochs = seen(trainer, "begin_validate", lambda state: state.epoch)
     trainer.fit(batches(1), batches(1), epochs=2)
     assert epochs == [1]
+
+
+def test_validate_gives_what_it_found_and_not_what_the_fit_found():
+    trainer = trainer_of()
+    trainer.on("after_train")(lambda t, state: state.metrics.update(train_loss=1.0, both=1.0))
+    trainer.on("after_validate")(lambda t, state: state.metrics.update(valid_loss=2.0, both=2.0))
+    trainer.fit(batches(1))
+    assert trainer.validate(batches(1)) == {"valid_loss": 2.0, "both": 2.0}
+    assert trainer.state.metrics == {"train_loss": 1.0, "valid_loss": 2.0, "both": 2.0}
+
+
+def test_a_close_reaches_each_of_several_equal_receivers_once():
+    class Equal:
+        def __init__(self, name):
+            self.name = name
+
+        def __eq__(self, other):
+            return True
+
+        def __hash__(self):
+            return 0
+
+        def __call__(self, trainer, state):
+            called.append(self.name)
+            if self.name == "b":
+                raise ValueError("b")
+
+    called = []
+    trainer = trainer_of()
+    for name in "abc":
+        trainer.on("after_batch")(Equal(name))
+    with pytest.raises(ValueError, match="b"):
+        trainer.fit(batches(1))
+    assert called == ["a", "b", "c"]

@@ -401,3 +401,20 @@ def test_explain_says_who_runs_in_order_and_why(desk):
     )
     assert repr(desk.explain("after_loss")).startswith("after_loss: 1 to run")
     assert any_transition.receivers
+
+
+def test_a_detaching_handler_that_fails_to_detach_does_not_end_the_run_either(desk, caplog):
+    class Logger(Recorder):
+        on_error = "detach"
+
+        def begin_batch(self, trainer, state):
+            raise OSError("disk full")
+
+        def detached(self, trainer):
+            raise OSError("still full")
+
+    with caplog.at_level(logging.ERROR, "trackside"):
+        desk.attach(Logger())
+        desk.send("begin_batch")
+    assert desk.handlers == []
+    assert "still full" in caplog.text
