@@ -121,9 +121,10 @@ class Publisher(ABC):
                 receiver = Filter(receiver, every, when)
             connection = ExitStack()
             self._connect(connection, signal, receiver)
+            attachment = self._registered(function)
+            attachment.add(connection)
             if single is not None:
-                single.detach = connection.close
-            self._registered(function).undo.callback(connection.close)
+                single.detach = lambda: attachment.remove(connection)
             return function
 
         return subscribe
@@ -146,7 +147,7 @@ class Publisher(ABC):
         def subscribe(function: ScopeFunction) -> ScopeFunction:
             connection = ExitStack()
             self._connect_scope(connection, scope, ScopeHandler(function), lambda half: half)
-            self._registered(function).undo.callback(connection.close)
+            self._registered(function).add(connection)
             return function
 
         return subscribe

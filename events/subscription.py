@@ -11,10 +11,23 @@ class Attachment:
 
     def __init__(self) -> None:
         self.undo = ExitStack()
+        self._connections: list[ExitStack] = []
 
     def __call__(self) -> None:
         """Take the handler off; its receivers, wraps and open scopes with it."""
         self.undo.close()
+
+    def add(self, connection: ExitStack) -> None:
+        """Take over one of several connections of a function."""
+        self._connections.append(connection)
+        self.undo.callback(connection.close)
+
+    def remove(self, connection: ExitStack) -> None:
+        """Undo one of them; with the last one the whole attachment."""
+        connection.close()
+        self._connections.remove(connection)
+        if not self._connections:
+            self()
 
     def __enter__(self) -> Attachment:
         return self

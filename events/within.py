@@ -20,11 +20,16 @@ class ScopeHandler:
     def __init__(self, function: ScopeFunction) -> None:
         self.function = function
         self.open: Generator[None, None, None] | None = None
+        self.closed = False
         self.opener: Receiver = _Opener(self)
         self.closer: Receiver = _Closer(self)
 
     def close(self) -> None:
-        """Close the generator if it is open: for a handler that is detached inside its scope."""
+        """Open no more, and close what is open: for a handler that is detached inside its scope.
+
+        It may be detached while `begin_<scope>` is being sent, before its opener has run.
+        """
+        self.closed = True
         generator, self.open = self.open, None
         if generator is not None:
             generator.close()
@@ -40,6 +45,8 @@ class _Half:
 
 class _Opener(_Half):
     def __call__(self, trainer: Any, state: Any) -> None:
+        if self.scope.closed:
+            return
         generator = self.scope.function(trainer, state)
         for _ in generator:
             self.scope.open = generator

@@ -46,8 +46,10 @@ class Mixing(ABC):
         if state.training:
             state.xb, share, partners = self._mix(state.xb)
             self._mixed = share, partners
-        yield
-        self._mixed = None
+        try:
+            yield
+        finally:
+            self._mixed = None
 
     def wrap_loss(self, loss: Activity) -> Activity:
         def of_both(state: TrainState) -> str:

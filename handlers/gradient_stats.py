@@ -17,8 +17,8 @@ class GradientStats(Statistics):
 
     Hears: begin_fit, begin_step, after_epoch
     Reads: model, epoch, batch_index, step
-    Cost: no sync a batch; one an epoch, which reads what was kept on the device: bins + 2 numbers
-        for each parameter and step observed
+    Cost: no sync a batch, if gradients are dense; one an epoch, which reads what was kept on the
+        device: bins + 2 numbers for each parameter and step observed
 
     Args:
         every: optimizer steps from one observed to the next; the first of a fit is.

@@ -31,7 +31,7 @@ class Desk(Publisher):
 
     def send(self, name):
         state = TrainState(model=None)
-        for receiver in SIGNALS[name].receivers_for(self):
+        for receiver in tuple(SIGNALS[name].receivers_for(self)):
             receiver(self, state=state)
 
 
@@ -229,6 +229,7 @@ def test_once_hears_one_send_and_is_gone(desk):
     desk.send("after_loss")
     assert log == [1]
     assert not list(SIGNALS["after_loss"].receivers_for(desk))
+    assert desk.handlers == []
 
 
 def test_once_and_every_together_hear_the_nth_send_alone(desk):
@@ -319,6 +320,23 @@ def test_a_scope_handler_detached_inside_its_scope_is_closed(desk):
     desk.detach(handler)
     desk.send("after_batch")
     assert log == ["closed"]
+
+
+def test_a_scope_handler_detached_while_its_scope_opens_does_not_open(desk):
+    log = []
+
+    class Scoped:
+        def within_batch(self, trainer, state):
+            log.append("open")
+            yield
+            log.append("close")
+
+    scoped = Scoped()
+    desk.on("begin_batch", once=True)(lambda trainer, state: trainer.detach(scoped))
+    desk.attach(scoped)
+    desk.send("begin_batch")
+    desk.send("after_batch")
+    assert log == []
 
 
 def test_a_scope_handler_that_yields_twice_is_an_error(desk):

@@ -39,7 +39,8 @@ def net():
 def mixed(cutmix, xb):
     """The inputs that `cutmix` makes of `xb`, the share of their own, and their partners."""
     state = state_of(training=True, xb=xb)
-    next(cutmix.within_batch(None, state))
+    batch = cutmix.within_batch(None, state)
+    next(batch)
     return state.xb, *cutmix._mixed
 
 

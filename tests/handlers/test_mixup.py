@@ -249,13 +249,19 @@ def test_detached_in_the_middle_of_a_fit_it_mixes_no_more():
     assert equal(weights(trainer), weights(plain))
 
 
-@pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss"])
+@pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "begin_step"])
 def test_attached_or_detached_in_the_middle_of_a_batch_it_fails_nothing(signal):
     mixup = MixUp()
-    trainer = trainer_of()
-    trainer.on(signal)(lambda t, state: (t.detach if mixup in t.handlers else t.attach)(mixup))
+    trainer, stale = trainer_of(), []
+
+    @trainer.on(signal)
+    def turn(trainer, state):
+        (trainer.detach if mixup in trainer.handlers else trainer.attach)(mixup)
+        stale.append(mixup._mixed)
+
     trainer.fit(batches(6))
     assert trainer.state.step == 6
+    assert stale == [None] * 6
 
 
 @every_cancel

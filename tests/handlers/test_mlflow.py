@@ -153,6 +153,15 @@ def test_a_run_that_could_not_be_opened_whole_is_closed(make, client, caplog):
     assert "MLflow.begin_fit failed" in caplog.text
 
 
+def test_a_run_that_could_not_be_opened_at_all_is_told_once(make, client, tmp_path, caplog):
+    client.delete_experiment(client.create_experiment(tmp_path.name))
+    logger = make()
+    trainer = trainer_of(logger)
+    assert trainer.fit(batches(1)).outcome == "completed"
+    assert logger not in trainer.handlers
+    assert [record.getMessage()[:24] for record in caplog.records] == ["MLflow.begin_fit failed "]
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [

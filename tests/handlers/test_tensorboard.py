@@ -69,3 +69,14 @@ def test_a_file_is_refused(tmp_path):
     path.touch()
     with pytest.raises(ValueError, match=r"TensorBoard\(.*that is a file; allowed: a folder"):
         TensorBoard(path)
+
+
+def test_a_run_that_could_not_be_opened_is_told_once_and_training_goes_on(tmp_path, caplog):
+    logger = TensorBoard(tmp_path / "runs")
+    (tmp_path / "runs").touch()
+    trainer = trainer_of(logger)
+    assert trainer.fit(batches(1)).outcome == "completed"
+    assert logger not in trainer.handlers
+    assert [record.getMessage()[:29] for record in caplog.records] == [
+        "TensorBoard.begin_fit failed "
+    ]

@@ -56,3 +56,12 @@ def test_what_wandb_init_does_not_take_is_refused_at_once(offline):
 def test_an_id_is_refused_because_two_fits_would_share_it(offline):
     with pytest.raises(ValueError, match=r"WandB\(id='a'\): each fit is a run of its own"):
         WandB(id="a")
+
+
+def test_a_run_that_could_not_be_opened_is_told_once_and_training_goes_on(folder, caplog):
+    logger = WandB(dir=str(folder), mode="nonsense")
+    trainer = trainer_of(logger)
+    assert trainer.fit(batches(1)).outcome == "completed"
+    assert logger not in trainer.handlers
+    told = [record.getMessage()[:23] for record in caplog.records if record.name == "trackside"]
+    assert told == ["WandB.begin_fit failed "]
