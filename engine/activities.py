@@ -53,7 +53,7 @@ def fetch_training(state: TrainState) -> str:
     batches = state.batches
     if batches is None:
         batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
-    if state.validate_next:
+    if state.validate_next and state.valid_loader is not None:
         return _pause(state, batches)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:

@@ -80,7 +80,7 @@ class Closing:
         if trigger in ("after_error", f"after_cancel_{scope_name(self.target)}"):
             self.announced = True
         try:
-            row = leaf.exits[trigger]
+            row = leaf.closes[trigger]
         except BaseException as refused:  # a host's condition does not keep a scope open
             self.add(refused, by=f"the machine at {trigger}")
             row = leaf.rows[trigger]

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..events import Publisher, TrainState, Transition
 from ..events.order import Receiver
+from ..events.signal import unlink
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
 from .machine import Machine, build
@@ -115,6 +116,7 @@ class Engine(Publisher):
                 start.exits = self._table[self.state.phase].exits
                 yield from self._transitions(start, stepwise)
         finally:
+            unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
             self._table = {}
             self._running.release()
 
@@ -124,7 +126,7 @@ class Engine(Publisher):
         sending = False
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None
-        row: Row
+        row: Row | None = None
         while True:
             try:
                 while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
@@ -143,6 +145,8 @@ class Engine(Publisher):
                     if stepwise:
                         yield row.transition
             except BaseException as raised:
+                if row is None:  # nothing has begun
+                    raise
                 closing = Closing(state, self._table, stepwise)
                 if sending:
                     sending = False
@@ -150,8 +154,10 @@ class Engine(Publisher):
                 else:
                     receive = None
                 closing.add(raised, raiser(receive, state.phase))
-                yield from self._close(closing)
-                leaf = closing.finish()
+                try:
+                    yield from self._close(closing)
+                finally:  # also where the host closes the iterator meanwhile
+                    leaf = closing.finish()
 
     def _close(self, closing: Closing) -> Iterator[Transition]:
         """Close scopes until the machine is in a phase from which it goes on, or rests."""

@@ -15,7 +15,7 @@ from transitions import MachineError
 from ..events import Publisher, TrainState, Transition, signal
 from ..events.signal import Route, link
 from .machine import Machine
-from .topology import enclosing
+from .topology import enclosing, inside, scope_name
 
 Activity = Callable[[TrainState], str]
 
@@ -53,29 +53,42 @@ class Broken(Row):
 class Leaf:
     """A leaf phase: its activity, None where the machine rests, and the rows that lead out.
 
-    `rows` has every legal trigger, `exits` those that need no library; asking `exits` for another
-    one goes through the library.
+    `rows` has every legal trigger. `exits` has those that an activity may return, `closes` those
+    that close scopes; a row that is not compiled goes through the library when they are asked.
     """
 
-    __slots__ = ("activity", "exits", "phase", "rows")
+    __slots__ = ("activity", "closes", "exits", "phase", "rows")
 
     def __init__(self, phase: str, activity: Activity | None) -> None:
         self.phase = phase
         self.activity = activity
         self.exits: dict[str, Row] = {}
+        self.closes: dict[str, Row] = {}
         self.rows: dict[str, Row] = {}
 
 
 class Exits(dict[str, Row]):
     """The compiled rows out of a leaf; the library, and its refusals, for the others."""
 
-    __slots__ = ("_leaf", "_library")
+    __slots__ = ("_allowed", "_leaf", "_library")
 
     def __init__(self, leaf: Leaf, library: Library) -> None:
         self._leaf = leaf
         self._library = library
+        self._allowed: list[str] = []
+
+    def allow(self, trigger: str, compiled: bool) -> None:
+        """Take in a row of the leaf; one that is not compiled is left to the library."""
+        self._allowed.append(trigger)
+        if compiled:
+            self[trigger] = self._leaf.rows[trigger]
 
     def __missing__(self, trigger: str) -> Row:
+        if trigger not in self._allowed:
+            raise IllegalTransitionError(
+                f"cannot fire {trigger!r} in {self._leaf.phase}; allowed here: "
+                f"{', '.join(self._allowed)}"
+            )
         return self._library.fire(self._leaf, trigger)
 
 
@@ -92,12 +105,8 @@ class Library:
         """Make the transition on the machine; conditions and callbacks get the TrainState.
 
         Raises:
-            IllegalTransitionError: no row, or a condition refused; the phase is as it was.
+            IllegalTransitionError: a condition refused; the phase is as it was.
         """
-        if trigger not in leaf.rows:
-            raise IllegalTransitionError(
-                f"cannot fire {trigger!r} in {leaf.phase}; allowed here: {', '.join(leaf.rows)}"
-            )
         try:
             moved = self.machine.trigger_event(self.machine.models[0], trigger, self.state)
         except MachineError as error:
@@ -142,12 +151,14 @@ def compile_table(
     watched = {path for path, found in states.items() if _is_watched(found)}
     plain = not _is_machine_watched(machine)
     for leaf in library.leaves.values():
-        leaf.exits = Exits(leaf, library)
+        leaf.exits, leaf.closes = exits, closes = Exits(leaf, library), Exits(leaf, library)
         for trigger in machine.events:
             for candidate in _candidates(machine, leaf.phase, trigger):
                 leaf.rows[trigger] = library.row(leaf, trigger, _leaf_of(candidate, library))
-                if plain and _is_plain(candidate, leaf.phase, watched):
-                    leaf.exits[trigger] = leaf.rows[trigger]
+                compiled = plain and _is_plain(candidate, leaf.phase, watched)
+                closes.allow(trigger, compiled)
+                if _is_work(leaf.rows[trigger].transition):
+                    exits.allow(trigger, compiled)
                 break
     link([row for leaf in library.leaves.values() for row in leaf.rows.values()])
     return library.leaves
@@ -174,6 +185,14 @@ def _candidates(machine: Machine, phase: str, trigger: str) -> Iterator[Any]:
     by_source = machine.events[trigger].transitions
     for source in (phase, *enclosing(phase)):
         yield from by_source.get(source, ())
+
+
+def _is_work(transition: Transition) -> bool:
+    """Whether an activity may fire it: it closes at most the innermost scope, by its own name."""
+    if transition.trigger == "after_error" or transition.trigger.startswith("after_cancel_"):
+        return False
+    left = [c for c in enclosing(transition.source) if not inside(transition.destination, c)]
+    return not left or (len(left) == 1 and transition.trigger == f"after_{scope_name(left[0])}")
 
 
 def _is_plain(transition: Any, phase: str, watched: set[str]) -> bool:

@@ -210,6 +210,7 @@ class Trainer(Engine):
         """What a run changes, and leaves as it found it: modes, open iterators, the live batch."""
         state = self.state
         modes = [(module, module.training) for module in state.model.modules()]
+        gradients = torch.is_grad_enabled()
         state.job = job
         state.outcome, state.cancel, state.error = "completed", None, None
         state.batches = None
@@ -219,6 +220,7 @@ class Trainer(Engine):
         finally:
             state.batches = state.paused = None
             forget_batch(state)
+            torch.set_grad_enabled(gradients)
             for module, mode in modes:
                 module.training = mode
 

@@ -158,6 +158,13 @@ def link(routes: Collection[Route]) -> None:
     refresh(routes)
 
 
+def unlink(routes: Collection[Route]) -> None:
+    """Keep `routes` up to date no more; they are not used again."""
+    for route in routes:
+        route.signal._routes.discard(route)
+        any_transition._routes.discard(route)
+
+
 def refresh(routes: Collection[Route]) -> None:
     """Ask their signals, and `any_transition`, again who hears the transitions of `routes`."""
     heard: dict[tuple[str, int], list[Receiver]] = {}

@@ -65,7 +65,7 @@ class RunLogger:
     def detached(self, trainer: Any) -> None:
         try:
             self._close_once("cancelled")
-        except Exception:  # it may be detached because of just this error, and the run goes on
+        except Exception:  # whoever takes it off in the middle of a fit, the fit goes on
             log.exception("%s could not close its run", type(self).__name__)
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
