@@ -360,6 +360,15 @@ def test_of_two_cancels_the_outer_scope_wins_and_keeps_the_other(rig, order):
     assert weaker == []
 
 
+def test_of_two_cancels_of_one_scope_the_first_stays_and_keeps_the_other(rig):
+    first, second = CancelTrainException("first"), CancelTrainException("second")
+    rig.trainer.on("after_loss", once=True)(raising(first))
+    rig.trainer.on("after_batch", once=True)(raising(second))
+    kept = seen(rig.trainer, "after_cancel_train", lambda state: (state.cancel, state.cancel.also))
+    rig.run()
+    assert kept == [(first, [second])]
+
+
 def test_one_cancel_can_be_raised_again_and_again(rig):
     cancel = CancelBatchException("each")
     rig.trainer.on("begin_batch")(raising(cancel))

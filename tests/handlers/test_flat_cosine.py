@@ -94,6 +94,16 @@ def test_detached_in_a_fit_it_gives_the_rate_back():
     assert options(made) == before
 
 
+def test_attached_in_a_fit_it_waits_for_the_next():
+    trainer = trainer_of()
+    trainer.on("begin_batch", once=True)(lambda t, state: t.attach(FlatCosine()))
+    rates = seen(trainer)
+    for _ in range(2):
+        trainer.fit(batches(8))
+    assert rates[:8] == [0.1] * 8
+    assert rates[-1] < 0.1
+
+
 def test_a_hand_made_state_is_enough():
     net = model()
     state = state_of(model=net, optimizer=sgd(net), n_epochs=1, train_loader=batches(4))

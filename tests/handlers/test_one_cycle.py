@@ -111,6 +111,15 @@ def test_as_many_rates_as_groups_are_wanted():
     assert trainer.state.phase == "failed"
 
 
+@pytest.mark.parametrize("momentum", [(0, 0.5), (0.5, 0.5)])
+def test_momentum_can_be_nothing_or_stay(momentum):
+    trainer = trainer_of(OneCycle(0.5, momentum=momentum), net=(net := model()), optimizer=sgd(net))
+    used = seen(trainer, "momentum")
+    trainer.fit(batches(9))
+    assert (max(used), used[-1]) == (0.5, 0.5)
+    assert min(used) <= 0.5
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("warmup", [0.2, 0.25, 0.5])
 def test_a_fit_of_few_steps_has_a_cycle(count, warmup):

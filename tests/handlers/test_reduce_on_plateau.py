@@ -141,6 +141,17 @@ def test_a_training_that_is_cut_short_is_no_missing_metric():
     assert trainer.state.phase == "completed"
 
 
+def test_a_metric_that_is_missing_in_the_epoch_after_that_is_an_error():
+    trainer = trainer_of(ReduceOnPlateau())
+    raise_at(trainer, "begin_batch", CancelBatchException)
+    with pytest.raises(LookupError, match="after epoch 1"):
+        trainer.fit(batches(1), epochs=3)
+
+
+def test_by_default_three_epochs_are_borne():
+    assert rates([5] * 6)[3:] == pytest.approx([0.1, 0.1, 0.01])
+
+
 def test_a_metric_that_is_missing_is_an_error_that_lists_those_there_are():
     trainer = trainer_of(Metrics(), ReduceOnPlateau("valid_accuracy"))
     with pytest.raises(LookupError, match=r"'valid_accuracy' .*there are: train_loss, valid_loss"):
@@ -244,6 +255,7 @@ def test_a_hand_made_state_is_enough():
         ({"min_delta": -0.1}, ValueError),
         ({"min_delta": math.nan}, ValueError),
         ({"min_lr": -1}, ValueError),
+        ({"min_lr": math.inf}, ValueError),
         ({"mode": "most"}, ValueError),
     ],
 )
