@@ -15,6 +15,7 @@ from blinker.base import ANY, ANY_ID
 
 from .order import OrderError, Place, Receiver, arrange, receiver_name
 from .transition import Transition
+from .weak import Weakly, reference
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -106,7 +107,7 @@ class Signal(blinker.NamedSignal):
     def _callable(self, receiver: Receiver) -> Receiver:
         """`receiver` as the engine calls it: positionally, and not kept alive if it is weak."""
         if make_id(receiver) in self._weak:
-            return _Weakly(receiver)
+            return Weakly(receiver)
         if _takes(receiver, *self.payload):
             return receiver
         return _by_keyword(receiver)
@@ -181,50 +182,6 @@ def refresh(routes: Collection[Route]) -> None:
             *(functools.partial(watcher, transition=route.transition) for watcher in watchers),
             *ask(route.signal, route.sender),
         )
-
-
-class _MethodReference(weakref.ref[Any]):
-    """A weak reference to a bound method.
-
-    `weakref.WeakMethod` complains to stderr when an instance and its class die together.
-    """
-
-    __slots__ = ("_function",)
-    _function: weakref.ref[Any]
-
-    def __new__(cls, method: Any, callback: Callable[[Any], None] | None) -> _MethodReference:
-        made = super().__new__(cls, method.__self__, callback)
-        made._function = weakref.ref(method.__func__)
-        return made
-
-    def __call__(self) -> Any:
-        owner, function = super().__call__(), self._function()
-        return None if owner is None or function is None else function.__get__(owner)
-
-
-def reference(
-    receiver: Receiver, callback: Callable[[Any], None] | None = None
-) -> weakref.ref[Any]:
-    """A weak reference to a function, a callable object, or a bound method."""
-    if inspect.ismethod(receiver):
-        return _MethodReference(receiver, callback)
-    return weakref.ref(receiver, callback)
-
-
-class _Weakly:
-    """Calls a receiver without keeping it alive; does nothing once it is gone."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._ref = reference(receiver)
-
-    @property
-    def __wrapped__(self) -> Receiver | None:
-        return self._ref()
-
-    def __call__(self, sender: Any, state: Any, **extra: Any) -> None:
-        receiver = self._ref()
-        if receiver is not None:
-            receiver(sender, state=state, **extra)
 
 
 def _by_keyword(receiver: Receiver) -> Receiver:

@@ -25,7 +25,7 @@ SIGNALS = (
     "after_error",
 )
 ACTIVITIES = ("loader", "model", "loss", "score", "backward", "optimizer")
-"""The loss function is `loss` where there is a graph to differentiate, `score` where there is none."""
+"""The loss function is `loss` where there is a graph to differentiate, `score` where not."""
 EPOCHS, TRAINING, VALIDATION = 2, 3, 2
 
 
