@@ -213,9 +213,8 @@ def test_detached_in_the_middle_of_a_fit_it_has_all_decay_again_and_merges_at_it
     ours, plain = trainer_with(WeightDecayGroups()), trainer_with()
     for trainer in (ours, plain):
         trainer.attach(LRSchedule(lambda optimizer: StepLR(optimizer, 1, 0.5), every="epoch"))
-    handler = ours.handlers[0]
+    handler, *others = ours.handlers
     ours.on("begin_train", once=True)(lambda t, state: t.detach(handler))
-    others = ours.handlers[1:]
     for trainer in (ours, plain):
         trainer.fit(batches(), epochs=2)
     assert equal(weights(ours), weights(plain))

@@ -70,7 +70,7 @@ def test_the_module_is_the_same_command(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "required: demo | fit"),
+        ([], "required: COMMAND"),
         (["train"], "invalid choice: 'train'"),
         (["fit"], "required: factory"),
         (["fit", "jobs:job", "--epochs", "-1"], "'-1' is no whole number from 0"),

@@ -1,0 +1,32 @@
+"""`trackside fit module:factory`."""
+
+from __future__ import annotations
+
+import argparse
+
+from .factory import find_factory
+from .options import FACTORY, Commands, add_out, count
+from .output import writable
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    about = "train the trackside.views.Job that a function of yours returns"
+    fit = commands.add_parser("fit", help=about, description=about)
+    fit.add_argument("factory", help=FACTORY)
+    fit.add_argument("--epochs", type=count, metavar="N", help="default: the job's own")
+    fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the job's own")
+    add_out(fit)
+    fit.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    out = None if arguments.out is None else writable(arguments.out)
+    factory = find_factory(arguments.factory)
+
+    from .device import usable_device
+    from .making import make_job
+    from .training import train
+
+    device = None if arguments.device is None else usable_device(arguments.device)
+    train(make_job(factory, arguments.factory, device), arguments.epochs, out)
