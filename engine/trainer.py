@@ -13,12 +13,12 @@ import torch
 from ..events import TrainState, Transition
 from ..events.state import Job
 from .activities import ACTIVITIES, OUTERMOST, begin_evaluation
+from .arguments import check_count, check_loader, check_rereadable
 from .batches import concatenate, forget_batch, to_device
 from .chart import EVALUATION, SUPERVISED
 from .chart import Row as ChartRow
 from .diagnosis import check_model, check_trainable
 from .engine import Engine
-from .loaders import is_one_pass
 from .machine import Machine, build
 from .table import Activity
 from .topology import Topology
@@ -120,14 +120,14 @@ class Trainer(Engine):
         batches_per_epoch: int | None,
         stepwise: bool,
     ) -> Iterator[Transition]:
-        _check_count("epochs", epochs, least=0)
+        check_count("epochs", epochs, least=0)
         if batches_per_epoch is not None:
-            _check_count("batches_per_epoch", batches_per_epoch, least=1)
-        _check_loader("train_loader", train_loader)
+            check_count("batches_per_epoch", batches_per_epoch, least=1)
+        check_loader("train_loader", train_loader)
         if valid_loader is not None:
-            _check_loader("valid_loader", valid_loader)
+            check_loader("valid_loader", valid_loader)
         if epochs > 1:
-            _check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
+            check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
         check_trainable(self.state)
 
         @contextmanager
@@ -185,7 +185,7 @@ class Trainer(Engine):
         self, job: Job, loader: Iterable[Any], found: dict[str, Any], stepwise: bool
     ) -> Iterator[Transition]:
         """A run of the evaluation chart; its metrics go into `found`, and to those of the fit."""
-        _check_loader("loader", loader)
+        check_loader("loader", loader)
 
         @contextmanager
         def session() -> Iterator[None]:
@@ -223,41 +223,3 @@ class Trainer(Engine):
             torch.set_grad_enabled(gradients)
             for module, mode in modes:
                 module.training = mode
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}; allowed: an int, from {least}"
-        )
-    if value < least:
-        raise ValueError(f"{name}={value}; allowed: an int, from {least}")
-
-
-def _check_loader(name: str, loader: Any) -> None:
-    if loader is None or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
-        raise TypeError(
-            f"{name} is a {type(loader).__name__}; expected something to iterate over, "
-            "such as a torch DataLoader or a list of batches"
-        )
-    if isinstance(loader, (torch.Tensor, str, bytes, Mapping)):
-        raise TypeError(
-            f"{name} is a {type(loader).__name__}, which is one batch at the most; expected "
-            "something that gives batches, such as a torch DataLoader or a list of batches"
-        )
-
-
-def _check_rereadable(
-    train_loader: Iterable[Any],
-    valid_loader: Iterable[Any] | None,
-    epochs: int,
-    batches_per_epoch: int | None,
-) -> None:
-    for name, loader in (("train_loader", train_loader), ("valid_loader", valid_loader)):
-        goes_on = name == "train_loader" and batches_per_epoch is not None
-        if loader is not None and is_one_pass(loader) and not goes_on:
-            raise ValueError(
-                f"{name} is a {type(loader).__name__}: an iterator can be read once, so it serves "
-                f"one epoch, and epochs={epochs}; pass something that can be iterated again"
-                + (", or batches_per_epoch=" if name == "train_loader" else "")
-            )
