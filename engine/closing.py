@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from ..events import Cancel, IllegalCancelError, TrainState, Transition
 from ..events.order import Receiver, receiver_name
+from .phases import open_scopes, scope_name
 from .table import Broken, Leaf, Row
-from .topology import open_scopes, scope_name
 
 
 class Abandoned(Cancel):

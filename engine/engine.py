@@ -46,10 +46,16 @@ class Engine(Publisher):
         super().__init__()
         self.state = state
         self._registry = ActivityRegistry(activities, outermost)
-        self._machine = build(Topology(chart), state)
+        self._topology = Topology(chart)
+        self._machine = build(self._topology, state)
         self._first = chart[0][0]
         self._table: dict[str, Leaf] = {}
         self._running = threading.Lock()
+
+    @property
+    def topology(self) -> Topology:
+        """The phases and rows of the chart that it was made with."""
+        return self._topology
 
     @property
     def machine(self) -> Machine:

@@ -7,7 +7,8 @@ from typing import Any
 from transitions.extensions.nesting import HierarchicalMachine, NestedState
 
 from ..events import TrainState
-from .topology import Topology, sources
+from .phases import sources
+from .topology import Topology
 
 
 class Phase(NestedState):

@@ -15,7 +15,7 @@ from transitions import MachineError
 from ..events import Publisher, TrainState, Transition, signal
 from ..events.signal import Route, link
 from .machine import Machine
-from .topology import enclosing, inside, scope_name
+from .phases import enclosing, inside, scope_name
 
 Activity = Callable[[TrainState], str]
 

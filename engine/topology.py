@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 
 from ..events.discover import did_you_mean
 from .chart import Row
+from .phases import enclosing, inside, kind, scope_name, sources
 
 
 class ChartError(ValueError):
     """A chart is unsound; the message names the row or the phase."""
 
 
-def sources(row: Row) -> tuple[str, ...]:
-    """The sources of a row, as a tuple even where there is one."""
-    return (row[1],) if isinstance(row[1], str) else row[1]
-
-
-def inside(phase: str, composite: str) -> bool:
-    """Whether `phase` lies within `composite`, or is it."""
-    return phase == composite or phase.startswith(composite + ".")
-
-
-@functools.cache
-def enclosing(phase: str) -> tuple[str, ...]:
-    """The composites around a leaf, innermost first: `a.b.c` lies in `a.b` and `a`."""
-    parts = phase.split(".")
-    return tuple(".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
-
-
-def scope_name(composite: str) -> str:
-    """The scope that a composite phase is: the last part of its path."""
-    return composite.rpartition(".")[2]
-
-
-def open_scopes(phase: str, name: str | None = None) -> list[str]:
-    """Paths of the scopes open in a phase, innermost first; only those called `name`, if given."""
-    return [path for path in enclosing(phase) if name in (None, scope_name(path))]
-
-
 class Topology:
     """The phases of a chart in the order in which its rows first name them.
 
     Attributes:
-        rows: the rows.
+        rows: the rows, as tuples; `Topology(topology.rows)` is the same, also from JSON.
+        kinds: for each row what makes it happen: "normal" (work), "cancel" or "error".
         initial: where the machine starts.
         leaves: every leaf phase.
         resting: the leaves outside every scope, where no activity runs.
@@ -56,9 +30,10 @@ class Topology:
     """
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = tuple(rows)
+        self.rows = tuple(_as_tuples(row) for row in rows)
         if not self.rows:
             raise ChartError("a chart needs rows: (trigger, source or sources, destination)")
+        self.kinds = tuple(kind(row) for row in self.rows)
         self.initial = sources(self.rows[0])[0]
         self.leaves = tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
         self.resting = tuple(leaf for leaf in self.leaves if "." not in leaf)
@@ -135,3 +110,9 @@ class Topology:
 
     def _leaves_of(self, scope: str) -> Iterator[str]:
         return (leaf for leaf in self.leaves if leaf.rpartition(".")[0] == scope)
+
+
+def _as_tuples(row: Row) -> Row:
+    """A row, whose source and itself may have come as lists."""
+    trigger, source, destination = row
+    return trigger, source if isinstance(source, str) else tuple(source), destination

@@ -1,4 +1,7 @@
+import json
+
 import pytest
+from helpers import trainer_of
 from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
 
 WORK = (
@@ -96,3 +99,23 @@ def test_a_scope_opens_by_its_own_name_only():
 def test_a_row_into_a_composite_is_refused():
     with pytest.raises(ChartError, match="work is a composite"):
         Topology((*WORK, ("again", "work.run", "work")))
+
+
+def test_a_row_is_normal_or_for_a_cancel_or_for_an_error():
+    topology = Topology(SUPERVISED)
+    kinds = dict(zip([row[0] for row in topology.rows], topology.kinds, strict=True))
+    assert {name for name, kind in kinds.items() if kind == "error"} == {"after_error"}
+    assert {name for name, kind in kinds.items() if kind == "cancel"} == {
+        f"after_cancel_{path.rpartition('.')[2]}" for path in topology.scopes
+    }
+    assert set(topology.kinds) == {"normal", "cancel", "error"}
+
+
+def test_its_rows_make_the_same_topology_again_also_from_json():
+    topology = Topology(SUPERVISED)
+    again = Topology(json.loads(json.dumps(topology.rows)))
+    assert (again.rows, again.table) == (topology.rows, topology.table)
+
+
+def test_a_trainer_has_the_topology_of_its_fit():
+    assert trainer_of().topology.rows == SUPERVISED
