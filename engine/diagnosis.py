@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ def check_trainable(state: TrainState) -> None:
 
     Raises:
         TypeError: no optimizer, or one whose step needs a closure.
-        ValueError: no parameter requires a gradient, or the optimizer has none of the model's.
+        ValueError: no parameter requires a gradient, the optimizer has none of the model's, or a
+            learning rate is NaN or infinite, which torch takes in silence.
         RuntimeError: gradients are switched off around the fit.
     """
     optimizer = state.optimizer
@@ -51,6 +53,12 @@ def check_trainable(state: TrainState) -> None:
             f"cannot fit {type(state.model).__name__}: the optimizer has none of its parameters; "
             "was the model copied or rebuilt after the optimizer was made?"
         )
+    for number, group in enumerate(optimizer.param_groups):
+        if isinstance(group["lr"], float) and not math.isfinite(group["lr"]):
+            raise ValueError(
+                f"cannot fit with lr={group['lr']} in parameter group {number} of the optimizer; "
+                "allowed: a finite number"
+            )
     if not torch.is_grad_enabled():
         raise RuntimeError("cannot fit inside torch.no_grad() or inference_mode(): no gradients")
 

@@ -1,13 +1,24 @@
 """Every bad input gets an error that names what and where, and leaves the trainer usable."""
 
+import gc
+import multiprocessing
+import os
+import signal
 import threading
 import warnings
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 from trackside.engine import BusyError, Trainer
-from trackside.events import AttachError, CancelFitException, IllegalCancelError, ReceiverError
+from trackside.events import (
+    AttachError,
+    CancelEpochException,
+    CancelFitException,
+    IllegalCancelError,
+    ReceiverError,
+)
 
 DATA = [(torch.ones(4, 5), torch.zeros(4, dtype=torch.long)) for _ in range(3)]
 
@@ -118,6 +129,15 @@ def test_a_model_of_frozen_parameters_is_refused(trainer):
     trainer.state.model.requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter requires a gradient"):
         trainer.fit(DATA)
+    assert_usable(trainer)
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf")])
+def test_a_learning_rate_that_is_not_finite_is_refused(trainer, trace, lr):
+    trainer.state.optimizer.param_groups[0]["lr"] = lr
+    with pytest.raises(ValueError, match=rf"lr={lr} in parameter group 0 of the optimizer"):
+        trainer.fit(DATA)
+    assert trace.triggers == []
     assert_usable(trainer)
 
 
@@ -235,7 +255,63 @@ def test_a_wrong_length_is_not_believed(trainer):
     assert trainer.state.step == 3
 
 
+class Images(Dataset):
+    """Twelve good examples, whose sixth does what it is told to."""
+
+    def __init__(self, sixth):
+        self.sixth = sixth
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        if index == 5:
+            self.sixth()
+        return DATA[0][0][0], DATA[0][1][0]
+
+
+def fail():
+    raise OSError("image 5 is damaged")
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("sixth", "error", "told"),
+    [(fail, OSError, "image 5 is damaged"), (die, RuntimeError, r"worker \(pid.* (killed|exited)")],
+)
+def test_a_loader_whose_worker_fails_or_dies_closes_every_scope(trainer, trace, sixth, error, told):
+    with pytest.raises(error, match=told) as caught:
+        trainer.fit(DataLoader(Images(sixth), batch_size=4, num_workers=1))
+    assert any("fit.epoch.train.fetch, epoch 0" in note for note in caught.value.__notes__)
+    assert trace.all_closed
+    assert_usable(trainer)
+
+
+def test_of_a_cancelled_epoch_the_workers_are_gone_when_the_fit_has_ended(trainer):
+    @trainer.on("after_loss", once=True)
+    def cancel(trainer, state):
+        raise CancelEpochException("enough")
+
+    trainer.fit(DataLoader(Images(lambda: None), batch_size=2, num_workers=2))
+    gc.collect()
+    assert multiprocessing.active_children() == []
+
+
 # model and loss
+
+
+def test_a_batch_on_which_the_model_fails_is_named(trainer, trace):
+    trainer.state.model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+    trainer.state.optimizer = torch.optim.SGD(trainer.state.model.parameters(), 0.1)
+    one = torch.ones(1, 5), torch.zeros(1, dtype=torch.long)
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel") as caught:
+        trainer.fit([*DATA, one])
+    assert any("batch.forward, epoch 0, batch 3" in note for note in caught.value.__notes__)
+    assert trace.all_closed
+    assert_usable(trainer)
 
 
 def test_a_model_that_returns_none_is_named(trainer, trace):
