@@ -31,7 +31,7 @@ class Trainer(Engine):
         model: trained in place, and moved to `device` if one is given.
         loss_fn: `loss_fn(pred, yb)` to a scalar; None when the model's output carries `.loss`.
         optimizer: None is enough for `validate` and `predict`.
-        handlers: attached in this order.
+        handlers: attached in this order; a string names a published one, as `attach` explains.
         device: batches are moved there, `non_blocking`; None takes them as they come.
         chart: rows of another chart for `fit` (see `chart`), with `activities` for it.
         activities: by name, beside or instead of the trainer's own.

@@ -71,9 +71,9 @@ def signal_named(name: str) -> Signal:
     return SIGNALS[name]
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known: Collection[str], cutoff: float = 0.75) -> str:
     """`; did you mean after_epoch?`, or nothing where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -50,16 +50,22 @@ class Publisher(ABC):
     def attach(self, handler: Any) -> Attachment:
         """Subscribe every method of `handler` that is named like a signal.
 
+        A string names a handler that an installed distribution publishes (see `plugins`): it is
+        loaded, and made without arguments.
+
         `wrap_<activity>` methods wrap that activity, `within_<scope>` generators are open with
         their scope. `attached(trainer)` and `detached(trainer)`, where the handler has them, are
         called at the beginning and at the end. All of it is undone by `detach`, by calling what
         this gives back, or by leaving its `with` block.
 
         Raises:
-            AttachError: the handler is wired wrongly, or attached already.
+            AttachError: the handler is wired wrongly, or attached already; there is none of this
+                name, or it cannot be loaded.
             ReceiverError: a method does not take `(trainer, state)`.
             OrderError: its declared order closes a circle. It is not attached in any of these.
         """
+        if isinstance(handler, str):
+            handler = _published(handler)
         if make_id(handler) in self._attached:
             raise AttachError(f"{type(handler).__name__} is attached already; attach it once")
         found = subscriptions(handler, self.activities)
@@ -189,3 +195,9 @@ class Publisher(ABC):
         undo.callback(handler.close)
         self._connect(undo, SIGNALS[f"begin_{scope}"], guard(handler.opener))
         self._connect(undo, SIGNALS[f"after_{scope}"], guard(handler.closer))
+
+
+def _published(name: str) -> Any:
+    from .plugins import make  # noqa: PLC0415  # reading metadata takes as long as all of the bus
+
+    return make(name)

@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from . import demo_command, fit_command
+from . import demo_command, fit_command, handlers_command
 from .errors import UsageError
 from .options import Parser
 
 COMMANDS = (
     demo_command,
     fit_command,
+    handlers_command,
 )
 
 

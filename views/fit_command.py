@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .factory import find_factory
+from .named import attach_published, check_published
 from .options import FACTORY, Commands, add_out, count
 from .output import writable
 
@@ -16,12 +17,20 @@ def add(commands: Commands) -> None:
     fit.add_argument("factory", help=FACTORY)
     fit.add_argument("--epochs", type=count, metavar="N", help="default: the job's own")
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the job's own")
+    fit.add_argument(
+        "--handler",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="attach a handler that `trackside handlers` lists; as often as you like",
+    )
     add_out(fit)
     fit.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     out = None if arguments.out is None else writable(arguments.out)
+    check_published(arguments.handler)
     factory = find_factory(arguments.factory)
 
     from .device import usable_device
@@ -29,4 +38,6 @@ def _run(arguments: argparse.Namespace) -> None:
     from .training import train
 
     device = None if arguments.device is None else usable_device(arguments.device)
-    train(make_job(factory, arguments.factory, device), arguments.epochs, out)
+    job = make_job(factory, arguments.factory, device)
+    attach_published(job.trainer, arguments.handler)
+    train(job, arguments.epochs, out)

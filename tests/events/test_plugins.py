@@ -1,0 +1,265 @@
+"""Handlers of other distributions: really built and installed, in an environment of their own."""
+
+import os
+import site
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+import pytest
+import trackside.handlers
+
+ROOT = Path(__file__).parents[2]
+
+PYPROJECT = """
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "{name}"
+version = "1.2"
+
+[tool.setuptools]
+packages = ["{package}"]
+
+[project.entry-points."trackside.handlers"]
+"""
+
+ACME = {
+    "pyproject.toml": PYPROJECT.format(name="acme-drift", package="acme")
+    + """
+"acme.drift" = "acme:Drift"
+"acme.typo" = "acme.drift:Drif"
+"acme.broken" = "acme.broken:Broken"
+"acme.number" = "acme.drift:NUMBER"
+"acme.picky" = "acme.drift:Picky"
+"acme.shared" = "acme.drift:Drift"
+""",
+    "acme/__init__.py": """
+import os
+import pathlib
+
+pathlib.Path(os.environ["LOADED"]).touch()
+
+from .drift import Drift
+""",
+    "acme/drift.py": '''
+from trackside.events import TrainState
+
+NUMBER = 3
+
+
+class Drift:
+    """Counts the steps in which a weight drifted.
+
+    Hears: after_step
+    """
+
+    def __init__(self, limit: float = 0.0):
+        self.limit = limit
+
+    def after_step(self, trainer, state: TrainState):
+        state.notes["drifted"] = state.notes.get("drifted", 0) + 1
+
+    def after_fit(self, trainer, state):
+        print("drifted", state.notes["drifted"])
+
+
+class Picky(Drift):
+    def __init__(self, limit):
+        super().__init__(limit)
+''',
+    "acme/broken.py": "import a_module_that_nobody_has\n",
+}
+
+RIVAL = {
+    "pyproject.toml": PYPROJECT.format(name="rival", package="rival")
+    + '"acme.shared" = "rival:Shared"\n',
+    "rival/__init__.py": """
+class Shared:
+    def after_fit(self, trainer, state):
+        print("rival heard it")
+""",
+}
+
+JOBS = """
+import torch
+from trackside.engine import Trainer
+from trackside.views import Job
+
+BATCHES = [(torch.ones(3, 4), torch.ones(3, 2))] * 5
+
+
+def trainer(*handlers):
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return Trainer(model, torch.nn.MSELoss(), optimizer, handlers)
+
+
+def job():
+    return Job(trainer(), BATCHES, epochs=2)
+"""
+
+
+def write(directory, files):
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(directory)
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """The interpreter of a fresh environment with two more distributions than this one has."""
+    root = tmp_path_factory.mktemp("plugins")
+    sources = [write(root / "acme", ACME), write(root / "rival", RIVAL)]
+    venv.create(root / "venv", symlinks=True)
+    python = str(root / "venv" / "bin" / "python")
+    purelib = "import sysconfig; print(sysconfig.get_path('purelib'), end='')"
+    packages = subprocess.run([python, "-c", purelib], capture_output=True, text=True, check=True)
+    # what is installed here is seen there, an editable installation too
+    here = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
+    Path(packages.stdout, "here.pth").write_text("\n".join(here))
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index"]
+    offline = ["--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    subprocess.run([*pip, *offline, *sources], check=True, cwd=root)
+    return python
+
+
+@pytest.fixture
+def run(python, tmp_path):
+    """Run Python there: its exit code, stdout, stderr, and `loaded`, whether acme was imported."""
+
+    def run(*arguments):
+        marker = tmp_path / "loaded"
+        marker.unlink(missing_ok=True)
+        (tmp_path / "jobs.py").write_text(JOBS)
+        done = subprocess.run(
+            [python, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "LOADED": str(marker), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        done.loaded = marker.exists()
+        return done
+
+    return run
+
+
+@pytest.fixture
+def refused(run):
+    """Name a handler; what the error says, and whether acme was imported for it."""
+
+    def refused(name):
+        code = (
+            "from trackside.events import AttachError\n"
+            "from trackside.events.plugins import make\n"
+            f"try: make({name!r})\n"
+            "except AttachError as error: print(error)"
+        )
+        done = run("-c", code)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip(), done.loaded
+
+    return refused
+
+
+def test_a_handler_that_is_merely_installed_is_not_loaded_by_a_fit(run):
+    done = run("-c", "import jobs; jobs.trainer('ema').fit(jobs.BATCHES); print('trained')")
+    assert done.stdout == "trained\n", done.stderr
+    assert not done.loaded
+
+
+def test_handlers_are_attached_by_name(run):
+    code = "import jobs; print(jobs.trainer('ema', 'acme.drift').fit(jobs.BATCHES).notes)"
+    done = run("-c", code)
+    assert done.stdout == "drifted 5\n{'drifted': 5}\n", done.stderr
+    assert done.loaded
+
+
+def test_the_command_line_attaches_a_handler_by_name(run):
+    command = ("-m", "trackside.views.cli", "fit", "jobs:job")
+    done = run(*command, "--handler", "acme.drift", "--handler", "rival:acme.shared")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["drifted 10", "rival heard it"]
+
+
+def test_the_list_has_distribution_name_object_and_first_line_and_loads_nothing(run):
+    done = run("-X", "importtime", "-m", "trackside.views.cli", "handlers")
+    assert done.returncode == 0, done.stderr
+    rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert (
+        "acme-drift 1.2 acme.drift acme:Drift Counts the steps in which a weight drifted." in rows
+    )
+    assert "acme-drift 1.2 acme.broken acme.broken:Broken" in rows
+    assert "acme-drift 1.2 acme-drift:acme.shared acme.drift:Drift Counts the steps" in "\n".join(
+        rows
+    )
+    assert "rival 1.2 rival:acme.shared rival:Shared" in rows
+    assert any(" ema trackside.handlers.ema:EMA Keeps an exponential" in row for row in rows)
+    assert not done.loaded
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "trackside.events" in imported
+    assert not {"torch", "acme", "rival", "trackside.handlers"} & imported
+
+
+def test_an_unknown_name_is_refused_and_the_nearest_is_named(refused):
+    said, loaded = refused("acme.dirft")
+    assert said.startswith("no installed distribution publishes a handler 'acme.dirft'")
+    assert "did you mean acme.drift?" in said
+    assert not loaded
+
+
+def test_a_name_of_two_distributions_is_refused_and_both_are_named(refused):
+    said, loaded = refused("acme.shared")
+    assert "acme-drift 1.2, rival 1.2" in said
+    assert "name one of them: acme-drift:acme.shared, rival:acme.shared" in said
+    assert not loaded
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("acme.broken", "ModuleNotFoundError: No module named 'a_module_that_nobody_has'"),
+        ("acme.typo", "AttributeError: module 'acme.drift' has no attribute 'Drif'"),
+        ("acme.number", "is a int; expected a class, or a function, that makes a handler"),
+        ("acme.picky", "without arguments: missing a required argument: 'limit'"),
+    ],
+)
+def test_a_broken_one_is_refused_by_name_with_its_distribution(refused, name, why):
+    said, loaded = refused(name)
+    assert f"handler {name!r}" in said
+    assert "of acme-drift 1.2" in said
+    assert why in said
+    assert loaded
+
+
+def test_what_is_loaded_is_logged_with_its_distribution(run):
+    code = (
+        "import logging; logging.basicConfig(level='INFO'); import jobs; jobs.trainer('acme.drift')"
+    )
+    said = run("-c", code).stderr
+    assert "INFO:trackside:loaded handler 'acme.drift' (acme:Drift of acme-drift 1.2)" in said
+
+
+def test_the_command_line_refuses_a_name_before_it_loads_anything(run):
+    command = ("-m", "trackside.views.cli", "fit", "nowhere:job")
+    done = run("-X", "importtime", *command, "--handler", "acme.dirft")
+    assert done.returncode == 2
+    assert "trackside: --handler: no installed distribution publishes" in done.stderr
+    assert "| torch\n" not in done.stderr
+
+
+def test_all_handlers_of_this_project_are_published_by_the_names_of_their_files():
+    ours = (getattr(trackside.handlers, name) for name in trackside.handlers.__all__)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["trackside.handlers"] == {
+        handler.__module__.rpartition(".")[2]: f"{handler.__module__}:{handler.__name__}"
+        for handler in ours
+    }
