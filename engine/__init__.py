@@ -2,6 +2,9 @@
 
 from .chart import EVALUATION, SUPERVISED
 from .engine import BusyError, Engine
+from .interrupt import Interruption, interruptible
+from .run import Run
+from .status import Status
 from .table import IllegalTransitionError
 from .topology import ChartError, Topology
 from .trainer import Trainer
@@ -13,6 +16,10 @@ __all__ = [
     "ChartError",
     "Engine",
     "IllegalTransitionError",
+    "Interruption",
+    "Run",
+    "Status",
     "Topology",
     "Trainer",
+    "interruptible",
 ]

@@ -195,8 +195,10 @@ def _told(cancel: Cancel) -> str:
     return f"{type(cancel).__name__}({cancel.reason!r})"
 
 
-def raiser(receiver: Receiver | None, phase: str) -> str:
-    """Who raised: the receiver that was running, else the activity of the phase."""
+def raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
+    """Who raised: whoever requested it, the receiver that was running, else the activity."""
+    if isinstance(raised, Cancel) and raised.requested_by:
+        return f"a request of {raised.requested_by}"
     if receiver is not None:
         return f"handler {receiver_name(receiver)}"
     return f"activity {phase}"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from ..events import Publisher, TrainState, Transition
+from ..events import Cancel, Publisher, TrainState, Transition
 from ..events.order import Receiver
 from ..events.signal import unlink
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
 from .machine import Machine, build
 from .registry import ActivityRegistry, Wrapper
+from .requests import Requests
 from .table import Activity, Leaf, Row, compile_table
 from .topology import Topology
 
@@ -31,6 +32,7 @@ class Engine(Publisher):
             TrainState that returns the next trigger. A leaf without one is where a run ends.
         state: what the activities and the handlers share.
         outermost: wraps that stand around every other one.
+        name: what modules may subscribe by (see `Publisher`).
 
     Raises:
         ChartError: the chart is unsound.
@@ -42,8 +44,9 @@ class Engine(Publisher):
         activities: Mapping[str, Activity],
         state: TrainState,
         outermost: Sequence[tuple[str, Wrapper]] = (),
+        name: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(name)
         self.state = state
         self._registry = ActivityRegistry(activities, outermost)
         self._topology = Topology(chart)
@@ -51,6 +54,7 @@ class Engine(Publisher):
         self._first = chart[0][0]
         self._table: dict[str, Leaf] = {}
         self._running = threading.Lock()
+        self._requests = Requests(state)
 
     @property
     def topology(self) -> Topology:
@@ -88,7 +92,23 @@ class Engine(Publisher):
 
         return unwrap
 
-    def steps(self) -> Iterator[Transition]:
+    def request(self, cancel: Cancel) -> None:
+        """Ask for a cancel: from another thread, a signal handler, or between two transitions.
+
+        It takes effect at the next transition, before the work of the phase entered. Requests
+        merge: the outermost scope wins, the others are in its `also`. A cancel means the scope
+        that is open when it is asked for; if that has closed by then, it lapses. If none is open
+        it waits for the next one, while the scope around it stays open: `batch`, between two,
+        closes the next batch of the pass, `validate`, in training, the validation of this epoch.
+
+        Raises:
+            TypeError: it is no cancel.
+            ValueError: what is running has no such scope.
+            IllegalCancelError: nothing is running.
+        """
+        self._requests.add(cancel)
+
+    def steps(self) -> Generator[Transition, None, None]:
         """Make one transition each time the iterator is asked; close it to cancel the run.
 
         Raises:
@@ -108,27 +128,32 @@ class Engine(Publisher):
         first: str,
         session: AbstractContextManager[None],
         stepwise: bool,
-    ) -> Iterator[Transition]:
+    ) -> Generator[Transition, None, None]:
         """A run: yields each transition if it is driven stepwise, nothing otherwise."""
         if not self._running.acquire(blocking=False):
-            raise BusyError(
-                f"cannot {first} while this {type(self).__name__} is in {self.state.phase}: let "
-                "the run end, cancel it, or close its iterator; use another trainer beside it"
-            )
+            raise self._busy(first)
         try:
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.of)
+                self._requests.open(self._table)
                 start = Leaf(self.state.phase, lambda _: first)
                 start.exits = self._table[self.state.phase].exits
                 yield from self._transitions(start, stepwise)
         finally:
+            self._requests.close()
             unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
             self._table = {}
             self._running.release()
 
-    def _transitions(self, leaf: Leaf, stepwise: bool) -> Iterator[Transition]:
+    def _busy(self, first: str) -> BusyError:
+        return BusyError(
+            f"cannot {first} while this {type(self).__name__} is in {self.state.phase}: let "
+            "the run end, cancel it, or close its iterator; use another trainer beside it"
+        )
+
+    def _transitions(self, leaf: Leaf, stepwise: bool) -> Generator[Transition, None, None]:
         """The loop. Nothing here makes an object, formats, or reads a clock."""
-        state = self.state
+        state, requests = self.state, self._requests
         sending = False
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None
@@ -139,6 +164,8 @@ class Engine(Publisher):
                     work = leaf.activity
                     if work is None:
                         return
+                    if requests.pending:
+                        requests.answer()
                     row = leaf.exits[work(state)]
                     leaf = row.leaf
                     state.phase = leaf.phase
@@ -159,13 +186,13 @@ class Engine(Publisher):
                     closing.resume(row, receivers, receive)
                 else:
                     receive = None
-                closing.add(raised, raiser(receive, state.phase))
+                closing.add(raised, raiser(raised, receive, state.phase))
                 try:
                     yield from self._close(closing)
                 finally:  # also where the host closes the iterator meanwhile
                     leaf = closing.finish()
 
-    def _close(self, closing: Closing) -> Iterator[Transition]:
+    def _close(self, closing: Closing) -> Generator[Transition, None, None]:
         """Close scopes until the machine is in a phase from which it goes on, or rests."""
         state = self.state
         while True:
@@ -182,7 +209,7 @@ class Engine(Publisher):
                     return
                 closing.enter(row)
             except BaseException as raised:
-                closing.add(raised, raiser(receive, state.phase))
+                closing.add(raised, raiser(raised, receive, state.phase))
 
     def _rewire(self) -> None:
         for leaf in self._table.values():

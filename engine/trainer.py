@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,8 @@ from .chart import Row as ChartRow
 from .diagnosis import check_model, check_trainable
 from .engine import Engine
 from .machine import Machine, build
+from .run import Run
+from .stream import Stream
 from .table import Activity
 from .topology import Topology
 
@@ -35,6 +37,7 @@ class Trainer(Engine):
         device: batches are moved there, `non_blocking`; None takes them as they come.
         chart: rows of another chart for `fit` (see `chart`), with `activities` for it.
         activities: by name, beside or instead of the trainer's own.
+        name: what modules that have never seen it may subscribe by (see `Publisher`).
 
     Raises:
         TypeError: the model is no module; a handler is wired wrongly.
@@ -54,6 +57,7 @@ class Trainer(Engine):
         *,
         chart: Sequence[ChartRow] = SUPERVISED,
         activities: Mapping[str, Activity] | None = None,
+        name: str = "",
     ) -> None:
         check_model(model)
         target = None if device is None else torch.device(device)
@@ -63,8 +67,8 @@ class Trainer(Engine):
             loss_fn=loss_fn,
             device=target,
         )
-        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST)
-        self._current: Callable[[], Iterator[Transition] | None] = lambda: None
+        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST, name)
+        self._current: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)
 
@@ -103,7 +107,7 @@ class Trainer(Engine):
         valid_loader: Iterable[Any] | None = None,
         epochs: int = 1,
         batches_per_epoch: int | None = None,
-    ) -> Iterator[Transition]:
+    ) -> Generator[Transition, None, None]:
         """The same fit, one transition each time the iterator is asked: the host drives.
 
         Closing or dropping the iterator cancels the fit: its scopes close.
@@ -112,6 +116,36 @@ class Trainer(Engine):
         self._current = ref(run)
         return run
 
+    def astream(
+        self,
+        train_loader: Iterable[Any],
+        valid_loader: Iterable[Any] | None = None,
+        epochs: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> Stream:
+        """The same fit for `async for`: the event loop gets its turn at every transition.
+
+        Cancelling the task, leaving the loop, or closing or dropping the iterator cancels the fit.
+        The work of a batch runs in the loop's thread: `start` is for what takes longer.
+        """
+        return Stream(self.steps(train_loader, valid_loader, epochs, batches_per_epoch))
+
+    def start(
+        self,
+        train_loader: Iterable[Any],
+        valid_loader: Iterable[Any] | None = None,
+        epochs: int = 1,
+        batches_per_epoch: int | None = None,
+    ) -> Run:
+        """The same fit in a thread of its own; what is given back watches and steers it.
+
+        Returns when the fit has begun. Raises: as `fit`, what it raises before it begins.
+        """
+        if self._running.locked():
+            raise self._busy(self._first)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=False)
+        return Run(self, run)
+
     def _fit(
         self,
         train_loader: Iterable[Any],
@@ -119,7 +153,7 @@ class Trainer(Engine):
         epochs: int,
         batches_per_epoch: int | None,
         stepwise: bool,
-    ) -> Iterator[Transition]:
+    ) -> Generator[Transition, None, None]:
         check_count("epochs", epochs, least=0)
         if batches_per_epoch is not None:
             check_count("batches_per_epoch", batches_per_epoch, least=1)
@@ -183,7 +217,7 @@ class Trainer(Engine):
 
     def _evaluate(
         self, job: Job, loader: Iterable[Any], found: dict[str, Any], stepwise: bool
-    ) -> Iterator[Transition]:
+    ) -> Generator[Transition, None, None]:
         """A run of the evaluation chart; its metrics go into `found`, and to those of the fit."""
         check_loader("loader", loader)
 

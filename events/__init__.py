@@ -1,6 +1,7 @@
 """The bus: signals, the state that they carry, and the cancels. Knows nobody."""
 
 from .cancel import (
+    CANCELS,
     Cancel,
     CancelBackwardException,
     CancelBatchException,
@@ -48,6 +49,7 @@ from .subscription import Attachment
 from .transition import Transition
 
 __all__ = [
+    "CANCELS",
     "SIGNALS",
     "AttachError",
     "Attachment",

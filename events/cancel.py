@@ -16,6 +16,9 @@ A cancel is control flow and no error, so it derives from BaseException: a handl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class Cancel(BaseException):
     """Closes one scope; derive one for each scope of a chart of your own and set `scope`.
@@ -25,6 +28,8 @@ class Cancel(BaseException):
         reason: why, in the words of whoever raised it; may be empty.
         raised_by: the handler or activity that raised it; the engine writes it.
         raised_in: the phase in which it was raised; the engine writes it.
+        requested_by: the thread that asked for it, where it was not raised but requested; the
+            engine writes it.
         also: cancels that came while this one was closing its scope, and that it outranks.
 
     Raises:
@@ -43,6 +48,7 @@ class Cancel(BaseException):
         self.reason = reason
         self.raised_by = ""
         self.raised_in = ""
+        self.requested_by = ""
         self.also: list[Cancel] = []
 
 
@@ -86,6 +92,23 @@ class CancelStepException(Cancel):
     """Closes the optimizer step and keeps the gradients: this is gradient accumulation."""
 
     scope = "step"
+
+
+CANCELS: Mapping[str, type[Cancel]] = MappingProxyType(
+    {
+        cancel.scope: cancel
+        for cancel in (
+            CancelFitException,
+            CancelEpochException,
+            CancelTrainException,
+            CancelValidException,
+            CancelBatchException,
+            CancelBackwardException,
+            CancelStepException,
+        )
+    }
+)
+"""The cancel of each scope of a fit, outermost first."""
 
 
 class IllegalCancelError(RuntimeError):

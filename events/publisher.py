@@ -28,10 +28,26 @@ class Explanation(str):
 
 
 class Publisher(ABC):
-    """Sends signals: handlers are attached to it, functions subscribed, and taken off again."""
+    """Sends signals: handlers are attached to it, functions subscribed, and taken off again.
 
-    def __init__(self) -> None:
+    Args:
+        name: what modules that have never seen this sender subscribe by:
+            `begin_fit.connect(f, sender="detector")`; several senders may share it.
+
+    Raises:
+        TypeError: the name is no str.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name={name!r} is a {type(name).__name__}; allowed: a str")
+        self._name = name
         self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
+
+    @property
+    def name(self) -> str:
+        """What its subscribers know it by; empty for a sender that was given none."""
+        return self._name
 
     @property
     @abstractmethod

@@ -27,10 +27,11 @@ class ReceiverError(TypeError):
 
 
 class Signal(blinker.NamedSignal):
-    """A `blinker` signal that differs in three ways, each deliberate.
+    """A `blinker` signal that differs in four ways, each deliberate.
 
     Receivers are held strongly unless `weak=True`: by the signal when they hear every sender, by
-    the sender when they hear just one, so that dropping a trainer drops its handlers. They run in
+    the sender when they hear just one, so that dropping a trainer drops its handlers. A sender that
+    is a str stands for every trainer of that name, made or still to be made. Receivers run in
     a defined order (see `order`). An engine sends over a cached tuple, its `Route`; connecting or
     disconnecting while the signal is being sent takes effect at the next send.
 
@@ -93,6 +94,8 @@ class Signal(blinker.NamedSignal):
         heard = {*self._by_sender.get(ANY_ID, ())}
         if sender is not ANY:
             heard.update(self._by_sender.get(make_id(sender), ()))
+        if name := getattr(sender, "name", ""):
+            heard.update(self._by_sender.get(name, ()))
         # a list of the keys, made without allocating: a collection of garbage may disconnect
         for identity in list(self.receivers):
             if identity in heard:
