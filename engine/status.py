@@ -48,8 +48,8 @@ class Status(NamedTuple):
     rate: float | None
     """Training examples a second since the run began, validation included; None at its begin."""
     left: float | None
-    """Seconds to go at the rate so far; 0.0 when it is done; None while that is unknown: at the begin, and where the
-    loader does not know its length."""
+    """Seconds to go at the rate so far; 0.0 when it is done; None while that is unknown: at the
+    begin, and where the loader does not know its length."""
 
 
 class Stopwatch:
