@@ -13,6 +13,7 @@ import blinker
 from blinker._utilities import make_id
 from blinker.base import ANY, ANY_ID
 
+from .lock import locked
 from .order import OrderError, Place, Receiver, arrange, receiver_name
 from .transition import Transition
 from .weak import Weakly, reference
@@ -44,6 +45,7 @@ class Signal(blinker.NamedSignal):
         self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
         self._weak: set[Hashable] = set()
 
+    @locked
     def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
         """Have `receiver` called whenever `sender`, by default anyone, sends this signal.
 
@@ -94,7 +96,8 @@ class Signal(blinker.NamedSignal):
         heard = {*self._by_sender.get(ANY_ID, ())}
         if sender is not ANY:
             heard.update(self._by_sender.get(make_id(sender), ()))
-        if name := getattr(sender, "name", ""):
+        name = getattr(sender, "name", "")
+        if isinstance(name, str) and name:
             heard.update(self._by_sender.get(name, ()))
         # a list of the keys, made without allocating: a collection of garbage may disconnect
         for identity in list(self.receivers):
@@ -115,6 +118,7 @@ class Signal(blinker.NamedSignal):
             return receiver
         return _by_keyword(receiver)
 
+    @locked
     def _disconnect(self, receiver_id: Hashable, sender_id: Hashable) -> None:
         """blinker's own, without the empty records that it leaves behind."""
         if sender_id != ANY_ID and self._by_receiver.get(receiver_id) == {sender_id}:
@@ -128,12 +132,14 @@ class Signal(blinker.NamedSignal):
             self._weak.discard(receiver_id)
         self._refresh()
 
+    @locked
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
         """Call `receiver` no more for `sender`; by default for nobody."""
         super().disconnect(receiver, sender)
         if sender is not ANY:
             _release(self, sender, receiver)
 
+    @locked
     def _refresh(self) -> None:
         refresh(tuple(self._routes))
 
@@ -154,6 +160,7 @@ class Route:
         self.receivers: tuple[Receiver, ...] = ()
 
 
+@locked
 def link(routes: Collection[Route]) -> None:
     """Fill in `routes`, and keep them up to date for as long as they live."""
     for route in routes:
@@ -162,6 +169,7 @@ def link(routes: Collection[Route]) -> None:
     refresh(routes)
 
 
+@locked
 def unlink(routes: Collection[Route]) -> None:
     """Keep `routes` up to date no more; they are not used again."""
     for route in routes:
@@ -169,6 +177,7 @@ def unlink(routes: Collection[Route]) -> None:
         any_transition._routes.discard(route)
 
 
+@locked
 def refresh(routes: Collection[Route]) -> None:
     """Ask their signals, and `any_transition`, again who hears the transitions of `routes`."""
     heard: dict[tuple[str, int], list[Receiver]] = {}
