@@ -1,6 +1,7 @@
 """The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
 
 from .chart import EVALUATION, SUPERVISED
+from .compatible import ResumeError
 from .engine import BusyError, Engine
 from .interrupt import Interruption, interruptible
 from .run import Run
@@ -17,6 +18,7 @@ __all__ = [
     "Engine",
     "IllegalTransitionError",
     "Interruption",
+    "ResumeError",
     "Run",
     "Status",
     "Topology",

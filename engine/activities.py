@@ -143,7 +143,8 @@ def fetch_validation(state: TrainState) -> str:
     """The next validation batch, or the end of validation."""
     batches = state.batches
     if batches is None:
-        batches = open_pass(state, _required(state.valid_loader))
+        limit = state.batches_per_validation if state.job == "fit" else None
+        batches = open_pass(state, _required(state.valid_loader), limit)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:
         warn_if_empty(state, "valid_loader", state.valid_loader)
@@ -158,7 +159,7 @@ def validated(state: TrainState) -> str:
     if state.paused is None:
         return "after_epoch"
     _begin_pass(state, training=True)
-    state.batches, state.batch_index, state.n_batches = state.paused
+    state.batches, state.batch_index, state.n_batches, state.pass_begun = state.paused
     state.paused = None
     return "begin_train"
 
@@ -170,12 +171,12 @@ def begin_evaluation(state: TrainState) -> None:
 
 def _pause(state: TrainState, batches: Iterator[Any]) -> str:
     state.validate_next = False
-    state.paused = batches, state.batch_index, state.n_batches
+    state.paused = batches, state.batch_index, state.n_batches, state.pass_begun
     return "after_train"
 
 
 def _begin_pass(state: TrainState, training: bool) -> None:
-    state.batches = None
+    state.batches = state.pass_begun = None
     state.batch_index = -1
     state.n_batches = None
     state.training = training

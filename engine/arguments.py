@@ -10,6 +10,38 @@ import torch
 from .loaders import is_one_pass
 
 
+def asked_for(
+    epochs: int | None, batches_per_epoch: int | None, saved: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a fit is to do, as fields of the TrainState; what is not said is as it was saved."""
+    before = {"n_epochs": 1, "batches_per_epoch": None}
+    if saved is not None:
+        before = saved["position"]["asked"]
+    given = {"n_epochs": epochs, "batches_per_epoch": batches_per_epoch}
+    return {name: before[name] if value is None else value for name, value in given.items()}
+
+
+def check_fit(
+    train_loader: Iterable[Any],
+    valid_loader: Iterable[Any] | None,
+    epochs: int,
+    batches_per_epoch: int | None,
+) -> None:
+    """Refuse a fit that cannot be made as it is asked for.
+
+    Raises:
+        TypeError, ValueError: names the argument.
+    """
+    check_count("epochs", epochs, least=0)
+    if batches_per_epoch is not None:
+        check_count("batches_per_epoch", batches_per_epoch, least=1)
+    check_loader("train_loader", train_loader)
+    if valid_loader is not None:
+        check_loader("valid_loader", valid_loader)
+    if epochs > 1:
+        check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
+
+
 def check_count(name: str, value: Any, least: int) -> None:
     """Refuse what is no whole number from `least`.
 

@@ -13,6 +13,7 @@ from ..events.signal import unlink
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
 from .machine import Machine, build
+from .phases import open_scopes
 from .registry import ActivityRegistry, Wrapper
 from .requests import Requests
 from .table import Activity, Leaf, Row, compile_table
@@ -129,15 +130,20 @@ class Engine(Publisher):
         session: AbstractContextManager[None],
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
-        """A run: yields each transition if it is driven stepwise, nothing otherwise."""
+        """A run: yields each transition if it is driven stepwise, nothing otherwise.
+
+        It makes the transition `first`, unless `session` has put it where another one was left.
+        """
         if not self._running.acquire(blocking=False):
             raise self._busy(first)
         try:
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.of)
                 self._requests.open(self._table)
-                start = Leaf(self.state.phase, lambda _: first)
-                start.exits = self._table[self.state.phase].exits
+                start = self._table[self.state.phase]
+                if not open_scopes(start.phase):
+                    start = Leaf(start.phase, lambda _: first)
+                    start.exits = self._table[start.phase].exits
                 yield from self._transitions(start, stepwise)
         finally:
             self._requests.close()
@@ -178,10 +184,10 @@ class Engine(Publisher):
                     if stepwise:
                         yield row.transition
             except BaseException as raised:
-                if row is None:  # nothing has begun
+                if row is None and not open_scopes(state.phase):  # nothing has begun
                     raise
                 closing = Closing(state, self._table, stepwise)
-                if sending:
+                if sending and row is not None:
                     sending = False
                     closing.resume(row, receivers, receive)
                 else:

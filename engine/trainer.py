@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from weakref import ref
@@ -12,15 +11,18 @@ import torch
 
 from ..events import TrainState, Transition
 from ..events.state import Job
-from .activities import ACTIVITIES, OUTERMOST, begin_evaluation
-from .arguments import check_count, check_loader, check_rereadable
-from .batches import concatenate, forget_batch, to_device
+from .activities import ACTIVITIES, OUTERMOST
+from .arguments import asked_for, check_fit, check_loader
+from .batches import concatenate, to_device
 from .chart import EVALUATION, SUPERVISED
 from .chart import Row as ChartRow
+from .compatible import check_resumable, check_state_dict
 from .diagnosis import check_model, check_trainable
 from .engine import Engine
 from .machine import Machine, build
 from .run import Run
+from .saving import load_values, state_dict
+from .sessions import evaluation_session, fit_session
 from .stream import Stream
 from .table import Activity
 from .topology import Topology
@@ -76,17 +78,23 @@ class Trainer(Engine):
         self,
         train_loader: Iterable[Any],
         valid_loader: Iterable[Any] | None = None,
-        epochs: int = 1,
+        epochs: int | None = None,
         batches_per_epoch: int | None = None,
+        *,
+        resume: Mapping[str, Any] | None = None,
     ) -> TrainState:
         """Train for `epochs` epochs, each validated if there is a `valid_loader`.
 
         Args:
             train_loader: anything that can be iterated once an epoch; see `batches`.
             valid_loader: read at the end of each epoch, without gradients.
-            epochs: 0 opens and closes the fit, and does nothing else.
+            epochs: 1, if nothing is said; 0 opens and closes the fit, and does nothing else.
             batches_per_epoch: ends an epoch after so many batches; an endless loader needs it,
                 and goes on in the next epoch where it was.
+            resume: what `state_dict` gave inside of a fit: it goes on there, in a trainer built
+                alike, with loaders made alike. No signal is sent a second time; handlers hear
+                `resumed`, and those that have a scope open it again. `epochs` and
+                `batches_per_epoch`, if given, are those of the whole fit; else as they were.
 
         Returns:
             The state: `outcome` and `cancel` say how it ended, `metrics` what came of it.
@@ -96,7 +104,7 @@ class Trainer(Engine):
             BusyError: this trainer is running already.
             BaseException: what a handler, the model, the loader raised; all scopes are closed.
         """
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=False)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
         for _ in run:
             pass
         return self.state
@@ -105,14 +113,16 @@ class Trainer(Engine):
         self,
         train_loader: Iterable[Any],
         valid_loader: Iterable[Any] | None = None,
-        epochs: int = 1,
+        epochs: int | None = None,
         batches_per_epoch: int | None = None,
+        *,
+        resume: Mapping[str, Any] | None = None,
     ) -> Generator[Transition, None, None]:
         """The same fit, one transition each time the iterator is asked: the host drives.
 
         Closing or dropping the iterator cancels the fit: its scopes close.
         """
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=True)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, True)
         self._current = ref(run)
         return run
 
@@ -120,22 +130,27 @@ class Trainer(Engine):
         self,
         train_loader: Iterable[Any],
         valid_loader: Iterable[Any] | None = None,
-        epochs: int = 1,
+        epochs: int | None = None,
         batches_per_epoch: int | None = None,
+        *,
+        resume: Mapping[str, Any] | None = None,
     ) -> Stream:
         """The same fit for `async for`: the event loop gets its turn at every transition.
 
         Cancelling the task, leaving the loop, or closing or dropping the iterator cancels the fit.
         The work of a batch runs in the loop's thread: `start` is for what takes longer.
         """
-        return Stream(self.steps(train_loader, valid_loader, epochs, batches_per_epoch))
+        run = self.steps(train_loader, valid_loader, epochs, batches_per_epoch, resume=resume)
+        return Stream(run)
 
     def start(
         self,
         train_loader: Iterable[Any],
         valid_loader: Iterable[Any] | None = None,
-        epochs: int = 1,
+        epochs: int | None = None,
         batches_per_epoch: int | None = None,
+        *,
+        resume: Mapping[str, Any] | None = None,
     ) -> Run:
         """The same fit in a thread of its own; what is given back watches and steers it.
 
@@ -143,41 +158,25 @@ class Trainer(Engine):
         """
         if self._running.locked():
             raise self._busy(self._first)
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, stepwise=False)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
         return Run(self, run)
 
     def _fit(
         self,
         train_loader: Iterable[Any],
         valid_loader: Iterable[Any] | None,
-        epochs: int,
+        epochs: int | None,
         batches_per_epoch: int | None,
+        resume: Mapping[str, Any] | None,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
-        check_count("epochs", epochs, least=0)
-        if batches_per_epoch is not None:
-            check_count("batches_per_epoch", batches_per_epoch, least=1)
-        check_loader("train_loader", train_loader)
-        if valid_loader is not None:
-            check_loader("valid_loader", valid_loader)
-        if epochs > 1:
-            check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
+        if resume is not None:
+            check_resumable(self, resume, train_loader, valid_loader)
+        asked = asked_for(epochs, batches_per_epoch, resume)
+        check_fit(train_loader, valid_loader, *asked.values())
         check_trainable(self.state)
-
-        @contextmanager
-        def session() -> Iterator[None]:
-            state = self.state
-            state.train_loader, state.valid_loader = train_loader, valid_loader
-            state.n_epochs, state.batches_per_epoch = epochs, batches_per_epoch
-            state.epoch, state.step, state.samples = -1, 0, 0
-            state.metrics.clear()
-            state.notes.clear()
-            if state.optimizer is not None:
-                state.optimizer.zero_grad()
-            with self._session("fit"):
-                yield
-
-        return self._drive(self._machine, self._first, session(), stepwise)
+        session = fit_session(self, train_loader, valid_loader, asked, resume)
+        return self._drive(self._machine, self._first, session, stepwise)
 
     def step(self) -> Transition | None:
         """Make the next transition of the run whose iterator `steps` gave; None at its end.
@@ -192,6 +191,36 @@ class Trainer(Engine):
                 "run = trainer.steps(loader)"
             )
         return next(current, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the trainer holds, as data: from it a fit goes on as if nothing had happened.
+
+        Model, loss and optimizer (parameters by name), gradients that wait for their step, the
+        handlers' `state_dict` by class, the phase, the counters and metrics, how far the loaders
+        are read, the random number generators. Dicts, lists and tuples of tensors, str, int,
+        float, bool, None, bytes: `torch.load` reads it with `weights_only=True`. Tensors are the
+        live ones, as in torch: save or copy them before training goes on.
+
+        Inside of a fit it is taken between two batches, when all who hear the last signal have
+        been called: by a handler in a `wrap_fetch`, by a host between two of its `steps`.
+
+        Raises:
+            RuntimeError: a batch is live, or a scope is closing.
+            TypeError: what a handler, a module or a loader gave is no data; it is named.
+        """
+        return state_dict(self)
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Load all of a `state_dict` but the place in the fit, which is for `fit(resume=…)`.
+
+        Raises:
+            ResumeError: it is of another kind of trainer; nothing is changed.
+            BusyError: this trainer is running.
+        """
+        if self._running.locked():
+            raise self._busy("load a state dict")
+        check_state_dict(self, saved)
+        load_values(self, saved)
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
         """Score `loader` without gradients, in eval mode; what the metric handlers found.
@@ -220,40 +249,9 @@ class Trainer(Engine):
     ) -> Generator[Transition, None, None]:
         """A run of the evaluation chart; its metrics go into `found`, and to those of the fit."""
         check_loader("loader", loader)
-
-        @contextmanager
-        def session() -> Iterator[None]:
-            state = self.state
-            fit_loader, fit_metrics = state.valid_loader, state.metrics
-            state.valid_loader, state.metrics = loader, found
-            try:
-                with self._session(job):
-                    begin_evaluation(state)
-                    yield
-            finally:
-                state.valid_loader, state.metrics = fit_loader, {**fit_metrics, **found}
-
-        return self._drive(self._evaluation, EVALUATION[0][0], session(), stepwise)
+        session = evaluation_session(self.state, job, loader, found)
+        return self._drive(self._evaluation, EVALUATION[0][0], session, stepwise)
 
     @cached_property
     def _evaluation(self) -> Machine:
         return build(Topology(EVALUATION), self.state)
-
-    @contextmanager
-    def _session(self, job: Job) -> Iterator[None]:
-        """What a run changes, and leaves as it found it: modes, open iterators, the live batch."""
-        state = self.state
-        modes = [(module, module.training) for module in state.model.modules()]
-        gradients = torch.is_grad_enabled()
-        state.job = job
-        state.outcome, state.cancel, state.error = "completed", None, None
-        state.batches = None
-        forget_batch(state)
-        try:
-            yield
-        finally:
-            state.batches = state.paused = None
-            forget_batch(state)
-            torch.set_grad_enabled(gradients)
-            for module, mode in modes:
-                module.training = mode

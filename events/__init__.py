@@ -42,6 +42,7 @@ from .signals import (
     begin_step,
     begin_train,
     begin_validate,
+    resumed,
     signal,
 )
 from .state import TrainState
@@ -94,5 +95,6 @@ __all__ = [
     "begin_step",
     "begin_train",
     "begin_validate",
+    "resumed",
     "signal",
 ]

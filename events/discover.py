@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from .guard import POLICIES
-from .signal import Signal, any_transition
-from .signals import SIGNALS
+from .signal import Signal
+from .signals import BESIDE_CHARTS, SIGNALS
 
 WRAP = "wrap_"
 WITHIN = "within_"
@@ -40,7 +40,7 @@ def subscriptions(handler: Any, activities: Collection[str]) -> Subscriptions:
     """
     _check_kind(handler)
     methods = dict(_methods(handler))
-    known = {**SIGNALS, any_transition.name: any_transition}
+    known = SIGNALS | BESIDE_CHARTS
     _check_names(type(handler).__name__, methods, known, activities)
     found = Subscriptions(
         receivers=[(known[name], methods[name]) for name in known if name in methods],
@@ -61,14 +61,13 @@ def signal_named(name: str) -> Signal:
     Raises:
         AttachError: there is none; the message names the nearest.
     """
-    if name == any_transition.name:
-        return any_transition
-    if name not in SIGNALS:
+    known = SIGNALS | BESIDE_CHARTS
+    if name not in known:
         raise AttachError(
-            f"there is no signal {name!r}{did_you_mean(name, SIGNALS)}; signals are "
-            f"{', '.join(SIGNALS)}, {any_transition.name}"
+            f"there is no signal {name!r}{did_you_mean(name, known)}; signals are "
+            f"{', '.join(known)}"
         )
-    return SIGNALS[name]
+    return known[name]
 
 
 def did_you_mean(name: str, known: Collection[str], cutoff: float = 0.75) -> str:

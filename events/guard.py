@@ -23,6 +23,7 @@ class Guard:
     def __init__(self, receiver: Receiver, detach: Callable[[], None]) -> None:
         self.__wrapped__ = receiver
         self.closes_scope = getattr(receiver, "closes_scope", False)
+        self.opens_scope = getattr(receiver, "opens_scope", False)
         self.detach = detach
 
     def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:

@@ -177,8 +177,8 @@ class Publisher(ABC):
     def explain(self, name: str) -> Explanation:
         """Who will run at the signal `name` of this sender, in order, and why in that order."""
         signal = signal_named(name)
-        heard = {signal.name: signal, any_transition.name: any_transition}
-        places = [place for s in reversed(heard.values()) for place in s.arranged(self)]
+        first = [any_transition] if name in SIGNALS else []
+        places = [place for s in (*first, signal) for place in s.arranged(self)]
         lines = [
             f"{number:3}. {receiver_name(place.receiver)}: {place.reason}"
             for number, place in enumerate(places, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .signal import Signal
+from .signal import Signal, any_transition
 
 SIGNALS: dict[str, Signal] = {}
 """Every signal by name; a chart of your own adds to it through `signal`."""
@@ -39,3 +39,13 @@ after_epoch = signal("after_epoch", "The epoch has closed; `epoch` still names i
 after_cancel_fit = signal("after_cancel_fit", "The fit was cancelled.")
 after_error = signal("after_error", "An error ends the run; all inner scopes have closed.")
 after_fit = signal("after_fit", "The fit has closed; nothing follows.")
+
+resumed = Signal(
+    "resumed",
+    "A fit goes on where a state dict was taken, in another process perhaps: heard in place of "
+    "begin_fit, when the counters are back and the phase is live, before the scopes that are open "
+    "there are opened again, and before anything is loaded. No transition sends it.",
+)
+
+BESIDE_CHARTS = {beside.name: beside for beside in (any_transition, resumed)}
+"""Signals that are no trigger of a chart."""

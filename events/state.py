@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,6 +41,14 @@ class TrainState:
     """The open iterator of the loader in use; the engine opens and drops it."""
     batches_per_epoch: int | None = None
     """At most so many batches are trained on in an epoch; None: all that the loader gives."""
+    batches_per_validation: int | None = None
+    """At most so many batches are read by a validation of a fit; None: all of them."""
+    pass_begun: dict[str, Any] | None = None
+    """Where random number generators stood when the live pass was opened; the engine writes it.
+    With it the pass of a loader that cannot tell its position is found again."""
+
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """`n_epochs` and `batches_per_epoch` as `fit` was called with them; the engine writes it."""
 
     validation_due: bool = True
     """Whether validation follows training, if there is a `valid_loader`; True again at each
@@ -48,8 +56,9 @@ class TrainState:
     validate_next: bool = False
     """Set by a handler: training pauses before its next batch, for a validation; the engine
     clears it. Training then goes on where it was, in the same epoch: `begin_train` again."""
-    paused: tuple[Iterator[Any], int, int | None] | None = None
-    """Where training goes on after such a validation; the engine writes it."""
+    paused: tuple[Iterator[Any], int, int | None, dict[str, Any] | None] | None = None
+    """Where training goes on after such a validation: `batches`, `batch_index`, `n_batches` and
+    `pass_begun`; the engine writes it."""
 
     batch: Any = None
     """The batch as the loader gave it, on `device`; from `begin_batch` on."""

@@ -44,6 +44,8 @@ class _Half:
 
 
 class _Opener(_Half):
+    opens_scope = True
+
     def __call__(self, trainer: Any, state: Any) -> None:
         if self.scope.closed:
             return

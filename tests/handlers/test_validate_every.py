@@ -201,7 +201,7 @@ def test_a_hand_made_state_is_enough():
     every.begin_fit(None, state)
     every.after_step(None, state)
     assert state.validate_next
-    state.paused = iter(()), 3, 9
+    state.paused = iter(()), 3, 9, None
     every.after_train(None, state)
     assert state.validation_due
     every.after_validate(None, state)

@@ -1,0 +1,101 @@
+"""How far loaders have been read, and how the rest of a pass is got at again."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from ..events import TrainState
+from .generators import of_loader, set_generators
+from .loaders import has_position, is_one_pass
+from .plain import plain
+
+
+def loader_states(state: TrainState) -> dict[str, Any]:
+    """The positions of both loaders, of the open pass, and of a training that has paused."""
+    paused, loader = state.paused, state.train_loader if state.training else state.valid_loader
+    # one that has ended, or was cancelled, is left with the next activity; a loader that knows its
+    # position has to be told
+    is_open = has_position(loader) or state.phase.endswith(".fetch")
+    return {
+        "train": _position_of(state.train_loader, "train_loader"),
+        "valid": _position_of(state.valid_loader, "valid_loader"),
+        "open": is_open and state.batches is not None,
+        "begun": state.pass_begun,
+        "paused": None if paused is None else list(paused[1:]),
+    }
+
+
+def _position_of(loader: Any, name: str) -> Any:
+    return plain(loader.state_dict(), f"{name}.state_dict()") if has_position(loader) else None
+
+
+def reopen(state: TrainState, saved: dict[str, Any]) -> None:
+    """Have the loaders go on where they were; the counters of `state` say where that is."""
+    for loader, position in (
+        (state.train_loader, saved["train"]),
+        (state.valid_loader, saved["valid"]),
+    ):
+        if position is not None:
+            loader.load_state_dict(position)  # type: ignore[union-attr]
+    if saved["paused"] is not None:
+        index, count, then = saved["paused"]
+        state.paused = _rest_of_training(state, index, count, then), index, count, then
+    if not saved["open"]:
+        return
+    state.pass_begun = saved["begun"]
+    index, count = state.batch_index, state.n_batches
+    if state.training:
+        state.batches = _rest_of_training(state, index, count, saved["begun"])
+    else:
+        limit = state.batches_per_validation
+        rest = _rest(state.valid_loader, "valid_loader", index + 1, saved["begun"])
+        state.batches = _up_to(rest, index, count, limit)
+
+
+def _rest_of_training(
+    state: TrainState, index: int, count: int | None, then: dict[str, Any] | None
+) -> Iterator[Any]:
+    limit, loader = state.batches_per_epoch, state.train_loader
+    assert loader is not None
+    read = index + 1
+    if is_one_pass(loader) and limit is not None:  # it goes on from epoch to epoch
+        read += state.epoch * limit
+    return _up_to(_rest(loader, "train_loader", read, then), index, count, limit)
+
+
+def _up_to(rest: Iterator[Any], index: int, count: int | None, limit: int | None) -> Iterator[Any]:
+    if count is not None and index + 1 >= count:
+        return iter(())
+    return rest if limit is None else islice(rest, limit - index - 1)
+
+
+def _rest(loader: Any, name: str, read: int, then: dict[str, Any] | None) -> Iterator[Any]:
+    """What follows the first `read` batches of a pass that began when generators stood at `then`.
+
+    Generators are left anywhere: they are set when all is open.
+    """
+    if has_position(loader):
+        return iter(loader)
+    if isinstance(loader, (list, tuple)):
+        return islice(loader, read, None)
+    _warn_of_replay(loader, name, read)
+    if then is not None:
+        set_generators(then, of_loader(loader))
+    batches: Iterator[Any] = iter(loader)
+    deque(islice(batches, read), maxlen=0)
+    return batches
+
+
+def _warn_of_replay(loader: Any, name: str, read: int) -> None:
+    warnings.warn(
+        f"{name} ({type(loader).__name__}) cannot tell its position, so its first {read} batches "
+        "are read again and dropped. Exact: the order, and what a dataset draws, as far as both "
+        "come from the generators of Python, NumPy and torch, or from one of the loader, its "
+        "samplers or its dataset. Not exact: what else a dataset or a sampler remembers from "
+        "batch to batch, and data that is not the same any more. KeyedLoader reads nothing again",
+        stacklevel=2,
+    )
