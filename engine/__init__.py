@@ -2,6 +2,7 @@
 
 from .chart import EVALUATION, SUPERVISED
 from .compatible import ResumeError
+from .diagram import Diagram
 from .engine import BusyError, Engine
 from .interrupt import Interruption, interruptible
 from .run import Run
@@ -15,6 +16,7 @@ __all__ = [
     "SUPERVISED",
     "BusyError",
     "ChartError",
+    "Diagram",
     "Engine",
     "IllegalTransitionError",
     "Interruption",

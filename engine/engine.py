@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,6 +13,7 @@ from ..events.order import Receiver
 from ..events.signal import unlink
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
+from .diagram import Diagram, heard_from
 from .machine import Machine, build
 from .phases import open_scopes
 from .registry import ActivityRegistry, Wrapper
@@ -61,6 +63,22 @@ class Engine(Publisher):
     def topology(self) -> Topology:
         """The phases and rows of the chart that it was made with."""
         return self._topology
+
+    @property
+    def diagram(self) -> Diagram:
+        """The picture of that chart, and of who hears which signal just now."""
+        return Diagram(self._topology, heard_from(self, self._topology))
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """Draw the chart to a file (see `Diagram.save`).
+
+        Raises:
+            ValueError: its suffix is none that can be drawn.
+        """
+        self.diagram.save(path)
+
+    def _repr_svg_(self) -> str:
+        return self.diagram.svg
 
     @property
     def machine(self) -> Machine:

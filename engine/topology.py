@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ..events.discover import did_you_mean
 from .chart import Row
+from .diagram import Diagram
 from .phases import enclosing, inside, kind, scope_name, sources
 
 
@@ -43,6 +44,9 @@ class Topology:
         self._check_reachable()
         for scope in self.scopes:
             self._check_scope(scope)
+
+    def _repr_svg_(self) -> str:
+        return Diagram(self).svg
 
     def _exits(self, leaf: str) -> dict[str, str]:
         """Trigger → destination; the innermost row wins, among those the first."""

@@ -1,0 +1,103 @@
+"""The boxes of the picture: a nested tree, each level in columns and a stack beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from .lifting import WHOLE, Bundle
+from .phases import enclosing
+
+if TYPE_CHECKING:
+    from .topology import Topology
+
+Side = Literal["left", "right"]
+
+
+@dataclass(eq=False)
+class Box:
+    """A phase in the picture; lengths in px, places relative to the box around it.
+
+    Attributes:
+        axis: from its left side to the line on which its first column stands.
+        columns: the children on the way of the work, from top to bottom, then to the right.
+        stack: the children at the right side: those that only a cancel or an error reaches; of the
+            whole picture those where a run ends.
+        beside: the child on whose right side the stack stands.
+        exits: where arrows that begin in it, and end outside, leave it: side and height.
+        entries: where arrows from outside to a destination in it enter it.
+    """
+
+    phase: str
+    children: list[Box] = field(default_factory=list)
+    columns: list[list[Box]] = field(default_factory=list)
+    stack: list[Box] = field(default_factory=list)
+    x: float = 0
+    y: float = 0
+    width: float = 0
+    height: float = 0
+    axis: float = 0
+    beside: Box | None = None
+    exits: dict[Bundle, tuple[Side, float]] = field(default_factory=dict)
+    entries: dict[str, tuple[Side, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.phase.rpartition(".")[2]
+
+    @property
+    def right(self) -> float:
+        """The right side."""
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        """The lower side."""
+        return self.y + self.height
+
+    def holds(self, phase: str) -> bool:
+        """Whether `phase` is this one or inside of it."""
+        return phase == self.phase or phase.startswith(self.phase + ".")
+
+    def walk(self) -> Iterator[Box]:
+        """This box and all inside of it, the outer first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+def box_tree(topology: Topology, bundles: tuple[Bundle, ...]) -> Box:
+    """The boxes of a chart, without places; the children stand as the rows first name them."""
+    boxes = {WHOLE: Box(WHOLE)}
+    for leaf in topology.leaves:
+        around = WHOLE
+        for path in (*enclosing(leaf)[::-1], leaf):
+            if path not in boxes:
+                boxes[path] = Box(path)
+                boxes[around].children.append(boxes[path])
+            around = path
+    for box in boxes.values():
+        if box.children:
+            box.stack = _stack(box, topology, bundles)
+            box.columns = [[child for child in box.children if child not in box.stack]]
+    return boxes[WHOLE]
+
+
+def _stack(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> list[Box]:
+    if box.phase == WHOLE:
+        ends = {b.end for b in bundles if b.frame == WHOLE and b.start in topology.scopes}
+        return [c for c in box.children if c.phase in ends - {topology.initial} and not c.children]
+    worked = {b.end for b in bundles if b.frame == box.phase and b.kind == "normal"}
+    entered = {b.destination for b in bundles if not inside_of(b, box.phase)}
+    return [
+        child
+        for child in box.children
+        if not child.children and child.phase not in worked and child.phase not in entered
+    ]
+
+
+def inside_of(bundle: Bundle, phase: str) -> bool:
+    """Whether an arrow is drawn in `phase` or inside of it."""
+    return bundle.frame == phase or bundle.frame.startswith(phase + ".")

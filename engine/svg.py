@@ -1,0 +1,133 @@
+"""The picture as SVG, for light and dark surroundings, with no font and no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from .boxes import Box
+from .channels import Point, Text
+from .drawing import Arrow, Line, draw
+
+if TYPE_CHECKING:
+    from .topology import Topology
+
+STYLE = """
+.trackside-chart{--paper:#fff;--ink:#1b2733;--muted:#5b6b7c;--border:#b9c6d3;--box:#fff;
+--frame:#34597a;--line:#5d6f81;--cancel:#b45309;--error:#c0232c;background:var(--paper);
+font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+@media(prefers-color-scheme:dark){.trackside-chart{--paper:#10171f;--ink:#e3eaf1;--muted:#94a5b6;
+--border:#3b4a5a;--box:#1b2631;--frame:#86b2dc;--line:#8c9fb2;--cancel:#f0a63c;--error:#ff7b7b}}
+.trackside-chart .paper{fill:var(--paper)}
+.trackside-chart .leaf>rect{fill:var(--box);stroke:var(--border)}
+.trackside-chart .composite>rect{fill:var(--frame);fill-opacity:.055;stroke:var(--border)}
+.trackside-chart .name{fill:var(--ink);font-size:12px;font-weight:600}
+.trackside-chart .leaf text{text-anchor:middle}
+.trackside-chart .note{fill:var(--muted);font-size:9.5px}
+.trackside-chart .leaf:has(.note:not(:empty)) .name{transform:translateY(-6px)}
+.trackside-chart .arrow{color:var(--line)}
+.trackside-chart .cancel{color:var(--cancel)}
+.trackside-chart .error{color:var(--error)}
+.trackside-chart .arrow path{fill:none;stroke:currentColor;stroke-width:1.2}
+.trackside-chart .arrow .head{fill:currentColor;stroke:none}
+.trackside-chart .cancel .line{stroke-dasharray:4 3}
+.trackside-chart .label,.trackside-chart .count{fill:var(--muted);font-size:10px}
+.trackside-chart .cancel text,.trackside-chart .error text{fill:currentColor}
+.trackside-chart .count{font-weight:600}
+"""
+RADIUS = 6.0
+
+
+def svg(topology: Topology, heard: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The chart as an SVG document."""
+    drawing = draw(topology)
+    width, height = math.ceil(drawing.width), math.ceil(drawing.height)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{width}" height="{height}"/>',
+            *(_phase(box) for box in drawing.boxes),
+            *(_arrow(arrow) for arrow in drawing.arrows),
+            "</svg>\n",
+        ]
+    )
+
+
+def _phase(box: Box) -> str:
+    shape = f'x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'
+    kind = "composite" if box.children else "leaf"
+    opening = f'<g class="phase {kind}" data-phase="{_safe(box.phase)}"><rect {shape} rx="6"/>'
+    name = _safe(box.name)
+    if box.children:
+        place = f'x="{_n(box.x + 10)}" y="{_n(box.y + 17)}"'
+        return f'{opening}<text class="name" {place}>{name}</text></g>'
+    x, y = _n(box.x + box.width / 2), box.y + box.height / 2
+    return (
+        f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}">{name}</text>'
+        f'<text class="note" x="{x}" y="{_n(y + 11)}"></text></g>'
+    )
+
+
+def _arrow(arrow: Arrow) -> str:
+    rows = " ".join(map(str, arrow.rows))
+    path = "".join(map(_path, arrow.lines))
+    heads = "".join(_head(*tip) for tip in arrow.tips)
+    return (
+        f'<g class="arrow {arrow.kind}" data-rows="{rows}"><path class="line" d="{path}"/>'
+        f'<path class="head" d="{heads}"/>{_text("label", arrow.label)}'
+        f"{_text('count', arrow.count)}</g>"
+    )
+
+
+def _text(role: str, text: Text) -> str:
+    start = f'<text class="{role}" x="{_n(text.x)}" y="{_n(text.y)}" text-anchor="{text.anchor}">'
+    if len(text.lines) < 2:
+        return f"{start}{_safe(''.join(text.lines))}</text>"
+    first = -12 * (len(text.lines) - 1)
+    spans = (
+        f'<tspan x="{_n(text.x)}" dy="{first if i == 0 else 12}">{_safe(line)}</tspan>'
+        for i, line in enumerate(text.lines)
+    )
+    return f"{start}{''.join(spans)}</text>"
+
+
+def _path(line: Line) -> str:
+    """A line with round corners."""
+    parts = [f"M{_p(line[0])}"]
+    for before, corner, after in zip(line, line[1:], line[2:], strict=False):
+        parts += [
+            f"L{_p(_towards(corner, before))}",
+            f"Q{_p(corner)} {_p(_towards(corner, after))}",
+        ]
+    return "".join([*parts, f"L{_p(line[-1])}"])
+
+
+def _towards(start: Point, end: Point) -> Point:
+    length = math.dist(start, end)
+    share = min(RADIUS, length / 2) / length if length else 0
+    return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+
+
+def _head(before: Point, tip: Point) -> str:
+    angle = math.atan2(tip[1] - before[1], tip[0] - before[0])
+    back = [
+        (tip[0] - 8 * math.cos(angle + turn), tip[1] - 8 * math.sin(angle + turn))
+        for turn in (0.42, -0.42)
+    ]
+    return f"M{_p(tip)}L{_p(back[0])}L{_p(back[1])}Z"
+
+
+def _p(point: Point) -> str:
+    return f"{_n(point[0])} {_n(point[1])}"
+
+
+def _n(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def _safe(text: str) -> str:
+    return escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
