@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
 
+from .bound import bound
 from .order import Receiver, receiver_name
+from .transition import Transition
 
 log = logging.getLogger("trackside")
 
@@ -30,16 +33,29 @@ class Guard:
         try:
             self.__wrapped__(trainer, state=state, **extra)
         except Exception:
-            log.exception(
-                "%s failed in %s, epoch %s, batch %s; it is detached and the run goes on",
-                receiver_name(self.__wrapped__),
-                state.phase,
-                state.epoch,
-                state.batch_index,
-            )
-            self._take_off()
+            self._take_off(state)
 
-    def _take_off(self) -> None:
+    def for_transition(self, transition: Transition) -> Receiver:
+        """What stands before the receiver of one transition, where the handler prepares one."""
+        receiver = bound(self.__wrapped__, transition)
+
+        @functools.wraps(receiver)
+        def guarded(trainer: Any, state: Any) -> None:
+            try:
+                receiver(trainer, state)
+            except Exception:
+                self._take_off(state)
+
+        return guarded
+
+    def _take_off(self, state: Any) -> None:
+        log.exception(
+            "%s failed in %s, epoch %s, batch %s; it is detached and the run goes on",
+            receiver_name(self.__wrapped__),
+            state.phase,
+            state.epoch,
+            state.batch_index,
+        )
         try:
             self.detach()
         except Exception:

@@ -12,13 +12,16 @@ from blinker._utilities import make_id
 from .discover import AttachError, did_you_mean, scopes, signal_named, subscriptions
 from .filters import Filter, Once, Predicate
 from .guard import Guard
+from .lock import locked
 from .order import Receiver, receiver_name
 from .signal import Signal, any_transition, check_receiver
 from .signals import SIGNALS
 from .subscription import Attachment
+from .transition import Transition
 from .within import ScopeFunction, ScopeHandler
 
 F = TypeVar("F", bound=Callable[..., Any])
+Instrument = Callable[[Receiver, Transition], Receiver]
 
 
 class Explanation(str):
@@ -43,6 +46,8 @@ class Publisher(ABC):
             raise TypeError(f"name={name!r} is a {type(name).__name__}; allowed: a str")
         self._name = name
         self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
+        self.instruments: tuple[Instrument, ...] = ()
+        """What stands around each receiver that is called; see `instrument`."""
 
     @property
     def name(self) -> str:
@@ -173,6 +178,27 @@ class Publisher(ABC):
             return function
 
         return subscribe
+
+    @locked
+    def instrument(self, around: Instrument) -> Callable[[], None]:
+        """Have `around(receiver, transition)` stand for each receiver of this sender.
+
+        It is asked when the routes of a run are made, and whenever somebody connects: what it
+        gives back, `f(trainer, state)`, calls the receiver, and carries it as `__wrapped__`.
+        Costs nothing where nobody asks for it.
+
+        Returns:
+            The undo.
+        """
+        self.instruments += (around,)
+        any_transition.refresh()
+
+        @locked
+        def undo() -> None:
+            self.instruments = tuple(other for other in self.instruments if other is not around)
+            any_transition.refresh()
+
+        return undo
 
     def explain(self, name: str) -> Explanation:
         """Who will run at the signal `name` of this sender, in order, and why in that order."""

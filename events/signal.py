@@ -13,6 +13,7 @@ import blinker
 from blinker._utilities import make_id
 from blinker.base import ANY, ANY_ID
 
+from .bound import bound
 from .lock import locked
 from .order import OrderError, Place, Receiver, arrange, receiver_name
 from .transition import Transition
@@ -67,7 +68,7 @@ class Signal(blinker.NamedSignal):
             self._weak.add(identity)
         try:
             self.arranged(sender)
-            self._refresh()
+            self.refresh()
         except OrderError:
             self.disconnect(receiver, sender)
             raise
@@ -85,12 +86,12 @@ class Signal(blinker.NamedSignal):
     def muted(self) -> Generator[None, None, None]:
         """Call nobody while the block runs."""
         self.is_muted = True
-        self._refresh()
+        self.refresh()
         try:
             yield
         finally:
             self.is_muted = False
-            self._refresh()
+            self.refresh()
 
     def _found(self, sender: Any) -> Generator[Receiver, None, None]:
         heard = {*self._by_sender.get(ANY_ID, ())}
@@ -130,7 +131,7 @@ class Signal(blinker.NamedSignal):
             self._weak_senders.pop(sender_id, None)
         if receiver_id not in self.receivers:
             self._weak.discard(receiver_id)
-        self._refresh()
+        self.refresh()
 
     @locked
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
@@ -140,7 +141,8 @@ class Signal(blinker.NamedSignal):
             _release(self, sender, receiver)
 
     @locked
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Ask again who hears the transitions that are sent over this signal."""
         refresh(tuple(self._routes))
 
 
@@ -189,11 +191,12 @@ def refresh(routes: Collection[Route]) -> None:
         return heard[key]
 
     for route in routes:
-        watchers = ask(any_transition, route.sender)
-        route.receivers = (
-            *(functools.partial(watcher, transition=route.transition) for watcher in watchers),
-            *ask(route.signal, route.sender),
-        )
+        transition = route.transition
+        watchers = [bound(w, transition) for w in ask(any_transition, route.sender)]
+        receivers = (*watchers, *ask(route.signal, route.sender))
+        for around in getattr(route.sender, "instruments", ()):
+            receivers = tuple(around(receiver, transition) for receiver in receivers)
+        route.receivers = receivers
 
 
 def _by_keyword(receiver: Receiver) -> Receiver:

@@ -29,6 +29,7 @@ from .mlflow import MLflow
 from .one_cycle import OneCycle
 from .profiler import Profiler
 from .progress_bar import ProgressBar
+from .recorder import Recorder
 from .reduce_on_plateau import ReduceOnPlateau
 from .skip_bad_batch import SkipBadBatch
 from .skip_epochs import SkipEpochs
@@ -74,6 +75,7 @@ __all__ = [
     "OneCycle",
     "Profiler",
     "ProgressBar",
+    "Recorder",
     "ReduceOnPlateau",
     "SkipBadBatch",
     "SkipEpochs",

@@ -1,0 +1,45 @@
+"""Recordings that the tests share: made by real fits, in this process or in another."""
+
+import os
+import subprocess
+import sys
+
+from helpers import batches, trainer_of
+from trackside.handlers import Recorder
+from trackside.views import Recording
+
+ENDLESS = """
+import itertools, sys
+from helpers import batches, trainer_of
+from trackside.handlers import Recorder
+
+class Tells:
+    def begin_batch(self, trainer, state):
+        if (state.epoch, state.batch_index) == (2, 5):
+            print("there", flush=True)
+            STOP
+
+trainer = trainer_of(Tells(), Recorder(sys.argv[1], timing=True))
+trainer.fit(batches(7), epochs=10)
+"""
+
+
+def recorded(path, *handlers, epochs=2, train=5, valid=2, **options):
+    """A recording of a fit that has ended."""
+    trainer = trainer_of(*handlers, Recorder(path, **options))
+    trainer.fit(batches(train), batches(valid), epochs=epochs)
+    return Recording(path)
+
+
+def started(path, stop):
+    """A process whose fit executes `stop` at batch 5 of epoch 2; it has got there."""
+    tests = os.path.dirname(__file__)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS.replace("STOP", stop), str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    return process
