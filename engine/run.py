@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ from typing import Any
 from ..events import CANCELS, IllegalCancelError, TrainState, Transition
 from ..events.discover import did_you_mean
 from .engine import Engine
-from .phases import inside
+from .phases import inside, open_scopes
 from .status import Status, Stopwatch, epochs_made, snapshot
 
 
@@ -42,7 +43,8 @@ class Run(Future[TrainState]):
         self._thread = threading.Thread(
             target=self._work, args=(transitions,), name=name, daemon=True
         )
-        atexit.register(self._leave)
+        _alive.add(self)
+        _leave_at_exit()
         self.set_running_or_notify_cancel()
         trainer.on("any_transition", once=True)(self._begin)
         self._thread.start()
@@ -129,7 +131,7 @@ class Run(Future[TrainState]):
 
         self._trainer.on("any_transition")(watch)
         try:
-            if "." in phase and inside(self._trainer.state.phase, phase):
+            if open_scopes(live := self._trainer.state.phase) and inside(live, phase):
                 reached.set()
             with self._changed:
                 self._changed.wait_for(lambda: reached.is_set() or self._last, timeout)
@@ -151,7 +153,8 @@ class Run(Future[TrainState]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave("its with block was left")
+        self.cancel("fit", "its with block was left")
+        self._thread.join()
         if error is None:
             self.result()
 
@@ -178,15 +181,11 @@ class Run(Future[TrainState]):
             self._trainer.detach(self._begin)
         self._begun.set()
         self._tell()
-        atexit.unregister(self._leave)
+        _alive.discard(self)
 
     def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-    def _leave(self, reason: str = "the process ends") -> None:
-        self.cancel("fit", reason)
-        self._thread.join()
 
     def _snapshot(self) -> Status:
         paused = self._trainer._requests.standing
@@ -206,3 +205,20 @@ class Run(Future[TrainState]):
                 f"there is no phase {phase!r}{did_you_mean(phase, known)}; "
                 f"phases are {', '.join(known)}"
             )
+
+
+_alive: set[Run] = set()
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """Once, when the first run begins: handlers of libraries imported later end before it."""
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    alive = tuple(_alive)
+    for run in alive:
+        run.cancel("fit", "the process ends")
+    for run in alive:
+        run._thread.join()

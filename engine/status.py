@@ -82,13 +82,12 @@ def epochs_made(state: TrainState) -> float | None:
         return float(epoch + 1)
     if phase.endswith(".ready"):
         return float(epoch)
+    under_way = training and bool(open_scopes(phase, "batch"))
     if not training:
         if paused is None:
             return float(epoch + 1)
         _, index, count = paused
-    if not count:
-        return None
-    return float(epoch + (index + (not open_scopes(phase, "batch"))) / count)
+    return float(epoch + (index + (not under_way)) / count) if count else None
 
 
 def snapshot(

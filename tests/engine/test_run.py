@@ -1,0 +1,476 @@
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from concurrent import futures
+
+import pytest
+from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
+from trackside.engine import BusyError, Run
+from trackside.events import CancelFitException, begin_fit
+
+LONG = 60
+"""Seconds after which a test gives up waiting; none takes a hundredth of it."""
+
+
+class Gate:
+    """A loader that stands still before the batch `at`, until it is opened."""
+
+    def __init__(self, data, at=1):
+        self.data, self.at = data, at
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __iter__(self):
+        for index, batch in enumerate(self.data):
+            if index == self.at:
+                self.reached.set()
+                assert self.opened.wait(LONG)
+            yield batch
+
+    def open(self):
+        self.opened.set()
+
+
+@pytest.fixture
+def gate():
+    made = Gate(batches(4))
+    yield made
+    made.open()
+
+
+def endless(trainer, **options):
+    return trainer.start(batches(2), batches(1), epochs=1_000_000, **options)
+
+
+def standing(run):
+    """The status of a run that was asked to stand still, when it does."""
+    run.pause()
+    while not (status := run.status()).paused:
+        assert not run.done()
+    return status
+
+
+# it is a fit
+
+
+def test_a_run_in_the_background_gives_the_weights_of_a_fit():
+    here, there = trainer_of(net=model(3)), trainer_of(net=model(3))
+    here.fit(batches(3), batches(1), epochs=2)
+    state = there.start(batches(3), batches(1), epochs=2).result(LONG)
+    assert state is there.state
+    assert equal(weights(here), weights(there))
+
+
+def test_a_run_is_made_in_a_thread_named_after_the_trainer():
+    names = []
+    trainer = trainer_of(name="detector")
+    trainer.on("begin_fit")(lambda trainer, state: names.append(threading.current_thread().name))
+    trainer.start(batches(1)).result(LONG)
+    assert names == ["trackside detector"]
+
+
+def test_start_returns_when_the_fit_has_begun(gate):
+    trainer = trainer_of()
+    run = trainer.start(gate)
+    assert run.status().phase.startswith("fit.")
+    assert run.running()
+    gate.open()
+    run.result(LONG)
+
+
+def test_what_is_wrong_with_a_fit_is_raised_by_start(gate):
+    trainer = trainer_of()
+    with pytest.raises(ValueError, match="epochs=-1"):
+        trainer.start(batches(1), epochs=-1)
+    with pytest.raises(TypeError, match="train_loader"):
+        trainer.start(None)
+    with trainer.start(gate):
+        with pytest.raises(BusyError, match="begin_fit while this Trainer is in"):
+            trainer.start(batches(1))
+        gate.open()
+
+
+def test_a_fit_that_is_refused_before_it_begins_raises_in_start_and_leaves_nothing_attached():
+    trainer = trainer_of()
+    trainer.machine.events["begin_fit"].transitions["idle"][0].prepare.append(refuse)
+    with pytest.raises(LookupError, match="not today"):
+        trainer.start(batches(1))
+    assert trainer.handlers == []
+
+
+def refuse(state):
+    raise LookupError("not today")
+
+
+def test_an_error_of_the_fit_is_raised_by_result():
+    trainer = trainer_of()
+    trainer.on("after_loss")(refuse_in_handler)
+    run = trainer.start(batches(1))
+    with pytest.raises(LookupError, match="not today"):
+        run.result(LONG)
+    assert isinstance(run.exception(), LookupError)
+    assert run.status().phase == "failed"
+
+
+def refuse_in_handler(trainer, state):
+    raise LookupError("not today")
+
+
+# status
+
+
+def test_a_status_does_not_change_while_the_run_goes_on():
+    trainer = trainer_of()
+    trainer.on("after_loss")(lambda trainer, state: state.metrics.update(n=state.step))
+    with endless(trainer) as run:
+        status = run.status()
+        kept = status._replace(metrics=dict(status.metrics))
+        run.wait_for("fit.epoch.validate", LONG)
+        assert status == kept
+        with pytest.raises(AttributeError):
+            status.step = 3
+        with pytest.raises(TypeError):
+            status.metrics["n"] = 3
+
+
+def test_the_status_of_a_run_that_is_done_stays_though_the_trainer_goes_on():
+    trainer = trainer_of()
+    run = trainer.start(batches(3), epochs=2)
+    run.result(LONG)
+    trainer.fit(batches(1))
+    status = run.status()
+    assert (status.phase, status.epoch, status.step, status.left) == ("completed", 1, 6, 0.0)
+
+
+# pause, resume
+
+
+def test_a_run_that_is_paused_makes_no_transition_until_it_is_resumed():
+    trace = Trace()
+    with endless(trainer_of(trace)) as run:
+        before = standing(run)
+        count = len(trace.signals)
+        assert (run.status(), len(trace.signals)) == (before, count)
+        run.resume()
+        run.wait_for("fit.epoch.validate", LONG)
+        assert len(trace.signals) > count
+
+
+def test_a_run_can_be_paused_in_training_in_validation_and_while_it_fetches(gate):
+    with endless(trainer_of()) as run:
+        for phase in ("fit.epoch.train.batch", "fit.epoch.validate.batch", "fit.epoch.train.fetch"):
+            run.wait_for(phase, LONG)
+            standing(run)
+            run.resume()
+    trainer = trainer_of()
+    with trainer.start(gate) as run:
+        assert gate.reached.wait(LONG)
+        run.pause()
+        gate.open()
+        status = standing(run)
+        assert (status.phase, status.batch_index) == ("fit.epoch.train.batch.forward", 1)
+
+
+def test_a_pause_does_not_count_as_time():
+    with endless(trainer_of()) as run:
+        seconds = standing(run).seconds
+        assert run.status().seconds == seconds
+
+
+def test_a_cancel_takes_effect_in_a_run_that_stands_still_and_goes_on_to():
+    trace = Trace()
+    with endless(trainer_of(trace)) as run:
+        epoch = standing(run).epoch
+        run.cancel("epoch", "by hand")
+        while run.status().phase != "fit.ready":
+            assert not run.done()
+        status = standing(run)
+        assert (status.epoch, trace.signals[-1]) == (epoch, "after_epoch")
+    assert run.status().phase == "cancelled"
+
+
+def test_pause_and_resume_of_a_run_that_is_done_do_nothing_to_the_next(gate):
+    trainer = trainer_of()
+    old = trainer.start(batches(1))
+    old.result(LONG)
+    old.pause()
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
+# cancel
+
+
+@pytest.mark.parametrize("scope", ["batch", "train", "validate", "epoch", "fit"])
+def test_each_scope_can_be_cancelled_with_a_reason(scope):
+    cancelled = []
+    trainer = trainer_of()
+
+    @trainer.on(f"after_cancel_{scope}", once=True)
+    def hear(trainer, state):
+        cancelled.append((type(state.cancel), state.cancel.reason))
+
+    with endless(trainer) as run:
+        assert run.cancel(scope, "by hand")
+        while not cancelled:
+            assert scope == "fit" or not run.done()
+    assert cancelled == [(CANCELS[scope], "by hand")]
+
+
+def test_a_cancelled_run_has_a_result_whose_state_says_how_it_ended():
+    run = endless(trainer_of())
+    run.cancel(reason="by hand")
+    state = run.result(LONG)
+    assert (state.outcome, state.cancel.reason, run.cancelled()) == ("cancelled", "by hand", False)
+    assert (run.status().outcome, run.status().reason) == ("cancelled", "by hand")
+
+
+def test_cancelling_a_run_that_is_done_says_so_and_does_nothing():
+    trainer = trainer_of()
+    run = trainer.start(batches(1))
+    run.result(LONG)
+    assert run.cancel() is False
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
+def test_a_scope_that_is_none_is_refused_and_the_nearest_is_named():
+    message = "no scope 'epochs'; did you mean epoch"
+    with endless(trainer_of()) as run, pytest.raises(ValueError, match=message):
+        run.cancel("epochs")
+
+
+# waiting
+
+
+def test_wait_for_a_phase_returns_when_the_run_gets_there(gate):
+    trainer = trainer_of()
+    with trainer.start(gate, batches(1)) as run:
+        gate.reached.wait(LONG)
+        with futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(run.wait_for, "fit.epoch.validate", LONG)
+            gate.open()
+            assert waiting.result(LONG) is True
+
+
+def test_wait_for_the_phase_that_is_live_returns_at_once(gate):
+    with trainer_of().start(gate) as run:
+        gate.reached.wait(LONG)
+        assert run.wait_for("fit.epoch.train.fetch", LONG)
+        assert run.wait_for("fit", LONG)
+        gate.open()
+
+
+def test_wait_for_a_phase_that_the_run_never_reaches_says_so_at_its_end():
+    assert trainer_of().start(batches(1)).wait_for("fit.epoch.validate", LONG) is False
+
+
+@pytest.mark.parametrize("phase", ["completed", "cancelled"])
+def test_wait_for_an_end_tells_whether_it_was_this_one(phase):
+    trainer = trainer_of()
+    trainer.fit(batches(1))
+    run = endless(trainer)
+    run.cancel()
+    assert run.wait_for(phase, LONG) is (phase == "cancelled")
+    assert run.wait_for(phase, LONG) is (phase == "cancelled")
+
+
+def test_waiting_ends_after_the_timeout_and_leaves_nothing_attached(gate):
+    trainer = trainer_of()
+    with trainer.start(gate) as run:
+        with pytest.raises(TimeoutError, match=r"not in fit.epoch.validate after 0.01 s, but fit"):
+            run.wait_for("fit.epoch.validate", timeout=0.01)
+        with pytest.raises(TimeoutError):
+            run.result(timeout=0.01)
+        assert trainer.handlers == []
+        gate.open()
+
+
+def test_a_phase_that_is_none_is_refused_and_the_nearest_is_named():
+    message = r"no phase 'fit\.epoch\.valid'; did you mean"
+    with endless(trainer_of()) as run, pytest.raises(ValueError, match=message):
+        run.wait_for("fit.epoch.valid")
+
+
+@pytest.mark.parametrize("tried", ["result", "exception", "wait_for"])
+def test_the_thread_of_a_fit_is_told_that_it_would_wait_for_itself(tried):
+    trainer, told = trainer_of(), []
+
+    @trainer.on("after_loss", once=True)
+    def wait(trainer, state):
+        assert handed.wait(LONG)
+        try:
+            getattr(runs[0], tried)(*(["fit.epoch.validate"] if tried == "wait_for" else []))
+        except RuntimeError as error:
+            told.append(str(error))
+
+    handed, runs = threading.Event(), []
+    runs.append(trainer.start(batches(1)))
+    handed.set()
+    runs[0].result(LONG)
+    assert told == [
+        f"cannot call {tried} in the thread of the fit, which would wait for itself; "
+        "allowed there: status, pause, resume, cancel"
+    ]
+
+
+# a context manager
+
+
+def test_leaving_the_block_cancels_the_fit_and_joins_its_thread():
+    threads = threading.active_count()
+    with endless(trainer_of()) as run:
+        assert threading.active_count() == threads + 1
+    assert threading.active_count() == threads
+    assert (run.done(), run.status().reason) == (True, "its with block was left")
+
+
+def test_leaving_the_block_while_the_run_stands_still_ends_it():
+    with endless(trainer_of()) as run:
+        standing(run)
+    assert run.status().phase == "cancelled"
+
+
+def test_leaving_the_block_raises_the_error_of_the_fit():
+    trainer = trainer_of()
+    trainer.on("after_loss")(refuse_in_handler)
+    with pytest.raises(LookupError, match="not today"), trainer.start(batches(1)) as run:
+        futures.wait([run], LONG)
+
+
+def test_an_error_of_the_block_is_the_one_that_escapes():
+    trainer = trainer_of()
+    trainer.on("after_loss")(refuse_in_handler)
+    run = trainer.start(batches(1))
+    futures.wait([run], LONG)
+    with pytest.raises(ZeroDivisionError), run:
+        raise ZeroDivisionError
+    assert isinstance(run.exception(), LookupError)
+
+
+# a future
+
+
+def test_runs_serve_in_wait_and_as_completed():
+    runs = [trainer_of().start(batches(2)) for _ in range(3)]
+    assert {*futures.as_completed(runs, LONG)} == {*runs}
+    assert futures.wait(runs, LONG).not_done == set()
+    assert all(isinstance(run, Run) for run in runs)
+
+
+def test_a_callback_of_a_run_is_called_when_it_is_done():
+    called = threading.Event()
+    run = trainer_of().start(batches(1))
+    run.add_done_callback(lambda done: done.result().outcome == "completed" and called.set())
+    assert called.wait(LONG)
+
+
+def test_a_run_is_awaited_from_asyncio():
+    trainer = trainer_of()
+
+    async def main():
+        return await trainer.start(batches(2))
+
+    assert asyncio.run(main()) is trainer.state
+
+
+def test_the_error_of_a_run_is_raised_where_it_is_awaited():
+    trainer = trainer_of()
+    trainer.on("after_loss")(refuse_in_handler)
+
+    async def main():
+        await asyncio.wrap_future(trainer.start(batches(2)))
+
+    with pytest.raises(LookupError, match="not today"):
+        asyncio.run(main())
+
+
+def test_cancelling_the_task_that_awaits_a_run_cancels_the_fit():
+    run = endless(trainer_of())
+
+    async def main():
+        await asyncio.wait_for(run, timeout=0.01)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+    assert run.result(LONG).outcome == "cancelled"
+
+
+# many, and the end of the process
+
+
+def test_a_thousand_requests_from_eight_threads_leave_a_run_in_order():
+    trace = Trace()
+    with endless(trainer_of(trace)) as run:
+
+        def disturb(seed):
+            scopes = ("batch", "train", "validate", "epoch")
+            for n in range(125):
+                run.cancel(scopes[(seed + n) % 4], f"{seed}-{n}")
+                run.pause()
+                run.resume()
+                run.status()
+
+        with futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(disturb, range(8)))
+        run.resume()
+        assert run.wait_for("fit.epoch.validate.batch", LONG)
+    counts = {s: trace.signals.count(s) for s in trace.signals}
+    for scope in ("fit", "epoch", "train", "validate", "batch", "backward", "step"):
+        assert counts[f"begin_{scope}"] == counts[f"after_{scope}"]
+    assert run.status().phase == "cancelled"
+
+
+PROCESS = """
+import torch
+from torch import nn
+from trackside.engine import Trainer
+model = nn.Linear(2, 1)
+trainer = Trainer(model, nn.MSELoss(), torch.optim.SGD(model.parameters(), 0.1))
+trainer.on("after_fit")(lambda trainer, state: print(state.outcome, state.cancel.reason))
+run = trainer.start([(torch.ones(1, 2), torch.ones(1, 1))], epochs=10**9)
+run.wait_for("fit.epoch.train")
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("", 0), ("raise SystemExit(3)", 3), ("1 / 0", 1)],
+    ids=["end", "exit", "error"],
+)
+def test_a_process_that_ends_cancels_the_fit_and_closes_its_scopes(end, code):
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS.format(end=end)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG,
+    )
+    assert (done.returncode, done.stdout) == (code, "cancelled the process ends\n"), done.stderr
+
+
+def test_a_run_that_is_done_leaves_nothing_behind():
+    run = trainer_of().start(batches(1))
+    run.result(LONG)
+    run._thread.join()
+    gone = weakref.ref(run)
+    del run
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_handler_that_hears_every_trainer_hears_a_fit_in_the_background_in_its_thread():
+    heard = []
+
+    @begin_fit.connect
+    def hear(trainer, state):
+        heard.append(threading.current_thread())
+        raise CancelFitException("from another module")
+
+    try:
+        state = trainer_of().start(batches(1)).result(LONG)
+    finally:
+        begin_fit.disconnect(hear)
+    assert state.cancel.reason == "from another module"
+    assert heard != [threading.current_thread()]
