@@ -1,10 +1,13 @@
 """The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
 
 from .chart import EVALUATION, SUPERVISED
+from .checkpoint_reading import NoCheckpointError, latest, read_checkpoint
+from .checkpoint_store import CheckpointStore
 from .compatible import ResumeError
 from .diagram import Diagram
 from .engine import BusyError, Engine
 from .interrupt import Interruption, interruptible
+from .manifest import CheckpointError, DamagedError
 from .run import Run
 from .status import Status
 from .table import IllegalTransitionError
@@ -16,14 +19,20 @@ __all__ = [
     "SUPERVISED",
     "BusyError",
     "ChartError",
+    "CheckpointError",
+    "CheckpointStore",
+    "DamagedError",
     "Diagram",
     "Engine",
     "IllegalTransitionError",
     "Interruption",
+    "NoCheckpointError",
     "ResumeError",
     "Run",
     "Status",
     "Topology",
     "Trainer",
     "interruptible",
+    "latest",
+    "read_checkpoint",
 ]

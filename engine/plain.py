@@ -11,6 +11,7 @@ ALLOWED = (
     "tensors, str, int, float, bool, None, bytes, in dicts (with keys of str or int), lists, tuples"
 )
 
+_TENSORS = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 _ATOMS: tuple[type[Any], ...] = (str, int, float, bytes)
 
 
@@ -23,7 +24,7 @@ def plain(value: Any, where: str) -> Any:
         TypeError: `value` holds something else than data; `where` and the key name it.
     """
     if isinstance(value, torch.Tensor):
-        return value.detach()
+        return _detached(value, where)
     if value is None or isinstance(value, bool):
         return value
     for atom in _ATOMS:
@@ -35,6 +36,14 @@ def plain(value: Any, where: str) -> Any:
         parts = [plain(part, f"{where}[{index}]") for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     raise TypeError(f"{where} is a {_kind(value)}; a state dict holds {ALLOWED}")
+
+
+def _detached(tensor: torch.Tensor, where: str) -> torch.Tensor:
+    if type(tensor) not in _TENSORS:
+        raise TypeError(f"{where} is a {_kind(tensor)}, of its own kind; plain tensors are allowed")
+    if tensor.is_meta:
+        raise TypeError(f"{where} is a tensor on the meta device, which has no values")
+    return tensor.detach()
 
 
 def is_plain(value: Any) -> bool:

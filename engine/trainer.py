@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 from weakref import ref
 
 import torch
@@ -16,6 +17,8 @@ from .arguments import asked_for, check_fit, check_loader
 from .batches import concatenate, to_device
 from .chart import EVALUATION, SUPERVISED
 from .chart import Row as ChartRow
+from .checkpoint_reading import read_checkpoint
+from .checkpoint_store import CheckpointStore
 from .compatible import check_resumable, check_state_dict
 from .diagnosis import check_model, check_trainable
 from .engine import Engine
@@ -26,6 +29,8 @@ from .sessions import evaluation_session, fit_session
 from .stream import Stream
 from .table import Activity
 from .topology import Topology
+
+Resumed: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
 class Trainer(Engine):
@@ -81,7 +86,7 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Mapping[str, Any] | None = None,
+        resume: Resumed = None,
     ) -> TrainState:
         """Train for `epochs` epochs, each validated if there is a `valid_loader`.
 
@@ -91,7 +96,8 @@ class Trainer(Engine):
             epochs: 1, if nothing is said; 0 opens and closes the fit, and does nothing else.
             batches_per_epoch: ends an epoch after so many batches; an endless loader needs it,
                 and goes on in the next epoch where it was.
-            resume: what `state_dict` gave inside of a fit: it goes on there, in a trainer built
+            resume: what `state_dict` gave inside of a fit, or a path: of a checkpoint, or of a
+                folder of them, whose `latest` is taken. The fit goes on there, in a trainer built
                 alike, with loaders made alike. No signal is sent a second time; handlers hear
                 `resumed`, and those that have a scope open it again. `epochs` and
                 `batches_per_epoch`, if given, are those of the whole fit; else as they were.
@@ -101,6 +107,7 @@ class Trainer(Engine):
 
         Raises:
             TypeError, ValueError, RuntimeError: it cannot begin; nothing has been published.
+                Among them CheckpointError: there is no whole checkpoint to go on from.
             BusyError: this trainer is running already.
             BaseException: what a handler, the model, the loader raised; all scopes are closed.
         """
@@ -116,7 +123,7 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Mapping[str, Any] | None = None,
+        resume: Resumed = None,
     ) -> Generator[Transition, None, None]:
         """The same fit, one transition each time the iterator is asked: the host drives.
 
@@ -133,7 +140,7 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Mapping[str, Any] | None = None,
+        resume: Resumed = None,
     ) -> Stream:
         """The same fit for `async for`: the event loop gets its turn at every transition.
 
@@ -150,7 +157,7 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Mapping[str, Any] | None = None,
+        resume: Resumed = None,
     ) -> Run:
         """The same fit in a thread of its own; what is given back watches and steers it.
 
@@ -167,9 +174,11 @@ class Trainer(Engine):
         valid_loader: Iterable[Any] | None,
         epochs: int | None,
         batches_per_epoch: int | None,
-        resume: Mapping[str, Any] | None,
+        resume: Resumed,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
+        if isinstance(resume, (str, Path)):
+            resume = read_checkpoint(resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
         asked = asked_for(epochs, batches_per_epoch, resume)
@@ -221,6 +230,10 @@ class Trainer(Engine):
             raise self._busy("load a state dict")
         check_state_dict(self, saved)
         load_values(self, saved)
+
+    def checkpoints(self, folder: str | Path) -> CheckpointStore:
+        """The folder where a handler, which knows no engine, writes this trainer's checkpoints."""
+        return CheckpointStore(folder)
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
         """Score `loader` without gradients, in eval mode; what the metric handlers found.

@@ -16,7 +16,7 @@ FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 MAY_IMPORT = {
     "events": {"events", "blinker"},
-    "engine": {"engine", "events", "torch", "transitions"},
+    "engine": {"engine", "events", "safetensors", "torch", "transitions"},
     "handlers": {"handlers", "events"},
     "views": set(PACKAGES),
 }

@@ -1,0 +1,113 @@
+"""Writing a folder of checkpoints: each whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .checkpoint_layout import REST, WEIGHTS, free_name, readable
+from .durable import (
+    Written,
+    commit,
+    discard,
+    is_temporary,
+    make_folder,
+    temporary_in,
+    write_file,
+)
+from .folder_lock import FolderLock
+from .manifest import Manifest
+from .snapshot import snapshot
+from .weights_file import fits, tied, write_weights
+
+
+class CheckpointStore:
+    """Writes checkpoints into one folder, and keeps those that are wanted.
+
+    Args:
+        folder: made when the first one is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._lock = FolderLock(self.folder)
+        self._known: dict[Path, Manifest] = {}
+
+    def open(self) -> None:
+        """Begin to write: make the folder, lock it, sweep what a killed process left half done.
+
+        Raises:
+            CheckpointError: another process writes into it.
+            OSError: it cannot be made, or not be written into.
+        """
+        make_folder(self.folder)
+        self._lock.acquire()
+        for path in self.folder.iterdir():
+            if is_temporary(path):
+                shutil.rmtree(path)
+        self._known = dict(readable(self.folder))
+
+    def close(self) -> None:
+        """Let others write."""
+        self._lock.release()
+
+    @property
+    def written(self) -> dict[Path, Manifest]:
+        """The checkpoints that are here, oldest first; not checked against damage."""
+        return dict(sorted(self._known.items(), key=lambda item: item[1].serial))
+
+    def copied(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A copy of a state dict, in memory, that training does not change."""
+        return snapshot(state, copy=True)
+
+    def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
+        """Write a checkpoint; when this returns, a power cut does not take it away.
+
+        Args:
+            state: what `Trainer.state_dict` gave, or a copy of it.
+            step: optimizer updates made.
+            facts: JSON, for the manifest: what tells this one from others.
+
+        Raises:
+            OSError: the disk is full, the folder gone; the checkpoints there are untouched.
+        """
+        content = snapshot(state)
+        serial = 1 + max((known.serial for known in self._known.values()), default=0)
+        unfinished = temporary_in(self.folder)
+        try:
+            unfinished.mkdir()
+            manifest = Manifest(step, serial, facts, _write_files(unfinished, content))
+            manifest.write(unfinished)
+            path = free_name(self.folder, step)
+            commit(unfinished, path)
+        except BaseException as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            error.add_note(
+                f"trackside: the checkpoint of step {step} was not written to {self.folder}"
+            )
+            raise
+        self._known[path] = manifest
+        return path
+
+    def keep(self, wanted: Collection[Path]) -> None:
+        """Delete every checkpoint that is not wanted."""
+        for path in [path for path in self._known if path not in wanted]:
+            del self._known[path]
+            if path.is_dir():
+                discard(path)
+
+
+def _write_files(folder: Path, state: dict[str, Any]) -> dict[str, Written]:
+    weights = {name: value for name, value in state["model"].items() if fits(value)}
+    others = {name: value for name, value in state["model"].items() if name not in weights}
+    same = tied(weights)
+    rest = {"state": state | {"model": others}, "tied": same}
+    single = {name: value for name, value in weights.items() if name not in same}
+    return {
+        WEIGHTS: write_file(folder / WEIGHTS, lambda file: write_weights(file, single)),
+        REST: write_file(folder / REST, lambda file: torch.save(rest, file)),
+    }

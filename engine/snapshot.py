@@ -1,0 +1,51 @@
+"""The tensors of a state dict, as they go to a file: on the CPU, and no larger than they look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def snapshot(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:
+    """`state` with all its tensors on the CPU. Two that show the same elements become one.
+
+    Args:
+        copy: copy them all, so that training may go on; else only those that need it: on another
+            device, or a part of something larger, of which a file would get the whole.
+    """
+    known: dict[Any, Tensor] = {}
+
+    def on_cpu(tensor: Tensor) -> Tensor:
+        key = same_elements(tensor)
+        if key not in known:
+            known[key] = tensor.to("cpu", copy=copy or _is_part(tensor))
+        return known[key]
+
+    taken: dict[str, Any] = _mapped(state, on_cpu)
+    return taken
+
+
+def same_elements(tensor: Tensor) -> Any:
+    """A key that is equal for two living tensors that show the same elements in the same way."""
+    if tensor.layout is not torch.strided or not tensor.numel():
+        return id(tensor)
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
+def _mapped(value: Any, tensor: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return tensor(value)
+    if isinstance(value, dict):
+        return {key: _mapped(part, tensor) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_mapped(part, tensor) for part in value])
+    return value
+
+
+def _is_part(tensor: Tensor) -> bool:
+    if tensor.layout is not torch.strided:
+        return False
+    return tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size()
