@@ -36,8 +36,14 @@ class Guard:
             self._take_off(state)
 
     def for_transition(self, transition: Transition) -> Receiver:
-        """What stands before the receiver of one transition, where the handler prepares one."""
+        """What stands before the receiver of one transition, where the handler prepares one.
+
+        Nothing stands before a receiver that says `cannot_fail = True`: the guard costs as much
+        as a small receiver.
+        """
         receiver = bound(self.__wrapped__, transition)
+        if getattr(receiver, "cannot_fail", False):
+            return receiver
 
         @functools.wraps(receiver)
         def guarded(trainer: Any, state: Any) -> None:

@@ -97,32 +97,32 @@ def transition_writer(tape: Tape, identity: int) -> Write:
         else:
             tape.at = at + 1
 
+    write.cannot_fail = True  # type: ignore[attr-defined]  # it reads nothing of the trainer
     return write
 
 
 def opening_batch(tape: Tape, write: Write) -> Write:
     """`write` at the begin of a batch: notes which."""
-    live = tape.live
-    batch, batches, samples = int(Live.BATCH), int(Live.N_BATCHES), int(Live.SAMPLES)
+    live, batch, batches = tape.live, int(Live.BATCH), int(Live.N_BATCHES)
 
     def write_batch(trainer: Any, state: TrainState) -> None:
-        index, known = state.batch_index, state.n_batches
-        tape.be_at(index)
-        live[batch] = index
+        live[batch] = index = state.batch_index
+        tape.mark = (index & _32_BITS) << 32 | tape.lap
+        known = state.n_batches
         live[batches] = UNKNOWN if known is None else known
-        live[samples] = state.samples
         write(trainer, state)
 
     return write_batch
 
 
 def closing_batch(tape: Tape, write: Write) -> Write:
-    """`write` at the end of a batch: notes the steps made."""
-    live, step = tape.live, int(Live.STEP)
+    """`write` at the end of a batch: notes what has been done."""
+    live, step, samples = tape.live, int(Live.STEP), int(Live.SAMPLES)
 
     def write_step(trainer: Any, state: TrainState) -> None:
         write(trainer, state)
         live[step] = state.step
+        live[samples] = state.samples
         live[WRITTEN] = tape.base + tape.at
 
     return write_step

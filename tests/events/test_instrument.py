@@ -1,0 +1,77 @@
+from helpers import CANCELS, Trace, batches, raise_at, trainer_of
+from trackside.events import after_loss
+
+
+class Around:
+    """Keeps the name of each receiver that is called, with the signal, in order."""
+
+    def __init__(self):
+        self.called = []
+
+    def __call__(self, receiver, transition):
+        def call(trainer, state):
+            self.called.append((receiver, transition.trigger))
+            receiver(trainer, state)
+
+        call.__wrapped__ = receiver
+        return call
+
+
+def test_an_instrument_stands_around_each_receiver_of_its_trainer_in_their_order():
+    trainer, other, around = trainer_of(), trainer_of(), Around()
+    first = trainer.on("after_loss")(lambda trainer, state: None)
+    other.on("after_loss")(lambda trainer, state: None)
+    trainer.instrument(around)
+    second = trainer.on("after_loss")(lambda trainer, state: None)
+    other.fit(batches(1))
+    assert around.called == []
+    trainer.fit(batches(1))
+    assert around.called == [(first, "after_loss"), (second, "after_loss")]
+
+
+def test_an_instrument_is_around_those_that_hear_every_trainer_and_every_transition():
+    trainer, around = trainer_of(Trace()), Around()
+    trainer.instrument(around)
+
+    def anybody(trainer, state):
+        pass
+
+    with after_loss.connected_to(anybody):
+        trainer.fit(batches(1))
+    triggers = [trigger for _, trigger in around.called]
+    assert triggers[:3] == ["begin_fit", "begin_epoch", "begin_train"]
+    assert (anybody, "after_loss") in around.called
+
+
+def test_an_instrument_holds_and_is_taken_off_while_a_run_goes_on():
+    trainer, around = trainer_of(), Around()
+    receiver = trainer.on("after_batch")(lambda trainer, state: None)
+    undo = []
+    trainer.on("after_loss", when=lambda _, state: state.batch_index == 1)(
+        lambda trainer, state: undo.append(trainer.instrument(around))
+    )
+    trainer.on("after_loss", when=lambda _, state: state.batch_index == 3)(
+        lambda trainer, state: undo.pop()()
+    )
+    trainer.fit(batches(5))
+    batch = [called for called, trigger in around.called if trigger == "after_batch"]
+    assert batch == [receiver, receiver]
+    assert trainer.instruments == ()
+
+
+def test_whoever_raises_below_an_instrument_is_still_named():
+    trainer = trainer_of()
+    trainer.instrument(Around())
+    raise_at(trainer, "after_loss", CANCELS["fit"])
+    trainer.fit(batches(2))
+    assert trainer.state.cancel.raised_by == "handler raiser"
+
+
+def test_two_instruments_stand_around_each_other_the_newest_outermost():
+    trainer, inner, outer = trainer_of(), Around(), Around()
+    receiver = trainer.on("after_loss")(lambda trainer, state: None)
+    trainer.instrument(inner)
+    trainer.instrument(outer)
+    trainer.fit(batches(1))
+    assert inner.called == [(receiver, "after_loss")]
+    assert [call.__wrapped__ for call, _ in outer.called] == [receiver]
