@@ -39,9 +39,12 @@ class Chunk(NamedTuple):
     first: int
     """The number of the first."""
     data: bytes
-    """16 bytes each; all 0 where one is torn, overwritten or missing, so that its kind is 0."""
-    rejected: int
-    """How many these are."""
+    """16 bytes each; all 0 where one is torn or overwritten, so that its kind is 0."""
+
+    @property
+    def rejected(self) -> int:
+        """How many are."""
+        return sum(not word for _, word, _ in RECORD.iter_unpack(self.data))
 
     @property
     def end(self) -> int:
@@ -50,6 +53,8 @@ class Chunk(NamedTuple):
 
     def records(self) -> Iterator[Record]:
         """Those that are whole."""
+        if not self.data.strip(b"\0"):
+            return
         for number, (time, word, argument) in enumerate(RECORD.iter_unpack(self.data), self.first):
             if word:
                 yield Record(number, time, _KINDS[word >> 28], word & _ID, argument)
@@ -147,18 +152,17 @@ class Recording:
     def chunk(self, start: int = 0, most: int = CHUNK) -> Chunk:
         """Records from number `start`, or from the oldest that is there; at most so many."""
         end = self.end
-        first = min(max(start, self._oldest(end)), end)
-        data = self._sound(first, min(end - first, most))
+        first = min(self._next_there(max(start, self._oldest(end))), end)
+        data = self._sound(first, min(end - first, most, self._there(first)))
         lost = min(max(0, self._oldest(self.end) - first) * RECORD_BYTES, len(data))
-        data = bytes(lost) + data[lost:]
-        rejected = sum(not word for _, word, _ in RECORD.iter_unpack(data))
-        return Chunk(first, data, rejected)
+        return Chunk(first, bytes(lost) + data[lost:])
 
     def records(self, start: int = 0) -> Iterator[Record]:
-        """The records from number `start` on, to the one that is the last by then."""
-        while True:
-            chunk = self.chunk(start)
-            if chunk.end <= start or not chunk.data:
+        """The records from number `start` on, to the last that there is now."""
+        end = self.end
+        while start < end:
+            chunk = self.chunk(start, min(CHUNK, end - start))
+            if not chunk.data:
                 return
             yield from chunk.records()
             start = chunk.end
@@ -181,6 +185,16 @@ class Recording:
     def _oldest(self, end: int) -> int:
         lost = end - self.layout.records
         return lost + min(MARGIN, self.layout.records) if lost > 0 else 0
+
+    def _next_there(self, number: int) -> int:
+        """The first record from `number` on whose slot is in the file, which may be cut off."""
+        return number if self._there(number) else number + -number % self.layout.records
+
+    def _there(self, number: int) -> int:
+        """Slots that the file has from that of a record on, up to the end of the ring."""
+        size = min(os.fstat(self._file).st_size, self.layout.file_bytes)
+        slots = max(0, size - self.layout.ring_at) // RECORD_BYTES
+        return max(0, slots - number % self.layout.records)
 
     def _sound(self, first: int, count: int) -> bytes:
         """Records by number; those that are not whole, or not there, are all 0."""
