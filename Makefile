@@ -10,7 +10,7 @@ TYPED := $(PACKAGES:%=build/typed/trackside/%)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: help demo test bench readme clean
+.PHONY: help demo test soak bench readme clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -26,6 +26,10 @@ test: $(VENV)/dev.stamp $(TYPED) ## everything that CI runs: style, types, tests
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+soak: export OMP_NUM_THREADS := 1
+soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, kills, repetitions
+	$(BIN)/pytest -q -m long
 
 bench: $(VENV)/dev.stamp ## what the machine and the bus cost; minutes, on a quiet machine
 	$(BIN)/python benchmarks/overhead.py
