@@ -7,6 +7,7 @@ from .compatible import ResumeError
 from .diagram import Diagram
 from .engine import BusyError, Engine
 from .interrupt import Interruption, interruptible
+from .keyed_loader import KeyedLoader
 from .manifest import CheckpointError, DamagedError
 from .run import Run
 from .status import Status
@@ -26,6 +27,7 @@ __all__ = [
     "Engine",
     "IllegalTransitionError",
     "Interruption",
+    "KeyedLoader",
     "NoCheckpointError",
     "ResumeError",
     "Run",

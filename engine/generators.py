@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import random
+import struct
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -37,6 +40,35 @@ def set_generators(states: dict[str, Any], own: Own) -> None:
     for name, generator in own:
         if name in states["own"]:
             generator.set_state(states["own"][name].cpu())
+
+
+@contextmanager
+def host_generators_kept() -> Iterator[None]:
+    """Leave the generators of Python, NumPy and torch on the CPU as they are now."""
+    python, numpy, own = random.getstate(), sys.modules.get("numpy"), torch.get_rng_state()
+    numbers = None if numpy is None else numpy.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(numbers)
+        torch.set_rng_state(own)
+
+
+def seed_host_generators(key: bytes) -> None:
+    """Seed the generators of Python, NumPy and torch on the CPU by 32 bytes."""
+    words = struct.unpack("<8I", key)
+    random.seed(key)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(words[:4])
+    torch.default_generator.manual_seed(words[4] | words[5] << 32)
+
+
+def digest(*numbers: int) -> bytes:
+    """32 bytes that are a function of some numbers, alike for no two that differ."""
+    return blake2b("/".join(map(str, numbers)).encode(), digest_size=32).digest()
 
 
 def of_modules(model: nn.Module) -> Own:

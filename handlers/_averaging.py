@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
@@ -32,21 +30,21 @@ def tensors(module: nn.Module, buffers: bool) -> list[Tensor]:
 
 def copy_into(model: nn.Module, averaged: AveragedModel, buffers: bool) -> None:
     """Give `model` the averaged values; its tensors stay the ones that they are."""
-    _copy(tensors(model, buffers), tensors(averaged.module, buffers))
+    copy_tensors(tensors(model, buffers), tensors(averaged.module, buffers))
 
 
-@contextmanager
-def averaged_in(model: nn.Module, averaged: AveragedModel, buffers: bool) -> Iterator[None]:
-    """Let `model` have the averaged values for a while, and then its own again."""
-    own = tensors(model, buffers)
-    kept = [tensor.clone() for tensor in own]
-    try:
-        copy_into(model, averaged, buffers)
-        yield
-    finally:
-        _copy(own, kept)
+def values(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters and all buffers by name, outside of autograd."""
+    named = (*model.named_parameters(), *model.named_buffers())
+    return {name: tensor.detach() for name, tensor in named}
 
 
-def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
+def load_values(model: nn.Module, saved: dict[str, Tensor]) -> None:
+    """Give `model` the values that `values` gave."""
+    for name, tensor in values(model).items():
+        tensor.copy_(saved[name])
+
+
+def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
     for target, source in zip(targets, sources, strict=True):
         target.copy_(source)

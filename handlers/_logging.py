@@ -49,6 +49,19 @@ class RunLogger:
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         self._open_once()
 
+    def resumed(self, trainer: Any, state: TrainState) -> None:
+        self._is_open = True
+
+    def state_dict(self) -> Row:
+        run = self._run() if self._is_open else None
+        return {"fit": self._fit, "run": run}
+
+    def load_state_dict(self, state: Row) -> None:
+        self._fit = state["fit"]
+        self._is_open = self._is_open and state["run"] is not None
+        if self._is_open:
+            self._go_on(state["run"])
+
     def after_step(self, trainer: Any, state: TrainState) -> None:
         if self.every is None or state.step % self.every or state.outcome != "completed":
             return
@@ -95,6 +108,14 @@ class RunLogger:
         """Open run number `_fit`, which may be changed here."""
         raise NotImplementedError
 
+    def _run(self) -> Row:
+        """What `_go_on` needs to find the open run again."""
+        raise NotImplementedError
+
+    def _go_on(self, run: Row) -> None:
+        """Open run number `_fit` again; what was logged after `run` was saved will come again."""
+        raise NotImplementedError
+
     def _write(self, row: Row) -> None:
         """Write `fit`, `epoch`, `step`, `samples`, `lr`; `outcome` and metrics, or `loss`."""
         raise NotImplementedError
@@ -119,6 +140,7 @@ class FileLogger(RunLogger):
     def __init__(self, path: str | Path, every: int | None, head: bytes) -> None:
         super().__init__(every)
         self.path = Path(path).resolve()  # the program may go to another folder meanwhile
+        self._lines = 0
         name = type(self).__name__
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"{name}({str(path)!r}): that is no file; allowed: the path of a file")
@@ -130,12 +152,23 @@ class FileLogger(RunLogger):
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        last = _last_line(self.path) if self.path.exists() else ""
-        self._fit = self._fit_of(last) + 1 if last else 0
+        lines = _whole_lines(self.path)
+        self._fit = self._fit_of(lines[-1]) + 1 if lines else 0
+        self._lines = len(lines)
+
+    def _run(self) -> Row:
+        return {"lines": self._lines}
+
+    def _go_on(self, run: Row) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lines = len(_whole_lines(self.path, most=run["lines"]))
+        if self._lines < run["lines"]:
+            log.warning("%s has %s of its %s lines", self.path, self._lines, run["lines"])
 
     def _append(self, line: str) -> None:
         with self.path.open("a", encoding="utf-8", newline="") as file:
             file.write(line)
+        self._lines += 1
 
     def _close(self, outcome: str) -> None:
         """Nothing is open between two rows."""
@@ -194,10 +227,14 @@ def _begins_with(path: Path, head: bytes) -> bool:
         return head.startswith(file.read(len(head)))
 
 
-def _last_line(path: Path) -> str:
-    """The last line of a file; one that a full disk or a power cut left unfinished is cut off."""
+def _whole_lines(path: Path, most: int | None = None) -> list[str]:
+    """The lines of a file, if there is one; what comes after `most` of them is cut off.
+
+    So is a last line that a full disk or a power cut left unfinished.
+    """
+    if not path.exists():
+        return []
     with path.open("rb+") as file:
-        content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        file.truncate(len(whole))
-    return whole.rstrip(b"\n").rpartition(b"\n")[2].decode()
+        lines = [line for line in file if line.endswith(b"\n")][:most]
+        file.truncate(sum(map(len, lines)))
+    return [line.decode().rstrip("\n") for line in lines]

@@ -42,6 +42,12 @@ class Mixing(ABC):
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         self._check(state)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"].cpu())
+
     def within_batch(self, trainer: Any, state: TrainState) -> Iterator[None]:
         if state.training:
             state.xb, share, partners = self._mix(state.xb)

@@ -12,10 +12,13 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, SequentialL
 from ..events import TrainState
 from ._optimizer import options_restored
 from ._position import Position
+from ._saved import SavedScheduler
 
 
-class PlannedSchedule(ABC):
+class PlannedSchedule(SavedScheduler, ABC):
     """Keeps a scheduler of torch, made anew for each fit, at the place where the fit is."""
+
+    saved = ("_moves",)
 
     # which say how many steps there will be, and which groups the optimizer has
     runs_after = (
@@ -39,10 +42,10 @@ class PlannedSchedule(ABC):
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
         self._position = Position(state, type(self).__name__)
-        total = self._position.total(state)
+        self.total = self._position.total(state)
         with options_restored(state.optimizer):
-            self.scheduler = self._made(state.optimizer, total)
-            self._moves, self._last = 0, total - 1
+            self.scheduler = self._made(state.optimizer, self.total)
+            self._moves, self._last = 0, self.total - 1
             # torch warns of a schedule that moves before the first update; this one has to where
             # the first batches are cancelled
             state.optimizer._opt_called = True  # type: ignore[attr-defined]

@@ -22,9 +22,12 @@ def restored(model: nn.Module, optimizer: Optimizer, loader: Iterable[Any]) -> I
 
     That is weights, buffers and gradients; the state and the options of the optimizer; the random
     numbers of Python, numpy, torch on all devices, and of the generators that the modules and the
-    loader have of their own. Meanwhile there are no gradients.
+    loader have of their own; the position of a loader that has one. Meanwhile there are no
+    gradients.
     """
     with ExitStack() as stack:
+        if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
+            stack.callback(loader.load_state_dict, loader.state_dict())
         stack.enter_context(_random_restored([*_own(model.modules()), *_own(_parts(loader))]))
         stack.enter_context(_gradients_restored(model))
         stack.enter_context(_tensors_restored(model))

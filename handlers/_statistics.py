@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from ..events import TrainState
+from ._saved import Saved
 
 
-class Statistics:
+class Statistics(Saved):
     """Rows of mean, standard deviation and histogram; read from the device once an epoch."""
+
+    saved = ("rows", "_fit", "_unread")
 
     on_error = "detach"
 

@@ -11,11 +11,12 @@ import torch
 
 from ..events import AttachError, TrainState
 from ._recompute import recomputed
+from ._saved import Saved
 
 Activity = Callable[[TrainState], str]
 
 
-class ActivationCheckpointing:
+class ActivationCheckpointing(Saved):
     """Keeps no activations inside chosen submodules: the backward pass computes them again.
 
     Gradients are the same, and so are the random numbers, of dropout say, and the running

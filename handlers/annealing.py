@@ -11,12 +11,13 @@ from torch.optim import Optimizer
 from ..events import AttachError, TrainState
 from ._options import Group, copied, put
 from ._position import Position
+from ._saved import Saved
 
 Curve = Callable[[float], Any]
 """Progress, 0 at the fit's first step and never quite 1, to a value."""
 
 
-class Annealing:
+class Annealing(Saved):
     """Sets an option of the optimizer before each step, as a function of the fit's progress.
 
     Progress is the share of the fit's optimizer steps that lie behind, by epoch and batch: a

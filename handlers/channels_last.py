@@ -10,11 +10,12 @@ import torch
 
 from ..events import TrainState
 from ._nested import mapped
+from ._saved import Saved
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-class ChannelsLast:
+class ChannelsLast(Saved):
     """Keeps the model, its optimizer and its inputs in the channels-last memory format.
 
     It is for convolutional networks: tensors of 4 dimensions `(B, C, H, W)`, or of 5

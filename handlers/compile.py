@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from ..events import TrainState
+from ._saved import Saved
 
 Activity = Callable[[TrainState], str]
 
 
-class Compile:
+class Compile(Saved):
     """Runs the model through `torch.compile`, in training and outside of it.
 
     `state.model` stays the model that it was: whoever saves, averages or looks into it sees no

@@ -71,6 +71,7 @@ class CSVLogger(FileLogger):
                 shutil.copymode(self.path, beside)
             wide.write(line)
         os.replace(beside, self.path)
+        self._lines += 1 if columns else 2
 
     def _fit_of(self, line: str) -> int:
         fit = line.partition(",")[0]

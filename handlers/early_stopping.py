@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..events import CancelFitException, TrainState
+from ._saved import Saved
 
 
-class EarlyStopping:
+class EarlyStopping(Saved):
     """Ends the fit when a metric has not improved for some epochs.
 
     An epoch that did not compute the metric, because it was cancelled before or because no
@@ -31,6 +32,8 @@ class EarlyStopping:
         best_epoch: its epoch, 0-based; -1 before the first.
         waited: epochs since then.
     """
+
+    saved = ("best", "best_epoch", "waited", "_cut_short")
 
     def __init__(
         self,

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..events import TrainState
-from ._averaging import Final, average_of, averaged_in, check_final, copy_into, tensors
+from ._averaging import (
+    Final,
+    average_of,
+    check_final,
+    copy_into,
+    copy_tensors,
+    load_values,
+    tensors,
+    values,
+)
 
 
 class EMA:
@@ -58,6 +67,11 @@ class EMA:
         self.updates = 0
         self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._updated = False
+        self._trained: list[Tensor] | None = None
+        self._state: TrainState | None = None
+
+    def attached(self, trainer: Any) -> None:
+        self._state = trainer.state
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         self._average_of(state.model)
@@ -69,12 +83,31 @@ class EMA:
             self._updated = True
 
     def within_validate(self, trainer: Any, state: TrainState) -> Iterator[None]:
-        averaged = self.averaged
-        if averaged is None or not (self.validate and self._updated and state.job == "fit"):
+        if self.averaged and self.validate and self._updated and state.job == "fit":
+            self._trained = [own.clone() for own in tensors(state.model, self.use_buffers)]
+            copy_into(state.model, self.averaged, self.use_buffers)
+        try:
             yield
-            return
-        with averaged_in(state.model, averaged, self.use_buffers):
-            yield
+        finally:
+            if self._trained is not None:
+                copy_tensors(tensors(state.model, self.use_buffers), self._trained)
+                self._trained = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "averaged": self.averaged and values(self.averaged.module),
+            "updates": self.updates,
+            "updated": self._updated,
+            "trained": self._trained,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.updates, self._updated = state["updates"], state["updated"]
+        self._trained = state["trained"]
+        if state["averaged"] is not None and self._state is not None:
+            averaged = self._average_of(self._state.model)
+            load_values(averaged.module, state["averaged"])
+            averaged.n_averaged.fill_(self.updates)
 
     def after_fit(self, trainer: Any, state: TrainState) -> None:
         updated, self._updated = self._updated, False

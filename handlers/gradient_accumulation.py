@@ -10,11 +10,12 @@ import torch
 from ..events import CancelStepException, TrainState
 from ._look_ahead import LookAhead
 from ._optimizer import gradients
+from ._saved import Saved
 
 Activity = Callable[[TrainState], str]
 
 
-class GradientAccumulation:
+class GradientAccumulation(Saved):
     """Makes one optimizer step for several batches, as if they were one batch.
 
     The gradient is the mean over all examples of the window: batches of unequal size, and an
@@ -32,6 +33,8 @@ class GradientAccumulation:
     Args:
         batches: in a window, from 1.
     """
+
+    saved = ("_examples", "_unit")
 
     runs_before = ("GradientClip", "MixedPrecision", "StopOnNaN")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..events import TrainState
+from ._saved import Saved
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _COUNTERS = ("fit", "epoch", "step", "samples", "lr", "outcome")
 
 
-class History:
+class History(Saved):
     """Keeps a row for each epoch: counters, learning rate, outcome, and the epoch's metrics.
 
     Cancelled and failed epochs have theirs, too, with what they computed until then. A second fit
@@ -33,6 +34,8 @@ class History:
             in this fit), `samples` (seen in this fit), `lr` (the epoch's last), `outcome`
             (completed, cancelled, failed), and the metrics by name.
     """
+
+    saved = ("rows", "_fit")
 
     runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from ..events import TrainState
@@ -16,9 +15,8 @@ class LimitBatches:
     epoch, unless the loader is an iterator, which goes on where it was. `validate()` and
     `predict()` read all that they are given.
 
-    Hears: begin_fit, begin_validate, after_fit
-    Reads: job, valid_loader
-    Writes: batches_per_epoch; batches and n_batches of a validation
+    Hears: begin_fit, after_fit
+    Writes: batches_per_epoch, batches_per_validation
     Cost: no sync
 
     Args:
@@ -44,23 +42,14 @@ class LimitBatches:
         self.valid = valid
 
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
-        before = state.batches_per_epoch
-        if self.train is not None:
-            state.batches_per_epoch = self.train if before is None else min(before, self.train)
+        before = state.batches_per_epoch, state.batches_per_validation
+        state.batches_per_epoch = _least(state.batches_per_epoch, self.train)
+        state.batches_per_validation = _least(state.batches_per_validation, self.valid)
         try:
             yield
         finally:
-            state.batches_per_epoch = before
-
-    def begin_validate(self, trainer: Any, state: TrainState) -> None:
-        if self.valid is None or state.job != "fit" or state.valid_loader is None:
-            return
-        state.n_batches = min(self.valid, _length(state.valid_loader, self.valid))
-        state.batches = islice(state.valid_loader, self.valid)
+            state.batches_per_epoch, state.batches_per_validation = before
 
 
-def _length(loader: Any, unknown: int) -> int:
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):
-        return unknown
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

@@ -12,11 +12,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ..events import TrainState
 from ._optimizer import options_restored
+from ._saved import SavedScheduler
 
 Factory = Callable[..., LRScheduler]
 
 
-class LRSchedule:
+class LRSchedule(SavedScheduler):
     """Moves the learning rate by any scheduler of torch, made anew for each fit.
 
     The scheduler is stepped after an update that was really made: not after a cancelled or an
@@ -39,6 +40,8 @@ class LRSchedule:
         ValueError: `every` is something else; the total is wanted, and the loader has no length;
             the scheduler is for another optimizer.
     """
+
+    saved = ("_step",)
 
     runs_after = ("GradientAccumulation",)  # which says how many batches make a step
 
@@ -74,8 +77,8 @@ class LRSchedule:
             self.scheduler.step()
 
     def _made(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
-        total = (self._total(state),) if self._wants_total else ()
-        scheduler = self.factory(optimizer, *total)
+        self.total = self._total(state) if self._wants_total else None
+        scheduler = self.factory(optimizer, *([] if self.total is None else [self.total]))
         if isinstance(scheduler, ReduceLROnPlateau):
             raise _refused_plateau()
         if not isinstance(scheduler, LRScheduler):

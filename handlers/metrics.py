@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..events import TrainState
+from ._metric_state import load_metric_state, metric_state
 
 _NEEDED = ("update", "compute", "reset")
 
@@ -80,6 +81,16 @@ class Metrics:
         self._report(state, "valid", "validate")
         self._pass = _Pass(self.metrics)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"pass": self._pass.state(), "paused": self._paused and self._paused.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._pass, self._paused = _Pass(self.metrics), None
+        if state["paused"] is not None:
+            self._pass.load(state["paused"])
+            self._paused, self._pass = self._pass, _Pass(deepcopy(self.metrics))
+        self._pass.load(state["pass"])
+
     def _begin(self, metrics: dict[str, Any]) -> None:
         self._pass, self._paused = _Pass(metrics), None
         for metric in metrics.values():
@@ -112,8 +123,17 @@ class _Pass:
     def add(self, loss: torch.Tensor, samples: int) -> None:
         # summed in double precision where the device has it: a pass may have 10⁶ batches
         wide = loss.to(torch.float32 if loss.is_mps else torch.float64) * samples
-        self.total = wide if self.total is None else self.total.add_(wide)
+        self.total = wide if self.total is None else self.total.to(wide.device).add_(wide)
         self.samples += samples
+
+    def state(self) -> dict[str, Any]:
+        metrics = {name: metric_state(metric) for name, metric in self.metrics.items()}
+        return {"total": self.total, "samples": self.samples, "metrics": metrics}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.total, self.samples = state["total"], state["samples"]
+        for name, metric in self.metrics.items():
+            load_metric_state(metric, state["metrics"][name])
 
     def computed(self) -> dict[str, Any]:
         if self.total is None:

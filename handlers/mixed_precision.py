@@ -66,6 +66,17 @@ class MixedPrecision:
         if self.dtype is torch.float16:
             _refuse_float16([p.dtype for p in parameters(state)])
 
+    def state_dict(self) -> dict[str, Any]:
+        scaler = self.scaler and {"device": self.scaler._device, **self.scaler.state_dict()}
+        return {"scaler": scaler, "scaled": self._scaled}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._scaled = state["scaled"]
+        if state["scaler"]:
+            device, *_ = state["scaler"].values()
+            self.scaler = self.scaler or GradScaler(device)
+            self.scaler.load_state_dict(state["scaler"])
+
     def after_fit(self, trainer: Any, state: TrainState) -> None:
         self._unscale(state)
 

@@ -84,6 +84,13 @@ class MLflow(RunLogger):
         params = [self._entities.Param(key, str(value)) for key, value in self.params.items()]
         self._client.log_batch(self.run_id, params=params)
 
+    def _run(self) -> Row:
+        return {"run_id": self.run_id}
+
+    def _go_on(self, run: Row) -> None:
+        self.run_id = run["run_id"]
+        self._client.update_run(self.run_id, status="RUNNING")
+
     def _write(self, row: Row) -> None:
         found = numbers(row)
         if "outcome" in row:

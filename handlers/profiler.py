@@ -59,6 +59,12 @@ class Profiler:
         self._profile: profile | None = None
         self._phase: record_function | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"files": [str(path) for path in self.files]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.files = [Path(path) for path in state["files"]]
+
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
         before = len(self.files)
         with profile(schedule=self._schedule, on_trace_ready=self._write) as profiling:

@@ -9,9 +9,10 @@ from typing import Any, TextIO
 
 from ..events import TrainState
 from ._bar import Bar, Values, can_draw, texts
+from ._saved import Saved
 
 
-class ProgressBar:
+class ProgressBar(Saved):
     """Shows epochs and batches as bars on a terminal or in a notebook, else a line an epoch.
 
     The bar of the epochs shows the metrics of the last one, that of the batches the loss of the
@@ -41,7 +42,9 @@ class ProgressBar:
         self._batches: Bar | None = None
 
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
-        with self._bar("epochs", lambda: state.metrics, total=state.n_epochs, unit="epoch") as bar:
+        done = max(0, state.epoch)  # of a fit that goes on
+        options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
+        with self._bar("epochs", lambda: state.metrics, **options) as bar:
             self._epochs = bar
             yield
             bar.refresh()

@@ -10,9 +10,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..events import TrainState
 from ._optimizer import options_restored
+from ._saved import SavedScheduler
 
 
-class ReduceOnPlateau:
+class ReduceOnPlateau(SavedScheduler):
     """Lowers the learning rate when a metric has not improved for some epochs.
 
     It is `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An
@@ -40,6 +41,8 @@ class ReduceOnPlateau:
     Raises:
         TypeError, ValueError: an argument is out of range.
     """
+
+    saved = ("_value", "_cut_short")
 
     runs_after = ("Unfreeze", "WeightDecayGroups")  # which say what groups the optimizer has
 

@@ -10,9 +10,10 @@ from torch.nn.utils import get_total_norm
 
 from ..events import CancelBatchException, CancelFitException, TrainState
 from ._optimizer import gradients
+from ._saved import Saved
 
 
-class SkipBadBatch:
+class SkipBadBatch(Saved):
     """Cancels a training batch whose loss or gradients are NaN or infinite, as if it never came.
 
     A bad loss is not differentiated; bad gradients are dropped, with all that the same step has
@@ -35,6 +36,8 @@ class SkipBadBatch:
     Attributes:
         skipped: batches skipped in this fit.
     """
+
+    saved = ("skipped", "_in_a_row")
 
     runs_after = ("GradientAccumulation", "MixedPrecision")
     runs_before = ("GradientClip", "StopOnNaN")

@@ -47,9 +47,27 @@ class SplitOnOutOfMemory:
         self.train_size: int | None = None
         self.valid_size: int | None = None
         self._put_back: _PutBack | None = None
+        self._state: TrainState | None = None
+
+    def attached(self, trainer: Any) -> None:
+        self._state = trainer.state
 
     def detached(self, trainer: Any) -> None:
         self._put_back = None
+
+    def state_dict(self) -> dict[str, Any]:
+        put_back = self._put_back
+        return {
+            "train_size": self.train_size,
+            "valid_size": self.valid_size,
+            "put_back": put_back and {"batch": put_back.batch, "samples": put_back.samples},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.train_size, self.valid_size = state["train_size"], state["valid_size"]
+        again, live = state["put_back"], self._state
+        if again is not None and live is not None and live.batches is not None:
+            self._put_back = _PutBack(live.batches, again["batch"], again["samples"])
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def fetch_again(state: TrainState) -> str:
@@ -91,7 +109,8 @@ class SplitOnOutOfMemory:
                 self._halve(state, error)
             # only out here are the frames of the attempt gone, with all that they held
             state.pred = state.loss = None
-            self._put_back = _PutBack(state)
+            samples = state.batch_size if state.training else 0
+            self._put_back = _PutBack(state.batches, state.batch, samples)
             size = self._size(state)
             raise CancelBatchException(f"out of memory; it runs again, {size} examples at a time")
 
@@ -114,11 +133,11 @@ class SplitOnOutOfMemory:
 class _PutBack:
     """A batch that will come again; until it does, the counters name it as they should."""
 
-    def __init__(self, state: TrainState) -> None:
-        assert state.batches is not None
-        self.batches = state.batches
-        self.batch = state.batch
-        self.samples = state.batch_size if state.training else 0
+    def __init__(self, batches: Iterator[Any] | None, batch: Any, samples: int) -> None:
+        assert batches is not None
+        self.batches = batches
+        self.batch = batch
+        self.samples = samples
 
     def undo_fetch(self, state: TrainState) -> None:
         state.batches = chain([self.batch], self.batches)

@@ -7,7 +7,7 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel
 
 from ..events import TrainState
-from ._averaging import Final, average_of, check_final, copy_into
+from ._averaging import Final, average_of, check_final, copy_into, load_values, values
 from ._batch_norm import update_batch_norm
 
 
@@ -53,6 +53,10 @@ class SWA:
         self.averaged: AveragedModel | None = None
         self._stepped = False
         self._updated = False
+        self._state: TrainState | None = None
+
+    def attached(self, trainer: Any) -> None:
+        self._state = trainer.state
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first(state):
@@ -62,6 +66,22 @@ class SWA:
             )
         self.averaged = average_of(state.model)
         self._stepped = self._updated = False
+
+    def state_dict(self) -> dict[str, Any]:
+        averaged = self.averaged
+        return {
+            "averaged": averaged and values(averaged.module),
+            "epochs": averaged and averaged.n_averaged,
+            "stepped": self._stepped,
+            "updated": self._updated,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._stepped, self._updated = state["stepped"], state["updated"]
+        if state["averaged"] is not None and self._state is not None:
+            self.averaged = self.averaged or average_of(self._state.model)
+            load_values(self.averaged.module, state["averaged"])
+            self.averaged.n_averaged.copy_(state["epochs"])
 
     def after_step(self, trainer: Any, state: TrainState) -> None:
         self._stepped = self._stepped or state.outcome == "completed"

@@ -39,10 +39,20 @@ class TensorBoard(RunLogger):
             raise ValueError(f"TensorBoard({str(directory)!r}): that is a file; allowed: a folder")
         self._tensorboard = imported("torch.utils.tensorboard", "tensorboard", by=self)
         self._writer: Any = None
+        self._step = -1
 
     def _open(self) -> None:
-        self._writer = None
+        self._writer, self._step = None, -1
         self._writer = self._tensorboard.SummaryWriter(str(self._new_folder()))
+
+    def _run(self) -> Row:
+        return {"folder": Path(self._writer.log_dir).name, "step": self._step}
+
+    def _go_on(self, run: Row) -> None:
+        self._writer, self._step = None, run["step"]
+        folder = str(self.directory / run["folder"])
+        # what was logged later is not shown any more
+        self._writer = self._tensorboard.SummaryWriter(folder, purge_step=self._step + 1)
 
     def _write(self, row: Row) -> None:
         for name, number in numbers(row).items():
@@ -50,6 +60,7 @@ class TensorBoard(RunLogger):
         if "outcome" in row:
             self._writer.add_text("outcome", row["outcome"], row["step"])
         self._writer.flush()
+        self._step = row["step"]
 
     def _close(self, outcome: str) -> None:
         if self._writer is not None:

@@ -13,7 +13,8 @@ class TimeLimit:
     """Ends the fit at the end of the first batch that ends too late.
 
     The time of validations counts, and one that is under way is ended. `validate()` and
-    `predict()` take the time that they need.
+    `predict()` take the time that they need. A fit that goes on in another process has left what
+    it had left.
 
     Hears: begin_fit, after_batch
     Reads: job
@@ -40,6 +41,12 @@ class TimeLimit:
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         self._begun = self.clock()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"passed": self.clock() - self._begun}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._begun = self.clock() - state["passed"]
 
     def after_batch(self, trainer: Any, state: TrainState) -> None:
         if state.job != "fit":

@@ -12,9 +12,10 @@ from torch.optim import Optimizer
 
 from ..events import AttachError, TrainState
 from ._options import Group, copied
+from ._saved import Saved
 
 
-class Unfreeze:
+class Unfreeze(Saved):
     """Trains the first group of modules at once, and the others one by one as epochs go by.
 
     Of a frozen module the parameters require no gradient; statistics such as BatchNorm's follow

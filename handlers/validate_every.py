@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..events import TrainState
+from ._saved import Saved
 
 
-class ValidateEvery:
+class ValidateEvery(Saved):
     """Validates after every n-th optimizer step or every n-th epoch, and at the end of the fit.
 
     Where a step in the middle of an epoch is meant, training pauses and goes on where it was. The
@@ -27,6 +28,8 @@ class ValidateEvery:
         TypeError: both are given, or none, or a number is no int.
         ValueError: a number is below 1.
     """
+
+    saved = ("_validated", "_waiting")
 
     def __init__(self, steps: int | None = None, epochs: int | None = None) -> None:
         if (steps is None) == (epochs is None):

@@ -51,8 +51,17 @@ class WandB(RunLogger):
         init.setdefault("reinit", "create_new")  # and leave the run of the program alone
         self.run: Any = None
 
+    def _run(self) -> Row:
+        return {"id": self.run and self.run.id}
+
+    def _go_on(self, run: Row) -> None:
+        self._start(id=run["id"], resume="allow")
+
     def _open(self) -> None:
-        self.run = self._wandb.init(**self.init)
+        self._start()
+
+    def _start(self, **again: str) -> None:
+        self.run = self._wandb.init(**self.init, **again)
         self.run.config.update({"fit": self._fit})
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")

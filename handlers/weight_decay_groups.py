@@ -11,11 +11,12 @@ from torch.optim import Optimizer
 
 from ..events import AttachError, TrainState
 from ._options import Group, copied
+from ._saved import Saved
 
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-class WeightDecayGroups:
+class WeightDecayGroups(Saved):
     """Exempts biases and the parameters of norm layers from weight decay.
 
     When a fit begins, each parameter group of the optimizer that decays is split: what is exempt
@@ -58,6 +59,9 @@ class WeightDecayGroups:
             free = [id(parameter) in exempt for parameter in group["params"]]
             if group["weight_decay"] and any(free):
                 self._splits.append(_split(optimizer, place, free))
+
+    def resumed(self, trainer: Any, state: TrainState) -> None:
+        self.begin_fit(trainer, state)
 
     def detached(self, trainer: Any) -> None:
         splits, self._splits = self._splits[::-1], []

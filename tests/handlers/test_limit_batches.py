@@ -182,11 +182,9 @@ def test_a_hand_made_state_is_enough():
     fit = limit.within_fit(None, state)
     next(fit)
     assert state.batches_per_epoch == 3
-    limit.begin_validate(None, state)
-    assert state.n_batches == 2
-    assert len(list(state.batches)) == 2
+    assert state.batches_per_validation == 2
     assert next(fit, "ended") == "ended"
-    assert state.batches_per_epoch is None
+    assert (state.batches_per_epoch, state.batches_per_validation) == (None, None)
 
 
 @pytest.mark.parametrize(
