@@ -33,12 +33,12 @@ class Box:
     children: list[Box] = field(default_factory=list)
     columns: list[list[Box]] = field(default_factory=list)
     stack: list[Box] = field(default_factory=list)
+    beside: Box | None = None
     x: float = 0
     y: float = 0
     width: float = 0
     height: float = 0
     axis: float = 0
-    beside: Box | None = None
     exits: dict[Bundle, tuple[Side, float]] = field(default_factory=dict)
     entries: dict[str, tuple[Side, float]] = field(default_factory=dict)
 
@@ -80,24 +80,15 @@ def box_tree(topology: Topology, bundles: tuple[Bundle, ...]) -> Box:
             around = path
     for box in boxes.values():
         if box.children:
-            box.stack = _stack(box, topology, bundles)
-            box.columns = [[child for child in box.children if child not in box.stack]]
+            stacked = _stacked(box, topology, bundles)
+            box.stack = [child for child in box.children if child.phase in stacked]
+            box.columns = [[child for child in box.children if child.phase not in stacked]]
     return boxes[WHOLE]
 
 
-def _stack(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> list[Box]:
+def _stacked(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> set[str]:
+    leaves = {child.phase for child in box.children if not child.children}
     if box.phase == WHOLE:
         ends = {b.end for b in bundles if b.frame == WHOLE and b.start in topology.scopes}
-        return [c for c in box.children if c.phase in ends - {topology.initial} and not c.children]
-    worked = {b.end for b in bundles if b.frame == box.phase and b.kind == "normal"}
-    entered = {b.destination for b in bundles if not inside_of(b, box.phase)}
-    return [
-        child
-        for child in box.children
-        if not child.children and child.phase not in worked and child.phase not in entered
-    ]
-
-
-def inside_of(bundle: Bundle, phase: str) -> bool:
-    """Whether an arrow is drawn in `phase` or inside of it."""
-    return bundle.frame == phase or bundle.frame.startswith(phase + ".")
+        return leaves & ends - {topology.initial}
+    return leaves - {b.destination for b in bundles if b.kind == "normal"}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from .boxes import Box
-from .lifting import WHOLE
+from .boxes import Box, Side
+from .ports import may_be_straight
 from .textwidth import text_width
-from .wires import BESIDE, LINE, Pin, Wire
+from .wires import BESIDE, COUNT, LABEL_SIZE, Pin, Wire
 
 PAD = 12.0
 GAP = 30.0
@@ -16,256 +15,167 @@ LANE = 11.0
 REACH = 12.0
 """Between the side of a box and a label beside it: the head of an arrow."""
 
-Point = tuple[float, float]
-Lines = tuple[tuple[Point, ...], ...]
-
-
-@dataclass(frozen=True)
-class Text:
-    """Lines of text: `y` is the baseline of the last one."""
-
-    x: float
-    y: float
-    anchor: str
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """What is drawn of a wire: lines in the coordinates of its box."""
-
-    wire: Wire
-    lines: Lines
-    label: Text | None = None
-    count: Text | None = None
+TITLE_SIZE = 12.0
 
 
 class Channels:
-    """The horizontal layout of one box, whose vertical layout is done."""
+    """The widths of one box, whose heights are known, and of what is in it.
+
+    Attributes:
+        lanes: for each trunk, by wire and channel, its distance from the left side of the box.
+        over: the height at which an arrow goes over the top of the next column.
+    """
 
     def __init__(self, box: Box, wires: list[Wire], bottom: float) -> None:
         self.box = box
         self.wires = wires
-        self.last = len(box.columns)
         self.lanes: dict[tuple[Wire, int], float] = {}
-        self.floor = bottom
-        self.numbers: dict[int, list[list[tuple[float, float]]]] = {}
-        self.at: dict[tuple[Wire, int], int] = {}
-        self._set_floors()
-        self._set_lanes()
-        self._set_columns()
+        self.over = min(column[0].y for column in box.columns) - 8
+        self._last = len(box.columns)
+        self._nested = box.beside is not None and not box.beside.children
+        self._set_floors(bottom)
+        self._numbers, self._counts = self._numbered()
+        self._set_width()
 
-    def _set_floors(self) -> None:
-        for wire in self.wires:
-            if wire.route == "around" and len(wire.pins) == 2:
-                self.floor += LANE
-                wire.floor = self.floor
-        self.box.height = self.floor + PAD
-        for wire in self.wires:
-            if wire.route == "around" and len(wire.pins) == 1:
+    def place(self, left: float, right: float, inner: dict[Box, Channels]) -> None:
+        """Put everything in its place, with so much to the left and to the right of the axis."""
+        box = self.box
+        more = left - box.axis, right - (box.width - box.axis)
+        box.axis, box.width = left, left + right
+        edge = 0.0
+        for number, column in enumerate(box.columns):
+            wide_left, wide_right = self._extents(column)
+            wide_left += more[0] if number == 0 else 0
+            wide_right += more[1] if number == self._last - 1 else 0
+            self._place_lanes(number, edge)
+            axis = edge + self._width(number) + wide_left
+            edge = axis + wide_right
+            for child in column:
+                if child.children:  # as wide as its column
+                    inner[child].place(wide_left, wide_right, inner)
+                child.x = axis - child.axis
+        self._place_lanes(self._last, self._place_stack(edge))
+
+    def _place_stack(self, edge: float) -> float:
+        """Beside a leaf it is within the column, at its right side; else to the right of it."""
+        box = self.box
+        if box.beside is None:
+            return edge
+        width = self._stack_width()
+        x = edge - self._stack_room() - width if self._nested else edge + self._width(BESIDE)
+        for child in box.stack:
+            child.x = x
+        self._place_lanes(BESIDE, box.beside.right)
+        return edge if self._nested else x + width
+
+    def _place_lanes(self, channel: int, edge: float) -> None:
+        for (wire, at), number in self._numbers.items():
+            if at == channel == 0:
+                self.lanes[wire, at] = PAD + LANE * (self._counts[0] - number - 0.5)
+            elif at == channel:
+                room = self._zone(channel, "right")
+                self.lanes[wire, at] = edge + room + LANE * (number + 0.5)
+
+    def _set_floors(self, floor: float) -> None:
+        """Where arrows go around: in lanes below everything, or from the lower border."""
+        around = [wire for wire in self.wires if wire.route == "around"]
+        for wire in around:
+            if len(wire.pins) > 1:
+                floor += LANE
+                wire.floor = floor
+        self.box.height = floor + PAD
+        for wire in around:
+            if len(wire.pins) == 1:
                 wire.floor = self.box.height
 
-    def _spans(self) -> Iterator[tuple[Wire, int, float, float]]:
-        """Each trunk: its wire, its channel, its ends."""
+    def _trunks(self) -> Iterator[tuple[Wire, int, float, float]]:
+        """Each trunk: its wire, its channel, its upper and its lower end."""
         for wire in self.wires:
-            ys = [pin.y for pin in wire.pins]
+            heights = [pin.y for pin in wire.pins]
             if wire.route == "over":
-                yield wire, wire.pins[0].channel, self._over(), ys[0]
-            elif (wire.route == "trunk" and max(ys) - min(ys) > 0.01) or self._is_loop(wire):
-                yield wire, wire.pins[0].channel, min(ys), max(ys)
+                yield wire, wire.pins[0].channel, self.over, heights[0]
             elif wire.route == "around":
                 for pin in wire.pins:
                     yield wire, pin.channel, pin.y, wire.floor
+            elif wire.route == "trunk" and not (may_be_straight(wire) and len({*heights}) == 1):
+                yield wire, wire.pins[0].channel, min(heights), max(heights)
 
-    def _is_loop(self, wire: Wire) -> bool:
-        return wire.route == "trunk" and wire.boxes[0] is wire.boxes[-1]
-
-    def _over(self) -> float:
-        return min(column[0].y for column in self.box.columns) - 8
-
-    def _set_lanes(self) -> None:
-        spans = sorted(self._spans(), key=lambda span: span[3] - span[2])
-        for wire, channel, top, bottom in spans:
-            lanes = self.numbers.setdefault(channel, [])
-            free = (
-                all(bottom + 6 <= low or top - 6 >= high for low, high in lane) for lane in lanes
-            )
-            number = next((number for number, is_free in enumerate(free) if is_free), len(lanes))
+    def _numbered(self) -> tuple[dict[tuple[Wire, int], int], dict[int, int]]:
+        """For each trunk the number of its lane, the shortest nearest; how many a channel has."""
+        numbers: dict[tuple[Wire, int], int] = {}
+        taken: dict[int, list[list[tuple[float, float]]]] = {}
+        for wire, channel, top, bottom in sorted(self._trunks(), key=lambda t: t[3] - t[2]):
+            lanes = taken.setdefault(channel, [])
+            free = (all(bottom + 6 <= t or top - 6 >= b for t, b in lane) for lane in lanes)
+            number = next((i for i, is_free in enumerate(free) if is_free), len(lanes))
             if number == len(lanes):
                 lanes.append([])
             lanes[number].append((top, bottom))
-            self.at[wire, channel] = number
+            numbers[wire, channel] = number
+        return numbers, {channel: len(lanes) for channel, lanes in taken.items()}
 
-    def _lanes(self, channel: int) -> float:
-        return LANE * len(self.numbers.get(channel, ()))
-
-    def _set_columns(self) -> None:
+    def _set_width(self) -> None:
+        """The least that it can have."""
         box = self.box
-        start = {}
-        x = self._left()
-        for number, column in enumerate(box.columns):
-            axis = x + max(self._extent(child, left=True) for child in column)
-            for child in column:
-                child.x = axis - child.axis
-            edge = axis + max(self._extent(child, left=False) for child in column)
-            if box.beside in column:
-                start[BESIDE] = box.beside.right
-                zone, width = self._middle(BESIDE, box.beside.right)
-                self._set_lane_xs(BESIDE, box.beside.right + zone + LANE / 2)
-                edge = max(edge, self._stand(box.beside.right + width, edge))
-            if number + 1 < self.last:
-                zone, width = self._middle(number + 1, edge)
-                self._set_lane_xs(number + 1, edge + zone + LANE / 2)
-                x = edge + width
-        zone = self._zone(self.last, "right", edge)
-        self._set_lane_xs(self.last, edge + zone + LANE / 2)
-        title = 0 if box.phase == WHOLE else text_width(box.name, 12, bold=True) + 24
-        box.width = max(edge + zone + self._lanes(self.last) + PAD, title)
-        box.axis = box.columns[0][0].x + box.columns[0][0].axis
+        extents = [self._extents(column) for column in box.columns]
+        box.axis = self._width(0) + extents[0][0]
+        box.width = sum(map(sum, extents)) + sum(map(self._width, range(self._last + 1)))
+        if box.stack and not self._nested:
+            box.width += self._width(BESIDE) + self._stack_width()
 
-    def _stand(self, least: float, edge: float) -> float:
-        """Put the stack as far to the right as its labels have room; its right side."""
-        stack = self.box.stack
-        labels = [
-            wire.label_width + REACH + 4 - PAD
+    def _width(self, channel: int) -> float:
+        lanes = LANE * self._counts.get(channel, 0)
+        left, right = self._zone(channel, "right"), self._zone(channel, "left")
+        if channel == 0:
+            title = text_width(self.box.name, TITLE_SIZE, bold=True) + 20 if self.box.name else 0
+            return max(PAD + lanes + right, title - self._extents(self.box.columns[0])[0])
+        if channel == self._last:
+            return left + lanes + PAD
+        return max(left + lanes + right, 2 * PAD)
+
+    def _zone(self, channel: int, side: Side) -> float:
+        """The room that the arrows at one side of boxes need for their heads and labels."""
+        pins = [
+            (pin, wire.label_width + REACH + 4 if pin is wire.labelled else REACH + 2)
             for wire in self.wires
-            if wire.labelled and wire.labelled.box in stack and wire.labelled.side == "right"
+            for pin in wire.pins
+            if pin.channel == channel and pin.side == side
         ]
-        width = max(child.width for child in stack)
-        x = max(least, edge - width - max(labels, default=0))
-        for child in stack:
-            child.x = x
-        return x + width
+        return max((0.0, *(need - self._slack(pin) for pin, need in pins)))
 
-    def _left(self) -> float:
-        """The width of the channel to the left of all columns."""
-        column = self.box.columns[0]
-        edge = -max(self._extent(child, left=True) for child in column)
-        for child in column:
-            child.x = -child.axis
-        zone = self._zone(0, "left", edge)
-        for (wire, channel), number in self.at.items():
-            if channel == 0:
-                self.lanes[wire, 0] = PAD + self._lanes(0) - LANE * (number + 0.5)
-        title = 0 if self.box.phase == WHOLE else text_width(self.box.name, 12, bold=True) + 20
-        return max(PAD + self._lanes(0) + zone, title + edge)
+    def _slack(self, pin: Pin) -> float:
+        """The room that there is already between a box and the channel that it faces."""
+        if pin.box in self.box.stack:
+            within = self._nested and pin.side == "right"
+            return self._stack_width() - pin.box.width + (self._stack_room() if within else 0)
+        if pin.box.children or pin.channel == BESIDE:
+            return 0.0
+        left, right = self._extents(next(c for c in self.box.columns if pin.box in c))
+        return left - pin.box.axis if pin.side == "left" else right - pin.box.axis
 
-    def _set_lane_xs(self, channel: int, first: float) -> None:
-        for (wire, at), number in self.at.items():
-            if at == channel:
-                self.lanes[wire, channel] = first + LANE * number
-
-    def _middle(self, channel: int, edge: float) -> tuple[float, float]:
-        """The room for labels at its left side, and its whole width."""
-        left = self._zone(channel, "right", edge)
-        return left, max(left + self._lanes(channel) + self._zone(channel, "left", None), 24)
-
-    def _zone(self, channel: int, side: str, edge: float | None) -> float:
-        """The room beyond `edge` that the labels at one side of boxes need."""
-        room = 0.0
+    def _extents(self, column: list[Box]) -> tuple[float, float]:
+        """From the axis of a column to its left and its right side, with labels and the stack."""
+        left = max(child.axis for child in column)
+        right = max(child.width - child.axis for child in column)
         for wire in self.wires:
-            for pin in wire.pins:
-                if pin.channel == channel and pin.side == side:
-                    need = wire.label_width + REACH + 4 if pin is wire.labelled else 10
-                    slack = 0.0 if edge is None else self._slack(pin, side, edge)
-                    room = max(room, need - slack)
-        return room
+            if wire.role == "own" and wire.labelled is None and wire.boxes[-1] in column:
+                left = max(left, text_width(COUNT, LABEL_SIZE) + 9)
+                right = max(right, wire.label_width + 9)
+        if self._nested and self.box.beside in column:
+            room = self._width(BESIDE) + self._stack_width() + self._stack_room()
+            right = max(right, self.box.beside.width / 2 + room)
+        return left, right
 
-    def _slack(self, pin: Pin, side: str, edge: float) -> float:
-        return edge - pin.box.right if side == "right" else pin.box.x - edge
+    def _stack_width(self) -> float:
+        return max(child.width for child in self.box.stack)
 
-    def _extent(self, child: Box, left: bool) -> float:
-        """From the axis of a column to one side of a child, or of the label below it."""
-        own = child.axis if left else child.width - child.axis
-        for wire in self.wires:
-            if wire.route == "down" and child in wire.boxes:
-                own = max(own, 46 if left else wire.label_width + 8)
-        return own
-
-    def draw(self) -> list[Stroke]:
-        """The lines and labels of all wires; says where those that cross the border do."""
-        return [self._stroke(wire) for wire in self.wires]
-
-    def _stroke(self, wire: Wire) -> Stroke:
-        lines = self._lines(wire)
-        if wire.role != "own":
-            self._cross(wire)
-            return Stroke(wire, lines)
-        if wire.route == "down":
-            (x, top), (_, bottom) = lines[0]
-            middle = (top + bottom) / 2 - 2
-            last = middle + 3.5 + LINE * (len(wire.lines) - 1) / 2
-            label = Text(x + 7, last, "start", wire.lines)
-            return Stroke(wire, lines, label, Text(x - 7, middle + 3.5, "end"))
-        pin = wire.labelled
-        assert pin is not None
-        if pin.side == "right":
-            x, anchor = pin.box.right + REACH, "start"
-        else:
-            x, anchor = pin.box.x - REACH, "end"
-        label = Text(x, pin.y - 4, anchor, wire.lines)
-        return Stroke(wire, lines, label, Text(x, pin.y + 11, anchor))
-
-    def _lines(self, wire: Wire) -> Lines:
-        ways = {
-            "down": self._down_lines,
-            "top": self._top_lines,
-            "over": self._over_lines,
-            "trunk": self._trunk_lines,
-            "around": self._around_lines,
-            "border": self._border_lines,
-        }
-        return ways[wire.route](wire)
-
-    def _cross(self, wire: Wire) -> None:
-        if wire.route != "border":
-            return
-        pin = wire.pins[0]
-        if wire.role == "exit":
-            self.box.exits[wire.bundles[0]] = pin.side, pin.y
-        else:
-            self.box.entries[wire.bundles[0].destination] = pin.side, pin.y
-
-    def _down_lines(self, wire: Wire) -> Lines:
-        above, below = wire.boxes
-        x = above.x + above.axis
-        return (((x, above.bottom), (x, below.y)),)
-
-    def _top_lines(self, wire: Wire) -> Lines:
-        child = wire.boxes[0]
-        return (((self.box.axis, 0), (self.box.axis, child.y)),)
-
-    def _over_lines(self, wire: Wire) -> Lines:
-        pin, below = wire.pins[0], wire.boxes[-1]
-        lane = self.lanes[wire, pin.channel]
-        x, y = below.x + below.axis, self._over()
-        return (((pin.box.right, pin.y), (lane, pin.y), (lane, y), (x, y), (x, below.y)),)
-
-    def _trunk_lines(self, wire: Wire) -> Lines:
-        end = wire.pins[-1]
-        lane = self.lanes.get((wire, end.channel))
-        ending = () if lane is None else ((lane, end.y),)
-        return tuple(
-            (_edge(pin), *(() if lane is None else ((lane, pin.y),)), *ending, _edge(end))
-            for pin in wire.pins[:-1]
-        )
-
-    def _around_lines(self, wire: Wire) -> Lines:
-        end = wire.pins[-1]
-        lane = self.lanes[wire, end.channel]
-        arriving = ((lane, wire.floor), (lane, end.y), _edge(end))
-        if len(wire.pins) == 1:
-            return (arriving,)
-        start = wire.pins[0]
-        out = self.lanes[wire, start.channel]
-        return ((_edge(start), (out, start.y), (out, wire.floor), *arriving),)
-
-    def _border_lines(self, wire: Wire) -> Lines:
-        pin = wire.pins[0]
-        border = (self.box.width if pin.side == "right" else 0.0, pin.y)
-        line = (border, _edge(pin))
-        return (line[::-1],) if wire.role == "exit" else (line,)
-
-
-def _edge(pin: Pin) -> Point:
-    return (pin.box.right if pin.side == "right" else pin.box.x), pin.y
+    def _stack_room(self) -> float:
+        """The room for labels to the right of the stack."""
+        needs = [
+            wire.label_width + REACH + 4 - (self._stack_width() - wire.labelled.box.width)
+            for wire in self.wires
+            if wire.labelled
+            and wire.labelled.side == "right"
+            and wire.labelled.box in self.box.stack
+        ]
+        return max(needs, default=0.0)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .boxes import Box, box_tree
-from .channels import Point, Stroke, Text
 from .layout import lay_out
 from .lifting import lift
 from .phases import Kind
+from .strokes import Line, Point, Stroke, Text, strokes
 
 if TYPE_CHECKING:
     from .topology import Topology
 
-Line = tuple[Point, ...]
+
+TOGETHER = 0.1
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,14 @@ class Arrow:
 
     Attributes:
         rows: their numbers in the topology.
-        lines: from each source to the destination.
+        lines: from each source to the destination, in one piece or in several.
         label: the triggers.
         count: where a number fits.
     """
 
     kind: Kind
     rows: tuple[int, ...]
+    triggers: tuple[str, ...]
     lines: tuple[Line, ...]
     label: Text
     count: Text
@@ -38,14 +41,17 @@ class Arrow:
     @property
     def tips(self) -> Iterator[tuple[Point, Point]]:
         """Where it has a head: the last two points of each line that no other one continues."""
-        starts = {line[0] for line in self.lines}
-        ends = ((line[-2], line[-1]) for line in self.lines if line[-1] not in starts)
-        yield from dict.fromkeys(ends)
+        starts = [line[0] for line in self.lines]
+        yield from dict.fromkeys(
+            (line[-2], line[-1])
+            for line in self.lines
+            if not any(_meet(line[-1], start) for start in starts)
+        )
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A chart with places for everything."""
+    """A chart with places for everything: its phases from the outside in, and its arrows."""
 
     width: float
     height: float
@@ -57,12 +63,12 @@ def draw(topology: Topology) -> Drawing:
     """Lay a chart out. Cost: a few milliseconds."""
     bundles = lift(topology)
     whole = box_tree(topology, bundles)
-    strokes: dict[Box, list[Stroke]] = {}
-    lay_out(whole, bundles, strokes)
+    channels = lay_out(whole, bundles)
+    drawn = [(box, stroke) for box in channels for stroke in strokes(channels[box])]
     _make_absolute(whole)
-    own = [(box, stroke) for box in whole.walk() for stroke in strokes.get(box, ())]
-    arrows = [_arrow(box, stroke, own) for box, stroke in own if stroke.wire.role == "own"]
-    return Drawing(whole.width, whole.height, tuple(whole.walk())[1:], tuple(arrows))
+    found = [_moved(stroke, box.x, box.y) for box, stroke in drawn]
+    arrows = tuple(_arrow(stroke, found) for stroke in found if stroke.wire.role == "own")
+    return Drawing(whole.width, whole.height, tuple(whole.walk())[1:], arrows)
 
 
 def _make_absolute(box: Box) -> None:
@@ -72,24 +78,52 @@ def _make_absolute(box: Box) -> None:
         _make_absolute(child)
 
 
-def _arrow(box: Box, stroke: Stroke, all_strokes: list[tuple[Box, Stroke]]) -> Arrow:
-    assert stroke.label is not None
-    assert stroke.count is not None
-    bundles = set(stroke.wire.bundles)
-    parts = {"exit": [], "own": list(_moved(box, stroke)), "entry": []}
-    for other_box, other in all_strokes:
-        if other.wire.role != "own" and bundles & set(other.wire.bundles):
-            parts[other.wire.role] += _moved(other_box, other)
+def _moved(stroke: Stroke, x: float, y: float) -> Stroke:
+    return replace(
+        stroke,
+        lines=tuple(tuple((px + x, py + y) for px, py in line) for line in stroke.lines),
+        label=replace(stroke.label, x=stroke.label.x + x, y=stroke.label.y + y),
+        count=replace(stroke.count, x=stroke.count.x + x, y=stroke.count.y + y),
+    )
+
+
+def _arrow(stroke: Stroke, found: list[Stroke]) -> Arrow:
+    """A stroke, with its parts inside of the boxes from which and to which it leads."""
+    bundles = stroke.wire.bundles
+    crossing = [s for s in found if not {*s.wire.bundles}.isdisjoint(bundles)]
+    exits = [line for s in crossing if s.wire.role == "exit" for line in s.lines]
+    entries = [s for s in crossing if s.wire.role == "entry"]
     return Arrow(
-        stroke.wire.bundles[0].kind,
-        tuple(sorted({row for bundle in bundles for row in bundle.rows})),
-        (*parts["exit"], *parts["own"], *parts["entry"]),
-        replace(stroke.label, x=stroke.label.x + box.x, y=stroke.label.y + box.y),
-        replace(stroke.count, x=stroke.count.x + box.x, y=stroke.count.y + box.y),
+        kind=stroke.wire.kind,
+        rows=tuple(sorted({row for bundle in bundles for row in bundle.rows})),
+        triggers=tuple(dict.fromkeys(t for bundle in bundles for t in bundle.triggers)),
+        lines=(
+            *_leading_to(stroke.lines, exits),
+            *stroke.lines,
+            *_going_on(stroke, entries, found),
+        ),
+        label=stroke.label,
+        count=stroke.count,
     )
 
 
-def _moved(box: Box, stroke: Stroke) -> Iterator[Line]:
-    return (
-        tuple((round(x + box.x, 2), round(y + box.y, 2)) for x, y in line) for line in stroke.lines
-    )
+def _leading_to(lines: tuple[Line, ...], exits: list[Line]) -> Iterator[Line]:
+    """The lines that end where others begin, from the inside out."""
+    before = tuple(line for line in exits if any(_meet(line[-1], other[0]) for other in lines))
+    if before:
+        yield from _leading_to(before, exits)
+        yield from before
+
+
+def _going_on(stroke: Stroke, entries: list[Stroke], found: list[Stroke]) -> Iterator[Line]:
+    """Lines from a border to the destination: of that arrow which leads to it, or else of all."""
+    end = stroke.lines[-1][-1]
+    for entry in entries:
+        start = entry.lines[0][0]
+        if _meet(end, start) or not any(_meet(s.lines[-1][-1], start) for s in found):
+            yield from entry.lines
+            end = entry.lines[0][-1]
+
+
+def _meet(one: Point, other: Point) -> bool:
+    return math.dist(one, other) < TOGETHER

@@ -1,43 +1,61 @@
-"""Where the boxes stand: from the inside out, each level in columns with channels between them."""
+"""Where the boxes stand: heights from the inside out, then widths from the outside in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from .boxes import Box
-from .channels import GAP, PAD, Channels, Stroke
+from .channels import GAP, PAD, Channels
+from .connecting import connect
 from .lifting import WHOLE, Bundle
-from .ports import set_heights, stretch
+from .ports import MARGIN, set_heights, stretch
 from .textwidth import text_width
-from .wires import BESIDE, LINE, Wire, wires
+from .wires import BESIDE, LINE, Wire
 
 NAME_SIZE = 12.0
 NOTE_SIZE = 9.5
+NOTE = "1234567× · 12.3 ms"
 HEADER = 36.0
 LEAF_HEIGHT = 34.0
+STACK_GAP = 14.0
 TALL = 760.0
 """A column longer than this is folded into two, if it has boxes with boxes for both."""
 
-NOTE = "1234567× · 12.3 ms"
+
+def lay_out(whole: Box, bundles: tuple[Bundle, ...]) -> dict[Box, Channels]:
+    """Give all boxes their sizes and places; the channels of those that have children."""
+    channels: dict[Box, Channels] = {}
+    _measure(whole, bundles, channels)
+    channels[whole].place(whole.axis, whole.width - whole.axis, channels)
+    return channels
 
 
-def lay_out(box: Box, bundles: tuple[Bundle, ...], strokes: dict[Box, list[Stroke]]) -> None:
-    """Give a box its size, and all inside of it their places."""
+def _measure(box: Box, bundles: tuple[Bundle, ...], channels: dict[Box, Channels]) -> None:
+    """Set the height of a box, its least width, and the heights in it."""
     if not box.children:
         name = text_width(box.name, NAME_SIZE, bold=True)
         box.width = max(name, text_width(NOTE, NOTE_SIZE)) + 12
         box.height, box.axis = LEAF_HEIGHT, box.width / 2
         return
     for child in box.children:
-        lay_out(child, bundles, strokes)
+        _measure(child, bundles, channels)
     box.columns = _folded(box.columns[0])
     box.beside = _beside(box, bundles) if box.stack else None
-    found = wires(box, bundles)
-    stretch(found)
-    bottom = _set_rows(box, found)
-    set_heights(found)
-    channels = Channels(box, found, bottom)
-    strokes[box] = channels.draw()
+    wires = connect(box, bundles)
+    stretch(wires)
+    bottom = _set_rows(box, wires)
+    set_heights(wires)
+    _tell_crossings(box, wires)
+    channels[box] = Channels(box, wires, bottom)
+
+
+def _tell_crossings(box: Box, wires: list[Wire]) -> None:
+    """Say where arrows cross the border, so that they go on there."""
+    for wire in wires:
+        if wire.route == "border" and wire.role == "exit":
+            box.exits[wire.bundles[0]] = wire.pins[0].side, wire.pins[0].y
+        elif wire.route == "border" and wire.role == "entry":
+            box.entries[wire.bundles[0].destination] = wire.pins[0].side, wire.pins[0].y
 
 
 def _folded(column: list[Box]) -> list[list[Box]]:
@@ -54,48 +72,50 @@ def _folded(column: list[Box]) -> list[list[Box]]:
 
 
 def _beside(box: Box, bundles: Iterable[Bundle]) -> Box:
-    """The child of the last column on whose right side the stack stands."""
+    """The child of the last column on whose right side the stack stands: where there is room."""
     stacked = {child.phase for child in box.stack}
     into = [b.start for b in bundles if b.frame == box.phase and b.end in stacked]
-    crossing = {b.source for b in bundles if b.frame != box.phase and b.start is not None}
-    column = box.columns[-1]
     return max(
-        column,
-        key=lambda child: (into.count(child.phase), child.phase not in crossing, -child.width),
+        box.columns[-1],
+        key=lambda child: (into.count(child.phase), not child.children, -child.width),
     )
 
 
-def _set_rows(box: Box, found: list[Wire]) -> float:
+def _set_rows(box: Box, wires: list[Wire]) -> float:
     """Give the children their heights in the box; the lowest of all."""
     top = PAD if box.phase == WHOLE else HEADER
-    downward = {wire.boxes: wire for wire in found if wire.route == "down"}
-    over = {wire.boxes[-1] for wire in found if wire.route == "over"}
+    labels = {wire.boxes: LINE * len(wire.lines) for wire in wires if wire.route == "down"}
+    over = {wire.boxes[-1]: LINE * len(wire.lines) for wire in wires if wire.route == "over"}
     lowest = top
     for column in box.columns:
-        y = top + (GAP if column[0] in over else 0)
+        y = top + (max(GAP, over[column[0]] + 18) if column[0] in over else 0)
         for child, following in zip(column, [*column[1:], None], strict=True):
             child.y = y
-            y = child.bottom
-            if child is box.beside:
-                y = max(y, _set_stack(box, found))
+            y = max(child.bottom, _set_stack(box, wires) if child is box.beside else y)
             lowest = max(lowest, y)
             if following is not None:
-                wire = downward.get((child, following))
-                y += GAP if wire is None else max(GAP, LINE * len(wire.lines) + 16)
+                y += max(GAP, labels.get((child, following), 0) + 16)
     return lowest
 
 
-def _set_stack(box: Box, found: list[Wire]) -> float:
+def _set_stack(box: Box, wires: list[Wire]) -> float:
     """The stack begins beside its child, or at the heights of the arrows that come from there."""
     assert box.beside is not None
-    wishes: dict[Box, float] = {}
-    for wire in found:
-        if wire.route == "trunk" and wire.pins[0].channel == BESIDE and wire.boxes[-1] in box.stack:
-            fixed = wire.pins[0].fixed
-            if fixed is not None:
-                wishes[wire.boxes[-1]] = box.beside.y + fixed - wire.boxes[-1].height / 2
+    wishes = dict(_stack_wishes(box, wires))
     y = box.beside.y
-    for child in sorted(box.stack, key=lambda child: wishes.get(child, y)):
+    if any(wire.role != "own" and wire.pins[0].box is box.beside for wire in wires if wire.pins):
+        y = box.beside.bottom + 8 if not box.beside.children else y  # they pass above it
+    box.stack.sort(key=lambda child: wishes.get(child, y))
+    for child in box.stack:
         child.y = max(y, wishes.get(child, y))
-        y = child.bottom + 16
-    return y - 16
+        y = child.bottom + STACK_GAP
+    return y - STACK_GAP
+
+
+def _stack_wishes(box: Box, wires: list[Wire]) -> Iterable[tuple[Box, float]]:
+    assert box.beside is not None
+    for wire in wires:
+        if wire.route == "trunk" and wire.boxes[-1] in box.stack:
+            start, end = wire.pins[0], wire.pins[-1]
+            if start.channel == BESIDE and start.fixed is not None:
+                yield end.box, box.beside.y + start.fixed - end.up - MARGIN

@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from .boxes import Box
-from .channels import Point, Text
-from .drawing import Arrow, Line, draw
+from .drawing import Arrow, draw
+from .strokes import Line, Point, Text
 
 if TYPE_CHECKING:
     from .topology import Topology
@@ -24,7 +24,6 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,san
 .trackside-chart .leaf>rect{fill:var(--box);stroke:var(--border)}
 .trackside-chart .composite>rect{fill:var(--frame);fill-opacity:.055;stroke:var(--border)}
 .trackside-chart .name{fill:var(--ink);font-size:12px;font-weight:600}
-.trackside-chart .leaf text{text-anchor:middle}
 .trackside-chart .note{fill:var(--muted);font-size:9.5px}
 .trackside-chart .leaf:has(.note:not(:empty)) .name{transform:translateY(-6px)}
 .trackside-chart .arrow{color:var(--line)}
@@ -67,8 +66,8 @@ def _phase(box: Box) -> str:
         return f'{opening}<text class="name" {place}>{name}</text></g>'
     x, y = _n(box.x + box.width / 2), box.y + box.height / 2
     return (
-        f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}">{name}</text>'
-        f'<text class="note" x="{x}" y="{_n(y + 11)}"></text></g>'
+        f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}" text-anchor="middle">{name}</text>'
+        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text></g>'
     )
 
 

@@ -1,0 +1,117 @@
+"""Valid charts that nobody wrote by hand."""
+
+import itertools
+import random
+
+RESTING = ("idle", "completed", "cancelled", "failed")
+SCOPES = ("fit", "epoch", "train", "validate", "batch", "generator", "backward", "step", "round")
+LEAVES = ("ready", "fetch", "forward", "loss", "scored", "run", "a", "rather_long_named", "done")
+TRIGGERS = ("after_pred", "after_loss", "go", "again", "a_trigger_with_a_long_name", "skip")
+
+GAN = (
+    ("begin_fit", RESTING, "fit.ready"),
+    ("begin_epoch", "fit.ready", "fit.epoch.fetch"),
+    ("begin_batch", "fit.epoch.fetch", "fit.epoch.batch.sample"),
+    ("begin_discriminator", "fit.epoch.batch.sample", "fit.epoch.batch.discriminator.real"),
+    ("after_real", "fit.epoch.batch.discriminator.real", "fit.epoch.batch.discriminator.fake"),
+    ("after_fake", "fit.epoch.batch.discriminator.fake", "fit.epoch.batch.discriminator.backward"),
+    (
+        "after_backward",
+        "fit.epoch.batch.discriminator.backward",
+        "fit.epoch.batch.discriminator.step",
+    ),
+    ("after_discriminator", "fit.epoch.batch.discriminator", "fit.epoch.batch.judged"),
+    ("another_round", "fit.epoch.batch.judged", "fit.epoch.batch.sample"),
+    ("begin_generator", "fit.epoch.batch.judged", "fit.epoch.batch.generator.fake"),
+    ("after_fake", "fit.epoch.batch.generator.fake", "fit.epoch.batch.generator.backward"),
+    ("after_backward", "fit.epoch.batch.generator.backward", "fit.epoch.batch.generator.step"),
+    ("after_generator", "fit.epoch.batch.generator", "fit.epoch.batch.done"),
+    ("after_batch", "fit.epoch.batch", "fit.epoch.fetch"),
+    ("after_epoch", "fit.epoch", "fit.ready"),
+    (
+        "after_cancel_discriminator",
+        "fit.epoch.batch.discriminator",
+        "fit.epoch.batch.discriminator.cancelled",
+    ),
+    ("after_cancel_generator", "fit.epoch.batch.generator", "fit.epoch.batch.generator.cancelled"),
+    ("after_cancel_batch", "fit.epoch.batch", "fit.epoch.batch.cancelled"),
+    ("after_cancel_epoch", "fit.epoch", "fit.epoch.cancelled"),
+    ("after_cancel_fit", "fit", "fit.cancelled"),
+    ("after_error", "fit", "fit.failing"),
+    ("after_error", ("completed", "cancelled"), "failed"),
+    ("after_fit", "fit.ready", "completed"),
+    ("after_fit", "fit.cancelled", "cancelled"),
+    ("after_fit", "fit.failing", "failed"),
+)
+"""Two networks in turn: a batch is rounds of the discriminator, then a step of the generator."""
+
+
+def random_chart(seed):
+    """A chart of one or two outermost scopes, nested up to four deep; the same for a seed."""
+    return _Maker(random.Random(seed)).chart()
+
+
+class _Maker:
+    def __init__(self, rng):
+        self.rng = rng
+        self.rows = []
+        self.leaves = []
+
+    def chart(self):
+        names = self.rng.sample(SCOPES, self.rng.choice((1, 1, 1, 2)))
+        for name in names:
+            self.outermost(name)
+        for _ in range(self.rng.randint(0, 8)):
+            self.extra()
+        return tuple(self.rows)
+
+    def outermost(self, name):
+        entry = self.scope(name, 1)
+        self.rows.insert(0, (f"begin_{name}", RESTING, entry))
+        self.rows += [
+            ("after_error", name, f"{name}.failing"),
+            ("after_error", ("completed", "cancelled"), "failed"),
+            (f"after_{name}", entry, "completed"),
+            (f"after_{name}", f"{name}.cancelled", "cancelled"),
+            (f"after_{name}", f"{name}.failing", "failed"),
+        ]
+
+    def scope(self, path, depth):
+        """Rows of a scope and of all in it; its first leaf."""
+        name = path.rpartition(".")[2]
+        names = self.rng.sample(LEAVES, self.rng.randint(1, 5))
+        leaves = [f"{path}.{leaf}" for leaf in names]
+        self.leaves += leaves
+        if depth == 1 or self.rng.random() < 0.9:
+            self.rows.append((f"after_cancel_{name}", path, f"{path}.cancelled"))
+        else:
+            self.rows.append((f"after_cancel_{name}", path, leaves[0]))
+        for here, there in itertools.pairwise(leaves):
+            self.between(path, here, there, depth)
+        if depth < 4 and self.rng.random() < 0.3:
+            self.between(path, leaves[-1], leaves[0], depth)
+        return leaves[0]
+
+    def between(self, path, here, there, depth):
+        if depth < 4 and self.rng.random() < 0.4:
+            name = self.rng.choice(SCOPES)
+            inner = f"{path}.{name}"
+            if name not in path.split(".") and not any(inner in row[2] for row in self.rows):
+                entry = self.scope(inner, depth + 1)
+                self.rows.append((f"begin_{name}", here, entry))
+                self.rows.append((f"after_{name}", inner, there))
+                return
+        self.rows.append((self.rng.choice(TRIGGERS), here, there))
+
+    def extra(self):
+        """A row from anywhere inside a scope to a leaf of that scope, or to a place of rest."""
+        there = self.rng.choice([*self.leaves, "completed", "failed"])
+        around = there.rpartition(".")[0]
+        within = [leaf for leaf in self.leaves if leaf.startswith(around)]
+        kind = self.rng.random()
+        if kind < 0.2 and around:
+            sources = (around,)
+        else:
+            sources = tuple(self.rng.sample(within, min(len(within), self.rng.choice((1, 1, 2)))))
+        trigger = self.rng.choice((*TRIGGERS, "after_cancel_other"))
+        self.rows.append((trigger, sources if len(sources) > 1 else sources[0], there))
