@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .checkpoint_layout import REST, WEIGHTS, free_name, readable
+from .checkpoint_layout import REST, WEIGHTS, found, free_name, readable
 from .durable import (
     Written,
     commit,
@@ -20,7 +20,7 @@ from .durable import (
     write_file,
 )
 from .folder_lock import FolderLock
-from .manifest import Manifest
+from .manifest import CheckpointError, Manifest
 from .snapshot import snapshot
 from .weights_file import fits, tied, write_weights
 
@@ -37,15 +37,23 @@ class CheckpointStore:
         self._lock = FolderLock(self.folder)
         self._known: dict[Path, Manifest] = {}
 
-    def open(self) -> None:
+    def open(self, new: bool = False) -> None:
         """Begin to write: make the folder, lock it, sweep what a killed process left half done.
 
+        Args:
+            new: for a fit that begins, and must not be mixed up with another one.
+
         Raises:
-            CheckpointError: another process writes into it.
+            CheckpointError: another process writes into it; it is `new`, and holds checkpoints.
             OSError: it cannot be made, or not be written into.
         """
         make_folder(self.folder)
         self._lock.acquire()
+        if new and found(self.folder):
+            raise CheckpointError(
+                f"{self.folder} holds checkpoints of another fit: go on from them with "
+                f"fit(resume={str(self.folder)!r}), or give this fit a folder of its own"
+            )
         for path in self.folder.iterdir():
             if is_temporary(path):
                 shutil.rmtree(path)
@@ -90,13 +98,14 @@ class CheckpointStore:
                 f"trackside: the checkpoint of step {step} was not written to {self.folder}"
             )
             raise
-        self._known[path] = manifest
+        self._known = {**self._known, path: manifest}
         return path
 
     def keep(self, wanted: Collection[Path]) -> None:
         """Delete every checkpoint that is not wanted."""
-        for path in [path for path in self._known if path not in wanted]:
-            del self._known[path]
+        unwanted = [path for path in self._known if path not in wanted]
+        self._known = {path: known for path, known in self._known.items() if path in wanted}
+        for path in unwanted:
             if path.is_dir():
                 discard(path)
 

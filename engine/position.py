@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..events import TrainState
-from .phases import open_scopes, scope_name
 from .plain import plain
 
 COUNTERS = (
@@ -21,13 +20,6 @@ COUNTERS = (
 )
 ASKED = ("n_epochs", "batches_per_epoch")
 """What a fit is asked to do; what handlers make of it is saved beside it."""
-
-
-def is_boundary(phase: str) -> bool:
-    """Whether no batch is live in `phase`, and no scope is being closed."""
-    scopes = [scope_name(path) for path in open_scopes(phase)]
-    leaf = phase.rpartition(".")[2]
-    return "batch" not in scopes and not (scopes and leaf in ("cancelled", "failing"))
 
 
 def position(state: TrainState) -> dict[str, Any]:

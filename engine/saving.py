@@ -12,7 +12,7 @@ from .named import gradients, load_gradients, load_optimizer, optimizer_state
 from .passes import loader_states
 from .phases import sources
 from .plain import plain
-from .position import is_boundary, position
+from .position import position
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -30,7 +30,7 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         TypeError: what a handler, a module or a loader gave is no data.
     """
     state = trainer.state
-    if not is_boundary(state.phase) or (state.job != "fit" and "." in state.phase):
+    if not state.at_boundary or (state.job != "fit" and "." in state.phase):
         raise RuntimeError(
             f"cannot save in {state.phase} of a {state.job}: what it holds is half done; a state "
             "dict is taken between two batches of a fit, as in a wrap_fetch, or outside of a run"

@@ -110,6 +110,12 @@ class TrainState:
     """The error that is closing scopes; None again when it has escaped."""
 
     @property
+    def at_boundary(self) -> bool:
+        """Whether no batch is live in this phase, and no scope is being closed."""
+        *scopes, leaf = self.phase.split(".")
+        return "batch" not in scopes and not (scopes and leaf in ("cancelled", "failing"))
+
+    @property
     def lr(self) -> Any:
         """Learning rate of the optimizer's first parameter group; None without an optimizer."""
         return None if self.optimizer is None else self.optimizer.param_groups[0]["lr"]

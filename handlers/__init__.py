@@ -5,6 +5,7 @@ from .activation_stats import ActivationStats
 from .annealing import Annealing
 from .batch_transform import BatchTransform
 from .channels_last import ChannelsLast
+from .checkpoint import Checkpoint
 from .compile import Compile
 from .cosine_warmup import CosineWarmup
 from .csv_logger import CSVLogger
@@ -27,6 +28,7 @@ from .mixed_precision import MixedPrecision
 from .mixup import MixUp
 from .mlflow import MLflow
 from .one_cycle import OneCycle
+from .preemption import Preemption
 from .profiler import Profiler
 from .progress_bar import ProgressBar
 from .recorder import Recorder
@@ -53,6 +55,7 @@ __all__ = [
     "BatchTransform",
     "CSVLogger",
     "ChannelsLast",
+    "Checkpoint",
     "Compile",
     "CosineWarmup",
     "CutMix",
@@ -73,6 +76,7 @@ __all__ = [
     "MixUp",
     "MixedPrecision",
     "OneCycle",
+    "Preemption",
     "Profiler",
     "ProgressBar",
     "Recorder",
