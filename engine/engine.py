@@ -190,7 +190,8 @@ class Engine(Publisher):
                         return
                     if requests.pending:
                         requests.answer()
-                    row = leaf.exits[work(state)]
+                    trigger = work(state)
+                    row = leaf.usual if trigger is leaf.expected else leaf.exits[trigger]
                     leaf = row.leaf
                     state.phase = leaf.phase
                     if receivers := row.receivers:

@@ -55,9 +55,13 @@ class Leaf:
 
     `rows` has every legal trigger. `exits` has those that an activity may return, `closes` those
     that close scopes; a row that is not compiled goes through the library when they are asked.
+    `expected` is the first trigger of the chart that is a compiled exit, `usual` its row: between
+    the batches of a model the cache is cold, and a comparison touches less of it than a lookup.
     """
 
-    __slots__ = ("activity", "closes", "exits", "phase", "rows")
+    __slots__ = ("activity", "closes", "exits", "expected", "phase", "rows", "usual")
+
+    usual: Row
 
     def __init__(self, phase: str, activity: Activity | None) -> None:
         self.phase = phase
@@ -65,6 +69,13 @@ class Leaf:
         self.exits: dict[str, Row] = {}
         self.closes: dict[str, Row] = {}
         self.rows: dict[str, Row] = {}
+        self.expected: str | None = None
+
+    def expect_the_first(self) -> None:
+        """Take the first of the compiled exits for the usual one."""
+        for trigger, row in self.exits.items():
+            self.expected, self.usual = trigger, row
+            return
 
 
 class Exits(dict[str, Row]):
@@ -160,6 +171,7 @@ def compile_table(
                 if _is_work(leaf.rows[trigger].transition):
                     exits.allow(trigger, compiled)
                 break
+        leaf.expect_the_first()
     link([row for leaf in library.leaves.values() for row in leaf.rows.values()])
     return library.leaves
 
