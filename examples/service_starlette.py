@@ -1,0 +1,135 @@
+"""Training jobs in an async service: progress as server-sent events.
+
+    python examples/service_starlette.py --port 8000
+    curl -H 'Content-Type: application/json' -d '{"epochs": 500}' http://127.0.0.1:8000/runs
+    curl -N http://127.0.0.1:8000/runs/1/progress
+
+Fits run in threads of their own: the event loop is free to answer, and no client, however many
+there are, makes a fit wait.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from trackside.engine import Run
+from trackside.handlers import Recorder
+from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
+
+INTERVAL = 0.2  # seconds from one event of a stream to the next
+
+
+def service(runs: Runs, recordings: Path) -> Starlette:
+    """The application; it listens nowhere yet."""
+
+    def overview(request: Request) -> Response:
+        return JSONResponse(runs.overview())
+
+    def describe(request: Request) -> Response:
+        return JSONResponse(runs.describe(request.path_params["number"]))
+
+    async def start(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(runs.start, await _asked(request)), 201)
+
+    async def act(request: Request) -> Response:
+        actions = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}
+        number, action = request.path_params["number"], request.path_params["action"]
+        if action not in actions:
+            raise Refused(404, f"a run has no {action!r}; allowed: {', '.join(actions)}")
+        return JSONResponse(actions[action](number, await _asked(request)))
+
+    async def progress(request: Request) -> Response:
+        number = request.path_params["number"]
+        return StreamingResponse(_events(number, runs[number]), media_type="text/event-stream")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(runs.close)
+
+    return Starlette(
+        routes=[
+            Route("/runs", overview),
+            Route("/runs", start, methods=["POST"]),
+            Route("/runs/{number:int}", describe),
+            Route("/runs/{number:int}/progress", progress),
+            Route("/runs/{number:int}/{action}", act, methods=["POST"]),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        exception_handlers={Refused: _refuse, HTTPException: _refuse_by_starlette},
+        lifespan=lifespan,
+    )
+
+
+async def _events(number: int, run: Run) -> AsyncIterator[str]:
+    done = False
+    while not done:
+        told = described(number, run)
+        yield f"data: {json.dumps(told)}\n\n"
+        done = told["done"]
+        await asyncio.sleep(0 if done else INTERVAL)
+
+
+async def _asked(request: Request) -> dict[str, Any]:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_BODY:
+            raise Refused(413, f"the body is too large; allowed: {LARGEST_BODY} bytes")
+    return parse(request.headers.get("content-type", ""), body)
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+def _refuse_by_starlette(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)
+
+
+class Server(uvicorn.Server):
+    """One that ends the fits before it waits for the streams of their progress to end."""
+
+    def __init__(self, config: uvicorn.Config, runs: Runs) -> None:
+        super().__init__(config)
+        self.runs = runs
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.runs.cancel_all()
+        super().handle_exit(sig, frame)
+
+
+def main() -> None:
+    """Serve until Ctrl-C or SIGTERM; then close every fit."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    options.add_argument("--port", type=int, default=8000, help="0: any that is free")
+    options.add_argument("--recordings", type=Path, default=Path("runs/service"))
+    chosen = options.parse_args()
+    runs = Runs(lambda number: [Recorder(chosen.recordings / f"run-{number}.loop")])
+    listening = socket.create_server(("127.0.0.1", chosen.port), backlog=512)
+    print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(
+        service(runs, chosen.recordings), log_level="warning", timeout_graceful_shutdown=1
+    )
+    Server(config, runs).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()
