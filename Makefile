@@ -31,8 +31,9 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, kills, repetitions
 	$(BIN)/pytest -q -m long
 
-bench: $(VENV)/dev.stamp ## what the machine and the bus cost; minutes, on a quiet machine
+bench: $(VENV)/dev.stamp ## what machine, bus and recorder cost; minutes, on a quiet machine
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/recorder.py
 
 readme: $(VENV)/dev.stamp ## make the README's table of handlers anew, from their docstrings
 	$(BIN)/python -m trackside.views.handler_table README.md

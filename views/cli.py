@@ -6,14 +6,24 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from . import demo_command, fit_command, handlers_command
+from . import (
+    compare_command,
+    demo_command,
+    export_command,
+    fit_command,
+    handlers_command,
+    top_command,
+)
 from .errors import UsageError
 from .options import Parser
 
 COMMANDS = (
+    compare_command,
     demo_command,
+    export_command,
     fit_command,
     handlers_command,
+    top_command,
 )
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from .options import Commands, add_out, count
 from .output import writable
+from .record_option import attach_recorder
 
 
 def add(commands: Commands) -> None:
@@ -27,4 +28,6 @@ def _run(arguments: argparse.Namespace) -> None:
     from .training import train
 
     torch.set_num_threads(1)  # more gain nothing for so small a net, and lose on a busy machine
-    train(digits(arguments.seed), arguments.epochs, out)
+    job = digits(arguments.seed)
+    attach_recorder(job.trainer, out / "run.loop")
+    train(job, arguments.epochs, out)

@@ -8,6 +8,7 @@ from .factory import find_factory
 from .named import attach_published, check_published
 from .options import FACTORY, Commands, add_out, count
 from .output import writable
+from .record_option import add_record, attach_recorder
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +25,7 @@ def add(commands: Commands) -> None:
         metavar="NAME",
         help="attach a handler that `trackside handlers` lists; as often as you like",
     )
+    add_record(fit)
     add_out(fit)
     fit.set_defaults(command=_run)
 
@@ -40,4 +42,6 @@ def _run(arguments: argparse.Namespace) -> None:
     device = None if arguments.device is None else usable_device(arguments.device)
     job = make_job(factory, arguments.factory, device)
     attach_published(job.trainer, arguments.handler)
+    if arguments.record is not None:
+        attach_recorder(job.trainer, arguments.record)
     train(job, arguments.epochs, out)

@@ -1,8 +1,10 @@
-"""The directory that `--out` names."""
+"""What `--out` names, and how files get there."""
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UsageError
@@ -21,3 +23,14 @@ def writable(name: str) -> Path:
             return directory
     except OSError as error:
         raise UsageError(f"cannot write to --out {name}: {error.strerror}") from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """All of a file or nothing: an error in between leaves the one that was there."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -7,11 +7,12 @@ import struct
 from typing import Any, NamedTuple
 
 from ..events.layout import MAX_IDS, UNKNOWN, Kind, Live
+from .errors import UsageError
 
 Row = tuple[str, str | tuple[str, ...], str]
 
 
-class RecordingError(Exception):
+class RecordingError(UsageError):
     """A file cannot be read as a recording; the message says why."""
 
 
@@ -92,6 +93,10 @@ class ReceiverEntry(NamedTuple):
     signal: str
     module: str
 
+    def __str__(self) -> str:
+        own = self.name.endswith(f".{self.signal}")
+        return self.name if own else f"{self.name} at {self.signal}"
+
 
 class CancelEntry(NamedTuple):
     """A cancel, in the words of whoever raised it."""
@@ -169,7 +174,7 @@ class Table:
             return False
         if not (_is(identity, int) and 0 < identity < MAX_IDS and _fits(entry, fields)):
             return False
-        getattr(self, f"{kind}s")[identity] = entry(*fields)
+        getattr(self, f"{kind}s")[identity] = entry(*map(_clean, fields))
         return True
 
 
@@ -207,7 +212,15 @@ def parse_meta(text: bytes) -> Meta:
         raise RecordingError(f"what it says of its run cannot be read: {error}") from None
     if not _fits(Meta, list(meta)):
         raise RecordingError("what it says of its run is of wrong types")
-    return meta
+    return Meta(*map(_clean, meta))
+
+
+def _clean(value: Any) -> Any:
+    """Text as one line of printable characters: it may be shown on a terminal, or to a browser."""
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.split())
+    return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
 
 
 def _row(row: Any) -> Row:
@@ -215,7 +228,12 @@ def _row(row: Any) -> Row:
     sources = tuple(source) if isinstance(source, list) else (source,)
     if not all(_is(part, str) for part in (trigger, *sources, destination)):
         raise TypeError(f"a row of the chart is {row!r:.60}")
-    return trigger, (sources if isinstance(source, list) else source), destination
+    cleaned = tuple(map(_clean, sources))
+    return (
+        _clean(trigger),
+        (cleaned if isinstance(source, list) else cleaned[0]),
+        _clean(destination),
+    )
 
 
 _KINDS = {"str": str, "int": int, "bool": bool}

@@ -167,10 +167,10 @@ class Recording:
             yield from chunk.records()
             start = chunk.end
 
-    def scalars(self) -> Iterator[Scalar]:
-        """Loss, learning rate and metrics, as far as the ring still has them."""
+    def scalars(self, start: int = 0) -> Iterator[Scalar]:
+        """Loss, learning rate and metrics among the records from number `start` on."""
         table, where = self.table, None
-        for record in self.records():
+        for record in self.records(start):
             if record.kind == Kind.POSITION:
                 where = record
             elif record.kind == Kind.SCALAR and where is not None:

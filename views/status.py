@@ -63,7 +63,7 @@ class Status:
             return "no run has begun"
         said = {"running": "stuck" if self.stuck else "running", "died": "died", "away": "was last"}
         held = f", called {self.receiver}" if self.receiver else ""
-        return f"{said[self.condition]} in {where}{held}, {_position(self.counters)}"
+        return f"{said[self.condition]} in {where}{held}, {position(self.counters)}"
 
 
 def status(recording: Recording) -> Status:
@@ -163,8 +163,8 @@ def _here(meta: Meta) -> bool:
     return meta.boot == process.boot() and meta.namespace == process.pid_namespace()
 
 
-def _position(counters: Counters) -> str:
-    """`epoch 3 of 0 to 39, batch 57 of 0 to 59`."""
+def position(counters: Counters) -> str:
+    """`epoch 3 of 0 to 39, batch 57 of 0 to 59`: as in the TrainState, from 0."""
     places = [
         ("epoch", counters.epoch, counters.n_epochs),
         ("batch", counters.batch, counters.n_batches),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .columns import columns
+
 Row = Mapping[str, object]
 
 _FIRST = ("epoch", "step", "lr")
@@ -19,8 +21,7 @@ def table(rows: Sequence[Row]) -> str:
     if any(row["outcome"] != "completed" for row in rows):
         names.append("outcome")
     lines = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(_aligned(line, widths) for line in lines)
+    return columns(lines)
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
@@ -28,10 +29,6 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
         name for row in rows for name, value in row.items() if isinstance(value, (int, float))
     )
     return [name for name in dict.fromkeys(numbers) if name not in (*_FIRST, *_LEFT_OUT)]
-
-
-def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
 
 
 def _cell(value: object) -> str:

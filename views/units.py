@@ -1,0 +1,31 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit: `12.3 ms`; from two minutes on `3 min 20 s`, `2 h 3 min`."""
+    if seconds == 0:
+        return "0"
+    if abs(seconds) >= 7200:
+        return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+    if abs(seconds) >= 120:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    size, unit = next((u for u in _UNITS if abs(seconds) >= u[0]), _UNITS[-1])
+    return f"{_three_digits(seconds / size)} {unit}"
+
+
+def change(before: float, after: float) -> str:
+    """By how much `after` differs: `+12 %`, `new`, `gone`; empty where there is nothing."""
+    if not before:
+        return "new" if after else ""
+    if not after:
+        return "gone"
+    return f"{100 * (after / before - 1):+.0f} %"
+
+
+def _three_digits(number: float) -> str:
+    size = abs(number)
+    return f"{number:.0f}" if size >= 100 else f"{number:.1f}" if size >= 10 else f"{number:.2f}"
