@@ -20,26 +20,32 @@ class NoCheckpointError(CheckpointError):
     """A folder holds no checkpoint at all, not even a damaged one."""
 
 
-def latest(folder: str | Path) -> Path:
+def latest(path: str | Path) -> Path:
     """The newest checkpoint in a folder that is whole; a damaged one is passed over, and told.
 
     Cost: the files of what it gives are read, to check them.
+
+    Args:
+        path: the folder; or a checkpoint, which is given back if it is whole.
 
     Raises:
         NoCheckpointError: there is none.
         CheckpointError: there are some, all damaged; or one is of a newer trackside.
     """
-    here = Path(folder)
+    here = Path(path)
+    if is_checkpoint(here):
+        Manifest.read(here).check(here)
+        return here
     if not found(here):
         raise NoCheckpointError(f"there is no checkpoint in {here}")
     newest_first = sorted(readable(here), key=lambda item: item[1].serial, reverse=True)
-    for path, manifest in newest_first:
+    for checkpoint, manifest in newest_first:
         try:
-            manifest.check(path)
+            manifest.check(checkpoint)
         except DamagedError as damage:
             tell(damage)
         else:
-            return path
+            return checkpoint
     raise CheckpointError(f"no checkpoint in {here} is whole; warnings say what is wrong with each")
 
 
@@ -47,16 +53,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The state in a checkpoint, checked; its tensors are on the CPU. Runs no code of it.
 
     Args:
-        path: a checkpoint, or a folder of them: of that the `latest`.
+        path: a checkpoint, or a folder of them, whose `latest` is taken.
 
     Raises:
         CheckpointError: there is none; it is damaged, of a newer trackside, or holds what is no
             plain data.
     """
-    here = Path(path) if is_checkpoint(Path(path)) else latest(path)
-    manifest = Manifest.read(here)
-    manifest.check(here)
-    if not {WEIGHTS, REST} <= set(manifest.files):
+    here = latest(path)
+    if not {WEIGHTS, REST} <= set(Manifest.read(here).files):
         raise DamagedError(f"{here}: its manifest does not name {WEIGHTS} and {REST}")
     try:
         return _read(here)

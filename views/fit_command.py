@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .factory import find_factory
 from .named import attach_published, check_published
@@ -26,6 +27,18 @@ def add(commands: Commands) -> None:
         help="attach a handler that `trackside handlers` lists; as often as you like",
     )
     add_record(fit)
+    fit.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="DIR",
+        help="save there each epoch, every ten minutes, and before the process ends, on SIGTERM, "
+        "SIGUSR1 or Ctrl-C too",
+    )
+    fit.add_argument(
+        "--resume",
+        metavar="PATH",
+        help="go on from a checkpoint; auto: from the latest, if there is one",
+    )
     add_out(fit)
     fit.set_defaults(command=_run)
 
@@ -44,4 +57,4 @@ def _run(arguments: argparse.Namespace) -> None:
     attach_published(job.trainer, arguments.handler)
     if arguments.record is not None:
         attach_recorder(job.trainer, arguments.record)
-    train(job, arguments.epochs, out)
+    train(job, arguments.epochs, out, arguments.checkpoint, arguments.resume)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from ..engine import Trainer
 from ..events import TrainState, Transition
 from ..handlers import History, Metrics, ProgressBar
+from .checkpoints import attach_checkpoint, resumed_from
 from .errors import UsageError, first_line
 from .job import Job
 from .saving import save
@@ -17,11 +18,18 @@ from .table import table
 H = TypeVar("H", Metrics, History, ProgressBar)
 
 
-def train(job: Job, epochs: int | None = None, out: Path | None = None) -> None:
+def train(
+    job: Job,
+    epochs: int | None = None,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    resume: str | None = None,
+) -> None:
     """Fit, with progress bars; print the epochs; leave history and weights in `out`.
 
     Metrics, a history and a progress bar are attached where the job's trainer has none. The
-    files are written however the fit ends, by an interrupt or an error too.
+    files are written however the fit ends, by an interrupt or an error too. `checkpoint` is where
+    the fit is saved, `resume` what it goes on from; see `checkpoints`.
 
     Raises:
         UsageError: the fit cannot begin with what the job holds.
@@ -30,7 +38,9 @@ def train(job: Job, epochs: int | None = None, out: Path | None = None) -> None:
     _attached(trainer, Metrics)
     history = _attached(trainer, History)
     _attached(trainer, ProgressBar)
-    run = [_begin(job, job.epochs if epochs is None else epochs)]
+    if checkpoint is not None:
+        attach_checkpoint(trainer, checkpoint)
+    run = [_begin(job, epochs, resumed_from(trainer, resume))]
     try:
         for _ in run.pop():  # the loop alone holds the iterator, so leaving it closes the scopes
             pass
@@ -52,9 +62,11 @@ def _attached(trainer: Trainer, kind: type[H]) -> H:
     return handler
 
 
-def _begin(job: Job, epochs: int) -> Iterator[Transition]:
+def _begin(job: Job, epochs: int | None, resume: Path | None) -> Iterator[Transition]:
+    if epochs is None and resume is None:
+        epochs = job.epochs
     try:
-        return job.trainer.steps(job.train_loader, job.valid_loader, epochs)
+        return job.trainer.steps(job.train_loader, job.valid_loader, epochs, resume=resume)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"cannot fit this job: {first_line(error)}") from None
 

@@ -90,6 +90,18 @@ def run_in():
 
 
 @pytest.fixture
+def start():
+    """Start `trackside …` in a directory; the running process, with pipes."""
+
+    def started(directory, *arguments):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [COMMAND, *map(str, arguments)]
+        return subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, text=True, **pipes)
+
+    return started
+
+
+@pytest.fixture
 def command(run_in, tmp_path):
     """Run `trackside …` in the test's own directory."""
     return functools.partial(run_in, tmp_path)

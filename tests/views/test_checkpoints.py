@@ -1,0 +1,156 @@
+import functools
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+from trackside.engine import latest
+
+JOBS = """
+import pathlib
+import time
+
+import torch
+from torch import nn
+from trackside.engine import KeyedLoader, Trainer
+from trackside.handlers import Checkpoint
+from trackside.views import Job
+
+INPUTS, TARGETS = torch.arange(160.0).reshape(40, 4) / 160, torch.arange(40) % 2
+DATA = torch.utils.data.TensorDataset(INPUTS, TARGETS)
+
+
+class Stops:
+    # the first process waits in batch 7 until somebody ends it
+
+    def after_batch(self, trainer, state):
+        here = pathlib.Path("here")
+        if state.step == 7 and not here.exists():
+            here.touch()
+            patience = time.monotonic() + 60
+            while not pathlib.Path("goes on").exists() and time.monotonic() < patience:
+                time.sleep(0.01)
+
+
+def job(*handlers):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+    return Job(trainer, KeyedLoader(DATA, 4, shuffle=True), KeyedLoader(DATA, 8), epochs=2)
+
+
+def stops():
+    return job(Stops())
+
+
+def saves_itself():
+    return job(Checkpoint("own", steps=5))
+"""
+
+
+@pytest.fixture
+def fit(command, tmp_path):
+    """Run `trackside fit saving:…` in the test's own directory."""
+    (tmp_path / "saving.py").write_text(JOBS)
+    return functools.partial(command, "fit")
+
+
+@pytest.fixture
+def preempted(fit, start, tmp_path):
+    """A fit that was ended by a signal: its exit code, stdout and stderr."""
+    arguments = ["fit", "saving:stops", "--checkpoint", "run", "--resume", "auto"]
+    with start(tmp_path, *arguments) as process:
+        patience = time.monotonic() + 60
+        while not (tmp_path / "here").exists():
+            assert time.monotonic() < patience
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        (tmp_path / "goes on").touch()
+        stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+def rows(stdout):
+    """Epochs and ending, as they are printed."""
+    return stdout.splitlines()[-3:]
+
+
+def weights(folder):
+    return torch.load(folder / "model.pt", weights_only=True)
+
+
+def test_the_same_command_begins_a_fit_and_goes_on_with_it(fit, preempted, tmp_path):
+    code, stdout, stderr = preempted
+    assert code == 143
+    assert stdout.startswith("no checkpoint in run: a new fit begins\n")
+    assert "received SIGTERM: the fit is saved, and ends" in stderr
+    assert "Traceback" not in stderr
+    saved = latest(tmp_path / "run")
+    assert saved.name == "step-000000000007"
+
+    again = ["saving:stops", "--checkpoint", "run", "--resume", "auto", "--out", "resumed"]
+    resumed = fit(*again)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resuming run/{saved.name}\n" in resumed.stdout
+    whole = fit("saving:job", "--out", "whole")
+    assert rows(resumed.stdout) == rows(whole.stdout)
+    ours, theirs = weights(tmp_path / "resumed"), weights(tmp_path / "whole")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.fixture(scope="module")
+def finished(run_in, tmp_path_factory):
+    """The folder of a fit that saved itself."""
+    here = tmp_path_factory.mktemp("finished")
+    (here / "saving.py").write_text(JOBS)
+    run_in(here, "fit", "saving:saves_itself")
+    return here / "own"
+
+
+@pytest.fixture
+def own(fit, finished, tmp_path):
+    """Its checkpoints, in the test's own directory."""
+    return shutil.copytree(finished, tmp_path / "own")
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_told(fit, own):
+    (latest(own) / "state.pt").write_bytes(b"")
+    done = fit("saving:saves_itself", "--resume", "auto", "--epochs", "3")
+    assert done.returncode == 0, done.stderr
+    assert "passing over a damaged checkpoint" in done.stderr
+    assert "resuming own/step-000000000015\n" in done.stdout
+    assert "completed after 30 steps" in done.stdout
+
+
+@pytest.mark.parametrize("resume", ["auto", "own/step-000000000020"])
+def test_where_nothing_is_whole_no_fit_begins(fit, own, resume):
+    for path in own.glob("step-*"):
+        (path / "state.pt").write_bytes(b"")
+    done = fit("saving:saves_itself", "--resume", resume)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("trackside: ")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["saving:job", "--resume", "auto"], "nothing says where checkpoints are"),
+        (["saving:job", "--resume", "nowhere"], "--resume nowhere: there is no checkpoint"),
+        (["saving:saves_itself", "--checkpoint", "other"], "a Checkpoint of its own"),
+    ],
+)
+def test_what_cannot_be_gone_on_from_is_one_line(fit, arguments, said):
+    done = fit(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_two_fits_are_not_mixed_up_in_one_folder(fit, own):
+    done = fit("saving:saves_itself")
+    assert done.returncode == 2
+    assert "own holds the checkpoints of another fit" in done.stderr
+    assert done.stderr.count("\n") == 1
