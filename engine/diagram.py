@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..events import any_transition, signal
 from ..events.order import receiver_name
+from .dot import dot
+from .listing import Heard
+from .mermaid import mermaid
 from .svg import svg
 
 if TYPE_CHECKING:
     from .topology import Topology
-
-Heard = Mapping[str, tuple[str, ...]]
-"""For each signal the names of those who hear it, in the order in which they run."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,47 @@ class Diagram:
         """An SVG document, for light and dark surroundings. Cost: a few milliseconds."""
         return svg(self.topology, self.heard)
 
+    @property
+    def mermaid(self) -> str:
+        """The text of a Mermaid state diagram."""
+        return mermaid(self.topology)
+
+    @property
+    def dot(self) -> str:
+        """Text in the DOT language of Graphviz."""
+        return dot(self.topology)
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of the kind that its suffix names: `.svg`.
+        """Write a file of the kind that its suffix names: `.svg`, `.mermaid`, `.mmd` or `.dot`.
 
         Raises:
             ValueError: it has another suffix; those that can be drawn are named.
         """
-        kinds = {".svg": lambda: self.svg}
-        target = Path(path)
-        if target.suffix not in kinds:
-            raise ValueError(f"cannot draw to {path}; a picture is a file {', '.join(kinds)}")
-        target.write_text(kinds[target.suffix](), encoding="utf-8")
+        text = KINDS[check_suffix(path)](self)
+        Path(path).write_text(text, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
         return self.svg
+
+
+KINDS: Mapping[str, Callable[[Diagram], str]] = {
+    ".svg": lambda diagram: diagram.svg,
+    ".mermaid": lambda diagram: diagram.mermaid,
+    ".mmd": lambda diagram: diagram.mermaid,
+    ".dot": lambda diagram: diagram.dot,
+}
+
+
+def check_suffix(path: str | os.PathLike[str]) -> str:
+    """The suffix of a file to draw to.
+
+    Raises:
+        ValueError: nothing can be drawn to such a file; what can is named.
+    """
+    suffix = Path(path).suffix
+    if suffix not in KINDS:
+        raise ValueError(f"cannot draw to {path}; the name of a picture ends in {', '.join(KINDS)}")
+    return suffix
 
 
 def heard_from(sender: Any, topology: Topology) -> Heard:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING
 
 from .boxes import Box
 from .drawing import Arrow, draw
+from .listing import Entry, Heard, listing
+from .phases import sources
 from .strokes import Line, Point, Text
 
 if TYPE_CHECKING:
@@ -16,13 +18,13 @@ if TYPE_CHECKING:
 
 STYLE = """
 .trackside-chart{--paper:#fff;--ink:#1b2733;--muted:#5b6b7c;--border:#b9c6d3;--box:#fff;
---frame:#34597a;--line:#5d6f81;--cancel:#b45309;--error:#c0232c;background:var(--paper);
+--frame:#34597a;--depth:.055;--line:#5d6f81;--cancel:#b45309;--error:#c0232c;background:var(--paper);
 font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 @media(prefers-color-scheme:dark){.trackside-chart{--paper:#10171f;--ink:#e3eaf1;--muted:#94a5b6;
---border:#3b4a5a;--box:#1b2631;--frame:#86b2dc;--line:#8c9fb2;--cancel:#f0a63c;--error:#ff7b7b}}
+--border:#3b4a5a;--box:#263442;--frame:#86b2dc;--depth:.04;--line:#8c9fb2;--cancel:#f0a63c;--error:#ff7b7b}}
 .trackside-chart .paper{fill:var(--paper)}
 .trackside-chart .leaf>rect{fill:var(--box);stroke:var(--border)}
-.trackside-chart .composite>rect{fill:var(--frame);fill-opacity:.055;stroke:var(--border)}
+.trackside-chart .composite>rect{fill:var(--frame);fill-opacity:var(--depth);stroke:var(--border)}
 .trackside-chart .name{fill:var(--ink);font-size:12px;font-weight:600}
 .trackside-chart .note{fill:var(--muted);font-size:9.5px}
 .trackside-chart .leaf:has(.note:not(:empty)) .name{transform:translateY(-6px)}
@@ -35,22 +37,28 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,san
 .trackside-chart .label,.trackside-chart .count{fill:var(--muted);font-size:10px}
 .trackside-chart .cancel text,.trackside-chart .error text{fill:currentColor}
 .trackside-chart .count{font-weight:600}
+.trackside-chart .heard .label{text-decoration:underline;text-decoration-style:dotted}
+.trackside-chart .signal{fill:var(--ink);font-size:10px;font-weight:600}
+.trackside-chart .hearers{fill:var(--muted);font-size:10px}
 """
 RADIUS = 6.0
+NOBODY: Heard = {}
 
 
-def svg(topology: Topology, heard: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The chart as an SVG document."""
+def svg(topology: Topology, heard: Heard = NOBODY) -> str:
+    """The chart, and below it who hears which signal, if anybody does."""
     drawing = draw(topology)
-    width, height = math.ceil(drawing.width), math.ceil(drawing.height)
+    below = listing(heard, drawing.width, drawing.height)
+    width, height = math.ceil(drawing.width), math.ceil(drawing.height + below.height)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
-            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">',
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{width}" height="{height}"/>',
             *(_phase(box) for box in drawing.boxes),
-            *(_arrow(arrow) for arrow in drawing.arrows),
+            *(_arrow(arrow, topology, heard) for arrow in drawing.arrows),
+            *(_entry(entry) for entry in below.entries),
             "</svg>\n",
         ]
     )
@@ -59,8 +67,10 @@ def svg(topology: Topology, heard: Mapping[str, Sequence[str]] | None = None) ->
 def _phase(box: Box) -> str:
     shape = f'x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'
     kind = "composite" if box.children else "leaf"
-    opening = f'<g class="phase {kind}" data-phase="{_safe(box.phase)}"><rect {shape} rx="6"/>'
-    name = _safe(box.name)
+    phase, name = _safe(box.phase), _safe(box.name)
+    opening = (
+        f'<g class="phase {kind}" data-phase="{phase}"><title>{phase}</title><rect {shape} rx="6"/>'
+    )
     if box.children:
         place = f'x="{_n(box.x + 10)}" y="{_n(box.y + 17)}"'
         return f'{opening}<text class="name" {place}>{name}</text></g>'
@@ -71,15 +81,31 @@ def _phase(box: Box) -> str:
     )
 
 
-def _arrow(arrow: Arrow) -> str:
+def _arrow(arrow: Arrow, topology: Topology, heard: Heard) -> str:
     rows = " ".join(map(str, arrow.rows))
+    is_heard = " heard" if any(trigger in heard for trigger in arrow.triggers) else ""
     path = "".join(map(_path, arrow.lines))
     heads = "".join(_head(*tip) for tip in arrow.tips)
     return (
-        f'<g class="arrow {arrow.kind}" data-rows="{rows}"><path class="line" d="{path}"/>'
-        f'<path class="head" d="{heads}"/>{_text("label", arrow.label)}'
-        f"{_text('count', arrow.count)}</g>"
+        f'<g class="arrow {arrow.kind}{is_heard}" data-rows="{rows}">'
+        f"<title>{_safe_lines(_tooltip(arrow, topology, heard))}</title>"
+        f'<path class="line" d="{path}"/><path class="head" d="{heads}"/>'
+        f"{_text('label', arrow.label)}{_text('count', arrow.count)}</g>"
     )
+
+
+def _tooltip(arrow: Arrow, topology: Topology, heard: Heard) -> Iterator[str]:
+    for number in arrow.rows:
+        trigger, _, destination = row = topology.rows[number]
+        yield f"{trigger}: {', '.join(sources(row))} → {destination}"
+    for trigger in arrow.triggers:
+        if trigger in heard:
+            yield f"{trigger} is heard by {', '.join(heard[trigger])}"
+
+
+def _entry(entry: Entry) -> str:
+    role = "signal" if entry.is_signal else "hearers"
+    return f'<text class="{role}" x="{_n(entry.x)}" y="{_n(entry.y)}">{_safe(entry.text)}</text>'
 
 
 def _text(role: str, text: Text) -> str:
@@ -130,3 +156,7 @@ def _n(number: float) -> str:
 
 def _safe(text: str) -> str:
     return escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
+
+
+def _safe_lines(lines: Iterable[str]) -> str:
+    return "\n".join(map(_safe, lines))

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from . import (
     compare_command,
     demo_command,
+    draw_command,
     export_command,
     fit_command,
     handlers_command,
@@ -20,6 +21,7 @@ from .options import Parser
 COMMANDS = (
     compare_command,
     demo_command,
+    draw_command,
     export_command,
     fit_command,
     handlers_command,

@@ -46,7 +46,7 @@ def train(
             pass
     finally:
         if out is not None:
-            save(out, history, trainer.state.model)
+            save(out, history, trainer)
     if history.rows:
         print(table(history.rows))
     print(_ending(trainer.state))
