@@ -35,8 +35,9 @@ bench: $(VENV)/dev.stamp ## what machine, bus and recorder cost; minutes, on a q
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/recorder.py
 
-readme: $(VENV)/dev.stamp ## make the README's table of handlers anew, from their docstrings
+readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
 	$(BIN)/python -m trackside.views.handler_table README.md
+	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
 
 clean: ## remove the environment, the caches and what was built; keeps runs/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -45,8 +45,13 @@ class Topology:
         for scope in self.scopes:
             self._check_scope(scope)
 
+    @property
+    def diagram(self) -> Diagram:
+        """The picture of the chart."""
+        return Diagram(self)
+
     def _repr_svg_(self) -> str:
-        return Diagram(self).svg
+        return self.diagram.svg
 
     def _exits(self, leaf: str) -> dict[str, str]:
         """Trigger → destination; the innermost row wins, among those the first."""

@@ -46,6 +46,21 @@ GAN = (
 """Two networks in turn: a batch is rounds of the discriminator, then a step of the generator."""
 
 
+ODD = (
+    ("begin_a b", ("idle", 'say "hi"', "x<y", "failed"), "a b.訓練"),
+    ("<script>alert(1)</script>", "a b.訓練", "a b.訓-練"),
+    ('a\\b: --> %% ; "', "a b.訓-練", "a b.訓_練"),
+    ("after_cancel_a b", "a b", "a b.end"),
+    ("after_error", "a b", "a b.failing"),
+    ("after_a b", "a b.訓練", 'say "hi"'),
+    ("after_a b", "a b.end", "x<y"),
+    ("after_a b", "a b.failing", "failed"),
+    ("again", "a b.訓_練", "a b.訓_練"),
+    ("o\x00n", "a b.訓_練", "a b.訓練"),
+)
+"""A chart whose names nobody should choose."""
+
+
 def random_chart(seed):
     """A chart of one or two outermost scopes, nested up to four deep; the same for a seed."""
     return _Maker(random.Random(seed)).chart()

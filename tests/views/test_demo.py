@@ -57,6 +57,13 @@ def test_the_weights_of_the_demo_can_be_loaded(demo):
     assert job.trainer.validate(job.valid_loader)["valid_accuracy"] >= 0.97
 
 
+def test_the_demo_leaves_its_drawn_chart_with_who_heard_its_signals(demo):
+    here, _ = demo
+    picture = (here / "runs" / "demo" / "loop.svg").read_text(encoding="utf-8")
+    assert 'data-phase="fit.epoch.train.batch.forward"' in picture
+    assert "ProgressBar." in picture
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     def trained(seed):
         job = digits(seed)

@@ -1,0 +1,88 @@
+from charts import ODD
+from helpers import trainer_of
+from pictures import SVG, Picture
+from trackside.engine import SUPERVISED, Diagram, Topology
+from trackside.handlers import GradientClip
+
+
+def drawn(heard=None):
+    topology = Topology(SUPERVISED)
+    return topology, Picture(Diagram(topology, heard or {}).svg)
+
+
+def tooltip(picture, number):
+    return [
+        group.find(f"{SVG}title").text
+        for group in picture.root.iter(f"{SVG}g")
+        if str(number) in (group.get("data-rows") or "").split()
+    ]
+
+
+def test_every_phase_has_a_place_for_a_note_if_it_is_a_leaf_and_every_arrow_one_for_a_count():
+    _, picture = drawn()
+    notes = {phase for phase, role in picture.texts if role == "note"}
+    assert notes == {*picture.leaves}
+    for group in picture.root.iter(f"{SVG}g"):
+        blanks = [t for t in group.iter(f"{SVG}text") if t.get("class") in ("note", "count")]
+        assert all(not blank.text for blank in blanks)
+
+
+def test_an_arrow_tells_its_rows_and_who_hears_them():
+    topology, picture = drawn({"after_loss": ("EMA.after_loss", "tell")})
+    number = topology.rows.index(
+        ("after_loss", "fit.epoch.train.batch.loss", "fit.epoch.train.batch.scored")
+    )
+    assert tooltip(picture, number) == [
+        "after_loss: fit.epoch.train.batch.loss → fit.epoch.train.batch.scored\n"
+        "after_loss is heard by EMA.after_loss, tell"
+    ]
+
+
+def test_arrows_that_somebody_hears_are_marked():
+    topology, picture = drawn({"after_loss": ("tell",)})
+    marked = {
+        topology.rows[int(number)][0]
+        for group in picture.root.iter(f"{SVG}g")
+        if "heard" in group.get("class").split()
+        for number in group.get("data-rows").split()
+    }
+    assert marked == {"after_loss"}
+
+
+def test_who_hears_which_signal_is_listed_below_the_picture():
+    _, bare = drawn()
+    _, listed = drawn({"begin_fit": ("A.begin_fit", "b"), "any_transition": ("Trace",)})
+    texts = [t for t in listed.root.iter(f"{SVG}text") if t.get("class") in ("signal", "hearers")]
+    assert [t.text for t in texts] == ["begin_fit", "A.begin_fit, b", "any_transition", "Trace"]
+    assert all(bare.whole.bottom < float(t.get("y")) < listed.whole.bottom for t in texts)
+
+
+def test_a_trainer_lists_its_handlers():
+    texts = Picture(trainer_of(GradientClip(1.0))._repr_svg_()).root.iter(f"{SVG}text")
+    assert "GradientClip.begin_step" in [text.text for text in texts]
+
+
+def test_sources_that_share_a_row_share_an_arrow_where_they_can():
+    _, picture = drawn()
+    again = [arrow for arrow in picture.arrows if 0 in arrow.rows]
+    assert sorted(len(arrow.lines) for arrow in again) == [2, 3]  # from idle; from where a fit ends
+
+
+def test_a_name_is_only_ever_text():
+    topology = Topology(ODD)
+    picture = Picture(topology._repr_svg_())
+    assert {*picture.boxes} == {*topology.leaves, *topology.scopes}
+    assert list(picture.root.iter(f"{SVG}script")) == []
+    assert any("<script>alert(1)</script>" in arrow.words for arrow in picture.arrows)
+
+
+def test_letters_that_xml_forbids_are_shown_as_missing():
+    assert "\ufffd" in Topology(ODD)._repr_svg_()
+
+
+def test_it_has_colours_for_light_and_for_dark_and_loads_nothing():
+    svg = Topology(SUPERVISED)._repr_svg_()
+    assert "prefers-color-scheme:dark" in svg
+    assert svg.count("http") == 1  # the name of the SVG namespace
+    assert "url(" not in svg
+    assert "@import" not in svg
