@@ -155,9 +155,9 @@ class Engine(Publisher):
         if not self._running.acquire(blocking=False):
             raise self._busy(first)
         try:
+            self._requests.open(machine.get_nested_state_names())
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.of)
-                self._requests.open(self._table)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = Leaf(start.phase, lambda _: first)

@@ -39,7 +39,9 @@ class Interruption:
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         if self.signal is not None:
-            raise self._cancel()
+            self._trainer.request(self._cancel())
+
+    resumed = begin_fit
 
     def _cancel(self) -> CancelFitException:
         assert self.signal is not None

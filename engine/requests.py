@@ -41,10 +41,10 @@ class Requests:
         self.pending = False
         self.standing = False
 
-    def open(self, leaves: Iterable[str]) -> None:
-        """A run begins, in which these leaf phases may be reached."""
+    def open(self, phases: Iterable[str]) -> None:
+        """A run begins, in which these phases may be reached."""
         self.close()
-        self._scopes = tuple(dict.fromkeys(c for leaf in leaves for c in enclosing(leaf)[::-1]))
+        self._scopes = tuple(dict.fromkeys(c for phase in phases for c in enclosing(phase)[::-1]))
 
     def close(self) -> None:
         """The run has ended; what is still asked of it lapses."""

@@ -71,6 +71,19 @@ def test_a_signal_between_two_fits_cancels_the_next_one_as_it_begins():
     assert trainer.fit(batches(1)).outcome == "completed"
 
 
+def test_a_fit_that_goes_on_from_a_state_dict_after_a_signal_is_cancelled_at_once():
+    trainer = trainer_of()
+    for transition in trainer.steps(batches(2), epochs=2):
+        if transition.trigger == "after_epoch":
+            saved = trainer.state_dict()
+            break
+    trace = Trace()
+    with interruptible(trainer), trainer.attach(trace):
+        signal.raise_signal(signal.SIGINT)
+        trainer.fit(batches(2), resume=saved)
+    assert trace.signals == ["after_cancel_fit", "after_fit"]
+
+
 def test_every_fit_that_begins_in_the_block_after_a_signal_is_cancelled():
     trainer = trainer_of()
     trainer.on("after_loss", once=True)(send(signal.SIGINT))
