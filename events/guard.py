@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from .bound import bound
+from .log import log
 from .order import Receiver, receiver_name
 from .transition import Transition
-
-log = logging.getLogger("trackside")
 
 POLICIES = ("raise", "detach")
 

@@ -1,4 +1,4 @@
-"""Where the project logs, `trackside`: silent until a host gives that logger, or its own, a handler."""
+"""Where the project logs, under the name `trackside`: silent until a host configures logging."""
 
 from __future__ import annotations
 

@@ -8,15 +8,13 @@ nothing here does it but `make`, for the one that it is given the name of.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from .discover import AttachError, did_you_mean
-
-log = logging.getLogger("trackside")
+from .log import log
 
 GROUP = "trackside.handlers"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Any
 import torch
 
 from ..events import TrainState
+from ..events.log import log
 
 Row = dict[str, Any]
-
-log = logging.getLogger("trackside")
 
 
 class RunLogger:

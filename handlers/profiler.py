@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from torch.profiler import profile, record_function, schedule
 from torch.profiler.profiler import ProfilerAction
 
 from ..events import TrainState, Transition
-
-log = logging.getLogger("trackside")
+from ..events.log import log
 
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 

@@ -109,28 +109,6 @@ def test_the_signals_are_imported_without_torch():
     assert run("import sys, trackside.events; print('torch' in sys.modules)").stdout == "False\n"
 
 
-def test_nothing_is_printed_and_nothing_runs_at_import():
-    modules = [
-        ".".join(["trackside", *path.relative_to(ROOT).with_suffix("").parts])
-        for path in FILES
-        if path.name != "__init__.py"
-    ]
-    code = f"""
-import importlib, random, signal, threading, torch
-before = random.getstate(), torch.get_rng_state().tolist(), torch.is_grad_enabled()
-handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-threads = threading.active_count()
-for module in {modules}:
-    importlib.import_module(module)
-assert before == (random.getstate(), torch.get_rng_state().tolist(), torch.is_grad_enabled())
-assert handlers == [signal.getsignal(number) for number in signal.valid_signals()]
-assert threads == threading.active_count()
-"""
-    done = run(code)
-    assert done.stdout == ""
-    assert done.stderr == ""
-
-
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_a_file_has_at_most_300_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 after an error of use, one line on stderr; 130 after Ctrl-C. What a
         model, a loader or a handler raises escapes.
     """
+    logging.basicConfig(format="%(name)s: %(message)s")
     try:
         arguments = parser().parse_args(argv)
         arguments.command(arguments)

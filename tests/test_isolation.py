@@ -1,0 +1,277 @@
+"""Nothing leaks: what importing, fitting, copying and dropping leave of the host as it was."""
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+import tracemalloc
+import weakref
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import batches, equal, model, trainer_of, weights
+from host import snapshot
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from trackside.engine import Trainer
+from trackside.events import SIGNALS, after_loss, any_transition
+from trackside.handlers import EMA, GradientClip, History, MixedPrecision, OneCycle
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("events", "engine", "handlers", "views")
+MODULES = [
+    ".".join(["trackside", *path.relative_to(ROOT).with_suffix("").parts])
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+    if path.name != "__init__.py"
+]
+
+
+def python(code, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "tests",
+    )
+
+
+# importing
+
+
+LIBRARIES = """
+import importlib, json, sys
+for module in json.loads(sys.argv[1]):
+    importlib.import_module(module)
+print(json.dumps([name for name in sys.modules if name.partition(".")[0] != "trackside"]))
+"""
+
+IMPORTS = """
+import contextlib, importlib, json, sys
+modules, libraries = map(json.loads, sys.argv[1:])
+for library in libraries:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(library)
+from host import snapshot
+before = snapshot()
+for module in modules:
+    importlib.import_module(module)
+after = snapshot()
+loggers = after["loggers"]
+assert loggers.pop("trackside") == (["NullHandler"], 0, True, False)
+for name in before:
+    assert before[name] == after[name], name
+"""
+
+
+def test_importing_any_module_changes_nothing_of_the_process():
+    libraries = python(LIBRARIES, json.dumps(MODULES)).stdout
+    done = python(IMPORTS, json.dumps(MODULES), libraries)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+# a fit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch_at_work():
+    """The first optimizer of a process makes torch import more of itself, and log about it."""
+    by_hand(model(), batches(1), epochs=1)
+
+
+ENDS = ["completes", "is cancelled", "fails"]
+
+
+def run(how, trainer, *loaders):
+    """A fit of two epochs that ends in this way."""
+    if how != "completes":
+        error = {"is cancelled": KeyboardInterrupt, "fails": ZeroDivisionError}[how]
+        trainer.on("after_loss", every=3)(lambda trainer, state: fail(error))
+    try:
+        trainer.fit(*loaders, epochs=2)
+    except (KeyboardInterrupt, ZeroDivisionError):
+        assert how != "completes"
+
+
+def fail(error):
+    raise error
+
+
+def handlers():
+    clip, schedule = GradientClip(1.0), OneCycle(0.1)
+    return [MixedPrecision(), clip, schedule, EMA(0.9), History()]
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_fit_leaves_the_host_as_it_found_it(how, capfd):
+    nets = [model(n) for n in range(2)]
+    nets[0].eval()
+    nets[1][1].eval()
+    before = snapshot(), [[m.training for m in net.modules()] for net in nets]
+    run(how, trainer_of(net=nets[0]), batches(3), batches(1))
+    run(how, trainer_of(*handlers(), net=nets[1]), batches(3), batches(1))
+    assert before == (snapshot(), [[m.training for m in net.modules()] for net in nets])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_fit_leaves_the_contexts_of_its_host_open(how):
+    flags = {"benchmark": True, "deterministic": True}
+    with torch.autocast("cpu", torch.bfloat16), torch.backends.cudnn.flags(**flags):
+        trainer, before = trainer_of(), snapshot()
+        run(how, trainer, batches(3), batches(1))
+        assert snapshot() == before
+    with torch.no_grad():
+        trainer, before = trainer_of(), snapshot()
+        trainer.validate(batches(2))
+        trainer.predict(batches(2))
+        assert snapshot() == before
+
+
+def test_between_two_steps_the_host_is_as_it_was():
+    trainer, before = trainer_of(*handlers()), snapshot()
+    for _ in trainer.steps(batches(2), batches(1)):
+        assert snapshot() == before
+
+
+def test_a_fit_draws_from_the_global_generators_what_its_loader_and_model_draw():
+    net, other = dropping(), dropping()
+    data = TensorDataset(*(torch.cat(part) for part in zip(*batches(4), strict=True)))
+    torch.manual_seed(5)
+    trainer_of(net=net).fit(DataLoader(data, 4, shuffle=True), epochs=2)
+    drawn = torch.get_rng_state()
+    torch.manual_seed(5)
+    by_hand(other, DataLoader(data, 4, shuffle=True), epochs=2)
+    assert torch.equal(drawn, torch.get_rng_state())
+    assert equal(net.parameters(), other.parameters())
+
+
+def dropping():
+    return nn.Sequential(*model(1), nn.Dropout(0.5))
+
+
+def by_hand(net, loader, epochs):
+    optimizer, loss_fn = torch.optim.SGD(net.parameters(), lr=0.1), nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        for xb, yb in loader:
+            loss_fn(net(xb), yb).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+# several trainers
+
+
+def recipe(seed):
+    """A trainer, and the arguments of its fit, that depend on the seed alone."""
+    net = model(seed)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05 + seed / 100, momentum=0.9)
+    trainer = trainer_of(GradientClip(0.5), EMA(0.9), net=net, optimizer=optimizer)
+    return trainer, (batches(6, seed=seed), batches(2, seed=seed + 50), 3)
+
+
+def alone(seed):
+    trainer, arguments = recipe(seed)
+    trainer.fit(*arguments)
+    return weights(trainer)
+
+
+def test_two_trainers_interleaved_step_by_step_give_the_weights_of_running_alone():
+    (one, of_one), (other, of_other) = recipe(1), recipe(2)
+    for _ in zip(one.steps(*of_one), other.steps(*of_other), strict=True):
+        pass
+    assert equal(weights(one), alone(1))
+    assert equal(weights(other), alone(2))
+
+
+def test_eight_trainers_in_eight_threads_give_the_weights_of_running_alone():
+    made = [recipe(seed) for seed in range(8)]
+    runs = [trainer.start(*arguments) for trainer, arguments in made]
+    for background in runs:
+        background.result(60)
+    for seed, (trainer, _) in enumerate(made):
+        assert equal(weights(trainer), alone(seed))
+
+
+# dropping
+
+
+def use_and_drop():
+    """Make a trainer, use it in most ways, and drop it; weak references to what it held."""
+    handler = GradientClip(1.0)
+    trainer = trainer_of(handler, name="dropped")
+    trainer.on("after_loss", every=2)(lambda trainer, state: None)
+    trainer.within("batch")(opened)
+    after_loss.connect(hear, sender=trainer)
+    trainer.fit(batches(1))
+    next(trainer.steps(batches(1)))
+    return [weakref.ref(thing) for thing in (trainer, trainer.state, trainer.state.model, handler)]
+
+
+def opened(trainer, state):
+    yield
+
+
+def hear(trainer, state):
+    pass
+
+
+def made_and_dropped(count):
+    """The bytes left by `count` trainers, of which nothing is alive."""
+    gone = []
+    before = tracemalloc.get_traced_memory()[0]
+    for number in range(count):
+        gone += use_and_drop()
+        if number % 10 == 9:  # or the tables of the bus grow to hold all that wait for collection
+            gc.collect()
+            assert {reference() for reference in gone} == {None}
+            gone.clear()
+    return tracemalloc.get_traced_memory()[0] - before
+
+
+def kinds():
+    return Counter(type(thing).__name__ for thing in gc.get_objects())
+
+
+def check_dropping(count):
+    made_and_dropped(20)
+    before = kinds()
+    made_and_dropped(count)
+    assert {name: n for name, n in (kinds() - before).items() if n >= count / 2} == {}
+    tracemalloc.start()
+    try:
+        made_and_dropped(20)
+        assert made_and_dropped(count) < 20 * count + 10_000, "bytes; a trainer has 120,000"
+    finally:
+        tracemalloc.stop()
+    for signal in (*SIGNALS.values(), any_transition):
+        assert len(signal.receivers) == len(signal._by_sender) == len(signal._by_receiver) == 0
+        assert len(signal._routes) == len(signal._weak_senders) == 0
+
+
+def test_trainers_made_and_dropped_leave_no_object_and_no_memory_behind():
+    check_dropping(50)
+
+
+@pytest.mark.long
+def test_a_thousand_trainers_made_and_dropped_leave_no_object_and_no_memory_behind():
+    check_dropping(1_000)
+
+
+def test_runs_in_the_background_leave_no_thread_behind():
+    before = threading.active_count()
+    for _ in range(20):
+        with trainer_of().start(batches(1), epochs=1_000):
+            pass
+    assert threading.active_count() == before
+
+
+def test_a_trainer_that_is_dropped_takes_its_handlers_with_it():
+    references = use_and_drop()
+    gc.collect()
+    assert [reference() for reference in references] == [None] * 4
+    assert isinstance(trainer_of(), Trainer)
