@@ -14,7 +14,9 @@ from . import (
     export_command,
     fit_command,
     handlers_command,
+    report_command,
     top_command,
+    watch_command,
 )
 from .errors import UsageError
 from .options import Parser
@@ -26,7 +28,9 @@ COMMANDS = (
     export_command,
     fit_command,
     handlers_command,
+    report_command,
     top_command,
+    watch_command,
 )
 
 

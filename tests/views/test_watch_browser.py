@@ -1,0 +1,276 @@
+"""The live page in a real browser, of a real training process."""
+
+import os
+import signal
+
+import pytest
+from browsers import chromium, is_ready, opened
+from trackside.events.layout import Kind
+from trackside.views.recording import Recording
+from trackside.views.totals import totals
+from watched import MARKUP, TOKEN, fit, go_on, screenshots, training, until, watching
+
+SCORED = "fit.epoch.train.batch.scored"
+FOCUSED = """() => {
+    const e = document.activeElement, style = getComputedStyle(e);
+    const labels = [e.ariaLabel, e.innerText, e.labels?.[0]?.innerText];
+    return [e.id || e.tagName, labels.filter(Boolean).join(" "),
+            style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth)];
+}"""
+WIDTHS = {360: 740, 768: 1024, 1440: 900, 2560: 1440}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def ended(browser, tmp_path_factory):
+    """The recording of a fit that has ended, and the address of the page that shows it."""
+    path = tmp_path_factory.mktemp("ended") / "run.loop"
+    fit(path)
+    with watching(path, "--token", TOKEN) as address:
+        yield path, address
+
+
+@pytest.fixture
+def page(browser, ended):
+    """The page of that fit."""
+    with opened(browser, ended[1]) as page:
+        until(lambda: is_ready(page))
+        page.keyboard.press("4")
+        yield page
+
+
+def phases(page, mark):
+    """Which boxes of the board are `here`, where the loop is, or `around` that."""
+    return page.locator(f"#board .{mark}").evaluate_all("(all) => all.map(e => e.dataset.phase)")
+
+
+def counts(page):
+    """The counts on the arrows of the board, by the rows of the chart that each stands for."""
+    arrows = page.locator(".wire").evaluate_all(
+        "(all) => all.map(e => [e.dataset.rows, Number(e.dataset.count)])"
+    )
+    return {tuple(map(int, rows.split())): n for rows, n in arrows}
+
+
+def stat(page, name):
+    """A number at the top."""
+    pairs = page.locator("#stats div").evaluate_all(
+        "(all) => all.map(e => [e.firstChild.textContent, e.lastChild.textContent])"
+    )
+    return dict(pairs)[name]
+
+
+def table(page, name):
+    """The cells of a table, row by row."""
+    return page.locator(f"#{name} tbody tr").evaluate_all(
+        "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+
+
+def drawn_counts(page):
+    """The same on the arrows of the drawn chart, as they are written."""
+    arrows = page.locator("#chart .arrow").evaluate_all(
+        "(all) => all.map(e => [e.dataset.rows, e.querySelector('.count').textContent])"
+    )
+    return {tuple(map(int, rows.split())): n for rows, n in arrows}
+
+
+def text(page, element):
+    """What an element says, on one line."""
+    return " ".join(page.inner_text(element).split())
+
+
+def of_rows(shown, made):
+    """What the arrows that are shown should say, where `made` is a count for each row."""
+    return {rows: sum(made.get(row, 0) for row in rows) for rows in shown}
+
+
+def transitions(path):
+    """(seconds since the recorder was attached, entry) of each transition."""
+    with Recording(path) as recording:
+        start, names = recording.meta.monotonic_ns, recording.table
+        return [
+            (record.time_ns - start, names.transition(record.id))
+            for record in recording.records()
+            if record.kind == Kind.TRANSITION
+        ]
+
+
+def window(page):
+    """What is looked at, in nanoseconds: from, to, and the instant."""
+    return page.evaluate("[trackside.view.from, trackside.view.to, trackside.view.instant]")
+
+
+def drag(page, element, start, end):
+    """Drag over an element, from one share of the time that it shows to another."""
+    box = page.locator(element).bounding_box()
+    left, right, y = box["x"] + 86, box["x"] + box["width"] - 10, box["y"] + box["height"] / 2
+    page.mouse.move(left + (right - left) * start, y)
+    page.mouse.down()
+    for share in ((start + end) / 2, end):
+        page.mouse.move(left + (right - left) * share, y)
+    page.mouse.up()
+
+
+def test_the_live_phase_is_lit_and_then_a_process_that_stands_still_is_told_as_stuck_or_dead(
+    browser, tmp_path
+):
+    with (
+        training(tmp_path / "run.loop") as process,
+        watching(tmp_path) as address,
+        opened(browser, address) as page,
+    ):
+        until(lambda: is_ready(page))
+        until(lambda: phases(page, "here") == [SCORED])
+        assert phases(page, "around") == ["fit", "fit.epoch", "fit.epoch.train", SCORED[:21]]
+        assert (stat(page, "epoch"), stat(page, "batch")) == ("2 / 4", "8 / 12")
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: text(page, "#banner").startswith("STUCK in"))
+        assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")
+        page.screenshot(path=screenshots() / "stuck.png")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: text(page, "#banner").startswith("PROCESS DIED in"))
+        assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")
+        assert page.locator("#banner").get_attribute("role") == "alert"
+        assert text(page, "#path").startswith("PROCESS DIED in fit › epoch › train")
+        page.screenshot(path=screenshots() / "died.png")
+
+
+def test_a_fit_that_goes_on_is_followed_to_its_end(browser, tmp_path):
+    path = tmp_path / "run.loop"
+    with training(path) as process, watching(path) as address, opened(browser, address) as page:
+        until(lambda: is_ready(page))
+        go_on(process)
+        until(lambda: text(page, "#path") == "completed")
+        with Recording(path) as recording:
+            made = {row: total.count for row, total in totals(recording).rows.items()}
+        until(lambda: counts(page) == of_rows(counts(page), made))
+
+
+def test_the_counts_on_the_arrows_are_the_recorders_totals(page, ended):
+    with Recording(ended[0]) as recording:
+        found = totals(recording)
+    made = {row: total.count for row, total in found.rows.items()}
+    shown = counts(page)
+    assert shown == of_rows(shown, made)
+    assert sum(shown.values()) > 100
+    assert stat(page, "transitions").replace("\u2009", "") == str(sum(made.values()))
+    assert stat(page, "cancels") == "4"
+    calls = {name: int(n) for name, n, *_ in table(page, "handlers")}
+    assert calls == {entry.name: total.count for entry, total in found.receivers.items()}
+
+
+def test_a_drag_over_the_timeline_shows_that_window_and_its_numbers_alone(page, ended):
+    drag(page, "#lanes", 0.3, 0.6)
+    start, end, instant = window(page)
+    assert instant is None
+    assert 0 < start < end
+    inside = [entry for time, entry in transitions(ended[0]) if start < time <= end]
+    made = {row: sum(entry.row == row for entry in inside) for row in range(40)}
+    assert inside
+    assert counts(page) == of_rows(counts(page), made)
+    assert stat(page, "transitions") == str(len(inside))
+
+
+def test_a_drag_over_the_whole_run_moves_the_window(page):
+    drag(page, "#overview", 0.2, 0.4)
+    start, end, _ = window(page)
+    drag(page, "#overview", 0.3, 0.5)
+    moved = window(page)
+    assert moved[0] > start
+    assert moved[1] - moved[0] == pytest.approx(end - start)
+
+
+def test_a_click_shows_the_instant_and_keys_go_from_transition_to_transition(page, ended):
+    made = transitions(ended[0])
+    box = page.locator("#lanes").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    _, _, instant = window(page)
+    before = [entry for time, entry in made if time <= instant]
+    live = before[-1].destination.removesuffix(".run")
+    until(lambda: text(page, "#path") == live.replace(".", " › "))
+    assert stat(page, "transitions") == str(len(before))
+    for key, step in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
+        page.keyboard.press(key)
+        time, entry = made[len(before) - 1 + step]
+        until(lambda time=time: window(page)[2] == time)
+        until(lambda step=step: stat(page, "transitions") == str(len(before) + step))
+        assert entry.destination.removesuffix(".run") in phases(page, "here")
+
+
+def test_keys_go_to_cancels_zoom_and_come_back_to_the_live_end(page):
+    page.keyboard.press("Home")
+    page.keyboard.press("c")
+    until(lambda: stat(page, "cancels") == "1")
+    assert text(page, "#path").endswith("batch › cancelled")
+    page.keyboard.press("+")
+    zoomed = window(page)
+    assert zoomed[0] <= zoomed[2] <= zoomed[1]
+    page.keyboard.press("Shift+ArrowRight")
+    until(lambda: text(page, "#path").endswith("batch › forward"))
+    page.keyboard.press("l")
+    until(lambda: text(page, "#path") == "completed")
+    assert window(page)[2] is None
+
+
+def test_a_replay_goes_on_by_itself_and_pauses(page):
+    page.keyboard.press("Home")
+    page.keyboard.press("Space")
+    until(lambda: window(page)[2] > 0)
+    page.keyboard.press("Space")
+    assert page.get_attribute("#play", "aria-pressed") == "false"
+
+
+def test_names_are_shown_as_text(page):
+    assert f"{MARKUP}.after_batch" in [row[0] for row in table(page, "handlers")]
+    assert table(page, "cancels")[0][:2] == ["batch: too <b>hard</b>", "4"]
+    assert page.evaluate("document.querySelectorAll('script').length") == 1
+    assert page.title() == "run · trackside"
+
+
+def test_the_drawn_chart_is_lit_and_counts_too(page, ended):
+    with Recording(ended[0]) as recording:
+        made = {row: total.count for row, total in totals(recording).rows.items()}
+    page.keyboard.press("d")
+    shown = until(lambda: (found := drawn_counts(page)) and any(found.values()) and found)
+    assert shown == {rows: str(n or "") for rows, n in of_rows(shown, made).items()}
+    assert page.locator("#chart .phase.here").get_attribute("data-phase") == "completed"
+
+
+def test_help_lists_the_keys_and_is_left_by_escape(page):
+    page.keyboard.press("?")
+    assert "the next cancel" in text(page, "#help")
+    page.keyboard.press("Escape")
+    until(lambda: page.locator("#help").is_hidden())
+
+
+def test_what_can_be_focused_has_a_name_and_shows_its_focus(page):
+    seen = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        name, labels, outline = page.evaluate(FOCUSED)
+        if name in ("BODY", "HTML"):
+            break
+        seen.add(name)
+        assert labels.strip(), name
+        assert outline >= 2, name
+    assert {"lanes", "overview", "live", "play", "speed", "help-open"} <= seen
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_page(browser, ended, width, scheme):
+    size = {"width": width, "height": WIDTHS[width]}
+    with opened(browser, ended[1], viewport=size, color_scheme=scheme) as page:
+        until(lambda: is_ready(page))
+        page.keyboard.press("4")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "(all) => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.className)"
+        assert page.locator(".card, .board, table").evaluate_all(wide) == []
+        page.screenshot(path=screenshots() / f"{scheme}-{width}.png", full_page=True)

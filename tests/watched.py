@@ -1,0 +1,124 @@
+"""What the tests of the live page watch, and the process of the page."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+from helpers import batches, trainer_of
+from trackside.events import CancelBatchException
+from trackside.handlers import Metrics, Recorder
+
+COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+SCRIPT = """
+import sys
+from watched import fit
+
+class Waits:
+    def after_loss(self, trainer, state):
+        if state.training and (state.epoch, state.batch_index) == (1, 7):
+            print("waiting", flush=True)
+            sys.stdin.readline()
+
+fit(sys.argv[1], Waits())
+print("done", flush=True)
+"""
+
+TOKEN = "a-token-that-was-chosen"
+
+
+class Cancels:
+    """One batch of each epoch."""
+
+    def after_loss(self, trainer, state):
+        if state.training and state.batch_index == 5:
+            raise CancelBatchException("too <b>hard</b>")
+
+
+class Named:
+    """Has a name that a careless page would run."""
+
+    def after_batch(self, trainer, state):
+        pass
+
+
+MARKUP = "<script>document.title = 'taken'</script>"
+Named.__name__ = MARKUP
+
+
+def fit(path, *handlers):
+    """A fit of four epochs of twelve batches, recorded."""
+    recorder = Recorder(path, timing=True, scalars=3)
+    trainer = trainer_of(Metrics(), *handlers, Cancels(), Named(), recorder)
+    trainer.fit(batches(12), batches(4), epochs=4)
+
+
+@contextlib.contextmanager
+def training(path):
+    """A process with a fit that waits in batch 7 of epoch 1, its loss known, for a line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(path)],
+        env={**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert said(process) == "waiting"
+            yield process
+        finally:
+            process.kill()
+
+
+def said(process):
+    """The next line that a training process says."""
+    return process.stdout.readline().strip()
+
+
+def go_on(process):
+    """Let it train to its end."""
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert said(process) == "done"
+
+
+@contextlib.contextmanager
+def watching(*arguments):
+    """`trackside watch` in a process of its own; its address, with the token."""
+    command = [COMMAND, "watch", *map(str, arguments)]
+    with subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            address = process.stdout.readline().strip()
+            assert re.match(r"http://\S+/\?token=\S+$", address), process.stderr.read()
+            yield address
+        finally:
+            process.terminate()
+
+
+def until(condition, within=60.0):
+    """What `condition()` gives when it holds; asked again and again."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"it never came to be within {within} s")
+
+
+def screenshots():
+    """Where pictures of the page are kept."""
+    folder = Path(__file__).parents[1] / "build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

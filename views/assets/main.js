@@ -1,0 +1,183 @@
+// Puts the parts together: one recording at a time, drawn when something is new.
+
+class App {
+  constructor(source) {
+    this.source = source;
+    this.view = new View();
+    this.header = new Header();
+    this.controls = new Controls(this);
+    this.pending = false;
+    listenToKeys(this);
+    this.watchInk();
+  }
+
+  watchInk() {
+    this.ink = readInk();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.ink = readInk(); this.touch(); });
+    new ResizeObserver(() => this.touch()).observe(byId("lanes"));
+  }
+
+  async start() {
+    const recordings = await this.source.list();
+    this.runs = new Runs(this);
+    this.runs.show(recordings);
+    const asked = decodeURIComponent(location.hash.slice(1));
+    const first = recordings.find(({ id }) => id === asked) ?? recordings[0];
+    if (first) await this.open(first.id);
+    else put(byId("path"), "no recording there yet");
+  }
+
+  async open(id) {
+    this.opened = id;
+    this.records = null;
+    await this.source.open(id, {
+      begin: (message) => { if (this.opened === id) this.begin(message); },
+      update: (message, bytes) => { if (this.opened === id) this.update(message, bytes); },
+      lost: (forGood) => this.lost(forGood),
+    });
+  }
+
+  begin(meta) {
+    this.meta = meta;
+    this.base = BigInt(meta.monotonic_ns);
+    this.names = new Names(meta.rows);
+    this.records = new Records(this.names);
+    this.view = Object.assign(new View(), { span: this.source instanceof Served ? 5e9 : Infinity });
+    this.totals = { transitions: [], receivers: [] };
+    put(byId("run-name"), meta.name);
+    document.title = `${meta.name} · trackside`;
+    this.arrange();
+  }
+
+  // Everything whose shape depends on the names.
+  arrange() {
+    const { leaves } = this.names;
+    this.shape = leaves.length;
+    this.drawing = new Drawing(this);
+    this.board = new Board(byId("board"), this.names);
+    this.shares = new Shares(byId("stack"), byId("shares"), leaves);
+    this.handlers = new Table(byId("handlers"), ["handler", "calls", "mean", "total"], "Cost of each handler");
+    this.modules = new Table(byId("modules"), ["module", "calls", "total", "share"], "Cost of the handlers of each module");
+    this.cancels = new Table(byId("cancels"), ["what", "count", "last at"], "Cancels and errors");
+    this.lanes = new Lanes(this, byId("lanes-canvas"));
+    this.overview ??= new Overview(this, byId("overview-canvas"));
+    this.overview.drawn = null;
+  }
+
+  update(message, bytes) {
+    if (message.table.length) {
+      this.names.add(message.table);
+      this.records.arrange(this.names);
+      if (this.names.leaves.length !== this.shape) this.arrange();
+      else this.lanes.arrange();
+    }
+    if (message.lost) this.records.gap();
+    this.records.append(bytes, this.base);
+    this.totals = message.totals;
+    this.received = (this.received ?? 0) + 1;
+    this.live = message.live;
+    this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
+    this.touch();
+  }
+
+  lost(forGood) {
+    this.unreachable = forGood === null ? "" : forGood ? "The server refuses this page: too many are open, or its recording is gone." : "The server of this page is gone; it is tried again.";
+    this.touch();
+  }
+
+  // Something is new: draw once, with the next frame.
+  touch() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame((now) => {
+      this.pending = false;
+      this.draw(now);
+    });
+  }
+
+  draw(now) {
+    const { view, records } = this;
+    if (!records || !this.live) return;
+    if (view.playing) {
+      view.advance(Math.min(100, now - (this.frame ?? now)) * 1e6);
+      this.touch();
+    }
+    this.frame = now;
+    const numbers = numbersOf(view, records, this.totals);
+    this.drawNumbers(numbers, this.placeAt(numbers));
+    this.lanes.draw(this.ink);
+    this.overview.draw(this.ink);
+    this.controls.show();
+    drawSelection(this.lanes, this.controls.selected, this.ink);
+    this.drawn = (this.drawn ?? 0) + 1;
+    document.body.dataset.ready = "true";
+  }
+
+  // Where the loop is at the end of what is looked at.
+  placeAt(numbers) {
+    const there = this.records.at(Math.min(numbers.stop, this.records.last));
+    const leaf = this.names.leaves[there.leaf];
+    const path = this.view.follow ? this.live.phase : (leaf?.path ?? "");
+    return { path, row: this.names.transitions[there.transition]?.row ?? -1 };
+  }
+
+  drawNumbers(numbers, state) {
+    this.header.show(statsOf(this, numbers), placeOf(this, state));
+    alarm(this, state);
+    this.drawing.show(numbers.chart, numbers.warm, state);
+    this.board.show(numbers.chart, numbers.warm, state);
+    this.shares.show(numbers.shares);
+    this.bills(numbers);
+    this.say(numbers);
+  }
+
+  bills(numbers) {
+    const rows = handlerRows(numbers.chart);
+    this.handlers.show(rows);
+    this.modules.show(moduleRows(numbers.chart));
+    byId("handlers-card").hidden = !rows.length;
+    const cancels = cancelRows(this.records, numbers.since, numbers.until);
+    this.cancels.show(cancels);
+    byId("cancels-card").hidden = !cancels.length;
+    const shares = this.view.instant !== null ? `· the second before ${instant(numbers.stop, 1e6)}` : this.view.follow && this.view.span < Infinity ? `· last ${span(numbers.stop - numbers.start)}` : `· ${numbers.said}`;
+    put(byId("shares-scope"), shares);
+    for (const id of ["chart", "handlers", "cancels"]) put(byId(`${id}-scope`), `· ${numbers.said}`);
+    put(byId("where"), this.view.instant !== null ? `at ${instant(this.view.instant, 1e3)}` : range(this.view.from, this.view.to));
+    put(byId("note"), this.unreachable || this.noteOf());
+  }
+
+  noteOf() {
+    const { meta, records } = this;
+    const early = records.first > 1e9 || records.dropped ? ` Records before ${instant(records.first)} are overwritten; counts and times of the whole run are exact.` : "";
+    const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";
+    return `Host time${meta.timing ? "" : "; handlers were not timed"}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
+  }
+
+  // For screen readers: what the slider stands at; news of the run, seldom.
+  say(numbers) {
+    const lanes = byId("lanes"), { view, live } = this;
+    for (const [name, value] of [["valuemin", view.first], ["valuemax", view.end], ["valuenow", view.instant ?? view.to]]) lanes.setAttribute(`aria-${name}`, (value / SECOND).toFixed(3));
+    lanes.setAttribute("aria-valuetext", `${byId("where").textContent}, ${byId("path").textContent}`);
+    byId("overview").setAttribute("aria-valuetext", `${range(view.from, view.to)} of ${instant(view.end)}`);
+    const news = `${live.status}${live.epoch >= 0 ? `, epoch ${outOf(live.epoch, live.n_epochs)}` : ""}`;
+    if (news === this.told || (this.toldAt && live.status === this.toldStatus && performance.now() - this.toldAt < 15000)) return;
+    Object.assign(this, { told: news, toldAt: performance.now(), toldStatus: live.status });
+    put(byId("spoken"), `${this.meta.name}: ${news}`);
+  }
+}
+
+function drawSelection(lanes, selected, ink) {
+  if (!selected) return;
+  const { context } = lanes.canvas;
+  const [a, b] = selected.map((time) => lanes.scale.x(time));
+  context.globalAlpha = 0.22;
+  context.fillStyle = ink.accent;
+  context.fillRect(Math.min(a, b), 0, Math.abs(b - a), lanes.height - AXIS);
+  context.globalAlpha = 1;
+  context.strokeStyle = ink.accent;
+  context.strokeRect(Math.min(a, b), 0.5, Math.abs(b - a), lanes.height - AXIS - 1);
+}
+
+const app = new App(findSource());
+app.start().catch((error) => put(byId("path"), `cannot show this: ${error.message}`));
+globalThis.trackside = app;

@@ -1,0 +1,94 @@
+"""The live page as an ASGI application: the page, the list of recordings, a stream of each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Collection
+from contextlib import closing
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from .drawn import drawn
+from .feed import Feed
+from .finding import Shelf
+from .guard import Guard
+from .login import Login
+from .page import page, policy
+from .recorded import RecordingError
+from .stream import messages
+
+STREAMS = 16
+"""Pages that may be open at once."""
+
+
+def live_app(
+    shelf: Shelf, hosts: Collection[str] | None = None, login: Login | None = None
+) -> ASGIApp:
+    """The application, behind its guard."""
+    live = _Live(shelf)
+    routes = [
+        Route("/", live.page),
+        Route("/recordings", live.recordings),
+        Route("/recordings/{name}/events", live.events),
+        Route("/recordings/{name}/chart", live.chart),
+    ]
+    return Guard(Starlette(routes=routes), f"{policy()}; frame-ancestors 'self'", hosts, login)
+
+
+class _Live:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._free = threading.BoundedSemaphore(STREAMS)
+
+    def page(self, request: Request) -> Response:
+        return HTMLResponse(page())
+
+    def recordings(self, request: Request) -> Response:
+        return JSONResponse(self._shelf.entries())
+
+    def chart(self, request: Request) -> Response:
+        try:
+            with closing(self._feed(request)) as feed:
+                return Response(drawn(feed.rows), media_type="image/svg+xml")
+        except (KeyError, RecordingError) as error:
+            return _unknown(error)
+
+    async def events(self, request: Request) -> Response:
+        if not self._free.acquire(blocking=False):
+            return PlainTextResponse(f"{STREAMS} pages are open; close one\n", 503)
+        try:
+            feed = self._feed(request)
+        except (KeyError, RecordingError) as error:
+            self._free.release()
+            return _unknown(error)
+        after = request.headers.get("last-event-id", "")
+        return StreamingResponse(
+            self._bounded(feed, after, request),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+
+    def _feed(self, request: Request) -> Feed:
+        return Feed(self._shelf.path(request.path_params["name"]))
+
+    async def _bounded(self, feed: Feed, after: str, request: Request) -> AsyncIterator[str]:
+        try:
+            with closing(feed):
+                async for message in messages(feed, after, request.is_disconnected):
+                    yield message
+        finally:
+            self._free.release()
+
+
+def _unknown(error: Exception) -> Response:
+    return PlainTextResponse(f"there is no such recording: {error}\n", 404)
