@@ -5,5 +5,15 @@ from .recorded import RecordingError
 from .recording import Recording
 from .status import Status, status
 from .totals import Totals, totals
+from .watch_app import watch_app
 
-__all__ = ["Job", "Recording", "RecordingError", "Status", "Totals", "status", "totals"]
+__all__ = [
+    "Job",
+    "Recording",
+    "RecordingError",
+    "Status",
+    "Totals",
+    "status",
+    "totals",
+    "watch_app",
+]

@@ -9,9 +9,9 @@ from typing import Any
 
 from .drawn import drawn
 from .feed import Feed
+from .output import write_whole
 from .packing import packed
 from .page import as_json, page
-from .writing import write_whole
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
@@ -32,7 +32,8 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
         told.append({"id": str(number), "begin": begin, "svg": svg, "update": update})
         data[f"records-{number}"] = packed(records)
     title = told[0]["begin"]["name"]
-    write_whole(out, page(title, {"recordings": as_json(told), **data}))
+    html = page(title, {"recordings": as_json(told), **data})
+    write_whole(out, lambda path: path.write_text(html, encoding="utf-8"))
 
 
 def _all(feed: Feed) -> tuple[dict[str, Any], bytes]:
