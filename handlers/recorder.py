@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic_ns, time_ns
-from typing import Any
+from typing import Any, Literal
 
-from ..events import TrainState, Transition, process
-from ..events.layout import MAX_RECORDS, MIN_RECORDS, Kind, Live
+from ..events import TrainState, Transition
+from ..events.layout import MAX_RECORDS, MIN_RECORDS, Live
 from ..events.order import Receiver, owner_of, receiver_name
+from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._recording_file import RECEIVERS, TRANSITIONS, RecordingFile
+from ._recording_meta import meta_of, own_path
 from ._scalars import Scalars
-from ._tape import Tape, Write, closing_batch, opening_batch, timed, transition_writer
-
-_MOST_TEXT = 200
+from ._tape import Tape, Write, timed
+from ._writers import Writers
 
 
 class Recorder:
@@ -29,24 +28,28 @@ class Recorder:
     replaced when the recorder is attached. Where several processes train together (`WORLD_SIZE`),
     each writes a file of its own, `run.rank3.loop`. Times are the host's.
 
-    Hears: any_transition, after_validate, after_epoch
+    Hears: any_transition, resumed, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, metrics, cancel, error
-    Raises: OSError when attached: the file cannot be made
+    Raises: OSError when attached: the file cannot be made; RuntimeError: `timing="events"` without
+        a CUDA device
     Cost: half a microsecond a transition, with `timing` one for each receiver called. One device
-        sync each `scalars` training batches, and one an epoch for each metric that is a tensor
+        sync each `scalars` training batches, one an epoch for each metric that is a tensor, and
+        with `timing="events"` one an epoch, and some microseconds a transition
 
     Args:
         path: of the file, `runs/run.loop`; its folder is made.
         records: how many are kept, 16 bytes each; a batch makes 8, and with `timing` two more for
             each receiver called.
-        timing: time each receiver that is called, too.
+        timing: time each receiver that is called, too; "events" also sums up, each epoch, the time
+            that a CUDA device spends in each phase, by events in its stream, and records these as
+            scalars.
         scalars: training batches from one record of loss and learning rate to the next; None:
             neither these nor metrics are recorded.
         name: of the run; None: that of the trainer, or of the file.
 
     Raises:
-        TypeError, ValueError: `records` is no int from 256, `scalars` none from 1; `path` is a
-            folder.
+        TypeError, ValueError: `records` is no int from 256, `scalars` none from 1; `timing` is
+            something else; `path` is a folder.
     """
 
     on_error = "detach"
@@ -57,15 +60,17 @@ class Recorder:
         self,
         path: str | Path,
         records: int = 2**20,
-        timing: bool = False,
+        timing: bool | Literal["events"] = False,
         scalars: int | None = 20,
         name: str | None = None,
     ) -> None:
-        self.path = _own_path(Path(path).resolve())
+        self.path = own_path(Path(path).resolve())
         self.records = _checked("records", records, MIN_RECORDS, MAX_RECORDS)
         self.timing = timing
         self.scalars = None if scalars is None else _checked("scalars", scalars, 1, 2**31)
         self.name = name
+        if timing not in (True, False, "events"):
+            raise ValueError(f"Recorder(timing={timing!r}): allowed: False, True, 'events'")
         if self.path.is_dir():
             raise ValueError(f"Recorder({str(path)!r}): that is a folder; allowed: a file's path")
         self._trainer: Any = None
@@ -77,15 +82,19 @@ class Recorder:
                 f"this Recorder records another trainer to {self.path}; allowed: a recorder, and "
                 "a file, for each trainer"
             )
+        if self.timing == "events":
+            require_cuda()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [list(row) for row in trainer.topology.rows]
-        self._file = RecordingFile(self.path, self._meta(trainer, rows), self.records)
+        name = self.name or getattr(trainer, "name", "") or self.path.stem
+        meta = meta_of(trainer, name, self.timing)
+        self._file = RecordingFile(self.path, meta, self.records)
         self._tape = Tape(self._file)
         self._scalars = Scalars(self._file, self._tape)
-        self._rows = rows
-        self._writers: dict[Transition, Write] = {}
+        self._device = DeviceTimes(self._scalars, cuda_event) if self.timing == "events" else None
+        self._writers = Writers(self._file, self._tape, meta["rows"])
+        self._made: dict[Transition, Write] = {}
         self._process = os.getpid()
-        self._note_counters(trainer.state)
+        self._writers.note_counters(trainer.state)
         self._trainer = trainer
         if self.timing:
             self._undo = trainer.instrument(self._timed)
@@ -101,68 +110,35 @@ class Recorder:
         self.for_transition(transition)(trainer, state)
 
     def for_transition(self, transition: Transition) -> Write:
-        if transition not in self._writers:
+        if transition not in self._made:
             write = self._writer(transition)
             write.__wrapped__ = self.any_transition  # type: ignore[attr-defined]  # its name
-            self._writers[transition] = write
-        return self._writers[transition]
+            self._made[transition] = write
+        return self._made[transition]
+
+    def resumed(self, trainer: Any, state: TrainState) -> None:
+        self._writers.resume(state)
 
     def after_validate(self, trainer: Any, state: TrainState) -> None:
-        if self.scalars is not None and state.job == "validate":
-            self._scalars.write_metrics(state)
+        if state.job == "validate":
+            self._write_epoch(state)
 
     def after_epoch(self, trainer: Any, state: TrainState) -> None:
+        self._write_epoch(state)
+
+    def _write_epoch(self, state: TrainState) -> None:
+        if self._device is not None:
+            self._device.write(state)
         if self.scalars is not None:
             self._scalars.write_metrics(state)
 
-    def _meta(self, trainer: Any, rows: list[Any]) -> dict[str, Any]:
-        return {
-            "name": self.name or getattr(trainer, "name", "") or self.path.stem,
-            "host": socket.gethostname(),
-            "boot": process.boot(),
-            "namespace": process.pid_namespace(),
-            "pid": os.getpid(),
-            "started": process.start_time(os.getpid()),
-            "rank": _rank()[0],
-            "world": _rank()[1],
-            "wall_ns": time_ns(),
-            "monotonic_ns": monotonic_ns(),
-            "timing": self.timing,
-            "rows": rows,
-        }
-
     def _writer(self, transition: Transition) -> Write:
-        """What a transition records: little inside a batch, more where a batch opens or closes."""
-        row = _row_of(transition, self._rows)
-        identity = self._file.identify("transition", *transition, row, most=TRANSITIONS)
-        write = transition_writer(self._tape, identity)
+        write = self._writers.of(transition)
         if transition.trigger == "after_loss" and self.scalars is not None:
             write = self._scalars.every(self.scalars, write)
-        if transition.trigger.startswith("after_cancel_"):
-            write = _then(write, self._write_cancel)
-        if transition.trigger == "after_error":
-            write = _then(write, self._write_error)
-        if "." not in transition.source:
-            write = self._in_own_process(write)
-        return self._placed(transition, write)
-
-    def _placed(self, transition: Transition, write: Write) -> Write:
-        """`write`, noting where the run is: nothing inside a batch, little at its ends."""
-        inside = _in_batch(transition.source), _in_batch(transition.destination)
-        if inside == (False, True):
-            return opening_batch(self._tape, write)
-        if inside == (True, False):
-            return closing_batch(self._tape, write)
-        return write if all(inside) else self._outside_batches(write)
-
-    def _outside_batches(self, write: Write) -> Write:
-        def write_all(trainer: Any, state: TrainState) -> None:
-            self._tape.be_at(state.epoch)
-            self._note_counters(state)
-            write(trainer, state)
-            self._tape.tell()
-
-        return write_all
+        if self._device is not None:
+            write = self._device.marking(transition.source, write)
+        return write if "." in transition.source else self._in_own_process(write)
 
     def _in_own_process(self, write: Write) -> Write:
         def write_here(trainer: Any, state: TrainState) -> None:
@@ -175,34 +151,6 @@ class Recorder:
 
         return write_here
 
-    def _note_counters(self, state: TrainState) -> None:
-        note = self._file.note
-        note(Live.EPOCH, state.epoch)
-        note(Live.N_EPOCHS, state.n_epochs)
-        note(Live.BATCH, state.batch_index)
-        note(Live.N_BATCHES, state.n_batches)
-        note(Live.STEP, state.step)
-        note(Live.SAMPLES, state.samples)
-
-    def _write_cancel(self, state: TrainState) -> None:
-        cancel = state.cancel
-        if cancel is not None:
-            self._write_text(
-                Kind.CANCEL,
-                type(cancel).__name__,
-                cancel.reason,
-                cancel.raised_by,
-                cancel.raised_in,
-            )
-
-    def _write_error(self, state: TrainState) -> None:
-        if state.error is not None:
-            self._write_text(Kind.ERROR, type(state.error).__name__, str(state.error))
-
-    def _write_text(self, kind: Kind, *texts: object) -> None:
-        clipped = [str(text)[:_MOST_TEXT] for text in texts]
-        self._tape.append(kind, self._file.identify(kind.name.lower(), *clipped))
-
     def _timed(self, receiver: Receiver, transition: Transition) -> Receiver:
         owner = owner_of(receiver)
         if owner is self:
@@ -211,40 +159,6 @@ class Recorder:
         what = receiver_name(receiver), transition.trigger, module
         identity = self._file.identify("receiver", *what, most=RECEIVERS)
         return timed(self._tape, identity, TRANSITIONS + identity, receiver)
-
-
-def _then(write: Write, more: Callable[[TrainState], None]) -> Write:
-    def write_both(trainer: Any, state: TrainState) -> None:
-        write(trainer, state)
-        more(state)
-
-    return write_both
-
-
-def _in_batch(phase: str) -> bool:
-    return "batch" in phase.split(".")[:-1]
-
-
-def _row_of(transition: Transition, rows: list[Any]) -> int:
-    """The row of the chart that makes a transition: the innermost; -1 if it is of another chart."""
-    path = transition.source.split(".")
-    for depth in range(len(path), 0, -1):
-        phase = ".".join(path[:depth])
-        for number, (trigger, sources, destination) in enumerate(rows):
-            holds = phase in ((sources,) if isinstance(sources, str) else sources)
-            if holds and (trigger, destination) == (transition.trigger, transition.destination):
-                return number
-    return -1
-
-
-def _rank() -> tuple[int, int]:
-    """This process among those that train together, by the variables that launchers set."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _own_path(path: Path) -> Path:
-    rank, world = _rank()
-    return path if world == 1 else path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
 
 
 def _checked(name: str, value: Any, least: int, most: int) -> int:

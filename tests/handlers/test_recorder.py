@@ -1,5 +1,8 @@
+import gc
+import itertools
 import os
 import stat
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -8,7 +11,7 @@ from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weight
 from recordings import recorded
 from trackside.events.layout import Kind
 from trackside.handlers import EMA, Metrics, Recorder
-from trackside.views import Recording, totals
+from trackside.views import Recording, status, totals
 
 
 def kinds(recording):
@@ -206,6 +209,70 @@ def test_a_fork_does_not_write_into_the_recording_of_its_parent(tmp_path, caplog
         assert os.waitpid(child, 0)[1] == 0
         assert recording.end == before
         assert not recording.closed
+
+
+def test_a_fit_that_goes_on_is_recorded_from_where_it_goes_on(tmp_path):
+    trainer, saved = trainer_of(), []
+
+    def saving(fetch):
+        def fetch_and_save(state):
+            if (state.epoch, state.batch_index) == (1, 1):
+                saved.append(trainer.state_dict())
+            return fetch(state)
+
+        return fetch_and_save
+
+    trainer.wrap("train.fetch", saving)
+    trainer.fit(batches(4), epochs=3)
+    path, seen = tmp_path / "run.loop", []
+    other = trainer_of(Recorder(path, scalars=None))
+
+    @other.on("begin_backward")
+    def look(trainer, state):
+        with Recording(path) as recording:
+            seen.append((status(recording), next(recording.records())))
+
+    other.fit(batches(4), epochs=3, resume=saved[0])
+    found, record = seen[0]
+    assert found.phase == "fit.epoch.train.batch.backward.run"
+    assert (found.counters.epoch, found.counters.n_epochs, found.counters.batch) == (1, 3, 2)
+    assert record.argument == 2
+
+
+def test_device_times_need_a_device(tmp_path):
+    if torch.cuda.is_available():
+        trainer = trainer_of(Recorder(tmp_path / "run.loop", timing="events"), device="cuda")
+        trainer.fit(batches(5), batches(2), epochs=2)
+        with Recording(tmp_path / "run.loop") as recording:
+            seconds = [s.value for s in recording.scalars() if s.name.endswith("batch.forward")]
+        assert len(seconds) == 4
+        assert min(seconds) > 0
+    else:
+        with pytest.raises(RuntimeError, match="PyTorch sees none; allowed: False, or True"):
+            trainer_of(Recorder(tmp_path / "run.loop", timing="events"))
+
+
+def test_another_timing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"timing='sync'.*allowed: False, True, 'events'"):
+        Recorder(tmp_path / "run.loop", timing="sync")
+
+
+def test_memory_does_not_grow_with_what_is_recorded(tmp_path):
+    trainer, sizes = trainer_of(Recorder(tmp_path / "run.loop", records=1024, timing=True)), {}
+
+    @trainer.on("begin_batch", when=lambda trainer, state: state.batch_index in (300, 600))
+    def measure(trainer, state):
+        gc.collect()
+        sizes[state.batch_index] = tracemalloc.get_traced_memory()[0]
+
+    batch = batches(1)[0]
+    tracemalloc.start()
+    trainer.fit(itertools.repeat(batch, 601))
+    tracemalloc.stop()
+    assert sizes[600] - sizes[300] < 4096
+    with Recording(tmp_path / "run.loop") as recording:
+        assert recording.end > 8 * 600
+        assert recording.layout.file_bytes == (tmp_path / "run.loop").stat().st_size
 
 
 def test_a_recorder_records_one_trainer(tmp_path):
