@@ -6,16 +6,14 @@ from collections.abc import Iterator
 
 from .boxes import Box, Side
 from .ports import may_be_straight
-from .textwidth import text_width
-from .wires import BESIDE, COUNT, LABEL_SIZE, Pin, Wire
+from .textwidth import LABEL_SIZE, NAME_SIZE, text_width
+from .wires import BESIDE, COUNT, Pin, Wire
 
 PAD = 12.0
 GAP = 30.0
 LANE = 11.0
 REACH = 12.0
 """Between the side of a box and a label beside it: the head of an arrow."""
-
-TITLE_SIZE = 12.0
 
 
 class Channels:
@@ -127,7 +125,7 @@ class Channels:
         lanes = LANE * self._counts.get(channel, 0)
         left, right = self._zone(channel, "right"), self._zone(channel, "left")
         if channel == 0:
-            title = text_width(self.box.name, TITLE_SIZE, bold=True) + 20 if self.box.name else 0
+            title = text_width(self.box.name, NAME_SIZE, bold=True) + 20 if self.box.name else 0
             return max(PAD + lanes + right, title - self._extents(self.box.columns[0])[0])
         if channel == self._last:
             return left + lanes + PAD
@@ -136,7 +134,7 @@ class Channels:
     def _zone(self, channel: int, side: Side) -> float:
         """The room that the arrows at one side of boxes need for their heads and labels."""
         pins = [
-            (pin, wire.label_width + REACH + 4 if pin is wire.labelled else REACH + 2)
+            (pin, _room(wire) if pin is wire.labelled else REACH + 2)
             for wire in self.wires
             for pin in wire.pins
             if pin.channel == channel and pin.side == side
@@ -172,10 +170,15 @@ class Channels:
     def _stack_room(self) -> float:
         """The room for labels to the right of the stack."""
         needs = [
-            wire.label_width + REACH + 4 - (self._stack_width() - wire.labelled.box.width)
+            _room(wire) - (self._stack_width() - wire.labelled.box.width)
             for wire in self.wires
             if wire.labelled
             and wire.labelled.side == "right"
             and wire.labelled.box in self.box.stack
         ]
         return max(needs, default=0.0)
+
+
+def _room(wire: Wire) -> float:
+    """From the side of a box to the end of the label that stands beside it, and a little more."""
+    return REACH + wire.label_width + 4

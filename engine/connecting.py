@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from .boxes import Box
 from .lifting import Bundle, path_within
 from .sides import common, pins
-from .wires import LINE, Pin, Route, Wire
+from .textwidth import LINE
+from .wires import Pin, Route, Wire
 
 
 def connect(box: Box, bundles: tuple[Bundle, ...]) -> list[Wire]:

@@ -67,8 +67,8 @@ def draw(topology: Topology) -> Drawing:
     drawn = [(box, stroke) for box in channels for stroke in strokes(channels[box])]
     _make_absolute(whole)
     found = [_moved(stroke, box.x, box.y) for box, stroke in drawn]
-    arrows = tuple(_arrow(stroke, found) for stroke in found if stroke.wire.role == "own")
-    return Drawing(whole.width, whole.height, tuple(whole.walk())[1:], arrows)
+    arrows = [_arrow(stroke, found) for stroke in found if stroke.wire.role == "own"]
+    return Drawing(whole.width, whole.height, tuple(whole.walk())[1:], tuple(arrows))
 
 
 def _make_absolute(box: Box) -> None:
@@ -90,9 +90,9 @@ def _moved(stroke: Stroke, x: float, y: float) -> Stroke:
 def _arrow(stroke: Stroke, found: list[Stroke]) -> Arrow:
     """A stroke, with its parts inside of the boxes from which and to which it leads."""
     bundles = stroke.wire.bundles
-    crossing = [s for s in found if not {*s.wire.bundles}.isdisjoint(bundles)]
-    exits = [line for s in crossing if s.wire.role == "exit" for line in s.lines]
-    entries = [s for s in crossing if s.wire.role == "entry"]
+    parts = [s for s in found if s.wire.role != "own" and any(b in s.wire.bundles for b in bundles)]
+    exits = [line for s in parts if s.wire.role == "exit" for line in s.lines]
+    entries = [s for s in parts if s.wire.role == "entry"]
     return Arrow(
         kind=stroke.wire.kind,
         rows=tuple(sorted({row for bundle in bundles for row in bundle.rows})),

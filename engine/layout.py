@@ -9,11 +9,9 @@ from .channels import GAP, PAD, Channels
 from .connecting import connect
 from .lifting import WHOLE, Bundle
 from .ports import MARGIN, set_heights, stretch
-from .textwidth import text_width
-from .wires import BESIDE, LINE, Wire
+from .textwidth import LINE, NAME_SIZE, NOTE_SIZE, text_width
+from .wires import BESIDE, Wire
 
-NAME_SIZE = 12.0
-NOTE_SIZE = 9.5
 NOTE = "1234567× · 12.3 ms"
 HEADER = 36.0
 LEAF_HEIGHT = 34.0

@@ -15,7 +15,7 @@ WHOLE = ""
 """The path of the whole picture, which is around every phase."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """Rows of one kind from one phase to another, seen in the innermost composite around both.
 
@@ -49,11 +49,11 @@ class Bundle:
 
 def lift(topology: Topology) -> tuple[Bundle, ...]:
     """All rows of a chart, in order, those between the same two phases together."""
-    bundles: dict[Bundle, Bundle] = {}
+    bundles: dict[object, Bundle] = {}
     for number, row in enumerate(topology.rows):
         for source in sources(row):
             empty = _between(source, row[2], kind(row))
-            bundles[empty] = bundles.get(empty, empty).more(number, row[0])
+            bundles[empty.key] = bundles.get(empty.key, empty).more(number, row[0])
     return tuple(bundles.values())
 
 

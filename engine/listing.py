@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .textwidth import text_width
+from .textwidth import LABEL_SIZE, text_width
 
 Heard = Mapping[str, Sequence[str]]
 """For each signal the names of those who hear it, in the order in which they run."""
 
-SIZE = 10.0
-LINE = 15.0
+SPACING = 15.0
 COLUMN = 460.0
 INDENT = 14.0
 MARGIN = 14.0
@@ -51,10 +50,10 @@ def listing(heard: Heard, width: float, top: float) -> Listing:
         x = MARGIN + column * width / columns
         for number, text in enumerate(block):
             shift = INDENT if number else 0
-            entries.append(Entry(x + shift, top + LINE * (row + 1), text, not number))
+            entries.append(Entry(x + shift, top + SPACING * (row + 1), text, not number))
             row += 1
         lowest = max(lowest, row)
-    return Listing(tuple(entries), LINE * lowest + MARGIN)
+    return Listing(tuple(entries), SPACING * lowest + MARGIN)
 
 
 def _lines(names: Iterable[str], room: float) -> Iterator[str]:
@@ -62,7 +61,7 @@ def _lines(names: Iterable[str], room: float) -> Iterator[str]:
     line = ""
     for name in names:
         longer = f"{line}, {name}" if line else name
-        if line and text_width(longer, SIZE) > room:
+        if line and text_width(longer, LABEL_SIZE) > room:
             yield f"{line},"
             longer = name
         line = longer

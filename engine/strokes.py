@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .channels import REACH, Channels
-from .wires import LINE, Pin, Wire
+from .textwidth import LINE
+from .wires import Pin, Wire
 
 Point = tuple[float, float]
 Line = tuple[Point, ...]
@@ -36,11 +37,11 @@ def strokes(channels: Channels) -> Iterator[Stroke]:
     """What is drawn of each wire."""
     for wire in channels.wires:
         lines = _lines(channels, wire)
-        label, count = _beside_line(wire, lines[0]) if wire.labelled is None else _texts(wire)
+        label, count = _at_line(wire, lines[0]) if wire.labelled is None else _at_box(wire)
         yield Stroke(wire, lines, label, count)
 
 
-def _texts(wire: Wire) -> tuple[Text, Text]:
+def _at_box(wire: Wire) -> tuple[Text, Text]:
     """The label above a line beside a box, the count below it."""
     pin = wire.labelled
     assert pin is not None
@@ -48,7 +49,7 @@ def _texts(wire: Wire) -> tuple[Text, Text]:
     return Text(x, pin.y - 4, anchor, wire.lines), Text(x, pin.y + 11, anchor)
 
 
-def _beside_line(wire: Wire, line: Line) -> tuple[Text, Text]:
+def _at_line(wire: Wire, line: Line) -> tuple[Text, Text]:
     """The label to the right of the end of a line that comes down, the count to its left."""
     (_, start), (x, end) = line[-2:]
     middle = max((start + end) / 2, end - 8 - LINE * len(wire.lines) / 2) + 1.5

@@ -12,35 +12,12 @@ from .drawing import Arrow, draw
 from .listing import Entry, Heard, listing
 from .phases import sources
 from .strokes import Line, Point, Text
+from .style import STYLE
+from .textwidth import LINE
 
 if TYPE_CHECKING:
     from .topology import Topology
 
-STYLE = """
-.trackside-chart{--paper:#fff;--ink:#1b2733;--muted:#5b6b7c;--border:#b9c6d3;--box:#fff;
---frame:#34597a;--depth:.055;--line:#5d6f81;--cancel:#b45309;--error:#c0232c;background:var(--paper);
-font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-@media(prefers-color-scheme:dark){.trackside-chart{--paper:#10171f;--ink:#e3eaf1;--muted:#94a5b6;
---border:#3b4a5a;--box:#263442;--frame:#86b2dc;--depth:.04;--line:#8c9fb2;--cancel:#f0a63c;--error:#ff7b7b}}
-.trackside-chart .paper{fill:var(--paper)}
-.trackside-chart .leaf>rect{fill:var(--box);stroke:var(--border)}
-.trackside-chart .composite>rect{fill:var(--frame);fill-opacity:var(--depth);stroke:var(--border)}
-.trackside-chart .name{fill:var(--ink);font-size:12px;font-weight:600}
-.trackside-chart .note{fill:var(--muted);font-size:9.5px}
-.trackside-chart .leaf:has(.note:not(:empty)) .name{transform:translateY(-6px)}
-.trackside-chart .arrow{color:var(--line)}
-.trackside-chart .cancel{color:var(--cancel)}
-.trackside-chart .error{color:var(--error)}
-.trackside-chart .arrow path{fill:none;stroke:currentColor;stroke-width:1.2}
-.trackside-chart .arrow .head{fill:currentColor;stroke:none}
-.trackside-chart .cancel .line{stroke-dasharray:4 3}
-.trackside-chart .label,.trackside-chart .count{fill:var(--muted);font-size:10px}
-.trackside-chart .cancel text,.trackside-chart .error text{fill:currentColor}
-.trackside-chart .count{font-weight:600}
-.trackside-chart .heard .label{text-decoration:underline;text-decoration-style:dotted}
-.trackside-chart .signal{fill:var(--ink);font-size:10px;font-weight:600}
-.trackside-chart .hearers{fill:var(--muted);font-size:10px}
-"""
 RADIUS = 6.0
 NOBODY: Heard = {}
 
@@ -53,7 +30,8 @@ def svg(topology: Topology, heard: Heard = NOBODY) -> str:
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
-            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            f'role="group" aria-label="The chart of a run">',
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{width}" height="{height}"/>',
             *(_phase(box) for box in drawing.boxes),
@@ -112,10 +90,10 @@ def _text(role: str, text: Text) -> str:
     start = f'<text class="{role}" x="{_n(text.x)}" y="{_n(text.y)}" text-anchor="{text.anchor}">'
     if len(text.lines) < 2:
         return f"{start}{_safe(''.join(text.lines))}</text>"
-    first = -12 * (len(text.lines) - 1)
+    steps = [-LINE * (len(text.lines) - 1), *(LINE for _ in text.lines[1:])]
     spans = (
-        f'<tspan x="{_n(text.x)}" dy="{first if i == 0 else 12}">{_safe(line)}</tspan>'
-        for i, line in enumerate(text.lines)
+        f'<tspan x="{_n(text.x)}" dy="{_n(step)}">{_safe(line)}</tspan>'
+        for step, line in zip(steps, text.lines, strict=True)
     )
     return f"{start}{''.join(spans)}</text>"
 

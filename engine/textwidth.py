@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
+NAME_SIZE = 12.0
+NOTE_SIZE = 9.5
+LABEL_SIZE = 10.0
+LINE = 12.0
+"""Height of a line of a label."""
+
 _CLASSES = {
     0.33: "',.ijlI ",
     0.42: "()[]/\\-:;|!rft·",
@@ -15,6 +23,7 @@ _WIDEST = 1.35
 _BOLD = 1.18
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """An upper bound of the width of one line, in the unit of `size`.
 

@@ -2,48 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 
 from ..events.discover import did_you_mean
 from .chart import Row
 from .diagram import Diagram
-from .phases import enclosing, inside, kind, scope_name, sources
+from .phases import Kind, enclosing, inside, kind, scope_name, sources
 
 
 class ChartError(ValueError):
     """A chart is unsound; the message names the row or the phase."""
 
 
+@dataclass(frozen=True)
 class Topology:
-    """The phases of a chart in the order in which its rows first name them.
+    """The phases of a chart in the order in which its rows first name them; it never changes.
 
-    Attributes:
-        rows: the rows, as tuples; `Topology(topology.rows)` is the same, also from JSON.
-        kinds: for each row what makes it happen: "normal" (work), "cancel" or "error".
-        initial: where the machine starts.
-        leaves: every leaf phase.
-        resting: the leaves outside every scope, where no activity runs.
-        scopes: the paths of the composite phases.
-        table: for each leaf, trigger → destination, composite sources expanded.
+    Args:
+        rows: kept as tuples; `Topology(topology.rows)` is the same, also from JSON.
 
     Raises:
         ChartError: a row or a phase is unsound.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = tuple(_as_tuples(row) for row in rows)
+    rows: Sequence[Row]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(_as_tuples(row) for row in self.rows))
         if not self.rows:
             raise ChartError("a chart needs rows: (trigger, source or sources, destination)")
-        self.kinds = tuple(kind(row) for row in self.rows)
-        self.initial = sources(self.rows[0])[0]
-        self.leaves = tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
-        self.resting = tuple(leaf for leaf in self.leaves if "." not in leaf)
-        self.scopes = tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
         self._check_names()
-        self.table = {leaf: self._exits(leaf) for leaf in self.leaves}
         self._check_reachable()
         for scope in self.scopes:
             self._check_scope(scope)
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """For each row what makes it happen: "normal" (work), "cancel" or "error"."""
+        return tuple(kind(row) for row in self.rows)
+
+    @cached_property
+    def initial(self) -> str:
+        """Where the machine starts."""
+        return sources(self.rows[0])[0]
+
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        """Every leaf phase."""
+        return tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
+
+    @cached_property
+    def resting(self) -> tuple[str, ...]:
+        """The leaves outside every scope, where no activity runs."""
+        return tuple(leaf for leaf in self.leaves if "." not in leaf)
+
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """The paths of the composite phases."""
+        return tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
+
+    @cached_property
+    def table(self) -> Mapping[str, Mapping[str, str]]:
+        """For each leaf, trigger → destination, composite sources expanded."""
+        return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
+
+    def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
+        return Topology, (self.rows,)
 
     @property
     def diagram(self) -> Diagram:

@@ -8,11 +8,7 @@ from typing import Literal
 from .boxes import Box, Side
 from .lifting import Bundle
 from .phases import Kind
-from .textwidth import text_width
-
-LABEL_SIZE = 10.0
-LINE = 12.0
-"""Height of a line of a label."""
+from .textwidth import LABEL_SIZE, text_width
 
 LONG = 90.0
 COUNT = "1234567"

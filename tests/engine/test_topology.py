@@ -1,4 +1,7 @@
+import copy
 import json
+import pickle
+from dataclasses import FrozenInstanceError
 
 import pytest
 from helpers import trainer_of
@@ -119,3 +122,20 @@ def test_its_rows_make_the_same_topology_again_also_from_json():
 
 def test_a_trainer_has_the_topology_of_its_fit():
     assert trainer_of().topology.rows == SUPERVISED
+
+
+def test_a_topology_never_changes():
+    topology = Topology(SUPERVISED)
+    with pytest.raises(FrozenInstanceError):
+        topology.rows = ()
+    with pytest.raises(TypeError):
+        topology.table["idle"] = {}
+    with pytest.raises(TypeError):
+        topology.table["idle"]["begin_fit"] = "completed"
+
+
+def test_equal_rows_make_equal_topologies_also_when_they_are_copied():
+    topology = Topology(SUPERVISED)
+    assert {topology, Topology(list(SUPERVISED))} == {topology}
+    assert pickle.loads(pickle.dumps(topology)) == copy.deepcopy(topology) == topology
+    assert topology != Topology(EVALUATION)
