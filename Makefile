@@ -10,7 +10,7 @@ TYPED := $(PACKAGES:%=build/typed/trackside/%)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: help demo test soak bench readme clean
+.PHONY: help demo test soak bench guard readme clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -34,6 +34,9 @@ soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, 
 bench: $(VENV)/dev.stamp ## what machine, bus and recorder cost; minutes, on a quiet machine
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/recorder.py
+
+guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
+	$(BIN)/python benchmarks/guard.py --record
 
 readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
 	$(BIN)/python -m trackside.views.handler_table README.md

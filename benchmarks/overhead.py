@@ -25,10 +25,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from mlp import BareLoop, Batch, batches, mlp
 from torch import nn
 from trackside.engine import Trainer
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 STRETCH = 40  # batches between two stops of the clock
 
 EMPTY: dict[str, Callable[[Any], str]] = {
@@ -38,16 +38,6 @@ EMPTY: dict[str, Callable[[Any], str]] = {
     "step": lambda state: "after_step",
     "zero_grad": lambda state: "after_batch",
 }
-
-
-def batches(count: int) -> list[Batch]:
-    return [(torch.randn(32, 32), torch.randint(0, 10, (32,))) for _ in range(count)]
-
-
-def mlp() -> tuple[nn.Module, torch.optim.Optimizer]:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 10))
-    return model, torch.optim.SGD(model.parameters(), lr=0.01)
 
 
 def empty_trainer() -> Trainer:
@@ -88,22 +78,6 @@ def engine_alone(rounds: int, count: int) -> dict[str, float]:
         added = [(t - b) / subscribers for t, b in zip(times[subscribers], times[0], strict=True)]
         figures[f"us_a_receiver_call_of_{subscribers}"] = statistics.median(added)
     return figures
-
-
-class BareLoop:
-    """The loop as one writes it by hand, a stretch of batches at a time."""
-
-    def __init__(self) -> None:
-        self.model, self.optimizer = mlp()
-        self.loss_fn = nn.CrossEntropyLoss()
-
-    def run(self, data: list[Batch]) -> None:
-        model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
-        for xb, yb in data:
-            loss = loss_fn(model(xb), yb)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
 
 
 class PairedLoader:
