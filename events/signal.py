@@ -133,6 +133,17 @@ class Signal(blinker.NamedSignal):
             self._weak.discard(receiver_id)
         self.refresh()
 
+    def _make_cleanup_sender(self, sender_id: Hashable) -> Callable[[weakref.ref[Any]], None]:
+        """blinker's own forgets the sender, but not the receivers that heard it alone."""
+        forget = super()._make_cleanup_sender(sender_id)
+
+        def cleanup(reference: weakref.ref[Any]) -> None:
+            for receiver_id in tuple(self._by_sender.get(sender_id, ())):
+                self._disconnect(receiver_id, sender_id)
+            forget(reference)
+
+        return cleanup
+
     @locked
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
         """Call `receiver` no more for `sender`; by default for nobody."""

@@ -317,3 +317,26 @@ def test_an_owner_and_its_class_can_die_together_without_a_word():
     connect_and_forget()
     gc.collect()  # what a collection says on stderr is an error in these tests
     assert not s.receivers
+
+
+def never(sender, state):
+    raise AssertionError("called")
+
+
+def test_a_receiver_that_heard_one_sender_is_forgotten_with_it():
+    s, sender = Signal("s"), Sender()
+    s.connect(never, sender=sender)
+    del sender
+    gc.collect()
+    assert not s.receivers
+    assert not s._by_receiver
+    assert not s._weak_senders
+
+
+def test_a_receiver_that_heard_two_senders_hears_the_one_that_is_left():
+    s, sender, other = Signal("s"), Sender(), Sender()
+    s.connect(never, sender=sender)
+    s.connect(never, sender=other)
+    del sender
+    gc.collect()
+    assert list(s.receivers_for(other)) == [never]
