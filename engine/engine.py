@@ -58,6 +58,7 @@ class Engine(Publisher):
         self._table: dict[str, Leaf] = {}
         self._running = threading.Lock()
         self._requests = Requests(state)
+        self._closing: Closing | None = None
 
     @property
     def topology(self) -> Topology:
@@ -79,6 +80,11 @@ class Engine(Publisher):
 
     def _repr_svg_(self) -> str:
         return self.diagram.svg
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a cancel or an error is closing scopes, or will with the next transition."""
+        return self._closing is not None
 
     @property
     def machine(self) -> Machine:
@@ -205,7 +211,7 @@ class Engine(Publisher):
             except BaseException as raised:
                 if row is None and not open_scopes(state.phase):  # nothing has begun
                     raise
-                closing = Closing(state, self._table, stepwise)
+                self._closing = closing = Closing(state, self._table, stepwise)
                 if sending and row is not None:
                     sending = False
                     closing.resume(row, receivers, receive)
@@ -215,6 +221,7 @@ class Engine(Publisher):
                 try:
                     yield from self._close(closing)
                 finally:  # also where the host closes the iterator meanwhile
+                    self._closing = None
                     leaf = closing.finish()
 
     def _close(self, closing: Closing) -> Generator[Transition, None, None]:

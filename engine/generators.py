@@ -21,7 +21,7 @@ Own = list[tuple[str, Generator]]
 def generator_states(own: Own) -> dict[str, Any]:
     """The states of the global generators, and of `own`; nothing is drawn, no device waits."""
     return {
-        "python": random.getstate(),
+        "python": _python_state(),
         "numpy": _numpy_state(),
         "torch": torch.get_rng_state(),
         "devices": [get() for get, _ in _devices()],
@@ -31,8 +31,8 @@ def generator_states(own: Own) -> dict[str, Any]:
 
 def set_generators(states: dict[str, Any], own: Own) -> None:
     """Put all generators where they stood; one of `own` that is not among `states` stays."""
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers), gauss))
+    version, words, gauss = states["python"]
+    random.setstate((version, struct.unpack(f"<{len(words) // 4}I", words), gauss))
     _set_numpy_state(states["numpy"])
     torch.set_rng_state(states["torch"].cpu())
     for (_, put), state in zip(_devices(), states["devices"], strict=False):
@@ -98,6 +98,12 @@ def _of(holder: Any, name: str) -> Iterator[tuple[str, Generator]]:
     for attribute, value in getattr(holder, "__dict__", {}).items():
         if isinstance(value, Generator):
             yield f"{name}.{attribute}", value
+
+
+def _python_state() -> tuple[int, bytes, float | None]:
+    """In one piece: 625 numbers take long to be read again."""
+    version, words, gauss = random.getstate()
+    return version, struct.pack(f"<{len(words)}I", *words), gauss
 
 
 def _numpy_state() -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -102,18 +102,15 @@ class KeyedLoader:
         if self._live is not None:
             self._leave(self._live)
         self._live = live = object()
-        return self._pass(live, self._epoch, self._batch)
+        return _Pass(self, live)
 
-    def _pass(self, live: object, epoch: int, first: int) -> Iterator[Any]:
+    def _read(self, live: object, epoch: int, first: int) -> Generator[Any, None, None]:
         self._order.begin(epoch, first)
-        try:
-            for batch, found in enumerate(self._loader, first + 1):
-                if self._live is live:
-                    last = batch == len(self)
-                    self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, batch)
-                yield found
-        finally:
-            self._leave(live)
+        for batch, found in enumerate(self._loader, first + 1):
+            if self._live is live:
+                last = batch == len(self)
+                self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, batch)
+            yield found
 
     def _leave(self, live: object) -> None:
         """What is left of a pass that nobody reads any more is not delivered by the next one."""
@@ -121,6 +118,29 @@ class KeyedLoader:
             self._live = None
             if self._batch:
                 self._epoch, self._batch = self._epoch + 1, 0
+
+
+class _Pass:
+    """The batches of one pass; no generator, which knows nothing of being dropped unread."""
+
+    def __init__(self, loader: KeyedLoader, live: object) -> None:
+        self.loader = loader
+        self.live = live
+        self.batches = loader._read(live, *loader.position)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self.batches)
+
+    def close(self) -> None:
+        """Read no more; workers end."""
+        self.batches.close()
+        self.loader._leave(self.live)
+
+    def __del__(self) -> None:
+        self.loader._leave(self.live)
 
 
 class _Request(NamedTuple):

@@ -19,18 +19,24 @@ def loader_states(state: TrainState) -> dict[str, Any]:
     paused, loader = state.paused, state.train_loader if state.training else state.valid_loader
     # one that has ended, or was cancelled, is left with the next activity; a loader that knows its
     # position has to be told
-    is_open = has_position(loader) or state.phase.endswith(".fetch")
+    told = has_position(loader) or state.phase.endswith(".fetch")
+    is_open = told and state.batches is not None and not (paused and state.training)
+    live = paused[0] if paused is not None else state.batches
     return {
-        "train": _position_of(state.train_loader, "train_loader"),
+        "train": _position_of(state.train_loader, "train_loader", live),
         "valid": _position_of(state.valid_loader, "valid_loader"),
-        "open": is_open and state.batches is not None,
-        "begun": state.pass_begun,
+        "open": is_open,
+        "begun": state.pass_begun if is_open else None,
         "paused": None if paused is None else list(paused[1:]),
     }
 
 
-def _position_of(loader: Any, name: str) -> Any:
-    return plain(loader.state_dict(), f"{name}.state_dict()") if has_position(loader) else None
+def _position_of(loader: Any, name: str, batches: Any = None) -> Any:
+    """Of a loader from which a batch was read ahead, the position before it."""
+    if not has_position(loader):
+        return None
+    before = getattr(batches, "loader_state", None)
+    return plain(before or loader.state_dict(), f"{name}.state_dict()")
 
 
 def reopen(state: TrainState, saved: dict[str, Any]) -> None:
@@ -69,7 +75,7 @@ def _rest_of_training(
 
 def _up_to(rest: Iterator[Any], index: int, count: int | None, limit: int | None) -> Iterator[Any]:
     if count is not None and index + 1 >= count:
-        return iter(())
+        return islice(rest, 0)
     return rest if limit is None else islice(rest, limit - index - 1)
 
 

@@ -46,18 +46,22 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         "loss_fn": plain(_module_state(state.loss_fn), "loss_fn"),
         "optimizer": plain(optimizer_state(state), "optimizer"),
         "gradients": plain(gradients(state), "gradients"),
-        "handlers": {
-            name: plain(handler.state_dict(), f"handler {name}: state_dict()")
-            for name, handler in stateful(trainer).items()
-        },
+        "handlers": _handler_states(trainer),
         "loaders": loader_states(state) if is_inside else None,
         "generators": plain(generator_states(_own_generators(trainer)), "generators"),
     }
 
 
-def rows_of(trainer: Trainer) -> list[Any]:
-    """The rows of the trainer's chart."""
-    return [[row[0], list(sources(row)), row[2]] for row in trainer.topology.rows]
+def _handler_states(trainer: Trainer) -> dict[str, Any]:
+    found = {name: handler.state_dict() for name, handler in stateful(trainer).items()}
+    kept = {name: state for name, state in found.items() if state}
+    return {name: plain(state, f"handler {name}: state_dict()") for name, state in kept.items()}
+
+
+def rows_of(trainer: Trainer) -> list[str]:
+    """The rows of the trainer's chart, each in a line."""
+    rows = trainer.topology.rows
+    return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in rows]
 
 
 def load_values(trainer: Trainer, saved: Saved) -> None:

@@ -31,6 +31,7 @@ def fit_session(
     state = trainer.state
     state.train_loader, state.valid_loader = train_loader, valid_loader
     begin(state, asked)
+    trainer._unsaved.note(trainer)
     with _run_session(state, "fit"):
         if saved is not None:
             resume_fit(trainer, saved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from .sessions import evaluation_session, fit_session
 from .stream import Stream
 from .table import Activity
 from .topology import Topology
+from .unsaved import Unsaved
 
 Resumed: TypeAlias = Mapping[str, Any] | str | Path | None
 
@@ -74,6 +76,7 @@ class Trainer(Engine):
             loss_fn=loss_fn,
             device=target,
         )
+        self._unsaved = Unsaved()
         super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST, name)
         self._current: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
@@ -179,6 +182,8 @@ class Trainer(Engine):
     ) -> Generator[Transition, None, None]:
         if isinstance(resume, (str, Path)):
             resume = read_checkpoint(resume)
+        else:  # what training changes is not the caller's
+            resume = copy.deepcopy(resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
         asked = asked_for(epochs, batches_per_epoch, resume)
@@ -217,6 +222,7 @@ class Trainer(Engine):
             RuntimeError: a batch is live, or a scope is closing.
             TypeError: what a handler, a module or a loader gave is no data; it is named.
         """
+        self._unsaved.warn(self)
         return state_dict(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -229,7 +235,7 @@ class Trainer(Engine):
         if self._running.locked():
             raise self._busy("load a state dict")
         check_state_dict(self, saved)
-        load_values(self, saved)
+        load_values(self, copy.deepcopy(saved))
 
     def checkpoints(self, folder: str | Path) -> CheckpointStore:
         """The folder where a handler, which knows no engine, writes this trainer's checkpoints."""

@@ -9,9 +9,16 @@ from ..events import Cancel
 
 
 class LookAhead:
-    """An iterator that can tell whether something follows; what it met meanwhile comes later."""
+    """An iterator that can tell whether something follows; what it met meanwhile comes later.
 
-    def __init__(self, batches: Iterator[Any]) -> None:
+    Attributes:
+        loader_state: where the loader stood before the batch that was fetched ahead; None if
+            there is no such batch, or the loader cannot tell.
+    """
+
+    def __init__(self, batches: Iterator[Any], loader: Any = None) -> None:
+        self.loader_state: Any = None
+        self._loader = loader
         self._batches = batches
         self._next: list[Callable[[], Any]] = []
 
@@ -19,10 +26,15 @@ class LookAhead:
         return self
 
     def __next__(self) -> Any:
-        return self._next.pop()() if self._next else next(self._batches)
+        if not self._next:
+            return next(self._batches)
+        self.loader_state = None
+        return self._next.pop()()
 
     def is_at_end(self) -> bool:
         if not self._next:
+            if hasattr(self._loader, "state_dict"):
+                self.loader_state = self._loader.state_dict()
             self._next.append(self._fetched())
         return self._next[0] is _stop
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from ..events import AttachError, TrainState, Transition
 from ._best import Best, Mode, finite_metrics
+from ._saved import Saved
 from ._saver import Saver
 from ._schedule import Schedule
 
 Activity = Callable[[TrainState], str]
 
 
-class Checkpoint:
+class Checkpoint(Saved):
     """Saves the whole fit to a folder, from which it goes on as if nothing had happened.
 
     It is saved between two batches or two epochs, when all handlers have heard what was. A

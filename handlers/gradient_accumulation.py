@@ -59,7 +59,7 @@ class GradientAccumulation(Saved):
 
     def begin_batch(self, trainer: Any, state: TrainState) -> None:
         if state.training and state.batches is not None and _may_end_unannounced(state):
-            state.batches = LookAhead(state.batches)
+            state.batches = LookAhead(state.batches, state.train_loader)
 
     def wrap_backward(self, backward: Activity) -> Activity:
         def weighted(state: TrainState) -> str:
@@ -102,12 +102,17 @@ def _may_end_unannounced(state: TrainState) -> bool:
 
     An iterator with a limit goes on in the next epoch, where a batch fetched ahead would be lost.
     """
-    if isinstance(state.batches, LookAhead):
+    if isinstance(state.batches, LookAhead) or _has_length(state.train_loader):
         return False
-    only_limited = state.n_batches == state.batches_per_epoch
-    return state.n_batches is None or (
-        only_limited and not isinstance(state.train_loader, Iterator)
-    )
+    return state.n_batches is None or not isinstance(state.train_loader, Iterator)
+
+
+def _has_length(loader: Any) -> bool:
+    try:
+        len(loader)
+    except (TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def _is_last(state: TrainState) -> bool:

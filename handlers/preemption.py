@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from ..events import CancelFitException, TrainState
+from ._saved import Saved
 from .checkpoint import Checkpoint
 
 Activity = Callable[[TrainState], str]
@@ -21,7 +22,7 @@ USUAL = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(sig
 """By which schedulers ask a process to end."""
 
 
-class Preemption:
+class Preemption(Saved):
     """Saves the fit and ends the process when a signal of the operating system asks for it.
 
     The signal is noticed between two batches, in training as in validation, and between two

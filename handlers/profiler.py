@@ -11,16 +11,18 @@ from torch.profiler.profiler import ProfilerAction
 
 from ..events import TrainState, Transition
 from ..events.log import log
+from ._saved import Saved
 
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
-class Profiler:
+class Profiler(Saved):
     """Records some training batches with `torch.profiler`, with the phases of the fit by name.
 
     The trace, to be opened in Perfetto or chrome://tracing, is written when the batches are over,
     or the fit is if that comes first. Each fit has its own: `trace.json`, `trace-1.json` and so on;
-    files of that name from earlier are replaced.
+    files of that name from earlier are replaced. A fit that goes on in another process is recorded
+    there anew.
 
     Hears: any_transition, begin_fit, after_fit
     Reads: training, outcome
@@ -56,12 +58,6 @@ class Profiler:
         self._first = wait + warmup
         self._profile: profile | None = None
         self._phase: record_function | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"files": [str(path) for path in self.files]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.files = [Path(path) for path in state["files"]]
 
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
         before = len(self.files)

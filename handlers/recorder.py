@@ -13,12 +13,13 @@ from ..events.order import Receiver, owner_of, receiver_name
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._recording_file import RECEIVERS, TRANSITIONS, RecordingFile
 from ._recording_meta import meta_of, own_path
+from ._saved import Saved
 from ._scalars import Scalars
 from ._tape import Tape, Write, timed
 from ._writers import Writers
 
 
-class Recorder:
+class Recorder(Saved):
     """Records every transition of a trainer into a file that another process can read meanwhile.
 
     The file is a ring in memory that the system writes back: nothing is flushed, no thread runs,

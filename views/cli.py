@@ -16,6 +16,7 @@ from . import (
     handlers_command,
     report_command,
     top_command,
+    verify_resume_command,
     watch_command,
 )
 from .errors import UsageError
@@ -30,6 +31,7 @@ COMMANDS = (
     handlers_command,
     report_command,
     top_command,
+    verify_resume_command,
     watch_command,
 )
 
@@ -44,14 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
         arguments = parser().parse_args(argv)
-        arguments.command(arguments)
+        code: int | None = arguments.command(arguments)
     except UsageError as error:
         print(f"trackside: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("trackside: interrupted; every scope is closed", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 def parser() -> Parser:
