@@ -59,6 +59,22 @@ def fit(path, *handlers):
     trainer.fit(batches(12), batches(4), epochs=4)
 
 
+EMPTY = {
+    "forward": lambda state: "after_pred",
+    "loss": lambda state: "after_loss",
+    "backward": lambda state: "after_backward",
+    "step": lambda state: "after_step",
+    "zero_grad": lambda state: "after_batch",
+}
+
+
+def record_many(path, records):
+    """A fit whose batches are no work, of at least so many records."""
+    recorder = Recorder(path, records=2**20, timing=True)
+    trainer = trainer_of(Named(), recorder, activities=EMPTY)
+    trainer.fit(batches(1) * (records // 40), epochs=4)
+
+
 @contextlib.contextmanager
 def training(path):
     """A process with a fit that waits in batch 7 of epoch 1, its loss known, for a line."""

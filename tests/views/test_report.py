@@ -8,7 +8,7 @@ from browsers import chromium, is_ready, opened
 from trackside.views.recording import Recording
 from trackside.views.report import write_report
 from trackside.views.totals import totals
-from watched import fit, screenshots, until
+from watched import fit, record_many, screenshots, until
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +39,19 @@ def test_it_opens_offline_with_all_counts(recording, tmp_path):
         assert shown.replace("\u2009", "") == str(made)
         assert page.inner_text("#path") == "completed"
         page.screenshot(path=screenshots() / "report.png")
+
+
+def test_a_million_records_make_a_page_below_ten_megabytes_that_becomes_ready(tmp_path):
+    path, page_file = tmp_path / "run.loop", tmp_path / "run.html"
+    record_many(path, 1_000_000)
+    write_report([path], page_file)
+    assert page_file.stat().st_size < 10_000_000
+    with chromium() as browser, opened(browser, page_file.as_uri()) as page:
+        until(lambda: is_ready(page))
+        assert page.evaluate("trackside.records.length") >= 1_000_000
+        page.keyboard.press("Home")
+        page.keyboard.press("Shift+ArrowRight")
+        until(lambda: page.inner_text("#path").endswith("batch › forward"))
 
 
 @pytest.mark.parametrize(

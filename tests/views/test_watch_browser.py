@@ -138,7 +138,7 @@ def test_the_live_phase_is_lit_and_then_a_process_that_stands_still_is_told_as_s
         until(lambda: text(page, "#banner").startswith("PROCESS DIED in"))
         assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")
         assert page.locator("#banner").get_attribute("role") == "alert"
-        assert text(page, "#path").startswith("PROCESS DIED in fit › epoch › train")
+        assert text(page, "#path") == "fit › epoch › train › batch › scored"
         page.screenshot(path=screenshots() / "died.png")
 
 

@@ -52,6 +52,8 @@ class Events {
   constructor() {
     this.cancels = new Series();
     this.errors = new Series();
+    this.borders = new Series();
+    this.batches = new Series();
     this.scalars = [];
     this.number = new DataView(new ArrayBuffer(4));
   }

@@ -62,9 +62,7 @@ function outOf(index, n) {
 function placeOf(app, state) {
   const path = breadcrumbs(state.path || "not recorded");
   if (app.view.instant !== null) return { status: "replay", said: path };
-  const { status } = app.live;
-  const words = { died: `PROCESS DIED in ${path}`, stuck: `STUCK in ${path}` };
-  return { status, said: words[status] ?? path };
+  return { status: app.live.status, said: path };
 }
 
 // Told in red at the top and, once, to a screen reader.

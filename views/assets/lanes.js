@@ -1,14 +1,16 @@
 // The timeline: a lane for each depth of scopes, one of leaf phases, of handlers, of cancels, and
 // curves above them. Few records are drawn one by one, many as the share of each pixel.
 
-const LANE = 16;
-const GAP = 4;
+const TALL = window.innerHeight > 1150 ? 1.5 : 1;
+const LANE = 16 * TALL;
+const GAP = 4 * TALL;
 const LEFT = 86;
 const RIGHT = 10;
-const CURVE = 58;
+const CURVE = 58 * TALL;
 const AXIS = 18;
 const MOST_SCOPE_LANES = 4;
-const DENSE = 5;
+const DENSE = 2;
+const MANY = 100_000;
 
 class Lanes {
   constructor(app, element) {
@@ -39,20 +41,36 @@ class Lanes {
 
   y(row) { return this.top + row * (LANE + GAP); }
 
+  // A strip of very many records is drawn at most twice a second while it grows.
+  isFresh(ink) {
+    const { view, records } = this.app;
+    const key = [view.follow, view.span, this.canvas.width, window.innerWidth, view.follow || view.from, view.follow || view.to, view.instant].join();
+    const same = key === this.key && ink === this.ink;
+    Object.assign(this, { key, ink });
+    const few = records.upTo(view.to) - records.upTo(view.from) < MANY;
+    if (!view.follow || !same || few || performance.now() - this.at > 500) {
+      this.at = performance.now();
+      return false;
+    }
+    return true;
+  }
+
   draw(ink) {
+    if (this.isFresh(ink)) return;
     this.layout();
     const { view, records } = this.app;
     const context = this.canvas.clear();
     this.left = this.canvas.width < 600 ? 62 : LEFT;
     this.scale = new Scale(view.from, view.to, this.left, this.canvas.width - RIGHT);
     this.titles(context, ink);
-    const first = Math.max(0, records.upTo(view.from) - 1), last = records.upTo(view.to);
+    const first = records.upTo(view.from), last = records.upTo(view.to);
     context.save();
     context.beginPath();
     context.rect(this.left, 0, this.canvas.width - RIGHT - this.left, this.height);
     context.clip();
-    if (last - first > DENSE * (this.canvas.width - LEFT)) this.dense(context, ink);
-    else this.sparse(context, ink, first, last);
+    this.scopes.forEach((lane, row) => drawScopes(this, context, ink, lane, row));
+    if (last - first > DENSE * this.canvas.width) drawDense(this, context, ink, this.scopes.length);
+    else drawSparse(this, context, ink, first, last, this.scopes.length);
     this.cancels(context, ink);
     context.restore();
     drawCurves(context, this, ink);
@@ -97,20 +115,29 @@ class Lanes {
     context.fill();
   }
 
+  // Each as a mark with a line through the lanes; where they are many, how many in each pixel.
   cancels(context, ink) {
     const { records, view } = this.app;
-    const y = this.y(this.rows.length - 1) + LANE / 2;
     for (const [series, colour, draw] of [[records.events.cancels, ink.warn, diamond], [records.events.errors, ink.alarm, cross]]) {
       context.fillStyle = context.strokeStyle = colour;
-      let before = -Infinity;
-      for (let i = series.upTo(view.from - 1); i < series.upTo(view.to); i++) {
-        const x = this.scale.x(series.times[i]);
-        if (x - before < 2) continue;
-        before = x;
-        context.fillRect(x - 0.5, this.top, 1, y - this.top);
-        draw(context, x, y);
-      }
+      const first = series.upTo(view.from - 1), last = series.upTo(view.to);
+      const places = series.times.subarray(first, last);
+      if (places.length > this.canvas.width / 16) this.crowd(context, places);
+      else for (const time of places) this.mark(context, this.scale.x(time), draw);
     }
+  }
+
+  mark(context, x, draw) {
+    const y = this.y(this.rows.length - 1) + LANE / 2;
+    context.fillRect(x - 0.5, this.top, 1, y - this.top);
+    draw(context, x, y);
+  }
+
+  crowd(context, times) {
+    const bins = new Uint32Array(Math.ceil(this.canvas.width / 3) + 1);
+    for (const time of times) bins[Math.floor(this.scale.x(time) / 3)]++;
+    const most = Math.max(...bins), floor = this.y(this.rows.length - 1) + LANE;
+    bins.forEach((n, i) => { if (n) context.fillRect(3 * i, floor - LANE * (0.25 + (0.75 * n) / most), 2.4, LANE * (0.25 + (0.75 * n) / most)); });
   }
 }
 

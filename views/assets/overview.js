@@ -1,6 +1,6 @@
 // The whole run in one strip, with the window that is looked at.
 
-const OVERVIEW = 34;
+const OVERVIEW = 34 * TALL;
 
 class Overview {
   constructor(app, element) {

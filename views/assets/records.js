@@ -4,6 +4,7 @@
 const BLOCK = 256;
 const MOST_RECORDS = 4_194_304;
 const RECORD_BYTES = 16;
+const BORDER_DEPTH = 3;
 const KIND = { TRANSITION: 1, BEGIN_RECEIVER: 2, END_RECEIVER: 3, CANCEL: 4, ERROR: 5, SCALAR: 6, POSITION: 7, GAP: 8 };
 
 // Where in a vector of sums what is: nanoseconds of each leaf (the last: not recorded), of handlers
@@ -96,6 +97,12 @@ class Walker {
   }
 }
 
+// Whether a transition opens or closes one of the outer scopes, an epoch, training, validation; a batch.
+function isBorder({ source, path }) { return outer(source) !== outer(path) || outer(path).split(".").length < BORDER_DEPTH; }
+function outer(path) { return path.split(".").slice(0, -1).slice(0, BORDER_DEPTH).join("."); }
+function isOfBatch({ source, path }) { return inBatch(source) !== inBatch(path); }
+function inBatch(path) { return path.split(".").length > BORDER_DEPTH + 1; }
+
 class Records {
   constructor(table) {
     this.events = new Events();
@@ -111,6 +118,8 @@ class Records {
   arrange(table) {
     this.table = table;
     this.columns = new Columns(table);
+    this.border = table.transitions.map(isBorder);
+    this.batch = table.transitions.map(isOfBatch);
     this.walker = new Walker(this.columns, table);
     this.reader = new Walker(this.columns, table);
     this.marks = [];
@@ -149,7 +158,10 @@ class Records {
     this.words[i] = word;
     this.arguments[i] = argument;
     this.sum(i);
-    this.events.add(time, word >>> 28, word & 0xffff, argument);
+    const kind = word >>> 28, id = word & 0xffff;
+    if (kind !== KIND.TRANSITION) this.events.add(time, kind, id, argument);
+    else if (this.border[id]) this.events.borders.push(time, id + argument * 65536);
+    else if (this.batch[id]) this.events.batches.push(time, id + argument * 65536);
   }
 
   sum(i) {

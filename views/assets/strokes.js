@@ -1,50 +1,57 @@
 // How the lanes are filled: record by record where these are few, by shares of pixels elsewhere.
 
-Lanes.prototype.sparse = function (context, ink, first, last) {
-  const { records } = this.app;
-  const runs = [...this.scopes.map((lane, row) => new Run(this, context, ink, row, lane)), null];
-  const leaves = new LeafRun(this, context, ink, this.scopes.length);
-  const calls = this.scopes.length + 1;
-  let began = null;
-  const before = first > 0 ? records.at(records.times[first]) : null;
-  if (before && before.leaf >= 0) {
-    for (const run of runs) run?.start(before.leaf, before.epoch, before.batch, before.since);
-    leaves.enter(before.leaf, before.since);
+// A lane of scopes: each stay in one is a box.
+function drawScopes(lanes, context, ink, lane, row) {
+  const { records, view } = lanes.app;
+  const series = lane.depth <= BORDER_DEPTH ? records.events.borders : records.events.batches;
+  const first = series.upTo(view.from), last = series.upTo(view.to);
+  if (last - first > lanes.canvas.width) return eachPixelOf(lanes, (x, spent, _, all) => shade(lanes, context, ink, lane, spent, all, x, row));
+  const run = new ScopeRun(lanes, context, ink, row, lane);
+  const there = records.at(view.from);
+  if (there.leaf >= 0) run.start(there.leaf, there.epoch, there.batch, view.from);
+  for (let i = first; i < last; i++) {
+    const id = series.values[i] % 65536;
+    run.enter(records.table.transitions[id], id, Math.floor(series.values[i] / 65536), series.times[i]);
   }
+  return run.close(endOf(lanes.app.view));
+}
+
+function endOf(view) { return Math.min(view.to, view.end); }
+
+function drawSparse(lanes, context, ink, first, last, row) {
+  const { records, view } = lanes.app;
+  const leaves = new LeafRun(lanes, context, ink, row);
+  const there = records.at(view.from);
+  let began = there.receiver >= 0 ? view.from : null;
+  if (there.leaf >= 0) leaves.enter(there.leaf, there.since);
   for (let i = first; i < last; i++) {
     const kind = records.kind(i), id = records.id(i), time = records.times[i];
-    if (kind === KIND.TRANSITION) {
-      const transition = records.table.transitions[id];
-      for (const run of runs) run?.enter(transition, id, records.arguments[i], time);
-      leaves.enter(transition.leaf, time);
-    } else if (kind === KIND.BEGIN_RECEIVER) began = time;
+    if (kind === KIND.TRANSITION) leaves.enter(records.table.transitions[id].leaf, time);
+    else if (kind === KIND.BEGIN_RECEIVER) began = time;
     else if (kind === KIND.END_RECEIVER && began !== null) {
-      this.call(context, ink, calls, records.table.receivers[id], began, time);
+      drawCall(lanes, context, ink, row + 1, records.table.receivers[id], began, time);
       began = null;
     }
   }
-  const end = this.app.view.follow ? this.app.view.end : Math.min(this.app.view.to, this.app.view.end);
-  for (const run of runs) run?.close(end);
-  leaves.close(end);
-};
+  leaves.close(endOf(view));
+}
 
-Lanes.prototype.call = function (context, ink, row, receiver, from, to) {
-  const x = this.scale.x(from), width = Math.max(1, this.scale.x(to) - x);
+function drawCall(lanes, context, ink, row, receiver, from, to) {
+  const x = lanes.scale.x(from), width = Math.max(1, lanes.scale.x(to) - x);
   context.fillStyle = ink.tones[HANDLER_TONE];
-  context.fillRect(x, this.y(row), width, LANE);
+  context.fillRect(x, lanes.y(row), width, LANE);
   context.fillStyle = ink.card;
-  textIn(context, receiver.name, x, this.y(row) + LANE / 2, width);
-};
+  textIn(context, receiver.name, x, lanes.y(row) + LANE / 2, width);
+}
 
-// Boxes of one lane of scopes.
-class Run {
+class ScopeRun {
   constructor(lanes, context, ink, row, lane) {
     Object.assign(this, { lanes, context, ink, row, lane, open: -1, from: 0, label: "" });
   }
 
   start(leaf, epoch, batch, time) {
     this.open = this.lane.of[leaf];
-    this.from = Math.min(time, this.lanes.app.view.from);
+    this.from = time;
     this.label = this.named(this.open, this.name(this.open) === "batch" ? batch : epoch);
   }
 
@@ -66,13 +73,14 @@ class Run {
 
   close(time) {
     if (this.open < 0) return;
-    const x = this.lanes.scale.x(this.from), width = Math.max(1, this.lanes.scale.x(time) - x - (this.lanes.scale.x(time) - x > 3 ? 1 : 0));
-    const y = this.lanes.y(this.row);
-    this.context.fillStyle = scopeColour(this.ink, this.lane, this.open);
-    this.context.fillRect(x, y, width, LANE);
-    this.context.fillStyle = this.ink.card;
-    const left = Math.max(x, this.lanes.left);
-    textIn(this.context, this.label, left, y + LANE / 2, x + width - left);
+    const { lanes, context, ink } = this;
+    const x = lanes.scale.x(this.from), full = lanes.scale.x(time) - x;
+    const width = Math.max(0.7, full - (full > 3 ? 1 : 0)), y = lanes.y(this.row);
+    context.fillStyle = scopeColour(ink, this.lane, this.open);
+    context.fillRect(x, y, width, LANE);
+    context.fillStyle = ink.card;
+    const left = Math.max(x, lanes.left);
+    textIn(context, this.label, left, y + LANE / 2, x + width - left);
     this.open = -1;
   }
 }
@@ -93,45 +101,46 @@ class LeafRun {
   }
 
   close(time) {
-    const known = this.lanes.app.records.table.leaves[this.leaf];
+    const { lanes, context, ink } = this;
+    const known = lanes.app.records.table.leaves[this.leaf];
     if (!known) return;
-    const x = this.lanes.scale.x(this.from), width = this.lanes.scale.x(time) - x;
-    const y = this.lanes.y(this.row);
-    this.context.fillStyle = this.ink.tones[known.tone];
-    this.context.globalAlpha = known.resting ? 0.3 : 1;
-    this.context.fillRect(x, y, Math.max(0.6, width), LANE);
-    this.context.globalAlpha = 1;
-    this.context.fillStyle = this.ink.card;
-    const left = Math.max(x, this.lanes.left);
-    textIn(this.context, known.name, left, y + LANE / 2, x + width - left);
+    const x = lanes.scale.x(this.from), width = lanes.scale.x(time) - x, y = lanes.y(this.row);
+    context.fillStyle = ink.tones[known.tone];
+    context.globalAlpha = known.resting ? 0.3 : 1;
+    context.fillRect(x, y, Math.max(0.6, width), LANE);
+    context.globalAlpha = 1;
+    context.fillStyle = ink.card;
+    const left = Math.max(x, lanes.left);
+    textIn(context, known.name, left, y + LANE / 2, x + width - left);
   }
 }
 
-Lanes.prototype.dense = function (context, ink) {
-  const { records } = this.app;
-  const { leaves } = records.table;
-  const row = this.scopes.length;
-  eachPixel(records, this.scale, this.canvas.width - RIGHT, (x, spent, inHandlers, all) => {
-    stack(context, ink, leaves, spent, all, x, this.y(row), LANE);
-    this.scopes.forEach((lane, i) => this.shade(context, ink, lane, spent, all, x, i));
+function drawDense(lanes, context, ink, row) {
+  const { leaves } = lanes.app.records.table;
+  eachPixelOf(lanes, (x, spent, inHandlers, all) => {
+    stack(context, ink, leaves, spent, all, x, lanes.y(row), LANE);
     context.fillStyle = ink.tones[HANDLER_TONE];
     const high = LANE * Math.min(1, inHandlers / all);
-    context.fillRect(x, this.y(row + 1) + LANE - high, 1, high);
+    context.fillRect(x, lanes.y(row + 1) + LANE - high, 1, high);
   });
-};
+}
 
 // A scope's share of a pixel, as how opaque it is.
-Lanes.prototype.shade = function (context, ink, lane, spent, all, x, row) {
+function shade(lanes, context, ink, lane, spent, all, x, row) {
   const shares = new Float64Array(lane.paths.length);
   lane.of.forEach((scope, leaf) => { if (scope >= 0) shares[scope] += spent[leaf]; });
   shares.forEach((share, scope) => {
     if (share <= 0) return;
     context.globalAlpha = Math.min(1, 0.15 + (0.85 * share) / all);
     context.fillStyle = scopeColour(ink, lane, scope);
-    context.fillRect(x, this.y(row), 1, LANE);
+    context.fillRect(x, lanes.y(row), 1, LANE);
     context.globalAlpha = 1;
   });
-};
+}
+
+function eachPixelOf(lanes, draw) {
+  eachPixel(lanes.app.records, lanes.scale, lanes.canvas.width - RIGHT, draw);
+}
 
 // Calls `draw` for each pixel with what each leaf, and the handlers, spent in it.
 function eachPixel(records, scale, right, draw) {

@@ -1,5 +1,7 @@
 // Beside the chart: where time goes, what handlers cost, what was cancelled.
 
+const MOST_SHARES = 11;
+
 class Shares {
   constructor(stack, list, leaves) {
     this.leaves = leaves;
@@ -7,11 +9,12 @@ class Shares {
     stack.replaceChildren(...this.rows.map((row) => row.slice));
     list.replaceChildren();
     this.list = list;
+    this.others = this.row({ name: "", context: "", tone: QUIET_TONE });
   }
 
   row(leaf) {
     const item = made("li"), name = made("span", "name", leaf.name);
-    const row = { item, mean: made("span", "mean"), share: made("b"), bar: made("i"), handlers: made("i"), slice: made("i") };
+    const row = { item, name, mean: made("span", "mean"), share: made("b"), bar: made("i"), handlers: made("i"), slice: made("i") };
     if (leaf.context) name.append(" ", made("small", "", leaf.context));
     const meter = made("span", "meter");
     meter.append(row.bar, row.handlers);
@@ -28,8 +31,15 @@ class Shares {
       .filter(({ share }) => share >= 0.0005)
       .sort((a, b) => b.share - a.share);
     this.rows.forEach((row, i) => { row.slice.style.width = `${this.leaves[i].resting ? 0 : (100 * numbers.leaves[i]) / work}%`; });
-    for (const { i, share } of shown) this.fill(this.rows[i], share, numbers.inHandlers[i] / work, numbers.leaves[i] / (entries[i] || 1));
-    reorder(this.list, shown.map(({ i }) => this.rows[i].item));
+    const first = shown.slice(0, shown.length > MOST_SHARES ? MOST_SHARES - 1 : MOST_SHARES);
+    for (const { i, share } of first) this.fill(this.rows[i], share, numbers.inHandlers[i] / work, numbers.leaves[i] / (entries[i] || 1));
+    reorder(this.list, [...first.map(({ i }) => this.rows[i].item), ...this.rest(shown.slice(first.length))]);
+  }
+
+  rest(others) {
+    put(this.others.name, `${others.length} others`);
+    put(this.others.share, percent(others.reduce((sum, { share }) => sum + share, 0)));
+    return others.length ? [this.others.item] : [];
   }
 
   fill(row, share, inHandlers, mean) {

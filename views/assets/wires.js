@@ -1,7 +1,8 @@
 // Arrows between the boxes of the board: straight to the next one, in lanes of their own elsewhere.
 
-const LANE_BELOW = 17;
-const LANE_BESIDE = 26;
+// In units of the board's text.
+const LANE_BELOW = 1.42;
+const LANE_BESIDE = 2.17;
 
 class Wires {
   constructor(edges) {
@@ -20,10 +21,9 @@ class Wires {
     parts.path.setAttribute("class", "line");
     parts.text.setAttribute("class", "count");
     group.dataset.rows = edge.rows.join(" ");
-    parts.title.textContent = [...new Set(edge.triggers)].join(", ");
     group.append(parts.title, parts.path, head, parts.text);
     this.element.append(group);
-    return { ...edge, group, head, ...parts };
+    return { ...edge, name: [...new Set(edge.triggers)].join(", "), group, head, ...parts };
   }
 
   // Which arrows are straight, which need a lane.
@@ -56,13 +56,14 @@ class Wires {
 
   route(boxes, place) {
     const origin = place.getBoundingClientRect();
+    const em = parseFloat(getComputedStyle(place).fontSize);
     this.element.setAttribute("width", place.clientWidth);
     this.element.setAttribute("height", Math.max(place.clientHeight, place.scrollHeight));
     const at = (path) => rectOf(boxes.get(path).item, origin);
     for (const edge of this.edges) {
       const frame = this.frames.get(edge.frame);
       if (!edge.used || !boxes.has(edge.from) || !boxes.has(edge.to)) continue;
-      this.draw(edge, wayOf(edge, frame, at(edge.from), at(edge.to), rectOf(frame.flow, origin)));
+      this.draw(edge, wayOf(edge, frame, at(edge.from), at(edge.to), rectOf(frame.flow, origin), em));
     }
   }
 
@@ -82,6 +83,7 @@ class Wires {
       const n = own.reduce((sum, row) => sum + rows[row], 0);
       edge.used ||= n > 0;
       put(text, n ? short(n) : "");
+      put(edge.title, `${edge.name}: ${count(n)}`);
       group.dataset.count = n;
       group.classList.toggle("never", !n);
       group.classList.toggle("warm", own.some((row) => warm[row] > 0));
@@ -94,8 +96,8 @@ class Wires {
 }
 
 function short(n) {
-  if (n < 1e4) return String(n);
-  return n < 1e6 ? `${(Math.floor(n / 100) / 10).toFixed(n < 1e5 ? 1 : 0)}k` : `${(Math.floor(n / 1e4) / 100).toFixed(n < 1e7 ? 2 : 0)}M`;
+  if (n < 1e4) return String(Math.round(n));
+  return n < 1e6 ? `${Math.floor(n / 1e3)}k` : `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)}M`;
 }
 
 function rectOf(element, origin) {
@@ -105,11 +107,11 @@ function rectOf(element, origin) {
 }
 
 // The corners of an arrow, and where its count stands.
-function wayOf(edge, frame, from, to, flow) {
+function wayOf(edge, frame, from, to, flow, em) {
   const kind = frame.flow.dataset.flow;
   if (kind === "root") return rootWay(from, to);
   if (edge.straight) return kind === "row" ? acrossWay(from, to) : downWay(from, to);
-  return kind === "row" ? belowWay(edge, frame, from, to, flow) : besideWay(edge, from, to, flow);
+  return kind === "row" ? belowWay(edge, frame, from, to, flow, em) : besideWay(edge, from, to, flow, em);
 }
 
 function acrossWay(from, to) {
@@ -128,20 +130,20 @@ function rootWay(from, to) {
   return { points: [[from.x, from.bottom], [from.x, to.top]], label: [from.x + 7, (from.bottom + to.top) / 2 + 4], anchor: "start" };
 }
 
-function belowWay(edge, frame, from, to, flow) {
+function belowWay(edge, frame, from, to, flow, em) {
   const dashed = edge.kind !== "normal";
   const lane = edge.lane + (dashed ? frame.lanes.normal : 0);
   const lanes = frame.lanes.normal + frame.lanes.cancel;
-  const y = flow.bottom - LANE_BELOW * (lanes - lane) + 9;
+  const y = flow.bottom - em * (LANE_BELOW * (lanes - lane) - 0.75);
   const shift = 9 * lane;
   const start = from.width > 160 ? from.right - 24 - shift : from.x + 6 - shift / 2;
   const end = to.width > 160 ? to.left + 24 + shift : to.x - 6 + shift;
   return { points: [[start, from.bottom], [start, y], [end, y], [end, to.bottom]], label: [(start + end) / 2, y - 4] };
 }
 
-function besideWay(edge, from, to, flow) {
+function besideWay(edge, from, to, flow, em) {
   const dashed = edge.kind !== "normal";
-  const x = dashed ? flow.left + LANE_BESIDE * (edge.lane + 0.62) - 8 : flow.right - LANE_BESIDE * (edge.lane + 0.62) + 8;
+  const x = dashed ? flow.left + em * (LANE_BESIDE * (edge.lane + 0.62) - 0.67) : flow.right - em * (LANE_BESIDE * (edge.lane + 0.62) - 0.67);
   const side = dashed ? "left" : "right";
   const down = from.y < to.y;
   const start = from.height > 60 ? (down ? from.bottom - 12 - 7 * edge.lane : from.top + 12 + 7 * edge.lane) : from.y;
