@@ -1,11 +1,11 @@
-"""Training jobs in an async service: progress as server-sent events.
+"""Training jobs in an async service: progress as server-sent events, and the live page.
 
     python examples/service_starlette.py --port 8000
     curl -H 'Content-Type: application/json' -d '{"epochs": 500}' http://127.0.0.1:8000/runs
     curl -N http://127.0.0.1:8000/runs/1/progress
 
-Fits run in threads of their own: the event loop is free to answer, and no client, however many
-there are, makes a fit wait.
+The live page is at http://127.0.0.1:8000/watch/ . Fits run in threads of their own: the event loop
+is free to answer, and no client, however many there are, makes a fit wait.
 """
 
 import argparse
@@ -26,9 +26,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from trackside.engine import Run
 from trackside.handlers import Recorder
+from trackside.views import watch_app
 from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
 
 INTERVAL = 0.2  # seconds from one event of a stream to the next
@@ -69,6 +70,7 @@ def service(runs: Runs, recordings: Path) -> Starlette:
             Route("/runs/{number:int}", describe),
             Route("/runs/{number:int}/progress", progress),
             Route("/runs/{number:int}/{action}", act, methods=["POST"]),
+            Mount("/watch", watch_app(recordings)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
         exception_handlers={Refused: _refuse, HTTPException: _refuse_by_starlette},

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from browsers import chromium, is_ready, opened
+from patience import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 JSON = {"Content-Type": "application/json"}
@@ -68,13 +70,16 @@ class Service:
 
     def until(self, number, condition):
         """Ask until the run is as `condition` says; what it is then."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            status, told = self.ask("GET", f"/runs/{number}")
+        seen = []
+
+        def told():
+            status, run = self.ask("GET", f"/runs/{number}")
             assert status == 200
-            if condition(told):
-                return told
-        raise AssertionError(f"run {number} is still {told}")
+            seen[:] = [run]
+            return condition(run)
+
+        until(told)
+        return seen[0]
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -399,3 +404,16 @@ def test_streams_that_are_open_are_told_of_the_end_and_do_not_put_it_off(tmp_pat
 
 def test_the_progress_of_no_run_is_refused(starlette):
     assert starlette.ask("GET", "/runs/999/progress") == (404, {"error": "there is no run 999"})
+
+
+def test_the_live_page_is_mounted_and_shows_a_run_while_it_goes_on(starlette):
+    number = starlette.start(**LONG)
+    address = f"http://127.0.0.1:{starlette.port}/watch/"
+    with chromium() as browser, opened(browser, address) as page:
+        until(lambda: is_ready(page))
+        assert f"run-{number}" in page.inner_text("body")
+        before = page.inner_text("#stats")
+        until(lambda: page.inner_text("#stats") != before)
+        starlette.ask("POST", f"/runs/{number}/cancel")
+        until(lambda: "cancelled" in page.inner_text("body"))
+    assert starlette.until(number, lambda told: told["done"])["outcome"] == "cancelled"
