@@ -27,7 +27,8 @@ def add_out(command: Parser, default: str | None = None) -> None:
         "--out",
         metavar="DIR",
         default=default,
-        help=f"where history.csv and model.pt are written; default: {default or 'nowhere'}",
+        help="where history.csv, model.pt and loop.svg are written; "
+        f"default: {default or 'nowhere'}",
     )
 
 
