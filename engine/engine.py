@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NoReturn
 
 from ..events import Cancel, Publisher, TrainState, Transition
 from ..events.order import Receiver
@@ -242,6 +242,13 @@ class Engine(Publisher):
                 closing.enter(row)
             except BaseException as raised:
                 closing.add(raised, raiser(raised, receive, state.phase))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle or copy a {type(self).__name__}, here in {self.state.phase}: its "
+            "machine, its lock and those who hear it belong to this process; make another one "
+            "there; state_dict() carries what a Trainer holds"
+        )
 
     def _rewire(self) -> None:
         for leaf in self._table.values():

@@ -10,7 +10,7 @@ import pytest
 from trackside.views.cli import parser
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
 OPERATORS = {"&&", "||", "|", ";", ">", "&"}
 
 

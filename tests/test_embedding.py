@@ -1,0 +1,330 @@
+"""The page on embedding: what it says that no other test shows, and that all of it is shown."""
+
+import ast
+import copy
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import batches, equal, model, trainer_of, weights
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from trackside.engine import BusyError
+from trackside.events import CancelEpochException
+
+TESTS = Path(__file__).parent
+PAGE = TESTS.parent / "docs" / "embedding.md"
+LONG = 60
+
+# the page
+
+
+def said():
+    """(sentence or row, the tests named behind it) for each line of the page that says something.
+
+    Headings, the head of the table, and the line that introduces the next one say nothing.
+    """
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        text, _, comment = line.partition("<!--")
+        heading = line.startswith(("#", "| |", "|---"))
+        if text.strip() and not heading and not text.rstrip().endswith(("promises.", "system.")):
+            yield text.strip(), comment.removesuffix("-->").split()
+
+
+def existing_tests():
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield f"{path.name}::{node.name}"
+
+
+def test_every_sentence_names_tests_that_run():
+    exist = {*existing_tests()}
+    assert [sentence for sentence, named in said() if not named] == []
+    assert [name for _, named in said() for name in named if name not in exist] == []
+    assert len([*said()]) > 50
+
+
+def test_every_line_of_the_page_is_one_sentence_or_one_row():
+    several = [text for text, _ in said() if re.search(r"\. [A-Z`]", text)]
+    assert several == []
+    assert all(text.endswith((".", "|")) for text, _ in said())
+
+
+def test_every_test_of_this_file_stands_behind_a_sentence():
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    names = {f"{Path(__file__).name}::{node.name}" for node in tree.body if is_test(node)}
+    of_the_page = {name for name in names if "_page" in name or "_this_file_" in name}
+    assert names - {name for _, named in said() for name in named} == of_the_page
+
+
+def is_test(node):
+    return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+
+
+# what a trainer touches, and who hears it
+
+
+def test_a_data_loader_draws_from_the_global_generator_unless_it_has_its_own():
+    data = TensorDataset(*batches(1)[0])
+    for options, draws in (({}, True), ({"generator": torch.Generator()}, False)):
+        before = torch.get_rng_state()
+        trainer_of(net=NET).fit(DataLoader(data, 2, **options))
+        assert torch.equal(before, torch.get_rng_state()) is not draws
+
+
+NET = model()
+
+
+def test_a_module_that_imports_the_signals_alone_hears_every_trainer():
+    done = python("""
+from trackside.events import begin_fit
+@begin_fit.connect
+def hear(trainer, state):
+    print(type(trainer).__name__, trainer.name)
+from helpers import batches, trainer_of
+trainer_of(name="detector").fit(batches(1))
+trainer_of().fit(batches(1))
+""")
+    assert done == "Trainer detector\nTrainer \n"
+
+
+def python(code):
+    """What a process prints that runs this; it finds the modules of the tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=TESTS
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# threads
+
+
+def dropping():
+    return nn.Sequential(*model(1), nn.Dropout(0.5))
+
+
+def test_models_that_draw_from_the_global_generator_share_its_numbers():
+    alone, first, second = (trainer_of(net=dropping()) for _ in range(3))
+    torch.manual_seed(0)
+    alone.fit(batches(4))
+    torch.manual_seed(0)
+    for _ in zip(first.steps(batches(4)), second.steps(batches(4)), strict=True):
+        pass
+    assert not equal(weights(alone), weights(first))
+
+
+def test_an_autocast_around_start_does_not_hold_in_the_fit():
+    found = {}
+    trainer = trainer_of()
+    trainer.on("after_pred")(lambda trainer, state: found.setdefault(how, state.pred.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        how = "fit"
+        trainer.fit(batches(1))
+        how = "start"
+        trainer.start(batches(1)).result(LONG)
+    assert found == {"fit": torch.bfloat16, "start": torch.float32}
+
+
+# other processes
+
+
+def test_a_forked_child_has_a_copy_of_the_subscriptions_of_which_the_parent_hears_nothing():
+    heard = python("""
+import os
+from helpers import batches, trainer_of
+from trackside.events import begin_fit
+process = os.getpid()
+heard = []
+begin_fit.connect(lambda trainer, state: heard.append(os.getpid() == process))
+trainer = trainer_of()
+trainer.fit(batches(1))
+child = os.fork()
+if child == 0:
+    begin_fit.connect(lambda trainer, state: heard.append("new"))
+    assert trainer.fit(batches(1)).outcome == "completed"
+    assert heard == [True, False, "new"], heard
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+trainer.fit(batches(1))
+print(heard)
+""")
+    assert heard == "[True, True]\n"
+
+
+def test_a_trainer_that_another_thread_was_running_stays_busy_in_a_forked_child():
+    python("""
+import os
+from helpers import batches, trainer_of
+from trackside.engine import BusyError
+trainer = trainer_of()
+with trainer.start(batches(1), epochs=10**9) as run:
+    run.pause()
+    while not run.status().paused:
+        pass
+    child = os.fork()
+    if child == 0:
+        try:
+            trainer.fit(batches(1))
+        except BusyError:
+            os._exit(0 if trainer_of().fit(batches(1)).outcome == "completed" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+""")
+
+
+SUBSCRIBER = """
+from trackside.events import begin_fit
+
+@begin_fit.connect
+def of_the_module(trainer, state):
+    print("of the module", flush=True)
+"""
+
+SPAWNING = """
+import multiprocessing, sys
+import subscriber
+from trackside.events import begin_fit
+
+def work():
+    from helpers import batches, trainer_of
+    trainer_of().fit(batches(1))
+
+if __name__ == "__main__":
+    begin_fit.connect(lambda trainer, state: print("of the parent", flush=True))
+    child = multiprocessing.get_context("spawn").Process(target=work)
+    child.start()
+    child.join()
+    sys.exit(child.exitcode)
+"""
+
+
+def test_a_spawned_process_has_the_subscriptions_of_the_modules_that_it_imports(tmp_path):
+    (tmp_path / "subscriber.py").write_text(SUBSCRIBER)
+    (tmp_path / "spawning.py").write_text(SPAWNING)
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import runpy; "
+    heard = python(code + f"runpy.run_path({str(tmp_path / 'spawning.py')!r}, run_name='__main__')")
+    assert heard == "of the module\n"
+
+
+@pytest.mark.parametrize(
+    "way", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda way: way.__name__
+)
+@pytest.mark.parametrize("phase", ["idle", "fit.ready", "cancelled"])
+def test_a_trainer_is_neither_pickled_nor_copied_and_the_error_says_why(way, phase):
+    trainer = trainer_of()
+    run = trainer.steps(batches(1))
+    if phase != "idle":
+        next(run)
+    if phase == "cancelled":
+        run.close()
+    message = rf"cannot pickle or copy a Trainer, here in {phase}: its machine, its lock"
+    with pytest.raises(TypeError, match=message):
+        way(trainer)
+    assert trainer.state.phase == phase
+
+
+# what may be called from where
+
+
+class Place:
+    """Calls something in the midst of a fit in the background; what came of it, or was raised."""
+
+    def __init__(self, trainer, call):
+        self.trainer, self.call = trainer, call
+        self.came = None
+
+    def once(self, *_):
+        try:
+            self.came = self.call()
+        except Exception as error:
+            self.came = error
+
+    def a_handler(self, run):
+        called = threading.Event()
+
+        @self.trainer.on("after_loss", once=True)
+        def hear(trainer, state):
+            self.once()
+            called.set()
+
+        assert called.wait(LONG)
+
+    def another_thread(self, run):
+        thread = threading.Thread(target=self.once)
+        thread.start()
+        thread.join()
+
+    def a_signal_handler(self, run):
+        before = signal.signal(signal.SIGUSR1, self.once)
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+
+PLACES = ["a_handler", "another_thread", "a_signal_handler"]
+
+
+def called_from(place, call):
+    """What `call(trainer, run)` gave or raised, in a fit that goes on until it is cancelled."""
+    trainer = trainer_of()
+    with trainer.start(batches(2), batches(1), epochs=10**9) as run:
+        made = Place(trainer, lambda: call(trainer, run))
+        getattr(made, place)(run)
+        run.resume()
+        assert run.wait_for("fit.epoch.validate", LONG)
+    return made.came
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda trainer, run: trainer.request(CancelEpochException()),
+        lambda trainer, run: run.cancel("batch") and None,
+        lambda trainer, run: run.pause(),
+        lambda trainer, run: run.resume(),
+        lambda trainer, run: run.status() and None,
+    ],
+    ids=["request", "cancel", "pause", "resume", "status"],
+)
+def test_steering_is_allowed_from_everywhere(place, call):
+    assert called_from(place, call) is None
+
+
+def subscribe(trainer, run):
+    trainer.on("after_loss")(hear)
+    trainer.within("batch")(opened)
+    trainer.detach(hear)
+    trainer.detach(opened)
+
+
+def hear(trainer, state):
+    pass
+
+
+def opened(trainer, state):
+    yield
+
+
+@pytest.mark.parametrize("place", PLACES[:2])
+def test_subscribing_is_allowed_in_handlers_and_other_threads(place):
+    assert called_from(place, subscribe) is None
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("tried", ["fit", "start", "steps", "validate", "predict"])
+def test_a_second_run_is_refused_from_everywhere(place, tried):
+    def call(trainer, run):
+        made = getattr(trainer, tried)(batches(1))
+        return next(made) if tried == "steps" else made
+
+    assert isinstance(called_from(place, call), BusyError)
