@@ -12,7 +12,9 @@ from faults import Files
 from trackside.engine import CheckpointStore
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["torch._dynamo", "trackside.engine", "trackside.handlers"])
+context.set_forkserver_preload(
+    ["sklearn.datasets", "torch._dynamo", "trackside.engine", "trackside.handlers"]
+)
 
 
 def run(target, *arguments):

@@ -1,0 +1,109 @@
+"""A fit is killed, again and again, and ends as if nothing had happened."""
+
+import random
+import signal
+import time
+
+import crash
+import killed
+import pytest
+import torch
+from states import same
+from trackside.engine import latest, read_checkpoint
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What comes of a fit that nobody kills, and the seconds that its process takes."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    crash.run(killed.fit, folder)  # the first process is slower
+    folder = tmp_path_factory.mktemp("undisturbed")
+    begun = time.monotonic()
+    assert crash.run(killed.fit, folder) == 0
+    return result_of(folder), time.monotonic() - begun
+
+
+def result_of(folder):
+    return torch.load(folder / "result.pt", weights_only=True)
+
+
+def check_nothing_acknowledged_is_lost(folder):
+    """The latest is whole, without a warning, and no older than the last one that was told of."""
+    told = (folder / "told").read_text().split() if (folder / "told").exists() else []
+    if told:
+        state = read_checkpoint(latest(folder / "runs"))
+        assert state["position"]["step"] >= int(told[-1].removeprefix("step-").partition(".")[0])
+
+
+def storm(tmp_path, undisturbed, kills, workers):
+    """Kill processes at random instants; begin another fit whenever one has ended. Gives the
+    number of fits.
+    """
+    expected, seconds = undisturbed
+    draw = random.Random(kills)
+    fits = count = 0
+    while count < kills:
+        fits += 1
+        folder = tmp_path / f"{fits}"
+        folder.mkdir()
+        async_save, exit_code = fits % 2 == 0, None
+        while exit_code != 0:
+            process = crash.started(killed.fit, folder, async_save, draw.choice(workers))
+            process.join(draw.uniform(0, 0.7 * seconds) if count < kills else None)
+            process.kill()
+            process.join()
+            exit_code = process.exitcode
+            assert exit_code in (0, -signal.SIGKILL)
+            count += exit_code != 0
+            check_nothing_acknowledged_is_lost(folder)
+        assert same(result_of(folder), expected)
+    return fits
+
+
+def test_a_fit_that_is_killed_at_random_instants_ends_as_if_it_had_not_been(tmp_path, undisturbed):
+    storm(tmp_path, undisturbed, kills=20, workers=[0])
+
+
+@pytest.mark.long
+def test_a_fit_that_is_killed_at_300_random_instants_ends_as_if_it_had_not_been(
+    tmp_path, undisturbed
+):
+    fits = storm(tmp_path, undisturbed, kills=300, workers=[0, 0, 0, 2])
+    print(f"300 kills in {fits} fits")
+
+
+def killed_at(folder, number, step, undisturbed):
+    """Kill a fit at one file operation; the next process ends it."""
+    folder.mkdir()
+    assert crash.run(killed.fit_with_a_fault, folder, number, step) == -signal.SIGKILL
+    check_nothing_acknowledged_is_lost(folder)
+    assert crash.run(killed.fit, folder) == 0
+    assert same(result_of(folder), undisturbed[0])
+
+
+def operations(tmp_path):
+    """Numbers of the file operations of two saves in the middle of a fit, with what they delete."""
+    folder = tmp_path / "counted"
+    folder.mkdir()
+    assert crash.run(killed.count_operations, folder) == 0
+    middle = int((folder / "operations").read_text()) // 2
+    return range(middle, middle + 50)
+
+
+def test_a_fit_that_is_killed_at_some_file_operations_ends_as_if_it_had_not_been(
+    tmp_path, undisturbed
+):
+    draw = random.Random(0)
+    numbers = operations(tmp_path)
+    for step in ("before", "middle", "after"):
+        for number in draw.sample(numbers, 2):
+            killed_at(tmp_path / f"{step}-{number}", number, step, undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", ["before", "middle", "after"])
+def test_a_fit_that_is_killed_at_every_file_operation_of_a_save_ends_as_if_it_had_not_been(
+    tmp_path, undisturbed, step
+):
+    for number in operations(tmp_path):
+        killed_at(tmp_path / f"{number}", number, step, undisturbed)
