@@ -10,15 +10,7 @@ from typing import Any
 import torch
 
 from .checkpoint_layout import REST, WEIGHTS, found, free_name, readable
-from .durable import (
-    Written,
-    commit,
-    discard,
-    is_temporary,
-    make_folder,
-    temporary_in,
-    write_file,
-)
+from .durable import Draft, Written, discard, is_temporary, make_folder
 from .folder_lock import FolderLock
 from .manifest import CheckpointError, Manifest
 from .snapshot import snapshot
@@ -85,18 +77,14 @@ class CheckpointStore:
         """
         content = snapshot(state)
         serial = 1 + max((known.serial for known in self._known.values()), default=0)
-        unfinished = temporary_in(self.folder)
+        path = free_name(self.folder, step)
         try:
-            unfinished.mkdir()
-            manifest = Manifest(step, serial, facts, _write_files(unfinished, content))
-            manifest.write(unfinished)
-            path = free_name(self.folder, step)
-            commit(unfinished, path)
+            with Draft(self.folder) as draft:
+                manifest = Manifest(step, serial, facts, _write_files(draft, content))
+                manifest.write(draft)
+                draft.commit(path)
         except BaseException as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            error.add_note(
-                f"trackside: the checkpoint of step {step} was not written to {self.folder}"
-            )
+            error.add_note(f"trackside: {path}, a checkpoint, was not written")
             raise
         self._known = {**self._known, path: manifest}
         return path
@@ -110,13 +98,13 @@ class CheckpointStore:
                 discard(path)
 
 
-def _write_files(folder: Path, state: dict[str, Any]) -> dict[str, Written]:
+def _write_files(draft: Draft, state: dict[str, Any]) -> dict[str, Written]:
     weights = {name: value for name, value in state["model"].items() if fits(value)}
     others = {name: value for name, value in state["model"].items() if name not in weights}
     same = tied(weights)
     rest = {"state": state | {"model": others}, "tied": same}
     single = {name: value for name, value in weights.items() if name not in same}
     return {
-        WEIGHTS: write_file(folder / WEIGHTS, lambda file: write_weights(file, single)),
-        REST: write_file(folder / REST, lambda file: torch.save(rest, file)),
+        WEIGHTS: draft.write(WEIGHTS, lambda file: write_weights(file, single)),
+        REST: draft.write(REST, lambda file: torch.save(rest, file)),
     }

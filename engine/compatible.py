@@ -30,7 +30,8 @@ def check_state_dict(trainer: Trainer, saved: Any) -> None:
     _check_format(saved)
     _check_model(trainer, saved["model"])
     _check_optimizer(trainer, saved["optimizer"])
-    missing = saved["handlers"].keys() - stateful(trainer).keys()
+    keeping = {name for name, kept in saved["handlers"].items() if kept}
+    missing = keeping - stateful(trainer).keys()
     _refuse(
         "the state dict has the state of handlers that are not attached",
         [f"{name}; attached: {', '.join(stateful(trainer)) or 'none'}" for name in sorted(missing)],

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written through to the disk, hashed on the way, renamed.
+"""Folders that are whole or not there: hashed on the way, written through to the disk, renamed.
 
 A file is safe when its bytes and the entry in its folder have both been synced; a rename when the
 folder has been. Everything here goes through `os`, one call a file operation, so that a test can
@@ -14,9 +14,10 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
 
 _PIECE = 1 << 24
@@ -33,15 +34,79 @@ class Written(NamedTuple):
     """Of all of them, in hexadecimal digits."""
 
 
-class _HashedFile(io.RawIOBase):
-    """A new file that hashes a large piece on another core while it is written."""
+class Draft:
+    """A new folder without a name, which gets one when the disk has all of its files.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    Its files are synced all at once, when all are written: the disk then commits them together,
+    which takes a third of the time of one after the other. Left without a `commit`, it is deleted.
+
+    Args:
+        folder: where it is to be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = temporary_in(folder)
         self._undo = ExitStack()
-        self._hashing = self._undo.enter_context(ThreadPoolExecutor(1))
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        self._undo.callback(os.close, self._file)
+        self._helpers = ThreadPoolExecutor(4)
+        self._unsynced: list[int] = []
+
+    def __enter__(self) -> Draft:
+        self._undo.enter_context(self._helpers)
+        self._undo.callback(shutil.rmtree, self.path, ignore_errors=True)
+        os.mkdir(self.path)
+        return self
+
+    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> Written:
+        """Add a file of what `fill(file)` writes into it.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        file = self._opened(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        raw = _HashedFile(file, self._helpers)
+        buffered = io.BufferedWriter(raw, _WORTH_A_THREAD)
+        try:
+            fill(cast("IO[bytes]", buffered))
+            buffered.flush()
+        finally:
+            buffered.detach()
+        if hasattr(os, "posix_fadvise"):  # have the disk begin now
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        return raw.written
+
+    def commit(self, name: Path) -> None:
+        """Give it its name, all at once; when this returns, a power cut does not take it away."""
+        if os.name == "posix":
+            self._opened(self.path, os.O_RDONLY)
+        syncing = [self._helpers.submit(os.fsync, file) for file in self._unsynced]
+        wait(syncing)
+        for synced in syncing:
+            synced.result()
+        os.rename(self.path, name)
+        sync_folder(name.parent)
+
+    def _opened(self, path: Path, flags: int) -> int:
+        file = os.open(path, flags, 0o666)
+        self._undo.callback(os.close, file)
+        self._unsynced.append(file)
+        return file
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+
+class _HashedFile(io.RawIOBase):
+    """An open file that hashes a large piece on another core while it is written."""
+
+    def __init__(self, file: int, helpers: Executor) -> None:
+        super().__init__()
+        self._file = file
+        self._helpers = helpers
         self._hash = hashlib.sha256()
         self._size = 0
 
@@ -54,7 +119,7 @@ class _HashedFile(io.RawIOBase):
             self._hash.update(piece)
             self._put(piece)
         else:
-            hashed = self._hashing.submit(self._hash.update, piece)
+            hashed = self._helpers.submit(self._hash.update, piece)
             try:
                 self._put(piece)
             finally:
@@ -62,35 +127,13 @@ class _HashedFile(io.RawIOBase):
         self._size += len(piece)
         return len(piece)
 
+    @property
+    def written(self) -> Written:
+        return Written(self._size, self._hash.hexdigest())
+
     def _put(self, piece: memoryview) -> None:
         while piece:
             piece = piece[os.write(self._file, piece) :]
-
-    def sync(self) -> Written:
-        """Wait until the disk has it."""
-        os.fsync(self._file)
-        return Written(self._size, self._hash.hexdigest())
-
-    def close(self) -> None:
-        if not self.closed:
-            self._undo.close()
-        super().close()
-
-
-def write_file(path: Path, fill: Callable[[IO[bytes]], object]) -> Written:
-    """Make a new file of what `fill(file)` writes into it; when this returns, the disk has it.
-
-    Raises:
-        OSError: the file is there already; the disk is full.
-    """
-    with _HashedFile(path) as raw:
-        file = io.BufferedWriter(raw, _WORTH_A_THREAD)
-        try:
-            fill(cast("IO[bytes]", file))
-            file.flush()
-            return raw.sync()
-        finally:
-            file.detach()
 
 
 def hash_file(path: Path) -> Written:
@@ -113,18 +156,11 @@ def sync_folder(path: Path) -> None:
     """Wait until the disk has the entries of a folder: names made, renamed, removed."""
     if os.name != "posix":  # elsewhere a folder cannot be opened
         return
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def commit(folder: Path, name: Path) -> None:
-    """Give a finished folder its name, all at once: nobody ever sees half of it there."""
-    sync_folder(folder)
-    os.rename(folder, name)
-    sync_folder(name.parent)
 
 
 def discard(folder: Path) -> None:

@@ -13,6 +13,7 @@ ALLOWED = (
 
 _TENSORS = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 _ATOMS: tuple[type[Any], ...] = (str, int, float, bytes)
+_AS_THEY_ARE = {*_ATOMS, bool, type(None)}
 
 
 def plain(value: Any, where: str) -> Any:
@@ -33,6 +34,8 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         return {_key(key, where): plain(part, f"{where}[{key!r}]") for key, part in value.items()}
     if isinstance(value, (list, tuple)):
+        if _AS_THEY_ARE.issuperset(map(type, value)):  # the hundreds of numbers of a generator
+            return tuple(value) if isinstance(value, tuple) else list(value)
         parts = [plain(part, f"{where}[{index}]") for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     raise TypeError(f"{where} is a {_kind(value)}; a state dict holds {ALLOWED}")

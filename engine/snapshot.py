@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_ATOMS = {str, int, float, bytes, bool, type(None)}
+
 
 def snapshot(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:
     """`state` with all its tensors on the CPU. Two that show the same elements become one.
@@ -40,7 +42,7 @@ def _mapped(value: Any, tensor: Callable[[Tensor], Tensor]) -> Any:
         return tensor(value)
     if isinstance(value, dict):
         return {key: _mapped(part, tensor) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not _ATOMS.issuperset(map(type, value)):
         return type(value)([_mapped(part, tensor) for part in value])
     return value
 

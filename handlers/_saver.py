@@ -38,7 +38,10 @@ class Saver:
         else:
             copy = self._copy(take())
             self._thread = self._thread or ThreadPoolExecutor(1, "trackside checkpoint")
-            self._writing = self._thread.submit(write, copy)
+            try:
+                self._writing = self._thread.submit(write, copy)
+            except RuntimeError:  # the interpreter ends, and begins nothing any more
+                write(copy)
         self.failed = False
 
     def wait(self) -> None:

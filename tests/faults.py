@@ -5,6 +5,7 @@ The log can be played back to the disk as a power cut would leave it: see `power
 
 import os
 import random
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
@@ -27,6 +28,7 @@ class Files:
         self.at, self.fault = at, fault
         self.log = []
         self.paths = {}
+        self.one_at_a_time = threading.RLock()
         self.real = {name: getattr(os, name) for name in OPERATIONS}
 
     def __enter__(self):
@@ -48,16 +50,18 @@ class Files:
     def _do(self, entry, real, torn=lambda: None):
         if not self._is_here(entry[1]):
             return real()
-        broken = len([e for e in self.log if e[0] != "acknowledged"]) == self.at
-        if broken:
-            self.fault("before")
-            torn()
-            self.fault("middle")
-        done = real()
-        self.log.append(entry)
-        if broken:
-            self.fault("after")
-        return done
+        with self.one_at_a_time:
+            broken = len([e for e in self.log if e[0] != "acknowledged"]) == self.at
+            if broken:
+                self.at = None
+                self.fault("before")
+                torn()
+                self.fault("middle")
+            done = real()
+            self.log.append(entry)
+            if broken:
+                self.fault("after")
+            return done
 
     def _path(self, path, dir_fd=None):
         path = os.fspath(path)

@@ -40,18 +40,17 @@ class Noisy(Dataset):
         return self.images[index] + noise, self.digits[index]
 
 
-class Tells:
+def telling(path, checkpoint):
     """Writes the name of each checkpoint that is safe to a file, before the next batch begins."""
+    told = []
 
-    def __init__(self, path, checkpoint):
-        self.path, self.checkpoint, self.told = path, checkpoint, None
+    def tell(trainer, state):
+        if checkpoint.last is not None and checkpoint.last not in told[-1:]:
+            told.append(checkpoint.last)
+            with path.open("a") as file:
+                print(checkpoint.last.name, file=file)
 
-    def begin_batch(self, trainer, state):
-        last = self.checkpoint.last
-        if last is not None and last != self.told:
-            self.told = last
-            with self.path.open("a") as file:
-                print(last.name, file=file)
+    return tell
 
 
 def built(folder, async_save, workers, told):
@@ -81,9 +80,9 @@ def built(folder, async_save, workers, told):
         MixUp(),
         EarlyStopping(patience=9),
         checkpoint,
-        Tells(told, checkpoint),
     ]
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+    trainer.on("begin_batch")(telling(told, checkpoint))
     loaders = (
         KeyedLoader(train, 40, shuffle=True, seed=1, num_workers=workers),
         KeyedLoader(valid, 50),

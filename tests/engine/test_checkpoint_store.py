@@ -168,7 +168,7 @@ def test_on_a_full_disk_the_error_escapes_and_the_checkpoint_before_is_whole(tmp
         with pytest.raises(OSError, match=r"large|space") as caught:
             store.save(large, 2, {})
         assert caught.value.errno == FULL[full]
-        assert "step 2 was not written" in caught.value.__notes__[0]
+        assert "step-000000000002, a checkpoint, was not written" in caught.value.__notes__[0]
         assert names(store.folder) == [path.name]
         assert same(read_checkpoint(store.folder)["handlers"], small["handlers"])
         assert store.save(small, 3, {}) == latest(store.folder)

@@ -3,14 +3,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
-from trackside.engine.durable import write_file
 from trackside.engine.weights_file import _DTYPES, fits, read_weights, tied, write_weights
 
 
 def written(folder, tensors):
     path = folder / "model.safetensors"
-    path.unlink(missing_ok=True)
-    write_file(path, lambda file: write_weights(file, tensors))
+    with path.open("wb") as file:
+        write_weights(file, tensors)
     return path
 
 

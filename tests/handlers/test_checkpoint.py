@@ -29,16 +29,6 @@ class Draws:
         state.xb = state.xb + torch.randn_like(state.xb) / 10
 
 
-class Weights:
-    """Remembers the weights at the end of each epoch."""
-
-    def __init__(self):
-        self.kept = {}
-
-    def after_epoch(self, trainer, state):
-        self.kept[state.epoch] = weights(trainer)
-
-
 def trainer_with(folder, *handlers, **options):
     torch.manual_seed(0)
     checkpoint = Checkpoint(folder, **options)
@@ -398,7 +388,7 @@ def test_what_cannot_be_written_ends_the_fit_once_and_what_was_is_whole(
         fitted(tmp_path, steps=1, async_save=async_save)
     monkeypatch.undo()
     notes = "".join(caught.value.__notes__)
-    assert "the checkpoint of step" in notes
+    assert "a checkpoint, was not written" in notes
     assert "while it unwound" not in notes
     assert read_checkpoint(tmp_path)["position"]["step"] >= 1
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
@@ -437,11 +427,13 @@ def test_in_the_background_training_goes_on_and_the_next_save_waits(tmp_path, mo
 
 
 def test_what_is_written_in_the_background_is_what_was_at_the_boundary(tmp_path):
-    kept = Weights()
-    fitted(tmp_path, kept, async_save=True, keep_last=None)
-    for epoch, path in enumerate(sorted(tmp_path.glob("step-*"))):
+    trainer, _ = trainer_with(tmp_path, async_save=True, keep_last=None)
+    kept = []
+    trainer.on("after_epoch")(lambda trainer, state: kept.append(weights(trainer)))
+    trainer.fit(batches(5), batches(2), epochs=3)
+    for there, path in zip(kept, sorted(tmp_path.glob("step-*")), strict=True):
         saved = read_checkpoint(path)["model"]
-        assert equal([saved[name] for name in model().state_dict()], kept.kept[epoch])
+        assert equal([saved[name] for name in model().state_dict()], there)
 
 
 def test_it_is_not_attached_to_what_cannot_save():
@@ -467,6 +459,13 @@ def test_it_is_not_attached_to_what_cannot_save():
 def test_wrong_arguments_are_refused_at_once(options, said):
     with pytest.raises((TypeError, ValueError), match=said):
         Checkpoint("runs", **options)
+
+
+def test_a_fit_goes_on_without_it_as_well(tmp_path, undisturbed):
+    fitted(tmp_path, steps=4)
+    rest = trainer_of(Draws(), Metrics())
+    rest.fit(batches(5), batches(2), resume=tmp_path)
+    assert equal(weights(rest), undisturbed)
 
 
 def test_the_folder_is_free_for_others_after_the_fit_and_after_a_detach(tmp_path):

@@ -1,0 +1,238 @@
+"""What a checkpoint costs: `python benchmarks/checkpoint.py`, or `make bench`.
+
+1. How long the training thread stands still for one save, of 1, 100 and 1 000 MB: weights and both
+   averages of AdamW. Two fits of empty work on the same model, one saving at once, one with
+   async_save, are driven a transition at a time: measured is the one from `after_batch` to the next
+   `begin_batch`. In turns with them, in the same process: `torch.save` of the same state dict and
+   an fsync, and a plain copy of its tensors, `clone` of each.
+2. From `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an epoch of
+   4 000 040 shuffled examples.
+
+Medians of the rounds; of a noisy machine the ratios are the figures to trust.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from trackside.engine import KeyedLoader, Trainer
+from trackside.handlers import Checkpoint
+
+LAYERS = 12
+SIZES = (1, 100, 1000)
+FAR = 1_000_000
+
+
+def a_step(state: Any) -> str:
+    state.step += 1
+    return "after_step"
+
+
+EMPTY: dict[str, Callable[[Any], str]] = {
+    "forward": lambda state: "after_pred",
+    "loss": lambda state: "after_loss",
+    "backward": lambda state: "after_backward",
+    "step": a_step,
+    "zero_grad": lambda state: "after_batch",
+}
+
+
+def model_of(megabytes: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Layers whose weights, and what AdamW keeps of them, make up so many MB."""
+    width = int((megabytes * 1e6 / 4 / 3 / LAYERS) ** 0.5)
+    model = nn.Sequential(*[nn.Linear(width, width, bias=False) for _ in range(LAYERS)])
+    optimizer = torch.optim.AdamW(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad()
+    return model, optimizer
+
+
+class Fit:
+    """A fit of empty work that saves after each batch."""
+
+    def __init__(self, parts: tuple[nn.Module, torch.optim.Optimizer], folder: Path, **how: Any):
+        self.checkpoint = Checkpoint(folder, steps=1, keep_last=1, **how)
+        self.trainer = Trainer(
+            parts[0], nn.MSELoss(), parts[1], [self.checkpoint], activities=EMPTY
+        )
+        self.run = self.trainer.steps(
+            repeat((torch.zeros(1), torch.zeros(1))), batches_per_epoch=99
+        )
+
+    def stands_still(self) -> float:
+        """Seconds from the end of a batch to the next one, a save between them."""
+        self.advance("after_batch")
+        begun = perf_counter()
+        next(self.run)
+        return perf_counter() - begun
+
+    def advance(self, trigger: str) -> None:
+        for transition in self.run:
+            if transition.trigger == trigger:
+                return
+
+    def rest(self) -> None:
+        """Wait until what is written in the background is there: training takes longer."""
+        name = f"step-{self.trainer.state.step:012}"
+        while self.checkpoint.last is None or self.checkpoint.last.name != name:
+            time.sleep(0.001)
+        time.sleep(0.01)
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors(part)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begun = perf_counter()
+    done = work()
+    taken = perf_counter() - begun
+    del done
+    return taken
+
+
+def torch_save(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float]:
+    """Medians in ms of each way, and the ratios of the pairs."""
+    parts = model_of(megabytes)
+    at_once = Fit(parts, folder / "at once")
+    behind = Fit(parts, folder / "behind", async_save=True)
+    state = Trainer(parts[0], nn.MSELoss(), parts[1]).state_dict()
+    taken: dict[str, list[float]] = {"copy": [], "async": [], "torch.save": [], "sync": []}
+    for _ in range(rounds + 1):
+        taken["copy"].append(seconds(lambda: [tensor.clone() for tensor in tensors(state)]))
+        taken["async"].append(behind.stands_still())
+        behind.rest()
+        taken["torch.save"].append(seconds(lambda: torch_save(state, folder / "state.pt")))
+        taken["sync"].append(at_once.stands_still())
+    at_once.run.close()
+    behind.run.close()
+    kept = {name: values[1:] for name, values in taken.items()}  # the first round warms up
+    figures = {name: statistics.median(values) * 1e3 for name, values in kept.items()}
+    figures["async / copy"] = statistics.median(map(divided, kept["async"], kept["copy"]))
+    figures["sync / torch.save"] = statistics.median(map(divided, kept["sync"], kept["torch.save"]))
+    return figures
+
+
+def divided(one: float, other: float) -> float:
+    return one / other
+
+
+class Numbers(Dataset[Tensor]):
+    """Examples that cost nothing, enough for a million batches."""
+
+    def __len__(self) -> int:
+        return 4 * FAR + 40
+
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.full((4,), index / len(self))
+
+
+def resumable() -> tuple[Trainer, KeyedLoader]:
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    trainer = Trainer(model, lambda pred: pred.mean(), optimizer)
+    return trainer, KeyedLoader(Numbers(), 4, shuffle=True)
+
+
+def saved_at_10() -> dict[str, Any]:
+    trainer, loader = resumable()
+    run = trainer.steps(loader)
+    for transition in run:
+        if transition.trigger == "after_batch" and trainer.state.batch_index == 9:
+            break
+    state = copy.deepcopy(trainer.state_dict())
+    run.close()
+    return state
+
+
+def at(saved: dict[str, Any], batch: int) -> dict[str, Any]:
+    """The same, as if so many batches had been read."""
+    moved = copy.deepcopy(saved)
+    moved["position"]["batch_index"] = batch - 1
+    moved["loaders"]["train"]["batch"] = batch
+    return moved
+
+
+def to_the_first_batch(saved: dict[str, Any]) -> float:
+    trainer, loader = resumable()
+    begun = perf_counter()
+    run = trainer.steps(loader, resume=saved)
+    next(run)
+    taken = perf_counter() - begun
+    assert trainer.state.batch_index == saved["position"]["batch_index"] + 1
+    run.close()
+    return taken
+
+
+def resuming(rounds: int) -> dict[str, float]:
+    """Medians in ms of both, and the ratio of the pairs."""
+    saved = saved_at_10()
+    near, far = at(saved, 10), at(saved, FAR)
+    pairs = [(to_the_first_batch(near), to_the_first_batch(far)) for _ in range(rounds + 1)][1:]
+    return {
+        "at batch 10": statistics.median(one for one, _ in pairs) * 1e3,
+        f"at batch {FAR}": statistics.median(other for _, other in pairs) * 1e3,
+        "ratio": statistics.median(other / one for one, other in pairs),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="of which medians are taken")
+    parser.add_argument(
+        "--folder", type=Path, help="on the disk to write to; default: a temporary one"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    figures: dict[str, dict[str, float]] = {}
+    for megabytes in SIZES:
+        folder = Path(tempfile.mkdtemp(dir=arguments.folder))
+        try:
+            figures[f"{megabytes} MB"] = standing_still(megabytes, arguments.rounds, folder)
+        finally:
+            shutil.rmtree(folder)
+    figures["resume"] = resuming(arguments.rounds)
+    for name, found in figures.items():
+        print(name, *(f"{what} {value:.2f}" for what, value in found.items()), sep="  ")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
