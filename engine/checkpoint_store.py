@@ -12,7 +12,7 @@ import torch
 from .checkpoint_layout import REST, WEIGHTS, found, free_name, readable
 from .durable import Draft, Written, discard, is_temporary, make_folder
 from .folder_lock import FolderLock
-from .manifest import CheckpointError, Manifest
+from .manifest import MANIFEST, CheckpointError, Manifest
 from .snapshot import snapshot
 from .weights_file import fits, tied, write_weights
 
@@ -81,7 +81,7 @@ class CheckpointStore:
         try:
             with Draft(self.folder) as draft:
                 manifest = Manifest(step, serial, facts, _write_files(draft, content))
-                manifest.write(draft)
+                draft.write(MANIFEST, lambda file: file.write(manifest.text()))
                 draft.commit(path)
         except BaseException as error:
             error.add_note(f"trackside: {path}, a checkpoint, was not written")

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .durable import Draft, Written, hash_file
+from .durable import Written, hash_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -48,12 +48,11 @@ class Manifest:
     facts: dict[str, Any]
     files: dict[str, Written]
 
-    def write(self, draft: Draft) -> None:
-        """Add it to a folder, as the last of its files."""
+    def text(self) -> bytes:
+        """What goes into the file."""
         fields = asdict(self) | {"format": FORMAT}
         fields["files"] = {name: file._asdict() for name, file in self.files.items()}
-        text = json.dumps(fields | {"sha256": _checksum(fields)}, indent=1)
-        draft.write(MANIFEST, lambda file: file.write(text.encode()))
+        return json.dumps(fields | {"sha256": _checksum(fields)}, indent=1).encode()
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:

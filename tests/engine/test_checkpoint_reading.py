@@ -126,8 +126,7 @@ def forged(folder, **fields):
     path = newest(folder)
     there = Manifest.read(path)
     changed = Manifest(**{**vars(there), **fields})
-    (path / "manifest.json").unlink()
-    changed.write(path)
+    (path / "manifest.json").write_bytes(changed.text())
     return path
 
 
