@@ -79,7 +79,7 @@ def make(name: str) -> Any:
 def _called(function: Callable[[], Any], failure: str) -> Any:
     try:
         return function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a stranger's module must not end the process
         raise AttachError(f"{failure}: {type(error).__name__}: {error}") from error
 
 

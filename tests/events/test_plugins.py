@@ -34,6 +34,7 @@ ACME = {
 "acme.drift" = "acme:Drift"
 "acme.typo" = "acme.drift:Drif"
 "acme.broken" = "acme.broken:Broken"
+"acme.exits" = "acme.exits:Exits"
 "acme.number" = "acme.drift:NUMBER"
 "acme.picky" = "acme.drift:Picky"
 "acme.shared" = "acme.drift:Drift"
@@ -73,6 +74,7 @@ class Picky(Drift):
         super().__init__(limit)
 ''',
     "acme/broken.py": "import a_module_that_nobody_has\n",
+    "acme/exits.py": "raise SystemExit(3)\n",
 }
 
 RIVAL = {
@@ -227,6 +229,7 @@ def test_a_name_of_two_distributions_is_refused_and_both_are_named(refused):
     ("name", "why"),
     [
         ("acme.broken", "ModuleNotFoundError: No module named 'a_module_that_nobody_has'"),
+        ("acme.exits", "SystemExit: 3"),
         ("acme.typo", "AttributeError: module 'acme.drift' has no attribute 'Drif'"),
         ("acme.number", "is a int; expected a class, or a function, that makes a handler"),
         ("acme.picky", "without arguments: missing a required argument: 'limit'"),
