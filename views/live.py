@@ -23,7 +23,7 @@ from .feed import Feed
 from .finding import Shelf
 from .guard import Guard
 from .login import Login
-from .page import page, policy
+from .page import WATCH
 from .recorded import RecordingError
 from .stream import messages
 
@@ -42,7 +42,7 @@ def live_app(
         Route("/recordings/{name}/events", live.events),
         Route("/recordings/{name}/chart", live.chart),
     ]
-    return Guard(Starlette(routes=routes), f"{policy()}; frame-ancestors 'self'", hosts, login)
+    return Guard(Starlette(routes=routes), f"{WATCH.policy}; frame-ancestors 'self'", hosts, login)
 
 
 class _Live:
@@ -51,7 +51,7 @@ class _Live:
         self._free = threading.BoundedSemaphore(STREAMS)
 
     def page(self, request: Request) -> Response:
-        return HTMLResponse(page())
+        return HTMLResponse(WATCH.html())
 
     def recordings(self, request: Request) -> Response:
         return JSONResponse(self._shelf.entries())

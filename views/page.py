@@ -1,4 +1,4 @@
-"""The page, assembled from its parts to one file that needs nothing from elsewhere."""
+"""The pages, each assembled from its parts to one file that needs nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -8,23 +8,66 @@ import html
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
-SCRIPTS = (
-    "dom",
-    "format",
-    "colours",
-    "names",
+
+class Page:
+    """One file of HTML with a style and a script in it.
+
+    Args:
+        template: of the HTML.
+        scripts: the parts of the script, in the order in which they stand in it.
+    """
+
+    def __init__(self, template: str, *scripts: str) -> None:
+        self._template = template
+        self._scripts = scripts
+
+    @cached_property
+    def policy(self) -> str:
+        """Its Content-Security-Policy: its own script, style and server, and nothing else."""
+        script, style = _hash(self._script), _hash(_asset("page.css"))
+        return (
+            f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+            "img-src data:; base-uri 'none'; form-action 'none'"
+        )
+
+    def html(self, title: str = "trackside", data: Mapping[str, str] | None = None) -> str:
+        """The file.
+
+        Args:
+            title: of the window, until the page knows better.
+            data: texts that it carries, by name.
+        """
+        parts = {
+            "policy": html.escape(self.policy, quote=True),
+            "title": html.escape(title),
+            "style": _asset("page.css"),
+            "script": self._script,
+            "data": "".join(_carried(name, text) for name, text in (data or {}).items()),
+        }
+        return re.sub(
+            r"<!--(\w+)-->|/\*=(\w+)=\*/",
+            lambda found: parts[found[1] or found[2]],
+            _asset(self._template),
+        )
+
+    @cached_property
+    def _script(self) -> str:
+        return "\n".join(_asset(f"{name}.js") for name in self._scripts)
+
+
+_BOARD = ("dom", "format", "colours", "names", "edges", "board", "wires", "tables")
+
+WATCH = Page(
+    "watch.html",
+    *_BOARD,
     "records",
     "totals",
     "curves",
     "canvas",
     "chart",
-    "edges",
-    "board",
-    "wires",
-    "tables",
     "lanes",
     "strokes",
     "plots",
@@ -37,34 +80,10 @@ SCRIPTS = (
     "runs",
     "main",
 )
-"""The parts of the script, in the order in which they stand in the page."""
+"""Recordings: those that it carries as data, or those of its server."""
 
-
-@cache
-def policy() -> str:
-    """Its Content-Security-Policy: its own script, its own style, its own server, nothing else."""
-    script, style = _hash(_script()), _hash(_asset("page.css"))
-    return (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def page(title: str = "trackside", data: Mapping[str, str] | None = None) -> str:
-    """The page as HTML.
-
-    Args:
-        title: of the window, until the page knows better.
-        data: texts that it carries, by name; without any it asks its server.
-    """
-    parts = {
-        "policy": html.escape(policy(), quote=True),
-        "title": html.escape(title),
-        "style": _asset("page.css"),
-        "script": _script(),
-        "data": "".join(_carried(name, text) for name, text in (data or {}).items()),
-    }
-    return re.sub(r"<!--(\w+)-->|/\*=(\w+)=\*/", lambda m: parts[m[1] or m[2]], _asset("page.html"))
+COMPARE = Page("compare.html", *_BOARD, "compare")
+"""How two runs differ."""
 
 
 def as_json(value: object) -> str:
@@ -74,11 +93,6 @@ def as_json(value: object) -> str:
 
 def _carried(name: str, text: str) -> str:
     return f'<script type="text/plain" id="{name}">{text}</script>\n'
-
-
-@cache
-def _script() -> str:
-    return "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
 
 
 @cache

@@ -11,7 +11,7 @@ from .drawn import drawn
 from .feed import Feed
 from .output import write_whole
 from .packing import packed
-from .page import as_json, page
+from .page import WATCH, as_json
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
@@ -32,7 +32,7 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
         told.append({"id": str(number), "begin": begin, "svg": svg, "update": update})
         data[f"records-{number}"] = packed(records)
     title = told[0]["begin"]["name"]
-    html = page(title, {"recordings": as_json(told), **data})
+    html = WATCH.html(title, {"recordings": as_json(told), **data})
     write_whole(out, lambda path: path.write_text(html, encoding="utf-8"))
 
 

@@ -3,7 +3,9 @@ import hashlib
 import re
 
 import pytest
-from trackside.views.page import as_json, page, policy
+from trackside.views.page import COMPARE, WATCH, as_json
+
+each_page = pytest.mark.parametrize("page", [WATCH, COMPARE], ids=["watch", "compare"])
 
 
 def inline(html, tag):
@@ -11,38 +13,42 @@ def inline(html, tag):
     return re.findall(rf"<{tag}(?: type=\"module\")?>(.*?)</{tag}>", html, re.DOTALL)
 
 
+@each_page
 @pytest.mark.parametrize("tag", ["script", "style"])
-def test_the_policy_allows_the_script_and_the_style_of_the_page_and_no_others(tag):
-    (text,) = inline(page(), tag)
+def test_the_policy_allows_the_script_and_the_style_of_the_page_and_no_others(tag, page):
+    (text,) = inline(page.html(), tag)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    assert f"{tag}-src 'sha256-{digest}';" in policy()
-    assert policy().startswith("default-src 'none';")
+    assert f"{tag}-src 'sha256-{digest}';" in page.policy
+    assert page.policy.startswith("default-src 'none';")
 
 
-def test_the_page_names_nothing_from_elsewhere():
-    addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", page()))
+@each_page
+def test_the_page_names_nothing_from_elsewhere(page):
+    addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", page.html()))
     assert addresses <= {"http://www.w3.org/2000/svg"}
-    assert re.findall(r"(?:src|href)=\"(?!data:|#)", page()) == []
+    assert re.findall(r"(?:src|href)=\"(?!data:|#)", page.html()) == []
 
 
-def test_there_is_no_script_or_style_in_attributes():
-    assert re.findall(r"<[^>]+\s(?:on\w+|style)=", re.sub(r"<script.*", "", page())) == []
+@each_page
+def test_there_is_no_script_or_style_in_attributes(page):
+    assert re.findall(r"<[^>]+\s(?:on\w+|style)=", re.sub(r"<script.*", "", page.html())) == []
 
 
 def test_what_is_carried_cannot_end_its_element():
-    html = page("</title><script>", {"recordings": as_json({"name": "</script><script>"})})
+    html = WATCH.html("</title><script>", {"recordings": as_json({"name": "</script><script>"})})
     assert html.count("<script>") == 0
     assert html.count("</script>") == 2
 
 
 def test_what_is_carried_is_put_in_once_and_not_looked_at_again():
-    html = page("t", {"recordings": as_json(["<!--script-->", "/*=style=*/"])})
+    html = WATCH.html("t", {"recordings": as_json(["<!--script-->", "/*=style=*/"])})
     assert '"\\u003c!--script-->","/*=style=*/"' in html
 
 
 @pytest.mark.parametrize(
     "sink", ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "write("]
 )
-def test_nothing_reads_markup_from_text(sink):
-    (script,) = inline(page(), "script")
+@each_page
+def test_nothing_reads_markup_from_text(sink, page):
+    (script,) = inline(page.html(), "script")
     assert sink not in script

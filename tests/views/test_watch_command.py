@@ -10,7 +10,7 @@ import httpx
 import pytest
 from recordings import recorded
 from trackside.views.live import STREAMS
-from trackside.views.page import policy
+from trackside.views.page import WATCH
 from watched import TOKEN, until, watching
 
 ADDRESS = "--token", TOKEN
@@ -114,8 +114,8 @@ def test_nothing_but_reading_is_allowed(client, method):
 @pytest.mark.parametrize("path", ["/", "/recordings", "/nowhere"])
 def test_every_answer_forbids_what_the_page_does_not_need(client, path):
     headers = client.get(path).headers
-    assert headers["content-security-policy"] == f"{policy()}; frame-ancestors 'self'"
-    assert "unsafe" not in policy()
+    assert headers["content-security-policy"] == f"{WATCH.policy}; frame-ancestors 'self'"
+    assert "unsafe" not in WATCH.policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
