@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constr
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-demo: $(VENV)/demo.stamp ## train a small net on scikit-learn's digits; writes runs/demo
+demo: $(VENV)/demo.stamp ## train a small net on scikit-learn's digits; writes runs/demo, with a report
 	$(BIN)/trackside demo
 
 # two processes side by side, and models that gain nothing by more threads
@@ -34,6 +34,7 @@ soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, 
 bench: $(VENV)/dev.stamp ## what machine, bus and recorder cost; minutes, on a quiet machine
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/recorder.py
+	$(BIN)/python benchmarks/page.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record
@@ -47,7 +48,7 @@ clean: ## remove the environment, the caches and what was built; keeps runs/
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt
-	$(INSTALL) -e '.[demo]'
+	$(INSTALL) -e '.[demo,watch]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt

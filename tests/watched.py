@@ -15,6 +15,7 @@ from trackside.handlers import Metrics, Recorder
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+OWN = {**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)}
 
 SCRIPT = """
 import sys
@@ -28,6 +29,16 @@ class Waits:
 
 fit(sys.argv[1], Waits())
 print("done", flush=True)
+"""
+
+ENDLESS = """
+import sys
+from helpers import batches, trainer_of
+from trackside.handlers import Recorder
+from watched import EMPTY
+
+trainer = trainer_of(Recorder(sys.argv[1]), activities=EMPTY)
+trainer.fit(batches(1) * 10_000_000, epochs=1)
 """
 
 TOKEN = "a-token-that-was-chosen"
@@ -80,7 +91,7 @@ def training(path):
     """A process with a fit that waits in batch 7 of epoch 1, its loss known, for a line."""
     with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(path)],
-        env={**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)},
+        env=OWN,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -88,6 +99,17 @@ def training(path):
         try:
             assert said(process) == "waiting"
             yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def endless(path):
+    """A process with a fit whose batches are no work; it has begun."""
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], env=OWN) as process:
+        try:
+            until(path.exists)
+            yield
         finally:
             process.kill()
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from pathlib import Path
 
 from .options import Commands, add_out, count
 from .output import writable
@@ -25,9 +28,22 @@ def _run(arguments: argparse.Namespace) -> None:
     import torch
 
     from .demo import digits
+    from .report import write_report
     from .training import train
 
     torch.set_num_threads(1)  # more gain nothing for so small a net, and lose on a busy machine
     job = digits(arguments.seed)
     attach_recorder(job.trainer, out / "run.loop")
     train(job, arguments.epochs, out)
+    write_report([out / "run.loop"], out / "report.html")
+    print(_how_to_look(out))
+
+
+def _how_to_look(out: Path) -> str:
+    named = Path(sys.argv[0]).name == "trackside"
+    command = os.path.relpath(sys.argv[0]) if named else "trackside"
+    return (
+        f"\nTo see this fit again: open {out / 'report.html'} in a browser; it needs no server.\n"
+        f"To see one that runs: `{command} watch {out}`, and in another terminal "
+        f"`{command} demo --epochs 200`."
+    )

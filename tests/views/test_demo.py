@@ -44,6 +44,14 @@ def test_the_demo_prints_a_table_of_epochs(demo):
     assert [line.split()[0] for line in epochs] == ["0", "1", "2", "3", "4"]
 
 
+def test_the_demo_ends_by_writing_its_report_and_saying_how_to_look(demo):
+    here, done = demo
+    report = here / "runs" / "demo" / "report.html"
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "open runs/demo/report.html in a browser" in done.stdout
+    assert "trackside watch runs/demo`" in done.stdout
+
+
 def test_the_demo_shows_its_progress(demo):
     _, done = demo
     assert done.stderr

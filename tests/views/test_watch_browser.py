@@ -5,6 +5,7 @@ import signal
 
 import pytest
 from browsers import chromium, is_ready, opened
+from recordings import recorded
 from trackside.events.layout import Kind
 from trackside.views.recording import Recording
 from trackside.views.totals import totals
@@ -225,6 +226,31 @@ def test_a_replay_goes_on_by_itself_and_pauses(page):
     until(lambda: window(page)[2] > 0)
     page.keyboard.press("Space")
     assert page.get_attribute("#play", "aria-pressed") == "false"
+
+
+def test_another_recording_is_shown_when_it_is_chosen_and_one_that_replaces_it_by_itself(
+    browser, tmp_path
+):
+    recorded(tmp_path / "one.loop", epochs=1).close()
+    recorded(tmp_path / "two.loop", epochs=3).close()
+    with watching(tmp_path) as address, opened(browser, address) as page:
+        until(lambda: is_ready(page))
+        assert page.locator("#run option").all_inner_texts() == ["two", "one"]
+        assert stat(page, "epoch") == "3 / 3"
+        page.select_option("#run", label="one")
+        until(lambda: is_ready(page) and stat(page, "epoch") == "1 / 1")
+        assert page.title() == "one · trackside"
+        until(lambda: len(table(page, "runs")) == 2)
+        recorded(tmp_path / "one.loop", epochs=2).close()
+        until(lambda: stat(page, "epoch") == "2 / 2")
+
+
+def test_a_page_that_is_opened_before_there_is_a_recording_waits_for_it(browser, tmp_path):
+    with watching(tmp_path) as address, opened(browser, address) as page:
+        until(lambda: text(page, "#path") == "no recording there yet")
+        recorded(tmp_path / "run.loop").close()
+        until(lambda: is_ready(page))
+        assert text(page, "#path") == "completed"
 
 
 def test_names_are_shown_as_text(page):

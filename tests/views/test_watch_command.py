@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from itertools import islice, pairwise
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from recordings import recorded
 from trackside.views.live import STREAMS
 from trackside.views.page import WATCH
-from watched import TOKEN, until, watching
+from watched import TOKEN, endless, until, watching
 
 ADDRESS = "--token", TOKEN
 
@@ -31,11 +32,17 @@ def address(folder):
         yield address
 
 
-@pytest.fixture
-def client(address):
-    """One who is let in."""
+@contextmanager
+def let_in(address):
+    """One who has opened the address."""
     with httpx.Client(base_url=address.split("?")[0]) as client:
         assert client.get("/", params={"token": TOKEN}).status_code == 303
+        yield client
+
+
+@pytest.fixture
+def client(address):
+    with let_in(address) as client:
         yield client
 
 
@@ -176,6 +183,20 @@ def test_there_are_only_so_many_streams_and_one_that_is_closed_makes_room(client
 def status_of(client, path):
     with client.stream("GET", path) as answer:
         return answer.status_code
+
+
+def test_a_stream_tells_at_most_ten_times_a_second_however_fast_the_loop_runs(tmp_path):
+    with (
+        endless(tmp_path / "run.loop"),
+        watching(tmp_path, *ADDRESS) as address,
+        let_in(address) as client,
+    ):
+        name = client.get("/recordings").json()[0]["id"]
+        with client.stream("GET", f"/recordings/{name}/events") as answer:
+            told = [content for _, _, content in islice(events(answer), 1, 8)]
+    times = [content["live"]["now"] for content in told]
+    assert min(later - time for time, later in pairwise(times)) >= 0.099 * 1e9
+    assert all(len(content["records"]) > 1000 for content in told[1:])
 
 
 @pytest.mark.parametrize(

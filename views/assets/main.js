@@ -18,18 +18,14 @@ class App {
   }
 
   async start() {
-    const recordings = await this.source.list();
     this.runs = new Runs(this);
-    this.runs.show(recordings);
-    const asked = decodeURIComponent(location.hash.slice(1));
-    const first = recordings.find(({ id }) => id === asked) ?? recordings[0];
-    if (first) await this.open(first.id);
-    else put(byId("path"), "no recording there yet");
+    await this.runs.look();
   }
 
   async open(id) {
     this.opened = id;
     this.records = null;
+    delete document.body.dataset.ready;
     await this.source.open(id, {
       begin: (message) => { if (this.opened === id) this.begin(message); },
       update: (message, bytes) => { if (this.opened === id) this.update(message, bytes); },
@@ -117,7 +113,7 @@ class App {
   placeAt(numbers) {
     const there = this.records.at(Math.min(numbers.stop, this.records.last));
     const leaf = this.names.leaves[there.leaf];
-    const path = this.view.follow ? this.live.phase : (leaf?.path ?? "");
+    const path = leaf?.path ?? (this.view.follow ? this.live.phase : "");
     return { path, row: this.names.transitions[there.transition]?.row ?? -1 };
   }
 

@@ -1,11 +1,32 @@
 // Which recording is shown, and, where there are several, how the others are.
 
+const LOOK_AGAIN = 3000;
+
 class Runs {
   constructor(app) {
     this.app = app;
     this.select = byId("run");
     this.select.addEventListener("change", () => this.choose(this.select.value));
     this.table = new Table(byId("runs"), ["recording", "phase", "epoch", "batch"], "Recordings");
+  }
+
+  // Recordings come and go: a server is asked again, seldom.
+  async look() {
+    const recordings = await this.app.source.list();
+    this.show(recordings);
+    if (!this.app.opened) this.openFirst(recordings);
+    if (this.app.source instanceof Served) this.later();
+  }
+
+  later() {
+    setTimeout(() => this.look().catch(() => this.later()), LOOK_AGAIN);
+  }
+
+  openFirst(recordings) {
+    const asked = decodeURIComponent(location.hash.slice(1));
+    const first = recordings.find(({ id }) => id === asked) ?? recordings[0];
+    if (first) this.app.open(first.id);
+    else put(byId("path"), "no recording there yet");
   }
 
   choose(id) {
@@ -18,7 +39,10 @@ class Runs {
     byId("pick").hidden = !several;
     byId("run-name").hidden = several;
     byId("runs-card").hidden = !several;
-    this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
+    const titles = recordings.map((one) => `${one.id} ${titleOf(one)}`).join();
+    if (titles !== this.titles) this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
+    this.titles = titles;
+    this.select.value = this.app.opened ?? this.select.value;
     this.table.show(recordings.map((one) => [titleOf(one), statusOf(one), outOf(one.epoch, one.n_epochs), outOf(one.batch, one.n_batches)]));
   }
 }

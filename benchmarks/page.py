@@ -1,0 +1,86 @@
+"""The report of a million records: `python benchmarks/page.py`, or `make bench`.
+
+Its size, how long it takes to write, and how long a headless Chromium takes from opening the file
+to the first complete drawing of it. The aims: 10 MB, 3 s. The durations of the phases are drawn at
+random, so that the times of the records pack as badly as those of a real run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from overhead import EMPTY, batches, mlp
+from playwright.sync_api import Browser, sync_playwright
+from torch import nn
+from trackside.engine import Trainer
+from trackside.handlers import Recorder
+from trackside.views.report import write_report
+
+A_BATCH = 12  # records: eight transitions, and two for each of two receivers that are timed
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+class Hears:
+    """Two calls a batch."""
+
+    def after_loss(self, trainer: Any, state: Any) -> None:
+        sum(range(random.randrange(200)))
+
+    def after_step(self, trainer: Any, state: Any) -> None:
+        sum(range(random.randrange(200)))
+
+
+def record(path: Path, records: int) -> None:
+    """A real recording of a fit whose batches are hardly any work."""
+    model, optimizer = mlp()
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, activities=EMPTY)
+    trainer.attach(Hears())
+    trainer.attach(Recorder(path, records=2**20, timing=True))
+    trainer.fit(batches(1) * (records // A_BATCH // 20), epochs=20)
+
+
+def ready(browser: Browser, address: str) -> float:
+    """Seconds from opening the page to its first complete drawing."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    start = time.perf_counter()
+    page.goto(address)
+    while not page.evaluate("document.body.dataset.ready"):
+        time.sleep(0.01)
+    taken = time.perf_counter() - start
+    page.close()
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the records, for a look")
+    records = 100_000 if parser.parse_args().quick else 1_000_000
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("this needs chromium")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        recording, page = Path(folder) / "run.loop", Path(folder) / "run.html"
+        record(recording, records)
+        start = time.perf_counter()
+        write_report([recording], page)
+        written = time.perf_counter() - start
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        taken = [ready(browser, page.as_uri()) for _ in range(5)]
+        browser.close()
+        print(f"a report of {records} records: {page.stat().st_size / 1e6:.2f} MB")
+        print(f"written in {written:.2f} s")
+        print(f"ready in {statistics.median(taken):.2f} s, median of 5; most {max(taken):.2f} s")
+
+
+if __name__ == "__main__":
+    main()
