@@ -7,7 +7,7 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from importlib.resources import files
 
@@ -17,17 +17,18 @@ class Page:
 
     Args:
         template: of the HTML.
-        scripts: the parts of the script, in the order in which they stand in it.
+        styles, scripts: the parts of both, in the order in which they stand there.
     """
 
-    def __init__(self, template: str, *scripts: str) -> None:
+    def __init__(self, template: str, styles: Sequence[str], scripts: Sequence[str]) -> None:
         self._template = template
+        self._styles = styles
         self._scripts = scripts
 
     @cached_property
     def policy(self) -> str:
         """Its Content-Security-Policy: its own script, style and server, and nothing else."""
-        script, style = _hash(self._script), _hash(_asset("page.css"))
+        script, style = _hash(self._script), _hash(self._style)
         return (
             f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
             "img-src data:; base-uri 'none'; form-action 'none'"
@@ -43,7 +44,7 @@ class Page:
         parts = {
             "policy": html.escape(self.policy, quote=True),
             "title": html.escape(title),
-            "style": _asset("page.css"),
+            "style": self._style,
             "script": self._script,
             "data": "".join(_carried(name, text) for name, text in (data or {}).items()),
         }
@@ -54,35 +55,28 @@ class Page:
         )
 
     @cached_property
+    def _style(self) -> str:
+        return "\n".join(_asset(f"{name}.css") for name in self._styles)
+
+    @cached_property
     def _script(self) -> str:
         return "\n".join(_asset(f"{name}.js") for name in self._scripts)
 
 
-_BOARD = ("dom", "format", "colours", "names", "edges", "board", "wires", "tables")
+_STYLES = ("theme", "header", "side", "board", "chart", "timeline", "layout")
+_BOARD = ("dom", "format", "colours", "names", "edges", "board", "ways", "wires", "tables")
+_RECORDS = ("walker", "records", "curves", "totals")
+_TIMELINE = ("canvas", "lanes", "strokes", "plots", "overview")
+_CONTROL = ("view", "controls", "keys")
 
 WATCH = Page(
     "watch.html",
-    *_BOARD,
-    "records",
-    "totals",
-    "curves",
-    "canvas",
-    "chart",
-    "lanes",
-    "strokes",
-    "plots",
-    "overview",
-    "header",
-    "view",
-    "controls",
-    "keys",
-    "source",
-    "runs",
-    "main",
+    _STYLES,
+    (*_BOARD, *_RECORDS, *_TIMELINE, "chart", "header", *_CONTROL, "source", "runs", "main"),
 )
 """Recordings: those that it carries as data, or those of its server."""
 
-COMPARE = Page("compare.html", *_BOARD, "compare")
+COMPARE = Page("compare.html", (*_STYLES, "compare"), (*_BOARD, "compare"))
 """How two runs differ."""
 
 

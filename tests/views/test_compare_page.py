@@ -17,8 +17,14 @@ def page_file(run_in, tmp_path_factory):
     return folder / "cmp.html"
 
 
-def test_counts_of_both_runs_are_on_the_arrows_and_in_the_tables(page_file):
-    with chromium() as browser, opened(browser, page_file.as_uri()) as page:
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as launched:
+        yield launched
+
+
+def test_counts_of_both_runs_are_on_the_arrows_and_in_the_tables(browser, page_file):
+    with opened(browser, page_file.as_uri()) as page:
         until(lambda: is_ready(page))
         titles = page.locator(".wire title").all_text_contents()
         assert "begin_epoch: 2 in A, 4 in B" in titles
@@ -33,12 +39,9 @@ def test_counts_of_both_runs_are_on_the_arrows_and_in_the_tables(page_file):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1440, 2560])
-def test_nothing_is_wider_than_the_page(page_file, width, scheme):
+def test_nothing_is_wider_than_the_page(browser, page_file, width, scheme):
     size = {"width": width, "height": 900}
-    with (
-        chromium() as browser,
-        opened(browser, page_file.as_uri(), viewport=size, color_scheme=scheme) as page,
-    ):
+    with opened(browser, page_file.as_uri(), viewport=size, color_scheme=scheme) as page:
         until(lambda: is_ready(page))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 

@@ -28,12 +28,18 @@ def test_the_command_writes_the_page_beside_the_recording(run_in, recording, tmp
     assert [entry["begin"]["name"] for entry in told] == ["run", "run"]
 
 
-def test_it_opens_offline_with_all_counts(recording, tmp_path):
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as launched:
+        yield launched
+
+
+def test_it_opens_offline_with_all_counts(browser, recording, tmp_path):
     page_file = tmp_path / "run.html"
     write_report([recording], page_file)
     with Recording(recording) as source:
         made = sum(total.count for total in totals(source).transitions.values())
-    with chromium() as browser, opened(browser, page_file.as_uri()) as page:
+    with opened(browser, page_file.as_uri()) as page:
         until(lambda: is_ready(page))
         shown = page.locator("#stats div", has_text="transitions").locator("dd").inner_text()
         assert shown.replace("\u2009", "") == str(made)
@@ -41,12 +47,12 @@ def test_it_opens_offline_with_all_counts(recording, tmp_path):
         page.screenshot(path=screenshots() / "report.png")
 
 
-def test_a_million_records_make_a_page_below_ten_megabytes_that_becomes_ready(tmp_path):
+def test_a_million_records_make_a_page_below_ten_megabytes_that_becomes_ready(browser, tmp_path):
     path, page_file = tmp_path / "run.loop", tmp_path / "run.html"
     record_many(path, 1_000_000)
     write_report([path], page_file)
     assert page_file.stat().st_size < 10_000_000
-    with chromium() as browser, opened(browser, page_file.as_uri()) as page:
+    with opened(browser, page_file.as_uri()) as page:
         until(lambda: is_ready(page))
         assert page.evaluate("trackside.records.length") >= 1_000_000
         page.keyboard.press("Home")

@@ -179,6 +179,37 @@ def test_a_drag_over_the_timeline_shows_that_window_and_its_numbers_alone(page, 
     assert stat(page, "transitions") == str(len(inside))
 
 
+def test_the_times_of_a_window_are_those_of_its_records(page, ended):
+    drag(page, "#lanes", 0.25, 0.7)
+    start, end, _ = window(page)
+    spent, phase, since = {}, "", 0
+    for time, entry in [*transitions(ended[0]), (end, None)]:
+        inside = min(time, end) - max(since, start)
+        if phase and inside > 0:
+            spent[phase] = spent.get(phase, 0) + inside
+        phase, since = entry.destination if entry else "", time
+    shown = page.evaluate(
+        "Object.fromEntries(trackside.names.paths.map("
+        "(path, i) => [path, trackside.numbers.shares.leaves[i]]).filter(([, ns]) => ns > 0))"
+    )
+    assert shown == pytest.approx(spent, abs=1e-3)
+    assert len(shown) > 5
+
+
+def test_where_the_ring_has_lost_records_the_counts_are_those_of_the_whole_run(browser, tmp_path):
+    path = tmp_path / "run.loop"
+    recorded(path, epochs=12, records=256).close()
+    with Recording(path) as recording:
+        made = {row: total.count for row, total in totals(recording).rows.items()}
+    with watching(path) as address, opened(browser, address) as page:
+        until(lambda: is_ready(page))
+        assert page.evaluate("trackside.records.length") < 256
+        assert counts(page) == of_rows(counts(page), made)
+        page.keyboard.press("Home")
+        page.keyboard.press("End")
+        assert counts(page) == of_rows(counts(page), made)
+
+
 def test_a_drag_over_the_whole_run_moves_the_window(page):
     drag(page, "#overview", 0.2, 0.4)
     start, end, _ = window(page)

@@ -48,14 +48,17 @@ class Board {
   tellLateLeaves() {
     for (const box of this.boxes.values()) {
       const into = this.wires.edges.filter((edge) => edge.to === box.path);
-      const late = box.index !== undefined && into.length > 0 && into.every((edge) => edge.kind !== "normal");
+      const late =
+        box.index !== undefined && into.length > 0 && into.every((edge) => edge.kind !== "normal");
       box.item.classList.toggle("late", late && !box.item.classList.contains("rest"));
     }
   }
 
   // Rows that are too wide become columns, outer ones first.
   arrange() {
-    const rows = [...this.boxes.values()].filter((box) => box.children.length && heightOf(box) <= 2);
+    const rows = [...this.boxes.values()].filter(
+      (box) => box.children.length && heightOf(box) <= 2,
+    );
     for (const { flow } of rows) flow.dataset.flow = "row";
     for (const { flow } of rows) if (isTooWide(flow)) flow.dataset.flow = "column";
     this.wires.route(this.boxes, this.place);
@@ -66,11 +69,22 @@ class Board {
     const work = warmth.work || 1;
     let grown = this.wires.show(numbers.rows, warmth.rows, state.row);
     for (const box of this.boxes.values()) {
-      const ending = box.children.length > 0 && parent(state.path) === box.path && this.hidden.has(state.path);
-      mark(box.item, box.live === state.path || ending, box.children.length > 0 && within(state.path, box.path));
+      const ending =
+        box.children.length > 0 && parent(state.path) === box.path && this.hidden.has(state.path);
+      mark(
+        box.item,
+        box.live === state.path || ending,
+        box.children.length > 0 && within(state.path, box.path),
+      );
       if (box.index === undefined) continue;
-      this.showLeaf(box, entries[box.index], numbers.leaves[box.index], warmth.leaves[box.index] / work);
-      if (entries[box.index] && box.item.classList.contains("late")) grown = !box.item.classList.remove("late");
+      this.showLeaf(
+        box,
+        entries[box.index],
+        numbers.leaves[box.index],
+        warmth.leaves[box.index] / work,
+      );
+      if (entries[box.index] && box.item.classList.contains("late"))
+        grown = !box.item.classList.remove("late");
     }
     if (grown) this.arrange();
   }
@@ -81,7 +95,9 @@ class Board {
     const heat = box.path.includes(".") ? Math.min(1, share || 0) : 0;
     box.item.style.setProperty("--heat", heat.toFixed(3));
     box.item.classList.toggle("never", !n);
-    box.item.title = n ? `${box.live}\n${count(n)}×, mean ${span(time / n)}, in all ${span(time)}` : box.live;
+    box.item.title = n
+      ? `${box.live}\n${count(n)}×, mean ${span(time / n)}, in all ${span(time)}`
+      : box.live;
   }
 }
 

@@ -31,11 +31,21 @@ class Canvas {
 // Between instants and places on a line of pixels.
 class Scale {
   constructor(from, to, left, right) {
-    Object.assign(this, { from, to, left, right, perPixel: (to - from) / Math.max(1, right - left) });
+    Object.assign(this, {
+      from,
+      to,
+      left,
+      right,
+      perPixel: (to - from) / Math.max(1, right - left),
+    });
   }
 
-  x(time) { return this.left + (time - this.from) / this.perPixel; }
-  time(x) { return this.from + (x - this.left) * this.perPixel; }
+  x(time) {
+    return this.left + (time - this.from) / this.perPixel;
+  }
+  time(x) {
+    return this.from + (x - this.left) * this.perPixel;
+  }
 }
 
 // Round instants for an axis, about one in `apart` pixels.
@@ -44,7 +54,8 @@ function ticks(scale, apart) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
   const found = [];
-  for (let n = Math.ceil(scale.from / step); n * step <= scale.to && found.length < 60; n++) found.push(n * step);
+  for (let n = Math.ceil(scale.from / step); n * step <= scale.to && found.length < 60; n++)
+    found.push(n * step);
   return { step, found };
 }
 

@@ -34,7 +34,8 @@ class Chart {
     const drawn = svg ? parse(svg) : null;
     if (drawn === null) return;
     place.append(drawn);
-    for (const group of drawn.querySelectorAll("g.phase")) this.phases.set(group.dataset.phase, group);
+    for (const group of drawn.querySelectorAll("g.phase"))
+      this.phases.set(group.dataset.phase, group);
     for (const group of drawn.querySelectorAll("g.arrow")) this.arrows.push(arrowOf(group));
     this.leaves = leaves.map((leaf) => this.leafOf(leaf)).filter(Boolean);
   }
@@ -51,7 +52,8 @@ class Chart {
   show(numbers, warmth, state) {
     const entries = numbers.entries;
     const work = warmth.work || 1;
-    for (const leaf of this.leaves ?? []) this.showLeaf(leaf, entries, numbers, warmth.leaves[leaf.index] / work);
+    for (const leaf of this.leaves ?? [])
+      this.showLeaf(leaf, entries, numbers, warmth.leaves[leaf.index] / work);
     const rows = numbers.rows;
     for (const arrow of this.arrows) showArrow(arrow, rows, warmth.rows, state.row);
     this.light(state.path);
@@ -79,7 +81,10 @@ class Chart {
 // allows none in its text.
 function parse(svg) {
   const styles = [];
-  const text = svg.replace(/<style>([^]*?)<\/style>/g, (_, style) => { styles.push(style); return ""; });
+  const text = svg.replace(/<style>([^]*?)<\/style>/g, (_, style) => {
+    styles.push(style);
+    return "";
+  });
   const root = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   if (root.nodeName !== "svg") return null;
   for (const script of root.querySelectorAll("script, foreignObject, a")) script.remove();
@@ -105,14 +110,19 @@ function showArrow({ group, rows, count: text }, totals, warm, live) {
   const sum = rows.reduce((n, row) => n + totals[row], 0);
   put(text, sum ? count(sum) : "");
   group.classList.toggle("never", !sum);
-  group.classList.toggle("warm", rows.some((row) => warm[row] > 0));
+  group.classList.toggle(
+    "warm",
+    rows.some((row) => warm[row] > 0),
+  );
   group.classList.toggle("taken", rows.includes(live));
 }
 
 // A line along the foot of a box, as long as its share of the time: colour is not the only sign.
 function meterIn(group) {
   const box = group.querySelector("rect");
-  const [x, y, width, height] = ["x", "y", "width", "height"].map((name) => Number(box.getAttribute(name)));
+  const [x, y, width, height] = ["x", "y", "width", "height"].map((name) =>
+    Number(box.getAttribute(name)),
+  );
   const meter = document.createElementNS(SVG, "rect");
   const set = { x: x + 7, y: y + height - 6, width: 0, height: 3, rx: 1.5, class: "meter" };
   for (const [name, value] of Object.entries(set)) meter.setAttribute(name, value);

@@ -14,7 +14,10 @@ function shortName(path) {
 }
 
 function ancestors(path) {
-  return path.replace(/\.run$/, "").split(".").slice(0, -1);
+  return path
+    .replace(/\.run$/, "")
+    .split(".")
+    .slice(0, -1);
 }
 
 // The fewest enclosing scopes that tell a leaf from others of the same short name.
@@ -23,9 +26,11 @@ function context(path, namesakes) {
   const tail = (other, n) => ancestors(other).slice(-n).join(" › ");
   let size = 1;
   const depth = ancestors(path).length;
-  while (size < depth && namesakes.filter((o) => tail(o, size) === tail(path, size)).length > 1) size++;
+  while (size < depth && namesakes.filter((o) => tail(o, size) === tail(path, size)).length > 1)
+    size++;
   const parts = ancestors(path).slice(-size);
-  const shared = (back) => namesakes.every((o) => ancestors(o).at(-back) === ancestors(path).at(-back));
+  const shared = (back) =>
+    namesakes.every((o) => ancestors(o).at(-back) === ancestors(path).at(-back));
   let drop = 0;
   while (drop < parts.length - 1 && shared(drop + 1)) drop++;
   return parts.slice(0, parts.length - drop).join(" › ");
@@ -40,7 +45,13 @@ function describeLeaves(leaves) {
   const tones = tonesOf([...byName.keys()]);
   return leaves.map((path) => {
     const name = shortName(path);
-    return { path, name, context: context(path, byName.get(name)), tone: tones.get(name), resting: !path.includes(".") };
+    return {
+      path,
+      name,
+      context: context(path, byName.get(name)),
+      tone: tones.get(name),
+      resting: !path.includes("."),
+    };
   });
 }
 
@@ -64,7 +75,8 @@ function readInk() {
     return getComputedStyle(probe).color;
   };
   const ink = { tones: Array.from({ length: 10 }, (_, i) => read(`tone-${i}`)) };
-  for (const name of ["paper", "card", "well", "ink", "soft", "line", "accent", "alarm", "warn"]) ink[name] = read(name);
+  for (const name of ["paper", "card", "well", "ink", "soft", "line", "accent", "alarm", "warn"])
+    ink[name] = read(name);
   probe.remove();
   return ink;
 }

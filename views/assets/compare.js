@@ -16,14 +16,16 @@ function change(before, after) {
 class ComparedBoard extends Board {
   show(phases, made) {
     const of = new Map(phases.map(([path, ...numbers]) => [path, numbers]));
-    for (const box of this.boxes.values()) if (box.index !== undefined) this.showPair(box, of.get(box.live) ?? [0, 0, 0, 0]);
+    for (const box of this.boxes.values())
+      if (box.index !== undefined) this.showPair(box, of.get(box.live) ?? [0, 0, 0, 0]);
     this.wires.showPairs(new Map(made.map(([row, a, b]) => [row, [a, b]])));
     this.arrange();
   }
 
   showPair(box, [n, ns, m, ms]) {
     const { text, kind } = change(mean(n, ns), mean(m, ms));
-    put(box.note, n || m ? `${n ? span(mean(n, ns)) : "–"} → ${m ? span(mean(m, ms)) : "–"}` : "");
+    const told = (times, time) => (times ? span(mean(times, time)) : "–");
+    put(box.note, n || m ? `${told(n, ns)} → ${told(m, ms)}` : "");
     const said = made("span", "change", text);
     box.item.querySelector(".change")?.remove();
     if (text) box.item.append(said);
@@ -35,7 +37,10 @@ class ComparedBoard extends Board {
 
 Wires.prototype.showPairs = function (pairs) {
   for (const edge of this.edges) {
-    const [a, b] = edge.rows.reduce(([x, y], row) => [x + (pairs.get(row)?.[0] ?? 0), y + (pairs.get(row)?.[1] ?? 0)], [0, 0]);
+    const [a, b] = edge.rows.reduce(
+      ([x, y], row) => [x + (pairs.get(row)?.[0] ?? 0), y + (pairs.get(row)?.[1] ?? 0)],
+      [0, 0],
+    );
     put(edge.text, a === b ? (a ? short(a) : "") : `${short(a)}|${short(b)}`);
     put(edge.title, `${edge.name}: ${count(a)} in A, ${count(b)} in B`);
     edge.used ||= a + b > 0;
@@ -48,7 +53,17 @@ Wires.prototype.showPairs = function (pairs) {
 function differenceRow([name, n, ns, m, ms]) {
   const by = ms - ns;
   const sign = by > 0 ? "+" : by < 0 ? "−" : "";
-  return [name, count(n), count(m), n ? span(mean(n, ns)) : "–", m ? span(mean(m, ms)) : "–", change(mean(n, ns), mean(m, ms)).text, span(ns), span(ms), `${sign}${span(Math.abs(by))}`];
+  return [
+    name,
+    count(n),
+    count(m),
+    n ? span(mean(n, ns)) : "–",
+    m ? span(mean(m, ms)) : "–",
+    change(mean(n, ns), mean(m, ms)).text,
+    span(ns),
+    span(ms),
+    `${sign}${span(Math.abs(by))}`,
+  ];
 }
 
 function fillTable(id, head, caption, differences) {
@@ -61,26 +76,42 @@ function fillTable(id, head, caption, differences) {
 }
 
 function showRuns({ a, b, phases }) {
-  const lines = [["A", a], ["B", b]].flatMap(([letter, runs]) => runs.map(({ name, status }) => [letter, name, status]));
-  byId("two").replaceChildren(...lines.map(([letter, name, status]) => {
-    const item = made("li");
-    item.append(made("b", "", letter), ` ${name} `, made("small", "", status));
-    return item;
-  }));
+  const lines = [
+    ["A", a],
+    ["B", b],
+  ].flatMap(([letter, runs]) => runs.map(({ name, status }) => [letter, name, status]));
+  byId("two").replaceChildren(
+    ...lines.map(([letter, name, status]) => {
+      const item = made("li");
+      item.append(made("b", "", letter), ` ${name} `, made("small", "", status));
+      return item;
+    }),
+  );
   const [before, after] = [2, 4].map((at) => phases.reduce((sum, phase) => sum + phase[at], 0));
-  const stats = [["time A", span(before)], ["time B", span(after)], ["B to A", change(before, after).text]];
-  byId("stats").replaceChildren(...stats.map(([name, text]) => {
-    const pair = made("div");
-    pair.append(made("dt", "", name), made("dd", "", text));
-    return pair;
-  }));
+  const stats = [
+    ["time A", span(before)],
+    ["time B", span(after)],
+    ["B to A", change(before, after).text],
+  ];
+  byId("stats").replaceChildren(
+    ...stats.map(([name, text]) => {
+      const pair = made("div");
+      pair.append(made("dt", "", name), made("dd", "", text));
+      return pair;
+    }),
+  );
 }
 
 function compareRuns(told) {
   showRuns(told);
   const names = new Names(told.rows);
   new ComparedBoard(byId("board"), names).show(told.phases, told.made);
-  fillTable("phases", "phase", "Differences of each phase", told.phases.map(([path, ...numbers]) => [breadcrumbs(path), ...numbers]));
+  fillTable(
+    "phases",
+    "phase",
+    "Differences of each phase",
+    told.phases.map(([path, ...numbers]) => [breadcrumbs(path), ...numbers]),
+  );
   fillTable("receivers", "handler", "Differences of each handler", told.receivers);
   fillTable("transitions", "transition", "Differences of each transition", told.transitions);
   byId("receivers-card").hidden = !told.receivers.length;

@@ -7,12 +7,23 @@ class Controls {
   constructor(app) {
     this.app = app;
     this.selected = null;
-    this.wire("lanes", () => app.lanes.scale, (time, x) => this.pressLanes(time, x));
-    this.wire("overview", () => app.overview.scale, (time, x) => this.pressOverview(time, x));
+    this.wire(
+      "lanes",
+      () => app.lanes.scale,
+      (time, x) => this.pressLanes(time, x),
+    );
+    this.wire(
+      "overview",
+      () => app.overview.scale,
+      (time, x) => this.pressOverview(time, x),
+    );
     byId("lanes").addEventListener("pointermove", (event) => this.hover(event));
-    byId("lanes").addEventListener("pointerleave", () => { byId("tip").hidden = true; });
+    byId("lanes").addEventListener("pointerleave", () => {
+      byId("tip").hidden = true;
+    });
     byId("lanes").addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    for (const id of ["lanes", "overview"]) byId(id).addEventListener("dblclick", () => this.act(() => this.wholeRun()));
+    for (const id of ["lanes", "overview"])
+      byId(id).addEventListener("dblclick", () => this.act(() => this.wholeRun()));
     this.buttons();
   }
 
@@ -45,7 +56,9 @@ class Controls {
       if (gesture.moved) this.act(() => gesture.move(place(event)));
     });
     for (const kind of ["pointerup", "pointercancel"]) {
-      element.addEventListener(kind, (event) => this.release(id, kind === "pointerup", place(event)));
+      element.addEventListener(kind, (event) =>
+        this.release(id, kind === "pointerup", place(event)),
+      );
     }
   }
 
@@ -54,7 +67,9 @@ class Controls {
     if (gesture?.id !== id) return;
     this.gesture = null;
     this.selected = null;
-    this.act(() => { if (done) (gesture.moved ? gesture.drop : gesture.click)?.(x); });
+    this.act(() => {
+      if (done) (gesture.moved ? gesture.drop : gesture.click)?.(x);
+    });
   }
 
   // Drag: zoom to what was dragged over. Drag the cursor: scrub. Click: stand there.
@@ -65,7 +80,9 @@ class Controls {
     if (view.instant !== null && Math.abs(scale.x(view.instant) - x) < GRIP) return { move: scrub };
     const kept = clamp(time, view.from, view.to);
     return {
-      move: (to) => { this.selected = [kept, clamp(scale.time(to), view.from, view.to)]; },
+      move: (to) => {
+        this.selected = [kept, clamp(scale.time(to), view.from, view.to)];
+      },
       drop: (to) => this.zoomTo(kept, clamp(scale.time(to), view.from, view.to)),
       click: () => scrub(x),
     };
@@ -84,13 +101,20 @@ class Controls {
     const part = to - from < 0.98 * (end - first);
     const click = () => view.stand(time);
     if (part && time > from && time < to) {
-      return { move: (x) => view.show(...shifted(from, to, scale.time(x) - time, first, end)), click };
+      return {
+        move: (x) => view.show(...shifted(from, to, scale.time(x) - time, first, end)),
+        click,
+      };
     }
-    return { move: (x) => this.zoomTo(clamp(time, first, end), clamp(scale.time(x), first, end)), click };
+    return {
+      move: (x) => this.zoomTo(clamp(time, first, end), clamp(scale.time(x), first, end)),
+      click,
+    };
   }
 
   hover(event) {
-    const tip = byId("tip"), { lanes, records, view } = this.app;
+    const tip = byId("tip"),
+      { lanes, records, view } = this.app;
     const box = byId("lanes").getBoundingClientRect();
     const x = event.clientX - box.left;
     tip.hidden = !lanes.scale || x < lanes.left || event.pointerType === "touch" || !records.length;
@@ -110,7 +134,8 @@ class Controls {
     event.preventDefault();
     const x = event.clientX - byId("lanes").getBoundingClientRect().left;
     this.act(() => {
-      if (event.ctrlKey) view.zoom(Math.exp(clamp(event.deltaY, -100, 100) / 200), lanes.scale.time(x));
+      if (event.ctrlKey)
+        view.zoom(Math.exp(clamp(event.deltaY, -100, 100) / 200), lanes.scale.time(x));
       else view.pan(event.deltaX / lanes.canvas.width);
     });
   }
@@ -123,18 +148,26 @@ class Controls {
     press("later", (view) => stepTransition(this.app, view, 1));
     this.windows();
     const speed = byId("speed");
-    speed.replaceChildren(...SPEEDS.map(([text, value]) => new Option(text, value, value === 1, value === 1)));
-    speed.addEventListener("change", () => { this.app.view.speed = Number(speed.value); });
+    speed.replaceChildren(
+      ...SPEEDS.map(([text, value]) => new Option(text, value, value === 1, value === 1)),
+    );
+    speed.addEventListener("change", () => {
+      this.app.view.speed = Number(speed.value);
+    });
   }
 
   windows() {
-    byId("windows").replaceChildren(...SPANS.map((span_) => {
-      const button = made("button", "", span_ === Infinity ? "all" : `${span_ / SECOND} s`);
-      button.type = "button";
-      button.dataset.span = span_;
-      button.addEventListener("click", () => this.act((view) => lookAtLast(this.app, view, span_)));
-      return button;
-    }));
+    byId("windows").replaceChildren(
+      ...SPANS.map((span_) => {
+        const button = made("button", "", span_ === Infinity ? "all" : `${span_ / SECOND} s`);
+        button.type = "button";
+        button.dataset.span = span_;
+        button.addEventListener("click", () =>
+          this.act((view) => lookAtLast(this.app, view, span_)),
+        );
+        return button;
+      }),
+    );
   }
 
   show() {
@@ -143,7 +176,10 @@ class Controls {
     byId("play").setAttribute("aria-pressed", String(view.playing));
     put(byId("play"), view.playing ? "pause" : "replay");
     for (const button of byId("windows").children) {
-      button.setAttribute("aria-pressed", String(view.follow && Number(button.dataset.span) === view.span));
+      button.setAttribute(
+        "aria-pressed",
+        String(view.follow && Number(button.dataset.span) === view.span),
+      );
     }
   }
 }

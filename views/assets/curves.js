@@ -33,7 +33,8 @@ class Series {
 
   // How many lie at or before `time`.
   upTo(time) {
-    let low = 0, high = this.length;
+    let low = 0,
+      high = this.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (this.times[middle] <= time) low = middle + 1;

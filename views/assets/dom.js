@@ -2,7 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function byId(id) { return document.getElementById(id); }
+function byId(id) {
+  return document.getElementById(id);
+}
 
 function made(tag, kind = "", text = "") {
   const element = document.createElement(tag);
@@ -15,4 +17,6 @@ function put(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
-function clamp(value, low, high) { return Math.min(Math.max(value, low), Math.max(low, high)); }
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), Math.max(low, high));
+}

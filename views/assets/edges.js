@@ -1,5 +1,6 @@
-// From the rows of a chart to the boxes and arrows of the board: a scope that was cancelled or failed
-// is left at once there, so its `cancelled` leaf is an arrow, dashed, to where the loop goes on.
+// From the rows of a chart to the boxes and arrows of the board: a scope that was cancelled or
+// failed is left at once there, so its `cancelled` leaf is an arrow, dashed, to where the loop goes
+// on.
 
 const parent = (path) => path.split(".").slice(0, -1).join(".");
 const within = (path, scope) => scope === "" || path === scope || path.startsWith(`${scope}.`);
@@ -13,7 +14,11 @@ function kindOf(trigger) {
 function hiddenLeaves(rows) {
   const ways = new Map();
   for (const [trigger, , to] of rows) ways.set(to, [...(ways.get(to) ?? []), kindOf(trigger)]);
-  return new Set([...ways].filter(([to, kinds]) => to.includes(".") && !kinds.includes("normal")).map(([to]) => to));
+  return new Set(
+    [...ways]
+      .filter(([to, kinds]) => to.includes(".") && !kinds.includes("normal"))
+      .map(([to]) => to),
+  );
 }
 
 // Where `trigger` leads from a leaf: by the row of the innermost phase around it.
@@ -52,7 +57,11 @@ function isRest(rows, path) {
 function lifted(source, end, kind) {
   let frame = parent(source);
   while (!(within(end, frame) && frame !== end)) frame = parent(frame);
-  const child = (path) => path.split(".").slice(0, frame ? frame.split(".").length + 1 : 1).join(".");
+  const child = (path) =>
+    path
+      .split(".")
+      .slice(0, frame ? frame.split(".").length + 1 : 1)
+      .join(".");
   return { frame, from: child(source), to: child(end), kind };
 }
 
@@ -73,7 +82,8 @@ function boardTree(paths, hidden) {
   root.children.sort((a, b) => restOrder(a) - restOrder(b));
   for (const box of boxes.values()) {
     const [only] = box.children;
-    if (box.children.length === 1 && only.path === `${box.path}.run`) Object.assign(box, { children: [], leaf: only.path });
+    if (box.children.length === 1 && only.path === `${box.path}.run`)
+      Object.assign(box, { children: [], leaf: only.path });
   }
   return root;
 }

@@ -23,7 +23,9 @@ function instant(ns, resolution = 1e7) {
   const decimals = Math.min(9, Math.max(0, Math.ceil(9 - Math.log10(resolution))));
   if (Math.abs(ns) < 120e9) return `${(ns / SECOND).toFixed(decimals)} s`;
   const whole = Math.floor(ns / 60e9);
-  const seconds = ((ns - whole * 60e9) / SECOND).toFixed(decimals).padStart(decimals ? decimals + 3 : 2, "0");
+  const seconds = ((ns - whole * 60e9) / SECOND)
+    .toFixed(decimals)
+    .padStart(decimals ? decimals + 3 : 2, "0");
   if (whole < 60) return `${whole}:${seconds}`;
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${seconds}`;
 }
@@ -38,7 +40,9 @@ function percent(share) {
 }
 
 function count(n) {
-  return Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, "\u2009");
+  return Math.round(n)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, "\u2009");
 }
 
 function number(value) {
@@ -47,7 +51,10 @@ function number(value) {
   const size = Math.abs(value);
   if (value === 0) return "0";
   if (size >= 1e6 || size < 1e-3) return value.toExponential(2);
-  return value.toPrecision(4).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+  return value
+    .toPrecision(4)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "");
 }
 
 function rate(perSecond) {
@@ -56,5 +63,8 @@ function rate(perSecond) {
 }
 
 function breadcrumbs(path) {
-  return path.replace(/\.run$/, "").split(".").join(" › ");
+  return path
+    .replace(/\.run$/, "")
+    .split(".")
+    .join(" › ");
 }

@@ -8,7 +8,8 @@ class Header {
     const stats = byId("stats");
     stats.replaceChildren();
     for (const name of STATS) {
-      const pair = made("div"), value = made("dd");
+      const pair = made("div"),
+        value = made("dd");
       pair.append(made("dt", "", name), value);
       stats.append(pair);
       this.values.set(name, value);
@@ -72,10 +73,15 @@ function alarm(app, state) {
   banner.hidden = !["died", "stuck"].includes(live.status);
   if (banner.hidden) return;
   const path = breadcrumbs(live.phase);
-  const where = `in ${path}, epoch ${outOf(live.epoch, live.n_epochs)}, batch ${outOf(live.batch, live.n_batches)}`;
+  const epoch = outOf(live.epoch, live.n_epochs),
+    batch = outOf(live.batch, live.n_batches);
+  const where = `in ${path}, epoch ${epoch}, batch ${batch}`;
   const since = span(Math.max(0, view.end - app.records.last));
   const what = live.status === "died" ? "PROCESS DIED" : "STUCK";
-  const why = live.status === "died" ? `Process ${app.meta.pid} is gone; what is shown is the last that it did.` : `No transition for ${since}; usual there: ${span(live.usual)}.`;
+  const why =
+    live.status === "died"
+      ? `Process ${app.meta.pid} is gone; what is shown is the last that it did.`
+      : `No transition for ${since}; usual there: ${span(live.usual)}.`;
   if (!banner.firstChild) banner.append(made("strong"), made("span"), made("span"));
   [what, where, why].forEach((text, i) => put(banner.children[i], text));
 }

@@ -3,9 +3,24 @@
 const KEYS = [
   [["ArrowLeft"], "←", "the transition before", (app, view) => stepTransition(app, view, -1)],
   [["ArrowRight"], "→", "the next transition", (app, view) => stepTransition(app, view, 1)],
-  [["Shift+ArrowLeft"], "Shift ←", "the batch before", (app, view) => stepTo(app, view, -1, beginsBatch)],
-  [["Shift+ArrowRight"], "Shift →", "the next batch", (app, view) => stepTo(app, view, 1, beginsBatch)],
-  [["C", "Shift+C"], "Shift C", "the cancel before", (app, view) => stepTo(app, view, -1, isCancel)],
+  [
+    ["Shift+ArrowLeft"],
+    "Shift ←",
+    "the batch before",
+    (app, view) => stepTo(app, view, -1, beginsBatch),
+  ],
+  [
+    ["Shift+ArrowRight"],
+    "Shift →",
+    "the next batch",
+    (app, view) => stepTo(app, view, 1, beginsBatch),
+  ],
+  [
+    ["C", "Shift+C"],
+    "Shift C",
+    "the cancel before",
+    (app, view) => stepTo(app, view, -1, isCancel),
+  ],
   [["c"], "C", "the next cancel", (app, view) => stepTo(app, view, 1, isCancel)],
   [[" "], "Space", "replay, or pause it", (app, view) => togglePlay(view)],
   [["+", "=", "Shift++", "ArrowUp"], "+ or ↑", "zoom in", (app, view) => view.zoom(0.5)],
@@ -14,20 +29,34 @@ const KEYS = [
   [["]", "PageDown"], "]", "move the window on", (app, view) => view.pan(0.5)],
   [["Home"], "Home", "the beginning", (app, view) => view.stand(view.first)],
   [["End"], "End", "the end", (app, view) => view.stand(view.end)],
-  [["d", "D"], "D", "the drawn chart, or the board", (app) => app.drawing.toggle(byId("chart").hidden)],
+  [
+    ["d", "D"],
+    "D",
+    "the drawn chart, or the board",
+    (app) => app.drawing.toggle(byId("chart").hidden),
+  ],
   [["Escape"], "Esc", "leave the instant, keep the window", (app, view) => view.leaveInstant()],
   [["l", "L"], "L", "back to the live end", (app, view) => view.live()],
-  ...SPANS.map((span_, i) => [[String(i + 1)], String(i + 1), span_ === Infinity ? "the whole run" : `the last ${span_ / SECOND} s`, (app, view) => view.live(span_)]),
+  ...SPANS.map((span_, i) => [
+    [String(i + 1)],
+    String(i + 1),
+    span_ === Infinity ? "the whole run" : `the last ${span_ / SECOND} s`,
+    (app, view) => view.live(span_),
+  ]),
   [["?", "Shift+?"], "?", "this list", () => byId("help").showModal()],
 ];
 
 function listenToKeys(app) {
-  byId("keys").replaceChildren(...KEYS.flatMap(([, shown, text]) => [made("dt", "", shown), made("dd", "", text)]));
+  byId("keys").replaceChildren(
+    ...KEYS.flatMap(([, shown, text]) => [made("dt", "", shown), made("dd", "", text)]),
+  );
   byId("help-open").addEventListener("click", () => byId("help").showModal());
   document.addEventListener("keydown", (event) => {
     if (!app.records || isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
     const name = (event.shiftKey ? "Shift+" : "") + event.key;
-    const key = KEYS.find(([names]) => names.includes(name)) ?? (event.key.length === 1 ? KEYS.find(([names]) => names.includes(event.key)) : undefined);
+    const key =
+      KEYS.find(([names]) => names.includes(name)) ??
+      (event.key.length === 1 ? KEYS.find(([names]) => names.includes(event.key)) : undefined);
     if (!key) return;
     event.preventDefault();
     key[3](app, app.view);
@@ -39,15 +68,23 @@ function listenToKeys(app) {
 function isTyping(event) {
   if (byId("help").open) return true;
   const tag = event.target.tagName;
-  return tag === "SELECT" || tag === "INPUT" || ((tag === "BUTTON" || tag === "A") && [" ", "Enter"].includes(event.key));
+  return (
+    tag === "SELECT" ||
+    tag === "INPUT" ||
+    ((tag === "BUTTON" || tag === "A") && [" ", "Enter"].includes(event.key))
+  );
 }
 
 function stepTransition(app, view, direction) {
   stepTo(app, view, direction, () => true);
 }
 
-function beginsBatch(records, id) { return records.table.transitions[id].trigger === "begin_batch"; }
-function isCancel(records, id) { return records.table.transitions[id].trigger.startsWith("after_cancel_"); }
+function beginsBatch(records, id) {
+  return records.table.transitions[id].trigger === "begin_batch";
+}
+function isCancel(records, id) {
+  return records.table.transitions[id].trigger.startsWith("after_cancel_");
+}
 
 // The nearest transition before or after the instant of which `fits` holds.
 function stepTo(app, view, direction, fits) {

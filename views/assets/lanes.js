@@ -24,12 +24,17 @@ class Lanes {
     const { table } = this.app.records;
     const depth = Math.max(0, ...table.leaves.map((leaf) => leaf.path.split(".").length - 1));
     this.scopes = [];
-    for (let d = 2; d <= depth && this.scopes.length < MOST_SCOPE_LANES; d++) this.scopes.push(scopeLane(table, d));
-    this.scopes = this.scopes.filter((lane) => lane.names.some((name) => ["epoch", "batch"].includes(name)) || lane.depth < 4);
+    for (let d = 2; d <= depth && this.scopes.length < MOST_SCOPE_LANES; d++)
+      this.scopes.push(scopeLane(table, d));
+    this.scopes = this.scopes.filter(
+      (lane) => lane.names.some((name) => ["epoch", "batch"].includes(name)) || lane.depth < 4,
+    );
     this.rows = [...this.scopes.map((lane) => lane.title), "states", "handlers", "cancels"];
   }
 
-  get curves() { return curvesOf(this.app.records); }
+  get curves() {
+    return curvesOf(this.app.records);
+  }
 
   layout() {
     const curves = this.curves.length ? CURVE + GAP : 0;
@@ -39,12 +44,22 @@ class Lanes {
     this.canvas.resize(this.height);
   }
 
-  y(row) { return this.top + row * (LANE + GAP); }
+  y(row) {
+    return this.top + row * (LANE + GAP);
+  }
 
   // A strip of very many records is drawn at most twice a second while it grows.
   isFresh(ink) {
     const { view, records } = this.app;
-    const key = [view.follow, view.span, this.canvas.width, window.innerWidth, view.follow || view.from, view.follow || view.to, view.instant].join();
+    const key = [
+      view.follow,
+      view.span,
+      this.canvas.width,
+      window.innerWidth,
+      view.follow || view.from,
+      view.follow || view.to,
+      view.instant,
+    ].join();
     const same = key === this.key && ink === this.ink;
     Object.assign(this, { key, ink });
     const few = records.upTo(view.to) - records.upTo(view.from) < MANY;
@@ -63,7 +78,8 @@ class Lanes {
     this.left = this.canvas.width < 600 ? 62 : LEFT;
     this.scale = new Scale(view.from, view.to, this.left, this.canvas.width - RIGHT);
     this.titles(context, ink);
-    const first = records.upTo(view.from), last = records.upTo(view.to);
+    const first = records.upTo(view.from),
+      last = records.upTo(view.to);
     context.save();
     context.beginPath();
     context.rect(this.left, 0, this.canvas.width - RIGHT - this.left, this.height);
@@ -82,7 +98,9 @@ class Lanes {
     context.fillStyle = ink.soft;
     this.rows.forEach((title, row) => context.fillText(title, 0, this.y(row) + LANE / 2));
     context.fillStyle = ink.well;
-    this.rows.forEach((_, row) => context.fillRect(this.left, this.y(row), this.canvas.width - RIGHT - this.left, LANE));
+    this.rows.forEach((_, row) =>
+      context.fillRect(this.left, this.y(row), this.canvas.width - RIGHT - this.left, LANE),
+    );
   }
 
   axis(context, ink) {
@@ -97,7 +115,11 @@ class Lanes {
       context.lineTo(x, this.height - AXIS + 4);
       const text = instant(time, step);
       const width = context.measureText(text).width;
-      context.fillText(text, Math.min(this.canvas.width - width, Math.max(this.left, x - width / 2)), y);
+      context.fillText(
+        text,
+        Math.min(this.canvas.width - width, Math.max(this.left, x - width / 2)),
+        y,
+      );
     }
     context.stroke();
   }
@@ -118,9 +140,13 @@ class Lanes {
   // Each as a mark with a line through the lanes; where they are many, how many in each pixel.
   cancels(context, ink) {
     const { records, view } = this.app;
-    for (const [series, colour, draw] of [[records.events.cancels, ink.warn, diamond], [records.events.errors, ink.alarm, cross]]) {
+    for (const [series, colour, draw] of [
+      [records.events.cancels, ink.warn, diamond],
+      [records.events.errors, ink.alarm, cross],
+    ]) {
       context.fillStyle = context.strokeStyle = colour;
-      const first = series.upTo(view.from - 1), last = series.upTo(view.to);
+      const first = series.upTo(view.from - 1),
+        last = series.upTo(view.to);
       const places = series.times.subarray(first, last);
       if (places.length > this.canvas.width / 16) this.crowd(context, places);
       else for (const time of places) this.mark(context, this.scale.x(time), draw);
@@ -129,21 +155,38 @@ class Lanes {
 
   mark(context, x, draw) {
     const y = this.y(this.rows.length - 1) + LANE / 2;
+    context.globalAlpha = 0.6;
     context.fillRect(x - 0.5, this.top, 1, y - this.top);
+    context.globalAlpha = 1;
     draw(context, x, y);
   }
 
   crowd(context, times) {
     const bins = new Uint32Array(Math.ceil(this.canvas.width / 3) + 1);
     for (const time of times) bins[Math.floor(this.scale.x(time) / 3)]++;
-    const most = Math.max(...bins), floor = this.y(this.rows.length - 1) + LANE;
-    bins.forEach((n, i) => { if (n) context.fillRect(3 * i, floor - LANE * (0.25 + (0.75 * n) / most), 2.4, LANE * (0.25 + (0.75 * n) / most)); });
+    const most = Math.max(...bins),
+      floor = this.y(this.rows.length - 1) + LANE;
+    bins.forEach((n, i) => {
+      if (n)
+        context.fillRect(
+          3 * i,
+          floor - LANE * (0.25 + (0.75 * n) / most),
+          2.4,
+          LANE * (0.25 + (0.75 * n) / most),
+        );
+    });
   }
 }
 
 function diamond(context, x, y) {
   context.beginPath();
-  for (const [dx, dy] of [[0, -7], [6, 0], [0, 7], [-6, 0]]) context.lineTo(x + dx, y + dy);
+  for (const [dx, dy] of [
+    [0, -7],
+    [6, 0],
+    [0, 7],
+    [-6, 0],
+  ])
+    context.lineTo(x + dx, y + dy);
   context.fill();
 }
 
@@ -162,11 +205,28 @@ function cross(context, x, y) {
 function scopeLane(table, depth) {
   const scopeIn = (path) => path.split(".").slice(0, depth).join(".");
   const isOpen = (path) => path.split(".").length > depth;
-  const paths = [...new Set(table.leaves.filter((leaf) => isOpen(leaf.path)).map((leaf) => scopeIn(leaf.path)))];
-  const of = Int16Array.from([...table.leaves.map((leaf) => (isOpen(leaf.path) ? paths.indexOf(scopeIn(leaf.path)) : -1)), -1]);
-  const opens = table.transitions.map((t) => t.leaf < of.length && of[t.leaf] >= 0 && !(isOpen(t.source) && scopeIn(t.source) === scopeIn(t.path)));
+  const paths = [
+    ...new Set(table.leaves.filter((leaf) => isOpen(leaf.path)).map((leaf) => scopeIn(leaf.path))),
+  ];
+  const of = Int16Array.from([
+    ...table.leaves.map((leaf) => (isOpen(leaf.path) ? paths.indexOf(scopeIn(leaf.path)) : -1)),
+    -1,
+  ]);
+  const opens = table.transitions.map(
+    (t) =>
+      t.leaf < of.length &&
+      of[t.leaf] >= 0 &&
+      !(isOpen(t.source) && scopeIn(t.source) === scopeIn(t.path)),
+  );
   const names = [...new Set(paths.map((path) => path.split(".").pop()))];
-  return { depth, paths, of, opens, names, title: names.length === 1 ? plural(names[0]) : "phases" };
+  return {
+    depth,
+    paths,
+    of,
+    opens,
+    names,
+    title: names.length === 1 ? plural(names[0]) : "phases",
+  };
 }
 
 function plural(name) {

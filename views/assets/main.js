@@ -13,7 +13,10 @@ class App {
 
   watchInk() {
     this.ink = readInk();
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { this.ink = readInk(); this.touch(); });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.ink = readInk();
+      this.touch();
+    });
     new ResizeObserver(() => this.touch()).observe(byId("lanes"));
   }
 
@@ -27,8 +30,12 @@ class App {
     this.records = null;
     delete document.body.dataset.ready;
     await this.source.open(id, {
-      begin: (message) => { if (this.opened === id) this.begin(message); },
-      update: (message, bytes) => { if (this.opened === id) this.update(message, bytes); },
+      begin: (message) => {
+        if (this.opened === id) this.begin(message);
+      },
+      update: (message, bytes) => {
+        if (this.opened === id) this.update(message, bytes);
+      },
       lost: (forGood) => this.lost(forGood),
     });
   }
@@ -52,8 +59,16 @@ class App {
     this.drawing = new Drawing(this);
     this.board = new Board(byId("board"), this.names);
     this.shares = new Shares(byId("stack"), byId("shares"), leaves);
-    this.handlers = new Table(byId("handlers"), ["handler", "calls", "mean", "total"], "Cost of each handler");
-    this.modules = new Table(byId("modules"), ["module", "calls", "total", "share"], "Cost of the handlers of each module");
+    this.handlers = new Table(
+      byId("handlers"),
+      ["handler", "calls", "mean", "total"],
+      "Cost of each handler",
+    );
+    this.modules = new Table(
+      byId("modules"),
+      ["module", "calls", "total", "share"],
+      "Cost of the handlers of each module",
+    );
     this.cancels = new Table(byId("cancels"), ["what", "count", "last at"], "Cancels and errors");
     this.lanes = new Lanes(this, byId("lanes-canvas"));
     this.overview ??= new Overview(this, byId("overview-canvas"));
@@ -77,7 +92,12 @@ class App {
   }
 
   lost(forGood) {
-    this.unreachable = forGood === null ? "" : forGood ? "The server refuses this page: too many are open, or its recording is gone." : "The server of this page is gone; it is tried again.";
+    this.unreachable =
+      forGood === null
+        ? ""
+        : forGood
+          ? "The server refuses this page: too many are open, or its recording is gone."
+          : "The server of this page is gone; it is tried again.";
     this.touch();
   }
 
@@ -100,6 +120,7 @@ class App {
     }
     this.frame = now;
     const numbers = numbersOf(view, records, this.totals);
+    this.numbers = numbers;
     this.drawNumbers(numbers, this.placeAt(numbers));
     this.lanes.draw(this.ink);
     this.overview.draw(this.ink);
@@ -135,28 +156,60 @@ class App {
     const cancels = cancelRows(this.records, numbers.since, numbers.until);
     this.cancels.show(cancels);
     byId("cancels-card").hidden = !cancels.length;
-    const shares = this.view.instant !== null ? `· the second before ${instant(numbers.stop, 1e6)}` : this.view.follow && this.view.span < Infinity ? `· last ${span(numbers.stop - numbers.start)}` : `· ${numbers.said}`;
+    const shares =
+      this.view.instant !== null
+        ? `· the second before ${instant(numbers.stop, 1e6)}`
+        : this.view.follow && this.view.span < Infinity
+          ? `· last ${span(numbers.stop - numbers.start)}`
+          : `· ${numbers.said}`;
     put(byId("shares-scope"), shares);
-    for (const id of ["chart", "handlers", "cancels"]) put(byId(`${id}-scope`), `· ${numbers.said}`);
-    put(byId("where"), this.view.instant !== null ? `at ${instant(this.view.instant, 1e3)}` : range(this.view.from, this.view.to));
+    for (const id of ["chart", "handlers", "cancels"])
+      put(byId(`${id}-scope`), `· ${numbers.said}`);
+    put(
+      byId("where"),
+      this.view.instant !== null
+        ? `at ${instant(this.view.instant, 1e3)}`
+        : range(this.view.from, this.view.to),
+    );
     put(byId("note"), this.unreachable || this.noteOf());
   }
 
   noteOf() {
     const { meta, records } = this;
-    const early = records.first > 1e9 || records.dropped ? ` Records before ${instant(records.first)} are overwritten; counts and times of the whole run are exact.` : "";
+    const early =
+      records.first > 1e9 || records.dropped
+        ? ` Records before ${instant(records.first)} are overwritten; the totals are exact.`
+        : "";
     const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";
-    return `Host time${meta.timing ? "" : "; handlers were not timed"}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
+    const untimed = meta.timing ? "" : "; handlers were not timed";
+    return `Host time${untimed}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
   }
 
   // For screen readers: what the slider stands at; news of the run, seldom.
   say(numbers) {
-    const lanes = byId("lanes"), { view, live } = this;
-    for (const [name, value] of [["valuemin", view.first], ["valuemax", view.end], ["valuenow", view.instant ?? view.to]]) lanes.setAttribute(`aria-${name}`, (value / SECOND).toFixed(3));
-    lanes.setAttribute("aria-valuetext", `${byId("where").textContent}, ${byId("path").textContent}`);
-    byId("overview").setAttribute("aria-valuetext", `${range(view.from, view.to)} of ${instant(view.end)}`);
-    const news = `${live.status}${live.epoch >= 0 ? `, epoch ${outOf(live.epoch, live.n_epochs)}` : ""}`;
-    if (news === this.told || (this.toldAt && live.status === this.toldStatus && performance.now() - this.toldAt < 15000)) return;
+    const lanes = byId("lanes"),
+      { view, live } = this;
+    for (const [name, value] of [
+      ["valuemin", view.first],
+      ["valuemax", view.end],
+      ["valuenow", view.instant ?? view.to],
+    ])
+      lanes.setAttribute(`aria-${name}`, (value / SECOND).toFixed(3));
+    lanes.setAttribute(
+      "aria-valuetext",
+      `${byId("where").textContent}, ${byId("path").textContent}`,
+    );
+    byId("overview").setAttribute(
+      "aria-valuetext",
+      `${range(view.from, view.to)} of ${instant(view.end)}`,
+    );
+    const epoch = live.epoch >= 0 ? `, epoch ${outOf(live.epoch, live.n_epochs)}` : "";
+    const news = `${live.status}${epoch}`;
+    if (
+      news === this.told ||
+      (this.toldAt && live.status === this.toldStatus && performance.now() - this.toldAt < 15000)
+    )
+      return;
     Object.assign(this, { told: news, toldAt: performance.now(), toldStatus: live.status });
     put(byId("spoken"), `${this.meta.name}: ${news}`);
   }

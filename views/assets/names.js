@@ -17,7 +17,9 @@ class Names {
     this.describe();
   }
 
-  get leaves() { return this.described; }
+  get leaves() {
+    return this.described;
+  }
 
   leaf(path) {
     const known = this.paths.indexOf(path);
@@ -33,22 +35,44 @@ class Names {
     for (const [kind, id, ...what] of lines) this[`add_${kind}`]?.(id, ...what);
     if (this.described.length !== this.paths.length) this.describe();
     for (const kind of ["transitions", "receivers"]) this.fillHoles(this[kind]);
-    for (const transition of this.transitions) if (transition.trigger === "") transition.leaf = this.paths.length;
+    for (const transition of this.transitions)
+      if (transition.trigger === "") transition.leaf = this.paths.length;
   }
 
   // Id 0 is what the table had no room for.
   fillHoles(entries) {
     for (let id = 0; id < entries.length; id++) {
-      entries[id] ??= { trigger: "", source: "", path: "", leaf: this.paths.length, from: this.paths.length, row: -1, name: "others", signal: "", module: "others" };
+      entries[id] ??= {
+        trigger: "",
+        source: "",
+        path: "",
+        leaf: this.paths.length,
+        from: this.paths.length,
+        row: -1,
+        name: "others",
+        signal: "",
+        module: "others",
+      };
     }
   }
 
   add_transition(id, trigger, source, path, row) {
-    this.transitions[id] = { trigger, source, path, row, leaf: this.leaf(path), from: this.leaf(source) };
+    this.transitions[id] = {
+      trigger,
+      source,
+      path,
+      row,
+      leaf: this.leaf(path),
+      from: this.leaf(source),
+    };
   }
 
-  add_receiver(id, name, signal, module) { this.receivers[id] = { name, signal, module }; }
-  add_scalar(id, name) { this.scalars[id] = { name }; }
+  add_receiver(id, name, signal, module) {
+    this.receivers[id] = { name, signal, module };
+  }
+  add_scalar(id, name) {
+    this.scalars[id] = { name };
+  }
 
   add_cancel(id, type, reason, by, at) {
     const scope = type.replace(/^Cancel|Exception$/g, "").toLowerCase();

@@ -27,31 +27,49 @@ class Overview {
   isOld(ink) {
     const { drawn } = this;
     const { view, records } = this.app;
-    if (!drawn || drawn.ink !== ink || drawn.width !== this.canvas.width || drawn.first !== view.first) return true;
+    if (
+      !drawn ||
+      drawn.ink !== ink ||
+      drawn.width !== this.canvas.width ||
+      drawn.first !== view.first
+    )
+      return true;
     return drawn.length !== records.length && performance.now() - drawn.at > 1000;
   }
 
   render(ink) {
     const { view, records } = this.app;
     const { scale } = this;
-    this.drawn = { ink, width: this.canvas.width, first: view.first, length: records.length, at: performance.now(), end: view.end };
+    this.drawn = {
+      ink,
+      width: this.canvas.width,
+      first: view.first,
+      length: records.length,
+      at: performance.now(),
+      end: view.end,
+    };
     this.strip.width = Math.max(1, this.canvas.width - RIGHT - scale.left);
     this.strip.height = OVERVIEW;
     const context = this.strip.getContext("2d");
     const own = new Scale(view.first, view.end, 0, this.strip.width);
-    eachPixel(records, own, this.strip.width, (x, spent, _, all) => stack(context, ink, records.table.leaves, spent, all, x, 0, OVERVIEW));
+    eachPixel(records, own, this.strip.width, (x, spent, _, all) =>
+      stack(context, ink, records.table.leaves, spent, all, x, 0, OVERVIEW),
+    );
   }
 
   place(context, left) {
     const { view } = this.app;
-    const width = (this.canvas.width - RIGHT - left) * ((this.drawn.end - view.first) / (view.end - view.first));
+    const width =
+      (this.canvas.width - RIGHT - left) *
+      ((this.drawn.end - view.first) / (view.end - view.first));
     context.imageSmoothingEnabled = false;
     context.drawImage(this.strip, left, 0, width, OVERVIEW);
   }
 
   window(context, ink, left) {
     const { view } = this.app;
-    const from = this.scale.x(view.from), to = Math.max(from + 3, this.scale.x(view.to));
+    const from = this.scale.x(view.from),
+      to = Math.max(from + 3, this.scale.x(view.to));
     context.globalAlpha = 0.62;
     context.fillStyle = ink.card;
     context.fillRect(left, 0, from - left, OVERVIEW);

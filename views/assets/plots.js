@@ -23,21 +23,26 @@ function drawCurves(context, lanes, ink) {
   context.beginPath();
   context.rect(lanes.left, 0, right - lanes.left, CURVE);
   context.clip();
-  curves.forEach((curve, i) => drawCurve(context, lanes, scale, curve, ink.tones[CURVE_TONES[i]], DASHES[i]));
+  curves.forEach((curve, i) =>
+    drawCurve(context, lanes, scale, curve, ink.tones[CURVE_TONES[i]], DASHES[i]),
+  );
   context.restore();
   legend(context, lanes, curves, ink);
 }
 
 // Where points are many, the lowest and the highest of each pixel.
 function drawCurve(context, lanes, scale, { series }, colour, dash) {
-  const first = Math.max(0, series.upTo(scale.from) - 1), last = Math.min(series.length, series.upTo(scale.to) + 1);
+  const first = Math.max(0, series.upTo(scale.from) - 1),
+    last = Math.min(series.length, series.upTo(scale.to) + 1);
   const [low, high] = extremes(series.values, first, last);
   const y = (value) => CURVE - 6 - ((CURVE - 12) * (value - low)) / (high - low || 1);
   context.strokeStyle = context.fillStyle = colour;
   context.lineWidth = 1.6;
   context.setLineDash(dash);
   context.beginPath();
-  let pixel = null, least = 0, most = 0;
+  let pixel = null,
+    least = 0,
+    most = 0;
   for (let i = first; i < last; i++) {
     const value = series.values[i];
     if (!Number.isFinite(value)) continue;
@@ -47,7 +52,10 @@ function drawCurve(context, lanes, scale, { series }, colour, dash) {
       most = Math.max(most, value);
       continue;
     }
-    if (pixel !== null && least < most) { context.lineTo(pixel, y(least)); context.lineTo(pixel, y(most)); }
+    if (pixel !== null && least < most) {
+      context.lineTo(pixel, y(least));
+      context.lineTo(pixel, y(most));
+    }
     context.lineTo(x, y(value));
     pixel = x;
     least = most = value;
@@ -59,11 +67,13 @@ function drawCurve(context, lanes, scale, { series }, colour, dash) {
 }
 
 function dots(context, scale, series, first, last, y) {
-  for (let i = first; i < last; i++) context.fillRect(scale.x(series.times[i]) - 2, y(series.values[i]) - 2, 4, 4);
+  for (let i = first; i < last; i++)
+    context.fillRect(scale.x(series.times[i]) - 2, y(series.values[i]) - 2, 4, 4);
 }
 
 function extremes(values, first, last) {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (let i = first; i < last; i++) {
     const value = values[i];
     if (!Number.isFinite(value)) continue;
@@ -91,7 +101,8 @@ function legend(context, lanes, curves, ink) {
     context.fillStyle = ink.soft;
     context.fillText(shortened(context, name, lanes.left - 24), 20, y);
     const value = series.at(at);
-    if (value !== undefined) label(context, ink, `${name} ${number(value)}`, lanes.left + 8 + i * 130, 10, lanes);
+    if (value !== undefined)
+      label(context, ink, `${name} ${number(value)}`, lanes.left + 8 + i * 130, 10, lanes);
   });
 }
 
@@ -108,6 +119,7 @@ function label(context, ink, text, x, y, lanes) {
 
 function shortened(context, text, width) {
   let shown = text;
-  while (shown.length > 2 && context.measureText(shown).width > width) shown = `${shown.slice(0, -2)}…`;
+  while (shown.length > 2 && context.measureText(shown).width > width)
+    shown = `${shown.slice(0, -2)}…`;
   return shown;
 }

@@ -40,10 +40,18 @@ class Runs {
     byId("run-name").hidden = several;
     byId("runs-card").hidden = !several;
     const titles = recordings.map((one) => `${one.id} ${titleOf(one)}`).join();
-    if (titles !== this.titles) this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
+    if (titles !== this.titles)
+      this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
     this.titles = titles;
     this.select.value = this.app.opened ?? this.select.value;
-    this.table.show(recordings.map((one) => [titleOf(one), statusOf(one), outOf(one.epoch, one.n_epochs), outOf(one.batch, one.n_batches)]));
+    this.table.show(
+      recordings.map((one) => [
+        titleOf(one),
+        statusOf(one),
+        outOf(one.epoch, one.n_epochs),
+        outOf(one.batch, one.n_batches),
+      ]),
+    );
   }
 }
 
@@ -52,6 +60,9 @@ function titleOf({ name, rank, world }) {
 }
 
 function statusOf({ status, phase }) {
-  const where = breadcrumbs(phase ?? "").split(" › ").slice(-2).join(" › ");
+  const where = breadcrumbs(phase ?? "")
+    .split(" › ")
+    .slice(-2)
+    .join(" › ");
   return status === "running" ? where : `${status.toUpperCase()} ${where}`;
 }

@@ -22,7 +22,8 @@ function unshuffle(planes) {
     for (let i = 0, at = plane * n; i < n; i++) bytes[i * RECORD_BYTES + plane] = planes[at + i];
   }
   const view = new DataView(bytes.buffer);
-  let low = 0, high = 0;
+  let low = 0,
+    high = 0;
   for (let at = 0; at < bytes.length; at += RECORD_BYTES) {
     low += view.getUint32(at, true);
     high += view.getUint32(at + 4, true) + (low > 0xffffffff ? 1 : 0);
@@ -80,7 +81,9 @@ class Served {
     return (await fetch(`recordings/${encodeURIComponent(id)}/chart`)).text();
   }
 
-  close() { this.stream?.close(); }
+  close() {
+    this.stream?.close();
+  }
 }
 
 function findSource() {

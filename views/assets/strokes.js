@@ -4,19 +4,30 @@
 function drawScopes(lanes, context, ink, lane, row) {
   const { records, view } = lanes.app;
   const series = lane.depth <= BORDER_DEPTH ? records.events.borders : records.events.batches;
-  const first = series.upTo(view.from), last = series.upTo(view.to);
-  if (last - first > lanes.canvas.width) return eachPixelOf(lanes, (x, spent, _, all) => shade(lanes, context, ink, lane, spent, all, x, row));
+  const first = series.upTo(view.from),
+    last = series.upTo(view.to);
+  if (last - first > lanes.canvas.width)
+    return eachPixelOf(lanes, (x, spent, _, all) =>
+      shade(lanes, context, ink, lane, spent, all, x, row),
+    );
   const run = new ScopeRun(lanes, context, ink, row, lane);
   const there = records.at(view.from);
   if (there.leaf >= 0) run.start(there.leaf, there.epoch, there.batch, view.from);
   for (let i = first; i < last; i++) {
     const id = series.values[i] % 65536;
-    run.enter(records.table.transitions[id], id, Math.floor(series.values[i] / 65536), series.times[i]);
+    run.enter(
+      records.table.transitions[id],
+      id,
+      Math.floor(series.values[i] / 65536),
+      series.times[i],
+    );
   }
   return run.close(endOf(lanes.app.view));
 }
 
-function endOf(view) { return Math.min(view.to, view.end); }
+function endOf(view) {
+  return Math.min(view.to, view.end);
+}
 
 function drawSparse(lanes, context, ink, first, last, row) {
   const { records, view } = lanes.app;
@@ -25,7 +36,9 @@ function drawSparse(lanes, context, ink, first, last, row) {
   let began = there.receiver >= 0 ? view.from : null;
   if (there.leaf >= 0) leaves.enter(there.leaf, there.since);
   for (let i = first; i < last; i++) {
-    const kind = records.kind(i), id = records.id(i), time = records.times[i];
+    const kind = records.kind(i),
+      id = records.id(i),
+      time = records.times[i];
     if (kind === KIND.TRANSITION) leaves.enter(records.table.transitions[id].leaf, time);
     else if (kind === KIND.BEGIN_RECEIVER) began = time;
     else if (kind === KIND.END_RECEIVER && began !== null) {
@@ -37,7 +50,8 @@ function drawSparse(lanes, context, ink, first, last, row) {
 }
 
 function drawCall(lanes, context, ink, row, receiver, from, to) {
-  const x = lanes.scale.x(from), width = Math.max(1, lanes.scale.x(to) - x);
+  const x = lanes.scale.x(from),
+    width = Math.max(1, lanes.scale.x(to) - x);
   context.fillStyle = ink.tones[HANDLER_TONE];
   context.fillRect(x, lanes.y(row), width, LANE);
   context.fillStyle = ink.card;
@@ -55,11 +69,15 @@ class ScopeRun {
     this.label = this.named(this.open, this.name(this.open) === "batch" ? batch : epoch);
   }
 
-  name(scope) { return scope < 0 ? "" : this.lane.paths[scope].split(".").pop(); }
+  name(scope) {
+    return scope < 0 ? "" : this.lane.paths[scope].split(".").pop();
+  }
 
   named(scope, index) {
     const name = this.name(scope);
-    return ["epoch", "batch"].includes(name) && index >= 0 && index < 4e9 ? `${name} ${index + 1}` : name;
+    return ["epoch", "batch"].includes(name) && index >= 0 && index < 4e9
+      ? `${name} ${index + 1}`
+      : name;
   }
 
   enter(transition, id, argument, time) {
@@ -74,8 +92,10 @@ class ScopeRun {
   close(time) {
     if (this.open < 0) return;
     const { lanes, context, ink } = this;
-    const x = lanes.scale.x(this.from), full = lanes.scale.x(time) - x;
-    const width = Math.max(0.7, full - (full > 3 ? 1 : 0)), y = lanes.y(this.row);
+    const x = lanes.scale.x(this.from),
+      full = lanes.scale.x(time) - x;
+    const width = Math.max(0.7, full - (full > 3 ? 1 : 0)),
+      y = lanes.y(this.row);
     context.fillStyle = scopeColour(ink, this.lane, this.open);
     context.fillRect(x, y, width, LANE);
     context.fillStyle = ink.card;
@@ -86,7 +106,9 @@ class ScopeRun {
 }
 
 function scopeColour(ink, lane, scope) {
-  return lane.names.length > 1 ? [ink.soft, ink.tones[6], ink.tones[8], ink.tones[4]][scope % 4] : ink.tones[9];
+  return lane.names.length > 1
+    ? [ink.soft, ink.tones[6], ink.tones[8], ink.tones[4]][scope % 4]
+    : ink.tones[9];
 }
 
 class LeafRun {
@@ -104,7 +126,9 @@ class LeafRun {
     const { lanes, context, ink } = this;
     const known = lanes.app.records.table.leaves[this.leaf];
     if (!known) return;
-    const x = lanes.scale.x(this.from), width = lanes.scale.x(time) - x, y = lanes.y(this.row);
+    const x = lanes.scale.x(this.from),
+      width = lanes.scale.x(time) - x,
+      y = lanes.y(this.row);
     context.fillStyle = ink.tones[known.tone];
     context.globalAlpha = known.resting ? 0.3 : 1;
     context.fillRect(x, y, Math.max(0.6, width), LANE);
@@ -128,7 +152,9 @@ function drawDense(lanes, context, ink, row) {
 // A scope's share of a pixel, as how opaque it is.
 function shade(lanes, context, ink, lane, spent, all, x, row) {
   const shares = new Float64Array(lane.paths.length);
-  lane.of.forEach((scope, leaf) => { if (scope >= 0) shares[scope] += spent[leaf]; });
+  lane.of.forEach((scope, leaf) => {
+    if (scope >= 0) shares[scope] += spent[leaf];
+  });
   shares.forEach((share, scope) => {
     if (share <= 0) return;
     context.globalAlpha = Math.min(1, 0.15 + (0.85 * share) / all);
@@ -149,7 +175,8 @@ function eachPixel(records, scale, right, draw) {
   let before = sums(records, scale.time(scale.left), width);
   for (let x = scale.left; x < right; x++) {
     const after = sums(records, scale.time(x + 1), width);
-    let all = 0, handled = 0;
+    let all = 0,
+      handled = 0;
     for (let i = 0; i < width; i++) {
       spent[i] = after[i] - before[i];
       all += spent[i];

@@ -13,13 +13,23 @@ class Shares {
   }
 
   row(leaf) {
-    const item = made("li"), name = made("span", "name", leaf.name);
-    const row = { item, name, mean: made("span", "mean"), share: made("b"), bar: made("i"), handlers: made("i"), slice: made("i") };
+    const item = made("li"),
+      name = made("span", "name", leaf.name);
+    const row = {
+      item,
+      name,
+      mean: made("span", "mean"),
+      share: made("b"),
+      bar: made("i"),
+      handlers: made("i"),
+      slice: made("i"),
+    };
     if (leaf.context) name.append(" ", made("small", "", leaf.context));
     const meter = made("span", "meter");
     meter.append(row.bar, row.handlers);
     item.append(name, row.mean, row.share, meter);
-    for (const part of [item, row.slice]) part.style.setProperty("--tone", `var(--tone-${leaf.tone})`);
+    for (const part of [item, row.slice])
+      part.style.setProperty("--tone", `var(--tone-${leaf.tone})`);
     return row;
   }
 
@@ -30,10 +40,21 @@ class Shares {
       .map((leaf, i) => ({ i, share: leaf.resting ? 0 : numbers.leaves[i] / work }))
       .filter(({ share }) => share >= 0.0005)
       .sort((a, b) => b.share - a.share);
-    this.rows.forEach((row, i) => { row.slice.style.width = `${this.leaves[i].resting ? 0 : (100 * numbers.leaves[i]) / work}%`; });
+    this.rows.forEach((row, i) => {
+      row.slice.style.width = `${this.leaves[i].resting ? 0 : (100 * numbers.leaves[i]) / work}%`;
+    });
     const first = shown.slice(0, shown.length > MOST_SHARES ? MOST_SHARES - 1 : MOST_SHARES);
-    for (const { i, share } of first) this.fill(this.rows[i], share, numbers.inHandlers[i] / work, numbers.leaves[i] / (entries[i] || 1));
-    reorder(this.list, [...first.map(({ i }) => this.rows[i].item), ...this.rest(shown.slice(first.length))]);
+    for (const { i, share } of first)
+      this.fill(
+        this.rows[i],
+        share,
+        numbers.inHandlers[i] / work,
+        numbers.leaves[i] / (entries[i] || 1),
+      );
+    reorder(this.list, [
+      ...first.map(({ i }) => this.rows[i].item),
+      ...this.rest(shown.slice(first.length)),
+    ]);
   }
 
   rest(others) {
@@ -47,12 +68,15 @@ class Shares {
     put(row.mean, span(mean));
     row.bar.style.width = `${100 * share}%`;
     row.handlers.style.width = `${100 * Math.min(share, inHandlers)}%`;
-    row.item.title = inHandlers > 0 ? `${percent(inHandlers)} of the time in its handlers (hatched)` : "";
+    row.item.title =
+      inHandlers > 0 ? `${percent(inHandlers)} of the time in its handlers (hatched)` : "";
   }
 }
 
 function reorder(list, items) {
-  items.forEach((item, i) => { if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null); });
+  items.forEach((item, i) => {
+    if (list.children[i] !== item) list.insertBefore(item, list.children[i] ?? null);
+  });
   while (list.children.length > items.length) list.lastChild.remove();
 }
 
@@ -97,7 +121,12 @@ function bill(numbers) {
 }
 
 function handlerRows(numbers) {
-  return bill(numbers).map(({ name, signal, calls, time }) => [name.endsWith(`.${signal}`) ? name : `${name} at ${signal}`, count(calls), span(time / calls), span(time)]);
+  return bill(numbers).map(({ name, signal, calls, time }) => [
+    name.endsWith(`.${signal}`) ? name : `${name} at ${signal}`,
+    count(calls),
+    span(time / calls),
+    span(time),
+  ]);
 }
 
 // What the handlers of each module come to, and their share of the time.
@@ -108,12 +137,20 @@ function moduleRows(numbers) {
     modules.set(module, { calls: sum.calls + calls, time: sum.time + time });
   }
   const work = numbers.work || 1;
-  return [...modules].map(([module, { calls, time }]) => [module, count(calls), span(time), percent(time / work)]);
+  return [...modules].map(([module, { calls, time }]) => [
+    module,
+    count(calls),
+    span(time),
+    percent(time / work),
+  ]);
 }
 
 function cancelRows(records, from, to) {
   const { cancels, errors } = records.events;
-  return [...told(cancels, records.table.cancels, from, to), ...told(errors, records.table.errors, from, to)];
+  return [
+    ...told(cancels, records.table.cancels, from, to),
+    ...told(errors, records.table.errors, from, to),
+  ];
 }
 
 function told(series, names, from, to) {

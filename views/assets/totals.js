@@ -14,7 +14,8 @@ class Numbers {
   add(walker, sign) {
     const { columns, sums } = walker;
     for (const name of ["leaves", "inHandlers", "transitions", "calls", "times"]) {
-      const at = columns[name], to = this[name];
+      const at = columns[name],
+        to = this[name];
       for (let i = 0; i < to.length; i++) to[i] += sign * sums[at + i];
     }
     return this;
@@ -24,12 +25,16 @@ class Numbers {
     return this.table.leaves.reduce((sum, leaf, i) => sum + (leaf.resting ? 0 : this.leaves[i]), 0);
   }
 
-  get made() { return this.transitions.reduce((sum, n) => sum + n, 0); }
+  get made() {
+    return this.transitions.reduce((sum, n) => sum + n, 0);
+  }
 
   // How often each leaf was entered.
   get entries() {
     const entries = new Float64Array(this.leaves.length);
-    this.table.transitions.forEach((transition, id) => { entries[transition.leaf] += this.transitions[id]; });
+    this.table.transitions.forEach((transition, id) => {
+      entries[transition.leaf] += this.transitions[id];
+    });
     return entries;
   }
 
@@ -43,7 +48,10 @@ class Numbers {
   }
 
   triggered(name) {
-    return this.table.transitions.reduce((sum, t, id) => sum + (name.test(t.trigger) ? this.transitions[id] : 0), 0);
+    return this.table.transitions.reduce(
+      (sum, t, id) => sum + (name.test(t.trigger) ? this.transitions[id] : 0),
+      0,
+    );
   }
 }
 
@@ -69,7 +77,8 @@ function wholeRun(records, totals, now) {
     numbers.transitions[id] = made;
     numbers.leaves[transitions[id].from] += ns;
   }
-  for (const [id, calls, ns] of totals.receivers) if (receivers[id]) [numbers.calls[id], numbers.times[id]] = [calls, ns];
+  for (const [id, calls, ns] of totals.receivers)
+    if (receivers[id]) [numbers.calls[id], numbers.times[id]] = [calls, ns];
   return numbers;
 }
 

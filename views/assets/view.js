@@ -1,7 +1,13 @@
 // What is looked at: the live end, a window of the run, or an instant in it.
 
 const SPANS = [1e9, 5e9, 30e9, Infinity];
-const SPEEDS = [["slowly, 1/100", 0.01], ["1/10", 0.1], ["as it ran", 1], ["10 times", 10], ["100 times", 100]];
+const SPEEDS = [
+  ["slowly, 1/100", 0.01],
+  ["1/10", 0.1],
+  ["as it ran", 1],
+  ["10 times", 10],
+  ["100 times", 100],
+];
 const LEAST_WINDOW = 2e3;
 
 class View {
@@ -86,7 +92,14 @@ function numbersOf(view, records, totals) {
 
 function scopeOf(view, records, totals, shares) {
   const { from, to, instant: at, end } = view;
-  if (at !== null) return { chart: upTo(records, totals, at, end), since: 0, until: at, said: `up to ${instant(at, 1e5)}` };
-  if (view.follow) return { chart: wholeRun(records, totals, end), since: 0, until: end, said: "the whole run" };
+  if (at !== null)
+    return {
+      chart: upTo(records, totals, at, end),
+      since: 0,
+      until: at,
+      said: `up to ${instant(at, 1e5)}`,
+    };
+  if (view.follow)
+    return { chart: wholeRun(records, totals, end), since: 0, until: end, said: "the whole run" };
   return { chart: shares, since: from, until: to, said: range(from, to) };
 }
