@@ -1,4 +1,5 @@
 import asyncio
+import copy
 import gc
 import subprocess
 import sys
@@ -432,6 +433,18 @@ run = trainer.start([(torch.ones(1, 2), torch.ones(1, 1))], epochs=10**9)
 run.wait_for("fit.epoch.train")
 {end}
 """
+
+
+def test_a_fit_in_the_background_goes_on_from_a_state_dict():
+    trainer, other = trainer_of(net=model(3)), trainer_of(net=model(3))
+    whole = other.fit(batches(3), epochs=2)
+    for transition in trainer.steps(batches(3), epochs=2):
+        if transition.trigger == "after_epoch":
+            saved = copy.deepcopy(trainer.state_dict())
+            break
+    run = trainer.start(batches(3), resume=saved)
+    assert (run.result(LONG).step, run.status().step) == (whole.step, 6)
+    assert equal(weights(trainer), weights(other))
 
 
 @pytest.mark.parametrize(
