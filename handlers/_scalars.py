@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from ..events import TrainState
 from ..events.layout import Kind
-from ._logging import flat, numbers, plain
+from ._logging import flat, plain
 from ._recording_file import RecordingFile
 from ._tape import Tape, Write
 
@@ -25,19 +26,20 @@ class Scalars:
 
     def write(self, state: TrainState, values: Mapping[str, Any]) -> None:
         """Write those values that are numbers."""
-        found = numbers({name: plain(value) for name, value in values.items()})
-        if not found:
+        found = [(name, plain(value)) for name, value in values.items()]
+        numbers = [(name, value) for name, value in found if isinstance(value, Real)]
+        if not numbers:
             return
         self.tape.append(Kind.POSITION, state.epoch & 0xFFFF, state.step)
-        for name, value in found.items():
-            self.tape.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(value))
+        for name, value in numbers:
+            self.tape.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(float(value)))
 
     def write_metrics(self, state: TrainState) -> None:
         """Write the metrics of an epoch, or of a validation."""
         self.write(state, flat(state.metrics))
 
     def every(self, n: int, write: Write) -> Write:
-        """`write`, then each n-th time in training the loss and the learning rate."""
+        """`write` at the end of a batch, then each n-th time in training loss and learning rate."""
         left = n
 
         def write_more(trainer: Any, state: TrainState) -> None:

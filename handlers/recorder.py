@@ -44,8 +44,8 @@ class Recorder(Saved):
         timing: time each receiver that is called, too; "events" also sums up, each epoch, the time
             that a CUDA device spends in each phase, by events in its stream, and records these as
             scalars.
-        scalars: training batches from one record of loss and learning rate to the next; None:
-            neither these nor metrics are recorded.
+        scalars: training batches from one record of loss and learning rate, as they are at a
+            batch's end, to the next; None: neither these nor metrics are recorded.
         name: of the run; None: that of the trainer, or of the file.
 
     Raises:
@@ -62,7 +62,7 @@ class Recorder(Saved):
         path: str | Path,
         records: int = 2**20,
         timing: bool | Literal["events"] = False,
-        scalars: int | None = 20,
+        scalars: int | None = 50,
         name: str | None = None,
     ) -> None:
         self.path = own_path(Path(path).resolve())
@@ -135,7 +135,7 @@ class Recorder(Saved):
 
     def _writer(self, transition: Transition) -> Write:
         write = self._writers.of(transition)
-        if transition.trigger == "after_loss" and self.scalars is not None:
+        if transition.trigger == "after_batch" and self.scalars is not None:
             write = self._scalars.every(self.scalars, write)
         if self._device is not None:
             write = self._device.marking(transition.source, write)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ..engine import Trainer
 
 
+_SCALARS = 20  # batches: short fits have curves, too
+
+
 def add_record(command: Parser) -> None:
     """Add `--record FILE`."""
     command.add_argument(
@@ -30,6 +33,6 @@ def attach_recorder(trainer: Trainer, path: str | Path) -> None:
     from ..handlers import Recorder
 
     try:
-        trainer.attach(Recorder(path, timing=True))
+        trainer.attach(Recorder(path, timing=True, scalars=_SCALARS))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot record to {path}: {error}") from None

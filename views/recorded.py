@@ -42,7 +42,7 @@ class Scalar(NamedTuple):
     time_ns: int
     epoch: int
     step: int
-    """Optimizer updates made before."""
+    """Optimizer updates made until then."""
     name: str
     value: float
 

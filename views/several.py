@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from .finding import PATTERN
 from .recorded import ReceiverEntry, RecordingError, TransitionEntry
 from .recording import Recording
 from .totals import Total, Totals
 
-SUFFIX = ".loop"
-
 
 @contextmanager
 def recordings(*paths: str | Path) -> Iterator[list[Recording]]:
-    """The recordings at `paths`, by name and rank; of a folder those in it that end in `.loop`.
+    """The recordings at `paths`, by name and rank; of a folder all that it holds, `*.loop`.
 
     Raises:
         RecordingError: one of the files is no recording; a folder has none.
@@ -45,7 +44,7 @@ def _files(given: str | Path) -> list[Path]:
     path = Path(given)
     if not path.is_dir():
         return [path]
-    found = sorted(path.glob(f"*{SUFFIX}"))
+    found = sorted(path.rglob(PATTERN))
     if not found:
-        raise RecordingError(f"there is no recording, *{SUFFIX}, in {path}")
+        raise RecordingError(f"there is no recording, {PATTERN}, in {path}")
     return found

@@ -130,7 +130,7 @@ def test_loss_and_rate_are_recorded_at_their_cadence_and_metrics_each_epoch(tmp_
         found = list(recording.scalars())
     read = [s.value for s in found if s.name == "loss"]
     assert read == pytest.approx(losses[1::2])
-    assert [s.step for s in found if s.name == "loss"] == [1, 3, 5, 7, 9]
+    assert [s.step for s in found if s.name == "loss"] == [2, 4, 6, 8, 10]
     assert [s.value for s in found if s.name == "lr"] == pytest.approx([0.1] * 5)
     by_epoch = {s.epoch: s.value for s in found if s.name == "valid_loss"}
     assert by_epoch[1] == pytest.approx(trainer.state.metrics["valid_loss"])
