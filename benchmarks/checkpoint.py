@@ -3,8 +3,8 @@
 1. How long the training thread stands still for one save, of 1, 100 and 1 000 MB: weights and both
    averages of AdamW. Two fits of empty work on the same model, one saving at once, one with
    async_save, are driven a transition at a time: measured is the one from `after_batch` to the next
-   `begin_batch`. In turns with them, in the same process: `torch.save` of the same state dict and
-   an fsync, and a plain copy of its tensors, `clone` of each.
+   `begin_batch`. In turns with them, in the same process: `torch.save` of the same state dict to a
+   new file and an fsync, and a plain copy of its tensors, `clone` of each.
 2. From `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an epoch of
    4 000 040 shuffled examples.
 
@@ -134,8 +134,10 @@ def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float
         taken["copy"].append(seconds(lambda: [tensor.clone() for tensor in tensors(state)]))
         taken["async"].append(behind.stands_still())
         behind.rest()
-        taken["torch.save"].append(seconds(lambda: torch_save(state, folder / "state.pt")))
+        taken["torch.save"].append(seconds(lambda: torch_save(state, folder / "new.pt")))
+        os.replace(folder / "new.pt", folder / "state.pt")
         taken["sync"].append(at_once.stands_still())
+        at_once.rest()
     at_once.run.close()
     behind.run.close()
     kept = {name: values[1:] for name, values in taken.items()}  # the first round warms up

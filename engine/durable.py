@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
 
-_PIECE = 1 << 24
+_PIECE = 1 << 28
 _WORTH_A_THREAD = 1 << 20
 _TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{8}")
 

@@ -10,7 +10,9 @@ State = dict[str, Any]
 
 
 class Saver:
-    """Has states written.
+    """Has states written, and afterwards, always in the background, tidied up.
+
+    No thread lives longer than its work: a loader may fork its workers at any batch.
 
     Args:
         copy: gives a copy of a state that training does not change, to be written in the
@@ -23,11 +25,15 @@ class Saver:
     def __init__(self, copy: Callable[[State], State] | None) -> None:
         self.failed = False
         self._copy = copy
-        self._thread: ThreadPoolExecutor | None = None
-        self._writing: Future[None] | None = None
+        self._working: Future[None] | None = None
 
-    def save(self, take: Callable[[], State], write: Callable[[State], None]) -> None:
-        """`write(take())`; in the background, when what is being written there is done.
+    def save(
+        self,
+        take: Callable[[], State],
+        write: Callable[[State], None],
+        tidy: Callable[[], None],
+    ) -> None:
+        """`write(take())`, then `tidy()`, when what was begun before is done.
 
         Raises: what went wrong, then or now.
         """
@@ -35,33 +41,34 @@ class Saver:
         self.failed = True
         if self._copy is None:
             write(take())
+            self._begin(tidy)
         else:
             copy = self._copy(take())
-            self._thread = self._thread or ThreadPoolExecutor(1, "trackside checkpoint")
-            try:
-                self._writing = self._thread.submit(write, copy)
-            except RuntimeError:  # the interpreter ends, and begins nothing any more
+
+            def work() -> None:
                 write(copy)
+                tidy()
+
+            self._begin(work)
         self.failed = False
 
     def wait(self) -> None:
-        """Until nothing is being written. Raises: what went wrong in the background."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
+        """Until nothing is under way. Raises: what went wrong in the background."""
+        working, self._working = self._working, None
+        if working is not None:
             self.failed = True
-            writing.result()
+            working.result()
             self.failed = False
 
     def check(self) -> None:
         """Raise what went wrong in the background, if something has by now."""
-        if self._writing is not None and self._writing.done():
+        if self._working is not None and self._working.done():
             self.wait()
 
-    def close(self) -> None:
-        """Wait, and end the thread."""
+    def _begin(self, work: Callable[[], None]) -> None:
+        thread = ThreadPoolExecutor(1, "trackside checkpoint")
         try:
-            self.wait()
-        finally:
-            thread, self._thread = self._thread, None
-            if thread is not None:
-                thread.shutdown()
+            self._working = thread.submit(work)
+        except RuntimeError:  # the interpreter ends, and begins nothing any more
+            work()
+        thread.shutdown(wait=False)

@@ -184,9 +184,11 @@ class Checkpoint(Saved):
 
         def write(saved: dict[str, Any]) -> None:
             self._store.save(saved, step, facts)
+
+        def tidy() -> None:
             self._store.keep(self._wanted())
 
-        self._saver.save(self._trainer.state_dict, write)
+        self._saver.save(self._trainer.state_dict, write, tidy)
         self._schedule.done()
 
     def _wanted(self) -> set[Path]:
@@ -210,7 +212,7 @@ class Checkpoint(Saved):
 
     def _close(self) -> None:
         try:
-            self._saver.close()
+            self._saver.wait()
         finally:
             if self._store is not None:
                 self._store.close()
