@@ -31,10 +31,11 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, kills, repetitions
 	$(BIN)/pytest -q -m long
 
-bench: $(VENV)/dev.stamp ## what machine, bus and recorder cost; minutes, on a quiet machine
+bench: $(VENV)/dev.stamp ## what machine, bus, recorder and checkpoints cost; minutes, on a quiet machine
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/recorder.py
 	$(BIN)/python benchmarks/page.py
+	$(BIN)/python benchmarks/checkpoint.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record
