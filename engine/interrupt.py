@@ -43,6 +43,13 @@ class Interruption:
 
     resumed = begin_fit
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: what this process was asked is not asked of the one in which the fit goes on."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to load."""
+
     def _cancel(self) -> CancelFitException:
         assert self.signal is not None
         return CancelFitException(f"received {self.signal.name}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import Trace, batches, trainer_of
 from trackside.engine import interruptible
+from trackside.handlers import Checkpoint
 
 SERVER = Path(__file__).parents[1] / "interrupted.py"
 
@@ -39,6 +40,18 @@ def test_a_signal_becomes_a_request_to_cancel_the_fit(number):
     ]
     assert state.cancel.reason == f"received {number.name}"
     assert interruption.signal is number
+
+
+def test_a_fit_that_a_signal_cancels_is_saved_and_goes_on_without_it(tmp_path):
+    def trainer():
+        return trainer_of(Checkpoint(tmp_path))
+
+    stopped = trainer()
+    stopped.on("after_loss", once=True)(send(signal.SIGTERM))
+    with interruptible(stopped):  # a warning would fail this test
+        assert stopped.fit(batches(3), epochs=2).outcome == "cancelled"
+    state = trainer().fit(batches(3), resume=tmp_path)
+    assert (state.outcome, state.epoch, state.step) == ("completed", 1, 5)
 
 
 def test_handlers_of_signals_are_as_they_were_when_the_block_is_left():
