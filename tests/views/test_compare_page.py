@@ -2,7 +2,11 @@
 
 import pytest
 from browsers import chromium, is_ready, opened
+from charts import GAN, ODD, random_chart
 from recordings import recorded
+from trackside.engine.chart import EVALUATION, SUPERVISED
+from trackside.engine.topology import Topology
+from trackside.views.page import COMPARE, as_json
 from watched import Named, screenshots, until
 
 
@@ -44,6 +48,44 @@ def test_nothing_is_wider_than_the_page(browser, page_file, width, scheme):
     with opened(browser, page_file.as_uri(), viewport=size, color_scheme=scheme) as page:
         until(lambda: is_ready(page))
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+LAID_OUT = """() => {
+    const arrows = [...document.querySelectorAll(".wire:not(.unused)")];
+    const broken = arrows.filter((e) => !/^M[-L Q\\d.]+$/.test(e.children[1].getAttribute("d")));
+    const leaves = [...document.querySelectorAll(".board .leaf:not(.late)")];
+    const narrow = leaves.filter((e) => e.scrollWidth > e.clientWidth + 1);
+    return [arrows.length > 0, broken.length, narrow.length,
+            document.documentElement.scrollWidth - document.documentElement.clientWidth];
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_board_lays_out_any_chart(browser, tmp_path, width):
+    charts = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]
+    pages = [tmp_path / f"{number}.html" for number in range(len(charts))]
+    for file, chart in zip(pages, charts, strict=True):
+        file.write_text(COMPARE.html("chart", {"comparison": as_json(made_up(chart))}))
+    with opened(browser, tmp_path.as_uri(), viewport={"width": width, "height": 900}) as page:
+        for file in pages:
+            page.goto(file.as_uri())
+            until(lambda: is_ready(page))
+            assert page.evaluate(LAID_OUT) == [True, 0, 0, 0], file.name
+
+
+def made_up(chart):
+    """A comparison in which every row was taken, and every phase lasted."""
+    topology = Topology(chart)
+    leaves = [leaf for leaf in topology.leaves if leaf not in topology.resting]
+    return {
+        "a": [],
+        "b": [],
+        "rows": topology.rows,
+        "made": [[row, row + 1, row + 2] for row in range(len(topology.rows))],
+        "phases": [[leaf, 3, 3_000_000, 4, 9_000_000] for leaf in leaves],
+        "transitions": [],
+        "receivers": [],
+    }
 
 
 def test_a_page_that_cannot_be_written_is_said_in_one_line(run_in, tmp_path):

@@ -1,10 +1,12 @@
 import base64
 import hashlib
 import re
+from importlib.resources import files
 
 import pytest
 from trackside.views.page import COMPARE, WATCH, as_json
 
+PARTS = sorted(files("trackside.views").joinpath("assets").iterdir())
 each_page = pytest.mark.parametrize("page", [WATCH, COMPARE], ids=["watch", "compare"])
 
 
@@ -52,3 +54,11 @@ def test_what_is_carried_is_put_in_once_and_not_looked_at_again():
 def test_nothing_reads_markup_from_text(sink, page):
     (script,) = inline(page.html(), "script")
     assert sink not in script
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_of_a_page_is_small_and_used(part):
+    text = part.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert max(map(len, text.splitlines())) <= (200 if part.suffix == ".html" else 100)
+    assert part.suffix == ".html" or any(text in page.html() for page in (WATCH, COMPARE))

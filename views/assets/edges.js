@@ -53,16 +53,18 @@ function isRest(rows, path) {
   return rows.some(([, , to]) => to === path);
 }
 
-// Seen from the innermost scope around both ends: from one of its children to another.
+// Seen from the innermost scope around both ends: from one of its children to another, or from the
+// scope itself.
 function lifted(source, end, kind) {
-  let frame = parent(source);
+  const inward = within(end, source) && end !== source;
+  let frame = inward ? source : parent(source);
   while (!(within(end, frame) && frame !== end)) frame = parent(frame);
   const child = (path) =>
     path
       .split(".")
       .slice(0, frame ? frame.split(".").length + 1 : 1)
       .join(".");
-  return { frame, from: child(source), to: child(end), kind };
+  return { frame, from: inward ? source : child(source), to: child(end), kind };
 }
 
 // The boxes as a tree; a scope of one leaf `run` is drawn as that leaf.

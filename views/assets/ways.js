@@ -8,10 +8,34 @@ const LANE_BESIDE = 2.17;
 function wayOf(edge, frame, from, to, flow, em) {
   const kind = frame.flow.dataset.flow;
   if (kind === "root") return rootWay(from, to);
+  if (edge.from === edge.frame) return inwardWay(kind, from, to, em);
   if (edge.straight) return kind === "row" ? acrossWay(from, to) : downWay(from, to);
   return kind === "row"
     ? belowWay(edge, frame, from, to, flow, em)
     : besideWay(edge, from, to, flow, em);
+}
+
+// From the border of a scope to a phase in it.
+function inwardWay(kind, scope, to, em) {
+  if (kind === "row") {
+    const x = to.x + em;
+    return {
+      points: [
+        [x, scope.bottom],
+        [x, to.bottom],
+      ],
+      label: [x + 4, to.bottom + em],
+      anchor: "start",
+    };
+  }
+  const y = to.bottom - 0.7 * em;
+  return {
+    points: [
+      [scope.right, y],
+      [to.right, y],
+    ],
+    label: [scope.right - 2 * em, y - 4],
+  };
 }
 
 function acrossWay(from, to) {

@@ -29,9 +29,13 @@ class Wires {
     this.frames = new Map(
       [tree, ...boxes.values()].filter((box) => box.children.length).map((box) => [box.path, box]),
     );
+    const isDrawn = (edge) => this.frames.has(edge.frame);
+    for (const { group } of this.edges.filter((edge) => !isDrawn(edge))) group.remove();
+    this.edges = this.edges.filter(isDrawn);
     for (const edge of this.edges) {
       const order = this.frames.get(edge.frame).children.map((child) => child.path);
-      const next = order.indexOf(edge.to) === order.indexOf(edge.from) + 1;
+      const inward = edge.from === edge.frame;
+      const next = inward || order.indexOf(edge.to) === order.indexOf(edge.from) + 1;
       const shared = this.edges.some(
         (e) => e !== edge && e.from === edge.from && e.to === edge.to && e.kind === "normal",
       );
