@@ -21,10 +21,11 @@ def loader_states(state: TrainState) -> dict[str, Any]:
     # position has to be told
     told = has_position(loader) or state.phase.endswith(".fetch")
     is_open = told and state.batches is not None and not (paused and state.training)
-    live = paused[0] if paused is not None else state.batches
+    training = paused[0] if paused is not None else state.batches if state.training else None
+    validation = None if state.training else state.batches
     return {
-        "train": _position_of(state.train_loader, "train_loader", live),
-        "valid": _position_of(state.valid_loader, "valid_loader"),
+        "train": _position_of(state.train_loader, "train_loader", training),
+        "valid": _position_of(state.valid_loader, "valid_loader", validation),
         "open": is_open,
         "begun": state.pass_begun if is_open else None,
         "paused": None if paused is None else list(paused[1:]),
@@ -32,7 +33,7 @@ def loader_states(state: TrainState) -> dict[str, Any]:
 
 
 def _position_of(loader: Any, name: str, batches: Any = None) -> Any:
-    """Of a loader from which a batch was read ahead, the position before it."""
+    """The loader's own, but for that of a batch that was read ahead, or was not read yet."""
     if not has_position(loader):
         return None
     before = getattr(batches, "loader_state", None)
@@ -49,17 +50,39 @@ def reopen(state: TrainState, saved: dict[str, Any]) -> None:
             loader.load_state_dict(position)  # type: ignore[union-attr]
     if saved["paused"] is not None:
         index, count, then = saved["paused"]
-        state.paused = _rest_of_training(state, index, count, then), index, count, then
+        rest = _rest_of_training(state, index, count, then)
+        state.paused = _Rest(rest, saved["train"]), index, count, then
     if not saved["open"]:
         return
     state.pass_begun = saved["begun"]
     index, count = state.batch_index, state.n_batches
     if state.training:
-        state.batches = _rest_of_training(state, index, count, saved["begun"])
+        rest = _rest_of_training(state, index, count, saved["begun"])
+        state.batches = _Rest(rest, saved["train"])
     else:
-        limit = state.batches_per_validation
         rest = _rest(state.valid_loader, "valid_loader", index + 1, saved["begun"])
-        state.batches = _up_to(rest, index, count, limit)
+        rest = _up_to(rest, index, count, state.batches_per_validation)
+        state.batches = _Rest(rest, saved["valid"])
+
+
+class _Rest:
+    """The rest of a pass.
+
+    Attributes:
+        loader_state: where its loader stands, as long as nothing has been read; some loaders learn
+            of it only then.
+    """
+
+    def __init__(self, batches: Iterator[Any], loader_state: Any) -> None:
+        self._batches = batches
+        self.loader_state = loader_state
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self.loader_state = None
+        return next(self._batches)
 
 
 def _rest_of_training(

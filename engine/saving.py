@@ -47,6 +47,7 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         "optimizer": plain(optimizer_state(state), "optimizer"),
         "gradients": plain(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
+        "heard": trainer.heard.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
         "generators": plain(generator_states(_own_generators(trainer)), "generators"),
     }
@@ -79,6 +80,7 @@ def load_values(trainer: Trainer, saved: Saved) -> None:
     for name, handler in stateful(trainer).items():
         if name in saved["handlers"]:
             handler.load_state_dict(saved["handlers"][name])
+    trainer.heard.load_state_dict(saved["heard"])
     set_generators(saved["generators"], _own_generators(trainer))
 
 

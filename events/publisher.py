@@ -12,6 +12,7 @@ from blinker._utilities import make_id
 from .discover import AttachError, did_you_mean, scopes, signal_named, subscriptions
 from .filters import Filter, Once, Predicate
 from .guard import Guard
+from .heard import Heard
 from .lock import locked
 from .order import Receiver, receiver_name
 from .signal import Signal, any_transition, check_receiver
@@ -48,6 +49,8 @@ class Publisher(ABC):
         self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
         self.instruments: tuple[Instrument, ...] = ()
         """What stands around each receiver that is called; see `instrument`."""
+        self.heard = Heard()
+        """What functions have heard that are subscribed to some of the sends only."""
 
     @property
     def name(self) -> str:
@@ -141,17 +144,17 @@ class Publisher(ABC):
 
         def subscribe(function: F) -> F:
             check_receiver(function, signal)
-            receiver: Receiver = function
-            single = Once(receiver) if once else None
-            receiver = single or receiver
-            if every != 1 or when is not None:
-                receiver = Filter(receiver, every, when)
+            single = Once(function) if once else None
+            receiver: Receiver = single or function
+            some = Filter(receiver, every, when) if every != 1 or when is not None else None
+            receiver = some or receiver
             connection = ExitStack()
             self._connect(connection, signal, receiver)
             attachment = self._registered(function)
             attachment.add(connection)
             if single is not None:
                 single.detach = lambda: attachment.remove(connection)
+            self.heard.add(function, name, some, single)
             return function
 
         return subscribe

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # what optimizers import when they are made, for a second in each copy
 
 from ..events import TrainState, Transition
 from ..handlers import LimitBatches
@@ -91,10 +92,11 @@ class Check:
                     torch.save(state, self.folder / f"{len(boundaries)}.pt")
                     place = {"sent": len(signals), "where": self._where()}
                     boundaries.append({**place, "parts": fingerprints(state)})
+            end = self._parts()
         return {
             "signals": signals,
             "boundaries": boundaries,
-            "end": self._parts(),
+            "end": end,
             "warnings": list(dict.fromkeys(str(warning.message) for warning in caught)),
         }
 
