@@ -5,6 +5,7 @@ from .recorded import RecordingError
 from .recording import Recording
 from .status import Status, status
 from .totals import Totals, totals
+from .verify_resume import Verification, verify_resume
 from .watch_app import watch_app
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "RecordingError",
     "Status",
     "Totals",
+    "Verification",
     "status",
     "totals",
+    "verify_resume",
     "watch_app",
 ]

@@ -25,8 +25,7 @@ from .factory import find_factory
 from .job import Job
 from .making import make_job
 from .state_names import fingerprints, first_difference
-
-WHOLE = "whole.json"
+from .verify_resume import WHOLE, result_of
 
 
 def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> None:
@@ -46,11 +45,6 @@ def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> 
     whole = json.loads((here / WHOLE).read_text())
     for number in range(len(whole.get("boundaries", ()))):
         _in_a_copy(result_of(here, number), partial(rest, number))
-
-
-def result_of(folder: Path, number: int) -> Path:
-    """Where it is written what came of going on at a boundary."""
-    return folder / f"{number}.json"
 
 
 def _in_a_copy(result: Path, work: Callable[[], dict[str, Any]]) -> None:

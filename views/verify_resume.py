@@ -12,7 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from .errors import UsageError
-from .resume_worker import WHOLE, result_of
+
+WHOLE = "whole.json"
+"""Where a worker writes what came of the fit that nothing stops."""
 
 MEASURED = ("peak_memory", "TimeLimit: passed")
 """What differs from process to process, as it should."""
@@ -79,6 +81,11 @@ def verify_resume(
     with TemporaryDirectory() as folder:
         _work(target, folder, epochs, batches, ignored)
         return _read(Path(folder))
+
+
+def result_of(folder: Path, number: int) -> Path:
+    """Where it writes what came of going on at a boundary."""
+    return folder / f"{number}.json"
 
 
 def _work(target: str, folder: str, epochs: int, batches: int, ignored: Collection[str]) -> None:
