@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from .loaders import has_position
 from .named import optimizer_state
+from .passes import tells
 from .saving import FORMAT, Saved, rows_of, stateful
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def check_resumable(trainer: Trainer, saved: Saved, train_loader: Any, valid_loa
     rows = [f"{row} only there" for row in saved["chart"] if row not in here]
     rows += [f"{row} only here" for row in here if row not in saved["chart"]]
     _refuse("the state dict is of a fit with another chart; rows", rows)
-    _check_loader("train_loader", train_loader, loaders["train"])
-    _check_loader("valid_loader", valid_loader, loaders["valid"])
+    _check_loader("train_loader", train_loader, loaders["tells"]["train"])
+    _check_loader("valid_loader", valid_loader, loaders["tells"]["valid"])
 
 
 def _check_format(saved: Any) -> None:
@@ -98,13 +98,14 @@ def _check_optimizer(trainer: Trainer, saved: Mapping[str, Any] | None) -> None:
     _refuse(f"the state dict is of another {here}", differences)
 
 
-def _check_loader(name: str, loader: Any, position: Any) -> None:
-    if loader is not None and has_position(loader) != (position is not None):
-        tells = "could" if position is not None else "could not"
-        raise ResumeError(
-            f"cannot resume with a {type(loader).__name__} as {name}: that of the saved fit "
-            f"{tells} tell its position (state_dict, load_state_dict); pass one of the same kind"
-        )
+def _check_loader(name: str, loader: Any, told: bool | None) -> None:
+    if tells(loader) == told:
+        return
+    there = "there was none" if told is None else "that of the saved fit "
+    if told is not None:
+        there += f"{'could' if told else 'could not'} tell its position (state_dict)"
+    given = "without one" if loader is None else f"with a {type(loader).__name__}"
+    raise ResumeError(f"cannot resume {given} as {name}: {there}; pass one of the same kind")
 
 
 def _stepped(optimizer: Mapping[str, Any]) -> set[str]:

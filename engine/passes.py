@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from torch.utils.data import DataLoader
+
 from ..events import TrainState
 from .generators import of_loader, set_generators
 from .loaders import has_position, is_one_pass
@@ -17,24 +19,36 @@ from .plain import plain
 def loader_states(state: TrainState) -> dict[str, Any]:
     """The positions of both loaders, of the open pass, and of a training that has paused."""
     paused, loader = state.paused, state.train_loader if state.training else state.valid_loader
-    # one that has ended, or was cancelled, is left with the next activity; a loader that knows its
-    # position has to be told
-    told = has_position(loader) or state.phase.endswith(".fetch")
+    # one that has ended, or was cancelled, is left with the next activity; a loader that always
+    # knows its position has to be told
+    told = state.phase.endswith(".fetch") or _always_tells(loader)
     is_open = told and state.batches is not None and not (paused and state.training)
-    training = paused[0] if paused is not None else state.batches if state.training else None
-    validation = None if state.training else state.batches
+    live = state.batches if is_open else None
+    training = paused[0] if paused is not None else live if state.training else None
+    validation = None if state.training else live
     return {
         "train": _position_of(state.train_loader, "train_loader", training),
         "valid": _position_of(state.valid_loader, "valid_loader", validation),
+        "tells": {"train": tells(state.train_loader), "valid": tells(state.valid_loader)},
         "open": is_open,
         "begun": state.pass_begun if is_open else None,
         "paused": None if paused is None else list(paused[1:]),
     }
 
 
-def _position_of(loader: Any, name: str, batches: Any = None) -> Any:
+def tells(loader: Any) -> bool | None:
+    """Whether a loader tells its position; None if there is no loader."""
+    return None if loader is None else has_position(loader)
+
+
+def _always_tells(loader: Any) -> bool:
+    """Not torchdata's: outside of a pass it opens one, and draws for it, to tell where it is."""
+    return has_position(loader) and not isinstance(loader, DataLoader)
+
+
+def _position_of(loader: Any, name: str, batches: Any) -> Any:
     """The loader's own, but for that of a batch that was read ahead, or was not read yet."""
-    if not has_position(loader):
+    if not has_position(loader) or (batches is None and not _always_tells(loader)):
         return None
     before = getattr(batches, "loader_state", None)
     return plain(before or loader.state_dict(), f"{name}.state_dict()")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from ..events.log import log
 from .generators import Own, generator_states, of_loader, of_modules, prefixed, set_generators
 from .named import gradients, load_gradients, load_optimizer, optimizer_state
 from .passes import loader_states
@@ -54,9 +56,24 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
 
 
 def _handler_states(trainer: Trainer) -> dict[str, Any]:
-    found = {name: handler.state_dict() for name, handler in stateful(trainer).items()}
-    kept = {name: state for name, state in found.items() if state}
-    return {name: plain(state, f"handler {name}: state_dict()") for name, state in kept.items()}
+    found = {}
+    for name, handler in stateful(trainer).items():
+        with _as_it_says(trainer, handler, name):
+            if state := handler.state_dict():
+                found[name] = plain(state, f"handler {name}: state_dict()")
+    return found
+
+
+@contextmanager
+def _as_it_says(trainer: Trainer, handler: Any, name: str) -> Iterator[None]:
+    """Heed the handler's `on_error`: a logger that fails is taken off, and the fit goes on."""
+    try:
+        yield
+    except Exception:
+        if getattr(handler, "on_error", "raise") == "raise":
+            raise
+        log.exception("handler %s cannot save or load its state; it is detached", name)
+        trainer.detach(handler)
 
 
 def rows_of(trainer: Trainer) -> list[str]:
@@ -79,7 +96,8 @@ def load_values(trainer: Trainer, saved: Saved) -> None:
     load_gradients(state, saved["gradients"])
     for name, handler in stateful(trainer).items():
         if name in saved["handlers"]:
-            handler.load_state_dict(saved["handlers"][name])
+            with _as_it_says(trainer, handler, name):
+                handler.load_state_dict(saved["handlers"][name])
     trainer.heard.load_state_dict(saved["heard"])
     set_generators(saved["generators"], _own_generators(trainer))
 

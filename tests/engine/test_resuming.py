@@ -509,6 +509,27 @@ def test_another_kind_of_loader_is_refused():
     refused(trainer_of(History()), "KeyedLoader as train_loader", [loader])
 
 
+def test_a_validation_that_there_was_not_is_refused():
+    refused(trainer_of(History()), "as valid_loader: there was none", [batches(2), batches(1)])
+
+
+def test_a_logger_that_cannot_load_is_taken_off_and_the_fit_goes_on(caplog):
+    class Logger(Opened):
+        on_error = "detach"
+
+        def state_dict(self):
+            return {"some": 1}
+
+        def load_state_dict(self, state):
+            raise OSError("the file is gone")
+
+    state = stopped_after(trainer_of(Logger()), "after_batch", batches(2))
+    trainer = trainer_of(Logger())
+    assert trainer.fit(batches(2), resume=state).outcome == "completed"
+    assert trainer.handlers == []
+    assert "handler Logger cannot save or load its state" in caplog.text
+
+
 def test_where_a_handler_cannot_load_the_scopes_are_closed_and_the_trainer_rests():
     class Stubborn(Opened):
         def state_dict(self):

@@ -21,7 +21,7 @@ from helpers import (
 from optimizers import OPTIMIZERS, Reads, adamw, in_groups, options, sgd
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from trackside.engine import Trainer
+from trackside.engine import KeyedLoader, Trainer
 from trackside.events import AttachError
 from trackside.handlers._lr_curve import LRCurve
 from trackside.handlers.gradient_accumulation import GradientAccumulation
@@ -483,3 +483,11 @@ def test_a_hand_made_state_is_enough_for_what_hears_the_trial():
     state.step = 1
     test.after_step(None, state)
     assert (test.curve.rates, test.curve.losses) == ([pytest.approx(1e-3)], [pytest.approx(2.0)])
+
+
+def test_a_loader_that_has_a_position_stands_where_it_stood():
+    loader = KeyedLoader(TensorDataset(torch.randn(12, 5), torch.randint(0, 3, (12,))), 4, True)
+    next(iter(loader))
+    before = loader.position
+    LRFinder(steps=20).find(trainer_of(), loader)
+    assert loader.position == before
