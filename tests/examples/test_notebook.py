@@ -62,6 +62,7 @@ def test_the_trainer_shows_its_chart_as_svg(cells):
 def test_the_fit_shows_its_progress_and_ends_as_it_should(cells, stopped):
     text = printed(cells[FIT])
     assert "epochs 1/60, train_loss=" in text
+    assert "Warning" not in text
     ending = text.splitlines()[-1]
     if stopped:
         assert ending.startswith("cancelled in epoch ")
