@@ -22,18 +22,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mlp import BareLoop, Batch, batches, mlp
-from torch import nn
+from job import Bare
 from trackside.engine import Trainer
+from works import WORKS, Batch
 
 RECORD = Path(__file__).with_name("guard.json")
 Loop = Callable[[list[Batch]], Any]
+MLP = WORKS["mlp"]
 SHORT, LONG = 5, 25  # batches; what a fit costs once is in both, so their difference is without it
 
 
 def fit() -> Loop:
-    model, optimizer = mlp()
-    return Trainer(model, nn.CrossEntropyLoss(), optimizer).fit
+    own = Bare(MLP)
+    return Trainer(own.model, own.loss_fn, own.optimizer).fit
 
 
 def calls(work: Callable[[], Any]) -> int:
@@ -60,14 +61,14 @@ def instructions(work: Callable[[], Any]) -> int:
 
 
 def a_batch(counter: Callable[[Callable[[], Any]], int], loop: Loop) -> float:
-    data = batches(LONG)
+    data = MLP.batches(LONG)
     lengths = (SHORT, SHORT, LONG)  # the first for what is done once in a process
     _, short, long = (counter(lambda n=n: loop(data[:n])) for n in lengths)
     return (long - short) / (LONG - SHORT)
 
 
 def measured() -> dict[str, Any]:
-    bare, whole = a_batch(calls, BareLoop().run), a_batch(calls, fit())
+    bare, whole = a_batch(calls, Bare(MLP).run), a_batch(calls, fit())
     return {
         "calls": {"bare loop": bare, "fit": whole, "engine": whole - bare},
         "instructions": {_python(): a_batch(instructions, fit())},

@@ -25,11 +25,11 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from mlp import BareLoop, Batch, batches, mlp
-from torch import nn
+from job import Bare, Paired
 from trackside.engine import Trainer
+from works import WORKS, Batch
 
-STRETCH = 40  # batches between two stops of the clock
+MLP = WORKS["mlp"]
 
 EMPTY: dict[str, Callable[[Any], str]] = {
     "forward": lambda state: "after_pred",
@@ -41,13 +41,13 @@ EMPTY: dict[str, Callable[[Any], str]] = {
 
 
 def empty_trainer() -> Trainer:
-    model, optimizer = mlp()
-    return Trainer(model, nn.CrossEntropyLoss(), optimizer, activities=EMPTY)
+    own = Bare(MLP)
+    return Trainer(own.model, own.loss_fn, own.optimizer, activities=EMPTY)
 
 
 def seconds_a_batch(trainer: Trainer, count: int) -> float:
     """Of one epoch of empty work, from its first batch to its end: setting up is not in it."""
-    batch = batches(1)[0]
+    (batch,) = MLP.batches(1)
     clock = {}
     stop = trainer.on("after_train", once=True)
     stop(lambda trainer, state: clock.update(stop=perf_counter()))
@@ -80,42 +80,18 @@ def engine_alone(rounds: int, count: int) -> dict[str, float]:
     return figures
 
 
-class PairedLoader:
-    """Serves stretches of batches; between two it stops the clock and runs the bare loop."""
-
-    def __init__(self, stretches: list[list[Batch]], bare: BareLoop) -> None:
-        self.stretches = stretches
-        self.bare = bare
-        self.trainer_times: list[float] = []
-        self.bare_times: list[float] = []
-
-    def __iter__(self) -> Iterator[Batch]:
-        for stretch in self.stretches:
-            start = perf_counter()
-            self.bare.run(stretch)
-            middle = perf_counter()
-            yield from stretch
-            self.trainer_times.append(perf_counter() - middle)
-            self.bare_times.append(middle - start)
-
-
 def beside_the_bare_loop(rounds: int) -> dict[str, Any]:
     """Ratio of the pairs: median of all, and its quartiles; whether the weights are equal."""
-    data = batches(25 * STRETCH)
-    stretches = [data[n : n + STRETCH] for n in range(0, len(data), STRETCH)]
-    bare = BareLoop()
-    model, optimizer = mlp()
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
-    loader = PairedLoader(stretches, bare)
-    trainer.fit(loader, epochs=rounds)
-    pairs = zip(loader.trainer_times, loader.bare_times, strict=True)
-    ratios = [ours / theirs for ours, theirs in list(pairs)[len(stretches) :]]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    same = all(map(torch.equal, bare.model.parameters(), model.parameters()))
+    bare, own = Bare(MLP), Bare(MLP)
+    batches = Paired(MLP.batches(MLP.stretch * MLP.stretches), MLP.stretch, bare)
+    Trainer(own.model, own.loss_fn, own.optimizer).fit(batches, epochs=rounds)
+    pairs = batches.us_a_batch[MLP.stretches :]  # the first round warms up
+    low, middle, high = statistics.quantiles([ours / theirs for ours, theirs in pairs], n=4)
+    same = all(map(torch.equal, bare.model.parameters(), own.model.parameters()))
     return {
         "ratio": middle,
         "ratio_quartiles": [low, high],
-        "bare_us_a_batch": statistics.median(loader.bare_times) / STRETCH * 1e6,
+        "bare_us_a_batch": statistics.median(theirs for _, theirs in pairs),
         "weights_equal": same,
     }
 
@@ -141,7 +117,7 @@ def memory_growth(count: int) -> int:
         sizes[state.batch_index] = tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
-    trainer.fit(itertools.repeat(batches(1)[0], count))
+    trainer.fit(itertools.repeat(MLP.batches(1)[0], count))
     tracemalloc.stop()
     return sizes[count - 1] - sizes[count // 2]
 

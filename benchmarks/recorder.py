@@ -29,7 +29,7 @@ from time import thread_time
 from typing import Any
 
 import torch
-from overhead import batches, empty_trainer
+from overhead import MLP, empty_trainer
 from trackside.engine import Trainer
 from trackside.handlers import Recorder
 from trackside.views import Recording
@@ -64,7 +64,7 @@ def heard(setup: Setup) -> Setup:
 
 def cpu_seconds(trainer: Trainer, count: int) -> float:
     """A batch, of one epoch of empty work, from its first batch to its end."""
-    batch = batches(1)[0]
+    batch = MLP.batches(1)[0]
     clock = {}
     stop = trainer.on("after_train", once=True)
     stop(lambda trainer, state: clock.update(stop=thread_time()))
@@ -114,7 +114,7 @@ def memory(path: Path, records: int) -> dict[str, int]:
         sizes[state.batch_index] = tracemalloc.get_traced_memory()[0], resident
 
     def loader() -> Iterator[Any]:
-        yield from itertools.repeat(batches(1)[0], count)
+        yield from itertools.repeat(MLP.batches(1)[0], count)
 
     trainer.attach(Recorder(path))
     tracemalloc.start()

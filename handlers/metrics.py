@@ -122,8 +122,11 @@ class _Pass:
 
     def add(self, loss: torch.Tensor, samples: int) -> None:
         # summed in double precision where the device has it: a pass may have 10⁶ batches
-        wide = loss.to(torch.float32 if loss.is_mps else torch.float64) * samples
-        self.total = wide if self.total is None else self.total.to(wide.device).add_(wide)
+        if self.total is None or self.total.device != loss.device:
+            wide = torch.float32 if loss.is_mps else torch.float64
+            before = torch.zeros_like(loss) if self.total is None else self.total
+            self.total = before.to(loss.device, wide)
+        self.total.add_(loss, alpha=samples)
         self.samples += samples
 
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""What a contender is given: a model with its batches, and the equipment of the second setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.utils.data import DataLoader, IterableDataset
+from works import Batch, Work
+
+MAX_NORM = 1.0
+
+
+class Bare:
+    """The loop as one writes it by hand, a stretch of batches at a time."""
+
+    def __init__(self, work: Work) -> None:
+        torch.manual_seed(0)
+        self.model = work.model()
+        self.optimizer = work.optimizer(self.model)
+        self.loss_fn = nn.CrossEntropyLoss()
+
+    def run(self, data: list[Batch]) -> None:
+        model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
+        for xb, yb in data:
+            loss = loss_fn(model(xb), yb)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+class Paired:
+    """Serves the batches once; after each stretch the clock stops, and the bare loop runs one.
+
+    Both halves of a pair see the same machine, a moment apart, in one process.
+    """
+
+    def __init__(self, data: list[Batch], stretch: int, bare: Bare) -> None:
+        self.stretches = [data[n : n + stretch] for n in range(0, len(data), stretch)]
+        self.bare = bare
+        self.us_a_batch: list[tuple[float, ...]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self.stretches))
+
+    def __iter__(self) -> Iterator[Batch]:
+        for stretch in self.stretches:
+            start = perf_counter()
+            self.bare.run(stretch)
+            middle = perf_counter()
+            yield from stretch
+            pair = perf_counter() - middle, middle - start
+            self.us_a_batch.append(tuple(seconds / len(stretch) * 1e6 for seconds in pair))
+
+
+class _Stream(IterableDataset):  # type: ignore[type-arg]
+    def __init__(self, batches: Paired) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
+class Job:
+    """One fit of one contender."""
+
+    max_norm = MAX_NORM
+
+    def __init__(self, work: Work, batches: Paired) -> None:
+        own = Bare(work)
+        self.model, self.optimizer, self.loss_fn = own.model, own.optimizer, own.loss_fn
+        self.batches = batches
+        self.begun = self.ended = 0
+
+    @property
+    def loader(self) -> DataLoader[Any]:
+        """The batches as a DataLoader, for contenders that take nothing else."""
+        return DataLoader(_Stream(self.batches), batch_size=None)
+
+    @staticmethod
+    def schedule(optimizer: torch.optim.Optimizer) -> LRScheduler:
+        return StepLR(optimizer, step_size=100, gamma=0.99)
+
+    def begin_batch(self) -> None:
+        """What the user has done before each batch."""
+        self.begun += 1
+
+    def end_batch(self) -> None:
+        """What the user has done after each batch."""
+        self.ended += 1
+
+
+def right(pred: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
+    """How many of a batch are classified rightly, on the device."""
+    return (pred.argmax(1) == yb).sum()

@@ -1,0 +1,27 @@
+"""What was measured on: enough to judge the figures by, and no name of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def described() -> dict[str, str | int]:
+    """Processor, cores, memory, system, Python, and the day."""
+    return {
+        "processor": _line("/proc/cpuinfo", "model name") or platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "memory": _line("/proc/meminfo", "MemTotal"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _line(file: str, key: str) -> str:
+    """The value of a key in a file of the kernel's; empty where there is no such file."""
+    path = Path(file)
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

@@ -1,0 +1,126 @@
+"""Training libraries beside the bare loop, in one run: `python benchmarks/peers.py`.
+
+Each contender (a file of `peers/`, which says how one is added) runs in a process and an
+environment of its own, which this script makes on first use: about 3 GB in `.peers/`. Rounds take
+turns, A B C … A B C …, one thread each, with the same seeds and the same pre-made batches. Inside
+a round the clock stops after each stretch of batches, and the bare loop runs as many on a model of
+its own; so both halves of a pair see the same machine, a moment apart.
+
+Settings: `bare`, all off that can be off; `equipped`, with a progress bar (on a pseudo terminal),
+running loss, accuracy, a callback before and after each batch, a schedule and gradient clipping.
+
+Writes `results/peers.json`; what is not measured this time stays as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from itertools import product
+from typing import Any
+
+from contender import Contender, DiedError, Pairs, import_ms
+from environments import CACHE, HERE, NotInstallableError, contenders, make, version
+from machine import described
+
+RESULTS = HERE / "results" / "peers.json"
+SETTINGS = ("bare", "equipped")
+WORKS = ("mlp", "convnet", "transformer")
+IMPORTS = 5
+
+
+def summary(rounds: list[Pairs]) -> dict[str, Any]:
+    """Of the rounds' medians over their pairs; the first pair of each warms up, and is left out."""
+    over = [statistics.median(own - bare for own, bare in pairs[1:]) for pairs in rounds]
+    ratios = [statistics.median(own / bare for own, bare in pairs[1:]) for pairs in rounds]
+    bare = [statistics.median(bare for _, bare in pairs[1:]) for pairs in rounds]
+    return {
+        "us_over_bare": _spread(over),
+        "ratio": _spread(ratios),
+        "bare_us": statistics.median(bare),
+        "rounds": len(rounds),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def measure(work: str, setting: str, names: list[str], rounds: int) -> dict[str, Any]:
+    """What all contenders take for one work in one setting; `by_hand` is what they are beside."""
+    running = {name: Contender(name, setting, work) for name in names}
+    results: dict[str, Any] = {}
+    for number in range(rounds + 1):
+        for name, contender in list(running.items()):
+            try:
+                if number < rounds:
+                    contender.round()
+                else:
+                    results[name] = {**summary(contender.rounds), **contender.end()}
+            except DiedError as died:
+                results[name] = {"failed": str(died)}
+                del running[name]
+        print(f"{work}, {setting}: round {number} of {rounds}", file=sys.stderr)
+    return {name: _beside(result, results["by_hand"]) for name, result in results.items()}
+
+
+def _beside(result: dict[str, Any], by_hand: dict[str, Any]) -> dict[str, Any]:
+    """A result, and how it stands to the loop written by hand in the same setting."""
+    if "failed" in result:
+        return result
+    return {
+        **{key: value for key, value in result.items() if key != "weights"},
+        "ratio_to_by_hand": result["ratio"]["median"] / by_hand["ratio"]["median"],
+        "peak_mb_over_by_hand": result["peak_mb"] - by_hand["peak_mb"],
+        "weights_equal": result["weights"] == by_hand["weights"],
+    }
+
+
+def imports(names: list[str]) -> dict[str, Any]:
+    """Milliseconds to import each contender beside torch, in fresh processes that take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(IMPORTS):
+        for name, times in taken.items():
+            times.append(import_ms(name))
+    return {name: _spread(times) for name, times in taken.items()}
+
+
+def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Those whose environment is there now, and why the others have none."""
+    ready, refused = [], {}
+    for name in names:
+        try:
+            make(name)
+            ready.append(name)
+        except NotInstallableError as why:
+            refused[name] = str(why)
+    return ready, refused
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--works", nargs="+", default=WORKS, choices=WORKS)
+    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
+    parser.add_argument("--only", nargs="+", default=contenders(), choices=contenders())
+    arguments = parser.parse_args()
+    names, refused = installed(sorted({"by_hand", *arguments.only}))
+    python = CACHE / "by_hand" / "bin" / "python"
+    subprocess.run([python, HERE / "works.py"], check=True)
+
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept |= {"machine": described(), "not_installed": refused}
+    kept.setdefault("versions", {}).update({name: version(name) for name in names})
+    kept.setdefault("import_ms", {}).update(imports(names))
+    measured = kept.setdefault("measured", {})
+    for work, setting in product(arguments.works, arguments.settings):
+        found = measure(work, setting, names, arguments.rounds)
+        measured.setdefault(work, {}).setdefault(setting, {}).update(found)
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Runs inside a contender's environment: `worker.py NAME SETTING WORK`; `peers.py` starts it.
+
+Each line that comes in asks for a round, one fit; its times go out as a line of JSON. At the end
+of the input it says what the weights are, and how much memory the process had at its peak. What
+the contender prints goes where errors go: to a terminal that nobody watches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def imported(name: str) -> tuple[Any, float]:
+    """The contender's file, and the seconds that importing it took, torch being there already."""
+    start = perf_counter()
+    peer = importlib.import_module(f"peers.{name}")
+    return peer, perf_counter() - start
+
+
+def digest(model: nn.Module) -> str:
+    """The same for two models whose parameters are equal bit for bit."""
+    found = hashlib.sha256()
+    for parameter in model.parameters():
+        found.update(parameter.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def peak_megabytes() -> float:
+    """Of this process alone; `getrusage` would tell that of its parent, if it had more."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def main(name: str, setting: str, work_name: str) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+
+    def answer(**said: Any) -> None:
+        print(json.dumps(said), file=answers, flush=True)
+
+    peer, seconds = imported(name)
+    if setting == "import":
+        answer(import_ms=seconds * 1e3)
+        return
+    from job import Bare, Job, Paired  # noqa: PLC0415
+    from works import WORKS  # noqa: PLC0415
+
+    work = WORKS[work_name]
+    torch.manual_seed(1)
+    data = work.batches(work.stretch * work.stretches)
+    end: dict[str, Any] = {}
+    for _ in sys.stdin:
+        batches = Paired(data, work.stretch, Bare(work))
+        job = Job(work, batches)
+        trained = getattr(peer, setting)(job) or job.model
+        answer(pairs=batches.us_a_batch)
+        end = {"weights": digest(trained), "callbacks": [job.begun, job.ended]}
+    answer(peak_mb=peak_megabytes(), **end)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
