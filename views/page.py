@@ -67,7 +67,7 @@ _STYLES = ("theme", "header", "side", "board", "chart", "timeline", "layout")
 _BOARD = ("dom", "format", "colours", "names", "edges", "board", "ways", "wires", "tables")
 _RECORDS = ("walker", "records", "curves", "totals")
 _TIMELINE = ("canvas", "lanes", "strokes", "plots", "overview")
-_CONTROL = ("view", "controls", "keys")
+_CONTROL = ("view", "controls", "keys", "bills", "speech")
 
 WATCH = Page(
     "watch.html",

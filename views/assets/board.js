@@ -12,7 +12,6 @@ class Board {
     place.replaceChildren(this.wires.element, this.flow(this.tree));
     this.wires.place(this.tree, this.boxes);
     this.tellLateLeaves();
-    new ResizeObserver(() => this.arrange()).observe(place);
   }
 
   flow(box) {

@@ -105,7 +105,9 @@ function showRuns({ a, b, phases }) {
 function compareRuns(told) {
   showRuns(told);
   const names = new Names(told.rows);
-  new ComparedBoard(byId("board"), names).show(told.phases, told.made);
+  const board = new ComparedBoard(byId("board"), names);
+  board.show(told.phases, told.made);
+  new ResizeObserver(() => board.arrange()).observe(byId("board"));
   fillTable(
     "phases",
     "phase",

@@ -162,9 +162,7 @@ class Controls {
         const button = made("button", "", span_ === Infinity ? "all" : `${span_ / SECOND} s`);
         button.type = "button";
         button.dataset.span = span_;
-        button.addEventListener("click", () =>
-          this.act((view) => lookAtLast(this.app, view, span_)),
-        );
+        button.addEventListener("click", () => this.act((view) => view.live(span_)));
         return button;
       }),
     );
@@ -182,10 +180,6 @@ class Controls {
       );
     }
   }
-}
-
-function lookAtLast(app, view, span_) {
-  view.live(span_);
 }
 
 function togglePlay(view) {

@@ -1,11 +1,20 @@
 // Puts the parts together: one recording at a time, drawn when something is new.
 
+// What is said of a stream that is open, that is closed for good, that is tried again.
+const LOST = new Map([
+  [null, ""],
+  [true, "The server refuses this page: too many are open, or its recording is gone."],
+  [false, "The server of this page is gone; it is tried again."],
+]);
+
 class App {
   constructor(source) {
     this.source = source;
     this.view = new View();
     this.header = new Header();
     this.controls = new Controls(this);
+    this.speech = new Speech();
+    this.received = this.drawn = 0;
     this.pending = false;
     listenToKeys(this);
     this.watchInk();
@@ -18,6 +27,7 @@ class App {
       this.touch();
     });
     new ResizeObserver(() => this.touch()).observe(byId("lanes"));
+    new ResizeObserver(() => this.board?.arrange()).observe(byId("board"));
   }
 
   async start() {
@@ -48,6 +58,7 @@ class App {
     this.view = Object.assign(new View(), { span: this.source instanceof Served ? 5e9 : Infinity });
     this.totals = { transitions: [], receivers: [] };
     put(byId("run-name"), meta.name);
+    byId("live").hidden = !(this.source instanceof Served);
     document.title = `${meta.name} · trackside`;
     this.arrange();
   }
@@ -59,25 +70,14 @@ class App {
     this.drawing = new Drawing(this);
     this.board = new Board(byId("board"), this.names);
     this.shares = new Shares(byId("stack"), byId("shares"), leaves);
-    this.handlers = new Table(
-      byId("handlers"),
-      ["handler", "calls", "mean", "total"],
-      "Cost of each handler",
-    );
-    this.modules = new Table(
-      byId("modules"),
-      ["module", "calls", "total", "share"],
-      "Cost of the handlers of each module",
-    );
-    this.cancels = new Table(byId("cancels"), ["what", "count", "last at"], "Cancels and errors");
+    this.bills = new Bills();
     this.lanes = new Lanes(this, byId("lanes-canvas"));
     this.overview ??= new Overview(this, byId("overview-canvas"));
     this.overview.drawn = null;
   }
 
   update(message, bytes) {
-    if (message.table.length) {
-      this.names.add(message.table);
+    if (this.names.add(message.table)) {
       this.records.arrange(this.names);
       if (this.names.leaves.length !== this.shape) this.arrange();
       else this.lanes.arrange();
@@ -85,19 +85,14 @@ class App {
     if (message.lost) this.records.gap();
     this.records.append(bytes, this.base);
     this.totals = message.totals;
-    this.received = (this.received ?? 0) + 1;
+    this.received += 1;
     this.live = message.live;
     this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
     this.touch();
   }
 
   lost(forGood) {
-    this.unreachable =
-      forGood === null
-        ? ""
-        : forGood
-          ? "The server refuses this page: too many are open, or its recording is gone."
-          : "The server of this page is gone; it is tried again.";
+    this.unreachable = LOST.get(forGood);
     this.touch();
   }
 
@@ -126,7 +121,7 @@ class App {
     this.overview.draw(this.ink);
     this.controls.show();
     drawSelection(this.lanes, this.controls.selected, this.ink);
-    this.drawn = (this.drawn ?? 0) + 1;
+    this.drawn += 1;
     document.body.dataset.ready = "true";
   }
 
@@ -144,74 +139,10 @@ class App {
     this.drawing.show(numbers.chart, numbers.warm, state);
     this.board.show(numbers.chart, numbers.warm, state);
     this.shares.show(numbers.shares);
-    this.bills(numbers);
-    this.say(numbers);
-  }
-
-  bills(numbers) {
-    const rows = handlerRows(numbers.chart);
-    this.handlers.show(rows);
-    this.modules.show(moduleRows(numbers.chart));
-    byId("handlers-card").hidden = !rows.length;
-    const cancels = cancelRows(this.records, numbers.since, numbers.until);
-    this.cancels.show(cancels);
-    byId("cancels-card").hidden = !cancels.length;
-    const shares =
-      this.view.instant !== null
-        ? `· the second before ${instant(numbers.stop, 1e6)}`
-        : this.view.follow && this.view.span < Infinity
-          ? `· last ${span(numbers.stop - numbers.start)}`
-          : `· ${numbers.said}`;
-    put(byId("shares-scope"), shares);
-    for (const id of ["chart", "handlers", "cancels"])
-      put(byId(`${id}-scope`), `· ${numbers.said}`);
-    put(
-      byId("where"),
-      this.view.instant !== null
-        ? `at ${instant(this.view.instant, 1e3)}`
-        : range(this.view.from, this.view.to),
-    );
-    put(byId("note"), this.unreachable || this.noteOf());
-  }
-
-  noteOf() {
-    const { meta, records } = this;
-    const early =
-      records.first > 1e9 || records.dropped
-        ? ` Records before ${instant(records.first)} are overwritten; the totals are exact.`
-        : "";
-    const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";
-    const untimed = meta.timing ? "" : "; handlers were not timed";
-    return `Host time${untimed}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
-  }
-
-  // For screen readers: what the slider stands at; news of the run, seldom.
-  say(numbers) {
-    const lanes = byId("lanes"),
-      { view, live } = this;
-    for (const [name, value] of [
-      ["valuemin", view.first],
-      ["valuemax", view.end],
-      ["valuenow", view.instant ?? view.to],
-    ])
-      lanes.setAttribute(`aria-${name}`, (value / SECOND).toFixed(3));
-    lanes.setAttribute(
-      "aria-valuetext",
-      `${byId("where").textContent}, ${byId("path").textContent}`,
-    );
-    byId("overview").setAttribute(
-      "aria-valuetext",
-      `${range(view.from, view.to)} of ${instant(view.end)}`,
-    );
-    const epoch = live.epoch >= 0 ? `, epoch ${outOf(live.epoch, live.n_epochs)}` : "";
-    const news = `${live.status}${epoch}`;
-    if (
-      news === this.told ||
-      (this.toldAt && live.status === this.toldStatus && performance.now() - this.toldAt < 15000)
-    )
-      return;
-    Object.assign(this, { told: news, toldAt: performance.now(), toldStatus: live.status });
-    put(byId("spoken"), `${this.meta.name}: ${news}`);
+    this.bills.show(numbers, this.records);
+    showScopes(this.view, numbers);
+    put(byId("note"), this.unreachable || noteOf(this.meta, this.records));
+    this.speech.show(this);
   }
 }
 
@@ -229,4 +160,4 @@ function drawSelection(lanes, selected, ink) {
 
 const app = new App(findSource());
 app.start().catch((error) => put(byId("path"), `cannot show this: ${error.message}`));
-globalThis.trackside = app;
+globalThis.trackside = app; // for whoever looks from the console, and for tests

@@ -2,6 +2,17 @@
 
 const list = (sources) => (typeof sources === "string" ? [sources] : sources);
 
+const UNNAMED = "others";
+const HOLE = {
+  trigger: "",
+  source: "",
+  path: "",
+  row: -1,
+  name: UNNAMED,
+  signal: "",
+  module: UNNAMED,
+};
+
 class Names {
   constructor(rows) {
     this.rows = rows.length;
@@ -31,28 +42,21 @@ class Names {
   }
 
   // Lines of the table, `[kind, id, …]`; an unknown kind is of a later version and left alone.
+  // Whether there are new transitions or receivers, which sums have columns for.
   add(lines) {
     for (const [kind, id, ...what] of lines) this[`add_${kind}`]?.(id, ...what);
+    if (!lines.some(([kind]) => kind === "transition" || kind === "receiver")) return false;
     if (this.described.length !== this.paths.length) this.describe();
-    for (const kind of ["transitions", "receivers"]) this.fillHoles(this[kind]);
-    for (const transition of this.transitions)
-      if (transition.trigger === "") transition.leaf = this.paths.length;
+    for (const entries of [this.transitions, this.receivers]) this.fillHoles(entries);
+    return true;
   }
 
-  // Id 0 is what the table had no room for.
+  // Id 0 is what the table had no room for; it leads nowhere.
   fillHoles(entries) {
+    const nowhere = this.paths.length;
     for (let id = 0; id < entries.length; id++) {
-      entries[id] ??= {
-        trigger: "",
-        source: "",
-        path: "",
-        leaf: this.paths.length,
-        from: this.paths.length,
-        row: -1,
-        name: "others",
-        signal: "",
-        module: "others",
-      };
+      if (entries[id] && entries[id].name !== UNNAMED) continue;
+      entries[id] = { ...HOLE, leaf: nowhere, from: nowhere };
     }
   }
 
