@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import closing
 
 from starlette.applications import Starlette
@@ -16,7 +16,7 @@ from starlette.responses import (
     StreamingResponse,
 )
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .drawn import drawn
 from .feed import Feed
@@ -32,10 +32,13 @@ STREAMS = 16
 
 
 def live_app(
-    shelf: Shelf, hosts: Collection[str] | None = None, login: Login | None = None
+    shelf: Shelf,
+    hosts: Collection[str] | None = None,
+    login: Login | None = None,
+    ends: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
-    """The application, behind its guard."""
-    live = _Live(shelf)
+    """The application, behind its guard; its streams end when the server does."""
+    live = _Live(shelf, ends)
     routes = [
         Route("/", live.page),
         Route("/recordings", live.recordings),
@@ -46,8 +49,9 @@ def live_app(
 
 
 class _Live:
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, ends: Callable[[], bool]) -> None:
         self._shelf = shelf
+        self._ends = ends
         self._free = threading.BoundedSemaphore(STREAMS)
 
     def page(self, request: Request) -> Response:
@@ -72,22 +76,27 @@ class _Live:
             self._free.release()
             return _unknown(error)
         after = request.headers.get("last-event-id", "")
-        return StreamingResponse(
-            self._bounded(feed, after, request),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
+        return _Stream(messages(feed, after, self._ends), (feed.close, self._free.release))
 
     def _feed(self, request: Request) -> Feed:
         return Feed(self._shelf.path(request.path_params["name"]))
 
-    async def _bounded(self, feed: Feed, after: str, request: Request) -> AsyncIterator[str]:
+
+class _Stream(StreamingResponse):
+    """Server-sent events; `after` is called however they end, also before the first."""
+
+    def __init__(self, events: AsyncIterator[str], after: Sequence[Callable[[], None]]) -> None:
+        super().__init__(
+            events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+        )
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with closing(feed):
-                async for message in messages(feed, after, request.is_disconnected):
-                    yield message
+            await super().__call__(scope, receive, send)
         finally:
-            self._free.release()
+            for done in self._after:
+                done()
 
 
 def _unknown(error: Exception) -> Response:

@@ -30,13 +30,14 @@ def serve(
     """
     port = listening.getsockname()[1]
     login = Login(token, f"trackside-{port}", chosen)
-    app = live_app(Shelf(paths), _names(host), login)
+    app = live_app(Shelf(paths), _names(host), login, lambda: server.should_exit)
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_graceful_shutdown=1, lifespan="off"
     )
+    server = uvicorn.Server(config)
     print(f"http://{_in_address(host)}:{port}/?token={quote(token)}", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
 def _names(host: str) -> tuple[str, ...]:

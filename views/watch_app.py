@@ -14,7 +14,8 @@ def watch_app(*paths: str | Path, hosts: Collection[str] | None = None) -> ASGIA
     """An ASGI application that shows recordings while they are written.
 
     `app.mount("/training", watch_app("runs"))`: it only reads, takes GET and HEAD alone, refuses
-    what another site's page asks for, and leaves it to `app` who may log in.
+    what another site's page asks for, and leaves it to `app` who may log in. An open page holds a
+    connection, for which a server that is to end waits: `timeout_graceful_shutdown` of uvicorn.
 
     Args:
         paths: of recordings, or of folders of them.

@@ -1,6 +1,7 @@
 """What the server of the live page answers, and to whom."""
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ import pytest
 from recordings import recorded
 from trackside.views.live import STREAMS
 from trackside.views.page import WATCH
-from watched import TOKEN, endless, until, watching
+from watched import COMMAND, TOKEN, endless, until, watching
 
 ADDRESS = "--token", TOKEN
 
@@ -167,6 +168,30 @@ def test_a_stream_begins_with_the_run_and_goes_on_where_a_reader_was(client):
     ) as answer:
         kind, again, content = next(events(answer))
         assert (kind, again, content["records"]) == ("message", place, "")
+
+
+def test_a_reader_of_another_run_begins_from_the_beginning(client):
+    name = client.get("/recordings").json()[0]["id"]
+    for place in ("", "x", "1.2:3", "é:٣", f"{name}:{'9' * 5000}"):
+        headers = {"Last-Event-ID": place.encode()}
+        with client.stream("GET", f"/recordings/{name}/events", headers=headers) as answer:
+            assert next(events(answer))[0] == "begin"
+
+
+def test_an_interrupt_ends_it_in_silence_with_a_page_open(folder):
+    command = [COMMAND, "watch", str(folder), *ADDRESS]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        with let_in(server.stdout.readline().strip()) as client:
+            name = client.get("/recordings").json()[0]["id"]
+            with client.stream("GET", f"/recordings/{name}/events") as answer:
+                told = events(answer)
+                assert next(told)[0] == "begin"
+                server.send_signal(signal.SIGINT)
+                assert {kind for kind, *_ in told} <= {"message"}
+        _, said = server.communicate(timeout=60)
+    assert (server.returncode, said) == (0, "")
 
 
 def test_there_are_only_so_many_streams_and_one_that_is_closed_makes_room(client):
