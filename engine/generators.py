@@ -134,6 +134,8 @@ def _devices() -> list[tuple[Any, Any]]:
     if device is None:
         return []
     module = torch.get_device_module(device)
+    if not getattr(module, "is_initialized", lambda: True)():  # nor will it be by looking
+        return []
     if device.type == "mps":  # there is one
         return [(module.get_rng_state, module.set_rng_state)]
 

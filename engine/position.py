@@ -68,4 +68,5 @@ def set_the_rest(state: TrainState, saved: Mapping[str, Any]) -> None:
     for name, module in state.model.named_modules():
         module.training = state.training != (name in saved["modes"])
     for name, parameter in state.model.named_parameters():
-        parameter.requires_grad_(name not in saved["frozen"])
+        if parameter.requires_grad == (name in saved["frozen"]):
+            parameter.requires_grad_(name not in saved["frozen"])

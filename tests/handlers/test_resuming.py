@@ -6,7 +6,7 @@ import pytest
 import resumable
 from trackside import handlers
 from trackside.views.resume_worker import Check
-from trackside.views.verify_resume import MEASURED
+from trackside.views.verify_resume import MEASURED, verify_resume
 
 SAMPLE = 6
 
@@ -25,18 +25,27 @@ def check(make, folder):
     return Check(make(), folder, MEASURED)
 
 
-@pytest.mark.parametrize("name", resumable.MAKERS)
-def test_a_fit_with_it_goes_on_at_any_boundary(name, folder, request):
+@pytest.fixture
+def prepared(request, monkeypatch, folder):
+    """A name of MAKERS, and what its handler needs."""
+    name = request.param
     if name == "MLflow":
-        uri = request.getfixturevalue("mlflow_uri")
-        request.getfixturevalue("monkeypatch").setenv("RESUMABLE_MLFLOW", uri)
+        monkeypatch.setenv("RESUMABLE_MLFLOW", request.getfixturevalue("mlflow_uri"))
     if name == "WandB":
         request.getfixturevalue("offline")
-    make = resumable.MAKERS[name]
+    return name
+
+
+each = pytest.mark.parametrize("prepared", resumable.MAKERS, indirect=True)
+
+
+@each
+def test_a_fit_with_it_goes_on_at_any_boundary(prepared, folder):
+    make = resumable.MAKERS[prepared]
     whole = check(make, folder).whole(epochs=2)
     assert [told for told in whole["warnings"] if "cannot save" in told] == []
     boundaries = range(len(whole["boundaries"]))
-    for number in sorted(random.Random(name).sample(boundaries, min(SAMPLE, len(boundaries)))):
+    for number in sorted(random.Random(prepared).sample(boundaries, min(SAMPLE, len(boundaries)))):
         found = check(make, folder).rest(number, whole)
         assert (number, found["difference"]) == (number, "")
 
@@ -47,3 +56,25 @@ def test_all_together_go_on_at_every_boundary(folder):
     for number in range(len(whole["boundaries"])):
         found = check(resumable.everything, folder).rest(number, whole)
         assert (number, found["difference"]) == (number, "")
+
+
+@pytest.mark.parametrize(("name", "file"), [("CSVLogger", "log.csv"), ("JSONLines", "log.jsonl")])
+def test_a_log_has_every_row_once(name, file, folder):
+    make = resumable.MAKERS[name]
+    whole = check(make, folder).whole(epochs=2)
+    rows = (folder / file).read_bytes()
+    for number in (1, 5, 9, 15, 20, 24):
+        check(make, folder).rest(number, whole)
+        assert (folder / file).read_bytes() == rows
+
+
+@pytest.mark.long
+@each
+def test_a_fit_with_it_goes_on_in_a_fresh_process_at_every_boundary(prepared):
+    assert verify_resume(f"resumable:{prepared}").differences == ()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["everything", "two_of_a_kind"])
+def test_several_go_on_in_a_fresh_process_at_every_boundary(name):
+    assert verify_resume(f"resumable:{name}").differences == ()

@@ -2,7 +2,6 @@ import warnings
 
 import planted
 import pytest
-import resumable
 from trackside.views.cli import main
 from trackside.views.errors import UsageError
 from trackside.views.resume_worker import Check
@@ -89,14 +88,3 @@ def test_the_command_names_what_a_handler_forgot_down_to_the_parameter(capsys):
         "stopped in fit.epoch.train.fetch of epoch 0, after 1 batches: "
         "handler Forgetful: averaged of 0.weight differs, at once"
     ) in told
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["everything", "two_of_a_kind", *resumable.MAKERS])
-def test_a_fit_with_each_handler_goes_on_from_every_boundary(name, monkeypatch, tmp_path, request):
-    monkeypatch.setenv("RESUMABLE_FOLDER", str(tmp_path))
-    if name in ("MLflow", "WandB"):
-        request.getfixturevalue("offline")
-    if name == "MLflow":
-        monkeypatch.setenv("RESUMABLE_MLFLOW", request.getfixturevalue("mlflow_uri"))
-    assert verify_resume(f"resumable:{name}").differences == ()
