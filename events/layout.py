@@ -35,7 +35,7 @@ UNKNOWN = 2**64 - 1
 LAPS = 2**12
 MAX_IDS = 2**16
 MIN_RECORDS = 2**8
-MAX_RECORDS = 2**28
+MAX_RECORDS = 2**26
 MAX_TEXT_BYTES = 2**24
 
 _HEAD = struct.Struct("<16s6Q")

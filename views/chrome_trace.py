@@ -24,7 +24,8 @@ def write_chrome(recordings: Sequence[Recording], file: IO[bytes]) -> None:
     separator = b""
     for number, recording in enumerate(recordings):
         for event in _events(recording, number, start):
-            file.write(separator + json.dumps(event, allow_nan=False).encode())
+            text = json.dumps(event, allow_nan=False, separators=(",", ":"))
+            file.write(separator + text.encode())
             separator = b",\n"
     file.write(b"\n]}\n")
 

@@ -21,7 +21,7 @@ from ..events.layout import (
     Live,
 )
 from .recorded import Counters, Meta, Record, RecordingError, Scalar, Table, parse_meta
-from .sound import sound
+from .sound import is_empty, sound
 
 CHUNK = 2**16
 """Records that are read at once."""
@@ -53,7 +53,7 @@ class Chunk(NamedTuple):
 
     def records(self) -> Iterator[Record]:
         """Those that are whole."""
-        if not self.data.strip(b"\0"):
+        if is_empty(self.data):
             return
         for number, (time, word, argument) in enumerate(RECORD.iter_unpack(self.data), self.first):
             if word:
@@ -134,14 +134,14 @@ class Recording:
     @property
     def end(self) -> int:
         """The number that the next record will have."""
-        end = self._live()[Live.WRITTEN]
+        end, window = self._live()[Live.WRITTEN], MARGIN
         limit = end + self.layout.records
         while end < limit:
-            found = self._sound(end, min(MARGIN, limit - end))
+            found = self._sound(end, min(window, limit - end))
             words = [word for _, word, _ in RECORD.iter_unpack(found)]
             if 0 in words:
                 return end + words.index(0)
-            end += len(words)
+            end, window = end + len(words), min(2 * window, CHUNK)
         return end
 
     @property

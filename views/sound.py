@@ -17,7 +17,7 @@ def sound(data: bytes, first: int, records: int) -> bytes:
     A whole record has the lap that its number asks for, and a kind. Its time lies between that of
     the whole record before it and the newest: half of a torn record is a lap old.
     """
-    if not data.strip(b"\0"):
+    if is_empty(data):
         return data
     found = list(RECORD.iter_unpack(data))
     turn = min(records - first % records, len(found))
@@ -26,6 +26,11 @@ def sound(data: bytes, first: int, records: int) -> bytes:
     before = _check(found[:turn], _tags(first // records), (0, newest), 0, torn)
     _check(found[turn:], _tags(first // records + 1), (before, newest), turn, torn)
     return _without(data, torn) if torn else data
+
+
+def is_empty(data: bytes) -> bool:
+    """Whether there is no record in it: as in a large file with nothing in it."""
+    return data == bytes(len(data))
 
 
 def _check(

@@ -118,7 +118,7 @@ def test_sizes_that_cannot_be_are_refused_before_anything_is_allocated(
 
 
 def test_the_largest_ring_that_is_allowed_is_read_at_once_where_it_is_not_there(tmp_path, whole):
-    huge = whole[:56] + struct.pack("<Q", 2**28) + whole[64:]
+    huge = whole[:56] + struct.pack("<Q", 2**26) + whole[64:]
     live = LIVE_AT + 8 * Live.WRITTEN
     (tmp_path / "run.loop").write_bytes(huge[:live] + struct.pack("<Q", 2**63) + huge[live + 8 :])
     assert everything(tmp_path / "run.loop")[0] == []
