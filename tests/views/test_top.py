@@ -88,8 +88,8 @@ class Terminal:
         self.text = ""
 
     def until(self, said):
-        """Read until it has said that, or has ended, or a minute has passed."""
-        while said not in self.text and select.select([self.reader], [], [], 60)[0]:
+        """Read until it has said that, or has ended, or five minutes have passed."""
+        while said not in self.text and select.select([self.reader], [], [], 300)[0]:
             try:
                 self.text += os.read(self.reader, 65536).decode(errors="replace")
             except OSError:  # the terminal is closed
@@ -116,7 +116,7 @@ def test_on_a_terminal_it_is_drawn_until_the_process_has_died(running):
     assert "running in fit › epoch › train › batch" in top.until("running in fit")
     process.kill()
     assert "died in fit › epoch › train › batch" in top.until("died in fit")
-    assert top.process.wait(timeout=60) == 0
+    assert top.process.wait(timeout=300) == 0
     top.close()
 
 
@@ -125,7 +125,7 @@ def test_an_interrupt_ends_it_quietly_and_leaves_the_fit_alone(running):
     top = Terminal("top", path)
     top.until("running in fit")
     top.process.send_signal(signal.SIGINT)
-    assert top.process.wait(timeout=60) == 0
+    assert top.process.wait(timeout=300) == 0
     assert "Traceback" not in top.text
     assert process.poll() is None
     top.close()
