@@ -1,6 +1,7 @@
 """The live page in a real browser, of a real training process."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -11,7 +12,12 @@ from trackside.views.recording import Recording
 from trackside.views.totals import totals
 from watched import MARKUP, TOKEN, fit, go_on, screenshots, training, until, watching
 
+BOX = re.compile(r"\.(run|cancelled)$")
+"""What of a phase is not in the name of its box on the board."""
 SCORED = "fit.epoch.train.batch.scored"
+SHOWN_TIMES = """Object.fromEntries(trackside.names.paths
+    .map((path, i) => [path, trackside.numbers.shares.leaves[i]])
+    .filter(([, ns]) => ns > 0))"""
 FOCUSED = """() => {
     const e = document.activeElement, style = getComputedStyle(e);
     const labels = [e.ariaLabel, e.innerText, e.labels?.[0]?.innerText];
@@ -107,15 +113,32 @@ def window(page):
     return page.evaluate("[trackside.view.from, trackside.view.to, trackside.view.instant]")
 
 
+def middle_half(page, made):
+    """Two places on the timeline of the whole run, with half of the transitions between them."""
+    first, end = page.evaluate("[trackside.view.first, trackside.view.end]")
+    start, stop = (made[len(made) * part // 4][0] for part in (1, 3))
+    return (start - first) / (end - first), max((stop - first) / (end - first), 0.02)
+
+
 def drag(page, element, start, end):
     """Drag over an element, from one share of the time that it shows to another."""
-    box = page.locator(element).bounding_box()
-    left, right, y = box["x"] + 86, box["x"] + box["width"] - 10, box["y"] + box["height"] / 2
-    page.mouse.move(left + (right - left) * start, y)
+    page.mouse.move(*place(page, element, start))
     page.mouse.down()
     for share in ((start + end) / 2, end):
-        page.mouse.move(left + (right - left) * share, y)
+        page.mouse.move(*place(page, element, share))
     page.mouse.up()
+
+
+def click(page, element, share):
+    """Click into an element, at a share of the time that it shows."""
+    page.mouse.click(*place(page, element, share))
+
+
+def place(page, element, share):
+    """Where on the page that is."""
+    box = page.locator(element).bounding_box()
+    left, right = box["x"] + 86, box["x"] + box["width"] - 10
+    return left + (right - left) * share, box["y"] + box["height"] / 2
 
 
 def test_the_live_phase_is_lit_and_then_a_process_that_stands_still_is_told_as_stuck_or_dead(
@@ -168,32 +191,28 @@ def test_the_counts_on_the_arrows_are_the_recorders_totals(page, ended):
 
 
 def test_a_drag_over_the_timeline_shows_that_window_and_its_numbers_alone(page, ended):
-    drag(page, "#lanes", 0.3, 0.6)
+    made = transitions(ended[0])
+    drag(page, "#lanes", *middle_half(page, made))
     start, end, instant = window(page)
     assert instant is None
-    assert 0 < start < end
-    inside = [entry for time, entry in transitions(ended[0]) if start < time <= end]
-    made = {row: sum(entry.row == row for entry in inside) for row in range(40)}
-    assert inside
-    assert counts(page) == of_rows(counts(page), made)
-    assert stat(page, "transitions") == str(len(inside))
+    inside = [entry for time, entry in made if start < time <= end]
+    assert 0 < len(inside) < len(made)
+    until(lambda: stat(page, "transitions") == str(len(inside)))
+    of_row = {row: sum(entry.row == row for entry in inside) for row in range(40)}
+    assert counts(page) == of_rows(counts(page), of_row)
 
 
 def test_the_times_of_a_window_are_those_of_its_records(page, ended):
-    drag(page, "#lanes", 0.25, 0.7)
+    made = transitions(ended[0])
+    drag(page, "#lanes", *middle_half(page, made))
     start, end, _ = window(page)
     spent, phase, since = {}, "", 0
-    for time, entry in [*transitions(ended[0]), (end, None)]:
+    for time, entry in [*made, (end, None)]:
         inside = min(time, end) - max(since, start)
         if phase and inside > 0:
             spent[phase] = spent.get(phase, 0) + inside
         phase, since = entry.destination if entry else "", time
-    shown = page.evaluate(
-        "Object.fromEntries(trackside.names.paths.map("
-        "(path, i) => [path, trackside.numbers.shares.leaves[i]]).filter(([, ns]) => ns > 0))"
-    )
-    assert shown == pytest.approx(spent, abs=1e-3)
-    assert len(shown) > 5
+    until(lambda: page.evaluate(SHOWN_TIMES) == pytest.approx(spent, abs=1e-3))
 
 
 def test_where_the_ring_has_lost_records_the_counts_are_those_of_the_whole_run(browser, tmp_path):
@@ -205,8 +224,8 @@ def test_where_the_ring_has_lost_records_the_counts_are_those_of_the_whole_run(b
         until(lambda: is_ready(page))
         assert page.evaluate("trackside.records.length") < 256
         assert counts(page) == of_rows(counts(page), made)
-        page.keyboard.press("Home")
         page.keyboard.press("End")
+        until(lambda: text(page, "#chart-scope").startswith("· up to"))
         assert counts(page) == of_rows(counts(page), made)
 
 
@@ -221,19 +240,16 @@ def test_a_drag_over_the_whole_run_moves_the_window(page):
 
 def test_a_click_shows_the_instant_and_keys_go_from_transition_to_transition(page, ended):
     made = transitions(ended[0])
-    box = page.locator("#lanes").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    _, _, instant = window(page)
-    before = [entry for time, entry in made if time <= instant]
-    live = before[-1].destination.removesuffix(".run")
-    until(lambda: text(page, "#path") == live.replace(".", " › "))
-    assert stat(page, "transitions") == str(len(before))
+    click(page, "#lanes", middle_half(page, made)[0])
+    before = [entry for time, entry in made if time <= window(page)[2]]
+    until(lambda: stat(page, "transitions") == str(len(before)))
+    assert text(page, "#path") == before[-1].destination.removesuffix(".run").replace(".", " › ")
     for key, step in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1)):
         page.keyboard.press(key)
         time, entry = made[len(before) - 1 + step]
-        until(lambda time=time: window(page)[2] == time)
         until(lambda step=step: stat(page, "transitions") == str(len(before) + step))
-        assert entry.destination.removesuffix(".run") in phases(page, "here")
+        assert window(page)[2] == time
+        assert phases(page, "here") == [BOX.sub("", entry.destination)]
 
 
 def test_keys_go_to_cancels_zoom_and_come_back_to_the_live_end(page):
@@ -252,11 +268,20 @@ def test_keys_go_to_cancels_zoom_and_come_back_to_the_live_end(page):
 
 
 def test_a_replay_goes_on_by_itself_and_pauses(page):
+    page.select_option("#speed", label="slowly, 1/100")
+    page.locator("#lanes").focus()
     page.keyboard.press("Home")
+    start = window(page)[2]
     page.keyboard.press("Space")
-    until(lambda: window(page)[2] > 0)
+    until(lambda: page.get_attribute("#play", "aria-pressed") == "true")
+    until(lambda: window(page)[2] > start)
     page.keyboard.press("Space")
-    assert page.get_attribute("#play", "aria-pressed") == "false"
+    until(lambda: page.get_attribute("#play", "aria-pressed") == "false")
+    drawn = page.evaluate("trackside.drawn")
+    stands = window(page)[2]
+    page.keyboard.press("[")
+    until(lambda: page.evaluate("trackside.drawn") > drawn)
+    assert start < window(page)[2] == stands
 
 
 def test_another_recording_is_shown_when_it_is_chosen_and_one_that_replaces_it_by_itself(
