@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .recorded import Entry, Row
+from .entries import Entry
+from .recorded import Row
 from .recording import CHUNK, Recording
 from .status import Status, status
 from .totals import Total, totals

@@ -20,7 +20,8 @@ from ..events.layout import (
     Layout,
     Live,
 )
-from .recorded import Counters, Meta, Record, RecordingError, Scalar, Table, parse_meta
+from .entries import Table
+from .recorded import Counters, Meta, Record, RecordingError, Scalar, parse_meta
 from .sound import is_empty, sound
 
 CHUNK = 2**16

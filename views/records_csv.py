@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from ..events.layout import Kind
-from .recorded import Record, Table
+from .entries import Table
+from .recorded import Record
 from .recording import Recording
 
 COLUMNS = ("run", "rank", "number", "seconds", "kind", "name", "source", "destination", "value")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from .entries import ReceiverEntry, TransitionEntry
 from .finding import PATTERN
-from .recorded import ReceiverEntry, RecordingError, TransitionEntry
+from .recorded import RecordingError
 from .recording import Recording
 from .totals import Total, Totals
 

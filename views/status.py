@@ -9,7 +9,8 @@ from typing import Literal
 
 from ..events import process
 from ..events.layout import Kind
-from .recorded import Counters, Meta, Record, TransitionEntry
+from .entries import TransitionEntry
+from .recorded import Counters, Meta, Record
 from .recording import Recording
 
 Condition = Literal["waiting", "running", "ended", "died", "away"]

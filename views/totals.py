@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .recorded import ReceiverEntry, TransitionEntry
+from .entries import ReceiverEntry, TransitionEntry
 from .recording import Recording
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from ..events.layout import Kind
-from .recorded import Record, Table, TransitionEntry
+from .entries import Table, TransitionEntry
+from .recorded import Record
 
 Lane = Literal["phases", "receivers"]
 

@@ -1,4 +1,5 @@
 import itertools
+import json
 import os
 import struct
 import subprocess
@@ -131,6 +132,20 @@ def test_the_largest_ring_that_is_allowed_is_read_at_once_where_it_is_not_there(
 def test_what_a_run_says_of_itself_is_checked(tmp_path, whole, meta):
     (size,) = struct.unpack_from("<Q", whole, 24)
     text = meta[:size].ljust(size)
+    (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
+    with pytest.raises(RecordingError, match="what it says of its run"):
+        Recording(tmp_path / "run.loop")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pid": "1"}, {"wall_ns": 10**30}, {"rank": 1.5}, {"name": 5}, {"timing": 1}, {"more": 1}],
+)
+def test_what_a_run_says_of_itself_has_the_types_that_it_should(tmp_path, folder, whole, change):
+    with Recording(folder / "run.loop") as recording:
+        meta = recording.meta._asdict() | {"rows": [["a", "b", "c"]]} | change
+    (size,) = struct.unpack_from("<Q", whole, 24)
+    text = json.dumps(meta).encode().ljust(size)
     (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
     with pytest.raises(RecordingError, match="what it says of its run"):
         Recording(tmp_path / "run.loop")

@@ -8,7 +8,8 @@ from recordings import recorded
 from trackside.events.layout import Kind
 from trackside.handlers import EMA, Recorder
 from trackside.views import Recording
-from trackside.views.recorded import Record, Table
+from trackside.views.entries import Table
+from trackside.views.recorded import Record
 from trackside.views.walk import Closed, Moment, Opened, Sample, walk
 
 
