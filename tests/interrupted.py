@@ -5,6 +5,7 @@ id as the child is ready, one line of what the child found, and the child's exit
 """
 
 import functools
+import gc
 import inspect
 import json
 import os
@@ -110,6 +111,8 @@ def serve():
     for line in sys.stdin:
         process = os.fork()
         if process == 0:
+            gc.disable()  # Python swallows what a signal raises in a finalizer that it runs
+            signal.alarm(120)  # what is not ended by then ends here, with another exit code
             signal.signal(signal.SIGINT, signal.default_int_handler)
             code = 70
             try:

@@ -210,7 +210,9 @@ def check_one(server, random, kind, number):
     else:
         time.sleep(random.expovariate(100))  # seconds: some hundred transitions
     os.kill(child, number)
-    report, code = json.loads(server.hear()), int(server.hear())
+    report = json.loads(server.hear())
+    assert isinstance(report, dict), f"{kind}: it ended with {report}, and without a word"
+    code = int(server.hear())
     phases = {"asked": ["cancelled"], "twice": ["failed"], "bare": ["failed", "idle"]}
     assert report.pop("phase") in phases[kind]
     assert report == {"closed": True, "ended": True, "restored": True, "fits_again": "completed"}
