@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -78,7 +78,7 @@ class Draft:
         """Give it its name, all at once; when this returns, a power cut does not take it away."""
         if os.name == "posix":
             self._opened(self.path, os.O_RDONLY)
-        syncing = [self._helpers.submit(os.fsync, file) for file in self._unsynced]
+        syncing = [_begun(self._helpers, os.fsync, file) for file in self._unsynced]
         wait(syncing)
         for synced in syncing:
             synced.result()
@@ -119,7 +119,7 @@ class _HashedFile(io.RawIOBase):
             self._hash.update(piece)
             self._put(piece)
         else:
-            hashed = self._helpers.submit(self._hash.update, piece)
+            hashed = _begun(self._helpers, self._hash.update, piece)
             try:
                 self._put(piece)
             finally:
@@ -134,6 +134,15 @@ class _HashedFile(io.RawIOBase):
     def _put(self, piece: memoryview) -> None:
         while piece:
             piece = piece[os.write(self._file, piece) :]
+
+
+def _begun(helpers: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:
+    try:
+        return helpers.submit(work, argument)
+    except RuntimeError:  # the interpreter ends, and lets no thread begin any more
+        done: Future[Any] = Future()
+        done.set_result(work(argument))
+        return done
 
 
 def hash_file(path: Path) -> Written:

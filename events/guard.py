@@ -33,14 +33,14 @@ class Guard:
         except Exception:
             self._take_off(state)
 
-    def for_transition(self, transition: Transition) -> Receiver:
+    def for_transition(self, transition: Transition) -> Receiver | None:
         """What stands before the receiver of one transition, where the handler prepares one.
 
         Nothing stands before a receiver that says `cannot_fail = True`: the guard costs as much
         as a small receiver.
         """
         receiver = bound(self.__wrapped__, transition)
-        if getattr(receiver, "cannot_fail", False):
+        if receiver is None or getattr(receiver, "cannot_fail", False):
             return receiver
 
         @functools.wraps(receiver)

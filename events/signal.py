@@ -203,7 +203,8 @@ def refresh(routes: Collection[Route]) -> None:
 
     for route in routes:
         transition = route.transition
-        watchers = [bound(w, transition) for w in ask(any_transition, route.sender)]
+        asked = (bound(watcher, transition) for watcher in ask(any_transition, route.sender))
+        watchers = [watcher for watcher in asked if watcher is not None]
         receivers = (*watchers, *ask(route.signal, route.sender))
         for around in getattr(route.sender, "instruments", ()):
             receivers = tuple(around(receiver, transition) for receiver in receivers)

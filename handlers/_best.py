@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ..events import TrainState
-
 Mode = Literal["min", "max"]
 
 
@@ -32,10 +30,14 @@ class Best:
         return [path for _, path in ranked[: self.count]]
 
     def improves(
-        self, metrics: Mapping[str, float], written: Mapping[Path, Mapping[str, Any]]
+        self, metrics: Mapping[str, Any], written: Mapping[Path, Mapping[str, Any]]
     ) -> bool:
-        """Whether an epoch with these metrics is one of the best, beside those that are written."""
-        score = self._score(metrics)
+        """Whether an epoch with these metrics is one of the best, beside those that are written.
+
+        Cost: a sync if the metric is a tensor.
+        """
+        own = {name: value for name, value in metrics.items() if name == self.metric}
+        score = self._score(finite(own))
         if score is None:
             return False
         best = self.among(written)
@@ -52,10 +54,10 @@ class Best:
         return float(value) if self.mode == "min" else -float(value)
 
 
-def finite_metrics(state: TrainState) -> dict[str, float]:
-    """The metrics of the epoch that are numbers. Cost: a sync for each that is a tensor."""
+def finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are numbers, as floats. Cost: a sync for each that is a tensor."""
     numbers = {}
-    for name, value in state.metrics.items():
+    for name, value in metrics.items():
         try:
             number = float(value)
         except (TypeError, ValueError, RuntimeError):  # a confusion matrix, say

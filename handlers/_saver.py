@@ -69,6 +69,6 @@ class Saver:
         thread = ThreadPoolExecutor(1, "trackside checkpoint")
         try:
             self._working = thread.submit(work)
-        except RuntimeError:  # the interpreter ends, and begins nothing any more
+        except RuntimeError:  # the interpreter ends, and lets no thread begin any more
             work()
         thread.shutdown(wait=False)

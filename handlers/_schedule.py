@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..events import TrainState
 
@@ -24,6 +25,11 @@ class Schedule:
         minutes: float | None,
         clock: Callable[[], float],
     ) -> None:
+        for name, count in (("steps", steps), ("epochs", epochs)):
+            if count is not None:
+                check_count(name, count)
+        if minutes is not None and not minutes > 0:
+            raise ValueError(f"Checkpoint(minutes={minutes}): allowed: a number above 0, or None")
         self.steps, self.epochs, self.minutes = steps, epochs, minutes
         self.clock = clock
         self._step = self._epoch = -1
@@ -56,3 +62,11 @@ class Schedule:
             if (state.epoch + 1) % self.epochs == 0:
                 return f"epoch {state.epoch}"
         return self.at_batch(state)
+
+
+def check_count(name: str, count: Any) -> None:
+    """Refuse what is no whole number from 1."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"Checkpoint({name}={count!r}): allowed: an int, from 1")
+    if count < 1:
+        raise ValueError(f"Checkpoint({name}={count}): allowed: an int, from 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..events import AttachError, TrainState, Transition
-from ._best import Best, Mode, finite_metrics
+from ._best import Best, Mode, finite
 from ._saved import Saved
 from ._saver import Saver
-from ._schedule import Schedule
+from ._schedule import Schedule, check_count
 
 Activity = Callable[[TrainState], str]
 
@@ -31,7 +32,8 @@ class Checkpoint(Saved):
     Reads: job, phase, epoch, batch_index, step, metrics, outcome, cancel, error
     Raises: CheckpointError where the folder holds another fit, or another process writes there;
         OSError when it cannot be written; wrong arguments at once
-    Cost: no sync between saves. A save stands still while files are written and synced, with
+    Cost: no sync between saves, but one an epoch for a `metric` that is a tensor; under a
+        microsecond a batch. A save stands still while files are written and synced, with
         `async_save` only while everything is copied in memory; on another device that is a sync
 
     Args:
@@ -69,12 +71,9 @@ class Checkpoint(Saved):
         async_save: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for name, count in (("steps", steps), ("epochs", epochs), ("keep_last", keep_last)):
-            if count is not None:
-                _check_count(name, count)
-        _check_count("keep_best", keep_best)
-        if minutes is not None and not minutes > 0:
-            raise ValueError(f"Checkpoint(minutes={minutes}): allowed: a number above 0, or None")
+        if keep_last is not None:
+            check_count("keep_last", keep_last)
+        check_count("keep_best", keep_best)
         if mode not in ("min", "max"):
             raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")
         if (steps, epochs, minutes, metric) == (None,) * 4:
@@ -135,20 +134,17 @@ class Checkpoint(Saved):
         return saving
 
     def any_transition(self, trainer: Any, state: TrainState, transition: Transition) -> None:
-        if state.cancel is None and state.error is None:
-            return
-        if transition.trigger == "after_step" and state.error is not None:
-            self._closed = True
-            warnings.warn(
-                f"Checkpoint saves nothing after the error in step {state.step}: weights may be "
-                "half updated",
-                stacklevel=2,
-            )
-        elif self._ends_fit(state) and not (self._closed or self._saver.failed):
-            with _as_if_in(state, transition.source):
-                if state.at_boundary and state.epoch >= 0:
-                    self._closed = True
-                    self._save(state, state.outcome)
+        receive = self.for_transition(transition)
+        if receive is not None:
+            receive(trainer, state)
+
+    def for_transition(self, transition: Transition) -> Callable[..., None] | None:
+        """The steps, and what leads out of a scope from a phase between two batches."""
+        if transition.trigger == "after_step":
+            return self._note_failed_step
+        if transition.trigger.startswith("begin_") or "batch" in transition.source.split("."):
+            return None
+        return functools.partial(self._save_if_it_ends, source=transition.source)
 
     def after_fit(self, trainer: Any, state: TrainState) -> None:
         self._close()
@@ -160,15 +156,31 @@ class Checkpoint(Saved):
         self._schedule.start(state)
 
     def _at_epoch(self, state: TrainState) -> None:
-        metrics = finite_metrics(state)
         why = self._schedule.at_epoch(state)
         if self._best.metric is not None:
             self._tell_if_missing(state)
-            self._saver.wait()
-            if self._best.improves(metrics, self._written()):
+            if self._best.improves(state.metrics, self._written()):
                 why = f"best {self._best.metric}"
         if why:
-            self._save(state, why, metrics)
+            self._save(state, why, finite(state.metrics))
+
+    def _note_failed_step(self, trainer: Any, state: TrainState) -> None:
+        if state.error is not None:
+            self._closed = True
+            warnings.warn(
+                f"Checkpoint saves nothing after the error in step {state.step}: weights may be "
+                "half updated",
+                stacklevel=2,
+            )
+
+    def _save_if_it_ends(self, trainer: Any, state: TrainState, source: str) -> None:
+        """While scopes are being closed, before the first of them that is not a batch's."""
+        if self._closed or self._saver.failed or not self._ends_fit(state):
+            return
+        with _as_if_in(state, source):
+            if state.at_boundary and state.epoch >= 0:
+                self._closed = True
+                self._save(state, state.outcome)
 
     def _ends_fit(self, state: TrainState) -> bool:
         if state.job != "fit":
@@ -226,10 +238,3 @@ def _as_if_in(state: TrainState, phase: str) -> Iterator[None]:
         yield
     finally:
         state.phase = live
-
-
-def _check_count(name: str, count: Any) -> None:
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"Checkpoint({name}={count!r}): allowed: an int, from 1")
-    if count < 1:
-        raise ValueError(f"Checkpoint({name}={count}): allowed: an int, from 1")

@@ -65,18 +65,18 @@ class Preemption(Saved):
 
     def wrap_ready(self, ready: Activity) -> Activity:
         def noticing(state: TrainState) -> str:
-            self._notice()
+            self._notice(state)
             return ready(state)
 
         return noticing
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def noticing(state: TrainState) -> str:
-            self._notice()
+            self._notice(state)
             try:
                 return fetch(state)
             except RuntimeError:  # the signal may have ended the loader's workers, too
-                self._notice()
+                self._notice(state)
                 raise
 
         return noticing
@@ -112,12 +112,13 @@ class Preemption(Saved):
         self._found.callback(signal.signal, number, before)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None and hasattr(signal, "SIGCHLD"):
+        child = getattr(signal, "SIGCHLD", None)
+        if self.received is None and child and callable(signal.getsignal(child)):
             # a loader's workers may get the signal, too, and torch would break off the live batch
-            self._handle(signal.SIGCHLD, signal.SIG_DFL)
+            self._handle(child, signal.SIG_DFL)
         self.received = signal.Signals(number)
 
-    def _notice(self) -> None:
-        if self.received is not None:
+    def _notice(self, state: TrainState) -> None:
+        if self.received is not None and state.job == "fit":
             log.warning("received %s: the fit is saved, and ends", self.received.name)
             raise CancelFitException(f"received {self.received.name}")

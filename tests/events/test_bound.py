@@ -48,6 +48,21 @@ def test_a_handler_may_prepare_what_is_called_for_each_transition():
     assert {*trace} < {*handler.asked}
 
 
+class Steps(Prepares):
+    def for_transition(self, transition):
+        return super().for_transition(transition) if transition.trigger == "after_step" else None
+
+
+class GuardedSteps(Steps):
+    on_error = "detach"
+
+
+@pytest.mark.parametrize("handler", [Steps(), GuardedSteps()])
+def test_of_what_it_does_not_want_to_hear_it_gives_nothing(handler):
+    trainer_of(handler).fit(batches(2))
+    assert handler.heard == ["after_step"] * 2
+
+
 def test_a_receiver_that_is_an_object_may_prepare_too():
     class Receiver(Prepares):
         def __call__(self, trainer, state, transition):

@@ -1,6 +1,9 @@
+import copy
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -16,7 +19,8 @@ from helpers import (
     trainer_of,
     weights,
 )
-from trackside.engine import CheckpointError, Engine, latest, read_checkpoint
+from states import same
+from trackside.engine import CheckpointError, Engine, ResumeError, latest, read_checkpoint
 from trackside.engine.chart import SUPERVISED
 from trackside.events import AttachError, CancelFitException
 from trackside.handlers import Checkpoint, History, Metrics
@@ -422,7 +426,9 @@ def test_in_the_background_training_goes_on_and_the_next_save_waits(tmp_path, mo
     assert batches_behind[:3] == [0, 0, 0]
     assert steps(tmp_path) == [2, 4, 6, 8]
     assert threading.main_thread() not in threads
-    assert not any(thread.is_alive() for thread in threads)
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), "it lives longer than its work"
 
 
 def test_what_is_written_in_the_background_is_what_was_at_the_boundary(tmp_path):
@@ -460,11 +466,80 @@ def test_wrong_arguments_are_refused_at_once(options, said):
         Checkpoint("runs", **options)
 
 
+ENDS = """
+import itertools, sys
+import torch
+from trackside.engine import Trainer
+from trackside.handlers import Checkpoint
+
+model = torch.nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+checkpoint = Checkpoint(sys.argv[1], async_save=sys.argv[2] == "async")
+trainer = Trainer(model, torch.nn.MSELoss(), optimizer, [checkpoint])
+run = trainer.start(itertools.repeat((torch.ones(3, 4), torch.ones(3, 2))))
+run.wait_for("fit.epoch.train.batch.step")
+"""
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_process_that_ends_while_a_fit_runs_in_the_background_saves_it(tmp_path, how):
+    run = [sys.executable, "-W", "error", "-c", ENDS, str(tmp_path / "runs"), how]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert facts(latest(tmp_path / "runs"))["why"] == "cancelled"
+
+
 def test_a_fit_goes_on_without_it_as_well(tmp_path, undisturbed):
     fitted(tmp_path, steps=4)
     rest = trainer_of(Draws(), Metrics())
     rest.fit(batches(5), batches(2), resume=tmp_path)
     assert equal(weights(rest), undisturbed)
+
+
+def another_model(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Linear(5, 9), torch.nn.Tanh(), torch.nn.Linear(9, 3))
+    return trainer_of(Metrics(), net=net), ResumeError, r"another model.*0\.weight is \(8, 5\)"
+
+
+def another_chart(tmp_path):
+    chart = [*SUPERVISED, ("begin_train", "fit.epoch.trained", "fit.epoch.train.fetch")]
+    return trainer_of(Metrics(), chart=chart), ResumeError, "another chart.*begin_train"
+
+
+def newer_format(tmp_path):
+    for path in tmp_path.glob("step-*/manifest.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    return trainer_of(Metrics()), CheckpointError, "newer trackside"
+
+
+def all_damaged(tmp_path):
+    for path in tmp_path.glob("step-*/state.pt"):
+        path.write_bytes(b"")
+    return trainer_of(Metrics()), CheckpointError, "no checkpoint in .* is whole"
+
+
+def nothing_there(tmp_path):
+    for path in tmp_path.glob("step-*"):
+        path.rename(path.with_name("moved-" + path.name))
+    return trainer_of(Metrics()), CheckpointError, "there is no checkpoint"
+
+
+@pytest.mark.parametrize(
+    "make", [another_model, another_chart, newer_format, all_damaged, nothing_there]
+)
+@pytest.mark.filterwarnings("ignore:passing over a damaged checkpoint")
+def test_what_cannot_be_gone_on_from_is_refused_and_the_trainer_is_as_it_was(tmp_path, make):
+    fitted(tmp_path, steps=4)
+    trainer, error, said = make(tmp_path)
+    heard = []
+    trainer.on("any_transition")(lambda trainer, state, transition: heard.append(transition))
+    before, generator = trainer.state_dict(), torch.get_rng_state()
+    before = copy.deepcopy(before)
+    with pytest.raises(error, match=said):
+        trainer.fit(batches(5), batches(2), resume=tmp_path)
+    assert same(trainer.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert heard == []
 
 
 def test_the_folder_is_free_for_others_after_the_fit_and_after_a_detach(tmp_path):

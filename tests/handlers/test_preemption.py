@@ -199,9 +199,11 @@ def test_wrong_signals_are_refused_at_once(signals, said):
         Preemption(signals=signals)
 
 
-def test_a_validation_of_its_own_is_not_ended(tmp_path):
-    trainer = trainer_of(Checkpoint(tmp_path), Preemption())
+def test_a_validation_of_its_own_is_not_ended_not_even_after_a_signal(tmp_path):
     before = handlers_of_signals()
+    trainer = trainer_of(Sends(signal.SIGTERM, epoch=0), Checkpoint(tmp_path), Preemption())
+    with pytest.raises(SystemExit):
+        trainer.fit(batches(2))
     trainer.on("after_batch")(lambda trainer, state: seen.append(handlers_of_signals()))
     seen = []
     trainer.validate(batches(2))
