@@ -27,7 +27,7 @@ from environments import CACHE, HERE, NotInstallableError, contenders, make, ver
 from machine import described
 
 RESULTS = HERE / "results" / "peers.json"
-SETTINGS = ("bare", "equipped")
+PARTS = ("imports", "bare", "equipped")
 WORKS = ("mlp", "convnet", "transformer")
 IMPORTS = 5
 
@@ -104,7 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--works", nargs="+", default=WORKS, choices=WORKS)
-    parser.add_argument("--settings", nargs="+", default=SETTINGS, choices=SETTINGS)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     parser.add_argument("--only", nargs="+", default=contenders(), choices=contenders())
     arguments = parser.parse_args()
     names, refused = installed(sorted({"by_hand", *arguments.only}))
@@ -114,9 +114,12 @@ def main() -> None:
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     kept |= {"machine": described(), "not_installed": refused}
     kept.setdefault("versions", {}).update({name: version(name) for name in names})
-    kept.setdefault("import_ms", {}).update(imports(names))
+    parts = list(arguments.parts)
+    if "imports" in parts:
+        parts.remove("imports")
+        kept.setdefault("import_ms", {}).update(imports(names))
     measured = kept.setdefault("measured", {})
-    for work, setting in product(arguments.works, arguments.settings):
+    for work, setting in product(arguments.works, parts):
         found = measure(work, setting, names, arguments.rounds)
         measured.setdefault(work, {}).setdefault(setting, {}).update(found)
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")

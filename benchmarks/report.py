@@ -1,0 +1,159 @@
+"""Draws `docs/peers.svg` and writes the README's table, from `results/peers.json`.
+
+`python benchmarks/report.py`; a test holds that both are what the results say.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
+CHART = ROOT / "docs" / "peers.svg"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- peers: made by `make results` -->\n", "<!-- end of peers -->"
+
+NAMES = {
+    "by_hand": "the loop by hand",
+    "ignite": "pytorch-ignite",
+    "torchtnt": "torchtnt",
+    "transformers": "transformers' Trainer",
+    "keras": "Keras on torch",
+    "lightning": "Lightning",
+    "poutyne": "Poutyne",
+    "composer": "Composer",
+}
+SETTINGS = "bare", "equipped"
+EQUIPPED = "equipped: bar, running loss, accuracy, callbacks, schedule, clipping"
+TICKS = (1, 1.5, 2, 3, 5, 10, 20)
+ROW, LEFT, RIGHT, TOP = 24, 170, 640, 58
+STYLE = """
+:root { --text: #24292f; --faint: #d0d7de; --bare: #0969da; --equipped: #bc4c00; }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #e6edf3; --faint: #30363d; --bare: #58a6ff; --equipped: #f0883e; }
+}
+text { font: 13px system-ui, sans-serif; fill: var(--text); }
+.tick { stroke: var(--faint); }
+.bare { fill: var(--bare); }
+.equipped { fill: none; stroke: var(--equipped); stroke-width: 2.5; }
+.own { font-weight: 700; }
+"""
+
+
+def ranked(results: dict[str, Any]) -> list[str]:
+    """The contenders that were measured, fastest first; the hand-written loop leads."""
+    mlp = results["measured"]["mlp"]["bare"]
+    there = [name for name, found in mlp.items() if "failed" not in found]
+    return sorted(there, key=lambda name: (name != "by_hand", mlp[name]["ratio"]["median"]))
+
+
+def chart(results: dict[str, Any]) -> str:
+    """A row for each contender: a dot for its bare ratio, a ring for the equipped one."""
+    names = ranked(results)
+    mlp = results["measured"]["mlp"]
+    ratios = {n: [_ratio(mlp[s].get(n)) for s in SETTINGS] for n in names}
+    most = max(ratio for pair in ratios.values() for ratio in pair if ratio)
+    height = TOP + ROW * len(names) + 12
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img">',
+        "<title>Time of a training batch of the MLP, in times that of the bare loop</title>",
+        f"<style>{STYLE}</style>",
+        f'<circle class="bare" cx="{LEFT + 6}" cy="16" r="5"/>',
+        f'<text x="{LEFT + 18}" y="20">bare</text>',
+        f'<circle class="equipped" cx="{LEFT + 76}" cy="16" r="5"/>',
+        f'<text x="{LEFT + 88}" y="20">{EQUIPPED}</text>',
+    ]
+    for tick in (tick for tick in TICKS if tick <= most):
+        parts += _tick(tick, _across(tick, most), height)
+    for number, name in enumerate(names):
+        parts += _row(name, ratios[name], most, TOP + ROW * number + ROW / 2)
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _across(ratio: float, most: float) -> float:
+    return LEFT + (RIGHT - LEFT) * math.log(max(ratio, 1)) / math.log(most)
+
+
+def _tick(ratio: float, x: float, height: int) -> list[str]:
+    return [
+        f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 12}" y2="{height - 8}"/>',
+        f'<text x="{x:.1f}" y="{TOP - 18}" text-anchor="middle">{ratio} ×</text>',
+    ]
+
+
+def _row(name: str, ratios: list[float | None], most: float, y: float) -> list[str]:
+    own = ' class="own"' if name == "trackside" else ""
+    told = " and ".join(f"{ratio:.2f}" for ratio in ratios if ratio)
+    return [
+        f'<text{own} x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{_named(name)}</text>',
+        *(
+            f'<circle class="{setting}" cx="{_across(ratio, most):.1f}" cy="{y}" r="5"/>'
+            for setting, ratio in zip(SETTINGS, ratios, strict=True)
+            if ratio
+        ),
+        f'<text{own} x="{RIGHT + 16}" y="{y + 4}">{told}</text>',
+    ]
+
+
+def table(results: dict[str, Any]) -> str:
+    """The README's lines: what was measured, where, and what could not be."""
+    machine, measured = results["machine"], results["measured"]
+    cases = [(work, setting) for work in measured for setting in measured[work]]
+    head = ["", "version", *(f"{work}, {setting}" for work, setting in cases)]
+    head += ["µs over, mlp bare", "import", "memory", "same weights"]
+    lines = [
+        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
+        f"Python {machine['python']}, {results['versions']['by_hand']}, one thread:",
+        "",
+        f"| {' | '.join(head)} |",
+        "|---|---|" + "---:|" * (len(head) - 3) + "---|",
+    ]
+    lines += [f"| {' | '.join(_cells(name, results, cases))} |" for name in ranked(results)]
+    refused = results["not_installed"].items()
+    lines += ["", *(f"Not installed: {_named(name)}, {why}" for name, why in refused)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cells(name: str, results: dict[str, Any], cases: list[tuple[str, str]]) -> list[str]:
+    measured = results["measured"]
+    bare, own = measured["mlp"]["bare"][name], [measured[w][s].get(name) for w, s in cases]
+    over, taken = bare["us_over_bare"], results["import_ms"][name]["median"]
+    return [
+        f"**{name}**" if name == "trackside" else _named(name),
+        results["versions"][name].partition("==")[2],
+        *(f"{ratio:.3f} ×" if (ratio := _ratio(found)) else "failed" for found in own),
+        f"{over['median']:.1f} ({over['min']:.1f} to {over['max']:.1f})",
+        f"{taken:.0f} ms",
+        f"{bare['peak_mb_over_by_hand']:+.0f} MB",
+        "yes" if all(found["weights_equal"] for found in own if _ratio(found)) else "no",
+    ]
+
+
+def _ratio(found: dict[str, Any] | None) -> float | None:
+    if found is None or "failed" in found:
+        return None
+    ratio: float = found["ratio"]["median"]
+    return ratio
+
+
+def _named(name: str) -> str:
+    return NAMES.get(name, name)
+
+
+def with_table(readme: str, results: dict[str, Any]) -> str:
+    """The README, its table made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    return before + BEGIN + table(results) + END + rest.partition(END)[2]
+
+
+def main() -> None:
+    results = json.loads(RESULTS.read_text())
+    CHART.write_text(chart(results))
+    README.write_text(with_table(README.read_text(), results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the README shows of the peers is what was measured."""
+
+import importlib.util
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def report():
+    spec = importlib.util.spec_from_file_location("report", ROOT / "benchmarks" / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text())
+
+
+def test_the_table_in_the_readme_is_that_of_the_results(report, results):
+    readme = (ROOT / "README.md").read_text()
+    assert report.BEGIN in readme
+    assert report.with_table(readme, results) == readme, "run `make results`"
+
+
+def test_the_chart_is_that_of_the_results(report, results):
+    assert report.CHART.read_text() == report.chart(results), "run `make results`"
+    assert report.CHART.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
+
+
+def test_the_chart_has_a_row_for_every_contender_and_says_its_ratios(report, results):
+    drawing = "".join(ET.fromstring(report.chart(results)).itertext())
+    names = [path.stem for path in (ROOT / "benchmarks" / "peers").glob("[!_]*.py")]
+    for name in set(names) - set(results["not_installed"]):
+        assert report.NAMES.get(name, name) in drawing
+        for setting in ("bare", "equipped"):
+            found = results["measured"]["mlp"][setting][name]
+            assert "failed" in found or f"{found['ratio']['median']:.2f}" in drawing
+
+
+def test_a_contender_that_could_not_be_installed_or_run_is_told_and_not_dropped(report, results):
+    bare = {**results["measured"]["mlp"]["bare"], "keras": {"failed": "it broke"}}
+    changed = {
+        **results,
+        "not_installed": {"composer": "no version for this torch"},
+        "measured": {"mlp": {**results["measured"]["mlp"], "equipped": bare}},
+    }
+    told = report.table(changed)
+    assert "Not installed: Composer, no version for this torch" in told
+    assert "failed" in next(line for line in told.splitlines() if line.startswith("| Keras"))
+
+
+def test_results_name_no_host_and_say_what_they_were_measured_on(results):
+    assert set(results["machine"]) == {"processor", "cores", "memory", "system", "python", "date"}
