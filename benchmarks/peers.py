@@ -30,6 +30,7 @@ RESULTS = HERE / "results" / "peers.json"
 PARTS = ("imports", "bare", "equipped")
 WORKS = ("mlp", "convnet", "transformer")
 IMPORTS = 5
+OWN = {"trackside.events": "trackside", "trackside.engine": "trackside"}
 
 
 def summary(rounds: list[Pairs]) -> dict[str, Any]:
@@ -79,13 +80,16 @@ def _beside(result: dict[str, Any], by_hand: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def imports(names: list[str]) -> dict[str, Any]:
-    """Milliseconds to import each contender beside torch, in fresh processes that take turns."""
-    taken: dict[str, list[float]] = {name: [] for name in names}
+def imports(modules: dict[str, str]) -> dict[str, Any]:
+    """Milliseconds to import each module beside torch, in fresh processes that take turns.
+
+    `modules`: the contender in whose environment each module lies.
+    """
+    taken: dict[str, list[float]] = {module: [] for module in modules}
     for _ in range(IMPORTS):
-        for name, times in taken.items():
-            times.append(import_ms(name))
-    return {name: _spread(times) for name, times in taken.items()}
+        for module, name in modules.items():
+            taken[module].append(import_ms(name, module))
+    return {module: _spread(times) for module, times in taken.items()}
 
 
 def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -117,7 +121,8 @@ def main() -> None:
     parts = list(arguments.parts)
     if "imports" in parts:
         parts.remove("imports")
-        kept.setdefault("import_ms", {}).update(imports(names))
+        modules = {f"peers.{name}": name for name in names} | OWN
+        kept.setdefault("import_ms", {}).update(imports(modules))
     measured = kept.setdefault("measured", {})
     for work, setting in product(arguments.works, parts):
         found = measure(work, setting, names, arguments.rounds)

@@ -120,7 +120,7 @@ def table(results: dict[str, Any]) -> str:
 def _cells(name: str, results: dict[str, Any], cases: list[tuple[str, str]]) -> list[str]:
     measured = results["measured"]
     bare, own = measured["mlp"]["bare"][name], [measured[w][s].get(name) for w, s in cases]
-    over, taken = bare["us_over_bare"], results["import_ms"][name]["median"]
+    over, taken = bare["us_over_bare"], results["import_ms"][f"peers.{name}"]["median"]
     return [
         f"**{name}**" if name == "trackside" else _named(name),
         results["versions"][name].partition("==")[2],

@@ -1,4 +1,5 @@
 """Runs inside a contender's environment: `worker.py NAME SETTING WORK`; `peers.py` starts it.
+With `import` for a setting, WORK is a module, and all that is done is to import it.
 
 Each line that comes in asks for a round, one fit; its times go out as a line of JSON. At the end
 of the input it says what the weights are, and how much memory the process had at its peak. What
@@ -14,18 +15,18 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
 from torch import nn
 
 
-def imported(name: str) -> tuple[Any, float]:
-    """The contender's file, and the seconds that importing it took, torch being there already."""
-    start = perf_counter()
-    peer = importlib.import_module(f"peers.{name}")
-    return peer, perf_counter() - start
+def imported(module: str) -> tuple[Any, float]:
+    """A module, and the processor's seconds that importing it took, torch being there already."""
+    start = process_time()
+    found = importlib.import_module(module)
+    return found, process_time() - start
 
 
 def digest(model: nn.Module) -> str:
@@ -51,10 +52,10 @@ def main(name: str, setting: str, work_name: str) -> None:
     def answer(**said: Any) -> None:
         print(json.dumps(said), file=answers, flush=True)
 
-    peer, seconds = imported(name)
     if setting == "import":
-        answer(import_ms=seconds * 1e3)
+        answer(import_ms=imported(work_name)[1] * 1e3)
         return
+    peer, _ = imported(f"peers.{name}")
     from job import Bare, Job, Paired  # noqa: PLC0415
     from works import WORKS  # noqa: PLC0415
 

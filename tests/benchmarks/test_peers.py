@@ -1,0 +1,57 @@
+"""The comparison is one of equals: the same batches, the same work, the same weights."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+PEERS = sorted(BENCHMARKS.glob("peers/[!_]*.py"))
+BATCHES, STRETCH = 12, 4
+
+
+@pytest.fixture(autouse=True)
+def as_a_worker_sees_it(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+
+
+def fitted(contender, setting):
+    """The weights after one fit, the batches that it was served, and the job."""
+    job, work = importlib.import_module("job"), importlib.import_module("works").WORKS["mlp"]
+    torch.manual_seed(1)
+    pairs = job.Paired(work.batches(BATCHES), STRETCH, job.Bare(work))
+    fit = job.Job(work, pairs)
+    getattr(importlib.import_module(f"peers.{contender}"), setting)(fit)
+    return [p.detach() for p in fit.model.parameters()], pairs, fit
+
+
+@pytest.mark.parametrize("setting", ["bare", "equipped"])
+def test_trackside_leaves_the_weights_of_the_loop_by_hand_in_both_settings(setting):
+    ours, _, _ = fitted("trackside", setting)
+    by_hand, _, _ = fitted("by_hand", setting)
+    assert all(map(torch.equal, ours, by_hand))
+
+
+@pytest.mark.parametrize("contender", ["by_hand", "trackside"])
+def test_equipped_means_that_the_user_is_called_before_and_after_each_batch(contender):
+    _, _, fit = fitted(contender, "equipped")
+    assert (fit.begun, fit.ended) == (BATCHES, BATCHES)
+
+
+def test_the_bare_loop_runs_as_many_batches_beside_each_stretch_and_learns_the_same():
+    weights, pairs, _ = fitted("by_hand", "bare")
+    assert len(pairs.us_a_batch) == BATCHES / STRETCH
+    assert all(map(torch.equal, weights, pairs.bare.model.parameters()))
+
+
+@pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
+def test_every_contender_says_what_it_needs_and_has_both_settings(path):
+    body = ast.parse(path.read_text()).body
+    functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    assigned = [node for node in body if isinstance(node, ast.Assign)]
+    names = {ast.unparse(target) for node in assigned for target in node.targets}
+    assert {"bare", "equipped"} <= functions
+    assert "REQUIRES" in names
+    assert "torch==" not in path.read_text(), "the base environment has torch, pinned"
