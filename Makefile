@@ -10,7 +10,7 @@ TYPED := $(PACKAGES:%=build/typed/trackside/%)
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: help demo test soak bench guard readme clean
+.PHONY: help demo test soak bench results guard readme clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -31,11 +31,12 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, kills, repetitions
 	$(BIN)/pytest -q -m long
 
-bench: $(VENV)/dev.stamp ## what machine, bus, recorder and checkpoints cost; minutes, on a quiet machine
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/recorder.py
-	$(BIN)/python benchmarks/page.py
-	$(BIN)/python benchmarks/checkpoint.py
+PARTS := overhead scaling recorder page checkpoint peers
+bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
+	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
+
+results: $(VENV)/dev.stamp ## make the README's table and chart of other libraries anew, from what was measured
+	$(BIN)/python benchmarks/report.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record

@@ -29,7 +29,7 @@ from machine import described
 RESULTS = HERE / "results" / "peers.json"
 PARTS = ("imports", "bare", "equipped")
 WORKS = ("mlp", "convnet", "transformer")
-IMPORTS = 5
+IMPORTS = 3
 OWN = {"trackside.events": "trackside", "trackside.engine": "trackside"}
 
 
@@ -104,6 +104,11 @@ def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
     return ready, refused
 
 
+def _write(results: dict[str, Any]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
@@ -123,11 +128,12 @@ def main() -> None:
         parts.remove("imports")
         modules = {f"peers.{name}": name for name in names} | OWN
         kept.setdefault("import_ms", {}).update(imports(modules))
+        _write(kept)
     measured = kept.setdefault("measured", {})
     for work, setting in product(arguments.works, parts):
         found = measure(work, setting, names, arguments.rounds)
         measured.setdefault(work, {}).setdefault(setting, {}).update(found)
-        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+        _write(kept)
 
 
 if __name__ == "__main__":

@@ -58,3 +58,20 @@ def test_a_contender_that_could_not_be_installed_or_run_is_told_and_not_dropped(
 
 def test_results_name_no_host_and_say_what_they_were_measured_on(results):
     assert set(results["machine"]) == {"processor", "cores", "memory", "system", "python", "date"}
+
+
+def test_the_scaling_in_the_readme_is_what_was_measured_and_none_is_superlinear():
+    scaling = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
+    rows = (ROOT / "README.md").read_text().splitlines()
+    for name, words in (
+        ("batches", "a batch in a fit of"),
+        ("handlers", "handlers that hear it"),
+        ("trainers", "trainers that take turns"),
+    ):
+        row = next(row for row in rows if row.startswith("|") and words in row)
+        costs = [float(cost) for cost in row.split("|")[2].removesuffix(" µs ").split(",")]
+        counts = [n for n in scaling[name]["us_a_batch"] if str(n).count("3") == 0]
+        measured = [scaling[name]["us_a_batch"][count] for count in counts]
+        assert costs == pytest.approx(measured, rel=0.05)
+        assert f"exponent {scaling[name]['slope']:.2f}" in row
+        assert scaling[name]["slope"] < 1.1
