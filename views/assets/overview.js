@@ -23,18 +23,16 @@ class Overview {
     this.window(context, ink, left);
   }
 
-  // The strip is drawn anew where the run is a tenth of a pixel longer, and at most every second.
+  // The strip is drawn anew when the run is a fiftieth longer, or shorter, and else, where it has
+  // grown, every second.
   isOld(ink) {
     const { drawn } = this;
     const { view, records } = this.app;
-    if (
-      !drawn ||
-      drawn.ink !== ink ||
-      drawn.width !== this.canvas.width ||
-      drawn.first !== view.first
-    )
-      return true;
-    return drawn.length !== records.length && performance.now() - drawn.at > 1000;
+    if (!drawn || drawn.ink !== ink || drawn.width !== this.canvas.width) return true;
+    if (drawn.first !== view.first) return true;
+    const grown = Math.abs(view.end - drawn.end) / (view.end - view.first);
+    if (grown > 0.02) return true;
+    return (drawn.length !== records.length || grown > 0) && performance.now() - drawn.at > 1000;
   }
 
   render(ink) {
