@@ -35,6 +35,7 @@ def serve(
         app, log_level="warning", server_header=False, timeout_graceful_shutdown=1, lifespan="off"
     )
     server = uvicorn.Server(config)
+    listening.listen()  # who opens the address at once waits, and is not refused
     print(f"http://{_in_address(host)}:{port}/?token={quote(token)}", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])

@@ -13,6 +13,7 @@ class Sender:
 
 def test_threads_subscribe_while_others_begin_and_end_runs():
     errors, interval = [], sys.getswitchinterval()
+    before = set(begin_fit.receivers)
 
     def subscribe():
         def hear(trainer, state, transition=None):
@@ -48,7 +49,7 @@ def test_threads_subscribe_while_others_begin_and_end_runs():
     finally:
         sys.setswitchinterval(interval)
     assert errors == []
-    assert list(begin_fit.receivers) == []
+    assert set(begin_fit.receivers) <= before
 
 
 def test_a_locked_function_keeps_its_name_and_its_result():

@@ -64,7 +64,7 @@ MAKE = {
     "WeightDecayGroups": lambda out: h.WeightDecayGroups(),
 }
 # need services or a fit of their own; tested beside their files
-ALONE = {"LRFinder", "MLflow", "WandB"}
+ALONE = {"Checkpoint", "LRFinder", "MLflow", "Preemption", "Recorder", "WandB"}
 # two of these write the same learning rate, or average the same weights
 RIVALS = [
     {"CosineWarmup", "FlatCosine", "LRSchedule", "OneCycle", "ReduceOnPlateau", "Unfreeze"},

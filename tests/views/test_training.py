@@ -38,7 +38,8 @@ def test_history_and_weights_are_written_where_out_says(trained):
     assert [row["epoch"] for row in rows(out / "history.csv")] == ["0", "1"]
     weights = torch.load(out / "model.pt", weights_only=True)
     torch.nn.Linear(4, 2).load_state_dict(weights)
-    assert sorted(path.name for path in out.iterdir()) == ["history.csv", "model.pt"]
+    written = sorted(path.name for path in out.iterdir())
+    assert written == ["history.csv", "loop.svg", "model.pt"]
 
 
 def test_the_command_line_has_the_last_word_on_epochs_and_writes_nothing_unasked(command, tmp_path):
