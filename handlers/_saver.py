@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 State = dict[str, Any]
@@ -66,9 +67,17 @@ class Saver:
             self.wait()
 
     def _begin(self, work: Callable[[], None]) -> None:
+        # a thread that has just begun would keep the interpreter for 5 ms, unless it waits
+        told = Event()
+
+        def wait_and_work() -> None:
+            told.wait()
+            work()
+
         thread = ThreadPoolExecutor(1, "trackside checkpoint")
         try:
-            self._working = thread.submit(work)
+            self._working = thread.submit(wait_and_work)
         except RuntimeError:  # the interpreter ends, and lets no thread begin any more
             work()
         thread.shutdown(wait=False)
+        told.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -176,6 +177,8 @@ class Checkpoint(Saved):
     def _save_if_it_ends(self, trainer: Any, state: TrainState, source: str) -> None:
         """While scopes are being closed, before the first of them that is not a batch's."""
         if self._closed or self._saver.failed or not self._ends_fit(state):
+            return
+        if sys.is_finalizing():  # an iterator was left open: too late to write anything
             return
         with _as_if_in(state, source):
             if state.at_boundary and state.epoch >= 0:

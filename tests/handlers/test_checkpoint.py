@@ -489,6 +489,29 @@ def test_a_process_that_ends_while_a_fit_runs_in_the_background_saves_it(tmp_pat
     assert facts(latest(tmp_path / "runs"))["why"] == "cancelled"
 
 
+LEAVES = """
+import sys
+import torch
+from trackside.engine import Trainer
+from trackside.handlers import Checkpoint
+
+model = torch.nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+checkpoint = Checkpoint(sys.argv[1], steps=2)
+trainer = Trainer(model, torch.nn.MSELoss(), optimizer, [checkpoint])
+run = trainer.steps([(torch.ones(3, 4), torch.ones(3, 2))] * 9)
+while trainer.state.step < 3:
+    next(run)
+"""
+
+
+def test_a_process_that_ends_with_an_iterator_left_open_keeps_what_was_saved(tmp_path):
+    run = [sys.executable, "-W", "error", "-c", LEAVES, str(tmp_path / "runs")]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert latest(tmp_path / "runs").name == "step-000000000002"
+
+
 def test_a_fit_goes_on_without_it_as_well(tmp_path, undisturbed):
     fitted(tmp_path, steps=4)
     rest = trainer_of(Draws(), Metrics())
