@@ -68,6 +68,10 @@ class Draft:
         try:
             fill(cast("IO[bytes]", buffered))
             buffered.flush()
+        except Exception:
+            if raw.error is not None:  # torch.save hides it behind one of its own
+                raise raw.error from None
+            raise
         finally:
             buffered.detach()
         if hasattr(os, "posix_fadvise"):  # have the disk begin now
@@ -109,6 +113,7 @@ class _HashedFile(io.RawIOBase):
         self._helpers = helpers
         self._hash = hashlib.sha256()
         self._size = 0
+        self.error: OSError | None = None
 
     def writable(self) -> bool:
         return True
@@ -132,8 +137,12 @@ class _HashedFile(io.RawIOBase):
         return Written(self._size, self._hash.hexdigest())
 
     def _put(self, piece: memoryview) -> None:
-        while piece:
-            piece = piece[os.write(self._file, piece) :]
+        try:
+            while piece:
+                piece = piece[os.write(self._file, piece) :]
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _begun(helpers: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:

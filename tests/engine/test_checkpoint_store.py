@@ -5,7 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import crash
@@ -131,9 +131,9 @@ def test_two_processes_cannot_write_into_one_folder(store):
 
 @contextmanager
 def tiny_disk(folder):
-    """A file system of 256 KB; only root may mount one."""
+    """A file system of 4 MB; only root may mount one."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True)
     try:
         yield
     finally:
@@ -142,11 +142,11 @@ def tiny_disk(folder):
 
 @contextmanager
 def limited_files(folder):
-    """Files cannot grow beyond 64 KB: what anybody can have instead of a full disk."""
+    """Files cannot grow beyond 4 MB: what anybody can have instead of a full disk."""
     folder.mkdir()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 22, before[1]))
     try:
         yield
     finally:
@@ -161,9 +161,9 @@ FULL = {limited_files: errno.EFBIG} | ({tiny_disk: errno.ENOSPC} if os.geteuid()
 @pytest.mark.parametrize("full", FULL, ids=lambda full: full.__name__)
 def test_on_a_full_disk_the_error_escapes_and_the_checkpoint_before_is_whole(tmp_path, full):
     small, large = state_of_training(), state_of_training()
-    large["handlers"]["EMA"]["shadow"] = [torch.zeros(1 << 18)]
-    with full(tmp_path / "disk"):
-        store = opened(tmp_path / "disk")
+    large["handlers"]["EMA"]["shadow"] = [torch.zeros(1 << 21)]
+    with full(tmp_path / "disk"), closing(CheckpointStore(tmp_path / "disk")) as store:
+        store.open()
         path = store.save(small, 1, {})
         with pytest.raises(OSError, match=r"large|space") as caught:
             store.save(large, 2, {})
@@ -172,7 +172,6 @@ def test_on_a_full_disk_the_error_escapes_and_the_checkpoint_before_is_whole(tmp
         assert names(store.folder) == [path.name]
         assert same(read_checkpoint(store.folder)["handlers"], small["handlers"])
         assert store.save(small, 3, {}) == latest(store.folder)
-        store.close()
 
 
 def test_a_read_only_folder_is_refused_when_it_is_opened(tmp_path):
