@@ -5,31 +5,9 @@ import torch
 from torch import nn
 from trackside.engine import Trainer
 from trackside.engine.chart import SUPERVISED
-from trackside.events import (
-    CancelBackwardException,
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelStepException,
-    CancelTrainException,
-    CancelValidException,
-    TrainState,
-)
+from trackside.events import CANCELS, TrainState
 
 torch.set_num_threads(1)  # threads only wait for each other where all tensors are this small
-
-CANCELS = {
-    cancel.scope: cancel
-    for cancel in (
-        CancelFitException,
-        CancelEpochException,
-        CancelTrainException,
-        CancelValidException,
-        CancelBatchException,
-        CancelBackwardException,
-        CancelStepException,
-    )
-}
 
 
 def model(seed=0):
