@@ -170,10 +170,12 @@ class Engine(Publisher):
                     start.exits = self._table[start.phase].exits
                 yield from self._transitions(start, stepwise)
         finally:
-            self._requests.close()
-            unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
-            self._table = {}
-            self._running.release()
+            try:
+                self._requests.close()
+                unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
+                self._table = {}
+            finally:  # also where an interrupt comes meanwhile
+                self._running.release()
 
     def _busy(self, first: str) -> BusyError:
         return BusyError(

@@ -145,6 +145,25 @@ def test_without_it_keyboard_interrupt_unwinds_and_escapes():
     ]
 
 
+def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
+    trainer = trainer_of()
+    interrupted = []
+
+    def interrupt(frame, event, argument):
+        if frame.f_code.co_qualname == "Requests.close" and trainer.state.samples:
+            interrupted.append(trainer.state.phase)
+            raise KeyboardInterrupt
+
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(batches(1))
+    finally:
+        sys.settrace(None)
+    assert interrupted == ["completed"]
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
 # what is refused
 
 
