@@ -35,8 +35,9 @@ PARTS := overhead scaling recorder page checkpoint peers
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 
-results: $(VENV)/dev.stamp ## make the README's table and chart of other libraries anew, from what was measured
+results: $(VENV)/dev.stamp ## make the README's table and charts of what was measured anew
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/curves.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record
