@@ -24,6 +24,14 @@ FOCUSED = """() => {
     return [e.id || e.tagName, labels.filter(Boolean).join(" "),
             style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth)];
 }"""
+SHOWN_SCALARS = """Object.fromEntries(trackside.names.scalars.flatMap(({name}, id) => {
+    const { length, times, values } = trackside.records.events.scalars[id];
+    return [[name, Array.from({ length }, (_, i) => [times[i], values[i]])]];
+}))"""
+TOLD = re.compile(r"(?P<count>[\d\u2009]+)×, mean (?P<mean>\S+ \S+), in all (?P<all>\S+ \S+)$")
+UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
+ROUNDED = 0.006
+"""Times are told with three digits, or two decimals."""
 WIDTHS = {360: 740, 768: 1024, 1440: 900, 2560: 1440}
 
 
@@ -77,6 +85,20 @@ def table(page, name):
     return page.locator(f"#{name} tbody tr").evaluate_all(
         "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
     )
+
+
+def nanoseconds(told):
+    """What a time says that the page tells."""
+    value, unit = told.split()
+    return float(value) * UNITS[unit]
+
+
+def boxes(page):
+    """What the box of each leaf says, and how warm it is, by the phase."""
+    told = page.locator("#board .leaf").evaluate_all(
+        "(all) => all.map(e => [e.title, Number(e.style.getPropertyValue('--heat'))])"
+    )
+    return {title.partition("\n")[0]: (title.partition("\n")[2], heat) for title, heat in told}
 
 
 def drawn_counts(page):
@@ -188,6 +210,47 @@ def test_the_counts_on_the_arrows_are_the_recorders_totals(page, ended):
     assert stat(page, "cancels") == "4"
     calls = {name: int(n) for name, n, *_ in table(page, "handlers")}
     assert calls == {entry.name: total.count for entry, total in found.receivers.items()}
+
+
+def test_each_box_says_its_count_and_mean_time_and_is_as_warm_as_its_share_of_the_work(page, ended):
+    with Recording(ended[0]) as recording:
+        found = totals(recording).phases
+    work = sum(total.ns for phase, total in found.items() if "." in phase)
+    warmest = 0
+    for phase, (told, heat) in boxes(page).items():
+        total = found.get(phase)
+        if total is None:
+            assert (told, heat) == ("", 0)
+        elif "." in phase:
+            parts = TOLD.match(told)
+            assert parts["count"].replace("\u2009", "") == str(total.count)
+            assert nanoseconds(parts["mean"]) == pytest.approx(total.mean * 1e9, rel=ROUNDED)
+            assert nanoseconds(parts["all"]) == pytest.approx(total.ns, rel=ROUNDED)
+            assert heat == pytest.approx(total.ns / work, abs=1e-3)
+            warmest = max(warmest, heat)
+    assert warmest > 0.1
+
+
+def test_the_bill_of_the_modules_is_what_their_handlers_come_to(page, ended):
+    with Recording(ended[0]) as recording:
+        found = totals(recording)
+    bill = {}
+    for entry, total in found.receivers.items():
+        calls, ns = bill.get(entry.module, (0, 0))
+        bill[entry.module] = calls + total.count, ns + total.ns
+    shown = table(page, "modules")
+    assert {row[0]: int(row[1]) for row in shown} == {name: n for name, (n, _) in bill.items()}
+    for name, _, told, _ in shown:
+        assert nanoseconds(told) == pytest.approx(bill[name][1], rel=ROUNDED)
+
+
+def test_the_curves_are_of_the_scalars_that_were_recorded(page, ended):
+    with Recording(ended[0]) as recording:
+        start, known = recording.meta.monotonic_ns, {}
+        for scalar in recording.scalars():
+            known.setdefault(scalar.name, []).append([scalar.time_ns - start, scalar.value])
+    assert len(known) > 1
+    assert page.evaluate(SHOWN_SCALARS) == known
 
 
 def test_a_drag_over_the_timeline_shows_that_window_and_its_numbers_alone(page, ended):
