@@ -4,6 +4,7 @@ import os
 import stat
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -250,6 +251,20 @@ def test_device_times_need_a_device(tmp_path):
     else:
         with pytest.raises(RuntimeError, match="PyTorch sees none; allowed: False, or True"):
             trainer_of(Recorder(tmp_path / "run.loop", timing="events"))
+
+
+def test_while_batches_are_recorded_no_file_is_written_to_and_no_thread_begins(tmp_path):
+    def written_and_threads(trainer, state):
+        counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        seen.append((counts["syscw"], len(os.listdir("/proc/self/task"))))
+
+    seen = []
+    recorder = Recorder(tmp_path / "run.loop", timing=True, scalars=1)
+    trainer = trainer_of(recorder, Metrics())
+    trainer.on("begin_train")(written_and_threads)
+    trainer.on("after_train")(written_and_threads)
+    trainer.fit(batches(50), epochs=2)
+    assert seen[2] == seen[3]  # the first epoch is where torch makes what it needs
 
 
 def test_another_timing_is_refused(tmp_path):
