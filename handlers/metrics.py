@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from numbers import Real
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from ..events import TrainState
 from ._metric_state import load_metric_state, metric_state
+from ._nested import mapped
 
 _NEEDED = ("update", "compute", "reset")
 
@@ -66,9 +66,9 @@ class Metrics:
         loss = torch.as_tensor(state.loss).detach()
         self._pass.add(loss, state.batch_size)
         if self._pass.metrics:
-            pred = _mapped(state.pred, torch.Tensor.detach)
+            pred = mapped(state.pred, torch.Tensor.detach)
             self._pass.move_to(pred.device if isinstance(pred, torch.Tensor) else loss.device)
-            seen = (pred,) if state.yb is None else (pred, _mapped(state.yb, torch.Tensor.detach))
+            seen = (pred,) if state.yb is None else (pred, mapped(state.yb, torch.Tensor.detach))
             for metric in self._pass.metrics.values():
                 metric.update(*seen)
 
@@ -157,29 +157,8 @@ def _check(name: str, metric: Any) -> None:
         )
 
 
-def _mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """`value` with `change` made to every tensor inside its tuples, lists and dicts."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        changed = {key: _mapped(part, change) for key, part in value.items()}
-        return changed if type(value) is dict else _like(value, changed)
-    if isinstance(value, (tuple, list)):
-        parts = [_mapped(part, change) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value
-
-
-def _like(original: Mapping[Any, Any], changed: dict[Any, Any]) -> Any:
-    """Mappings of other kinds (the output of a model, say) keep their kind where they can."""
-    try:
-        return type(original)(changed)  # type: ignore[call-arg]
-    except TypeError:
-        return changed
-
-
 def _plain(value: Any) -> Any:
     """A scalar as the Python float that it is, other tensors on the CPU."""
     if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value)
-    return _mapped(value, torch.Tensor.cpu)
+    return mapped(value, torch.Tensor.cpu)
