@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ..events import CancelFitException, TrainState
+from ._epoch_metric import EpochMetric
 from ._saved import Saved
 
 
-class EarlyStopping(Saved):
+class EarlyStopping(EpochMetric, Saved):
     """Ends the fit when a metric has not improved for some epochs.
 
     An epoch that did not compute the metric, because it was cancelled before or because no
@@ -57,31 +58,14 @@ class EarlyStopping(Saved):
         self.best: float | None = None
         self.best_epoch = -1
         self.waited = 0
-        self._cut_short = False
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
         self.best, self.best_epoch, self.waited = None, -1, 0
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = False
-
-    def after_cancel_batch(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
-    def after_cancel_train(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
-    def after_cancel_validate(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
     def after_epoch(self, trainer: Any, state: TrainState) -> None:
-        if self.metric in state.metrics:
-            self._judge(float(state.metrics[self.metric]), state.epoch)
-        elif self._should_be_there(state):
-            raise LookupError(
-                f"EarlyStopping found no metric {self.metric!r} after epoch {state.epoch}; "
-                f"there are: {', '.join(state.metrics) or 'none (attach Metrics)'}"
-            )
+        value = self._of_epoch(state)
+        if value is not None:
+            self._judge(value, state.epoch)
 
     def _judge(self, value: float, epoch: int) -> None:
         if self._improves(value):
@@ -101,6 +85,3 @@ class EarlyStopping(Saved):
             return value == value  # noqa: PLR0124  # all but NaN
         gain = self.best - value if self.mode == "min" else value - self.best
         return gain > self.min_delta
-
-    def _should_be_there(self, state: TrainState) -> bool:
-        return state.outcome == "completed" and state.validation_due and not self._cut_short

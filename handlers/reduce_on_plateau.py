@@ -9,11 +9,12 @@ from typing import Any, Literal
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ..events import TrainState
+from ._epoch_metric import EpochMetric
 from ._optimizer import options_restored
 from ._saved import SavedScheduler
 
 
-class ReduceOnPlateau(SavedScheduler):
+class ReduceOnPlateau(EpochMetric, SavedScheduler):
     """Lowers the learning rate when a metric has not improved for some epochs.
 
     It is `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An
@@ -80,7 +81,6 @@ class ReduceOnPlateau(SavedScheduler):
         self.min_lr = min_lr
         self.scheduler: ReduceLROnPlateau | None = None
         self._value: float | None = None
-        self._cut_short = False
 
     def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
@@ -103,25 +103,12 @@ class ReduceOnPlateau(SavedScheduler):
 
     def begin_epoch(self, trainer: Any, state: TrainState) -> None:
         # not at after_epoch: who looks there finds the rate with which the epoch was trained
-        self._cut_short = False
+        super().begin_epoch(trainer, state)
         value, self._value = self._value, None
         if value is not None and self.scheduler is not None:
             self.scheduler.step(value)
 
-    def after_cancel_batch(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
-    def after_cancel_train(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
-    def after_cancel_validate(self, trainer: Any, state: TrainState) -> None:
-        self._cut_short = True
-
     def after_epoch(self, trainer: Any, state: TrainState) -> None:
-        if self.metric in state.metrics:
-            self._value = float(state.metrics[self.metric])
-        elif state.outcome == "completed" and state.validation_due and not self._cut_short:
-            raise LookupError(
-                f"ReduceOnPlateau found no metric {self.metric!r} after epoch {state.epoch}; "
-                f"there are: {', '.join(state.metrics) or 'none (attach Metrics)'}"
-            )
+        value = self._of_epoch(state)
+        if value is not None:
+            self._value = value
