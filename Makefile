@@ -31,7 +31,7 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## the tests that take minutes: many more random times, kills, repetitions
 	$(BIN)/pytest -q -m long
 
-PARTS := overhead scaling recorder page checkpoint peers
+PARTS := overhead anatomy scaling recorder page checkpoint peers
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import process_time
 from typing import Any
 
@@ -24,7 +24,7 @@ class Bare:
         self.optimizer = work.optimizer(self.model)
         self.loss_fn = nn.CrossEntropyLoss()
 
-    def run(self, data: list[Batch]) -> None:
+    def run(self, data: Iterable[Batch]) -> None:
         model, loss_fn, optimizer = self.model, self.loss_fn, self.optimizer
         for xb, yb in data:
             loss = loss_fn(model(xb), yb)
