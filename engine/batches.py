@@ -10,7 +10,7 @@ a bare tensor               x               None    model(x)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,10 @@ from torch import Tensor
 from ..events import TrainState
 
 SEQUENCES = (tuple, list)
+
+# what `len(tensor)` comes to, without the Python function of torch around it: a quarter of the
+# processor's instructions of `tensor.shape[0]`, which were a tenth of all that a batch costs here
+_first_dimension: Callable[[Any], int] = torch._C.TensorBase.__len__  # type: ignore[attr-defined]
 
 
 def present(state: TrainState, batch: Any) -> None:
@@ -42,8 +46,8 @@ def present(state: TrainState, batch: Any) -> None:
     state.xb = xb
     state.yb = yb
     try:
-        state.batch_size = xb.shape[0]  # cheaper than size(0), and len costs thrice as much
-    except (AttributeError, IndexError, TypeError):  # no tensor, or one without dimensions
+        state.batch_size = _first_dimension(xb) or _examples(xb)  # 0 of one without dimensions
+    except TypeError:  # no tensor
         state.batch_size = _examples(xb)
 
 
@@ -96,6 +100,7 @@ def _examples(xb: Any) -> int:
         return _examples(next(iter(xb.values()), None))
     if isinstance(xb, SEQUENCES):
         return _examples(xb[0]) if xb else 0
-    if isinstance(xb, Tensor):
-        return xb.size(0) if xb.dim() else 1
+    shape = getattr(xb, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if len(shape) else 1
     return len(xb) if hasattr(xb, "__len__") else 1
