@@ -21,10 +21,6 @@ from works import WORKS, Batch
 MLP = WORKS["mlp"]
 
 
-def by_hand(own: Bare, batches: Iterable[Batch]) -> None:
-    own.run(batches)
-
-
 def forward(state: TrainState) -> None:
     state.pred = state.model(state.xb)
 
@@ -73,7 +69,7 @@ def whole(own: Bare, batches: Iterable[Batch]) -> None:
 
 
 LOOPS: dict[str, Callable[[Bare, Iterable[Batch]], None]] = {
-    "by hand": by_hand,
+    "by hand": Bare.run,
     "cut into functions": in_functions,
     "the activities": without_machine,
     "the whole engine": whole,

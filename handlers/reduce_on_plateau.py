@@ -109,6 +109,4 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
             self.scheduler.step(value)
 
     def after_epoch(self, trainer: Any, state: TrainState) -> None:
-        value = self._of_epoch(state)
-        if value is not None:
-            self._value = value
+        self._value = self._of_epoch(state)

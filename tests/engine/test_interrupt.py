@@ -154,12 +154,13 @@ def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
             interrupted.append(trainer.state.phase)
             raise KeyboardInterrupt
 
+    before = sys.gettrace()
     sys.settrace(interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
             trainer.fit(batches(1))
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     assert interrupted == ["completed"]
     assert trainer.fit(batches(1)).outcome == "completed"
 
