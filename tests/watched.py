@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers import batches, trainer_of
 from trackside.events import CancelBatchException
 from trackside.handlers import Metrics, Recorder
+from trackside.views import Recording, status
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -109,6 +110,8 @@ def endless(path):
     with subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], env=OWN) as process:
         try:
             until(path.exists)
+            with Recording(path) as recording:
+                until(lambda: status(recording).condition == "running")
             yield
         finally:
             process.kill()

@@ -185,7 +185,8 @@ def test_several_threads_draw_at_once():
     assert open_bars() == []
 
 
-def test_no_thread_reads_the_values_beside_the_training():
+def test_no_thread_reads_the_values_beside_the_training(monkeypatch):
+    monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have begun its own
     trainer, _ = drawn()
     trainer.fit(batches(1))
     assert Bar.monitor is None
