@@ -121,18 +121,21 @@ def main() -> None:
     subprocess.run([python, HERE / "works.py"], check=True)
 
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept |= {"machine": described(), "not_installed": refused}
+    kept["not_installed"] = refused
     kept.setdefault("versions", {}).update({name: version(name) for name in names})
+    machines = kept.setdefault("machines", {})
     parts = list(arguments.parts)
     if "imports" in parts:
         parts.remove("imports")
         modules = {f"peers.{name}": name for name in names} | OWN
         kept.setdefault("import_ms", {}).update(imports(modules))
+        machines["imports"] = described()
         _write(kept)
     measured = kept.setdefault("measured", {})
     for work, setting in product(arguments.works, parts):
         found = measure(work, setting, names, arguments.rounds)
         measured.setdefault(work, {}).setdefault(setting, {}).update(found)
+        machines[f"{work}, {setting}"] = described()
         _write(kept)
 
 

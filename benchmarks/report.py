@@ -100,13 +100,13 @@ def _row(name: str, ratios: list[float | None], most: float, y: float) -> list[s
 
 def table(results: dict[str, Any]) -> str:
     """The README's lines: what was measured, where, and what could not be."""
-    machine, measured = results["machine"], results["measured"]
+    measured = results["measured"]
     cases = [(work, setting) for work in measured for setting in measured[work]]
     head = ["", "version", *(f"{work}, {setting}" for work, setting in cases)]
     head += ["µs over, mlp bare", "import", "memory", "same weights"]
     lines = [
-        f"{machine['date']}, {machine['processor']}, {machine['cores']} cores, "
-        f"Python {machine['python']}, {results['versions']['by_hand']}, one thread:",
+        f"{results['versions']['by_hand']}, one thread:",
+        *_measured_on(results["machines"]),
         "",
         f"| {' | '.join(head)} |",
         "|---|---|" + "---:|" * (len(head) - 3) + "---|",
@@ -115,6 +115,16 @@ def table(results: dict[str, Any]) -> str:
     refused = results["not_installed"].items()
     lines += ["", *(f"Not installed: {_named(name)}, {why}" for name, why in refused)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _measured_on(machines: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each day and machine, and which parts were measured there and then."""
+    parts: dict[str, list[str]] = {}
+    for part, machine in machines.items():
+        day, cores, python = machine["date"], machine["cores"], machine["python"]
+        where = f"- {day}, {machine['processor']}, {cores} cores, Python {python}"
+        parts.setdefault(where, []).append(part)
+    return [f"{where}: {'; '.join(told)}" for where, told in parts.items()]
 
 
 def _cells(name: str, results: dict[str, Any], cases: list[tuple[str, str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 mlp:          32-64-10 perceptron, batch 32, SGD: a fifth of a millisecond, which lays overhead bare
 convnet:      two convolutions on scikit-learn's digits, batch 64, Adam: a small real job
-transformer:  4 layers of width 128 on 64 tokens, batch 32, AdamW: tens of milliseconds a step
+transformer:  4 layers of width 128 on 64 tokens, batch 8, AdamW: tens of milliseconds a step
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
 
 
 def sentences(count: int) -> list[Batch]:
-    return [(torch.randint(0, 256, (32, 64)), torch.randint(0, 10, (32,))) for _ in range(count)]
+    return [(torch.randint(0, 256, (8, 64)), torch.randint(0, 10, (8,))) for _ in range(count)]
 
 
 DIGITS = Path(__file__).parents[1] / ".peers" / "digits.pt"
@@ -90,7 +90,7 @@ WORKS = {
     "mlp": Work(mlp, lambda m: torch.optim.SGD(m.parameters(), 0.01), vectors, 40, 25),
     "convnet": Work(convnet, lambda m: torch.optim.Adam(m.parameters(), 1e-3), digits, 20, 10),
     "transformer": Work(
-        Transformer, lambda m: torch.optim.AdamW(m.parameters(), 1e-3), sentences, 5, 8
+        Transformer, lambda m: torch.optim.AdamW(m.parameters(), 1e-3), sentences, 5, 16
     ),
 }
 

@@ -56,8 +56,23 @@ def test_a_contender_that_could_not_be_installed_or_run_is_told_and_not_dropped(
     assert "failed" in next(line for line in told.splitlines() if line.startswith("| Keras"))
 
 
-def test_results_name_no_host_and_say_what_they_were_measured_on(results):
-    assert set(results["machine"]) == {"processor", "cores", "memory", "system", "python", "date"}
+def test_results_name_no_host_and_say_on_what_each_part_was_measured(report, results):
+    told = {"processor", "cores", "memory", "system", "python", "date"}
+    assert all(set(machine) == told for machine in results["machines"].values())
+    works = results["measured"].items()
+    parts = {f"{work}, {setting}" for work, settings in works for setting in settings}
+    assert set(results["machines"]) == {"imports", *parts}
+
+
+def test_parts_that_were_measured_on_other_days_or_machines_are_told_apart(report, results):
+    old = {**results["machines"]["imports"], "date": "2020-01-01"}
+    changed = {**results, "machines": {"imports": old, "mlp, bare": old, "mlp, equipped": {**old}}}
+    assert ": imports; mlp, bare; mlp, equipped" in report.table(changed)
+    changed["machines"]["mlp, equipped"]["processor"] = "another"
+    lines = report.table(changed).splitlines()
+    assert lines[1].endswith(": imports; mlp, bare")
+    assert lines[2].startswith("- 2020-01-01, another, ")
+    assert lines[2].endswith(": mlp, equipped")
 
 
 def test_the_scaling_in_the_readme_is_what_was_measured_and_none_is_superlinear():
