@@ -56,7 +56,7 @@ def test_a_contender_that_could_not_be_installed_or_run_is_told_and_not_dropped(
     assert "failed" in next(line for line in told.splitlines() if line.startswith("| Keras"))
 
 
-def test_results_name_no_host_and_say_on_what_each_part_was_measured(report, results):
+def test_results_name_no_host_and_say_on_what_each_part_was_measured(results):
     told = {"processor", "cores", "memory", "system", "python", "date"}
     assert all(set(machine) == told for machine in results["machines"].values())
     works = results["measured"].items()
