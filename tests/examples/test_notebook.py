@@ -74,7 +74,9 @@ def test_the_fit_shows_its_progress_and_ends_as_it_should(cells, stopped):
 
 def test_it_goes_on_where_it_was_stopped(cells, stopped):
     text = printed(cells[RESUMED])
-    assert text.splitlines()[-1] == "completed in epoch 59 after 1380 steps"
+    # a batch that is live when the kernel is interrupted is closed, as a rule before its step
+    steps = (1380, 1379) if stopped else (1380,)
+    assert text.splitlines()[-1] in [f"completed in epoch 59 after {n} steps" for n in steps]
     assert ("epochs 60/60" in text) == stopped
     assert "epochs 1/60" not in text
 
