@@ -3,8 +3,8 @@
 The 32-64-10 MLP at batch 32, by hand and by the engine, each in a process under callgrind, which
 counts from the 41st batch on: instructions, and misses of a first-level cache as the processor has
 it and of a second one of half a megabyte. It takes two minutes, needs valgrind and its
-`callgrind_control`, and comes out within 0.7 % of the batch each time: by how the allocator finds
-its blocks, and by where objects happen to lie.
+`callgrind_control`, and differs by up to 1.2 % of the batch from one environment to another: by how
+the allocator finds its blocks, and by where objects happen to lie.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ..events import TrainState
 SEQUENCES = (tuple, list)
 
 # what `len(tensor)` comes to, without the Python function of torch around it: a quarter of the
-# processor's instructions of `tensor.shape[0]`, an eighth of all that the engine adds to a batch
+# processor's instructions of `tensor.shape[0]`, which every batch would pay for
 _first_dimension: Callable[[Any], int] = torch._C.TensorBase.__len__  # type: ignore[attr-defined]
 
 
