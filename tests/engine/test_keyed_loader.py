@@ -61,7 +61,7 @@ shapes = st.fixed_dictionaries(
 
 
 @given(examples=st.integers(1, 12), shape=shapes, seed=st.integers(), cut=st.integers(0, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_stream_goes_on_from_every_position(examples, shape, seed, cut):
     def loader():
         return KeyedLoader(Augmented(examples), **shape, seed=seed, collate_fn=noisy)

@@ -280,7 +280,7 @@ def test_what_is_no_cancel_is_refused():
         max_size=5,
     )
 )
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 def test_whatever_is_requested_at_whatever_transition_every_scope_is_closed_once(plan):
     trace = Trace()
     trainer = trainer_of(trace)

@@ -60,7 +60,7 @@ def by_trainer(seed, optimizer_name, epochs, validate):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @given(seed=st.integers(0, 1000), epochs=st.integers(1, 3), validate=st.booleans())
-@settings(max_examples=5, deadline=None, derandomize=True)
+@settings(max_examples=5)
 def test_weights_buffers_and_generator_equal_those_of_the_hand_written_loop(
     optimizer, seed, epochs, validate
 ):

@@ -106,22 +106,18 @@ def chains(draw):
 plans = st.one_of(anywhere, chains(), chains())
 
 
-def examples(count):
-    return settings(max_examples=count, deadline=None, derandomize=True)
-
-
 batches = st.tuples(st.integers(0, EPOCHS - 1), st.integers(0, TRAINING - 1))
 pauses = st.one_of(st.just(()), st.lists(batches, max_size=3, unique=True).map(tuple))
 
 
 @given(plans, pauses)
-@examples(300)
+@settings(max_examples=300)
 def test_a_fit_is_nested_loops_whatever_is_raised_in_it(entries, pauses):
     assert Rig(trainer_of).run(entries, pauses) == by_hand(entries, pauses)
 
 
 @given(plans)
-@examples(150)
+@settings(max_examples=150)
 def test_every_scope_that_began_is_closed_once_and_the_innermost_first(entries):
     result = used_rig().run(entries)
     assert_nested(result.signals)
@@ -132,7 +128,7 @@ def test_every_scope_that_began_is_closed_once_and_the_innermost_first(entries):
 
 
 @given(st.lists(plans, min_size=1, max_size=2))
-@examples(60)
+@settings(max_examples=60)
 def test_nothing_of_a_fit_leaks_into_the_next_one(several):
     rig = Rig(trainer_of)
     for entries in several:
@@ -160,7 +156,7 @@ def nesting(trainer, marks):
 
 
 @given(plans)
-@examples(60)
+@settings(max_examples=60)
 def test_scope_handlers_close_last_in_first_out_whatever_closed_the_scope(entries):
     marks = []
     rig = Rig(lambda world: nesting(trainer_of(world), marks))
@@ -180,7 +176,7 @@ def test_scope_handlers_close_last_in_first_out_whatever_closed_the_scope(entrie
 
 
 @given(plans, st.data())
-@examples(60)
+@settings(max_examples=60)
 def test_a_run_can_be_closed_at_any_transition(entries, data):
     rig = Rig(trainer_of)
     left = data.draw(st.integers(1, len(by_hand(entries).signals)))

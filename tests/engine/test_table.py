@@ -272,7 +272,7 @@ def test_what_a_host_hangs_on_the_machine_is_called_and_changes_nothing(rig, han
         max_size=3,
     ).map(tuple)
 )
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_a_fit_through_the_library_is_a_fit_through_the_table(entries):
     rig = Rig(trainer_of)
     condition_on_every_row(rig.trainer.machine, lambda state: True)

@@ -243,7 +243,7 @@ def handler_class(name, after=(), before=()):
 
 
 @given(declarations())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_declared_constraints_hold_whatever_the_order_of_connection(plan):
     order, after = plan
     s, log = Signal("s"), []

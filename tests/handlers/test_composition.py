@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 from helpers import CANCELS, LEGAL, batches, equal, model, raise_at, trainer_of, weights
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from trackside import handlers as h
@@ -177,12 +177,7 @@ def test_every_handler_is_composed_or_tested_alone():
 
 
 @given(handler_sets())
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=60)
 def test_any_handlers_in_any_order_leave_nothing_behind(names):
     with tempfile.TemporaryDirectory() as folder:
         made = [MAKE[name](Path(folder)) for name in names]
@@ -198,12 +193,7 @@ def test_any_handlers_in_any_order_leave_nothing_behind(names):
 
 
 @given(handler_sets(), st.sampled_from(LEGAL), st.integers(0, 8))
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=60)
 def test_any_handlers_survive_any_cancel_at_any_signal(names, where, place):
     signal, scope = where
     with tempfile.TemporaryDirectory() as folder:
