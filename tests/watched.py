@@ -43,6 +43,8 @@ trainer.fit(batches(1) * 10_000_000, epochs=1)
 """
 
 TOKEN = "a-token-that-was-chosen"
+PATIENCE = 60
+"""Seconds for an answer that takes a fraction of one."""
 
 
 class Cancels:

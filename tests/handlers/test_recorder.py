@@ -256,7 +256,7 @@ def test_device_times_need_a_device(tmp_path):
 def test_while_batches_are_recorded_no_file_is_written_to_and_no_thread_begins(tmp_path):
     def written_and_threads(trainer, state):
         counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-        seen.append((counts["syscw"], len(os.listdir("/proc/self/task"))))
+        seen.append((counts["syscw"], {*os.listdir("/proc/self/task")}))
 
     seen = []
     recorder = Recorder(tmp_path / "run.loop", timing=True, scalars=1)
@@ -264,7 +264,9 @@ def test_while_batches_are_recorded_no_file_is_written_to_and_no_thread_begins(t
     trainer.on("begin_train")(written_and_threads)
     trainer.on("after_train")(written_and_threads)
     trainer.fit(batches(50), epochs=2)
-    assert seen[2] == seen[3]  # the first epoch is where torch makes what it needs
+    (written, threads), (written_later, threads_later) = seen[2:]  # torch's own begin before
+    assert written_later == written
+    assert threads_later <= threads  # one of another test may end meanwhile
 
 
 def test_another_timing_is_refused(tmp_path):

@@ -151,7 +151,7 @@ def test_what_a_run_says_of_itself_has_the_types_that_it_should(tmp_path, folder
         Recording(tmp_path / "run.loop")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cut=st.integers(min_value=0))
 def test_a_file_that_was_cut_off_gives_the_records_that_are_left_or_an_error(folder, whole, cut):
     path = folder / "cut.loop"
@@ -161,7 +161,7 @@ def test_a_file_that_was_cut_off_gives_the_records_that_are_left_or_an_error(fol
     assert records is None or all(full[record.number] == record for record in records)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_a_file_with_flipped_bytes_gives_an_error_or_a_reading(folder, whole, data):
     content = bytearray(whole)
@@ -175,7 +175,7 @@ def test_a_file_with_flipped_bytes_gives_an_error_or_a_reading(folder, whole, da
     assert numbers == sorted({*numbers})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(noise=st.binary(min_size=1, max_size=1600), at=st.integers(min_value=0))
 def test_noise_in_the_ring_costs_at_most_the_records_that_it_hits_and_what_follows(
     folder, whole, noise, at
@@ -228,30 +228,31 @@ def test_a_reader_that_follows_a_running_fit_sees_each_record_once_and_none_torn
     def follow():
         with Recording(recorder.path) as recording:
             start = 0
-            while True:
-                last = done.is_set()
+            while not done.is_set() or start < recording.end:
                 chunk = recording.chunk(start)
                 seen.extend(chunk.records())
                 problems.append(chunk.rejected)
                 start = chunk.end
-                if last:
-                    return
 
     reader = threading.Thread(target=follow)
-    reader.start()
-    trainer.fit(batches(40), batches(10), epochs=40)
-    done.set()
-    reader.join()
     with Recording(recorder.path) as recording:
+
+        @trainer.on("begin_epoch")
+        def wait(trainer, state):  # or the ring could overtake a reader that gets no processor
+            while recording.end - len(seen) > 1024:
+                assert reader.is_alive()
+
+        reader.start()
+        trainer.fit(batches(40), batches(10), epochs=40)
+        done.set()
+        reader.join()
         end, table = recording.end, recording.table
-    assert seen[-1].number == end - 1
+    assert end > 3 * 4096
+    assert [record.number for record in seen] == [*range(end)]
     assert sum(problems) == 0
     for before, after in itertools.pairwise(seen):
-        if after.number == before.number + 1:
-            left, entered = (table.transition(r.id) for r in (before, after))
-            assert left.destination == entered.source
-    numbers = [record.number for record in seen]
-    assert numbers == sorted({*numbers})
+        left, entered = (table.transition(r.id) for r in (before, after))
+        assert left.destination == entered.source
 
 
 def test_a_table_that_grows_is_read_on(tmp_path):

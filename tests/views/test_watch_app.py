@@ -10,7 +10,7 @@ from browsers import chromium, is_ready, opened
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from trackside.views import watch_app
-from watched import ENVIRONMENT, fit, until
+from watched import ENVIRONMENT, PATIENCE, fit, until
 
 HOST = """
 import socket, sys
@@ -50,7 +50,7 @@ def test_a_host_mounts_it_under_a_path_and_lets_in_whom_it_likes(tmp_path):
 
 def answers(address):
     try:
-        return httpx.get(address).status_code == 200
+        return httpx.get(address, timeout=PATIENCE).status_code == 200
     except httpx.ConnectError:
         return False
 

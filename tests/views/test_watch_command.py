@@ -13,7 +13,7 @@ import pytest
 from recordings import recorded
 from trackside.views.live import STREAMS
 from trackside.views.page import WATCH
-from watched import COMMAND, TOKEN, endless, until, watching
+from watched import COMMAND, PATIENCE, TOKEN, endless, until, watching
 
 ADDRESS = "--token", TOKEN
 
@@ -36,7 +36,7 @@ def address(folder):
 @contextmanager
 def let_in(address):
     """One who has opened the address."""
-    with httpx.Client(base_url=address.split("?")[0]) as client:
+    with httpx.Client(base_url=address.split("?")[0], timeout=PATIENCE) as client:
         assert client.get("/", params={"token": TOKEN}).status_code == 303
         yield client
 
@@ -49,11 +49,11 @@ def client(address):
 
 def asked(address, path="/", **options):
     """What one is answered who has no cookie."""
-    return httpx.get(address.split("/?")[0] + path, **options)
+    return httpx.get(address.split("/?")[0] + path, timeout=PATIENCE, **options)
 
 
 def test_the_token_becomes_a_cookie_that_no_script_and_no_other_site_can_use(address):
-    answer = httpx.get(address)
+    answer = httpx.get(address, timeout=PATIENCE)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/"
     cookie = answer.headers["set-cookie"].lower()
@@ -80,8 +80,8 @@ def test_without_a_token_nothing_is_told(address, path):
 
 def test_a_token_that_was_made_up_is_good_once(folder):
     with watching(folder) as address:
-        assert httpx.get(address).status_code == 303
-        again = httpx.get(address)
+        assert httpx.get(address, timeout=PATIENCE).status_code == 303
+        again = httpx.get(address, timeout=PATIENCE)
         assert again.status_code == 403
         assert "opened before" in again.text
 
@@ -190,7 +190,7 @@ def test_an_interrupt_ends_it_in_silence_with_a_page_open(folder):
                 assert next(told)[0] == "begin"
                 server.send_signal(signal.SIGINT)
                 assert {kind for kind, *_ in told} <= {"message"}
-        _, said = server.communicate(timeout=60)
+        _, said = server.communicate(timeout=PATIENCE)
     assert (server.returncode, said) == (0, "")
 
 
