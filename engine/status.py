@@ -86,7 +86,7 @@ def epochs_made(state: TrainState) -> float | None:
     if not training:
         if paused is None:
             return float(epoch + 1)
-        _, index, count = paused
+        _, index, count, _ = paused
     return float(epoch + (index + (not under_way)) / count) if count else None
 
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 import torch
-from helpers import model, state_of, trainer_of
+from helpers import batches, model, state_of, trainer_of
 from trackside.engine.status import Stopwatch, epochs_made, snapshot
 
 TRAINING = "fit.epoch.train.batch.forward"
@@ -37,11 +37,15 @@ def test_epochs_made_are_those_before_and_the_part_of_this_ones_training(phase, 
 
 
 def test_in_a_validation_inside_a_training_the_training_is_what_counts():
-    state = state_of(
-        phase="fit.epoch.validate.batch.loss", epoch=1, batch_index=7, n_batches=8, training=False
-    )
-    state.paused = iter(()), 1, 4
-    assert epochs_made(state) == 1.5  # two of four batches
+    trainer, made = trainer_of(), []
+
+    @trainer.on("after_batch", when=lambda trainer, state: state.training)
+    def validate_after_the_second_batch(trainer, state):
+        state.validate_next = state.batch_index == 1
+
+    trainer.on("begin_validate")(lambda trainer, state: made.append(epochs_made(state)))
+    trainer.fit(batches(4), batches(8), epochs=2)
+    assert made == [0.5, 1, 1.5, 2]
 
 
 def test_epochs_made_are_unknown_where_the_loader_has_no_length():
