@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .lock import BUS
 from .order import Receiver
 
 Predicate = Callable[[Any, Any], bool]
@@ -48,5 +49,6 @@ class Once:
         self.detach: Callable[[], None] = lambda: None
 
     def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
-        self.detach()
+        with BUS:  # another thread may be about to say how it is detached
+            self.detach()
         self.__wrapped__(trainer, state=state, **extra)

@@ -13,7 +13,7 @@ from .discover import AttachError, did_you_mean, scopes, signal_named, subscript
 from .filters import Filter, Once, Predicate
 from .guard import Guard
 from .heard import Heard
-from .lock import locked
+from .lock import BUS, locked
 from .order import Receiver, receiver_name
 from .signal import Signal, any_transition, check_receiver
 from .signals import SIGNALS
@@ -149,11 +149,12 @@ class Publisher(ABC):
             some = Filter(receiver, every, when) if every != 1 or when is not None else None
             receiver = some or receiver
             connection = ExitStack()
-            self._connect(connection, signal, receiver)
-            attachment = self._registered(function)
-            attachment.add(connection)
-            if single is not None:
-                single.detach = lambda: attachment.remove(connection)
+            with BUS:
+                self._connect(connection, signal, receiver)
+                attachment = self._registered(function)
+                attachment.add(connection)
+                if single is not None:
+                    single.detach = lambda: attachment.remove(connection)
             self.heard.add(function, name, some, single)
             return function
 

@@ -1,4 +1,5 @@
 import logging
+import threading
 
 import pytest
 from trackside.events import (
@@ -229,6 +230,24 @@ def test_once_hears_one_send_and_is_gone(desk):
     desk.send("after_loss")
     assert log == [1]
     assert not list(SIGNALS["after_loss"].receivers_for(desk))
+    assert desk.handlers == []
+
+
+def test_once_hears_one_send_though_another_thread_sends_while_it_is_subscribed(monkeypatch, desk):
+    log = []
+    sender = threading.Thread(target=desk.send, args=("after_loss",))
+    registered = desk._registered
+
+    def send_meanwhile(function):
+        sender.start()
+        sender.join(0.2)  # seconds: it is through by then, unless it waits for the subscriber
+        return registered(function)
+
+    monkeypatch.setattr(desk, "_registered", send_meanwhile)
+    desk.on("after_loss", once=True)(lambda trainer, state: log.append(1))
+    sender.join()
+    desk.send("after_loss")
+    assert log == [1]
     assert desk.handlers == []
 
 
