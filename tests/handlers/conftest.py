@@ -11,8 +11,10 @@ OFFLINE = {
     "WANDB_DISABLE_CODE": "true",
     "WANDB_DISABLE_GIT": "true",
     "WANDB_ERROR_REPORTING": "false",
+    "WANDB_INIT_TIMEOUT": "300",
     "WANDB_MODE": "offline",
     "WANDB_SILENT": "true",
+    "WANDB_X_SERVICE_WAIT": "300",
 }
 
 

@@ -1,25 +1,18 @@
 import os
 import signal
 import threading
-import time
 
 import crash
 import preempted
 import pytest
 import torch
 from helpers import batches, trainer_of
+from patience import until
 from trackside.engine import latest
 from trackside.engine.manifest import Manifest
 from trackside.handlers import Checkpoint, Compile, Preemption
 
 RESTORED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
-
-
-def until(condition, seconds=60):
-    patience = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < patience, "it never happened"
-        time.sleep(0.01)
 
 
 def same(one, other):
@@ -47,7 +40,7 @@ def test_wherever_a_signal_comes_the_fit_is_saved_at_the_next_boundary_and_the_p
     process = crash.started(preempted.fit, tmp_path, place)
     until((tmp_path / "here").exists)
     os.kill(process.pid, number)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 128 + number
     assert (tmp_path / "closed").read_text() == "cancelled"
     facts = Manifest.read(latest(tmp_path / "runs")).facts
@@ -62,7 +55,7 @@ def test_a_signal_to_the_whole_process_group_with_its_workers_is_survived(tmp_pa
     process = crash.started(preempted.fit_with_workers, tmp_path)
     until((tmp_path / "here").exists)
     os.killpg(process.pid, signal.SIGTERM)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 143
     assert Manifest.read(latest(tmp_path / "runs")).facts["why"] == "cancelled"
     assert same(preempted.resumed(tmp_path / "runs"), undisturbed)
