@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
@@ -14,7 +13,7 @@ from ..events.signal import unlink
 from .chart import Row as ChartRow
 from .closing import Closing, raiser
 from .diagram import Diagram, heard_from
-from .machine import Machine, build
+from .machine import Machine, build, phases_of
 from .phases import open_scopes
 from .registry import ActivityRegistry, Wrapper
 from .requests import Requests
@@ -56,7 +55,7 @@ class Engine(Publisher):
         self._machine = build(self._topology, state)
         self._first = chart[0][0]
         self._table: dict[str, Leaf] = {}
-        self._running = threading.Lock()
+        self._runs: dict[str, object] = {}  # the live one, if any; setdefault takes it in one piece
         self._requests = Requests(state)
         self._closing: Closing | None = None
 
@@ -158,10 +157,11 @@ class Engine(Publisher):
 
         It makes the transition `first`, unless `session` has put it where another one was left.
         """
-        if not self._running.acquire(blocking=False):
-            raise self._busy(first)
+        run = object()
         try:
-            self._requests.open(machine.get_nested_state_names())
+            if self._runs.setdefault("live", run) is not run:
+                raise self._busy(first)
+            self._requests.open(phases_of(machine))
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.of)
                 start = self._table[self.state.phase]
@@ -170,12 +170,14 @@ class Engine(Publisher):
                     start.exits = self._table[start.phase].exits
                 yield from self._transitions(start, stepwise)
         finally:
-            try:
-                self._requests.close()
-                unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
-                self._table = {}
-            finally:  # also where an interrupt comes meanwhile
-                self._running.release()
+            # nothing is called before the inner try: an interrupt comes with a call
+            if "live" in self._runs and self._runs["live"] is run:
+                try:
+                    self._requests.close()
+                    unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
+                    self._table = {}
+                finally:
+                    del self._runs["live"]
 
     def _busy(self, first: str) -> BusyError:
         return BusyError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from transitions.extensions.nesting import HierarchicalMachine, NestedState
@@ -54,6 +55,22 @@ def build(topology: Topology, state: TrainState) -> Machine:
         auto_transitions=False,
         send_event=False,
     )
+
+
+def phases_of(machine: Machine) -> dict[str, NestedState]:
+    """Every phase of `machine` by its path, a scope before what is in it.
+
+    The library's own walk enters scopes of the machine; an interrupt would leave it in one.
+    """
+    found: dict[str, NestedState] = {}
+
+    def add(phases: Mapping[str, NestedState], around: str) -> None:
+        for name, phase in phases.items():
+            found[around + name] = phase
+            add(phase.states, f"{around}{name}.")
+
+    add(machine.states, "")
+    return found
 
 
 def _nested(leaves: tuple[str, ...]) -> list[Any]:

@@ -14,7 +14,7 @@ from transitions import MachineError
 
 from ..events import Publisher, TrainState, Transition, signal
 from ..events.signal import Route, link
-from .machine import Machine
+from .machine import Machine, phases_of
 from .phases import enclosing, inside, scope_name
 
 Activity = Callable[[TrainState], str]
@@ -155,7 +155,7 @@ def compile_table(
     Cost: about a millisecond; once a run.
     """
     library = Library(machine, state, sender)
-    states = {path: machine.get_state(path) for path in machine.get_nested_state_names()}
+    states = phases_of(machine)
     for path, found in states.items():
         if not found.states:
             library.leaves[path] = Leaf(path, activity_of(path))

@@ -166,7 +166,7 @@ class Trainer(Engine):
 
         Returns when the fit has begun. Raises: as `fit`, what it raises before it begins.
         """
-        if self._running.locked():
+        if self._runs:
             raise self._busy(self._first)
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
         return Run(self, run)
@@ -232,7 +232,7 @@ class Trainer(Engine):
             ResumeError: it is of another kind of trainer; nothing is changed.
             BusyError: this trainer is running.
         """
-        if self._running.locked():
+        if self._runs:
             raise self._busy("load a state dict")
         check_state_dict(self, saved)
         load_values(self, copy.deepcopy(saved))

@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import random
@@ -143,6 +144,59 @@ def test_without_it_keyboard_interrupt_unwinds_and_escapes():
     assert trace.signals[-5:] == [
         *("after_batch", "after_train", "after_epoch", "after_error", "after_fit"),
     ]
+
+
+def interrupted_in_the_begin(trainer, at):
+    """Interrupt a fit at the so-many-th call, or return from one; whether it came so far."""
+    left = at
+
+    def interrupt(frame, event, argument):
+        nonlocal left
+        left -= event in ("call", "return", "c_return")
+        if left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    trainer.on("begin_fit", once=True)(lambda trainer, state: sys.setprofile(None))
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        trainer.fit(batches(1))
+    except KeyboardInterrupt:
+        assert trainer.state.phase in ("idle", "failed")
+    finally:
+        sys.setprofile(before)
+    return left == 0
+
+
+# Python swallows what comes in a finalizer that it runs
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_wherever_a_fit_begins_leaves_the_trainer_free():
+    for place in itertools.count(1, 61):
+        trainer = trainer_of()
+        came = interrupted_in_the_begin(trainer, place)
+        assert trainer.fit(batches(1)).outcome == "completed", f"after {place} calls"
+        if not came:
+            break
+    assert place > 10_000
+
+
+def test_an_interrupt_as_a_trainer_is_taken_leaves_it_free():
+    trainer = trainer_of()
+
+    def interrupt(frame, event, argument):
+        if event == "c_return" and frame.f_code.co_qualname == "Engine._drive":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(batches(1))
+    finally:
+        sys.setprofile(before)
+    assert trainer.fit(batches(1)).outcome == "completed"
 
 
 def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
