@@ -69,7 +69,7 @@ class Publisher(ABC):
     @property
     def handlers(self) -> list[Any]:
         """What is attached or subscribed, in order of attachment."""
-        return [subscribed for subscribed, _ in self._attached.values()]
+        return [subscribed for subscribed, _ in tuple(self._attached.values())]
 
     def attach(self, handler: Any) -> Attachment:
         """Subscribe every method of `handler` that is named like a signal.
