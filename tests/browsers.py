@@ -9,6 +9,8 @@ from playwright.sync_api import sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = "TRACKSIDE_BROWSER_TESTS"
+PATIENCE = 300_000
+"""Milliseconds, for what takes a few hundred."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -35,7 +37,7 @@ def chromium():
             pytest.fail("there is no chromium, and the browser tests must not be skipped here")
         pytest.skip("no chromium on this machine: the browser tests are skipped")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -45,6 +47,7 @@ def opened(browser, address, **options):
     """A page that has been drawn; afterwards it has made no error and asked nobody else."""
     options = {"viewport": {"width": 1440, "height": 900}, **options}
     context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     wrong = []
     page.add_init_script(VIOLATIONS)

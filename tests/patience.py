@@ -3,7 +3,7 @@
 import time
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=300):
     """Poll `condition` until it holds; fail after a bound that no sound machine reaches."""
     end = time.monotonic() + seconds
     while not condition():

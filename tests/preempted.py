@@ -76,7 +76,7 @@ def fit(folder, place):
             return
         once.append(True)
         (folder / "here").touch()
-        patience = time.monotonic() + 60
+        patience = time.monotonic() + 300
         while preemption.received is None and time.monotonic() < patience:
             time.sleep(0.01)
 
@@ -99,7 +99,7 @@ def fit_with_workers(folder):
     def wait(trainer, state):
         if state.epoch == 1 and state.batch_index == 2 and state.training:
             (folder / "here").touch()
-            patience = time.monotonic() + 60
+            patience = time.monotonic() + 300
             while preemption.received is None and time.monotonic() < patience:
                 time.sleep(0.01)
             time.sleep(0.5)  # the workers die meanwhile; if they die later, that is no harm

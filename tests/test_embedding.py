@@ -20,7 +20,7 @@ from trackside.events import CancelEpochException
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "embedding.md"
-LONG = 60
+LONG = 300
 
 # the page
 

@@ -43,7 +43,7 @@ trainer.fit(batches(1) * 10_000_000, epochs=1)
 """
 
 TOKEN = "a-token-that-was-chosen"
-PATIENCE = 60
+PATIENCE = 300
 """Seconds for an answer that takes a fraction of one."""
 
 
@@ -150,7 +150,7 @@ def watching(*arguments):
             process.terminate()
 
 
-def until(condition, within=60.0):
+def until(condition, within=PATIENCE):
     """What `condition()` gives when it holds; asked again and again."""
     end = time.monotonic() + within
     while time.monotonic() < end:

@@ -284,7 +284,7 @@ def die():
 )
 def test_a_loader_whose_worker_fails_or_dies_closes_every_scope(trainer, trace, sixth, error, told):
     with pytest.raises(error, match=told) as caught:
-        trainer.fit(DataLoader(Images(sixth), batch_size=4, num_workers=1))
+        trainer.fit(DataLoader(Images(sixth), batch_size=6, num_workers=1))
     assert any("fit.epoch.train.fetch, epoch 0" in note for note in caught.value.__notes__)
     assert trace.all_closed
     assert_usable(trainer)

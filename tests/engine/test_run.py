@@ -12,7 +12,7 @@ from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
 from trackside.engine import BusyError, Run
 from trackside.events import CancelFitException, begin_fit
 
-LONG = 60
+LONG = 300
 """Seconds after which a test gives up waiting; none takes a hundredth of it."""
 
 
@@ -216,9 +216,11 @@ def test_each_scope_can_be_cancelled_with_a_reason(scope):
         cancelled.append((type(state.cancel), state.cancel.reason))
 
     with endless(trainer) as run:
-        assert run.cancel(scope, "by hand")
-        while not cancelled:
-            assert scope == "fit" or not run.done()
+        while not cancelled:  # a cancel lapses if its scope closes before it is read
+            epoch = run.status().epoch
+            assert run.cancel(scope, "by hand")
+            while not cancelled and run.status().epoch == epoch:
+                assert scope == "fit" or not run.done()
     assert cancelled == [(CANCELS[scope], "by hand")]
 
 
@@ -424,9 +426,8 @@ def test_a_thousand_requests_from_eight_threads_leave_a_run_in_order():
             list(pool.map(disturb, range(8)))
         run.resume()
         assert run.wait_for("fit.epoch.validate.batch", LONG)
-    counts = {s: trace.signals.count(s) for s in trace.signals}
     for scope in ("fit", "epoch", "train", "validate", "batch", "backward", "step"):
-        assert counts[f"begin_{scope}"] == counts[f"after_{scope}"]
+        assert trace.signals.count(f"begin_{scope}") == trace.signals.count(f"after_{scope}")
     assert run.status().phase == "cancelled"
 
 

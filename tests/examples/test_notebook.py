@@ -42,7 +42,11 @@ async def execute_and_interrupt(client, cell, index, folder):
 async def execute(folder, interrupt):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=300,
+        startup_timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # more gain nothing for a model this small
     async with client.async_setup_kernel(env=environment):

@@ -19,7 +19,7 @@ from patience import until
 EXAMPLES = Path(__file__).parents[2] / "examples"
 JSON = {"Content-Type": "application/json"}
 LONG = {"epochs": 100_000}
-PATIENCE = 60  # seconds, for what takes a fraction of one
+PATIENCE = 300  # seconds, for what takes a fraction of one
 
 # a module that never saw a trainer: what begins and ends in the service, and whether it is balanced
 WITNESS = """

@@ -28,7 +28,7 @@ class Stops:
         here = pathlib.Path("here")
         if state.step == 7 and not here.exists():
             here.touch()
-            patience = time.monotonic() + 60
+            patience = time.monotonic() + 300
             while not pathlib.Path("goes on").exists() and time.monotonic() < patience:
                 time.sleep(0.01)
 
@@ -62,13 +62,13 @@ def preempted(fit, start, tmp_path):
     """A fit that was ended by a signal: its exit code, stdout and stderr."""
     arguments = ["fit", "saving:stops", "--checkpoint", "run", "--resume", "auto"]
     with start(tmp_path, *arguments) as process:
-        patience = time.monotonic() + 60
+        patience = time.monotonic() + 300
         while not (tmp_path / "here").exists():
             assert time.monotonic() < patience
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         (tmp_path / "goes on").touch()
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=300)
     return process.returncode, stdout, stderr
 
 

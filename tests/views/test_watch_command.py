@@ -221,7 +221,7 @@ def test_a_stream_tells_at_most_ten_times_a_second_however_fast_the_loop_runs(tm
             told = [content for _, _, content in islice(events(answer), 1, 8)]
     times = [content["live"]["now"] for content in told]
     assert min(later - time for time, later in pairwise(times)) >= 0.099 * 1e9
-    assert all(len(content["records"]) > 1000 for content in told[1:])
+    assert sum(len(content["records"]) for content in told[1:]) > 1000 * len(told)
 
 
 @pytest.mark.parametrize(
