@@ -178,7 +178,7 @@ def test_an_interrupt_wherever_a_fit_begins_leaves_the_trainer_free():
         assert trainer.fit(batches(1)).outcome == "completed", f"after {place} calls"
         if not came:
             break
-    assert place > 10_000
+    assert place > 1_000
 
 
 def test_an_interrupt_as_a_trainer_is_taken_leaves_it_free():

@@ -104,8 +104,6 @@ def chains(draw):
 
 
 plans = st.one_of(anywhere, chains(), chains())
-
-
 batches = st.tuples(st.integers(0, EPOCHS - 1), st.integers(0, TRAINING - 1))
 pauses = st.one_of(st.just(()), st.lists(batches, max_size=3, unique=True).map(tuple))
 

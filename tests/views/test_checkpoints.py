@@ -1,10 +1,10 @@
 import functools
 import shutil
 import signal
-import time
 
 import pytest
 import torch
+from patience import until
 from trackside.engine import latest
 
 JOBS = """
@@ -62,10 +62,7 @@ def preempted(fit, start, tmp_path):
     """A fit that was ended by a signal: its exit code, stdout and stderr."""
     arguments = ["fit", "saving:stops", "--checkpoint", "run", "--resume", "auto"]
     with start(tmp_path, *arguments) as process:
-        patience = time.monotonic() + 300
-        while not (tmp_path / "here").exists():
-            assert time.monotonic() < patience
-            time.sleep(0.01)
+        until((tmp_path / "here").exists)
         process.send_signal(signal.SIGTERM)
         (tmp_path / "goes on").touch()
         stdout, stderr = process.communicate(timeout=300)
