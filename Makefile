@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := engine events handlers views
-TYPED := $(PACKAGES:%=build/typed/trackside/%)
+TYPED := $(PACKAGES:%=build/typed/trackside/%) build/typed/trackside/__init__.py build/typed/trackside/__main__.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .NOTPARALLEL:
@@ -43,7 +43,7 @@ guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted wit
 	$(BIN)/python benchmarks/guard.py --record
 
 readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
-	$(BIN)/python -m trackside.views.handler_table README.md
+	$(BIN)/python -m trackside.views.commands.handler_table README.md
 	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
 
 clean: ## remove the environment, the caches and what was built; keeps runs/
@@ -66,6 +66,10 @@ $(VENV)/made.stamp:
 	@touch $@
 
 # mypy does not look through the hook of an editable install; this tree has the installed layout
-$(TYPED): build/typed/trackside/%:
+$(PACKAGES:%=build/typed/trackside/%): build/typed/trackside/%:
 	@mkdir -p $(@D)
 	@ln -sfn ../../../$* $@
+
+build/typed/trackside/%.py:
+	@mkdir -p $(@D)
+	@ln -sfn ../../../trackside/$*.py $@

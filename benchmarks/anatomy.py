@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 from job import Bare, Paired
 from trackside.engine import Trainer, activities
-from trackside.engine.batches import present
+from trackside.engine.loop.batch import present
 from trackside.events import TrainState
 from works import WORKS, Batch
 

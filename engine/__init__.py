@@ -1,18 +1,18 @@
 """The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
 
-from .chart import EVALUATION, SUPERVISED
-from .checkpoint_reading import NoCheckpointError, latest, read_checkpoint
-from .checkpoint_store import CheckpointStore
-from .compatible import ResumeError
-from .diagram import Diagram
-from .engine import BusyError, Engine
-from .interrupt import Interruption, interruptible
-from .keyed_loader import KeyedLoader
-from .manifest import CheckpointError, DamagedError
-from .run import Run
-from .status import Status
-from .table import IllegalTransitionError
-from .topology import ChartError, Topology
+from .checkpoint.checkpoint_reader import NoCheckpointError, latest, read_checkpoint
+from .checkpoint.checkpoint_writer import CheckpointStore
+from .checkpoint.compatibility import ResumeError
+from .checkpoint.manifest import CheckpointError, DamagedError
+from .data.keyed_loader import KeyedLoader
+from .diagram.diagram import Diagram
+from .hosting.background_run import Run
+from .hosting.interruption import Interruption, interruptible
+from .hosting.run_progress import Status
+from .loop.engine import BusyError, Engine
+from .statechart.chart import EVALUATION, SUPERVISED
+from .statechart.compiled_table import IllegalTransitionError
+from .statechart.topology import ChartError, Topology
 from .trainer import Trainer
 
 __all__ = [

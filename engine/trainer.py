@@ -13,24 +13,24 @@ import torch
 
 from ..events import TrainState, Transition
 from ..events.state import Job
-from .activities import ACTIVITIES, OUTERMOST
-from .arguments import asked_for, check_fit, check_loader
-from .batches import concatenate, to_device
-from .chart import EVALUATION, SUPERVISED
-from .chart import Row as ChartRow
-from .checkpoint_reading import read_checkpoint
-from .checkpoint_store import CheckpointStore
-from .compatible import check_resumable, check_state_dict
-from .diagnosis import check_model, check_trainable
-from .engine import Engine
-from .machine import Machine, build
-from .run import Run
-from .saving import load_values, state_dict
-from .sessions import evaluation_session, fit_session
-from .stream import Stream
-from .table import Activity
-from .topology import Topology
-from .unsaved import Unsaved
+from .checkpoint.checkpoint_reader import read_checkpoint
+from .checkpoint.checkpoint_writer import CheckpointStore
+from .checkpoint.compatibility import check_resumable, check_state_dict
+from .checkpoint.training_state import load_values, state_dict
+from .checkpoint.unsaved_warning import Unsaved
+from .fit_arguments import asked_for, check_fit, check_loader
+from .hosting.async_stream import Stream
+from .hosting.background_run import Run
+from .loop.activities import ACTIVITIES, OUTERMOST
+from .loop.batch import concatenate, to_device
+from .loop.diagnostics import check_model, check_trainable
+from .loop.engine import Engine
+from .run_context import evaluation_session, fit_session
+from .statechart.chart import EVALUATION, SUPERVISED
+from .statechart.chart import Row as ChartRow
+from .statechart.compiled_table import Activity
+from .statechart.machine import Machine, build
+from .statechart.topology import Topology
 
 Resumed: TypeAlias = Mapping[str, Any] | str | Path | None
 

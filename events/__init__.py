@@ -1,5 +1,6 @@
 """The bus: signals, the state that they carry, and the cancels. Knows nobody."""
 
+from .attachment import Attachment
 from .cancel import (
     CANCELS,
     Cancel,
@@ -12,7 +13,7 @@ from .cancel import (
     CancelValidException,
     IllegalCancelError,
 )
-from .discover import AttachError
+from .handler_discovery import AttachError
 from .order import OrderError
 from .publisher import Explanation, Publisher
 from .signal import ReceiverError, Signal, any_transition
@@ -46,7 +47,6 @@ from .signals import (
     signal,
 )
 from .state import TrainState
-from .subscription import Attachment
 from .transition import Transition
 
 __all__ = [

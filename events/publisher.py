@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 from blinker._utilities import make_id
 
-from .discover import AttachError, did_you_mean, scopes, signal_named, subscriptions
+from .attachment import Attachment
+from .error_policy import Guard
 from .filters import Filter, Once, Predicate
-from .guard import Guard
-from .heard import Heard
+from .handler_discovery import AttachError, did_you_mean, scopes, signal_named, subscriptions
 from .lock import BUS, locked
 from .order import Receiver, receiver_name
+from .scope_handlers import ScopeFunction, ScopeHandler
 from .signal import Signal, any_transition, check_receiver
 from .signals import SIGNALS
-from .subscription import Attachment
+from .subscription_counts import Heard
 from .transition import Transition
-from .within import ScopeFunction, ScopeHandler
 
 F = TypeVar("F", bound=Callable[..., Any])
 Instrument = Callable[[Receiver, Transition], Receiver]

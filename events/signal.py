@@ -13,11 +13,11 @@ import blinker
 from blinker._utilities import make_id
 from blinker.base import ANY, ANY_ID
 
-from .bound import bound
 from .lock import locked
 from .order import OrderError, Place, Receiver, arrange, receiver_name
 from .transition import Transition
-from .weak import Weakly, reference
+from .transition_binding import bound
+from .weak_receivers import Weakly, reference
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from trackside.engine import Trainer
-from trackside.engine.chart import SUPERVISED
+from trackside.engine.statechart.chart import SUPERVISED
 from trackside.events import CANCELS, TrainState
 
 torch.set_num_threads(1)  # threads only wait for each other where all tensors are this small

@@ -5,11 +5,11 @@ import json
 import struct
 from typing import NamedTuple
 
-from trackside.handlers.csv_logger import CSVLogger
-from trackside.handlers.json_lines import JSONLines
-from trackside.handlers.mlflow import MLflow
-from trackside.handlers.tensorboard import TensorBoard
-from trackside.handlers.wandb import WandB
+from trackside.handlers.logging.csv_logger import CSVLogger
+from trackside.handlers.logging.json_lines import JSONLines
+from trackside.handlers.logging.mlflow import MLflow
+from trackside.handlers.logging.tensorboard import TensorBoard
+from trackside.handlers.logging.wandb import WandB
 
 COUNTERS = ("fit", "epoch", "step", "samples", "lr")
 OUTCOMES = {1.0: "completed", 0.0: "not completed"}

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trackside.views.cli import parser
+from trackside.views.commands.main import parser
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]

@@ -1,12 +1,12 @@
 """What a person looks at: the command line, and what it is given to train."""
 
-from .job import Job
-from .recorded import RecordingError
-from .recording import Recording
-from .status import Status, status
-from .totals import Totals, totals
-from .verify_resume import Verification, verify_resume
-from .watch_app import watch_app
+from .jobs.job import Job
+from .page.watch_app import watch_app
+from .recordings.recording import Recording
+from .recordings.records import RecordingError
+from .recordings.run_health import Status, status
+from .recordings.totals import Totals, totals
+from .verify.verify_resume import Verification, verify_resume
 
 __all__ = [
     "Job",

@@ -1,0 +1,62 @@
+"""The chart as the text of a Mermaid state diagram, which many pages render."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..statechart.phase_paths import inside, sources
+from .box_tree import Box, box_tree
+from .edge_bundles import lift
+from .text_ids import any_phase, identifiers
+
+if TYPE_CHECKING:
+    from ..statechart.topology import Topology
+
+_HEAD = """stateDiagram-v2
+    classDef cancel stroke:#b45309,stroke-dasharray:4 3
+    classDef error stroke:#c0232c"""
+
+
+def mermaid(topology: Topology) -> str:
+    """Every phase and every row.
+
+    Mermaid draws no arrow from a composite to a phase in it, and none that is dashed: such an arrow
+    starts at a phase of its own, "any phase of …", and the phase that it leads to is marked.
+    """
+    names = identifiers(topology)
+    whole = box_tree(topology, lift(topology))
+    phases = [line for box in whole.children for line in _phase(box, topology, names, "    ")]
+    return "\n".join([_HEAD, *phases, *_rows(topology, names), *_marks(topology, names), ""])
+
+
+def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> Iterator[str]:
+    opening = f'{indent}state "{_safe(box.name)}" as {names[box.phase]}'
+    if not box.children:
+        yield opening
+        return
+    yield f"{opening} {{"
+    if box.phase in any_phase(topology):
+        yield f'{indent}    state "any phase of {_safe(box.name)}" as any_{names[box.phase]}'
+    for child in box.children:
+        yield from _phase(child, topology, names, indent + "    ")
+    yield f"{indent}}}"
+
+
+def _rows(topology: Topology, names: dict[str, str]) -> Iterator[str]:
+    for row in topology.rows:
+        for source in sources(row):
+            within = source in topology.scopes and inside(row[2], source)
+            start = f"any_{names[source]}" if within else names[source]
+            yield f"    {start} --> {names[row[2]]} : {_safe(row[0])}"
+
+
+def _marks(topology: Topology, names: dict[str, str]) -> Iterator[str]:
+    rows = zip(topology.rows, topology.kinds, strict=True)
+    marks = {row[2]: kind for row, kind in rows if kind != "normal"}
+    return (f"    class {names[phase]} {kind}" for phase, kind in marks.items())
+
+
+def _safe(text: str) -> str:
+    """Letters that mean something to Mermaid as their numbers."""
+    return "".join(c if c.isalnum() or c in "_ " else f"#{ord(c)};" for c in text)

@@ -1,0 +1,140 @@
+"""The picture as SVG, for light and dark surroundings, with no font and no script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..statechart.phase_paths import sources
+from .box_tree import Box
+from .edge_paths import Line, Point, Text
+from .scene import Arrow, draw
+from .subscriber_list import Entry, Heard, listing
+from .svg_style import STYLE
+from .text_metrics import LINE
+
+if TYPE_CHECKING:
+    from ..statechart.topology import Topology
+
+RADIUS = 6.0
+NOBODY: Heard = {}
+
+
+def svg(topology: Topology, heard: Heard = NOBODY) -> str:
+    """The chart, and below it who hears which signal, if anybody does."""
+    drawing = draw(topology)
+    below = listing(heard, drawing.width, drawing.height)
+    width, height = math.ceil(drawing.width), math.ceil(drawing.height + below.height)
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
+            f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            f'role="group" aria-label="The chart of a run">',
+            f"<style>{STYLE}</style>",
+            f'<rect class="paper" width="{width}" height="{height}"/>',
+            *(_phase(box) for box in drawing.boxes),
+            *(_arrow(arrow, topology, heard) for arrow in drawing.arrows),
+            *(_entry(entry) for entry in below.entries),
+            "</svg>\n",
+        ]
+    )
+
+
+def _phase(box: Box) -> str:
+    shape = f'x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'
+    kind = "composite" if box.children else "leaf"
+    phase, name = _safe(box.phase), _safe(box.name)
+    opening = (
+        f'<g class="phase {kind}" data-phase="{phase}"><title>{phase}</title><rect {shape} rx="6"/>'
+    )
+    if box.children:
+        place = f'x="{_n(box.x + 10)}" y="{_n(box.y + 17)}"'
+        return f'{opening}<text class="name" {place}>{name}</text></g>'
+    x, y = _n(box.x + box.width / 2), box.y + box.height / 2
+    return (
+        f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}" text-anchor="middle">{name}</text>'
+        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text></g>'
+    )
+
+
+def _arrow(arrow: Arrow, topology: Topology, heard: Heard) -> str:
+    rows = " ".join(map(str, arrow.rows))
+    is_heard = " heard" if any(trigger in heard for trigger in arrow.triggers) else ""
+    path = "".join(map(_path, arrow.lines))
+    heads = "".join(_head(*tip) for tip in arrow.tips)
+    return (
+        f'<g class="arrow {arrow.kind}{is_heard}" data-rows="{rows}">'
+        f"<title>{_safe_lines(_tooltip(arrow, topology, heard))}</title>"
+        f'<path class="line" d="{path}"/><path class="head" d="{heads}"/>'
+        f"{_text('label', arrow.label)}{_text('count', arrow.count)}</g>"
+    )
+
+
+def _tooltip(arrow: Arrow, topology: Topology, heard: Heard) -> Iterator[str]:
+    for number in arrow.rows:
+        trigger, _, destination = row = topology.rows[number]
+        yield f"{trigger}: {', '.join(sources(row))} → {destination}"
+    for trigger in arrow.triggers:
+        if trigger in heard:
+            yield f"{trigger} is heard by {', '.join(heard[trigger])}"
+
+
+def _entry(entry: Entry) -> str:
+    role = "signal" if entry.is_signal else "hearers"
+    return f'<text class="{role}" x="{_n(entry.x)}" y="{_n(entry.y)}">{_safe(entry.text)}</text>'
+
+
+def _text(role: str, text: Text) -> str:
+    start = f'<text class="{role}" x="{_n(text.x)}" y="{_n(text.y)}" text-anchor="{text.anchor}">'
+    if len(text.lines) < 2:
+        return f"{start}{_safe(''.join(text.lines))}</text>"
+    steps = [-LINE * (len(text.lines) - 1), *(LINE for _ in text.lines[1:])]
+    spans = (
+        f'<tspan x="{_n(text.x)}" dy="{_n(step)}">{_safe(line)}</tspan>'
+        for step, line in zip(steps, text.lines, strict=True)
+    )
+    return f"{start}{''.join(spans)}</text>"
+
+
+def _path(line: Line) -> str:
+    """A line with round corners."""
+    parts = [f"M{_p(line[0])}"]
+    for before, corner, after in zip(line, line[1:], line[2:], strict=False):
+        parts += [
+            f"L{_p(_towards(corner, before))}",
+            f"Q{_p(corner)} {_p(_towards(corner, after))}",
+        ]
+    return "".join([*parts, f"L{_p(line[-1])}"])
+
+
+def _towards(start: Point, end: Point) -> Point:
+    length = math.dist(start, end)
+    share = min(RADIUS, length / 2) / length if length else 0
+    return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
+
+
+def _head(before: Point, tip: Point) -> str:
+    angle = math.atan2(tip[1] - before[1], tip[0] - before[0])
+    back = [
+        (tip[0] - 8 * math.cos(angle + turn), tip[1] - 8 * math.sin(angle + turn))
+        for turn in (0.42, -0.42)
+    ]
+    return f"M{_p(tip)}L{_p(back[0])}L{_p(back[1])}Z"
+
+
+def _p(point: Point) -> str:
+    return f"{_n(point[0])} {_n(point[1])}"
+
+
+def _n(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def _safe(text: str) -> str:
+    return escape("".join(letter if letter.isprintable() else "\ufffd" for letter in text))
+
+
+def _safe_lines(lines: Iterable[str]) -> str:
+    return "\n".join(map(_safe, lines))

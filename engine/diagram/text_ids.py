@@ -1,0 +1,32 @@
+"""Names for phases in the text formats, which allow few letters in them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..statechart.phase_paths import inside, sources
+
+if TYPE_CHECKING:
+    from ..statechart.topology import Topology
+
+
+def identifiers(topology: Topology) -> dict[str, str]:
+    """For every phase a name of its own: `phase_fit_epoch` for `fit.epoch`."""
+    names: dict[str, str] = {}
+    for phase in (*topology.scopes, *topology.leaves):
+        name = "phase_" + re.sub(r"\W", "_", phase, flags=re.ASCII)
+        while name in names.values():
+            name += "_"
+        names[phase] = name
+    return names
+
+
+def any_phase(topology: Topology) -> set[str]:
+    """The composites with a row from any phase in them to one of them."""
+    return {
+        source
+        for row in topology.rows
+        for source in sources(row)
+        if source in topology.scopes and inside(row[2], source)
+    }

@@ -1,0 +1,36 @@
+"""A run that is driven from an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+
+from ...events import Transition
+
+
+class Stream:
+    """An async iterator over the transitions of a run; closing or dropping it cancels the run.
+
+    No async generator: one of those is closed by the event loop, some time after it was dropped.
+    """
+
+    def __init__(self, transitions: Generator[Transition, None, None]) -> None:
+        self._transitions = transitions
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Transition:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._transitions.close()
+            raise
+        try:
+            return next(self._transitions)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        """Cancel the run, if it has not ended; its scopes close."""
+        self._transitions.close()

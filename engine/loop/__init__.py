@@ -1,0 +1,4 @@
+"""The training loop: activities, the engine that runs them, the closing of scopes.
+
+May import: statechart, data, diagram.
+"""

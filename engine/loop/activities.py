@@ -1,0 +1,227 @@
+"""The work done in the phases of a fit, each a function of the TrainState to the next trigger.
+
+Together they are the training loop:
+
+    for epoch in range(n_epochs):           # ready
+        for batch in train_loader:          # fetch
+            pred = model(xb)                # forward
+            loss = loss_fn(pred, yb)        # loss
+            loss.backward()                 # backward
+            optimizer.step()                # step
+            optimizer.zero_grad()           # zero_grad
+        for batch in valid_loader: …        # the same without the last three, without gradients
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...events import TrainState
+from ..statechart.compiled_table import Activity
+from .activity_registry import Wrapper
+from .batch import SEQUENCES, forget_batch, present
+from .data_pass import open_pass, warn_if_empty
+from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
+
+_EXHAUSTED = object()
+
+
+def ready(state: TrainState) -> str:
+    """Another epoch, or the end."""
+    state.batches = state.paused = None
+    state.validation_due, state.validate_next = True, False
+    if state.epoch + 1 >= state.n_epochs:
+        return "after_fit"
+    state.epoch += 1
+    state.metrics = {}
+    return "begin_epoch"
+
+
+def begin_training(state: TrainState) -> str:
+    """Train mode, and the counters of a pass that has not begun."""
+    _begin_pass(state, training=True)
+    return "begin_train"
+
+
+def fetch_training(state: TrainState) -> str:
+    """The next training batch, or the end of training."""
+    batches = state.batches
+    if batches is None:
+        batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
+    if state.validate_next and state.valid_loader is not None:
+        return _pause(state, batches)
+    batch = next(batches, _EXHAUSTED)
+    if batch is _EXHAUSTED:
+        warn_if_empty(state, "train_loader", state.train_loader)
+        return "after_train"
+    state.batch_index += 1
+    present(state, batch)
+    state.samples += state.batch_size
+    return "begin_batch"
+
+
+def forward(state: TrainState) -> str:
+    """`pred` from `xb`."""
+    model, xb = state.model, state.xb
+    if isinstance(xb, Tensor):
+        pred = model(xb)
+    elif isinstance(xb, SEQUENCES):
+        pred = model(*xb)
+    elif isinstance(xb, Mapping):
+        pred = model(**xb)
+    else:
+        pred = model(xb)
+    if pred is None:
+        raise missing_output(state)
+    state.pred = pred
+    return "after_pred"
+
+
+def loss(state: TrainState) -> str:
+    """`loss` from `pred` and `yb`; the model's own where there is no `loss_fn`."""
+    loss_fn, yb = state.loss_fn, state.yb
+    if loss_fn is None:
+        value = _own_loss(state.pred)
+    elif yb is None:
+        value = loss_fn(state.pred)
+    else:
+        value = loss_fn(state.pred, yb)
+    if value is None:
+        raise missing_loss(state)
+    state.loss = value
+    return "after_loss"
+
+
+def unless_predicting(activity: Activity) -> Activity:
+    """`activity`, but not for a prediction, which has no targets to score."""
+    return lambda state: "after_batch" if state.job == "predict" else activity(state)
+
+
+def backward(state: TrainState) -> str:
+    """Gradients of `loss`, added to those that are there."""
+    try:
+        state.loss.backward()
+    except (RuntimeError, AttributeError, TypeError) as error:
+        explain_backward(state, error)
+        raise
+    return "after_backward"
+
+
+def step(state: TrainState) -> str:
+    """One optimizer update."""
+    optimizer = state.optimizer
+    if optimizer is None:
+        raise missing_optimizer(state)
+    optimizer.step()
+    state.step += 1
+    return "after_step"
+
+
+def zero_grad(state: TrainState) -> str:
+    """Drop the gradients that the step has used."""
+    optimizer = state.optimizer
+    if optimizer is not None:
+        optimizer.zero_grad()
+    return "after_batch"
+
+
+def trained(state: TrainState) -> str:
+    """Validation, or the end of the epoch."""
+    state.batches = None
+    if state.valid_loader is None or not (state.validation_due or state.paused):
+        return "after_epoch"
+    _begin_pass(state, training=False)
+    return "begin_validate"
+
+
+def fetch_validation(state: TrainState) -> str:
+    """The next validation batch, or the end of validation."""
+    batches = state.batches
+    if batches is None:
+        limit = state.batches_per_validation if state.job == "fit" else None
+        batches = open_pass(state, _required(state.valid_loader), limit)
+    batch = next(batches, _EXHAUSTED)
+    if batch is _EXHAUSTED:
+        warn_if_empty(state, "valid_loader", state.valid_loader)
+        return "after_validate"
+    state.batch_index += 1
+    present(state, batch)
+    return "begin_batch"
+
+
+def validated(state: TrainState) -> str:
+    """The rest of a training that paused for this validation, or the end of the epoch."""
+    if state.paused is None:
+        return "after_epoch"
+    _begin_pass(state, training=True)
+    state.batches, state.batch_index, state.n_batches, state.pass_begun = state.paused
+    state.paused = None
+    return "begin_train"
+
+
+def begin_evaluation(state: TrainState) -> None:
+    """Eval mode, and the counters of a pass that has not begun."""
+    _begin_pass(state, training=False)
+
+
+def _pause(state: TrainState, batches: Iterator[Any]) -> str:
+    state.validate_next = False
+    state.paused = batches, state.batch_index, state.n_batches, state.pass_begun
+    return "after_train"
+
+
+def _begin_pass(state: TrainState, training: bool) -> None:
+    state.batches = state.pass_begun = None
+    state.batch_index = -1
+    state.n_batches = None
+    state.training = training
+    state.model.train(training)
+    forget_batch(state)
+
+
+def _required(loader: Any) -> Any:
+    if loader is None:
+        raise TypeError("there is no loader to read: a handler set it to None")
+    return loader
+
+
+def _own_loss(pred: Any) -> Any:
+    return pred.get("loss") if isinstance(pred, Mapping) else getattr(pred, "loss", None)
+
+
+def _always(trigger: str) -> Activity:
+    return lambda state: trigger
+
+
+ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
+    {
+        "fit.ready": ready,
+        "epoch.ready": begin_training,
+        "train.fetch": fetch_training,
+        "forward": forward,
+        "loss": loss,
+        "train.batch.scored": _always("begin_backward"),
+        "backward": backward,
+        "differentiated": _always("begin_step"),
+        "step": step,
+        "zero_grad": zero_grad,
+        "accumulated": _always("after_batch"),
+        "trained": trained,
+        "validate.fetch": fetch_validation,
+        "validate.batch.scored": _always("after_batch"),
+        "validated": validated,
+    }
+)
+"""The activities of the supervised chart and of the evaluation chart."""
+
+OUTERMOST: tuple[tuple[str, Wrapper], ...] = (
+    ("validate.batch.forward", torch.no_grad()),
+    ("validate.batch.loss", torch.no_grad()),
+    ("validate.batch.loss", unless_predicting),
+)
+"""Around these, whatever else wraps or replaces them."""

@@ -1,0 +1,69 @@
+"""The activities of an engine by name, and the wraps around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...events.handler_discovery import did_you_mean
+from ..statechart.compiled_table import Activity
+
+Wrapper = Callable[[Activity], Activity]
+
+
+class ActivityRegistry:
+    """Finds the activity of a leaf phase: the one whose name is the longest end of its path.
+
+    A name is any end of a path, `forward` or `validate.batch.forward`; the last part `run` of a
+    leaf that does the work of its scope is left out, so `backward` names `….backward.run`.
+    """
+
+    def __init__(
+        self,
+        activities: Mapping[str, Activity],
+        outermost: Sequence[tuple[str, Wrapper]] = (),
+    ) -> None:
+        self._activities = dict(activities)
+        self._wraps: list[tuple[str, Wrapper]] = []
+        self._outermost = tuple(outermost)
+
+    @property
+    def names(self) -> list[str]:
+        """Names that a wrap may use: those of the activities, and their last parts."""
+        short = (name.rpartition(".")[2] for name in self._activities)
+        return list(dict.fromkeys([*self._activities, *short]))
+
+    def of(self, phase: str) -> Activity | None:
+        """The activity of a leaf, in its wraps, newest last; None where there is none."""
+        path = phase.removesuffix(".run")
+        found = [name for name in self._activities if _ends_with(path, name)]
+        if not found:
+            return None
+        activity = self._activities[max(found, key=len)]
+        for name, wrapper in (*self._wraps, *self._outermost):
+            if _ends_with(path, name):
+                activity = wrapper(activity)
+        return activity
+
+    def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
+        """Have `wrapper(activity)` stand for the activities called `name`; gives back the undo.
+
+        Raises:
+            ValueError: there is no such activity; the nearest is named.
+        """
+        if name not in self.names:
+            raise ValueError(
+                f"there is no activity {name!r}{did_you_mean(name, self.names)}; "
+                f"activities are {', '.join(self.names)}"
+            )
+        entry = (name, wrapper)
+        self._wraps.append(entry)
+
+        def undo() -> None:
+            self._wraps[:] = [other for other in self._wraps if other is not entry]
+
+        return undo
+
+
+def _ends_with(path: str, name: str) -> bool:
+    return path == name or path.endswith("." + name)

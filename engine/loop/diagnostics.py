@@ -1,0 +1,115 @@
+"""What to say of a model, a loss or an optimizer that cannot be trained with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from ...events import TrainState
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no model.
+
+    Raises:
+        TypeError: says what was given.
+    """
+    if isinstance(model, type):
+        raise TypeError(f"model is the class {model.__name__}; pass an instance of it")
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; a torch.nn.Module is needed")
+
+
+def check_trainable(state: TrainState) -> None:
+    """Refuse to begin a fit that cannot take a step.
+
+    Raises:
+        TypeError: no optimizer, or one whose step needs a closure.
+        ValueError: no parameter requires a gradient, the optimizer has none of the model's, or a
+            learning rate is NaN or infinite, which torch takes in silence.
+        RuntimeError: gradients are switched off around the fit.
+    """
+    optimizer = state.optimizer
+    if optimizer is None:
+        raise missing_optimizer(state)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}; a torch.optim.Optimizer is needed"
+        )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise TypeError(
+            "LBFGS steps through a closure; replace the activity that steps: "
+            'trainer.wrap("step", lambda step: my_step)'
+        )
+    wanted = {id(p) for p in state.model.parameters() if p.requires_grad}
+    if not wanted:
+        raise ValueError(
+            f"cannot fit {type(state.model).__name__}: no parameter requires a gradient"
+        )
+    if not any(id(p) in wanted for group in optimizer.param_groups for p in group["params"]):
+        raise ValueError(
+            f"cannot fit {type(state.model).__name__}: the optimizer has none of its parameters; "
+            "was the model copied or rebuilt after the optimizer was made?"
+        )
+    for number, group in enumerate(optimizer.param_groups):
+        if isinstance(group["lr"], float) and not math.isfinite(group["lr"]):
+            raise ValueError(
+                f"cannot fit with lr={group['lr']} in parameter group {number} of the optimizer; "
+                "allowed: a finite number"
+            )
+    if not torch.is_grad_enabled():
+        raise RuntimeError("cannot fit inside torch.no_grad() or inference_mode(): no gradients")
+
+
+def missing_optimizer(state: TrainState) -> TypeError:
+    """For a fit without an optimizer."""
+    return TypeError(
+        f"fit needs an optimizer: Trainer({type(state.model).__name__}(…), loss_fn, optimizer)"
+    )
+
+
+def missing_output(state: TrainState) -> TypeError:
+    """For a model that returned None."""
+    return TypeError(
+        f"{type(state.model).__name__}.forward returned None at epoch {state.epoch}, batch "
+        f"{state.batch_index}; expected a tensor, or an output that carries `.loss`"
+    )
+
+
+def missing_loss(state: TrainState) -> TypeError:
+    """For a loss that is None: the model carries none, or the function returned none."""
+    if state.loss_fn is None:
+        return TypeError(
+            f"no loss_fn was given, and the {type(state.pred).__name__} that "
+            f"{type(state.model).__name__} returned carries no `.loss`"
+        )
+    name = getattr(state.loss_fn, "__name__", type(state.loss_fn).__name__)
+    return TypeError(f"loss_fn {name} returned None; expected a scalar tensor")
+
+
+def explain_backward(state: TrainState, error: BaseException) -> None:
+    """Raise a clearer error where the loss itself is at fault; else let torch's own escape.
+
+    Raises:
+        TypeError: the loss is no tensor.
+        ValueError: the loss is no scalar, or needs no gradient.
+    """
+    loss = state.loss
+    where = f"at epoch {state.epoch}, batch {state.batch_index}"
+    if not isinstance(loss, torch.Tensor):
+        raise TypeError(
+            f"cannot differentiate the loss {where}: it is a {type(loss).__name__}; "
+            "expected a scalar tensor"
+        ) from error
+    if loss.numel() != 1:
+        raise ValueError(
+            f"cannot differentiate the loss {where}: its shape is {tuple(loss.shape)}; expected a "
+            "scalar; reduce it (`.mean()`), or set state.loss in an after_loss handler"
+        ) from error
+    if not loss.requires_grad:
+        raise ValueError(
+            f"cannot differentiate the loss {where}: it needs no gradient; it was detached, "
+            "made under no_grad, or no parameter took part in it"
+        ) from error

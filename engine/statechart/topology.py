@@ -1,0 +1,154 @@
+"""What follows from the rows of a chart: its phases and scopes, and whether it is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+from ...events.handler_discovery import did_you_mean
+from ..diagram.diagram import Diagram
+from .chart import Row
+from .phase_paths import Kind, enclosing, inside, kind, scope_name, sources
+
+
+class ChartError(ValueError):
+    """A chart is unsound; the message names the row or the phase."""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The phases of a chart in the order in which its rows first name them; it never changes.
+
+    Args:
+        rows: kept as tuples; `Topology(topology.rows)` is the same, also from JSON.
+
+    Raises:
+        ChartError: a row or a phase is unsound.
+    """
+
+    rows: Sequence[Row]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(_as_tuples(row) for row in self.rows))
+        if not self.rows:
+            raise ChartError("a chart needs rows: (trigger, source or sources, destination)")
+        self._check_names()
+        self._check_reachable()
+        for scope in self.scopes:
+            self._check_scope(scope)
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """For each row what makes it happen: "normal" (work), "cancel" or "error"."""
+        return tuple(kind(row) for row in self.rows)
+
+    @cached_property
+    def initial(self) -> str:
+        """Where the machine starts."""
+        return sources(self.rows[0])[0]
+
+    @cached_property
+    def leaves(self) -> tuple[str, ...]:
+        """Every leaf phase."""
+        return tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
+
+    @cached_property
+    def resting(self) -> tuple[str, ...]:
+        """The leaves outside every scope, where no activity runs."""
+        return tuple(leaf for leaf in self.leaves if "." not in leaf)
+
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """The paths of the composite phases."""
+        return tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
+
+    @cached_property
+    def table(self) -> Mapping[str, Mapping[str, str]]:
+        """For each leaf, trigger → destination, composite sources expanded."""
+        return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
+
+    def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
+        return Topology, (self.rows,)
+
+    @property
+    def diagram(self) -> Diagram:
+        """The picture of the chart."""
+        return Diagram(self)
+
+    def _repr_svg_(self) -> str:
+        return self.diagram.svg
+
+    def _exits(self, leaf: str) -> dict[str, str]:
+        """Trigger → destination; the innermost row wins, among those the first."""
+        exits: dict[str, str] = {}
+        for phase in (leaf, *enclosing(leaf)):
+            for row in self.rows:
+                if phase in sources(row):
+                    exits.setdefault(row[0], row[2])
+        return exits
+
+    def _check_names(self) -> None:
+        for row in self.rows:
+            if row[2] in self.scopes:
+                raise ChartError(f"row {row}: {row[2]} is a composite; a row leads to a leaf")
+            for source in sources(row):
+                if source not in self.leaves and source not in self.scopes:
+                    near = did_you_mean(source, (*self.leaves, *self.scopes))
+                    raise ChartError(f"row {row}: no row leads to or into {source!r}{near}")
+
+    def _check_reachable(self) -> None:
+        reached, waiting = {self.initial}, [self.initial]
+        while waiting:
+            for destination in self.table[waiting.pop()].values():
+                if destination not in reached:
+                    reached.add(destination)
+                    waiting.append(destination)
+        for leaf in self.leaves:
+            if leaf not in reached:
+                rows = [row for row in self.rows if row[2] == leaf]
+                raise ChartError(f"row {rows[0]}: {leaf} cannot be reached from {self.initial}")
+            if not self.table[leaf]:
+                rows = [row for row in self.rows if row[2] == leaf]
+                raise ChartError(f"row {rows[0]}: nothing leads out of {leaf}")
+
+    def _check_scope(self, scope: str) -> None:
+        name = scope_name(scope)
+        opening = [
+            row for row in self.rows if inside(row[2], scope) and self._from_outside(row, scope)
+        ]
+        for row in opening:
+            if row[0] != f"begin_{name}":
+                raise ChartError(f"row {row}: it leads into {scope}, so it must be begin_{name}")
+        for leaf in self._leaves_of(scope):
+            self._check_closes(scope, leaf, opening[0])
+
+    def _check_closes(self, scope: str, leaf: str, opening: Row) -> None:
+        """From a leaf directly in a scope it can be cancelled, closed and, outermost, failed."""
+        name = scope_name(scope)
+        outermost = "." not in scope
+        exits = self.table[leaf]
+        needed = [f"after_cancel_{name}", "after_error" if outermost else f"after_{name}"]
+        missing = [trigger for trigger in needed if trigger not in exits]
+        if missing:
+            raise ChartError(f"row {opening}: {scope} never closes from {leaf}: no {missing[0]}")
+        for trigger in needed:
+            end = exits[trigger]
+            if trigger == f"after_{name}":
+                if inside(end, scope):
+                    raise ChartError(f"row {opening}: {trigger} from {leaf} stays in {scope}")
+            elif f"after_{name}" not in self.table[end]:
+                raise ChartError(f"row {opening}: no after_{name} from {end}")
+
+    def _from_outside(self, row: Row, scope: str) -> bool:
+        return any(not inside(source, scope) for source in sources(row))
+
+    def _leaves_of(self, scope: str) -> Iterator[str]:
+        return (leaf for leaf in self.leaves if leaf.rpartition(".")[0] == scope)
+
+
+def _as_tuples(row: Row) -> Row:
+    """A row, whose source and itself may have come as lists."""
+    trigger, source, destination = row
+    return trigger, source if isinstance(source, str) else tuple(source), destination

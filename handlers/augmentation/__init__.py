@@ -1,0 +1,4 @@
+"""Changes of inputs and targets in training.
+
+May import: nothing in handlers.
+"""

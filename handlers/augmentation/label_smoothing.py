@@ -1,0 +1,76 @@
+"""Label smoothing."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...events import AttachError, TrainState
+
+Activity = Callable[[TrainState], str]
+
+
+class LabelSmoothing:
+    """Smooths the targets of the cross entropy in training, and leaves validation as it is.
+
+    The `loss_fn` of the trainer gets torch's own `label_smoothing` for each training batch, and
+    keeps its class weights, `ignore_index` and `reduction`.
+
+    Hears: begin_fit; wraps loss, of training batches
+    Reads: loss_fn
+    Writes: loss_fn, for the time of the loss
+    Raises: AttachError when attached or at begin_fit: the loss_fn is no cross entropy
+    Cost: no sync
+    Source: Christian Szegedy, Vincent Vanhoucke, Sergey Ioffe, Jonathon Shlens, Zbigniew Wojna,
+        "Rethinking the Inception Architecture for Computer Vision", 2016
+
+    Args:
+        smoothing: share of the target that all classes get alike, above 0, up to 1.
+
+    Raises:
+        ValueError: `smoothing` is out of range.
+    """
+
+    def __init__(self, smoothing: float = 0.1) -> None:
+        if not 0 < smoothing <= 1:
+            raise ValueError(
+                f"LabelSmoothing(smoothing={smoothing}): allowed: a number above 0, up to 1"
+            )
+        self.smoothing = smoothing
+
+    def attached(self, trainer: Any) -> None:
+        self._smoothed(trainer.state.loss_fn)
+
+    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+        self._smoothed(state.loss_fn)
+
+    def wrap_loss(self, loss: Activity) -> Activity:
+        def smoothed(state: TrainState) -> str:
+            if not state.training:
+                return loss(state)
+            plain = state.loss_fn
+            state.loss_fn = self._smoothed(plain)
+            try:
+                return loss(state)
+            finally:
+                state.loss_fn = plain
+
+        return smoothed
+
+    def _smoothed(self, loss_fn: Any) -> Callable[..., Any]:
+        if isinstance(loss_fn, nn.CrossEntropyLoss):
+            smoothed = copy.copy(loss_fn)  # another trainer may be computing with the original
+            smoothed.label_smoothing = self.smoothing
+            return smoothed
+        if getattr(loss_fn, "func", loss_fn) is torch.nn.functional.cross_entropy:
+            return functools.partial(loss_fn, label_smoothing=self.smoothing)
+        name = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+        raise AttachError(
+            f"LabelSmoothing cannot smooth the targets of {name}; allowed: nn.CrossEntropyLoss, "
+            "torch.nn.functional.cross_entropy, or a functools.partial of it"
+        )

@@ -1,0 +1,4 @@
+"""Averages of the weights over optimizer steps.
+
+May import: nothing in handlers.
+"""

@@ -1,0 +1,105 @@
+"""Stochastic weight averaging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.optim.swa_utils import AveragedModel
+
+from ...events import TrainState
+from ._averaged_model import Final, average_of, check_final, copy_into, load_values, values
+from ._batch_norm import update_batch_norm
+
+
+class SWA:
+    """Averages the weights of the last epochs of a fit, with equal shares, and leaves the mean.
+
+    An epoch counts if a step was made in it and it has not failed. At the fit's end batch-norm
+    layers get the statistics of one more pass over the training data, if there are any. The
+    learning rate is left to a schedule, such as torch's SWALR in LRSchedule.
+
+    Hears: begin_fit, after_step, after_epoch, after_fit
+    Reads: model, epoch, n_epochs, outcome, train_loader, batches_per_epoch
+    Writes: the model's weights at after_fit, unless the fit has failed
+    Raises: ValueError at begin_fit: the fit ends before `start`
+    Cost: no sync a batch; a few an epoch averaged; memory of one model more; with batch-norm layers
+        a forward pass over the training data at the end, with a sync for each layer and batch
+    Source: Pavel Izmailov, Dmitrii Podoprikhin, Timur Garipov, Dmitry Vetrov, Andrew Gordon
+        Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
+        `torch.optim.swa_utils`
+
+    Args:
+        start: the first epoch averaged: an int is its 0-based index, a float below 1 a fraction of
+            the fit's epochs.
+        final: whether the model has the "averaged" or the "trained" weights after the fit.
+
+    Attributes:
+        averaged: the averaged model of the last fit, in eval mode; None before the first. It
+            averages `averaged.n_averaged` epochs.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, start: float = 0.75, final: Final = "averaged") -> None:
+        if isinstance(start, bool) or start < 0 or (isinstance(start, float) and not start < 1):
+            raise ValueError(
+                f"SWA(start={start!r}): allowed: an int from 0, the index of an epoch, or a float "
+                "from 0 and below 1, a fraction of the epochs"
+            )
+        check_final("SWA", final)
+        self.start = start
+        self.final = final
+        self.averaged: AveragedModel | None = None
+        self._stepped = False
+        self._updated = False
+        self._state: TrainState | None = None
+
+    def attached(self, trainer: Any) -> None:
+        self._state = trainer.state
+
+    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+        if 0 < state.n_epochs <= self._first(state):
+            raise ValueError(
+                f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; its "
+                "epochs count from 0"
+            )
+        self.averaged = average_of(state.model)
+        self._stepped = self._updated = False
+
+    def state_dict(self) -> dict[str, Any]:
+        averaged = self.averaged
+        return {
+            "averaged": averaged and values(averaged.module),
+            "epochs": averaged and averaged.n_averaged,
+            "stepped": self._stepped,
+            "updated": self._updated,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._stepped, self._updated = state["stepped"], state["updated"]
+        if state["averaged"] is not None and self._state is not None:
+            self.averaged = self.averaged or average_of(self._state.model)
+            load_values(self.averaged.module, state["averaged"])
+            self.averaged.n_averaged.copy_(state["epochs"])
+
+    def after_step(self, trainer: Any, state: TrainState) -> None:
+        self._stepped = self._stepped or state.outcome == "completed"
+
+    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+        stepped, self._stepped = self._stepped, False
+        if stepped and state.epoch >= self._first(state) and state.outcome != "failed":
+            self.averaged = self.averaged or average_of(state.model)
+            self.averaged.update_parameters(state.model)
+            self._updated = True
+
+    def after_fit(self, trainer: Any, state: TrainState) -> None:
+        updated, self._updated = self._updated, False
+        if updated and self.averaged and state.outcome != "failed":
+            update_batch_norm(trainer, self.averaged.module)
+            if self.final == "averaged":
+                copy_into(state.model, self.averaged, buffers=True)
+
+    def _first(self, state: TrainState) -> int:
+        """Index of the first epoch averaged."""
+        return int(self.start * state.n_epochs) if isinstance(self.start, float) else self.start

@@ -1,0 +1,4 @@
+"""When the fit is saved to disk, and which checkpoints are kept.
+
+May import: nothing in handlers.
+"""

@@ -1,0 +1,164 @@
+"""Running loss and metrics."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from numbers import Real
+from typing import Any
+
+import torch
+
+from ...events import TrainState
+from .._nested_tensors import mapped
+from ._metric_state import load_metric_state, metric_state
+
+_NEEDED = ("update", "compute", "reset")
+
+
+class Metrics:
+    """Computes the mean loss, and any metrics, of every training and validation pass.
+
+    A batch counts when it has completed: a cancelled one leaves no trace, nor does a prediction.
+    A pass cut short by its own cancel (train, validate) is computed from the batches that it had;
+    one that an epoch's or fit's cancel, or an error, broke off is not computed. A training that
+    pauses for a validation is computed up to there, and goes on as one pass.
+
+    Hears: begin_train, begin_validate, after_batch, after_train, after_validate
+    Reads: loss, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
+    Writes: metrics["train_loss"], ["valid_loss"]; ["train_<name>"], ["valid_<name>"]: floats
+    Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
+
+    Args:
+        metrics: by name, objects with `update(pred, yb)`, `compute()` and `reset()`, such as those
+            of torchmetrics or torcheval; `update(pred)` where a batch has no targets. One that
+            has `to(device)` is moved to the device of the predictions. What is no scalar is kept
+            as it is computed, on the CPU.
+
+    Raises:
+        TypeError: a metric lacks one of the three methods.
+        ValueError: a metric is called `loss`, which is taken.
+    """
+
+    def __init__(self, **metrics: Any) -> None:
+        for name, metric in metrics.items():
+            _check(name, metric)
+        self.metrics = metrics
+        self._pass = _Pass(metrics)
+        self._paused: _Pass | None = None
+
+    def begin_train(self, trainer: Any, state: TrainState) -> None:
+        if self._paused is not None and state.batch_index >= 0:
+            self._pass, self._paused = self._paused, None
+        else:
+            self._begin(self.metrics)
+
+    def begin_validate(self, trainer: Any, state: TrainState) -> None:
+        if state.paused is None:
+            self._begin(self.metrics)
+        else:
+            paused = self._pass
+            self._begin(deepcopy(self.metrics))
+            self._paused = paused
+
+    def after_batch(self, trainer: Any, state: TrainState) -> None:
+        if state.outcome != "completed" or state.job == "predict":
+            return
+        loss = torch.as_tensor(state.loss).detach()
+        self._pass.add(loss, state.batch_size)
+        if self._pass.metrics:
+            pred = mapped(state.pred, torch.Tensor.detach)
+            self._pass.move_to(pred.device if isinstance(pred, torch.Tensor) else loss.device)
+            seen = (pred,) if state.yb is None else (pred, mapped(state.yb, torch.Tensor.detach))
+            for metric in self._pass.metrics.values():
+                metric.update(*seen)
+
+    def after_train(self, trainer: Any, state: TrainState) -> None:
+        self._report(state, "train", "train")
+        if state.paused is None:
+            self._pass = _Pass(self.metrics)
+
+    def after_validate(self, trainer: Any, state: TrainState) -> None:
+        self._report(state, "valid", "validate")
+        self._pass = _Pass(self.metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"pass": self._pass.state(), "paused": self._paused and self._paused.state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._pass, self._paused = _Pass(self.metrics), None
+        if state["paused"] is not None:
+            self._pass.load(state["paused"])
+            self._paused, self._pass = self._pass, _Pass(deepcopy(self.metrics))
+        self._pass.load(state["pass"])
+
+    def _begin(self, metrics: dict[str, Any]) -> None:
+        self._pass, self._paused = _Pass(metrics), None
+        for metric in metrics.values():
+            metric.reset()
+
+    def _report(self, state: TrainState, prefix: str, scope: str) -> None:
+        if state.outcome == "completed" or (state.cancel and state.cancel.scope == scope):
+            for name, value in self._pass.computed().items():
+                if not (isinstance(value, torch.Tensor) and value.is_meta):
+                    state.metrics[f"{prefix}_{name}"] = _plain(value)
+
+
+class _Pass:
+    """What the completed batches of one pass add up to."""
+
+    def __init__(self, metrics: dict[str, Any]) -> None:
+        self.metrics = metrics
+        self.total: torch.Tensor | None = None
+        self.samples = 0
+        self.device: torch.device | None = None
+
+    def move_to(self, device: torch.device) -> None:
+        if device == self.device:
+            return
+        for metric in self.metrics.values():
+            if hasattr(metric, "to"):
+                metric.to(device)
+        self.device = device
+
+    def add(self, loss: torch.Tensor, samples: int) -> None:
+        # summed in double precision where the device has it: a pass may have 10⁶ batches
+        if self.total is None or self.total.device != loss.device:
+            wide = torch.float32 if loss.is_mps else torch.float64
+            before = torch.zeros_like(loss) if self.total is None else self.total
+            self.total = before.to(loss.device, wide)
+        self.total.add_(loss, alpha=samples)
+        self.samples += samples
+
+    def state(self) -> dict[str, Any]:
+        metrics = {name: metric_state(metric) for name, metric in self.metrics.items()}
+        return {"total": self.total, "samples": self.samples, "metrics": metrics}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.total, self.samples = state["total"], state["samples"]
+        for name, metric in self.metrics.items():
+            load_metric_state(metric, state["metrics"][name])
+
+    def computed(self) -> dict[str, Any]:
+        if self.total is None:
+            return {}
+        metrics = {name: metric.compute() for name, metric in self.metrics.items()}
+        return {"loss": self.total / self.samples, **metrics}
+
+
+def _check(name: str, metric: Any) -> None:
+    if name == "loss":
+        raise ValueError("Metrics computes the loss itself; call a metric of yours otherwise")
+    missing = [method for method in _NEEDED if not callable(getattr(metric, method, None))]
+    if isinstance(metric, type) or missing:
+        what = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)
+        raise TypeError(
+            f"Metrics({name}={what}): expected an object with {', '.join(_NEEDED)}"
+            + (f"; it has no {', '.join(missing)}" if missing else "; pass an instance")
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A scalar as the Python float that it is, other tensors on the CPU."""
+    if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
+        return float(value)
+    return mapped(value, torch.Tensor.cpu)

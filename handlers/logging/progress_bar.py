@@ -1,0 +1,123 @@
+"""Progress, for a person to watch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from ...events import TrainState
+from .._stateful import Saved
+from ._tqdm_bar import Bar, Values, can_draw, texts
+
+
+class ProgressBar(Saved):
+    """Shows epochs and batches as bars on a terminal or in a notebook, else a line an epoch.
+
+    The bar of the epochs shows the metrics of the last one, that of the batches the loss of the
+    last batch. `validate()` and `predict()` have a bar, or a line, of their own.
+
+    Hears: begin and after of fit, train, validate and batch; after_epoch
+    Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
+    Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; none for lines
+
+    Args:
+        file: where to; None is `sys.stderr`. Bars are drawn if it is a terminal.
+        mininterval: seconds from one drawing of a bar to the next, at least.
+
+    Raises:
+        ValueError: `mininterval` is below 0.
+    """
+
+    on_error = "detach"
+    runs_after = ("Metrics",)
+
+    def __init__(self, file: TextIO | None = None, mininterval: float = 0.1) -> None:
+        if not mininterval >= 0:
+            raise ValueError(f"ProgressBar(mininterval={mininterval}): allowed: seconds, from 0")
+        self.file = file
+        self.mininterval = mininterval
+        self._epochs: Bar | None = None
+        self._batches: Bar | None = None
+
+    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+        done = max(0, state.epoch)  # of a fit that goes on
+        options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
+        with self._bar("epochs", lambda: state.metrics, **options) as bar:
+            self._epochs = bar
+            yield
+            bar.refresh()
+
+    def within_train(self, trainer: Any, state: TrainState) -> Iterator[None]:
+        done, known = state.batch_index + 1, state.n_batches  # of a training that goes on
+        options = {"total": known, "initial": done, "leave": False}
+        with self._bar("train", lambda: {"loss": state.loss}, **options) as self._batches:
+            yield
+
+    def within_validate(self, trainer: Any, state: TrainState) -> Iterator[None]:
+        alone = state.job != "fit"
+        name = state.job if alone else "validate"
+        with self._bar(name, lambda: {"loss": state.loss}, leave=alone) as bar:
+            self._batches = bar
+            yield
+            bar.values = lambda: _result(state)
+            bar.refresh()
+
+    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+        bar = self._batches
+        if bar is not None and bar.total is None and state.n_batches is not None:
+            bar.reset(total=state.n_batches)
+
+    def after_batch(self, trainer: Any, state: TrainState) -> None:
+        if self._batches is not None:
+            self._batches.update(state.batch_index + 1 - self._batches.n)
+
+    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+        if self._epochs is not None and state.outcome != "failed":
+            self._epochs.total = state.n_epochs
+            self._epochs.update(state.epoch + 1 - self._epochs.n)
+        if not self._draws:
+            self._write(f"epochs {state.epoch + 1}/{state.n_epochs}", state.metrics, state)
+
+    def after_validate(self, trainer: Any, state: TrainState) -> None:
+        if state.job != "fit" and not self._draws:
+            self._write(f"{state.job} {state.batch_index + 1} batches", _result(state), state)
+
+    @property
+    def _stream(self) -> TextIO:
+        return sys.stderr if self.file is None else self.file
+
+    @property
+    def _draws(self) -> bool:
+        return can_draw(self._stream)
+
+    @contextmanager
+    def _bar(self, name: str, values: Values, **options: Any) -> Iterator[Bar]:
+        bar = Bar(
+            values,
+            desc=name,
+            file=self._stream,
+            mininterval=self.mininterval,
+            disable=not self._draws,
+            **options,
+        )
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+    def _write(self, what: str, values: Mapping[str, Any], state: TrainState) -> None:
+        parts = [what]
+        if state.outcome != "completed":
+            reason = f" ({state.cancel.reason})" if state.cancel and state.cancel.reason else ""
+            parts.append(state.outcome + reason)
+        parts += texts(values)
+        self._stream.write(" ".join(", ".join(parts).split()) + "\n")
+        self._stream.flush()
+
+
+def _result(state: TrainState) -> dict[str, Any]:
+    """What `validate()` has found; nothing where there was only a prediction."""
+    found = {name: value for name, value in state.metrics.items() if name.startswith("valid_")}
+    return {} if state.job == "predict" else found

@@ -1,0 +1,56 @@
+"""Gradient clipping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from ...events import TrainState
+from ._optimizer_parameters import parameters
+
+
+class GradientClip:
+    """Limits the gradients before each optimizer step, by their norm or by their value.
+
+    Hears: begin_step
+    Reads: optimizer
+    Writes: the gradients of the parameters that the optimizer steps
+    Cost: no sync
+    Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent networks", 2013
+
+    Args:
+        max_norm: all gradients together are scaled down to this norm if theirs is greater.
+        value: each element is clamped to [-value, value]. Exactly one of the two is given.
+        norm_type: p of the p-norm, `inf` for the greatest element.
+
+    Raises:
+        TypeError: both limits are given, or none.
+        ValueError: a number is not above 0.
+    """
+
+    runs_after = ("GradientAccumulation", "MixedPrecision")
+
+    def __init__(
+        self,
+        max_norm: float | None = None,
+        value: float | None = None,
+        norm_type: float = 2.0,
+    ) -> None:
+        if (max_norm is None) == (value is None):
+            raise TypeError(
+                f"GradientClip(max_norm={max_norm}, value={value}): give exactly one of the two"
+            )
+        for name, number in (("max_norm", max_norm), ("value", value), ("norm_type", norm_type)):
+            if number is not None and not number > 0:
+                raise ValueError(f"GradientClip({name}={number}): allowed: a number above 0")
+        self.max_norm = max_norm
+        self.value = value
+        self.norm_type = norm_type
+
+    def begin_step(self, trainer: Any, state: TrainState) -> None:
+        with_gradient = [p for p in parameters(state) if p.grad is not None]
+        if self.max_norm is not None:
+            clip_grad_norm_(with_gradient, self.max_norm, self.norm_type)
+        elif self.value is not None and with_gradient:  # torch refuses an empty list
+            clip_grad_value_(with_gradient, self.value)

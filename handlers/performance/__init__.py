@@ -1,0 +1,4 @@
+"""Speed and memory: precision, compilation, recomputation, profiling.
+
+May import: optimization.
+"""

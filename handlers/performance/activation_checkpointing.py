@@ -1,0 +1,123 @@
+"""Memory for time: activations that are computed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+
+from ...events import AttachError, TrainState
+from .._stateful import Saved
+from ._recompute import recomputed
+
+Activity = Callable[[TrainState], str]
+
+
+class ActivationCheckpointing(Saved):
+    """Keeps no activations inside chosen submodules: the backward pass computes them again.
+
+    Gradients are the same, and so are the random numbers, of dropout say, and the running
+    statistics of batch norm. Forward hooks inside a chosen submodule run a second time. Of chosen
+    submodules that contain each other the outermost is taken; the model itself never is.
+
+    Hears: begin_batch; wraps forward and backward
+    Reads: model, training
+    Raises: AttachError when the model has no such submodule; wrong arguments at once
+    Cost: no sync; a second forward pass of the chosen submodules
+    Source: Tianqi Chen, Bing Xu, Chiyuan Zhang, Carlos Guestrin, "Training Deep Nets with
+        Sublinear Memory Cost", 2016; the second pass is `torch.utils.checkpoint`
+
+    Args:
+        which: classes, such as `nn.TransformerEncoderLayer`, and patterns of names in
+            `model.named_modules()`, such as `"encoder.layers.*"`.
+    """
+
+    def __init__(self, *which: type[torch.nn.Module] | str) -> None:
+        wrong = [choice for choice in which if not _is_choice(choice)]
+        if wrong or not which:
+            raise TypeError(
+                f"ActivationCheckpointing({', '.join(map(repr, wrong))}): allowed: classes of "
+                'modules, nn.TransformerEncoderLayer, and patterns of their names, "layers.*"'
+            )
+        self.which = which
+        self._model: torch.nn.Module | None = None
+        self._forwards: list[tuple[dict[str, Any], Callable[..., Any]]] = []
+
+    def attached(self, trainer: Any) -> None:
+        model = trainer.state.model
+        there = _submodules(model)
+        for choice in self.which:
+            if not any(_matches(name, module, choice) for name, module in there):
+                known = ", ".join(f"{name} ({type(module).__name__})" for name, module in there)
+                raise AttachError(
+                    f"ActivationCheckpointing({choice!r}): {type(model).__name__} has no such "
+                    f"submodule; there are: {known or 'none'}"
+                )
+
+    def detached(self, trainer: Any) -> None:
+        self._model, self._forwards = None, []
+
+    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+        if state.model is not self._model:
+            self._model = state.model
+            chosen = self._outermost(state.model)
+            self._forwards = [(vars(m), recomputed(m.forward, m)) for m in chosen]
+
+    def wrap_forward(self, forward: Activity) -> Activity:
+        return self._checkpointed(forward)
+
+    def wrap_backward(self, backward: Activity) -> Activity:
+        """It may compute the whole model again, which must be the same model then."""
+        return self._checkpointed(backward)
+
+    def _checkpointed(self, activity: Activity) -> Activity:
+        def checkpointed(state: TrainState) -> str:
+            if not state.training:
+                return activity(state)
+            with self._in_place():
+                return activity(state)
+
+        return checkpointed
+
+    @contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """For an activity, and no longer: a copy of the model must not call the original."""
+        forwards = self._forwards
+        own = [attributes.get("forward") for attributes, _ in forwards]
+        for attributes, forward in forwards:
+            attributes["forward"] = forward
+        try:
+            yield
+        finally:
+            for (attributes, _), before in zip(forwards, own, strict=True):
+                del attributes["forward"]
+                if before is not None:
+                    attributes["forward"] = before
+
+    def _outermost(self, model: torch.nn.Module) -> list[torch.nn.Module]:
+        chosen: list[torch.nn.Module] = []
+        inside: set[torch.nn.Module] = set()
+        for name, module in _submodules(model):
+            if module not in inside and any(_matches(name, module, c) for c in self.which):
+                chosen.append(module)
+                inside.update(module.modules())
+        return chosen
+
+
+def _is_choice(choice: Any) -> bool:
+    if isinstance(choice, type):
+        return issubclass(choice, torch.nn.Module)
+    return isinstance(choice, str)
+
+
+def _submodules(model: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    return [(name, module) for name, module in model.named_modules() if name]
+
+
+def _matches(name: str, module: torch.nn.Module, choice: type[torch.nn.Module] | str) -> bool:
+    if isinstance(choice, str):
+        return fnmatchcase(name, choice)
+    return isinstance(module, choice)

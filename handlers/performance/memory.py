@@ -1,0 +1,69 @@
+"""How much memory an epoch needs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+from ...events import TrainState
+
+_MIB = 2**20
+
+
+class Memory:
+    """Writes the peak of memory to the metrics of each epoch.
+
+    On CUDA that of the tensors on the device since the epoch began: torch's own peak statistics
+    are reset there. Elsewhere that of the process since it was started, which nothing can reset.
+
+    Hears: begin_epoch, begin_validate, after_train, after_validate
+    Reads: device, model, job
+    Writes: metrics["peak_memory"], in MiB: before validation that of training, then that of both
+    Raises: ImportError when attached: not on CUDA, and Python has no module resource (Windows)
+    Cost: no sync
+    """
+
+    on_error = "detach"
+
+    def attached(self, trainer: Any) -> None:
+        _peak(_device(trainer.state))
+
+    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+        _reset(_device(state))
+
+    def begin_validate(self, trainer: Any, state: TrainState) -> None:
+        if state.job == "validate":
+            _reset(_device(state))
+
+    def after_train(self, trainer: Any, state: TrainState) -> None:
+        state.metrics["peak_memory"] = _peak(_device(state))
+
+    def after_validate(self, trainer: Any, state: TrainState) -> None:
+        if state.job != "predict":
+            state.metrics["peak_memory"] = _peak(_device(state))
+
+
+def _device(state: TrainState) -> torch.device:
+    parameter = next(state.model.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    return state.device or device
+
+
+def _reset(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / _MIB
+    try:
+        import resource  # noqa: PLC0415  # Windows has none
+    except ImportError as error:
+        raise ImportError(
+            f"Memory cannot measure on {device.type}: Python has no module resource on this system"
+        ) from error
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / _MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere

@@ -1,0 +1,93 @@
+"""The file of a recording, mapped into memory: its creation, its table, its words."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .format import HEAD_BYTES, LIVE_AT, MAX_IDS, UNKNOWN, Layout, Live
+
+TABLE_BYTES = 2**19
+TRANSITIONS = 2**12
+RECEIVERS = 2**11
+
+
+class RecordingFile:
+    """Made under another name beside `path`, and renamed when a reader can read it.
+
+    It is readable by its owner alone, and its blocks are reserved: a disk that fills up later
+    does not end the process that writes here.
+
+    Attributes:
+        words: all of it, as 8-byte words.
+        live: the live words, by `Live`.
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+
+    def __init__(self, path: Path, meta: Mapping[str, Any], records: int) -> None:
+        text = json.dumps(meta).encode()
+        self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records)
+        mapped = _mapped(path, self.layout.packed(), text, self.layout.file_bytes)
+        self._bytes = memoryview(mapped)
+        self.words = self._bytes.cast("Q")
+        self.live = self.words[LIVE_AT // 8 : HEAD_BYTES // 8]
+        self._ids: dict[tuple[Any, ...], int] = {}
+        self._counts: dict[str, int] = {}
+
+    def identify(self, kind: str, *what: Any, most: int = MAX_IDS) -> int:
+        """The id, from 1, that stands for `what` in records; 0 if the table has no more room."""
+        known = self._ids.get((kind, *what))
+        if known is not None:
+            return known
+        identity = self._counts.get(kind, 0) + 1
+        if identity >= most or not self._append([kind, identity, *what]):
+            identity = 0
+        else:
+            self._counts[kind] = identity
+            self._ids[kind, *what] = identity
+        return identity
+
+    def _append(self, entry: list[Any]) -> bool:
+        line = json.dumps(entry).encode() + b"\n"
+        used = self.live[Live.TABLE_BYTES]
+        if used + len(line) > self.layout.table_bytes:
+            return False
+        start = self.layout.table_at + used
+        self._bytes[start : start + len(line)] = line
+        self.live[Live.TABLE_BYTES] = used + len(line)
+        return True
+
+    def note(self, place: Live, number: int | None) -> None:
+        """Write a counter; below 0, or None, it is not known."""
+        self.live[place] = UNKNOWN if number is None or number < 0 else number
+
+
+def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> mmap.mmap:
+    number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(number, "r+b") as file:
+            _reserve(file.fileno(), size)
+            file.write(head)
+            file.seek(HEAD_BYTES)
+            file.write(meta)
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), size)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return mapped
+
+
+def _reserve(file: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)

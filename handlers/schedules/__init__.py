@@ -1,0 +1,4 @@
+"""Learning rates and other optimizer options over the fit.
+
+May import: optimization, control.
+"""

@@ -1,0 +1,160 @@
+"""Options of the optimizer as functions of progress."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch.optim import Optimizer
+
+from ...events import AttachError, TrainState
+from .._stateful import Saved
+from ..optimization._group_options import Group, copied, put
+from ._step_plan import Position
+
+Curve = Callable[[float], Any]
+"""Progress, 0 at the fit's first step and never quite 1, to a value."""
+
+
+class Annealing(Saved):
+    """Sets an option of the optimizer before each step, as a function of the fit's progress.
+
+    Progress is the share of the fit's optimizer steps that lie behind, by epoch and batch: a
+    cancelled batch does not delay it, and an epoch that is skipped is behind it. When the fit
+    closes, the option is what it was. Attach one for each option, or for each group:
+
+        Annealing("lr", piecewise((0.1, linear(0.001, 0.1)), (0.9, cosine(0.1, 0.0))))
+        Annealing("betas", lambda progress: (0.95 - 0.1 * progress, 0.99), group=1)
+
+    Hears: begin_fit, begin_batch, after_fit
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Writes: the option of the optimizer
+    Raises: ValueError, when the number of steps is not known, or there is no such group or option
+    Cost: no sync
+
+    Args:
+        option: its name in the parameter groups: "lr", "momentum", "weight_decay", "betas", …
+        curve: `curve(progress)` gives the value; see `linear`, `cosine`, `exponential` and
+            `piecewise` beside it.
+        group: 0-based number of the parameter group; None: all of them, those that
+            WeightDecayGroups or Unfreeze made included.
+
+    Raises:
+        TypeError: an argument is of another kind.
+        ValueError: `group` is negative, or `option` is no option.
+    """
+
+    # which say how many steps there will be, and which groups the optimizer has
+    runs_after = (
+        "GradientAccumulation",
+        "LimitBatches",
+        "StepLimit",
+        "Unfreeze",
+        "WeightDecayGroups",
+    )
+
+    def __init__(self, option: str, curve: Curve, group: int | None = None) -> None:
+        if not isinstance(option, str) or not callable(curve):
+            raise TypeError(
+                f"Annealing({option!r}, {curve!r}): expected the name of an option and a function "
+                'of progress, such as Annealing("lr", cosine(0.1, 0.0))'
+            )
+        if option == "params":
+            raise ValueError("Annealing('params'): these are the parameters, and no option")
+        if group is not None and (isinstance(group, bool) or not isinstance(group, int)):
+            raise TypeError(f"Annealing(group={group!r}): allowed: an int, from 0, or None")
+        if group is not None and group < 0:
+            raise ValueError(f"Annealing(group={group}): allowed: an int, from 0, or None")
+        self.option = option
+        self.curve = curve
+        self.group = group
+        self._groups: list[Group] = []
+        self._position: Position | None = None
+
+    def attached(self, trainer: Any) -> None:
+        optimizer = trainer.state.optimizer
+        if optimizer is not None and all(self.option not in g for g in optimizer.param_groups):
+            raise AttachError(self._missing(optimizer))
+
+    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+        assert state.optimizer is not None
+        position, groups = Position(state, "Annealing"), self._chosen(state.optimizer)
+        before = [copied(group[self.option]) for group in groups]
+        self._position, self._groups = position, groups
+        try:
+            yield
+        finally:
+            self._position, self._groups = None, []
+            for group, value in zip(groups, before, strict=True):
+                put(group, self.option, value)
+
+    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+        if self._position is None or not state.training:
+            return
+        progress = min(1.0, self._position.done(state) / self._position.total(state))
+        for group in self._groups:
+            put(group, self.option, self.curve(progress))
+
+    def _chosen(self, optimizer: Optimizer) -> list[Group]:
+        groups: list[Group] = optimizer.param_groups
+        if self.group is not None:
+            if self.group >= len(groups):
+                raise ValueError(
+                    f"Annealing({self.option!r}, group={self.group}): the optimizer has "
+                    f"{len(groups)} parameter groups, counted from 0"
+                )
+            groups = [groups[self.group]]
+        for group in groups:
+            if self.option not in group:
+                raise ValueError(self._missing(optimizer))
+        return list(groups)
+
+    def _missing(self, optimizer: Optimizer) -> str:
+        there = ", ".join(name for name in optimizer.param_groups[0] if name != "params")
+        return (
+            f"Annealing({self.option!r}): {type(optimizer).__name__} has no such option; "
+            f"it has: {there}"
+        )
+
+
+def linear(start: float, end: float) -> Curve:
+    """A straight line."""
+    return lambda progress: start + (end - start) * progress
+
+
+def cosine(start: float, end: float) -> Curve:
+    """Half a wave: flat at both ends."""
+    return lambda progress: end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def exponential(start: float, end: float) -> Curve:
+    """By the same factor in each step.
+
+    Raises:
+        ValueError: one of the two is not above 0.
+    """
+    if not (start > 0 and end > 0):
+        raise ValueError(f"exponential({start}, {end}): allowed: numbers above 0")
+    return lambda progress: start * (end / start) ** progress
+
+
+def piecewise(*parts: tuple[float, Curve]) -> Curve:
+    """One curve after the other, each for its share of the whole, and from its 0 to its 1.
+
+    Raises:
+        ValueError: a share is not above 0, or all of them do not make 1.
+    """
+    shares = [share for share, _ in parts]
+    if not all(share > 0 for share in shares) or not math.isclose(sum(shares), 1):
+        raise ValueError(f"piecewise with shares {shares}: allowed: above 0, and 1 in sum")
+
+    def curve(progress: float) -> Any:
+        begin = 0.0
+        for share, part in parts[:-1]:
+            if progress < begin + share:
+                return part((progress - begin) / share)
+            begin += share
+        return parts[-1][1](min(1.0, (progress - begin) / (1 - begin)))
+
+    return curve

@@ -1,0 +1,54 @@
+"""A cosine after a warm-up."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, LRScheduler
+
+from ._planned_schedule import PlannedSchedule, before_cosine, steps_of
+
+
+class CosineWarmup(PlannedSchedule):
+    """Raises the learning rate to the optimizer's own in a line, then lowers it as a cosine.
+
+    These are torch's `LinearLR` and `CosineAnnealingLR`, at the place in their plan where the fit
+    is: a cancelled batch does not delay it, and an epoch that is skipped is behind it. When the
+    fit closes, the optimizer has the rates that it came with.
+
+    Hears: begin_fit, begin_batch, after_fit
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Writes: the learning rates of the optimizer
+    Raises: ValueError, when the number of steps is not known
+    Cost: no sync, if the learning rates are floats
+    Source: Priya Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017;
+        Ilya Loshchilov, Frank Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2016
+
+    Args:
+        warmup: share of the fit's steps, from 0 to below 1, in which the rate rises.
+        start_factor: the first rate, as a share of the optimizer's own, above 0.
+        min_lr: the rate to which the cosine falls.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self, warmup: float = 0.05, start_factor: float = 0.01, min_lr: float = 0.0
+    ) -> None:
+        super().__init__()
+        if not 0 <= warmup < 1:
+            raise ValueError(f"CosineWarmup(warmup={warmup}): allowed: a share from 0 to below 1")
+        if not 0 < start_factor <= 1:
+            raise ValueError(
+                f"CosineWarmup(start_factor={start_factor}): allowed: a share above 0, up to 1"
+            )
+        if not min_lr >= 0:
+            raise ValueError(f"CosineWarmup(min_lr={min_lr}): allowed: a number from 0")
+        self.warmup = warmup
+        self.start_factor = start_factor
+        self.min_lr = min_lr
+
+    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        steps = steps_of(self.warmup, total)
+        rising = LinearLR(optimizer, self.start_factor, total_iters=steps) if steps else None
+        return before_cosine(rising, steps, optimizer, total, self.min_lr)

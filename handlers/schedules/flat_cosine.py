@@ -1,0 +1,45 @@
+"""A cosine after a plateau."""
+
+from __future__ import annotations
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler
+
+from ._planned_schedule import PlannedSchedule, before_cosine, steps_of
+
+
+class FlatCosine(PlannedSchedule):
+    """Keeps the learning rate for most of the fit, then lowers it as a cosine.
+
+    These are torch's `ConstantLR` and `CosineAnnealingLR`, at the place in their plan where the
+    fit is: a cancelled batch does not delay it, and an epoch that is skipped is behind it. When
+    the fit closes, the optimizer has the rates that it came with.
+
+    Hears: begin_fit, begin_batch, after_fit
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Writes: the learning rates of the optimizer
+    Raises: ValueError, when the number of steps is not known
+    Cost: no sync, if the learning rates are floats
+    Source: Mikhail Grankin, `fit_flat_cos` of fastai, 2019
+
+    Args:
+        flat: share of the fit's steps, from 0 to below 1, in which the rate stays.
+        min_lr: the rate to which the cosine falls.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, flat: float = 0.75, min_lr: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= flat < 1:
+            raise ValueError(f"FlatCosine(flat={flat}): allowed: a share from 0 to below 1")
+        if not min_lr >= 0:
+            raise ValueError(f"FlatCosine(min_lr={min_lr}): allowed: a number from 0")
+        self.flat = flat
+        self.min_lr = min_lr
+
+    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        steps = steps_of(self.flat, total)
+        flat = ConstantLR(optimizer, factor=1.0, total_iters=steps) if steps else None
+        return before_cosine(flat, steps, optimizer, total, self.min_lr)

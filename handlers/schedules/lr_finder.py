@@ -1,0 +1,154 @@
+"""A learning rate to begin with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from ...events import CancelFitException, TrainState
+from ..optimization._group_options import put
+from ._lr_curve import LRCurve
+from ._trial_restore import restored
+
+
+class LRFinder:
+    """Trains for some steps with a growing learning rate, and suggests one; restores everything.
+
+    The range test is a fit of its own, by a second trainer of the same kind, with the model, the
+    loss function and the optimizer of the first one, whose handlers hear nothing of it, and whose
+    own activities are not used. Whatever ends it, afterwards weights, buffers, gradients, the
+    optimizer and random number generators are as they were, bit for bit. Of an iterator, what was
+    read is gone; of workers that persist, what they drew.
+
+    Hears: nothing of the trainer that it is given; begin_batch, after_loss, after_step of its own
+    Raises: CancelFitException there, when the loss diverges or all steps are made
+    Cost: one sync a batch of the test; the memory of the weights and of the optimizer's state
+    Source: Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2015; Sylvain
+        Gugger and Jeremy Howard, fastai, for smoothing and suggestions
+
+    Args:
+        start: the first learning rate, above 0.
+        end: the last one, above `start`. Each is greater than the one before by the same factor.
+        steps: optimizer steps in the test, from 20.
+        diverged: the test ends when the smoothed loss is so many times the smallest, above 1.
+
+    Raises:
+        TypeError, ValueError: an argument is out of range.
+
+    Example:
+        curve = LRFinder().find(trainer, train_loader)
+        curve.valley, curve.steepest
+        curve.plot("rates.png")
+    """
+
+    def __init__(
+        self, start: float = 1e-7, end: float = 10.0, steps: int = 100, diverged: float = 4.0
+    ) -> None:
+        if not 0 < start < end < math.inf:
+            raise ValueError(f"LRFinder(start={start}, end={end}): allowed: 0 < start < end")
+        if isinstance(steps, bool) or not isinstance(steps, int):
+            raise TypeError(f"LRFinder(steps={steps!r}): allowed: an int, from 20")
+        if steps < 20:
+            raise ValueError(f"LRFinder(steps={steps}): allowed: an int, from 20")
+        if not diverged > 1:
+            raise ValueError(f"LRFinder(diverged={diverged}): allowed: a number above 1")
+        self.start = start
+        self.end = end
+        self.steps = steps
+        self.diverged = diverged
+
+    def find(
+        self, trainer: Any, train_loader: Iterable[Any], handlers: Iterable[Any] = ()
+    ) -> LRCurve:
+        """Run the test with the parts of `trainer`, and give back what came of it.
+
+        Args:
+            train_loader: read again and again, if it is shorter than the test.
+            handlers: attached for the test alone, such as one for mixed precision.
+
+        Raises:
+            TypeError: the trainer has no optimizer.
+            RuntimeError: the trainer is running.
+            BaseException: what the test raised; everything is restored.
+        """
+        state = trainer.state
+        if state.optimizer is None:
+            raise TypeError("LRFinder.find: the trainer has no optimizer, whose rate it could find")
+        if "." in state.phase:
+            raise RuntimeError(
+                f"LRFinder.find: the trainer is in {state.phase}; let its run end, then find"
+            )
+        test = _RangeTest(self)
+        with restored(state.model, state.optimizer, train_loader):
+            trial = type(trainer)(
+                state.model,
+                state.loss_fn,
+                state.optimizer,
+                handlers=[*handlers, test],
+                device=state.device,
+            )
+            trial.fit(train_loader, epochs=self.steps, batches_per_epoch=self.steps)
+        return test.curve
+
+
+class _RangeTest:
+    """Hears the trial: sets the rates, records the losses, ends it."""
+
+    def __init__(self, finder: LRFinder) -> None:
+        self.curve = LRCurve()
+        self._finder = finder
+        self._ratios: list[float] = []
+        self._mean = _Mean(1 - 2 / finder.steps)  # 0.98, as in fastai, for as many steps as there
+
+    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+        assert state.optimizer is not None
+        rates = [float(group["lr"]) for group in state.optimizer.param_groups]
+        self._ratios = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
+
+    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+        assert state.optimizer is not None
+        rate = self._rate(state.step)
+        for group, ratio in zip(state.optimizer.param_groups, self._ratios, strict=True):
+            put(group, "lr", rate * ratio)
+
+    def after_loss(self, trainer: Any, state: TrainState) -> None:
+        loss = self._mean.including(float(torch.as_tensor(state.loss).detach()))
+        least = min(self.curve.losses, default=loss)
+        if not math.isfinite(loss) or loss - least > (self._finder.diverged - 1) * abs(least):
+            raise CancelFitException(f"the loss diverged at rate {self._rate(state.step):.2g}")
+
+    def after_step(self, trainer: Any, state: TrainState) -> None:
+        if state.outcome != "completed":
+            return
+        self.curve.rates.append(self._rate(state.step - 1))
+        self.curve.losses.append(self._mean.value)
+        if state.step == self._finder.steps:
+            raise CancelFitException(f"all {state.step} steps are made")
+
+    def after_train(self, trainer: Any, state: TrainState) -> None:
+        if state.batch_index < 0:
+            raise CancelFitException("the loader has no more to give")
+
+    def _rate(self, step: int) -> float:
+        start, end = self._finder.start, self._finder.end
+        share = step / (self._finder.steps - 1)
+        return start * math.pow(end / start, share)
+
+
+class _Mean:
+    """A mean in which each value weighs `fading` times as much as the one after it."""
+
+    def __init__(self, fading: float) -> None:
+        self.fading = fading
+        self.value = 0.0
+        self._sum = 0.0
+        self._weight = 0.0
+
+    def including(self, value: float) -> float:
+        self._sum = self.fading * self._sum + value
+        self._weight = self.fading * self._weight + 1
+        self.value = self._sum / self._weight
+        return self.value

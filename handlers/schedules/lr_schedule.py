@@ -1,0 +1,141 @@
+"""Learning-rate schedules."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from ...events import TrainState
+from .._stateful import SavedScheduler
+from ..optimization._optimizer_parameters import options_restored
+
+Factory = Callable[..., LRScheduler]
+
+
+class LRSchedule(SavedScheduler):
+    """Moves the learning rate by any scheduler of torch, made anew for each fit.
+
+    The scheduler is stepped after an update that was really made: not after a cancelled or an
+    accumulated step, nor after an epoch without any. When the fit closes, the optimizer has the
+    rates (and momenta) that it came with, so that the next fit starts where this one did.
+
+    Hears: begin_fit, after_step, after_epoch, after_fit
+    Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
+    Writes: the learning rates of the optimizer, and momenta if the scheduler moves them
+    Cost: no sync, if the learning rates are floats
+
+    Args:
+        factory: `factory(optimizer)` gives the scheduler; one of two arguments is called
+            `factory(optimizer, total)`, with the number of times that it will be stepped:
+            `LRSchedule(lambda optimizer, total: OneCycleLR(optimizer, 0.1, total_steps=total))`.
+        every: step it after each "step" of the optimizer, or after each "epoch".
+
+    Raises:
+        TypeError: `factory` is no function of one or two arguments, or gives no scheduler.
+        ValueError: `every` is something else; the total is wanted, and the loader has no length;
+            the scheduler is for another optimizer.
+    """
+
+    saved = ("_step",)
+
+    runs_after = ("GradientAccumulation",)  # which says how many batches make a step
+
+    def __init__(self, factory: Factory, every: Literal["step", "epoch"] = "step") -> None:
+        if every not in ("step", "epoch"):
+            raise ValueError(f"LRSchedule(every={every!r}): allowed: 'step', 'epoch'")
+        self.factory = factory
+        self.every = every
+        self.scheduler: LRScheduler | None = None
+        self._wants_total = _wants_total(factory)
+        self._step = 0
+
+    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+        assert state.optimizer is not None
+        with options_restored(state.optimizer):
+            self.scheduler, self._step = self._made(state.optimizer, state), state.step
+            try:
+                yield
+            finally:
+                self.scheduler = None
+
+    def after_step(self, trainer: Any, state: TrainState) -> None:
+        if self.every == "step":
+            self._advance(state)
+
+    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+        if self.every == "epoch":
+            self._advance(state)
+
+    def _advance(self, state: TrainState) -> None:
+        if self.scheduler is not None and state.step > self._step:
+            self._step = state.step
+            self.scheduler.step()
+
+    def _made(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
+        self.total = self._total(state) if self._wants_total else None
+        scheduler = self.factory(optimizer, *([] if self.total is None else [self.total]))
+        if isinstance(scheduler, ReduceLROnPlateau):
+            raise _refused_plateau()
+        if not isinstance(scheduler, LRScheduler):
+            raise TypeError(
+                f"the factory of LRSchedule gave a {type(scheduler).__name__}; expected a "
+                "scheduler of torch.optim.lr_scheduler"
+            )
+        if scheduler.optimizer is not optimizer:
+            raise ValueError(
+                f"the factory of LRSchedule gave a {type(scheduler).__name__} for another "
+                "optimizer than the trainer's; make it for the one that it is called with"
+            )
+        return scheduler
+
+    def _total(self, state: TrainState) -> int:
+        """How often the scheduler will be stepped if nothing is cancelled; at least 1."""
+        if self.every == "epoch":
+            return max(1, state.n_epochs)
+        known = [n for n in (state.batches_per_epoch, _length(state.train_loader)) if n is not None]
+        if not known:
+            raise ValueError(
+                "the factory of LRSchedule wants the number of steps, and the train_loader "
+                f"({type(state.train_loader).__name__}) has no length; pass batches_per_epoch= to "
+                "fit, or a factory(optimizer) that needs no total"
+            )
+        batches_per_step: int = state.notes.get("batches_per_step", 1)
+        return max(1, state.n_epochs * math.ceil(min(known) / batches_per_step))
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _wants_total(factory: Any) -> bool:
+    if factory is ReduceLROnPlateau or isinstance(factory, ReduceLROnPlateau):
+        raise _refused_plateau()
+    if not callable(factory) or isinstance(factory, type):
+        raise TypeError(
+            f"LRSchedule({factory!r}): expected a function that makes a scheduler, such as "
+            "lambda optimizer: StepLR(optimizer, step_size=10)"
+        )
+    signature = inspect.signature(factory)
+    for count in (1, 2):
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            continue
+        return count == 2
+    raise TypeError(
+        f"LRSchedule: the factory takes {signature}; expected (optimizer) or (optimizer, total)"
+    )
+
+
+def _refused_plateau() -> TypeError:
+    return TypeError(
+        "LRSchedule cannot step ReduceLROnPlateau, which needs a metric; use ReduceOnPlateau"
+    )

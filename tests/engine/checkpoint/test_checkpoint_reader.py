@@ -1,0 +1,225 @@
+import json
+import os
+import pickle
+import shutil
+import zipfile
+
+import pytest
+import torch
+from states import same, state_of_training
+from trackside.engine import (
+    CheckpointError,
+    CheckpointStore,
+    DamagedError,
+    NoCheckpointError,
+    latest,
+    read_checkpoint,
+)
+from trackside.engine.checkpoint.atomic_directory import Written, hash_file
+from trackside.engine.checkpoint.manifest import FORMAT, Manifest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two checkpoints, of steps 1 and 2."""
+    store = CheckpointStore(tmp_path / "runs")
+    store.open()
+    for step in (1, 2):
+        store.save(state_of_training(seed=step), step, {})
+    store.close()
+    return store.folder
+
+
+def newest(folder):
+    return folder / "step-000000000002"
+
+
+def cut(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def folder_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+FILES = ("manifest.json", "model.safetensors", "state.pt")
+damage = pytest.mark.parametrize(
+    "damage", [cut, flip, empty, os.unlink, link, folder_instead], ids=lambda how: how.__name__
+)
+
+
+@damage
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_one_is_passed_over_with_a_warning_for_the_one_before(folder, name, damage):
+    damage(newest(folder) / name)
+    with pytest.warns(UserWarning, match=f"passing over a damaged .*{name}"):
+        assert latest(folder).name == "step-000000000001"
+    with pytest.warns(UserWarning, match="passing over"):
+        assert same(read_checkpoint(folder)["model"], state_of_training(seed=1)["model"])
+
+
+@damage
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_one_that_is_asked_for_by_name_is_an_error(folder, name, damage):
+    damage(newest(folder) / name)
+    with pytest.raises(DamagedError, match=f"step-000000000002.*{name}"):
+        read_checkpoint(newest(folder))
+
+
+def test_any_bit_that_is_flipped_is_noticed(folder):
+    for name in FILES:
+        path = newest(folder) / name
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 29):
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            with pytest.raises(CheckpointError):
+                read_checkpoint(newest(folder))
+        path.write_bytes(whole)
+    assert latest(folder) == newest(folder)
+
+
+def test_where_none_is_whole_that_is_an_error_and_no_new_start(folder):
+    for path in folder.glob("step-*"):
+        flip(path / "state.pt")
+    with (
+        pytest.warns(UserWarning, match="passing over"),
+        pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole") as caught,
+    ):
+        latest(folder)
+    assert not isinstance(caught.value, NoCheckpointError)
+
+
+def test_where_there_is_none_that_is_told_apart(tmp_path):
+    for missing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(NoCheckpointError, match="there is no checkpoint in"):
+            read_checkpoint(missing)
+
+
+def test_what_is_not_named_like_a_checkpoint_is_not_one(folder):
+    shutil.copytree(newest(folder), folder / "step-3")
+    shutil.copytree(newest(folder), folder / ".tmp-1-0123abcd")
+    (folder / "step-000000000009").symlink_to(newest(folder))
+    (folder / "step-000000000010").write_text("a file")
+    assert latest(folder) == newest(folder)
+
+
+def forged(folder, **fields):
+    """A manifest that somebody changed, who knows how its checksum is made."""
+    path = newest(folder)
+    there = Manifest.read(path)
+    changed = Manifest(**{**vars(there), **fields})
+    (path / "manifest.json").write_bytes(changed.text())
+    return path
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "..", ".", "a/b", "", ".hidden"])
+def test_a_name_that_climbs_out_of_the_folder_is_refused(folder, name):
+    (folder.parent / "secret").write_text("")
+    files = Manifest.read(newest(folder)).files | {name: Written(0, "")}
+    with pytest.raises(DamagedError, match="no plain name"):
+        read_checkpoint(forged(folder, files=files))
+
+
+@pytest.mark.parametrize("serial", ["first", None, [], {}])
+def test_a_manifest_of_other_values_is_refused(folder, serial):
+    with pytest.raises(DamagedError, match="lacks what it should say"):
+        read_checkpoint(forged(folder, serial=serial))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "1"}', "[" * 100_000, "\xff"])
+def test_what_is_no_manifest_is_refused(folder, text):
+    (newest(folder) / "manifest.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DamagedError, match=r"manifest\.json"):
+        read_checkpoint(newest(folder))
+
+
+def test_a_manifest_of_gigabytes_is_not_read(folder):
+    os.truncate(newest(folder) / "manifest.json", 1 << 40)
+    with pytest.raises(DamagedError, match="more than"):
+        read_checkpoint(newest(folder))
+
+
+def test_one_of_a_newer_format_is_an_error_and_not_passed_over(folder):
+    path = newest(folder) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT + 1}))
+    for find in (latest, read_checkpoint):
+        with pytest.raises(CheckpointError, match="newer trackside wrote it") as caught:
+            find(folder)
+        assert not isinstance(caught.value, DamagedError)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_an_evil_pickle_with_the_right_checksum_is_refused_and_not_run(folder, tmp_path):
+    path, made = newest(folder), tmp_path / "made by the pickle"
+    (path / "state.pt").unlink()
+    torch.save({"state": {"model": {}, "evil": Evil(made)}, "tied": {}}, path / "state.pt")
+    files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
+    with pytest.raises(CheckpointError, match="refused, and nothing of it was run"):
+        read_checkpoint(forged(folder, files=files))
+    assert not made.exists()
+    torch.load(path / "state.pt", weights_only=False)
+    assert made.exists(), "the pickle was evil"
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+@pytest.mark.parametrize(
+    "content", [b"", b"nonsense", pickle.dumps({"state": {}}), b"\xff" * 8 + b"{}"]
+)
+def test_a_file_of_another_kind_with_the_right_checksum_is_refused(folder, name, content):
+    path = newest(folder)
+    (path / name).write_bytes(content)
+    files = Manifest.read(path).files | {name: hash_file(path / name)}
+    with pytest.raises(CheckpointError, match="refused"):
+        read_checkpoint(forged(folder, files=files))
+
+
+@pytest.mark.parametrize("content", [[], {"state": {}}, {"state": [], "tied": {}}, torch.ones(2)])
+def test_a_rest_of_another_shape_with_the_right_checksum_is_refused(folder, content):
+    path = newest(folder)
+    torch.save(content, path / "state.pt")
+    files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
+    with pytest.raises(CheckpointError, match="refused"):
+        read_checkpoint(forged(folder, files=files))
+
+
+def test_a_manifest_that_does_not_name_the_weights_is_refused(folder):
+    files = {name: f for name, f in Manifest.read(newest(folder)).files.items() if "pt" in name}
+    with pytest.raises(DamagedError, match="does not name"):
+        read_checkpoint(forged(folder, files={"state.pt": files["state.pt"]}))
+
+
+def test_nothing_but_plain_data_is_in_the_file(folder):
+    with zipfile.ZipFile(newest(folder) / "state.pt") as file:
+        (name,) = (name for name in file.namelist() if name.endswith("data.pkl"))
+        assert b"trackside" not in file.read(name)
+
+
+def test_tied_weights_are_written_once_and_read_twice(folder):
+    model = read_checkpoint(folder)["model"]
+    assert model["3.weight"].data_ptr() == model["2.weight"].data_ptr()
+    assert same(model, state_of_training(seed=2)["model"])

@@ -1,0 +1,618 @@
+"""A fit goes on from a state dict, whatever its loaders are, and refuses one that does not fit."""
+
+import random
+import warnings
+
+import numpy
+import pytest
+import torch
+from helpers import Trace, batches, equal, model, trainer_of, weights
+from resumable import Images, job, net
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
+from trackside.engine import KeyedLoader, ResumeError, Trainer
+from trackside.events import CancelBatchException, CancelTrainException
+from trackside.handlers import (
+    EMA,
+    GradientAccumulation,
+    History,
+    LimitBatches,
+    Metrics,
+    OneCycle,
+    ValidateEvery,
+)
+from trackside.views import Job
+from trackside.views.verify.resume_worker import Check
+from trackside.views.verify.verify_resume import MEASURED
+
+REPLAY = "ignore:.*cannot tell its position"
+
+
+def with_loaders(train, valid=None, *handlers):
+    made = job(Metrics(), *handlers)
+    return Job(made.trainer, train, valid)
+
+
+def differences(make, folder, epochs=2, only=None):
+    """(boundary, what differs) for each at which a fit does not go on as it was."""
+    whole = Check(make(), folder, MEASURED).whole(epochs)
+    numbers = range(len(whole["boundaries"])) if only is None else only
+    found = [(number, Check(make(), folder, MEASURED).rest(number, whole)) for number in numbers]
+    return [(number, rest["difference"]) for number, rest in found if rest["difference"]]
+
+
+class Unsized:
+    """Batches without a length."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def __iter__(self):
+        return iter(self.given)
+
+
+class Guest:
+    """A loader of somebody else's, with a position."""
+
+    def __init__(self, given):
+        self.given = given
+        self.read = 0
+        self.starts_at = 0
+
+    def __iter__(self):
+        self.read, self.starts_at = self.starts_at, 0
+        while self.read < len(self.given):
+            self.read += 1
+            yield self.given[self.read - 1]
+        self.read = 0
+
+    def state_dict(self):
+        return {"read": self.read}
+
+    def load_state_dict(self, state):
+        self.starts_at = state["read"]
+
+
+class Rows(IterableDataset):
+    def __iter__(self):
+        return ((image, target) for image, target in (Images(10)[i] for i in range(10)))
+
+
+def images(count=4, size=4):
+    data = Images(count * size)
+    return [
+        (torch.stack([data.images[i] for i in range(n, n + size)]), data.targets[n : n + size])
+        for n in range(0, count * size, size)
+    ]
+
+
+def own_generator():
+    return torch.Generator().manual_seed(5)
+
+
+LOADERS = {
+    "a list": images,
+    "a guest": lambda: Guest(images()),
+    "a DataLoader": lambda: DataLoader(Images(14), 4, shuffle=True),
+    "with a generator": lambda: DataLoader(Images(14), 4, shuffle=True, generator=own_generator()),
+    "with workers": lambda: DataLoader(Images(14), 4, shuffle=True, num_workers=1),
+    "an IterableDataset": lambda: DataLoader(Rows(), 4),
+    "without a length": lambda: Unsized(images()),
+}
+
+
+@pytest.mark.filterwarnings(REPLAY)
+@pytest.mark.parametrize("kind", LOADERS)
+def test_it_goes_on_with_any_kind_of_loader(kind, tmp_path):
+    make, only = LOADERS[kind], [4, 9, 21] if kind == "with workers" else None
+    handlers = () if kind == "with workers" else (ValidateEvery(steps=3),)
+    found = differences(lambda: with_loaders(make(), make(), *handlers), tmp_path, only=only)
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ["a guest", "without a length"])
+@pytest.mark.filterwarnings(REPLAY)
+def test_it_goes_on_where_a_batch_is_read_ahead(kind, tmp_path):
+    make = LOADERS[kind]
+    assert differences(lambda: with_loaders(make(), None, GradientAccumulation(3)), tmp_path) == []
+
+
+@pytest.mark.filterwarnings(REPLAY)
+def test_it_goes_on_in_an_endless_stream_that_is_given_again(tmp_path):
+    def endless():
+        while True:
+            yield from images()
+
+    whole = trainer_of(net=net())
+    states = []
+    for transition in whole.steps(endless(), None, 3, batches_per_epoch=3):
+        if transition.trigger == "after_batch":
+            states.append(copied(whole.state_dict()))
+    for state in states:
+        rest = trainer_of(net=net())
+        rest.fit(endless(), resume=state)
+        assert equal(weights(rest), weights(whole))
+
+
+def copied(state):
+    return torch.utils._pytree.tree_map(
+        lambda part: part.clone() if isinstance(part, torch.Tensor) else part, state
+    )
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_training_that_was_cancelled_is_left_and_the_next_epoch_is_another(limited, tmp_path):
+    class CutShort:
+        def after_batch(self, trainer, state):
+            if state.training and state.epoch == 0 and state.batch_index == 1:
+                raise CancelTrainException("enough")
+
+    def make():
+        made = job(Metrics(), LimitBatches(train=3) if limited else CutShort())
+        return Job(made.trainer, made.train_loader)
+
+    assert differences(make, tmp_path, epochs=3) == []
+
+
+def test_it_goes_on_after_batches_that_were_cancelled(tmp_path):
+    class SkipsSome:
+        def after_loss(self, trainer, state):
+            if state.batch_index == 1:
+                raise CancelBatchException("no")
+
+    assert differences(lambda: job(Metrics(), SkipsSome(), History()), tmp_path) == []
+
+
+def test_a_loader_that_is_read_again_warns_and_says_what_is_exact():
+    trainer = trainer_of()
+    data = Unsized(batches(3))
+    state = None
+    for transition in trainer.steps(data):
+        if transition.trigger == "after_batch" and trainer.state.batch_index == 1:
+            state = copied(trainer.state_dict())
+    with pytest.warns(UserWarning, match=r"train_loader \(Unsized\).*first 2 batches.*Exact:.*Not"):
+        trainer_of().fit(data, resume=state)
+
+
+def test_at_the_boundary_of_an_epoch_nothing_is_read_again():
+    data = DataLoader(Images(14), 4, shuffle=True)
+    trainer = trainer_of(net=net())
+    state = next(
+        copied(trainer.state_dict())
+        for transition in trainer.steps(data, None, 2)
+        if transition.trigger == "after_epoch"
+    )
+    with warnings.catch_warnings(action="error"):
+        trainer_of(net=net()).fit(data, resume=state)
+
+
+def stopped_after(trainer, signal, *loaders, **options):
+    """The state of a fit after a signal was sent the first time; the fit is left there."""
+    for transition in trainer.steps(*loaders, **options):
+        if transition.trigger == signal:
+            return copied(trainer.state_dict())
+    raise AssertionError(f"{signal} was never sent")
+
+
+# what handlers hear
+
+
+class Opened:
+    """Keeps count of its scopes, and of what it hears."""
+
+    def __init__(self):
+        self.heard = []
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        raise AssertionError("it has saved nothing")
+
+    def begin_fit(self, trainer, state):
+        self.heard.append("begin_fit")
+
+    def resumed(self, trainer, state):
+        self.heard.append(f"resumed in {state.phase}, step {state.step}")
+
+    def within_train(self, trainer, state):
+        self.heard.append("train opens")
+        yield
+        self.heard.append(f"train closes: {state.outcome}")
+
+    def within_fit(self, trainer, state):
+        self.heard.append("fit opens")
+        yield
+        self.heard.append("fit closes")
+
+
+def test_handlers_hear_resumed_in_place_of_begin_fit_and_open_their_scopes_again():
+    state = stopped_after(trainer_of(Opened()), "after_batch", batches(2))
+    opened, trace = Opened(), Trace()
+    trainer_of(opened, trace).fit(batches(2), resume=state)
+    assert opened.heard == [
+        "resumed in fit.epoch.train.fetch, step 1",
+        "fit opens",
+        "train opens",
+        "train closes: completed",
+        "fit closes",
+    ]
+    assert trace.signals[0] == "begin_batch"
+
+
+def test_functions_hear_resumed_and_explain_tells_of_it():
+    state = stopped_after(trainer_of(), "after_batch", batches(2))
+    trainer, heard = trainer_of(), []
+    trainer.on("resumed")(lambda trainer, state: heard.append(state.batch_index))
+    trainer.fit(batches(2), resume=state)
+    assert heard == [0]
+    assert trainer.explain("resumed").startswith("resumed: 1 to run")
+
+
+def test_a_function_that_hears_some_sends_counts_on():
+    def subscribed(heard):
+        trainer = trainer_of()
+        trainer.on("after_batch", every=2)(lambda t, state: heard.append(state.batch_index))
+        trainer.on("after_batch", once=True)(lambda t, state: heard.append("once"))
+        return trainer
+
+    state = stopped_after(subscribed([]), "after_batch", batches(4))
+    heard = []
+    subscribed(heard).fit(batches(4), resume=state)
+    assert heard == [1, 3]
+
+
+# what is restored
+
+
+def test_the_generators_of_the_program_stand_where_they_stood():
+    """That they go on as in the fit that was not stopped is seen with the images of resumable."""
+
+    def drawing(found):
+        trainer = trainer_of()
+
+        @trainer.on("after_batch")
+        def draw(trainer, state):
+            found.append((random.random(), numpy.random.rand(), torch.rand(()).item()))
+
+        return trainer
+
+    state = stopped_after(drawing([]), "after_batch", batches(3))
+    first, second = [], []
+    for found in (first, second):
+        drawing(found).fit(batches(3), resume=state)
+        random.seed(1)
+        numpy.random.seed(1)
+        torch.manual_seed(1)
+    assert first == second
+
+
+def test_a_generator_that_a_module_has_stands_where_it_stood():
+    class Noisy(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.own = own_generator()
+
+        def forward(self, x):
+            return super().forward(x) + torch.rand(3, generator=self.own)
+
+    def make():
+        torch.manual_seed(0)
+        return trainer_of(net=Noisy())
+
+    whole = make()
+    state = stopped_after(make(), "after_batch", batches(3))
+    whole.fit(batches(3))
+    rest = make()
+    rest.fit(batches(3), resume=state)
+    assert equal(weights(rest), weights(whole))
+
+
+def test_gradients_that_wait_for_their_step_are_there_again():
+    def make():
+        return trainer_of(GradientAccumulation(3))
+
+    whole = make()
+    whole.fit(batches(3))
+    state = stopped_after(make(), "after_batch", batches(3))
+    assert set(state["gradients"]) == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    rest = make()
+    rest.fit(batches(3), resume=state)
+    assert equal(weights(rest), weights(whole))
+
+
+def test_modes_and_frozen_parameters_are_as_handlers_had_set_them():
+    def make():
+        trainer = trainer_of(net=net())
+
+        @trainer.on("begin_train")
+        def freeze(trainer, state):
+            state.model[1].eval()
+            state.model[0].weight.requires_grad_(False)
+
+        return trainer
+
+    state = stopped_after(make(), "after_batch", images())
+    rest, seen = make(), []
+    rest.on("begin_batch")(
+        lambda trainer, state: seen.append(
+            (state.model[1].training, state.model[2].training, state.model[0].weight.requires_grad)
+        )
+    )
+    rest.fit(images(), resume=state)
+    assert set(seen) == {(False, True, False)}
+
+
+def test_buffers_that_are_not_in_the_models_state_dict_are_restored():
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+            self.register_buffer("calls", torch.zeros(()), persistent=False)
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x)
+
+    state = stopped_after(trainer_of(net=Counting()), "after_batch", batches(3))
+    rest = trainer_of(net=Counting())
+    rest.fit(batches(3), resume=state)
+    assert rest.state.model.calls == 3
+
+
+def test_a_loss_with_parameters_is_saved_with_them():
+    class Scaled(nn.CrossEntropyLoss):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+        def forward(self, pred, target):
+            return super().forward(pred * self.scale, target)
+
+    def make():
+        loss, net = Scaled(), model()
+        optimizer = torch.optim.Adam([*net.parameters(), *loss.parameters()], lr=0.1)
+        return Trainer(net, loss, optimizer)
+
+    whole, rest = make(), make()
+    whole.fit(batches(3))
+    state = stopped_after(make(), "after_batch", batches(3))
+    assert "loss_fn.scale" in state["optimizer"]["state"]
+    rest.fit(batches(3), resume=state)
+    assert equal(weights(rest), weights(whole))
+    assert torch.equal(rest.state.loss_fn.scale, whole.state.loss_fn.scale)
+
+
+def test_two_of_a_kind_do_not_collide():
+    def make():
+        return trainer_of(EMA(0.5, validate=False), EMA(0.9, final="trained"))
+
+    state = stopped_after(make(), "after_batch", batches(4))
+    assert list(state["handlers"]) == ["EMA", "EMA-2"]
+    whole, rest = make(), make()
+    whole.fit(batches(4))
+    rest.fit(batches(4), resume=state)
+    for one, other in zip(whole.handlers, rest.handlers, strict=True):
+        assert equal(one.averaged.parameters(), other.averaged.parameters())
+
+
+# what it is asked to do
+
+
+def test_it_makes_as_many_epochs_as_it_was_begun_with():
+    state = stopped_after(trainer_of(), "after_epoch", batches(2), epochs=3)
+    assert trainer_of().fit(batches(2), resume=state).step == 6
+
+
+def test_it_can_be_given_more_epochs():
+    state = stopped_after(trainer_of(), "after_epoch", batches(2), epochs=1)
+    assert trainer_of().fit(batches(2), epochs=4, resume=state).step == 8
+
+
+def test_a_schedule_that_was_planned_for_as_many_epochs_refuses_others_by_name():
+    state = stopped_after(trainer_of(OneCycle(0.1)), "after_epoch", batches(2), epochs=2)
+    with pytest.raises(ValueError, match="OneCycle has planned 4 steps, and the fit has 6 now"):
+        trainer_of(OneCycle(0.1)).fit(batches(2), epochs=3, resume=state)
+
+
+def test_the_same_state_dict_serves_twice():
+    state = stopped_after(trainer_of(History(), EMA(0.5)), "after_batch", batches(3), epochs=2)
+    results = []
+    for _ in range(2):
+        rest = trainer_of(History(), EMA(0.5))
+        rest.fit(batches(3), resume=state)
+        results.append(weights(rest))
+    assert equal(*results)
+    assert state["handlers"]["History"]["rows"] == []
+
+
+def test_steps_start_and_astream_resume_too():
+    state = stopped_after(trainer_of(), "after_batch", batches(3))
+    assert trainer_of().start(batches(3), resume=state).result(60).step == 3
+    assert sum(t.trigger == "after_step" for t in trainer_of().steps(batches(3), resume=state)) == 2
+
+
+# what is refused
+
+
+def test_a_batch_is_no_place_to_save():
+    trainer = trainer_of()
+    trainer.on("after_loss")(lambda trainer, state: trainer.state_dict())
+    with pytest.raises(RuntimeError, match=r"cannot save in fit\.epoch\.train\.batch\.scored"):
+        trainer.fit(batches(1))
+
+
+def test_a_validation_of_its_own_is_no_place_to_save():
+    trainer = trainer_of()
+    trainer.on("begin_validate")(lambda trainer, state: trainer.state_dict())
+    with pytest.raises(RuntimeError, match="of a validate"):
+        trainer.validate(batches(1))
+
+
+def test_a_state_taken_outside_of_a_fit_is_loaded_and_not_gone_on_with():
+    trainer = trainer_of()
+    trainer.fit(batches(2))
+    state = copied(trainer.state_dict())
+    with pytest.raises(ResumeError, match="outside of a fit, in phase completed"):
+        trainer_of().fit(batches(2), resume=state)
+    other = trainer_of(net=model(seed=3))
+    other.load_state_dict(state)
+    assert equal(weights(other), weights(trainer))
+
+
+def refused(other, match, loaders=None, **changes):
+    state = stopped_after(trainer_of(History()), "after_batch", batches(2)) | changes
+    trace = Trace()
+    other.attach(trace)
+    before, generator = weights(other), torch.get_rng_state()
+    with pytest.raises(ResumeError, match=match):
+        other.fit(*(loaders or [batches(2)]), resume=state)
+    assert equal(weights(other), before)
+    assert other.state.phase == "idle"
+    assert trace.signals == []
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_a_state_of_another_model_is_refused_and_names_what_differs():
+    other = nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 3), nn.Linear(3, 3))
+    match = r"0\.bias is \(8,\) float32 there, \(9,\) float32 here.*3\.bias is missing"
+    refused(trainer_of(History(), net=other), match)
+
+
+def test_a_state_of_another_optimizer_is_refused():
+    net = model()
+    adam = torch.optim.Adam(net.parameters())
+    refused(trainer_of(History(), net=net, optimizer=adam), "whose optimizer is SGD, here: Adam")
+    net = model()
+    some = torch.optim.SGD(net[0].parameters(), lr=0.1)
+    refused(trainer_of(History(), net=net, optimizer=some), r"2\.bias is stepped only there")
+
+
+def test_a_handler_that_is_not_attached_any_more_is_named():
+    refused(trainer_of(Metrics()), "handlers that are not attached: History; attached: Metrics")
+
+
+def test_a_state_of_another_chart_is_refused():
+    refused(trainer_of(History()), "another chart", chart=["begin_fit: idle → elsewhere"])
+
+
+def test_a_newer_format_is_refused():
+    refused(trainer_of(History()), "has format 99, of a newer trackside", format=99)
+
+
+def test_something_else_is_refused():
+    with pytest.raises(ResumeError, match="a dict without a format is no state dict"):
+        trainer_of().fit(batches(1), resume={"model": {}})
+
+
+def test_another_kind_of_loader_is_refused():
+    loader = KeyedLoader(batches(2))
+    refused(trainer_of(History()), "KeyedLoader as train_loader", [loader])
+
+
+def test_a_validation_that_there_was_not_is_refused():
+    refused(trainer_of(History()), "as valid_loader: there was none", [batches(2), batches(1)])
+
+
+def test_a_logger_that_cannot_load_is_taken_off_and_the_fit_goes_on(caplog):
+    class Logger(Opened):
+        on_error = "detach"
+
+        def state_dict(self):
+            return {"some": 1}
+
+        def load_state_dict(self, state):
+            raise OSError("the file is gone")
+
+    state = stopped_after(trainer_of(Logger()), "after_batch", batches(2))
+    trainer = trainer_of(Logger())
+    assert trainer.fit(batches(2), resume=state).outcome == "completed"
+    assert trainer.handlers == []
+    assert "handler Logger cannot save or load its state" in caplog.text
+
+
+def test_where_a_handler_cannot_load_the_scopes_are_closed_and_the_trainer_rests():
+    class Stubborn(Opened):
+        def state_dict(self):
+            return {"some": 1}
+
+        def load_state_dict(self, state):
+            raise KeyError("nothing known of it")
+
+    state = stopped_after(trainer_of(Stubborn()), "after_batch", batches(2))
+    stubborn = Stubborn()
+    trainer = trainer_of(stubborn)
+    with pytest.raises(KeyError, match="nothing known"):
+        trainer.fit(batches(2), resume=state)
+    assert trainer.state.phase == "idle"
+    assert stubborn.heard[-2:] == ["train closes: completed", "fit closes"]
+    assert trainer.fit(batches(2)).outcome == "completed"
+
+
+def test_a_running_trainer_loads_nothing():
+    trainer = trainer_of()
+    saved = trainer.state_dict()
+    trainer.on("begin_batch")(lambda trainer, state: trainer.load_state_dict(saved))
+    with pytest.raises(RuntimeError, match="cannot load a state dict while this Trainer is in"):
+        trainer.fit(batches(1))
+
+
+# what handlers remember
+
+
+class Counting:
+    def __init__(self):
+        self.batches = 0
+        self.seen = {"losses": []}
+
+    def after_batch(self, trainer, state):
+        self.batches += 1
+        self.seen["losses"].append(state.loss.item())
+
+
+def test_a_handler_that_cannot_save_what_it_keeps_is_named():
+    trainer = trainer_of(Counting())
+    with pytest.warns(UserWarning, match="handler Counting keeps batches, seen and cannot save it"):
+        stopped_after(trainer, "after_batch", batches(2))
+
+
+def test_a_handler_that_points_at_what_is_saved_anyway_is_not():
+    class Pointing:
+        def begin_fit(self, trainer, state):
+            self.parameters = list(state.model.parameters())
+
+    class Quiet:
+        def __init__(self):
+            self.trainer, self.limit = None, 3
+
+        def attached(self, trainer):
+            self.trainer, self.model = trainer, trainer.state.model
+            self.parameters = list(trainer.state.model.parameters())
+
+        def after_batch(self, trainer, state):
+            pass
+
+    with warnings.catch_warnings(action="error"):
+        stopped_after(trainer_of(Quiet()), "after_batch", batches(2))
+    with pytest.warns(UserWarning, match="Pointing keeps parameters"):
+        stopped_after(trainer_of(Pointing()), "after_batch", batches(2))
+
+
+def test_what_is_no_data_is_refused_and_its_handler_and_key_are_named():
+    class Odd(Counting):
+        def state_dict(self):
+            return {"paths": [{1, 2}]}
+
+        def load_state_dict(self, state):
+            pass
+
+    with pytest.raises(TypeError, match=r"handler Odd: state_dict\(\)\['paths'\]\[0\] is a set"):
+        stopped_after(trainer_of(Odd()), "after_batch", batches(1))
+
+
+def test_numbers_of_numpy_are_saved_as_pythons(tmp_path):
+    trainer = trainer_of(History())
+    trainer.on("after_train")(lambda t, state: state.metrics.update(score=numpy.float64(0.5)))
+    state = stopped_after(trainer, "after_epoch", batches(1))
+    torch.save(state, tmp_path / "state.pt")
+    loaded = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert loaded["handlers"]["History"]["rows"][0]["score"] == 0.5

@@ -1,0 +1,310 @@
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from helpers import Trace, batches, trainer_of
+from trackside.engine import interruptible
+from trackside.handlers import Checkpoint
+
+SERVER = Path(__file__).parents[2] / "interrupted.py"
+
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def send(number):
+    """A handler that has the process receive a signal."""
+    return lambda trainer, state: signal.raise_signal(number)
+
+
+# one signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_becomes_a_request_to_cancel_the_fit(number):
+    trace = Trace()
+    trainer = trainer_of(trace)
+    trainer.on("after_loss", once=True)(send(number))
+    with interruptible(trainer) as interruption:
+        state = trainer.fit(batches(2), batches(1), epochs=2)
+    assert trace.signals[-5:] == [
+        *("after_batch", "after_train", "after_epoch", "after_cancel_fit", "after_fit"),
+    ]
+    assert state.cancel.reason == f"received {number.name}"
+    assert interruption.signal is number
+
+
+def test_a_fit_that_a_signal_cancels_is_saved_and_goes_on_without_it(tmp_path):
+    def trainer():
+        return trainer_of(Checkpoint(tmp_path))
+
+    stopped = trainer()
+    stopped.on("after_loss", once=True)(send(signal.SIGTERM))
+    with interruptible(stopped):  # a warning would fail this test
+        assert stopped.fit(batches(3), epochs=2).outcome == "cancelled"
+    state = trainer().fit(batches(3), resume=tmp_path)
+    assert (state.outcome, state.epoch, state.step) == ("completed", 1, 5)
+
+
+def test_handlers_of_signals_are_as_they_were_when_the_block_is_left():
+    def own(number, frame):
+        pass
+
+    trainer = trainer_of()
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        found = handlers()
+        with interruptible(trainer):
+            assert own not in handlers()
+        assert handlers() == found
+        with pytest.raises(ZeroDivisionError), interruptible(trainer):
+            raise ZeroDivisionError
+        assert handlers() == found
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert trainer.handlers == []
+
+
+def test_a_signal_between_two_fits_cancels_the_next_one_as_it_begins():
+    trace = Trace()
+    trainer = trainer_of(trace)
+    with interruptible(trainer):
+        signal.raise_signal(signal.SIGTERM)
+        state = trainer.fit(batches(2))
+    assert trace.signals == ["begin_fit", "after_cancel_fit", "after_fit"]
+    assert state.cancel.reason == "received SIGTERM"
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
+def test_a_fit_that_goes_on_from_a_state_dict_after_a_signal_is_cancelled_at_once():
+    trainer = trainer_of()
+    for transition in trainer.steps(batches(2), epochs=2):
+        if transition.trigger == "after_epoch":
+            saved = trainer.state_dict()
+            break
+    trace = Trace()
+    with interruptible(trainer), trainer.attach(trace):
+        signal.raise_signal(signal.SIGINT)
+        trainer.fit(batches(2), resume=saved)
+    assert trace.signals == ["after_cancel_fit", "after_fit"]
+
+
+def test_every_fit_that_begins_in_the_block_after_a_signal_is_cancelled():
+    trainer = trainer_of()
+    trainer.on("after_loss", once=True)(send(signal.SIGINT))
+    with interruptible(trainer):
+        outcomes = [trainer.fit(batches(1)).outcome for _ in range(3)]
+    assert outcomes == ["cancelled"] * 3
+
+
+def test_a_fit_in_the_background_is_cancelled_by_a_signal():
+    trainer = trainer_of()
+    with interruptible(trainer), trainer.start(batches(1), epochs=10**9) as run:
+        signal.raise_signal(signal.SIGTERM)
+        assert run.result(60).cancel.reason == "received SIGTERM"
+
+
+def test_a_validation_of_its_own_is_left_to_the_second_signal():
+    trainer = trainer_of()
+    trainer.on("after_pred")(send(signal.SIGINT))
+    with interruptible(trainer), pytest.raises(KeyboardInterrupt):
+        trainer.validate(batches(3))
+    assert trainer.state.phase == "failed"
+
+
+# two signals, and none
+
+
+def test_the_second_signal_raises_keyboard_interrupt_which_escapes():
+    trace = Trace()
+    trainer = trainer_of(trace)
+    trainer.on("after_loss", once=True)(send(signal.SIGTERM))
+    trainer.on("after_loss", once=True)(send(signal.SIGINT))
+    with interruptible(trainer), pytest.raises(KeyboardInterrupt, match="SIGINT, after SIGTERM"):
+        trainer.fit(batches(2))
+    assert trace.signals[-2:] == ["after_error", "after_fit"]
+    assert trainer.state.phase == "failed"
+
+
+def test_without_it_keyboard_interrupt_unwinds_and_escapes():
+    trace = Trace()
+    trainer = trainer_of(trace)
+    trainer.on("after_loss", once=True)(send(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(batches(2))
+    assert trace.signals[-5:] == [
+        *("after_batch", "after_train", "after_epoch", "after_error", "after_fit"),
+    ]
+
+
+def interrupted_in_the_begin(trainer, at):
+    """Interrupt a fit at the so-many-th call, or return from one; whether it came so far."""
+    left = at
+
+    def interrupt(frame, event, argument):
+        nonlocal left
+        left -= event in ("call", "return", "c_return")
+        if left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    trainer.on("begin_fit", once=True)(lambda trainer, state: sys.setprofile(None))
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        trainer.fit(batches(1))
+    except KeyboardInterrupt:
+        assert trainer.state.phase in ("idle", "failed")
+    finally:
+        sys.setprofile(before)
+    return left == 0
+
+
+# Python swallows what comes in a finalizer that it runs
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_wherever_a_fit_begins_leaves_the_trainer_free():
+    for place in itertools.count(1, 61):
+        trainer = trainer_of()
+        came = interrupted_in_the_begin(trainer, place)
+        assert trainer.fit(batches(1)).outcome == "completed", f"after {place} calls"
+        if not came:
+            break
+    assert place > 1_000
+
+
+def test_an_interrupt_as_a_trainer_is_taken_leaves_it_free():
+    trainer = trainer_of()
+
+    def interrupt(frame, event, argument):
+        if event == "c_return" and frame.f_code.co_qualname == "Engine._drive":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(batches(1))
+    finally:
+        sys.setprofile(before)
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
+def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
+    trainer = trainer_of()
+    interrupted = []
+
+    def interrupt(frame, event, argument):
+        if frame.f_code.co_qualname == "Requests.close" and trainer.state.samples:
+            interrupted.append(trainer.state.phase)
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(batches(1))
+    finally:
+        sys.settrace(before)
+    assert interrupted == ["completed"]
+    assert trainer.fit(batches(1)).outcome == "completed"
+
+
+# what is refused
+
+
+def test_another_thread_than_the_main_one_is_refused():
+    told = []
+
+    def enter():
+        try:
+            interruptible(trainer_of()).__enter__()
+        except RuntimeError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=enter, name="worker")
+    thread.start()
+    thread.join()
+    assert told == [
+        "interruptible handles signals, which Python does in the main thread alone; from worker "
+        "use trainer.request(CancelFitException(…))"
+    ]
+
+
+# at random times
+
+
+class Server:
+    """The server of child processes, and what it says."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SERVER.parent), "OMP_NUM_THREADS": "1"},
+        )
+
+    def ask(self, kind):
+        print(kind, file=self.process.stdin, flush=True)
+        return int(self.hear())
+
+    def hear(self):
+        return self.process.stdout.readline().strip()
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(60) == 0
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = Server()
+    yield made
+    made.close()
+
+
+def check_one(server, random, kind, number):
+    """Send a child its signal at a random time, and look at what became of it."""
+    child = server.ask(kind)
+    if kind == "twice":
+        assert server.hear() == "blocked"
+        os.kill(child, signal.SIGTERM)
+    else:
+        time.sleep(random.expovariate(100))  # seconds: some hundred transitions
+    os.kill(child, number)
+    report = json.loads(server.hear())
+    assert isinstance(report, dict), f"{kind}: it ended with {report}, and without a word"
+    code = int(server.hear())
+    phases = {"asked": ["cancelled"], "twice": ["failed"], "bare": ["failed", "idle"]}
+    assert report.pop("phase") in phases[kind]
+    assert report == {"closed": True, "ended": True, "restored": True, "fits_again": "completed"}
+    assert code == 128 + (number if kind == "asked" else signal.SIGINT)
+
+
+def check(server, count, seed):
+    chosen = random.Random(seed)
+    for _ in range(count):
+        kind = chosen.choice(["asked", "asked", "bare", "twice"])
+        numbers = [signal.SIGINT, signal.SIGTERM] if kind == "asked" else [signal.SIGINT]
+        check_one(server, chosen, kind, chosen.choice(numbers))
+
+
+def test_signals_at_random_times_leave_every_scope_closed_and_the_right_exit_code(server):
+    check(server, 30, seed=0)
+
+
+@pytest.mark.long
+def test_two_hundred_signals_at_random_times_leave_every_scope_closed(server):
+    check(server, 200, seed=1)

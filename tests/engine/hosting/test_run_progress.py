@@ -1,0 +1,120 @@
+import time
+
+import pytest
+import torch
+from helpers import batches, model, state_of, trainer_of
+from trackside.engine.hosting.run_progress import Stopwatch, epochs_made, snapshot
+
+TRAINING = "fit.epoch.train.batch.forward"
+
+
+def status_of(seconds=0.0, paused=False, before=(0, 0.0), **fields):
+    clock = Stopwatch()
+    clock._before = seconds
+    return snapshot(state_of(**fields), clock, paused, before)
+
+
+# epochs made
+
+
+@pytest.mark.parametrize(
+    ("phase", "fields", "made"),
+    [
+        ("fit.ready", {"epoch": -1}, 0),
+        ("fit.epoch.ready", {"epoch": 0}, 0),
+        ("fit.epoch.train.fetch", {"epoch": 0, "batch_index": -1}, 0),
+        (TRAINING, {"epoch": 0, "batch_index": 0}, 0),
+        (TRAINING, {"epoch": 2, "batch_index": 1}, 2.25),
+        ("fit.epoch.train.fetch", {"epoch": 2, "batch_index": 1}, 2.5),
+        ("fit.epoch.validate.batch.loss", {"epoch": 2, "batch_index": 1, "training": False}, 3),
+        ("fit.ready", {"epoch": 2, "batch_index": 3}, 3),
+        ("completed", {"epoch": 2, "batch_index": 3}, 3),
+    ],
+)
+def test_epochs_made_are_those_before_and_the_part_of_this_ones_training(phase, fields, made):
+    fields = {"training": True, "n_batches": 4, **fields}
+    assert epochs_made(state_of(phase=phase, **fields)) == made
+
+
+def test_in_a_validation_inside_a_training_the_training_is_what_counts():
+    trainer, made = trainer_of(), []
+
+    @trainer.on("after_batch", when=lambda trainer, state: state.training)
+    def validate_after_the_second_batch(trainer, state):
+        state.validate_next = state.batch_index == 1
+
+    trainer.on("begin_validate")(lambda trainer, state: made.append(epochs_made(state)))
+    trainer.fit(batches(4), batches(8), epochs=2)
+    assert made == [0.5, 1, 1.5, 2]
+
+
+def test_epochs_made_are_unknown_where_the_loader_has_no_length():
+    assert epochs_made(state_of(phase=TRAINING, epoch=1, batch_index=3, training=True)) is None
+
+
+# the status
+
+
+def test_the_rate_is_of_training_examples_since_the_run_began():
+    assert status_of(seconds=2.0, samples=640).rate == 320
+    assert status_of(seconds=2.0, samples=640, before=(600, 0.0)).rate == 20
+
+
+def test_at_the_begin_neither_the_rate_nor_the_time_left_is_known():
+    status = status_of(phase="fit.ready", n_epochs=3)
+    assert (status.rate, status.left) == (None, None)
+
+
+def test_the_time_left_is_that_of_the_epochs_to_come_at_the_rate_so_far():
+    running = {"phase": TRAINING, "batch_index": 2, "n_batches": 4, "training": True}
+    assert status_of(seconds=3.0, epoch=1, n_epochs=4, **running).left == pytest.approx(5.0)
+    begun = status_of(seconds=3.0, epoch=2, n_epochs=4, before=(0, 1.0), **running)
+    assert begun.left == pytest.approx(3.0)
+
+
+def test_no_time_is_left_when_more_was_made_than_asked_for():
+    assert status_of(seconds=3.0, phase="completed", epoch=4, n_epochs=3).left == 0.0
+
+
+def test_a_status_carries_the_counters_and_a_copy_of_the_metrics():
+    metrics = {"train_loss": 1.0}
+    status = status_of(paused=True, epoch=1, step=5, samples=9, metrics=metrics)
+    metrics["train_loss"] = 2.0
+    assert (status.epoch, status.step, status.samples, status.paused) == (1, 5, 9, True)
+    assert dict(status.metrics) == {"train_loss": 1.0}
+
+
+def test_a_status_reads_no_tensor():
+    status = status_of(seconds=1.0, metrics={"loss": torch.ones((), device="meta")}, samples=3)
+    assert status.metrics["loss"].device.type == "meta"
+
+
+# the clock
+
+
+def test_a_stopwatch_counts_what_lies_between_go_and_stop(monkeypatch):
+    now = 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch = Stopwatch()
+    now += 1
+    assert watch.seconds == 0
+    watch.go()
+    now += 2
+    watch.go()
+    assert watch.seconds == 2
+    watch.stop()
+    now += 4
+    watch.stop()
+    assert watch.seconds == 2
+    watch.go()
+    now += 8
+    assert watch.seconds == 10
+
+
+def test_the_status_of_a_run_on_the_meta_device_is_read_without_a_sync():
+    data = [(torch.zeros(4, 5, device="meta"), torch.zeros(4, dtype=torch.long, device="meta"))]
+    trainer = trainer_of(net=model().to("meta"))
+    trainer.on("after_loss")(lambda trainer, state: state.metrics.update(loss=state.loss))
+    with trainer.start(data, epochs=1_000_000) as run:
+        while "loss" not in run.status().metrics:
+            assert not run.done()

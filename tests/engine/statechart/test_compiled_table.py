@@ -1,0 +1,578 @@
+"""The machine is the authority, the compiled table its copy, and the chart the source of both."""
+
+import functools
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import SCOPES, SIGNALS, Raise, Rig, by_hand
+from trackside.engine import EVALUATION, SUPERVISED, IllegalTransitionError, Topology, Trainer
+from trackside.engine.loop.activities import ACTIVITIES
+from trackside.engine.loop.activity_registry import ActivityRegistry
+from trackside.engine.statechart.compiled_table import compile_table
+from trackside.engine.statechart.machine import build
+from trackside.events import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelStepException,
+    CancelTrainException,
+    TrainState,
+)
+from transitions import MachineError
+from transitions.core import Condition
+
+CHARTS = {"supervised": SUPERVISED, "evaluation": EVALUATION}
+TRIGGERS = (*dict.fromkeys(row[0] for chart in CHARTS.values() for row in chart), "begin_nothing")
+BATCH = "fit.epoch.train.batch"
+PLANS = (
+    (),
+    (Raise(CancelStepException, "begin_step", 1), Raise(CancelTrainException, "model", 3)),
+    (Raise(CancelBatchException, "after_backward", 2), Raise(ValueError, "after_train", 2)),
+    (Raise(CancelEpochException, "after_loss", 4), Raise(CancelFitException, "begin_epoch", 2)),
+)
+IDS = ("calm", "step and train", "batch and error", "epoch and fit")
+CANCELS = (CancelStepException, CancelBatchException, CancelTrainException, CancelEpochException)
+
+
+def trainer_of(world, **kwargs):
+    return Trainer(world.model, world.loss_fn, world.optimizer, **kwargs)
+
+
+@pytest.fixture
+def rig():
+    return Rig(trainer_of)
+
+
+calm = functools.cache(by_hand)
+
+
+# the chart, the machine and the table
+
+
+def paths(chart):
+    """Leaves and composites of a chart, read off its rows alone."""
+    leaves = set()
+    for _, source, destination in chart:
+        leaves.add(destination)
+        leaves.update(s for s in ((source,) if isinstance(source, str) else source) if "." not in s)
+    composites = {leaf.rsplit(".", n)[0] for leaf in leaves for n in range(1, leaf.count(".") + 1)}
+    return sorted(leaves - composites)
+
+
+def destination(chart, leaf, trigger):
+    """Where the chart leads: by the row whose source is nearest around `leaf`; None: nowhere."""
+    found = {
+        source: row[2]
+        for row in reversed(chart)
+        if row[0] == trigger
+        for source in ((row[1],) if isinstance(row[1], str) else row[1])
+        if leaf == source or leaf.startswith(source + ".")
+    }
+    return found[max(found, key=len)] if found else None
+
+
+def pairs(name):
+    return [(leaf, trigger) for leaf in paths(CHARTS[name]) for trigger in TRIGGERS]
+
+
+@pytest.fixture(scope="module", params=CHARTS)
+def chart(request):
+    return request.param
+
+
+class Copies:
+    """Machine and compiled table of a chart, with a live phase that can be set by hand."""
+
+    def __init__(self, name):
+        self.state = TrainState(model=torch.nn.Identity())
+        self.machine = build(Topology(CHARTS[name]), self.state)
+        activities = ActivityRegistry(ACTIVITIES)
+        sender = Trainer(torch.nn.Identity())
+        self.table = compile_table(self.machine, self.state, sender, activities.of)
+
+    def by_library(self, leaf, trigger):
+        """The phase to which the library's machine goes; None if it refuses."""
+        self.state.phase = leaf
+        try:
+            moved = self.machine.trigger_event(self.machine.models[0], trigger, self.state)
+        except (MachineError, AttributeError):  # the latter: no row has such a trigger
+            moved = False
+        assert moved or self.state.phase == leaf
+        return self.state.phase if moved else None
+
+    def by_table(self, leaf, trigger):
+        """The phase to which the table leads; None if it refuses."""
+        compiled = self.table[leaf]
+        self.state.phase = leaf
+        if trigger in compiled.rows:
+            return compiled.rows[trigger].leaf.phase
+        with pytest.raises(IllegalTransitionError):
+            compiled.exits[trigger]
+        assert self.state.phase == leaf
+        return None
+
+
+@pytest.fixture(scope="module")
+def copies(chart):
+    return Copies(chart)
+
+
+def test_every_pair_of_leaf_and_trigger_is_a_row_of_the_chart_or_refused_by_the_machine(
+    chart, copies
+):
+    for leaf, trigger in pairs(chart):
+        expected = destination(CHARTS[chart], leaf, trigger)
+        assert copies.by_library(leaf, trigger) == expected, (leaf, trigger)
+
+
+def test_every_pair_of_leaf_and_trigger_is_a_row_of_the_chart_or_refused_by_the_table(
+    chart, copies
+):
+    for leaf, trigger in pairs(chart):
+        expected = destination(CHARTS[chart], leaf, trigger)
+        assert copies.by_table(leaf, trigger) == expected, (leaf, trigger)
+
+
+def test_the_table_has_the_leaves_and_the_rows_of_the_chart_and_no_other(chart, copies):
+    assert sorted(copies.table) == paths(CHARTS[chart])
+    for leaf, compiled in copies.table.items():
+        legal = {t for t in TRIGGERS if destination(CHARTS[chart], leaf, t) is not None}
+        outer = leaf.split(".")[:-2]
+        closing = {"after_error"} | {t for t in legal if t.removeprefix("after_") in outer}
+        asked = {t for t in legal - closing if not t.startswith("after_cancel_")}
+        assert set(compiled.rows) == legal
+        assert asked <= set(compiled.exits) <= legal
+        for trigger, row in compiled.rows.items():
+            assert compiled.exits.get(trigger, row) is row
+            assert row.transition == (trigger, leaf, destination(CHARTS[chart], leaf, trigger))
+            assert row.signal.name == trigger
+
+
+def test_what_is_refused_is_told_with_what_is_allowed(copies):
+    with pytest.raises(
+        IllegalTransitionError, match=r"cannot fire 'after_loss' in idle; allowed here: begin_\w+$"
+    ):
+        copies.table["idle"].exits["after_loss"]
+
+
+def test_every_leaf_of_the_table_knows_the_other_leaves_by_identity(copies):
+    for compiled in copies.table.values():
+        for row in compiled.rows.values():
+            assert row.leaf is copies.table[row.leaf.phase]
+
+
+# rows that the library fires
+
+HOOKS = {}
+
+
+def hook(function):
+    HOOKS[function.__name__] = function
+    return function
+
+
+@hook
+def condition_on_every_row(machine, call):
+    for transition in machine.get_transitions():
+        transition.conditions.append(Condition(call))
+
+
+@hook
+def before_every_row(machine, call):
+    for transition in machine.get_transitions():
+        transition.add_callback("before", call)
+
+
+@hook
+def after_every_row(machine, call):
+    for transition in machine.get_transitions():
+        transition.add_callback("after", call)
+
+
+@hook
+def prepare_of_one_trigger(machine, call):
+    machine.events["after_batch"].add_callback("prepare", call)
+
+
+@hook
+def condition_on_the_closing_rows(machine, call):
+    for trigger, event in machine.events.items():
+        if trigger.startswith("after_"):
+            for transition in (t for rows in event.transitions.values() for t in rows):
+                transition.conditions.append(Condition(call))
+
+
+@hook
+def on_enter_of_a_leaf(machine, call):
+    machine.on_enter(f"{BATCH}.step.run", call)
+
+
+@hook
+def on_exit_of_a_leaf(machine, call):
+    machine.on_exit("fit.ready", call)
+
+
+@hook
+def on_enter_of_a_composite(machine, call):
+    machine.on_enter(BATCH, call)
+
+
+@hook
+def on_exit_of_a_composite(machine, call):
+    machine.on_exit("fit.epoch", call)
+
+
+@hook
+def before_state_change(machine, call):
+    machine.before_state_change = call
+
+
+@hook
+def after_state_change(machine, call):
+    machine.after_state_change = call
+
+
+@hook
+def prepare_event(machine, call):
+    machine.prepare_event = call
+
+
+@hook
+def finalize_event(machine, call):
+    machine.finalize_event = call
+
+
+@pytest.mark.parametrize("entries", PLANS, ids=IDS)
+@pytest.mark.parametrize("hang", HOOKS.values(), ids=HOOKS)
+def test_what_a_host_hangs_on_the_machine_is_called_and_changes_nothing(rig, hang, entries):
+    called = []
+
+    def call(state):
+        called.append(state)
+        return True
+
+    hang(rig.trainer.machine, call)
+    assert rig.run(entries) == by_hand(entries)
+    assert called
+    assert all(state is rig.trainer.state for state in called)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Raise,
+            st.sampled_from((CancelFitException, CancelTrainException, ValueError, SystemExit)),
+            st.sampled_from(SIGNALS),
+            st.integers(1, 3),
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple)
+)
+@settings(max_examples=40)
+def test_a_fit_through_the_library_is_a_fit_through_the_table(entries):
+    rig = Rig(trainer_of)
+    condition_on_every_row(rig.trainer.machine, lambda state: True)
+    assert rig.run(entries) == by_hand(entries)
+
+
+def test_callbacks_are_called_on_their_rows_and_phases_only(rig):
+    phases = []
+    rig.trainer.machine.on_exit(f"{BATCH}.scored", lambda state: phases.append(state.phase))
+    rig.trainer.machine.on_enter("fit.epoch.trained", lambda state: phases.append(state.phase))
+    rig.run()
+    scored, trained = f"{BATCH}.scored", "fit.epoch.trained"
+    assert phases == 2 * [scored, scored, scored, trained]
+
+
+def test_a_row_of_which_the_first_choice_is_refused_takes_the_next_one(rig):
+    machine = rig.trainer.machine
+    step = machine.get_transitions("after_step", f"{BATCH}.step.cancelled")[0]
+    step.conditions.append(Condition(lambda state: False))
+    entries = (Raise(CancelStepException, "begin_step", 1),)
+    after = []
+    rig.trainer.on("after_step")(lambda trainer, state: after.append(state.phase))
+    signals = rig.run(entries).signals
+    assert signals == by_hand(entries).signals
+    assert after[0] == f"{BATCH}.zero_grad"
+
+
+# refusals
+
+
+def refuse(machine, trigger):
+    for transition in machine.get_transitions(trigger):
+        transition.conditions.append(Condition(lambda state: False))
+
+
+def assert_closed(signals):
+    for scope in SCOPES:
+        assert signals.count(f"begin_{scope}") == signals.count(f"after_{scope}"), scope
+
+
+@pytest.mark.parametrize("trigger", sorted(set(calm().signals) - {"begin_fit"}))
+def test_a_condition_that_refuses_is_an_error_and_closes_every_scope(rig, trigger):
+    refuse(rig.trainer.machine, trigger)
+    result = rig.run()
+    assert result.escaped[0] == "IllegalTransitionError"
+    assert f"a condition on '{trigger}' in " in result.escaped[1]
+    assert (trigger in result.signals) == (trigger.removeprefix("after_") in SCOPES)
+    assert_closed(result.signals)
+    assert result.signals[-2:] == ["after_error", "after_fit"]
+    assert result.ends == "failed"
+
+
+@pytest.mark.parametrize("before", ["idle", "completed", "cancelled", "failed"])
+def test_a_condition_that_refuses_to_begin_leaves_the_trainer_at_rest(rig, before):
+    kind = {"cancelled": CancelFitException, "failed": ValueError}.get(before)
+    if before != "idle":
+        rig.run((Raise(kind, "after_loss", 1),) if kind else ())
+    allowed = []
+    (row,) = rig.trainer.machine.get_transitions("begin_fit", before)
+    row.conditions.append(Condition(lambda state: bool(allowed)))
+    result = rig.run()
+    assert (result.escaped[0], result.signals, result.ends) == (
+        "IllegalTransitionError",
+        [],
+        before,
+    )
+    allowed.append(True)
+    assert rig.run() == calm()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "entries"),
+    [
+        *(
+            (f"after_cancel_{cancel.scope}", (Raise(cancel, "begin_step", 2),))
+            for cancel in CANCELS
+        ),
+        ("after_error", (Raise(ValueError, "after_loss", 2),)),
+    ],
+)
+def test_a_condition_on_a_way_out_keeps_no_scope_open(rig, trigger, entries):
+    refuse(rig.trainer.machine, trigger)
+    result = rig.run(entries)
+    assert result.escaped[0] in ("IllegalTransitionError", "ValueError")
+    assert result.signals.count(trigger) == 1
+    assert_closed(result.signals)
+    assert result.ends == "failed"
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    ["after_train", "after_epoch", "after_cancel_batch", "after_cancel_fit", "after_error"],
+)
+def test_an_activity_cannot_leave_scopes_open_behind_it(rig, trigger):
+    """The row holds from here, for the closing of scopes; an activity closes none but its own."""
+    undo = rig.trainer.wrap("forward", lambda forward: lambda state: trigger)
+    result = rig.run()
+    assert_closed(result.signals)
+    assert (result.escaped[0], result.ends) == ("IllegalTransitionError", "failed")
+    undo()
+    assert rig.run() == calm()
+
+
+# callbacks that raise
+
+
+def raising_once(error):
+    errors = [error]
+
+    def call(state):
+        if errors:
+            raise errors.pop()
+
+    return call
+
+
+@pytest.mark.parametrize("moment", ["prepare", "before", "after"])
+@pytest.mark.parametrize("trigger", ["begin_batch", "after_loss", "after_step", "after_batch"])
+def test_a_callback_that_raises_is_an_error_and_closes_every_scope(rig, trigger, moment):
+    rig.trainer.machine.events[trigger].add_callback(moment, raising_once(OSError("callback")))
+    result = rig.run()
+    assert result.escaped == ("OSError", "callback")
+    assert_closed(result.signals)
+    assert result.signals[-2:] == ["after_error", "after_fit"]
+    assert rig.run() == calm()
+
+
+@pytest.mark.parametrize("moment", ["prepare", "before", "after"])
+def test_a_callback_that_raises_a_cancel_cancels(rig, moment):
+    cancel = CancelTrainException("callback")
+    rig.trainer.machine.events["after_loss"].add_callback(moment, raising_once(cancel))
+    result = rig.run()
+    assert result.signals.count("after_cancel_train") == 1
+    assert_closed(result.signals)
+    assert result.ends == "completed"
+
+
+def test_a_close_whose_callback_raises_reaches_all_its_receivers_and_the_first_error_escapes(rig):
+    heard = []
+    error = OSError("callback")
+    rig.trainer.machine.events["after_batch"].add_callback("after", raising_once(error))
+
+    @rig.trainer.on("after_batch", once=True)
+    def receiver(trainer, state):
+        raise KeyError("receiver")
+
+    rig.trainer.on("after_batch")(lambda trainer, state: heard.append(state.phase))
+    with pytest.raises(OSError, match="callback") as caught:
+        rig.trainer.fit(rig.world.train_loader)
+    assert heard == ["fit.epoch.train.fetch"]
+    assert any("KeyError: 'receiver'" in note for note in caught.value.__notes__)
+
+
+def test_a_cancelled_close_whose_callback_raises_is_told_as_failed(rig):
+    closes = rig.trainer.machine.events["after_batch"]
+    closes.add_callback("after", raising_once(OSError("callback")))
+    result = rig.run((Raise(CancelEpochException, "after_loss", 1),))
+    assert result.outcomes[0] == ("after_batch", "failed")
+
+
+def test_an_exception_that_the_host_swallows_leaves_no_transition_unpublished(rig):
+    machine = rig.trainer.machine
+    machine.on_exception = lambda state: None
+    machine.events["after_batch"].add_callback("after", raising_once(OSError("swallowed")))
+    assert rig.run() == calm()
+
+
+# what a host adds
+
+
+def warming(world, done):
+    """A trainer to whose machine a phase was added, before the training of the first epoch."""
+
+    def warm(state):
+        done.append(state.phase)
+        return "begin_train"
+
+    trainer = trainer_of(world, activities={"warm": warm})
+    trainer.machine.add_states("fit.epoch.warm")
+    trainer.machine.add_transition("warm_up", "fit.epoch.ready", "fit.epoch.warm")
+    trainer.machine.add_transition("begin_train", "fit.epoch.warm", "fit.epoch.train.fetch")
+
+    def first(ready):
+        def go(state):
+            trigger = ready(state)
+            return "warm_up" if state.epoch == 0 else trigger
+
+        return go
+
+    trainer.wrap("epoch.ready", first)
+    return trainer
+
+
+def test_a_phase_and_rows_that_a_host_adds_are_used():
+    done, seen = [], []
+    rig = Rig(lambda world: warming(world, done))
+
+    @rig.trainer.on("any_transition")
+    def watch(trainer, state, transition):
+        seen.append(tuple(transition))
+
+    assert rig.run() == calm()
+    assert done == ["fit.epoch.warm"]
+    at = seen.index(("warm_up", "fit.epoch.ready", "fit.epoch.warm"))
+    assert seen[at + 1] == ("begin_train", "fit.epoch.warm", "fit.epoch.train.fetch")
+
+
+@pytest.mark.parametrize("kind", [CancelEpochException, CancelFitException, ValueError])
+def test_from_a_phase_that_a_host_adds_every_scope_closes(kind):
+    rig = Rig(lambda world: warming(world, []))
+
+    def broken(warm):
+        def fail(state):
+            raise kind("in the warm-up")
+
+        return fail
+
+    rig.trainer.wrap("warm", broken)
+    result = rig.run()
+    assert_closed(result.signals)
+    assert result.ends == {"epoch": "completed", "fit": "cancelled"}.get(
+        getattr(kind, "scope", ""), "failed"
+    )
+
+
+def test_a_row_that_a_host_adds_before_those_of_the_chart_can_lead_elsewhere(rig):
+    """A condition on the chart's row, and a row of the host's for when it refuses."""
+    machine = rig.trainer.machine
+    (row,) = machine.get_transitions("begin_validate")
+    row.conditions.append(Condition(lambda state: state.epoch == 1))
+    machine.add_transition("begin_validate", "fit.epoch.trained", "fit.epoch.validated")
+    result = rig.run()
+    assert (result.escaped, result.ends) == ((), "completed")
+    assert result.signals.count("after_validate") == 1
+
+
+def test_a_phase_without_an_activity_is_refused_before_the_run_begins(rig):
+    rig.trainer.machine.add_states("fit.epoch.idle")
+    rig.trainer.machine.add_transition("begin_train", "fit.epoch.ready", "fit.epoch.idle")
+    rig.trainer.machine.add_transition("wait", "fit.epoch.ready", "fit.epoch.idle")
+    result = rig.run()
+    assert result.escaped[0] == "IllegalTransitionError"
+    assert "that phase has no activity" in result.escaped[1]
+    assert (result.signals, result.ends) == ([], "idle")
+
+
+def test_what_a_host_hangs_on_the_machine_during_a_run_holds_from_the_next_one_on(rig):
+    called = []
+
+    @rig.trainer.on("begin_fit", once=True)
+    def hang(trainer, state):
+        trainer.machine.events["after_loss"].add_callback("before", called.append)
+
+    assert rig.run() == calm()
+    assert called == []
+    assert rig.run() == calm()
+    assert called
+
+
+# the live phase
+
+
+@pytest.mark.parametrize("entries", PLANS, ids=IDS)
+@pytest.mark.parametrize("through", [None, before_every_row], ids=["table", "library"])
+def test_the_phase_of_the_machine_is_the_live_phase_in_every_receiver(through, entries):
+    published, heard = [], []
+
+    def watched(world):
+        trainer = trainer_of(world)
+        (model,) = trainer.machine.models
+
+        @trainer.on("any_transition")
+        def watch(trainer, state, transition):
+            published.append((transition.trigger, transition.destination, transition.destination))
+
+        for signal in SIGNALS:
+
+            @trainer.on(signal)
+            def receiver(trainer, state, signal=signal):
+                heard.append((signal, model.phase, state.phase))
+
+        return trainer
+
+    rig = Rig(watched)
+    if through:
+        through(rig.trainer.machine, lambda state: None)
+    assert rig.run(entries) == by_hand(entries)
+    assert heard == published
+
+
+def test_each_transition_begins_where_the_one_before_it_ended(rig):
+    for entries in PLANS:
+        seen = []
+
+        @rig.trainer.on("any_transition")
+        def watch(trainer, state, transition, seen=seen):
+            seen.append(transition)
+
+        rig.run(entries)
+        for one, other in itertools.pairwise(seen):
+            assert one.destination == other.source
+        for trigger, source, entered in seen:
+            assert destination(SUPERVISED, source, trigger) == entered

@@ -1,0 +1,95 @@
+import json
+import math
+
+import pytest
+import torch
+from helpers import batches, trainer_of
+from loggers import json_rows
+from trackside.handlers.logging.json_lines import JSONLines
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "log.jsonl"
+
+
+def row_of(path, **metrics):
+    trainer = trainer_of(JSONLines(path))
+    trainer.on("after_train")(lambda t, state: state.metrics.update(metrics))
+    trainer.fit(batches(1))
+    return json_rows(path)[-1]
+
+
+def test_each_epoch_is_a_line_that_says_what_came_of_it(path):
+    trainer_of(JSONLines(path)).fit(batches(), epochs=2)
+    row = {"fit": 0, "epoch": 0, "step": 3, "samples": 12, "lr": 0.1, "outcome": "completed"}
+    assert json_rows(path) == [row, {**row, "epoch": 1, "step": 6, "samples": 24}]
+
+
+def test_lines_of_steps_have_the_loss_and_no_outcome(path):
+    trainer_of(JSONLines(path, every=2)).fit(batches(5))
+    rows = json_rows(path)
+    assert [row["step"] for row in rows] == [2, 4, 5]
+    assert [sorted({"loss", "outcome"} & row.keys()) for row in rows] == [
+        ["loss"],
+        ["loss"],
+        ["outcome"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(math.nan, "NaN"), (math.inf, "Infinity"), (-math.inf, "-Infinity")]
+)
+def test_a_float_that_json_does_not_know_is_text_that_float_reads(path, value, text):
+    row_of(path, m=value, many=torch.tensor([[1.0, value]]))
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    row = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert (row["m"], row["many"]) == (text, [[1.0, text]])
+    assert repr(float(row["m"])) == repr(value)
+
+
+def test_tensors_are_lists_and_a_mapping_is_flattened(path):
+    row = row_of(path, matrix=torch.eye(2), many={"a": torch.tensor(1), "b": (2, 3)})
+    assert row["matrix"] == [[1.0, 0.0], [0.0, 1.0]]
+    assert (row["many_a"], row["many_b"]) == (1, [2, 3])
+
+
+def test_what_json_has_no_kind_for_is_text(path):
+    assert row_of(path, where=path)["where"] == str(path)
+
+
+def test_a_value_without_a_value_is_null(path):
+    assert row_of(path, m=torch.empty(1, device="meta"))["m"] is None
+
+
+def test_text_stays_in_its_line(path):
+    assert row_of(path, **{"a\nb": "c\nd"})["a\nb"] == "c\nd"
+    assert len(path.read_bytes().splitlines()) == 1
+
+
+def test_what_a_full_disk_left_unfinished_is_cut_off(path):
+    trainer_of(JSONLines(path)).fit(batches(1), epochs=2)
+    path.write_bytes(path.read_bytes()[:-7])
+    assert row_of(path)["fit"] == 1
+    assert [row["epoch"] for row in json_rows(path)] == [0, 0]
+
+
+def test_a_log_whose_first_line_was_left_unfinished_begins_again(path):
+    path.write_text('{"fi', encoding="utf-8")
+    assert row_of(path)["fit"] == 0
+    assert len(json_rows(path)) == 1
+
+
+def test_a_file_that_is_no_log_is_refused_and_kept(path):
+    path.write_text('{"mine": 1}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"JSONLines\(.*that file is not one of JSONLines"):
+        JSONLines(path)
+    assert path.read_text(encoding="utf-8") == '{"mine": 1}'
+
+
+def test_a_fit_without_an_epoch_leaves_no_file(path):
+    trainer_of(JSONLines(path)).fit(batches(), epochs=0)
+    assert not path.exists()

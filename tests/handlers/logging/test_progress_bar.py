@@ -1,0 +1,387 @@
+import io
+import logging
+import os
+import pty
+import sys
+import termios
+import threading
+
+import pytest
+import torch
+import tqdm.std
+from helpers import (
+    batches,
+    cancelled_fit,
+    early_or_late,
+    equal,
+    every_cancel,
+    model,
+    state_of,
+    trainer_of,
+    weights,
+)
+from trackside.events import CancelEpochException, CancelFitException
+from trackside.handlers import Metrics, ProgressBar
+from trackside.handlers.logging._tqdm_bar import Bar
+
+NEVER = float("inf")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+    def screen(self):
+        """What a person sees in the end: the lines, and whether the cursor is on a new one."""
+        lines, row, column = [[]], 0, 0
+        for part in self.getvalue().replace("\x1b[A", "\v"):
+            if part == "\n":
+                row, column = row + 1, 0
+                if row == len(lines):
+                    lines.append([])
+            elif part == "\r":
+                column = 0
+            elif part == "\v":
+                row -= 1
+            else:
+                line = lines[row]
+                line += " " * (column + 1 - len(line))
+                line[column] = part
+                column += 1
+        shown = ["".join(line).rstrip() for line in lines]
+        assert row == len([line for line in shown if line]), "the cursor is left inside a bar"
+        return [line for line in shown if line]
+
+
+class Counted(torch.Tensor):
+    """Counts how often its value is read."""
+
+    reads = 0
+
+    def item(self):
+        Counted.reads += 1
+        return super().item()
+
+
+class Unsized:
+    def __init__(self, data):
+        self.data = data
+
+    def __iter__(self):
+        yield from self.data
+
+
+def drawn(*, mininterval=0.0, handlers=(), **options):
+    terminal = Terminal()
+    bar = ProgressBar(terminal, mininterval)
+    return trainer_of(Metrics(), bar, *handlers, **options), terminal
+
+
+def logged(*handlers):
+    log = io.StringIO()
+    return trainer_of(ProgressBar(log), Metrics(), *handlers), log
+
+
+def open_bars():
+    return [bar for bar in tqdm.std.tqdm._instances if not bar.disable]
+
+
+def test_one_bar_stays_with_the_epochs_made_and_the_metrics_of_the_last():
+    trainer, terminal = drawn()
+    trainer.fit(batches(), batches(2), epochs=2)
+    (line,) = terminal.screen()
+    assert line.startswith("epochs: 100%")
+    assert "2/2" in line
+    loss = trainer.state.metrics["valid_loss"]
+    assert line.endswith(f"valid_loss={loss:.4g}]")
+
+
+def test_the_batches_of_training_and_validation_have_a_bar_that_goes_with_its_pass():
+    trainer, terminal = drawn()
+    trainer.fit(batches(3), batches(2))
+    text = terminal.getvalue()
+    for shown in ("train:   0%", "1/3 [", "3/3 [", "validate:   0%", "1/2 [", "2/2 ["):
+        assert shown in text
+    assert "loss=" in text.split("1/3 [")[1].split("\r")[0]
+
+
+def test_the_loss_is_read_only_when_a_bar_is_drawn():
+    for mininterval, expected in ((NEVER, 0), (0.0, 2 * 3)):
+        trainer, _ = drawn(mininterval=mininterval)
+        trainer.on("after_loss")(
+            lambda t, state: setattr(state, "loss", state.loss.as_subclass(Counted))
+        )
+        trainer.detach(trainer.handlers[0])  # Metrics, which reads once a pass
+        Counted.reads = 0
+        trainer.fit(batches(3), epochs=2)
+        assert Counted.reads == expected
+
+
+def test_a_loader_without_a_length_is_counted():
+    trainer, terminal = drawn()
+    trainer.fit(Unsized(batches(3)), Unsized(batches(2)))
+    assert "train: 3it [" in terminal.getvalue()
+    assert "validate: 2it [" in terminal.getvalue()
+    assert len(terminal.screen()) == 1
+
+
+def test_epochs_that_a_handler_adds_are_counted():
+    trainer, terminal = drawn()
+    trainer.on("begin_epoch")(lambda t, state: setattr(state, "n_epochs", 3))
+    trainer.fit(batches(1))
+    assert "3/3" in terminal.screen()[0]
+
+
+@pytest.mark.parametrize(("job", "result"), [("validate", "valid_loss="), ("predict", "")])
+def test_validate_and_predict_have_a_bar_that_stays(job, result):
+    trainer, terminal = drawn()
+    getattr(trainer, job)(batches(3))
+    (line,) = terminal.screen()
+    assert line.startswith(f"{job}: 100%")
+    assert "3/3 [" in line
+    assert result in line
+    assert ("loss" in line) == bool(result)
+
+
+def test_a_training_that_pauses_for_a_validation_goes_on_where_its_bar_was():
+    trainer, terminal = drawn()
+
+    @trainer.on("after_batch", when=lambda t, state: state.training and state.batch_index == 1)
+    def validate_next(trainer, state):
+        state.validate_next = True
+
+    texts = []
+    trainer.on("begin_train")(lambda t, state: texts.append(terminal.getvalue()))
+    trainer.on("after_train")(lambda t, state: texts.append(terminal.getvalue()))
+    trainer.fit(batches(3), batches(1))
+    assert "2/3 [" in texts[2].rpartition("train:")[2]
+    gone_on = texts[3].removeprefix(texts[2])
+    assert "3/3 [" in gone_on
+    assert "0/3 [" not in gone_on
+
+
+def test_several_trainers_draw_at_once():
+    terminal = Terminal()
+    trainers = [trainer_of(ProgressBar(terminal, 0.0)) for _ in range(3)]
+    runs = [trainer.steps(batches(2), batches(1), epochs=2) for trainer in trainers]
+    for _ in zip(*runs, strict=True):
+        pass
+    assert terminal.getvalue().count("\repochs: 100%") >= 3
+    assert open_bars() == []
+
+
+def test_several_threads_draw_at_once():
+    terminal = Terminal()
+    trainers = [trainer_of(ProgressBar(terminal, 0.0)) for _ in range(3)]
+    threads = [
+        threading.Thread(target=trainer.fit, args=(batches(2), batches(1), 2))
+        for trainer in trainers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [trainer.state.phase for trainer in trainers] == ["completed"] * 3
+    assert open_bars() == []
+
+
+def test_no_thread_reads_the_values_beside_the_training(monkeypatch):
+    monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have begun its own
+    trainer, _ = drawn()
+    trainer.fit(batches(1))
+    assert Bar.monitor is None
+
+
+def test_a_bar_looks_at_the_clock_after_every_batch_however_fast_they_were():
+    bar = Bar(dict, total=100, file=Terminal(), mininterval=1e-9)
+    for _ in range(50):
+        bar.update()
+    assert bar.miniters == 1
+    bar.close()
+
+
+def test_a_log_gets_a_line_for_each_epoch_and_nothing_else():
+    trainer, log = logged()
+    lines = []
+    trainer.on("after_epoch")(lambda t, state: lines.append(dict(state.metrics)))
+    trainer.fit(batches(), batches(2), epochs=2)
+    assert log.getvalue() == "".join(
+        f"epochs {n}/2, train_loss={found['train_loss']:.4g}, "
+        f"valid_loss={found['valid_loss']:.4g}\n"
+        for n, found in enumerate(lines, 1)
+    )
+
+
+def test_a_log_says_how_an_epoch_ended():
+    trainer, log = logged()
+
+    @trainer.on("begin_batch", when=lambda t, state: state.batch_index == 1)
+    def cancel(trainer, state):
+        raise [CancelEpochException(), CancelFitException("it is\nlate")][state.epoch]
+
+    trainer.fit(batches(), epochs=3)
+    assert log.getvalue() == "epochs 1/3, cancelled\nepochs 2/3, cancelled (it is late)\n"
+
+
+def test_a_log_says_when_an_epoch_failed():
+    trainer, log = logged()
+    trainer.on("after_loss")(fail)
+    with pytest.raises(ValueError, match="mine"):
+        trainer.fit(batches())
+    assert log.getvalue() == "epochs 1/1, failed\n"
+
+
+def fail(trainer, state):
+    raise ValueError("mine")
+
+
+def test_a_log_gets_a_line_for_a_validation_and_one_for_a_prediction():
+    trainer, log = logged()
+    loss = trainer.validate(batches(2))["valid_loss"]
+    trainer.predict(batches(3))
+    assert log.getvalue() == f"validate 2 batches, valid_loss={loss:.4g}\npredict 3 batches\n"
+
+
+@pytest.mark.parametrize(("size", "draws"), [((0, 0), False), ((100, 40), True)])
+def test_a_terminal_without_a_size_gets_lines(size, draws):
+    screen, keyboard = pty.openpty()
+    termios.tcsetwinsize(keyboard, size[::-1])
+    with open(keyboard, "w") as terminal:
+        trainer_of(ProgressBar(terminal)).fit(batches())
+        text = os.read(screen, 1000).decode()
+        while not text.endswith("\n"):
+            text += os.read(screen, 1000).decode()
+    os.close(screen)
+    assert ("epochs: " in text, "epochs 1/1\r\n" in text) == (draws, not draws)
+
+
+def test_it_writes_to_stderr_if_it_is_told_nothing_else(capsys):
+    trainer_of(ProgressBar()).fit(batches())
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "epochs 1/1\n")
+
+
+def test_stderr_is_looked_up_when_it_is_written_to(monkeypatch):
+    terminal, trainer = Terminal(), trainer_of(ProgressBar())
+    monkeypatch.setattr(sys, "stderr", terminal)
+    trainer.fit(batches())
+    assert "epochs: 100%" in terminal.screen()[0]
+
+
+def test_what_is_no_number_is_not_shown():
+    trainer, log = logged()
+    trainer.on("after_train")(
+        lambda t, state: state.metrics.update(matrix=torch.eye(2), name="x", one=torch.tensor(1.0))
+    )
+    trainer.fit(batches(1))
+    assert log.getvalue().endswith(", one=1\n")
+    assert "matrix" not in log.getvalue()
+
+
+def test_an_error_leaves_no_bar_open_and_the_cursor_on_a_new_line():
+    for signal in ("after_loss", "begin_validate", "after_epoch", "after_fit"):
+        trainer, terminal = drawn()
+        trainer.on(signal)(fail)
+        with pytest.raises(ValueError, match="mine"):
+            trainer.fit(batches(), batches())
+        assert len(terminal.screen()) == 1
+        assert open_bars() == []
+
+
+def test_an_epoch_that_failed_is_not_counted_as_made():
+    trainer, terminal = drawn()
+    trainer.on("after_loss")(fail)
+    with pytest.raises(ValueError, match="mine"):
+        trainer.fit(batches())
+    assert "0/1" in terminal.screen()[0]
+
+
+def test_a_run_that_the_host_drops_leaves_no_bar_open():
+    trainer, terminal = drawn()
+    run = trainer.steps(batches(), epochs=2)
+    for transition in run:
+        if transition.trigger == "after_loss":
+            break
+    run.close()
+    assert open_bars() == []
+    assert len(terminal.screen()) == 1
+
+
+def test_detached_in_a_fit_it_leaves_no_bar_open():
+    terminal = Terminal()
+    bar = ProgressBar(terminal, 0.0)
+    trainer = trainer_of(bar)
+    trainer.on("after_loss", once=True)(lambda t, state: t.detach(bar))
+    trainer.fit(batches(), batches(), epochs=2)
+    assert open_bars() == []
+    assert len(terminal.screen()) == 1
+
+
+def test_attached_in_a_fit_it_begins_with_the_next_scope():
+    terminal = Terminal()
+    bar = ProgressBar(terminal, 0.0)
+    trainer = trainer_of()
+    trainer.on("after_loss", once=True)(lambda t, state: t.attach(bar))
+    trainer.fit(batches(), batches(), epochs=2)
+    assert "train:" in terminal.getvalue()
+    assert open_bars() == []
+
+
+@pytest.mark.parametrize("kind", [io.StringIO, Terminal])
+@pytest.mark.parametrize("good", [0, 1, 5, 20])
+def test_a_stream_that_fails_does_not_end_the_training(kind, good, caplog):
+    class Broken(kind):
+        written = 0
+
+        def write(self, text):
+            self.written += 1
+            if self.written > good:
+                raise OSError("no space left")
+
+    trainer = trainer_of(ProgressBar(Broken(), 0.0))
+    with caplog.at_level(logging.ERROR, "trackside"):
+        trainer.fit(batches(), epochs=21)
+    assert trainer.state.phase == "completed"
+    assert trainer.handlers == []
+    assert "ProgressBar." in caplog.text
+    assert open_bars() == []
+
+
+def test_a_hand_made_state_is_enough():
+    log = io.StringIO()
+    state = state_of(epoch=0, n_epochs=2, metrics={"m": 0.123456})
+    ProgressBar(log).after_epoch(None, state)
+    assert log.getvalue() == "epochs 1/2, m=0.1235\n"
+
+
+@pytest.mark.parametrize("wrong", [-0.1, float("nan")])
+def test_the_interval_is_in_seconds_from_0(wrong):
+    with pytest.raises(ValueError, match=r"ProgressBar\(mininterval="):
+        ProgressBar(mininterval=wrong)
+
+
+@pytest.mark.parametrize("file", [Terminal, io.StringIO])
+def test_training_is_the_same_bit_for_bit(file):
+    plain, watched = trainer_of(), trainer_of(ProgressBar(file(), 0.0))
+    for trainer in (plain, watched):
+        trainer.fit(batches(), batches(), epochs=2)
+    assert equal(weights(plain), weights(watched))
+
+
+def test_a_loss_without_a_value_is_not_shown():
+    trainer, terminal = drawn(net=model().to("meta"), device="meta")
+    trainer.fit(batches(), batches(), epochs=2)
+    assert trainer.state.phase == "completed"
+    assert "loss" not in terminal.getvalue()
+
+
+@every_cancel
+@early_or_late
+def test_whatever_is_cancelled_no_bar_is_left_open(signal, scope, early):
+    terminal = Terminal()
+    trainer = cancelled_fit(ProgressBar(terminal, 0.0), signal, scope, early)
+    assert open_bars() == []
+    assert len(terminal.screen()) == (0 if (early and signal == "begin_fit") else 1)
+    count = len(terminal.screen())
+    trainer.fit(batches(1))
+    assert terminal.screen()[count:][0].startswith("epochs: 100%")

@@ -1,0 +1,67 @@
+import pytest
+from helpers import batches, trainer_of
+from loggers import wandb_files
+from trackside.handlers import Metrics
+from trackside.handlers.logging.wandb import WandB
+
+
+@pytest.fixture
+def folder(offline, tmp_path):
+    return tmp_path
+
+
+def test_each_epoch_is_a_row_with_its_outcome(folder):
+    trainer = trainer_of(Metrics(), WandB(dir=str(folder)))
+    trainer.fit(batches(), batches(2), epochs=2)
+    (file,) = wandb_files(folder)
+    rows = [{k: v for k, v in row.items() if not k.startswith("_")} for row in file.history]
+    assert [row["step"] for row in rows] == [3, 6]
+    assert rows[-1] == {
+        "step": 6,
+        "epoch": 1,
+        "samples": 24,
+        "lr": 0.1,
+        "outcome": "completed",
+        **trainer.state.metrics,
+    }
+
+
+def test_what_wandb_init_takes_it_gets_for_every_run(folder):
+    trainer = trainer_of(WandB(dir=str(folder), config={"width": 8}))
+    for _ in range(2):
+        trainer.fit(batches(1))
+    files = wandb_files(folder)
+    assert [(file.config["width"], file.config["fit"]) for file in files] == [(8, 0), (8, 1)]
+
+
+def test_the_run_of_the_program_is_left_alone_and_its_own_is_at_hand(folder):
+    import wandb
+
+    logger, seen = WandB(dir=str(folder)), []
+    trainer = trainer_of(logger)
+    trainer.on("begin_epoch")(lambda t, state: seen.append((wandb.run, logger.run is None)))
+    trainer.on("begin_epoch")(lambda t, state: logger.run.log({"mine": 1}))
+    trainer.fit(batches(1))
+    assert seen == [(None, False)]
+    assert logger.run is None
+    (file,) = wandb_files(folder)
+    assert file.history[0]["mine"] == 1
+
+
+def test_what_wandb_init_does_not_take_is_refused_at_once(offline):
+    with pytest.raises(TypeError, match=r"wandb\.init .*'projct'"):
+        WandB(projct="typo")
+
+
+def test_an_id_is_refused_because_two_fits_would_share_it(offline):
+    with pytest.raises(ValueError, match=r"WandB\(id='a'\): each fit is a run of its own"):
+        WandB(id="a")
+
+
+def test_a_run_that_could_not_be_opened_is_told_once_and_training_goes_on(folder, caplog):
+    logger = WandB(dir=str(folder), mode="nonsense")
+    trainer = trainer_of(logger)
+    assert trainer.fit(batches(1)).outcome == "completed"
+    assert logger not in trainer.handlers
+    told = [record.getMessage()[:23] for record in caplog.records if record.name == "trackside"]
+    assert told == ["WandB.begin_fit failed "]

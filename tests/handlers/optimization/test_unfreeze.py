@@ -1,0 +1,320 @@
+import pytest
+import torch
+from helpers import (
+    batches,
+    cancelled_fit,
+    early_or_late,
+    equal,
+    every_cancel,
+    model,
+    raise_at,
+    state_of,
+    trainer_of,
+    weights,
+)
+from optimizers import OPTIMIZERS, adamw, fitted, options, seen, sgd
+from torch import nn
+from trackside.events import AttachError, CancelEpochException
+from trackside.handlers.control.skip_epochs import SkipEpochs
+from trackside.handlers.optimization.unfreeze import Unfreeze
+from trackside.handlers.optimization.weight_decay_groups import WeightDecayGroups
+from trackside.handlers.schedules.annealing import Annealing, linear
+from trackside.handlers.schedules.one_cycle import OneCycle
+
+BOTH = ["2", "0"]
+
+
+def trained(trainer, signal="begin_train"):
+    """The names of the parameters that are trained, at each send of a signal."""
+    found = []
+    trainer.on(signal)(
+        lambda t, state: found.append(
+            [name for name, p in state.model.named_parameters() if p.requires_grad]
+        )
+    )
+    return found
+
+
+HEAD = ["2.weight", "2.bias"]
+ALL = ["0.weight", "0.bias", *HEAD]
+
+
+def test_the_first_group_is_trained_at_once_and_the_others_epoch_by_epoch():
+    trainer = trainer_of(Unfreeze(["2", "0.weight", "0.bias"]))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=4)
+    assert found == [HEAD, ["0.weight", *HEAD], ALL, ALL]
+
+
+def test_a_group_is_unfrozen_every_so_many_epochs():
+    trainer = trainer_of(Unfreeze(["2.bias", "2.weight", "0"], every=2))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=5)
+    assert [len(names) for names in found] == [1, 1, 2, 2, 4]
+
+
+def test_a_frozen_group_keeps_its_weights_bit_for_bit():
+    net = model()
+    trainer = trainer_of(Unfreeze(BOTH), net=net, optimizer=adamw(net))
+    before = weights(trainer)
+    ends = []
+    trainer.on("after_epoch")(lambda t, state: ends.append(weights(t)))
+    trainer.fit(batches(3), epochs=2)
+    assert equal(ends[0][:2], before[:2])
+    assert not equal(ends[0][2:], before[2:])
+    assert not equal(ends[1][:2], before[:2])
+
+
+def test_training_is_that_of_a_loop_by_hand():
+    trainer, _ = fitted(Unfreeze(BOTH), epochs=2)
+    net = model()
+    optimizer = sgd(net)
+    for epoch in range(2):
+        net[0].requires_grad_(epoch == 1)
+        for x, y in batches(5):
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert equal(weights(trainer), net.parameters())
+
+
+def test_what_no_group_names_is_trained_from_the_beginning():
+    trainer = trainer_of(Unfreeze(["2.weight", "0.weight"]))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert found == [["0.bias", *HEAD], ALL]
+
+
+def test_the_empty_name_is_the_rest():
+    trainer = trainer_of(Unfreeze(["2", ""]))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert found == [HEAD, ALL]
+
+
+def test_a_group_can_have_several_names():
+    trainer = trainer_of(Unfreeze([["2.bias", "0.bias"], ["2.weight", "0.weight"]]))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert found == [["0.bias", "2.bias"], ALL]
+
+
+def test_a_name_is_a_whole_one():
+    net = nn.Sequential()
+    for name in ("body", "body2", "head"):
+        net.add_module(name, nn.Linear(3 if net else 5, 3))
+    trainer = trainer_of(Unfreeze(["head", "body"]), net=net)
+    found = trained(trainer)
+    trainer.fit(batches(1))
+    assert found == [["body2.weight", "body2.bias", "head.weight", "head.bias"]]
+
+
+def test_a_parameter_that_was_frozen_before_stays_so():
+    net = model()
+    net[0].bias.requires_grad_(False)
+    trainer = trainer_of(Unfreeze(BOTH), net=net)
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert found == [HEAD, ["0.weight", *HEAD]]
+    assert not net[0].bias.requires_grad
+
+
+def test_a_compiled_model_has_the_same_names():
+    net = torch.compile(model(), backend="eager")
+    trainer = trainer_of(Unfreeze(BOTH), net=net)
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert [len(names) for names in found] == [2, 4]
+
+
+def test_skipped_epochs_have_unfrozen_what_they_would_have():
+    trainer = trainer_of(SkipEpochs(2), Unfreeze(["2.bias", "2.weight", "0"]))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=3)
+    assert found == [ALL]
+
+
+def test_an_epoch_that_is_cancelled_before_it_hears_of_it_delays_nothing():
+    trainer = trainer_of()
+    raise_at(trainer, "begin_epoch", CancelEpochException)
+    trainer.attach(Unfreeze(BOTH))
+    found = trained(trainer)
+    trainer.fit(batches(1), epochs=2)
+    assert found == [ALL]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_each_group_has_the_rate_of_the_one_before_divided(optimizer):
+    net = model()
+    made = optimizer(net)
+    rates = {}
+    own = {id(p): float(group["lr"]) for group in made.param_groups for p in group["params"]}
+    trainer = trainer_of(Unfreeze(["2", "0.bias"], lr_divisor=2.0), net=net, optimizer=made)
+
+    @trainer.on("begin_train")
+    def look(trainer, state):
+        for group in state.optimizer.param_groups:
+            rates.update({id(p): float(group["lr"]) for p in group["params"]})
+
+    trainer.fit(batches(1), epochs=2)
+    halved = {id(net[0].bias)}
+    assert rates == pytest.approx({p: own[p] / (2 if p in halved else 1) for p in own})
+
+
+def test_groups_of_the_optimizer_are_split_in_order_and_with_their_names():
+    net = model()
+    made = torch.optim.SGD(net.named_parameters(), lr=0.1)
+    trainer = trainer_of(Unfreeze(["2.bias", "2.weight"], lr_divisor=10), net=net, optimizer=made)
+    found = []
+    trainer.on("begin_epoch")(
+        lambda t, state: found.extend(
+            (group["param_names"], group["lr"], len(group["params"]))
+            for group in state.optimizer.param_groups
+        )
+    )
+    trainer.fit(batches(1))
+    assert found == [
+        (["2.bias"], 0.1, 1),
+        (["2.weight"], 0.01, 1),
+        (["0.weight", "0.bias"], 0.1, 2),
+    ]
+    assert made.param_groups[0]["param_names"] == ALL
+
+
+def test_training_with_divided_rates_is_that_with_such_groups():
+    net = model()
+    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=2.6), net=net, optimizer=adamw(net))
+    trainer.fit(batches(3), epochs=3)
+
+    other = model()
+    groups = [{"params": other[2].parameters()}, {"params": other[0].parameters(), "lr": 0.1 / 2.6}]
+    reference = trainer_of(Unfreeze(BOTH), net=other, optimizer=torch.optim.AdamW(groups, lr=0.1))
+    reference.fit(batches(3), epochs=3)
+    assert equal(weights(trainer), weights(reference))
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(
+    "schedule",
+    [lambda: OneCycle(warmup=0.5), lambda: Annealing("lr", linear(1, 0), group=1)],
+    ids=["cycle", "annealing"],
+)
+def test_a_schedule_sees_the_groups_whatever_the_order_of_attachment(schedule, last):
+    unfreeze = Unfreeze(BOTH, lr_divisor=2)
+    handlers = [schedule(), unfreeze] if last else [unfreeze, schedule()]
+    trainer = trainer_of(*handlers, net=(net := model()), optimizer=(made := sgd(net)))
+    before = options(made)
+    second = seen(trainer, group=1)
+    trainer.fit(batches(4))
+    expected = 0.05 if isinstance(schedule(), OneCycle) else 1
+    assert max(second) == pytest.approx(expected)
+    assert options(made) == before
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_what_is_exempt_from_weight_decay_stays_so_whatever_the_order_of_attachment(last):
+    net = model()
+    made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
+    handlers = [Unfreeze(BOTH, lr_divisor=2), WeightDecayGroups()]
+    trainer = trainer_of(*reversed(handlers) if last else handlers, net=net, optimizer=made)
+    found = []
+    trainer.on("begin_train")(
+        lambda t, state: found.append(
+            {(p.ndim, g["lr"], g["weight_decay"]) for g in made.param_groups for p in g["params"]}
+        )
+    )
+    for _ in range(2):
+        trainer.fit(batches(1))
+    assert found == [{(2, 0.1, 0.01), (1, 0.1, 0.0), (2, 0.05, 0.01), (1, 0.05, 0.0)}] * 2
+
+
+@pytest.mark.parametrize("divisor", [1.0, 2.0])
+def test_after_the_fit_everything_is_as_before_and_a_second_one_is_like_the_first(divisor):
+    net = model()
+    made = sgd(net)
+    before, groups, held = options(made), list(made.param_groups), made.param_groups
+    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=divisor), net=net, optimizer=made)
+    found = trained(trainer)
+    for _ in range(2):
+        trainer.fit(batches(2), batches(2), epochs=2)
+        trainer.validate(batches(2))
+        assert all(parameter.requires_grad for parameter in net.parameters())
+        assert options(made) == before
+        assert made.param_groups is held
+        assert all(ours is theirs for ours, theirs in zip(held, groups, strict=True))
+    assert found == [HEAD, ALL] * 2
+
+
+def test_what_the_optimizer_remembers_survives_the_splitting():
+    net = model()
+    made = sgd(net)
+    trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, optimizer=made).fit(batches(2), epochs=2)
+    assert set(made.state) == set(net.parameters())
+    assert len(made.state_dict()["state"]) == 4
+
+
+def test_detached_in_a_fit_it_leaves_nothing():
+    unfreeze, net = Unfreeze(BOTH, lr_divisor=2), model()
+    trainer = trainer_of(unfreeze, net=net, optimizer=(made := sgd(net)))
+    before = options(made)
+    trainer.on("after_batch", once=True)(lambda t, state: t.detach(unfreeze))
+    found = trained(trainer, "begin_batch")
+    trainer.fit(batches(2))
+    assert found == [HEAD, ALL]
+    assert options(made) == before
+
+
+def test_a_hand_made_state_is_enough():
+    net = model()
+    state = state_of(model=net, optimizer=sgd(net), epoch=0)
+    unfreeze = Unfreeze(BOTH)
+    fit = unfreeze.within_fit(None, state)
+    next(fit)
+    unfreeze.begin_epoch(None, state)
+    assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
+    state.epoch = 1
+    unfreeze.begin_epoch(None, state)
+    assert all(p.requires_grad for p in net.parameters())
+    assert next(fit, "ended") == "ended"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("head",), TypeError, "expected a list of names"),
+        (([],), TypeError, "expected a list of names"),
+        ((3,), TypeError, "expected a list of names"),
+        ((["2"], 0), ValueError, r"Unfreeze\(every=0\): allowed: an int, from 1"),
+        ((["2"], 1.5), TypeError, r"Unfreeze\(every=1.5\): allowed: an int, from 1"),
+        ((["2"], True), TypeError, r"Unfreeze\(every=True\): allowed: an int, from 1"),
+        ((["2"], 1, 0), ValueError, r"Unfreeze\(lr_divisor=0\): allowed: a number above 0"),
+    ],
+)
+def test_a_wrong_argument_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Unfreeze(*arguments)
+
+
+@pytest.mark.parametrize("groups", [["head"], ["2", "2.bias"], ["2", "1"], ["", "2"]])
+def test_a_name_of_nothing_that_is_left_is_found_when_it_is_attached(groups):
+    with pytest.raises(
+        AttachError, match=r"no parameter of Sequential is in .*modules are: 0, 1, 2"
+    ):
+        trainer_of(Unfreeze(groups))
+
+
+def test_no_value_is_read_on_a_device():
+    net = model().to("meta")
+    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, device="meta")
+    trainer.fit(batches(), batches(), epochs=2)
+    assert trainer.state.step == 6
+
+
+@every_cancel
+@early_or_late
+def test_whatever_is_cancelled_nothing_is_left(signal, scope, early):
+    unfreeze = Unfreeze(BOTH, lr_divisor=2)
+    trainer = cancelled_fit(unfreeze, signal, scope, early)
+    assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)
+    assert all(parameter.requires_grad for parameter in trainer.state.model.parameters())
+    assert [len(group["params"]) for group in trainer.state.optimizer.param_groups] == [4]

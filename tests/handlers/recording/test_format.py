@@ -1,0 +1,49 @@
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Layout, Live
+
+sizes = st.builds(
+    Layout,
+    meta_bytes=st.integers(1, 2**24),
+    table_bytes=st.integers(1, 2**24),
+    transitions=st.integers(1, 2**16),
+    receivers=st.integers(1, 2**16),
+    records=st.integers(1, 2**26),
+)
+
+
+@given(sizes)
+def test_a_layout_that_was_packed_is_unpacked(layout):
+    assert Layout.unpacked(layout.packed()) == layout
+
+
+@given(sizes)
+def test_the_parts_follow_each_other_each_at_a_whole_word(layout):
+    places = [HEAD_BYTES, layout.table_at, layout.totals_at, layout.receivers_at, layout.ring_at]
+    assert places == sorted(places)
+    assert all(place % 8 == 0 for place in places)
+    assert layout.file_bytes == layout.ring_at + layout.records * RECORD_BYTES
+    assert layout.table_at - HEAD_BYTES >= layout.meta_bytes
+    assert layout.totals_at - layout.table_at >= layout.table_bytes
+
+
+@given(st.binary(max_size=200))
+def test_any_other_bytes_are_refused(head):
+    with pytest.raises(ValueError, match="does not begin as a recording"):
+        Layout.unpacked(head)
+
+
+@given(sizes, st.integers(0, 4), st.integers(2**26 + 1, 2**64 - 1))
+def test_a_size_that_cannot_be_is_refused(layout, field, size):
+    head = bytearray(layout.packed())
+    struct.pack_into("<Q", head, 24 + 8 * field, size)
+    with pytest.raises(ValueError, match=f"{Layout._fields[field]}={size}; allowed: 1 to"):
+        Layout.unpacked(bytes(head))
+
+
+def test_the_head_leaves_room_for_the_live_words():
+    assert len(Layout(1, 1, 1, 1, 1).packed()) <= LIVE_AT
+    assert LIVE_AT + 8 * len(Live) <= HEAD_BYTES

@@ -1,0 +1,493 @@
+import copy
+import math
+import random
+import sys
+
+import numpy
+import pytest
+import torch
+from helpers import (
+    CANCELS,
+    LEGAL,
+    Trace,
+    batches,
+    equal,
+    model,
+    raise_at,
+    state_of,
+    trainer_of,
+    weights,
+)
+from optimizers import OPTIMIZERS, Reads, adamw, in_groups, options, sgd
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from trackside.engine import KeyedLoader, Trainer
+from trackside.events import AttachError
+from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation
+from trackside.handlers.schedules._lr_curve import LRCurve
+from trackside.handlers.schedules.lr_finder import LRFinder
+
+
+class Restless(nn.Module):
+    """Everything that a forward pass can change: statistics, buffers, random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = model()
+        self.norm = nn.BatchNorm1d(5)
+        self.drop = nn.Dropout(0.2)
+        self.own = torch.Generator().manual_seed(1)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("replaced", torch.zeros(2), persistent=False)
+        self.register_buffer("expanded", torch.ones(1).expand(3))
+        self.register_buffer("nothing", None)
+
+    def forward(self, x):
+        self.calls += 1
+        self.replaced = self.replaced + 1
+        noise = torch.rand(x.shape, generator=self.own) + random.random() + numpy.random.rand()
+        return self.body(self.drop(self.norm(x + noise / 10))) * self.expanded
+
+
+def loader_of(count=6):
+    x, y = (torch.cat(parts) for parts in zip(*batches(count), strict=True))
+    generator = torch.Generator().manual_seed(3)
+    return DataLoader(TensorDataset(x, y), batch_size=4, shuffle=True, generator=generator)
+
+
+def fitted(optimizer=sgd):
+    """A trainer in the middle of its life, and its loader."""
+    net, loader = Restless(), loader_of()
+    trainer = trainer_of(net=net, optimizer=optimizer(net))
+    trainer.fit(loader, loader)
+    net.train()
+    net.norm.eval()
+    net.body[0].weight.grad = torch.ones_like(net.body[0].weight)
+    return trainer, loader
+
+
+def everything(trainer, loader):
+    """All that must not change, copied."""
+    net, optimizer = trainer.state.model, trainer.state.optimizer
+    return copy.deepcopy(
+        {
+            "weights": list(net.parameters()),
+            "buffers": dict(net.named_buffers()),
+            "gradients": [parameter.grad for parameter in net.parameters()],
+            "modes": [module.training for module in net.modules()],
+            "optimizer": optimizer.state_dict(),
+            "options": options(optimizer),
+            "torch": torch.get_rng_state(),
+            "python": random.getstate(),
+            "numpy": numpy.random.get_state(),
+            "generators": [net.own.get_state(), loader.generator.get_state()],
+            "state": (trainer.state.phase, trainer.state.step, trainer.state.metrics),
+        }
+    )
+
+
+def same(a, b):
+    if isinstance(a, (torch.Tensor, numpy.ndarray)):
+        return bool((a == b).all())
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def held(trainer):
+    """The very objects that others may hold."""
+    net, optimizer = trainer.state.model, trainer.state.optimizer
+    return [
+        *net.parameters(),
+        *net.buffers(),
+        *(parameter.grad for parameter in net.parameters()),
+        *optimizer.param_groups,
+        optimizer.state,
+        *optimizer.state.values(),
+        *(value for slots in optimizer.state.values() for value in slots.values()),
+    ]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_everything_is_as_before_bit_for_bit(optimizer):
+    trainer, loader = fitted(optimizer)
+    before, objects = everything(trainer, loader), held(trainer)
+    curve = LRFinder(1e-4, 10, 30).find(trainer, loader)
+    assert len(curve.losses) > 5
+    assert same(everything(trainer, loader), before)
+    assert all(ours is theirs for ours, theirs in zip(held(trainer), objects, strict=True))
+
+
+def test_an_optimizer_that_never_stepped_has_no_state_afterwards():
+    net = Restless()
+    trainer = trainer_of(net=net, optimizer=adamw(net))
+    LRFinder(steps=20).find(trainer, loader_of())
+    assert trainer.state.optimizer.state == {}
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_a_fit_after_it_is_the_fit_without_it_bit_for_bit():
+    results = []
+    for find in (False, True):
+        torch.manual_seed(0)
+        random.seed(0)
+        numpy.random.seed(0)
+        trainer, loader = fitted(adamw)
+        if find:
+            LRFinder(steps=20).find(trainer, loader)
+        trainer.fit(loader, epochs=2)
+        results.append(weights(trainer))
+    assert equal(*results)
+
+
+class Boom(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("where", ["forward", "loss", "begin_step", "after_step", "loader"])
+def test_whatever_interrupts_it_everything_is_as_before(error, where):
+    trainer, loader = fitted()
+    handlers = []
+    reads = iter(range(99))
+
+    class Breaks:
+        def fail(self, state):
+            if next(reads) == 10:
+                raise error
+
+    breaks = Breaks()
+    if where == "forward":
+        trainer.state.model.body.register_forward_hook(lambda *_: breaks.fail(None))
+    elif where == "loss":
+        own = trainer.state.loss_fn
+        trainer.state.loss_fn = lambda *both: (breaks.fail(None), own(*both))[1]
+    elif where == "loader":
+        loader.collate_fn = lambda items: (
+            breaks.fail(None),
+            torch.utils.data.default_collate(items),
+        )[1]
+    else:
+        handler = type("Handler", (), {where: lambda self, t, state: breaks.fail(state)})()
+        handlers = [handler]
+    before = everything(trainer, loader)
+    with pytest.raises(error):
+        LRFinder(1e-5, 1e-4, 20).find(trainer, loader, handlers)
+    assert same(everything(trainer, loader), before)
+
+
+class Canceller:
+    """Cancels a scope the first time that a signal is sent in the trial."""
+
+    def __init__(self, signal, scope):
+        self.signal, self.scope = signal, scope
+
+    def attached(self, trainer):
+        if self.signal.startswith("after_cancel_"):
+            inner = self.signal.removeprefix("after_cancel_")
+            raise_at(trainer, f"begin_{inner}", CANCELS[inner], within=self.scope)
+        raise_at(trainer, self.signal, CANCELS[self.scope])
+
+    def after_fit(self, trainer, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("signal", "scope"), [(s, c) for s, c in LEGAL if "validate" not in (*s.split("_"), c)]
+)
+def test_whatever_is_cancelled_in_it_everything_is_as_before(signal, scope):
+    trainer, loader = fitted()
+    before = everything(trainer, loader)
+    LRFinder(1e-5, 1e-4, 20).find(trainer, loader, [Canceller(signal, scope)])
+    assert same(everything(trainer, loader), before)
+
+
+def test_handlers_of_the_trainer_hear_nothing_of_it():
+    trainer, loader = fitted()
+    trace = Trace()
+    trainer.attach(trace)
+    LRFinder(steps=20).find(trainer, loader)
+    assert trace.signals == []
+    assert trainer.handlers == [trace]
+
+
+def test_handlers_can_be_given_for_the_test():
+    trace = Trace()
+    curve = LRFinder(1e-5, 1e-2, 20).find(
+        trainer_of(), batches(4), [trace, GradientAccumulation(2)]
+    )
+    assert len(curve.rates) == 20
+    assert trace.signals.count("begin_batch") == 40
+
+
+def test_the_rates_grow_by_the_same_factor_from_the_first_to_the_last():
+    used = []
+
+    class Watch:
+        def begin_step(self, trainer, state):
+            used.append(state.lr)
+
+    curve = LRFinder(1e-5, 1e-2, 31).find(trainer_of(), batches(4), [Watch()])
+    assert curve.rates == pytest.approx([1e-5 * 10 ** (n / 10) for n in range(31)])
+    assert used == curve.rates
+
+
+def test_groups_keep_the_ratio_of_their_rates():
+    used, net = [], model()
+
+    class Watch:
+        def begin_step(self, trainer, state):
+            used.append([group["lr"] for group in state.optimizer.param_groups])
+
+    trainer = trainer_of(net=net, optimizer=in_groups(net))
+    curve = LRFinder(1e-5, 1e-2, 20).find(trainer, batches(4), [Watch()])
+    assert used[-1] == pytest.approx([1e-2, 2e-2, 3e-2, 4e-2])
+    assert [rates[0] for rates in used] == curve.rates
+
+
+def test_a_rate_of_zero_is_no_obstacle():
+    net = model()
+    trainer = trainer_of(net=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.0))
+    assert len(LRFinder(1e-5, 1e-2, 20).find(trainer, batches(4)).rates) == 20
+
+
+def test_the_losses_are_those_of_a_loop_by_hand_smoothed():
+    curve = LRFinder(1e-3, 1e-1, 25).find(trainer_of(), batches(5))
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    mean, expected = 0.0, []
+    for n in range(25):
+        x, y = batches(5)[n % 5]
+        optimizer.param_groups[0]["lr"] = 1e-3 * 100 ** (n / 24)
+        loss = nn.functional.cross_entropy(net(x), y)
+        mean = 0.92 * mean + 0.08 * loss.item()
+        expected.append(mean / (1 - 0.92 ** (n + 1)))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert curve.losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_short_loader_is_read_again_and_again():
+    assert len(LRFinder(1e-5, 1e-3, 20).find(trainer_of(), batches(1)).losses) == 20
+
+
+def test_a_loader_without_a_length_will_do_and_no_more_is_read_than_is_used():
+    read = []
+
+    def stream():
+        for batch in batches(40):
+            read.append(batch)
+            yield batch
+
+    curve = LRFinder(1e-5, 1e-3, 20).find(trainer_of(), stream())
+    assert (len(curve.losses), len(read)) == (20, 20)
+
+
+def test_an_iterator_that_ends_too_soon_ends_the_test():
+    with pytest.warns(UserWarning, match="gave no batch"):
+        curve = LRFinder(1e-5, 1e-3, 20).find(trainer_of(), iter(batches(12)))
+    assert len(curve.losses) == 12
+
+
+def test_it_ends_when_the_loss_diverges():
+    trainer = trainer_of(loss_fn=lambda pred, y: nn.functional.cross_entropy(pred, y) ** 4)
+    curve = LRFinder(1e-3, 1e6, 100).find(trainer, batches(5))
+    assert 10 < len(curve.losses) < 90
+    assert all(map(math.isfinite, curve.losses))
+
+
+def test_a_loss_that_is_negative_can_diverge_too():
+    trainer = trainer_of(loss_fn=lambda pred, y: nn.functional.cross_entropy(pred, y) ** 2 - 9)
+    curve = LRFinder(1e-3, 1e6, 100).find(trainer, batches(5))
+    assert 10 < len(curve.losses) < 100
+    assert curve.losses[0] < 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_ends_it(value):
+    calls = iter(range(99))
+
+    def loss_fn(pred, y):
+        return nn.functional.cross_entropy(pred, y) * (value if next(calls) == 15 else 1)
+
+    curve = LRFinder(1e-5, 1e-3, 20).find(trainer_of(loss_fn=loss_fn), batches(5))
+    assert len(curve.losses) == 15
+
+
+def test_it_suggests_a_rate_with_which_the_loss_falls():
+    data = [(x, x[:, :3].argmax(1)) for x, _ in batches(1, size=64)]
+    trainer = trainer_of()
+    curve = LRFinder(1e-5, 100).find(trainer, data)
+    assert 0.01 < curve.valley < curve.steepest < 10
+    before = score(trainer, data)
+    trainer.state.optimizer.param_groups[0]["lr"] = curve.valley
+    trainer.fit(data, epochs=20)
+    assert score(trainer, data) < 0.9 * before
+
+
+def score(trainer, data):
+    with torch.no_grad():
+        parts = [nn.functional.cross_entropy(trainer.state.model(x), y) for x, y in data]
+    return torch.stack(parts).mean()
+
+
+def curve_of(losses):
+    return LRCurve([10.0 ** (n / 10) for n in range(len(losses))], losses)
+
+
+def test_the_valley_is_the_middle_of_the_longest_descent():
+    losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1, 0] + [5, 4, 3] + [9.0] * 10
+    curve = curve_of(losses)
+    assert curve.losses[curve.rates.index(curve.valley)] in (5, 4)
+
+
+def test_a_bump_does_not_end_a_descent():
+    losses = [20.0] * 5 + [10, 9, 8, 9.5, 7, 6, 7.5, 5, 4, 3, 2] + [20.0] * 9
+    curve = curve_of(losses)
+    assert curve.losses[curve.rates.index(curve.valley)] in (7, 6)
+
+
+def test_the_steepest_rate_is_in_the_middle_of_the_greatest_fall():
+    losses = [9.0] * 10 + [8.5, 8, 4, 3.5, 3, 3, 3] + [9.0] * 5
+    curve = curve_of(losses)
+    assert curve.losses[curve.rates.index(curve.steepest)] == 8
+
+
+def test_of_many_losses_single_falls_do_not_count():
+    noise = [9.0, 7.0] * 50
+    fall = [8.0 - n / 10 for n in range(60)]
+    curve = curve_of(noise + fall + [9.0] * 40)
+    assert curve.rates[100] < curve.steepest < curve.rates[160]
+
+
+def test_its_beginning_and_its_end_are_not_looked_at():
+    losses = [100.0, *range(50, 40, -1), *range(40, 31, -1), -100]
+    curve = curve_of(losses)
+    assert curve.steepest not in (curve.rates[0], curve.rates[-2])
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ([], "no rate to suggest from 0 losses"),
+        ([3.0, 2.0, 1.0], "no rate to suggest from 3 losses: the test was over too soon"),
+        ([1.0] * 30, "the loss never fell, from"),
+        (list(range(30)), "the loss never fell, from"),
+    ],
+)
+@pytest.mark.parametrize("suggestion", ["valley", "steepest"])
+def test_without_a_descent_there_is_no_suggestion_but_an_explanation(losses, message, suggestion):
+    with pytest.raises(ValueError, match=message):
+        getattr(curve_of(losses), suggestion)
+
+
+def test_a_curve_shows_its_suggestions():
+    losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1] + [9.0] * 5
+    assert repr(curve_of(losses)) == "LRCurve(23 steps, valley 20, steepest 10)"
+    assert repr(curve_of([])) == "LRCurve(0 steps)"
+
+
+def test_the_plot_has_the_curve_and_the_suggestions(tmp_path):
+    losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1] + [9.0] * 5
+    curve = curve_of(losses)
+    figure = curve.plot(tmp_path / "rates.png")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    line, *points = axes.get_lines()
+    assert (list(line.get_xdata()), list(line.get_ydata())) == (curve.rates, losses)
+    assert [point.get_label() for point in points] == ["valley: 20", "steepest: 10"]
+    assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_curve_without_a_suggestion_is_plotted_too():
+    (axes,) = curve_of([1.0, 2.0]).plot().axes
+    assert len(axes.get_lines()) == 1
+
+
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install trackside\[plot\]"):
+        curve_of([1.0, 2.0]).plot()
+
+
+def test_one_value_is_read_a_batch():
+    trainer = trainer_of()
+    with Reads() as reads:
+        LRFinder(1e-5, 1e-3, 20).find(trainer, batches(4))
+    assert reads.count == 20
+
+
+def test_its_trial_is_a_trainer_of_the_same_kind_on_the_same_device():
+    made = []
+
+    class Own(Trainer):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self.state.device)
+
+    net = model()
+    trainer = Own(net, nn.CrossEntropyLoss(), sgd(net), device="cpu")
+    LRFinder(1e-5, 1e-3, 20).find(trainer, batches(4))
+    assert made == [torch.device("cpu")] * 2
+
+
+def test_a_trainer_without_an_optimizer_is_refused():
+    trainer = Trainer(model(), nn.CrossEntropyLoss())
+    with pytest.raises(TypeError, match="the trainer has no optimizer"):
+        LRFinder().find(trainer, batches())
+
+
+def test_a_trainer_that_runs_is_refused():
+    trainer = trainer_of()
+    trainer.on("after_loss", once=True)(lambda t, state: LRFinder().find(t, batches()))
+    with pytest.raises(RuntimeError, match=r"the trainer is in fit\.epoch\.train\.batch\.scored"):
+        trainer.fit(batches())
+
+
+def test_it_is_no_handler_to_attach():
+    with pytest.raises(AttachError, match="LRFinder hears no signal"):
+        trainer_of(LRFinder())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"start": 0}, ValueError),
+        ({"start": 20}, ValueError),
+        ({"start": math.nan}, ValueError),
+        ({"end": math.inf}, ValueError),
+        ({"steps": 19}, ValueError),
+        ({"steps": 50.0}, TypeError),
+        ({"steps": True}, TypeError),
+        ({"diverged": 1}, ValueError),
+    ],
+)
+def test_a_wrong_value_is_refused(wrong, error):
+    with pytest.raises(error, match=r"LRFinder\(.*allowed: "):
+        LRFinder(**wrong)
+
+
+def test_a_hand_made_state_is_enough_for_what_hears_the_trial():
+    from trackside.handlers.schedules.lr_finder import _RangeTest
+
+    net = model()
+    state = state_of(model=net, optimizer=sgd(net), loss=torch.tensor(2.0), step=0)
+    test = _RangeTest(LRFinder(1e-3, 1e-1, 21))
+    test.begin_fit(None, state)
+    test.begin_batch(None, state)
+    assert state.lr == pytest.approx(1e-3)
+    test.after_loss(None, state)
+    state.step = 1
+    test.after_step(None, state)
+    assert (test.curve.rates, test.curve.losses) == ([pytest.approx(1e-3)], [pytest.approx(2.0)])
+
+
+def test_a_loader_that_has_a_position_stands_where_it_stood():
+    loader = KeyedLoader(TensorDataset(torch.randn(12, 5), torch.randint(0, 3, (12,))), 4, True)
+    next(iter(loader))
+    before = loader.position
+    LRFinder(steps=20).find(trainer_of(), loader)
+    assert loader.position == before

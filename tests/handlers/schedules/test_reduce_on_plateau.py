@@ -1,0 +1,282 @@
+import math
+
+import pytest
+import torch
+from helpers import (
+    batches,
+    cancelled_fit,
+    early_or_late,
+    every_cancel,
+    model,
+    raise_at,
+    state_of,
+    trainer_of,
+)
+from optimizers import Reads, in_groups, options, seen, sgd
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from trackside.events import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelTrainException,
+    CancelValidException,
+)
+from trackside.handlers.control.validate_every import ValidateEvery
+from trackside.handlers.logging.history import History
+from trackside.handlers.logging.metrics import Metrics
+from trackside.handlers.optimization.unfreeze import Unfreeze
+from trackside.handlers.optimization.weight_decay_groups import WeightDecayGroups
+from trackside.handlers.schedules.reduce_on_plateau import ReduceOnPlateau
+
+
+class Writes:
+    """Writes these values of `valid_loss`, one an epoch; None writes nothing."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def begin_epoch(self, trainer, state):
+        state.validation_due = self.values[state.epoch] is not None
+
+    def after_train(self, trainer, state):
+        if state.validation_due:
+            state.metrics["valid_loss"] = self.values[state.epoch]
+
+
+def rates(values, **arguments):
+    trainer = trainer_of(Writes(*values), ReduceOnPlateau(**arguments))
+    found = seen(trainer)
+    trainer.fit(batches(1), epochs=len(values))
+    return found
+
+
+def by_torch(values, **arguments):
+    optimizer = sgd(model())
+    scheduler = ReduceLROnPlateau(optimizer, threshold_mode="abs", **arguments)
+    found = []
+    for value in values:
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments", "theirs"),
+    [
+        ([5, 4, 3, 3, 3, 3, 3, 3], {"patience": 2}, {"patience": 2, "threshold": 0}),
+        ([5, 5, 5, 5, 5, 5], {"patience": 0}, {"patience": 0, "threshold": 0}),
+        (
+            [5, 5, 5, 5, 5, 5, 5, 5, 5],
+            {"patience": 1, "cooldown": 2, "factor": 0.5},
+            {"patience": 1, "cooldown": 2, "factor": 0.5, "threshold": 0},
+        ),
+        (
+            [1, 1.05, 1.2, 1.1, 1.1, 1.1],
+            {"patience": 0, "mode": "max", "min_delta": 0.1},
+            {"patience": 0, "mode": "max", "threshold": 0.1},
+        ),
+        (
+            [5, 6, 7, 8, 9, 10],
+            {"patience": 0, "min_lr": 0.002},
+            {"patience": 0, "min_lr": 0.002, "threshold": 0},
+        ),
+        ([-1, -0.99, -1.1, -1, -1], {"patience": 0}, {"patience": 0, "threshold": 0}),
+        ([5, math.nan, math.nan, 1], {"patience": 1}, {"patience": 1, "threshold": 0}),
+    ],
+    ids=["patience", "impatient", "cooldown", "max", "least", "negative", "nan"],
+)
+def test_the_rates_are_those_of_torch(values, arguments, theirs):
+    found = rates(values, **arguments)
+    assert found == by_torch(values, **theirs)
+    assert found[-1] < 0.1
+
+
+def test_every_group_falls_by_the_same_factor():
+    net = model()
+    plateau = ReduceOnPlateau(patience=0, factor=0.5)
+    trainer = trainer_of(Writes(1, 1, 1), plateau, net=net, optimizer=in_groups(net))
+    first, last = seen(trainer, group=0), seen(trainer, group=3)
+    trainer.fit(batches(1), epochs=3)
+    assert first == [0.1, 0.1, 0.05]
+    assert last == [0.4, 0.4, 0.2]
+
+
+def test_a_metric_that_is_a_tensor_is_read_once_an_epoch():
+    with Reads() as reads:
+        found = rates([torch.tensor(5.0)] * 3, patience=0)
+    assert found == rates([5, 5, 5], patience=0)
+    assert reads.count == 3
+
+
+def test_an_epoch_without_a_validation_is_not_counted():
+    assert rates([5, None, None, None, 6, 6], patience=1) == [0.1] * 6
+    assert rates([5, None, 6, None, 6, None, 6], patience=1)[-1] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("signal", "cancel"),
+    [
+        ("begin_epoch", CancelEpochException),
+        ("begin_train", CancelEpochException),
+        ("begin_validate", CancelValidException),
+        ("after_loss", CancelBatchException),
+    ],
+)
+def test_an_epoch_that_was_cancelled_before_the_metric_was_there_is_not_counted(signal, cancel):
+    trainer = trainer_of(Metrics(), ReduceOnPlateau(patience=0, min_delta=100))
+
+    @trainer.on(signal, when=lambda t, state: state.epoch == 1)
+    def cancel_it(trainer, state):
+        raise cancel
+
+    found = seen(trainer, signal="after_epoch")
+    trainer.fit(batches(1), batches(1), epochs=4)
+    assert found == pytest.approx([0.1, 0.1, 0.1, 0.01])
+
+
+def test_a_training_that_is_cut_short_is_no_missing_metric():
+    trainer = trainer_of(Metrics(), ReduceOnPlateau("train_loss", patience=0))
+    raise_at(trainer, "begin_batch", CancelTrainException)
+    trainer.fit(batches(1), epochs=1)
+    assert trainer.state.phase == "completed"
+
+
+def test_a_metric_that_is_missing_in_the_epoch_after_that_is_an_error():
+    trainer = trainer_of(ReduceOnPlateau())
+    raise_at(trainer, "begin_batch", CancelBatchException)
+    with pytest.raises(LookupError, match="after epoch 1"):
+        trainer.fit(batches(1), epochs=3)
+
+
+def test_by_default_three_epochs_are_borne():
+    assert rates([5] * 6)[3:] == pytest.approx([0.1, 0.1, 0.01])
+
+
+def test_a_metric_that_is_missing_is_an_error_that_lists_those_there_are():
+    trainer = trainer_of(Metrics(), ReduceOnPlateau("valid_accuracy"))
+    with pytest.raises(LookupError, match=r"'valid_accuracy' .*there are: train_loss, valid_loss"):
+        trainer.fit(batches(1), batches(1), epochs=3)
+    assert trainer.state.epoch == 0
+
+
+def test_without_any_metric_the_error_says_what_to_attach():
+    with pytest.raises(LookupError, match="attach Metrics"):
+        trainer_of(ReduceOnPlateau()).fit(batches(1))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_who_looks_after_the_epoch_finds_the_rate_that_it_was_trained_with(first):
+    history = History()
+    handlers = [ReduceOnPlateau(patience=0), history]
+    trainer = trainer_of(Writes(5, 5, 5), *handlers if first else reversed(handlers))
+    trainer.fit(batches(1), epochs=3)
+    assert [row["lr"] for row in history.rows] == pytest.approx([0.1, 0.1, 0.01])
+
+
+def test_it_watches_what_metrics_computes_whatever_the_order_of_attachment():
+    trainer = trainer_of(ReduceOnPlateau("train_loss", patience=0, min_delta=100), Metrics())
+    found = seen(trainer)
+    trainer.fit(batches(1), epochs=3)
+    assert found == pytest.approx([0.1, 0.1, 0.01])
+
+
+def test_it_agrees_with_validations_that_are_seldom():
+    trainer = trainer_of(
+        Metrics(), ValidateEvery(epochs=2), ReduceOnPlateau(patience=0, min_delta=100)
+    )
+    found = seen(trainer)
+    trainer.fit(batches(1), batches(1), epochs=6)
+    assert found == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_groups_that_are_made_when_the_fit_begins_have_their_rates_back(last):
+    net = model()
+    made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
+    handlers = [ReduceOnPlateau(patience=0), WeightDecayGroups(), Unfreeze(["2", "0"])]
+    trainer = trainer_of(
+        Writes(5, 5, 5), *reversed(handlers) if last else handlers, net=net, optimizer=made
+    )
+    found = seen(trainer, group=1)
+    trainer.fit(batches(1), epochs=3)
+    assert found == pytest.approx([0.1, 0.1, 0.01])
+    assert [group["lr"] for group in made.param_groups] == [0.1, 0.1]
+
+
+def test_a_second_fit_begins_with_the_rate_and_the_patience_of_the_first():
+    trainer = trainer_of(Writes(5, 5, 5), ReduceOnPlateau(patience=0))
+    found = seen(trainer)
+    before = options(trainer.state.optimizer)
+    trainer.fit(batches(1), epochs=3)
+    trainer.validate(batches(1))
+    assert options(trainer.state.optimizer) == before
+    trainer.fit(batches(1), epochs=3)
+    assert found == pytest.approx([0.1, 0.1, 0.01] * 2)
+
+
+def test_detached_in_a_fit_it_gives_the_rate_back():
+    plateau = ReduceOnPlateau(patience=0)
+    trainer = trainer_of(Writes(5, 5, 5, 5), plateau)
+    trainer.on("after_train", when=lambda t, state: state.epoch == 2)(
+        lambda t, state: t.detach(plateau)
+    )
+    found = seen(trainer)
+    trainer.fit(batches(1), epochs=4)
+    assert found == pytest.approx([0.1, 0.1, 0.01, 0.1])
+    assert plateau.scheduler is None
+
+
+def test_a_hand_made_state_is_enough():
+    net = model()
+    state = state_of(model=net, optimizer=sgd(net), metrics={"valid_loss": 1.0})
+    plateau = ReduceOnPlateau(patience=0)
+    fit = plateau.within_fit(None, state)
+    next(fit)
+    for _ in range(2):
+        plateau.begin_epoch(None, state)
+        plateau.after_epoch(None, state)
+    assert state.lr == 0.1
+    plateau.begin_epoch(None, state)
+    assert state.lr == pytest.approx(0.01)
+    assert next(fit, "ended") == "ended"
+    assert state.lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"factor": 0}, ValueError),
+        ({"factor": 1}, ValueError),
+        ({"patience": -1}, ValueError),
+        ({"patience": 1.5}, TypeError),
+        ({"patience": True}, TypeError),
+        ({"cooldown": -1}, ValueError),
+        ({"cooldown": "1"}, TypeError),
+        ({"min_delta": -0.1}, ValueError),
+        ({"min_delta": math.nan}, ValueError),
+        ({"min_lr": -1}, ValueError),
+        ({"min_lr": math.inf}, ValueError),
+        ({"mode": "most"}, ValueError),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(wrong, error):
+    with pytest.raises(error, match=rf"ReduceOnPlateau\({next(iter(wrong))}="):
+        ReduceOnPlateau(**wrong)
+
+
+def test_no_value_is_read_on_a_device():
+    net = model().to("meta")
+    trainer = trainer_of(Writes(5, 5), ReduceOnPlateau(patience=0), net=net, device="meta")
+    trainer.fit(batches(), epochs=2)
+    assert trainer.state.step == 6
+
+
+@every_cancel
+@early_or_late
+def test_whatever_is_cancelled_nothing_is_left_and_the_next_fit_is_whole(signal, scope, early):
+    plateau = ReduceOnPlateau(patience=0, min_delta=100)
+    trainer = cancelled_fit(plateau, signal, scope, early, handlers=[Metrics()])
+    assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)
+    found = seen(trainer)
+    trainer.fit(batches(1), batches(1), epochs=3)
+    assert found == pytest.approx([0.1, 0.1, 0.01])

@@ -1,0 +1,73 @@
+from collections import OrderedDict, namedtuple
+
+import pytest
+import torch
+from trackside.handlers._nested_tensors import joined, mapped, split, tensors
+
+Output = namedtuple("Output", "logits extra")
+
+
+class Fields(OrderedDict):
+    """A mapping of its own kind, like the output of a language model."""
+
+
+class Fixed(dict):
+    """A mapping that cannot be made from another one."""
+
+    def __init__(self):
+        super().__init__(a=torch.ones(2))
+
+
+def nested():
+    return Output(torch.arange(4), {"list": [torch.arange(8).reshape(4, 2), "text"], "none": None})
+
+
+def test_every_tensor_is_changed_and_the_structure_kept():
+    found = mapped(nested(), lambda tensor: tensor + 1)
+    assert isinstance(found, Output)
+    assert found.logits.tolist() == [1, 2, 3, 4]
+    assert found.extra["list"][0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert found.extra["list"][1:] == ["text"]
+    assert found.extra["none"] is None
+
+
+def test_mappings_keep_their_kind_where_they_can():
+    assert type(mapped(Fields(a=torch.ones(2)), torch.neg)) is Fields
+    assert type(mapped(Fixed(), torch.neg)) is dict
+
+
+def test_every_tensor_is_found():
+    assert [tuple(tensor.shape) for tensor in tensors(nested())] == [(4,), (4, 2)]
+    assert list(tensors("text")) == []
+
+
+def test_parts_have_their_examples_and_all_of_the_rest():
+    weight = torch.ones(3)
+    parts = split({"x": torch.arange(4), "weight": weight, "scalar": torch.tensor(1.0)}, 4, 3)
+    assert [part["x"].tolist() for part in parts] == [[0, 1, 2], [3]]
+    assert all(part["weight"] is weight for part in parts)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
+def test_what_was_split_is_joined_again(size):
+    value = (torch.arange(4), Fields(deep=[torch.arange(12).reshape(4, 3), None]))
+    sizes = [min(size, 4 - start) for start in range(0, 4, size)]
+    found = joined(split(value, 4, size), sizes)
+    assert torch.equal(found[0], value[0])
+    assert torch.equal(found[1]["deep"][0], value[1]["deep"][0])
+    assert found[1]["deep"][1] is None
+    assert type(found[1]) is Fields
+
+
+def test_scalars_are_averaged_over_the_examples_and_other_things_listed():
+    parts = [{"loss": torch.tensor(1.0), "name": "a"}, {"loss": torch.tensor(4.0), "name": "b"}]
+    found = joined(parts, [2, 1])
+    assert found["loss"].item() == pytest.approx(2.0)
+    assert found["name"] == ["a", "b"]
+
+
+def test_what_is_not_by_example_is_refused_with_its_shapes():
+    with pytest.raises(
+        ValueError, match=r"outputs of shapes \(3, 2\), \(3, 1\) for parts of 2, 1 ex"
+    ):
+        joined([torch.ones(3, 2), torch.ones(3, 1)], [2, 1])

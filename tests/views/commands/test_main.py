@@ -1,0 +1,104 @@
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
+from trackside.views.commands.main import main
+sys.exit(main())
+"""
+
+ENDLESS = """
+import itertools
+
+import torch
+from trackside.engine import Trainer
+from trackside.views import Job
+
+
+class Reports:
+    def after_batch(self, trainer, state):
+        if state.batch_index == 3:
+            print("training", flush=True)
+
+    def after_epoch(self, trainer, state):
+        print("epoch", state.outcome, flush=True)
+
+    def after_fit(self, trainer, state):
+        print("fit", state.outcome, flush=True)
+
+
+def endless():
+    model = torch.nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, torch.nn.MSELoss(), optimizer, [Reports()])
+    return Job(trainer, itertools.repeat((torch.ones(3, 4), torch.ones(3, 2))))
+"""
+
+
+def test_version_is_that_of_the_package(command):
+    done = command("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"trackside {version('trackside')}\n"
+
+
+def test_help_names_both_commands(command):
+    done = command("--help")
+    assert done.returncode == 0
+    assert "demo" in done.stdout
+    assert "fit" in done.stdout
+
+
+def test_an_error_of_use_does_not_wait_for_torch(tmp_path):
+    code = (
+        "import sys; from trackside.views.commands.main import main; "
+        "assert main(['fit', 'nowhere:job']) == 2; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+def test_the_module_is_the_same_command(tmp_path):
+    run = [sys.executable, "-m", "trackside.views.commands.main", "--version"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("trackside ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: COMMAND"),
+        (["train"], "invalid choice: 'train'"),
+        (["fit"], "required: factory"),
+        (["fit", "jobs:job", "--epochs", "-1"], "'-1' is no whole number from 0"),
+        (["fit", "jobs:job", "--epochs", "1.5"], "'1.5' is no whole number from 0"),
+        (["demo", "--seed", "one"], "'one' is no whole number from 0"),
+        (["demo", "--seed", 2**64], f"'{2**64}' is no whole number from 0"),
+        (["demo", "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused_in_one_line(refused, arguments, said):
+    assert said in refused(*arguments)
+
+
+def test_an_interrupt_closes_the_scopes_and_is_one_line_and_exit_code_130(tmp_path):
+    (tmp_path / "jobs.py").write_text(ENDLESS)
+    run = [sys.executable, "-c", INTERRUPTIBLE, "fit", "jobs:endless", "--out", "run"]
+    with subprocess.Popen(
+        run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "training\n"
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate()
+    assert process.returncode == 130, stderr
+    # between two transitions it is the loop around the fit that is interrupted, and leaves it
+    how = "cancelled" if "fit cancelled" in stdout else "failed"
+    assert stdout.splitlines()[:2] == [f"epoch {how}", f"fit {how}"]
+    assert stderr.count("interrupted") == 1
+    assert "Traceback" not in stderr
+    assert (tmp_path / "run" / "history.csv").is_file()
+    assert (tmp_path / "run" / "model.pt").is_file()

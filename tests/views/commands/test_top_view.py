@@ -1,0 +1,154 @@
+import io
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+
+import pytest
+from helpers import CANCELS, batches, raise_at, trainer_of
+from recordings import recorded, started
+from rich.console import Console
+from trackside.handlers import EMA, Metrics, Recorder
+from trackside.views import Recording, totals
+from trackside.views.commands.top_view import TopView
+
+COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
+
+
+def drawn(recording, width=100):
+    """What the view draws, as plain text, a line a row."""
+    console = Console(record=True, width=width, file=io.StringIO())
+    console.print(TopView(recording).render()[1])
+    return console.export_text()
+
+
+def line_of(text, name):
+    (line,) = [x for x in text.splitlines() if re.match(rf"│ +{re.escape(name)} ", x)]
+    return line.strip("│ ").split()
+
+
+def test_it_shows_how_the_run_is_where_its_time_goes_and_what_handlers_cost(tmp_path):
+    trainer = trainer_of(EMA(), Metrics(), Recorder(tmp_path / "run.loop", timing=True, name="mlp"))
+    raise_at(trainer, "after_loss", CANCELS["batch"])
+    trainer.fit(batches(5), batches(2), epochs=2)
+    with Recording(tmp_path / "run.loop") as recording:
+        text, found = drawn(recording), totals(recording)
+    assert "mlp · rank 0" in text
+    assert "completed" in text
+    assert "step 9 · 40 samples" in text
+    assert "train_loss" in text
+    assert line_of(text, "zero_grad")[-5] == "9"
+    assert line_of(text, "EMA.after_step")[1:3] == ["trackside.handlers.averaging.ema", "9"]
+    assert line_of(text, "after_cancel_batch")[-1] == "1"
+    assert line_of(text, "fit")[-3:-2] == ["100%"]
+    assert sum(total.count for total in found.transitions.values()) > 0
+
+
+def test_a_name_from_a_recording_is_only_ever_text(tmp_path):
+    class Odd:
+        def after_loss(self, trainer, state):
+            pass
+
+    Odd.__name__ = Odd.after_loss.__name__ = "[red]x\x1b[2J\n"
+    trainer = trainer_of(Odd(), Recorder(tmp_path / "run.loop", timing=True, name="[bold]\x1b]0;x"))
+    trainer.fit(batches(2))
+    with Recording(tmp_path / "run.loop") as recording:
+        text = drawn(recording)
+    assert "[bold]" in text
+    assert "[red]x" in text
+    assert "\x1b" not in text
+
+
+def test_without_a_terminal_it_is_drawn_once(command, tmp_path):
+    recorded(tmp_path / "one.loop", name="first").close()
+    recorded(tmp_path / "two.loop", name="second").close()
+    done = command("top", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("completed") == 2
+    assert done.stdout.index("first") < done.stdout.index("second")
+
+
+class Terminal:
+    """`trackside …` on a terminal of its own."""
+
+    def __init__(self, *arguments):
+        self.reader, writer = pty.openpty()
+        self.process = subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            stdin=writer,
+            stdout=writer,
+            stderr=writer,
+            env={**os.environ, "COLUMNS": "100", "LINES": "60", "TERM": "xterm"},
+        )
+        os.close(writer)
+        self.said = b""
+
+    @property
+    def text(self):
+        return self.said.decode(errors="replace")
+
+    def until(self, said):
+        """Read until it has said that, or has ended, or five minutes have passed."""
+        end = time.monotonic() + 300
+        while said not in self.text and select.select([self.reader], [], [], 300)[0]:
+            try:
+                self.said += os.read(self.reader, 65536)
+            except OSError:  # the terminal is closed
+                break
+            if time.monotonic() > end:
+                break
+        return self.text
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.reader)
+
+
+@pytest.fixture
+def running(tmp_path):
+    process = started(tmp_path / "run.loop", "__import__('time').sleep(600)")
+    yield process, tmp_path / "run.loop"
+    process.kill()
+    process.communicate()
+
+
+def test_on_a_terminal_it_is_drawn_until_the_process_has_died(running):
+    process, path = running
+    top = Terminal("top", path)
+    drawn = " in fit › epoch › train › batch"  # stuck there, if a second has passed meanwhile
+    assert drawn in top.until(drawn)
+    process.kill()
+    assert f"died{drawn}" in top.until(f"died{drawn}")
+    assert top.process.wait(timeout=300) == 0
+    top.close()
+
+
+def test_an_interrupt_ends_it_quietly_and_leaves_the_fit_alone(running):
+    process, path = running
+    top = Terminal("top", path)
+    drawn = " in fit › epoch › train › batch"
+    assert drawn in top.until(drawn)
+    top.process.send_signal(signal.SIGINT)
+    assert top.process.wait(timeout=300) == 0
+    assert "Traceback" not in top.text
+    assert process.poll() is None
+    top.close()
+
+
+def test_without_rich_one_line_names_the_extra(tmp_path):
+    code = (
+        "import sys; sys.modules['rich'] = None; "
+        "from trackside.views.commands.main import main; "
+        "sys.exit(main(['top', 'run.loop']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "trackside: trackside top needs rich: pip install 'trackside[top]'\n"

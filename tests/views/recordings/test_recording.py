@@ -1,0 +1,282 @@
+import itertools
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+
+import pytest
+from helpers import batches, trainer_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recordings import recorded
+from trackside.handlers import EMA, Recorder
+from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Kind, Live
+from trackside.views import Recording, RecordingError, status, totals
+from trackside.views.commands.top_view import TopView
+from trackside.views.recordings.comparison import compare
+from trackside.views.recordings.timeline import walk
+
+
+class Content(bytes):
+    """Of a file; in the report of a failure it is named, and not shown."""
+
+    def __repr__(self):
+        return f"the {len(self)} bytes of a recording"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("recordings")
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """The bytes of a recording whose ring has wrapped."""
+    recorded(folder / "run.loop", EMA(), epochs=20, records=512, timing=True, scalars=3)
+    return Content((folder / "run.loop").read_bytes())
+
+
+def everything(path):
+    """All that can be read of a recording, read."""
+    with Recording(path) as recording:
+        records = list(recording.records())
+        found = totals(recording)
+        read = (found.phases, found.rows, found.seconds, str(status(recording)))
+        happened = list(walk(records, recording.table))
+        shown = (str(compare(found, found)), TopView(recording).render())
+        return records, read, list(recording.scalars()), recording.counters, happened, shown
+
+
+def readable(path):
+    """The records of a file that may be refused; None if it is."""
+    try:
+        return everything(path)[0]
+    except RecordingError as error:
+        refused = str(error)
+    assert refused.startswith(f"cannot read {path}: ")
+    return None
+
+
+def test_a_chunk_has_the_bytes_of_the_file_and_the_number_of_what_follows(folder, whole):
+    with Recording(folder / "run.loop") as recording:
+        start, chunks = 0, []
+        while start < recording.end:
+            chunks.append(recording.chunk(start, most=100))
+            start = chunks[-1].end
+        assert {len(chunk.data) for chunk in chunks[1:-1]} == {100 * RECORD_BYTES}
+        assert all(chunk.data in whole and chunk.rejected == 0 for chunk in chunks)
+        assert (chunks[0].first, chunks[-1].end) == (recording.start, recording.end)
+        numbers = [record.number for chunk in chunks for record in chunk.records()]
+        assert numbers == list(range(recording.start, recording.end))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "does not begin as a recording does"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(5000), "does not begin as a recording does"),
+        (b"no recording at all\n" * 500, "does not begin as a recording does"),
+    ],
+)
+def test_a_foreign_file_is_refused(tmp_path, content, said):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(RecordingError, match=said) as refused:
+        Recording(tmp_path / "file")
+    assert str(tmp_path / "file") in str(refused.value)
+
+
+def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in [
+        (tmp_path / "pipe", "it is no file"),
+        (tmp_path, "it is no file"),
+        (tmp_path / "nothing", "No such file"),
+        ("/dev/zero", "it is no file"),
+    ]:
+        with pytest.raises(RecordingError, match=said):
+            Recording(path)
+
+
+def test_another_version_is_refused_by_its_number(tmp_path, whole):
+    (tmp_path / "run.loop").write_bytes(whole[:16] + struct.pack("<Q", 7) + whole[24:])
+    with pytest.raises(RecordingError, match="version 7 of the format; allowed: 1"):
+        Recording(tmp_path / "run.loop")
+
+
+@pytest.mark.parametrize("field", range(5))
+@pytest.mark.parametrize("size", [0, 2**63, 2**64 - 1])
+def test_sizes_that_cannot_be_are_refused_before_anything_is_allocated(
+    tmp_path, whole, field, size
+):
+    place = 24 + 8 * field
+    (tmp_path / "run.loop").write_bytes(
+        whole[:place] + struct.pack("<Q", size) + whole[place + 8 :]
+    )
+    with pytest.raises(RecordingError, match=f"={size}; allowed: 1 to"):
+        Recording(tmp_path / "run.loop")
+
+
+def test_the_largest_ring_that_is_allowed_is_read_at_once_where_it_is_not_there(tmp_path, whole):
+    huge = whole[:56] + struct.pack("<Q", 2**26) + whole[64:]
+    live = LIVE_AT + 8 * Live.WRITTEN
+    (tmp_path / "run.loop").write_bytes(huge[:live] + struct.pack("<Q", 2**63) + huge[live + 8 :])
+    assert everything(tmp_path / "run.loop")[0] == []
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [b"{}", b"[]", b"null", b'{"rows": 3}', b"[" * 100_000, b'{"rows": [["a", {}, "b"]]}', b"\xff"],
+)
+def test_what_a_run_says_of_itself_is_checked(tmp_path, whole, meta):
+    (size,) = struct.unpack_from("<Q", whole, 24)
+    text = meta[:size].ljust(size)
+    (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
+    with pytest.raises(RecordingError, match="what it says of its run"):
+        Recording(tmp_path / "run.loop")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pid": "1"}, {"wall_ns": 10**30}, {"rank": 1.5}, {"name": 5}, {"timing": 1}, {"more": 1}],
+)
+def test_what_a_run_says_of_itself_has_the_types_that_it_should(tmp_path, folder, whole, change):
+    with Recording(folder / "run.loop") as recording:
+        meta = recording.meta._asdict() | {"rows": [["a", "b", "c"]]} | change
+    (size,) = struct.unpack_from("<Q", whole, 24)
+    text = json.dumps(meta).encode().ljust(size)
+    (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
+    with pytest.raises(RecordingError, match="what it says of its run"):
+        Recording(tmp_path / "run.loop")
+
+
+@settings(max_examples=60)
+@given(cut=st.integers(min_value=0))
+def test_a_file_that_was_cut_off_gives_the_records_that_are_left_or_an_error(folder, whole, cut):
+    path = folder / "cut.loop"
+    path.write_bytes(whole[: cut % len(whole)])
+    full = {record.number: record for record in everything(folder / "run.loop")[0]}
+    records = readable(path)
+    assert records is None or all(full[record.number] == record for record in records)
+
+
+@settings(max_examples=120)
+@given(data=st.data())
+def test_a_file_with_flipped_bytes_gives_an_error_or_a_reading(folder, whole, data):
+    content = bytearray(whole)
+    head_or_any = st.integers(0, HEAD_BYTES + 3000) | st.integers(0, len(whole) - 1)
+    places = data.draw(st.lists(head_or_any, min_size=1, max_size=20))
+    for place in places:
+        content[place] = data.draw(st.integers(0, 255))
+    path = folder / "flipped.loop"
+    path.write_bytes(content)
+    numbers = [record.number for record in readable(path) or ()]
+    assert numbers == sorted({*numbers})
+
+
+@settings(max_examples=50)
+@given(noise=st.binary(min_size=1, max_size=1600), at=st.integers(min_value=0))
+def test_noise_in_the_ring_costs_at_most_the_records_that_it_hits_and_what_follows(
+    folder, whole, noise, at
+):
+    ring = len(whole) - 512 * RECORD_BYTES
+    place = ring + at % (len(whole) - ring - len(noise))
+    content = bytearray(whole)
+    content[place : place + len(noise)] = noise
+    path = folder / "noise.loop"
+    path.write_bytes(content)
+    hit = range((place - ring) // RECORD_BYTES, (place + len(noise) - 1 - ring) // RECORD_BYTES + 1)
+    full = everything(folder / "run.loop")[0]
+    before = [*itertools.takewhile(lambda record: record.number % 512 not in hit, full)]
+    found = [record for record in readable(path) if record.number >= full[0].number]
+    assert found[: len(before)] == before
+
+
+def half_written(whole, folder, half, lap_ago):
+    """A recording in which one half of a record is still that of a lap ago."""
+    ring = len(whole) - 512 * RECORD_BYTES
+    with Recording(folder / "run.loop") as recording:
+        number = recording.end - 100
+    place = ring + number % 512 * RECORD_BYTES + half * 8
+    return number, whole[:place] + lap_ago + whole[place + 8 :]
+
+
+def test_a_record_whose_time_is_still_that_of_a_lap_ago_is_left_out(tmp_path, folder, whole):
+    records = {record.number: record for record in everything(folder / "run.loop")[0]}
+    oldest = records[min(records)]
+    number, content = half_written(whole, folder, 0, struct.pack("<Q", oldest.time_ns - 1))
+    (tmp_path / "torn.loop").write_bytes(content)
+    assert set(records) - {r.number for r in everything(tmp_path / "torn.loop")[0]} == {number}
+
+
+def test_a_record_whose_kind_is_still_that_of_a_lap_ago_is_left_out(tmp_path, folder, whole):
+    records = {record.number: record for record in everything(folder / "run.loop")[0]}
+    any_number = next(n for n, record in records.items() if record.kind == Kind.TRANSITION)
+    lap_ago = (any_number // 512 - 1) & 0xFFF
+    word = Kind.TRANSITION << 28 | lap_ago << 16 | records[any_number].id
+    number, content = half_written(whole, folder, 1, struct.pack("<II", word, 0))
+    (tmp_path / "torn.loop").write_bytes(content)
+    assert set(records) - {r.number for r in everything(tmp_path / "torn.loop")[0]} == {number}
+
+
+def test_a_reader_that_follows_a_running_fit_sees_each_record_once_and_none_torn(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop", records=4096, scalars=None)
+    trainer = trainer_of(recorder)
+    seen, problems, done = [], [], threading.Event()
+
+    def follow():
+        with Recording(recorder.path) as recording:
+            start = 0
+            while not done.is_set() or start < recording.end:
+                chunk = recording.chunk(start)
+                seen.extend(chunk.records())
+                problems.append(chunk.rejected)
+                start = chunk.end
+
+    reader = threading.Thread(target=follow)
+    with Recording(recorder.path) as recording:
+
+        @trainer.on("begin_epoch")
+        def wait(trainer, state):  # or the ring could overtake a reader that gets no processor
+            while recording.end - len(seen) > 1024:
+                assert reader.is_alive()
+
+        reader.start()
+        trainer.fit(batches(40), batches(10), epochs=40)
+        done.set()
+        reader.join()
+        end, table = recording.end, recording.table
+    assert end > 3 * 4096
+    assert [record.number for record in seen] == [*range(end)]
+    assert sum(problems) == 0
+    for before, after in itertools.pairwise(seen):
+        left, entered = (table.transition(r.id) for r in (before, after))
+        assert left.destination == entered.source
+
+
+def test_a_table_that_grows_is_read_on(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop", scalars=1)
+    trainer = trainer_of(recorder)
+    with Recording(recorder.path) as recording:
+        assert recording.table.scalars == {}
+        trainer.fit(batches(2))
+        assert {entry.name for entry in recording.table.scalars.values()} == {"loss", "lr"}
+
+
+def test_a_table_that_is_full_gives_question_marks(tmp_path, monkeypatch):
+    monkeypatch.setattr("trackside.handlers.recording._mapped_file.TABLE_BYTES", 2000)
+    with recorded(tmp_path / "run.loop", scalars=1) as recording:
+        table = recording.table
+        triggers = {table.transition(r.id).trigger for r in recording.records() if r.kind == 1}
+        assert "?" in triggers
+        assert len(triggers) > 1
+        assert recording.end > 50
+
+
+def test_a_recording_is_read_without_torch():
+    code = (
+        "import sys; from trackside.views import Recording, status; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+from trackside.views.recordings.symbol_table import ReceiverEntry, Table, TransitionEntry
+
+
+def line(*entry):
+    return json.dumps(entry).encode()
+
+
+def test_a_line_is_an_entry_by_its_id():
+    table = Table()
+    assert table.add(line("transition", 7, "begin_fit", "idle", "fit.ready", 0))
+    assert table.transition(7) == TransitionEntry("begin_fit", "idle", "fit.ready", 0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"7",
+        b"\xff",
+        b"[" * 5000,
+        line("phase", 1, "fit"),
+        line(["transition"], 1, "a", "b", "c", 0),
+        line("transition", 1, "a", "b", "c"),
+        line("transition", 1, "a", "b", "c", 0, 0),
+        line("transition", 1, "a", "b", "c", "0"),
+        line("transition", 1, "a", "b", "c", True),
+        line("transition", 1, "a", "b", "c", 2**63),
+        line("transition", 1, "a", ["b"], "c", 0),
+        line("transition", 0, "a", "b", "c", 0),
+        line("transition", -1, "a", "b", "c", 0),
+        line("transition", 2**16, "a", "b", "c", 0),
+        line("transition", "1", "a", "b", "c", 0),
+        line("cancel", 1, "a", "b", None, "d"),
+        line("scalar", 1, {}),
+    ],
+)
+def test_what_is_no_line_of_a_table_is_left_out(text):
+    table = Table()
+    assert not table.add(text)
+    assert vars(table) == vars(Table())
+
+
+def test_an_id_without_a_line_stands_for_question_marks():
+    table = Table()
+    assert table.transition(3).destination == "?"
+    assert table.receiver(3).name == table.cancel(3).type == table.error(3).type == "?"
+    assert table.scalar(3) == "?"
+
+
+def test_text_is_one_line_of_printable_characters():
+    table = Table()
+    assert table.add(line("error", 1, "E\x1b[2J", "one\n  two\t\u202e\ud800 " + "x" * 9999))
+    found = table.error(1)
+    assert found.type == "E�[2J"
+    assert found.message.startswith("one two �� x")
+    assert len(found.message) <= 500
+    assert str(found).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [("begin_fit", "normal"), ("after_cancel_fit", "cancel"), ("after_error", "error")],
+)
+def test_a_transition_is_work_or_a_cancel_or_an_error(trigger, kind):
+    assert TransitionEntry(trigger, "a", "b", 0).kind == kind
+
+
+def test_a_receiver_is_named_with_its_signal_where_its_name_does_not_say_it():
+    assert str(ReceiverEntry("EMA.after_step", "after_step", "m")) == "EMA.after_step"
+    assert str(ReceiverEntry("EMA.within_fit", "after_fit", "m")) == "EMA.within_fit at after_fit"

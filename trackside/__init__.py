@@ -1,0 +1,173 @@
+"""A PyTorch training engine: the loop is a state machine, every transition a signal.
+
+What everybody needs is here, each name loaded on first use; the rest is in the four packages:
+`trackside.events`, `trackside.engine`, `trackside.handlers`, `trackside.views`.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import (
+        KeyedLoader,
+        Run,
+        Trainer,
+        interruptible,
+        latest,
+    )
+    from .events import (
+        Cancel,
+        CancelBackwardException,
+        CancelBatchException,
+        CancelEpochException,
+        CancelFitException,
+        CancelStepException,
+        CancelTrainException,
+        CancelValidException,
+        TrainState,
+        Transition,
+    )
+    from .handlers import (
+        EMA,
+        SWA,
+        ActivationCheckpointing,
+        ActivationStats,
+        Annealing,
+        BatchTransform,
+        ChannelsLast,
+        Checkpoint,
+        Compile,
+        CosineWarmup,
+        CSVLogger,
+        CutMix,
+        EarlyStopping,
+        FlatCosine,
+        GradientAccumulation,
+        GradientClip,
+        GradientStats,
+        History,
+        JSONLines,
+        LabelSmoothing,
+        LimitBatches,
+        LRFinder,
+        LRSchedule,
+        Memory,
+        Metrics,
+        MixedPrecision,
+        MixUp,
+        MLflow,
+        OneCycle,
+        Preemption,
+        Profiler,
+        ProgressBar,
+        Recorder,
+        ReduceOnPlateau,
+        SkipBadBatch,
+        SkipEpochs,
+        SplitOnOutOfMemory,
+        StepLimit,
+        StopOnNaN,
+        TensorBoard,
+        TimeLimit,
+        Unfreeze,
+        ValidateEvery,
+        WandB,
+        WeightDecayGroups,
+    )
+    from .views import Job
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EMA",
+    "SWA",
+    "ActivationCheckpointing",
+    "ActivationStats",
+    "Annealing",
+    "BatchTransform",
+    "CSVLogger",
+    "Cancel",
+    "CancelBackwardException",
+    "CancelBatchException",
+    "CancelEpochException",
+    "CancelFitException",
+    "CancelStepException",
+    "CancelTrainException",
+    "CancelValidException",
+    "ChannelsLast",
+    "Checkpoint",
+    "Compile",
+    "CosineWarmup",
+    "CutMix",
+    "EarlyStopping",
+    "FlatCosine",
+    "GradientAccumulation",
+    "GradientClip",
+    "GradientStats",
+    "History",
+    "JSONLines",
+    "Job",
+    "KeyedLoader",
+    "LRFinder",
+    "LRSchedule",
+    "LabelSmoothing",
+    "LimitBatches",
+    "MLflow",
+    "Memory",
+    "Metrics",
+    "MixUp",
+    "MixedPrecision",
+    "OneCycle",
+    "Preemption",
+    "Profiler",
+    "ProgressBar",
+    "Recorder",
+    "ReduceOnPlateau",
+    "Run",
+    "SkipBadBatch",
+    "SkipEpochs",
+    "SplitOnOutOfMemory",
+    "StepLimit",
+    "StopOnNaN",
+    "TensorBoard",
+    "TimeLimit",
+    "TrainState",
+    "Trainer",
+    "Transition",
+    "Unfreeze",
+    "ValidateEvery",
+    "WandB",
+    "WeightDecayGroups",
+    "interruptible",
+    "latest",
+]
+
+_PACKAGES = ("engine", "events", "handlers", "views")
+_HOMES = {
+    **dict.fromkeys(("KeyedLoader", "Run", "Trainer", "interruptible", "latest"), "engine"),
+    **dict.fromkeys(("TrainState", "Transition"), "events"),
+    **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
+    "Job": "views",
+}
+"""The package of each name; of the others it is `handlers`."""
+
+if not os.path.isdir(os.path.join(__path__[0], "events")):
+    # a checkout, where the four packages lie beside this folder
+    __path__.append(os.path.dirname(__path__[0]))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f".{name}", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES.get(name, 'handlers')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PACKAGES})

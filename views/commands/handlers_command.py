@@ -1,0 +1,27 @@
+"""`trackside handlers`."""
+
+from __future__ import annotations
+
+import argparse
+
+from .parser import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    about = "list the handlers that installed distributions publish; loads none of them"
+    handlers = commands.add_parser("handlers", help=about, description=about)
+    handlers.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from ...events.plugins import published
+    from .static_docstring import summary
+
+    rows = [
+        (plugin.distribution, plugin.name, plugin.entry.value, summary(plugin.entry.value))
+        for plugin in published()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())

@@ -1,0 +1,34 @@
+"""`trackside report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..output.usage_error import UsageError
+from .parser import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    about = "write recordings as a page in one file, which opens offline"
+    report = commands.add_parser("report", help=about, description=about)
+    report.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING")
+    report.add_argument(
+        "-o", "--out", type=Path, metavar="FILE", help="default: the first recording's, with .html"
+    )
+    report.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from ..page.report import write_report
+    from ..recordings.records import RecordingError
+
+    out = arguments.out or arguments.recordings[0].with_suffix(".html")
+    try:
+        write_report(arguments.recordings, out)
+    except RecordingError as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror}") from None
+    print(f"wrote {out}")

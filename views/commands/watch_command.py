@@ -1,0 +1,73 @@
+"""`trackside watch`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import socket
+from pathlib import Path
+
+from ..output.usage_error import UsageError
+from .parser import Commands, count
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def add(commands: Commands) -> None:
+    """Add it to the command line."""
+    about = "show recordings in a browser, live"
+    watch = commands.add_parser("watch", help=about, description=about)
+    watch.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("runs")],
+        metavar="PATH",
+        help="of a recording, or of a folder of them; default: runs",
+    )
+    watch.add_argument("--port", type=count, default=0, metavar="N", help="default: a free one")
+    watch.add_argument(
+        "--host",
+        default=LOOPBACK[0],
+        help="the address to listen at; one that other machines reach needs --token",
+    )
+    watch.add_argument("--token", help="what the address must carry; default: made up, good once")
+    watch.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _check(arguments)
+    try:
+        from ..page.page_server import serve
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the live page needs {error.name}: pip install 'trackside[watch]'"
+        ) from None
+    token = arguments.token or secrets.token_urlsafe(24)
+    listening = _listen(arguments.host, arguments.port)
+    serve(arguments.paths, listening, arguments.host, token, chosen=arguments.token is not None)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for path in arguments.paths:
+        if not path.exists():
+            raise UsageError(f"there is no {path}: a Recorder writes it when a fit begins")
+    if arguments.host not in LOOPBACK and not arguments.token:
+        raise UsageError(
+            f"--host {arguments.host} can be reached from other machines: choose a --token of 16 "
+            "characters or more"
+        )
+    if arguments.token is not None and len(arguments.token) < 16:
+        raise UsageError("--token is too short; allowed: 16 characters or more")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UsageError(f"cannot listen at {host}, port {port}: {error}") from None
+    return listening

@@ -1,0 +1,4 @@
+"""Recordings in the formats of other tools: Chrome trace, Perfetto, CSV.
+
+May import: output, recordings.
+"""

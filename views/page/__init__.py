@@ -1,0 +1,4 @@
+"""The live page, the offline report and the comparison page.
+
+May import: output, recordings.
+"""

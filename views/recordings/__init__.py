@@ -1,0 +1,4 @@
+"""Recordings read and checked: records, totals, health, comparison.
+
+May import: output.
+"""
