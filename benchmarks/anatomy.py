@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable
 
 import torch
 from job import Bare, Paired
-from trackside.engine import Trainer, activities
+from works import WORKS, Batch
+
+from trackside.engine import Trainer
+from trackside.engine.loop import activities
 from trackside.engine.loop.batch import present
 from trackside.events import TrainState
-from works import WORKS, Batch
 
 MLP = WORKS["mlp"]
 

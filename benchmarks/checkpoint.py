@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+
 from trackside.engine import KeyedLoader, Trainer
 from trackside.handlers import Checkpoint
 

@@ -23,8 +23,9 @@ from types import FrameType
 from typing import Any
 
 from job import Bare
-from trackside.engine import Trainer
 from works import WORKS, Batch
+
+from trackside.engine import Trainer
 
 RECORD = Path(__file__).with_name("guard.json")
 Loop = Callable[[list[Batch]], Any]

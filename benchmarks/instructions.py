@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 from job import Bare
-from trackside.engine import Trainer
 from works import WORKS, Batch
+
+from trackside.engine import Trainer
 
 MLP = WORKS["mlp"]
 WARM, COUNTED = 40, 300

@@ -26,8 +26,9 @@ from typing import Any
 
 import torch
 from job import Bare, Paired
-from trackside.engine import Trainer
 from works import WORKS, Batch
+
+from trackside.engine import Trainer
 
 MLP = WORKS["mlp"]
 

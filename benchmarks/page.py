@@ -21,9 +21,10 @@ import torch
 from overhead import EMPTY, batches, mlp
 from playwright.sync_api import Browser, sync_playwright
 from torch import nn
+
 from trackside.engine import Trainer
 from trackside.handlers import Recorder
-from trackside.views.page.page.report import write_report
+from trackside.views.page.report import write_report
 
 A_BATCH = 12  # records: eight transitions, and two for each of two receivers that are timed
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 from overhead import MLP, empty_trainer
+
 from trackside.engine import Trainer
 from trackside.handlers import Recorder
 from trackside.views import Recording

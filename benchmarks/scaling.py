@@ -19,6 +19,7 @@ from typing import Any
 from environments import HERE
 from machine import described
 from overhead import MLP, empty_trainer, seconds_a_batch
+
 from trackside.engine import Trainer
 
 RESULTS = HERE / "results" / "scaling.json"

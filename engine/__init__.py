@@ -1,11 +1,12 @@
 """The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
 
+from typing import TYPE_CHECKING, Any
+
 from .checkpoint.checkpoint_reader import NoCheckpointError, latest, read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import ResumeError
 from .checkpoint.manifest import CheckpointError, DamagedError
 from .data.keyed_loader import KeyedLoader
-from .diagram.diagram import Diagram
 from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
@@ -14,6 +15,9 @@ from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.compiled_table import IllegalTransitionError
 from .statechart.topology import ChartError, Topology
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    from .diagram.diagram import Diagram
 
 __all__ = [
     "EVALUATION",
@@ -38,3 +42,11 @@ __all__ = [
     "latest",
     "read_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Diagram":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .diagram.diagram import Diagram  # noqa: PLC0415  # what draws is loaded when it is asked for
+
+    return Diagram

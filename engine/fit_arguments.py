@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .loop.data_pass import is_one_pass
+from .data.loader_traits import is_one_pass
 
 
 def asked_for(

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..events import TrainState
 from ..events.state import Job
+from .checkpoint.checkpointed_trainer import CheckpointedTrainer
 from .checkpoint.fit_position import begin
 from .checkpoint.restore import resume_fit
+from .checkpoint.unsaved_warning import UnsavedWarning
 from .loop.activities import begin_evaluation
 from .loop.batch import forget_batch
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
 
 
 @contextmanager
 def fit_session(
-    trainer: Trainer,
+    trainer: CheckpointedTrainer,
+    unsaved: UnsavedWarning,
     train_loader: Iterable[Any],
     valid_loader: Iterable[Any] | None,
     asked: Mapping[str, Any],
@@ -31,7 +31,7 @@ def fit_session(
     state = trainer.state
     state.train_loader, state.valid_loader = train_loader, valid_loader
     begin(state, asked)
-    trainer._unsaved.note(trainer)
+    unsaved.note(trainer)
     with _run_session(state, "fit"):
         if saved is not None:
             resume_fit(trainer, saved)

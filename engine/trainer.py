@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +18,8 @@ from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
 from .checkpoint.training_state import load_values, state_dict
-from .checkpoint.unsaved_warning import Unsaved
+from .checkpoint.unsaved_warning import UnsavedWarning
+from .data.rng_state import generators_kept, of_loader, of_modules
 from .fit_arguments import asked_for, check_fit, check_loader
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
@@ -76,7 +78,7 @@ class Trainer(Engine):
             loss_fn=loss_fn,
             device=target,
         )
-        self._unsaved = Unsaved()
+        self._unsaved = UnsavedWarning()
         super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST, name)
         self._current: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
@@ -189,7 +191,7 @@ class Trainer(Engine):
         asked = asked_for(epochs, batches_per_epoch, resume)
         check_fit(train_loader, valid_loader, *asked.values())
         check_trainable(self.state)
-        session = fit_session(self, train_loader, valid_loader, asked, resume)
+        session = fit_session(self, self._unsaved, train_loader, valid_loader, asked, resume)
         return self._drive(self._machine, self._first, session, stepwise)
 
     def step(self) -> Transition | None:
@@ -240,6 +242,14 @@ class Trainer(Engine):
     def checkpoints(self, folder: str | Path) -> CheckpointStore:
         """The folder where a handler, which knows no engine, writes this trainer's checkpoints."""
         return CheckpointStore(folder)
+
+    def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
+        """Restore every random number generator when the block is left.
+
+        The global ones of Python, NumPy and torch on all devices, and those that the model's
+        modules, the loader, its dataset and its samplers keep as attributes.
+        """
+        return generators_kept([*of_modules(self.state.model), *of_loader(loader)])
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
         """Score `loader` without gradients, in eval mode; what the metric handlers found.

@@ -47,6 +47,7 @@ from .signals import (
     signal,
 )
 from .state import TrainState
+from .trainer_protocol import TrainerProtocol
 from .transition import Transition
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "ReceiverError",
     "Signal",
     "TrainState",
+    "TrainerProtocol",
     "Transition",
     "after_backward",
     "after_batch",

@@ -18,7 +18,7 @@ from .order import Receiver, receiver_name
 from .scope_handlers import ScopeFunction, ScopeHandler
 from .signal import Signal, any_transition, check_receiver
 from .signals import SIGNALS
-from .subscription_counts import Heard
+from .subscription_counts import SubscriptionCounts
 from .transition import Transition
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,7 +49,7 @@ class Publisher(ABC):
         self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
         self.instruments: tuple[Instrument, ...] = ()
         """What stands around each receiver that is called; see `instrument`."""
-        self.heard = Heard()
+        self.subscription_counts = SubscriptionCounts()
         """What functions have heard that are subscribed to some of the sends only."""
 
     @property
@@ -155,7 +155,7 @@ class Publisher(ABC):
                 attachment.add(connection)
                 if single is not None:
                     single.detach = lambda: attachment.remove(connection)
-            self.heard.add(function, name, some, single)
+            self.subscription_counts.add(function, name, some, single)
             return function
 
         return subscribe

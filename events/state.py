@@ -43,6 +43,10 @@ class TrainState:
     """At most so many batches are trained on in an epoch; None: all that the loader gives."""
     batches_per_validation: int | None = None
     """At most so many batches are read by a validation of a fit; None: all of them."""
+    batches_per_step: int = 1
+    """Training batches that make one optimizer step; GradientAccumulation writes it."""
+    max_steps: int | None = None
+    """The fit ends after so many optimizer steps; StepLimit writes it. None: there is no limit."""
     pass_begun: dict[str, Any] | None = None
     """Where random number generators stood when the live pass was opened; the engine writes it.
     With it the pass of a loader that cannot tell its position is found again."""

@@ -10,7 +10,7 @@ from .filters import Filter, Once
 from .order import receiver_name
 
 
-class Heard:
+class SubscriptionCounts:
     """The counts of functions subscribed with `every=` or `when=`, and who with `once=` is done.
 
     Each goes by its name and its signal, and by a number where it is subscribed several times.

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset, random_split
+
 from trackside.engine import Trainer
 from trackside.handlers import GradientClip, LRSchedule
 from trackside.views import Job

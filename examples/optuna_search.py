@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 from torchmetrics.classification import MulticlassAccuracy
+
 from trackside.engine import Trainer
 from trackside.events import CancelFitException, TrainState
 from trackside.handlers import Metrics

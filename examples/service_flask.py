@@ -19,10 +19,11 @@ from typing import Any
 
 from flask import Flask, Response, request
 from flask.signals import request_finished
-from trackside.events import TrainState, after_fit, begin_fit
 from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, parse
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, make_server
+
+from trackside.events import TrainState, after_fit, begin_fit
 
 log = logging.getLogger("service")
 

@@ -27,10 +27,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
+from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
+
 from trackside.engine import Run
 from trackside.handlers import Recorder
 from trackside.views import watch_app
-from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
 
 INTERVAL = 0.2  # seconds from one event of a stream to the next
 

@@ -13,6 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
+
 from trackside.engine import Run, Trainer
 from trackside.handlers import Metrics
 

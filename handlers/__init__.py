@@ -1,95 +1,118 @@
-"""Behaviours to attach to a trainer: one small file each, none knows another."""
+"""Behaviours to attach to a trainer: one small file each, none knows another.
 
-from .augmentation.batch_transform import BatchTransform
-from .augmentation.cutmix import CutMix
-from .augmentation.label_smoothing import LabelSmoothing
-from .augmentation.mixup import MixUp
-from .averaging.ema import EMA
-from .averaging.swa import SWA
-from .checkpointing.checkpoint import Checkpoint
-from .checkpointing.preemption import Preemption
-from .control.early_stopping import EarlyStopping
-from .control.limit_batches import LimitBatches
-from .control.skip_bad_batch import SkipBadBatch
-from .control.skip_epochs import SkipEpochs
-from .control.step_limit import StepLimit
-from .control.stop_on_nan import StopOnNaN
-from .control.time_limit import TimeLimit
-from .control.validate_every import ValidateEvery
-from .logging.activation_stats import ActivationStats
-from .logging.csv_logger import CSVLogger
-from .logging.gradient_stats import GradientStats
-from .logging.history import History
-from .logging.json_lines import JSONLines
-from .logging.metrics import Metrics
-from .logging.mlflow import MLflow
-from .logging.progress_bar import ProgressBar
-from .logging.tensorboard import TensorBoard
-from .logging.wandb import WandB
-from .optimization.gradient_accumulation import GradientAccumulation
-from .optimization.gradient_clip import GradientClip
-from .optimization.unfreeze import Unfreeze
-from .optimization.weight_decay_groups import WeightDecayGroups
-from .performance.activation_checkpointing import ActivationCheckpointing
-from .performance.channels_last import ChannelsLast
-from .performance.compile import Compile
-from .performance.memory import Memory
-from .performance.mixed_precision import MixedPrecision
-from .performance.profiler import Profiler
-from .performance.split_on_out_of_memory import SplitOnOutOfMemory
-from .recording.recorder import Recorder
-from .schedules.annealing import Annealing
-from .schedules.cosine_warmup import CosineWarmup
-from .schedules.flat_cosine import FlatCosine
-from .schedules.lr_finder import LRFinder
-from .schedules.lr_schedule import LRSchedule
-from .schedules.one_cycle import OneCycle
-from .schedules.reduce_on_plateau import ReduceOnPlateau
+Each is loaded on first use: what reads recordings, in `recording`, needs no torch.
+"""
 
-__all__ = [
-    "EMA",
-    "SWA",
-    "ActivationCheckpointing",
-    "ActivationStats",
-    "Annealing",
-    "BatchTransform",
-    "CSVLogger",
-    "ChannelsLast",
-    "Checkpoint",
-    "Compile",
-    "CosineWarmup",
-    "CutMix",
-    "EarlyStopping",
-    "FlatCosine",
-    "GradientAccumulation",
-    "GradientClip",
-    "GradientStats",
-    "History",
-    "JSONLines",
-    "LRFinder",
-    "LRSchedule",
-    "LabelSmoothing",
-    "LimitBatches",
-    "MLflow",
-    "Memory",
-    "Metrics",
-    "MixUp",
-    "MixedPrecision",
-    "OneCycle",
-    "Preemption",
-    "Profiler",
-    "ProgressBar",
-    "Recorder",
-    "ReduceOnPlateau",
-    "SkipBadBatch",
-    "SkipEpochs",
-    "SplitOnOutOfMemory",
-    "StepLimit",
-    "StopOnNaN",
-    "TensorBoard",
-    "TimeLimit",
-    "Unfreeze",
-    "ValidateEvery",
-    "WandB",
-    "WeightDecayGroups",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .augmentation.batch_transform import BatchTransform as BatchTransform
+    from .augmentation.cutmix import CutMix as CutMix
+    from .augmentation.label_smoothing import LabelSmoothing as LabelSmoothing
+    from .augmentation.mixup import MixUp as MixUp
+    from .averaging.ema import EMA as EMA
+    from .averaging.swa import SWA as SWA
+    from .checkpointing.checkpoint import Checkpoint as Checkpoint
+    from .checkpointing.preemption import Preemption as Preemption
+    from .control.early_stopping import EarlyStopping as EarlyStopping
+    from .control.limit_batches import LimitBatches as LimitBatches
+    from .control.skip_bad_batch import SkipBadBatch as SkipBadBatch
+    from .control.skip_epochs import SkipEpochs as SkipEpochs
+    from .control.step_limit import StepLimit as StepLimit
+    from .control.stop_on_nan import StopOnNaN as StopOnNaN
+    from .control.time_limit import TimeLimit as TimeLimit
+    from .control.validate_every import ValidateEvery as ValidateEvery
+    from .logging.activation_stats import ActivationStats as ActivationStats
+    from .logging.csv_logger import CSVLogger as CSVLogger
+    from .logging.gradient_stats import GradientStats as GradientStats
+    from .logging.history import History as History
+    from .logging.json_lines import JSONLines as JSONLines
+    from .logging.metrics import Metrics as Metrics
+    from .logging.mlflow import MLflow as MLflow
+    from .logging.progress_bar import ProgressBar as ProgressBar
+    from .logging.tensorboard import TensorBoard as TensorBoard
+    from .logging.wandb import WandB as WandB
+    from .optimization.gradient_accumulation import GradientAccumulation as GradientAccumulation
+    from .optimization.gradient_clip import GradientClip as GradientClip
+    from .optimization.unfreeze import Unfreeze as Unfreeze
+    from .optimization.weight_decay_groups import WeightDecayGroups as WeightDecayGroups
+    from .performance.activation_checkpointing import (
+        ActivationCheckpointing as ActivationCheckpointing,
+    )
+    from .performance.channels_last import ChannelsLast as ChannelsLast
+    from .performance.compile import Compile as Compile
+    from .performance.memory import Memory as Memory
+    from .performance.mixed_precision import MixedPrecision as MixedPrecision
+    from .performance.profiler import Profiler as Profiler
+    from .performance.split_on_out_of_memory import SplitOnOutOfMemory as SplitOnOutOfMemory
+    from .recording.recorder import Recorder as Recorder
+    from .schedules.annealing import Annealing as Annealing
+    from .schedules.cosine_warmup import CosineWarmup as CosineWarmup
+    from .schedules.flat_cosine import FlatCosine as FlatCosine
+    from .schedules.lr_finder import LRFinder as LRFinder
+    from .schedules.lr_schedule import LRSchedule as LRSchedule
+    from .schedules.one_cycle import OneCycle as OneCycle
+    from .schedules.reduce_on_plateau import ReduceOnPlateau as ReduceOnPlateau
+
+_HOMES = {
+    "BatchTransform": "augmentation.batch_transform",
+    "CutMix": "augmentation.cutmix",
+    "LabelSmoothing": "augmentation.label_smoothing",
+    "MixUp": "augmentation.mixup",
+    "EMA": "averaging.ema",
+    "SWA": "averaging.swa",
+    "Checkpoint": "checkpointing.checkpoint",
+    "Preemption": "checkpointing.preemption",
+    "EarlyStopping": "control.early_stopping",
+    "LimitBatches": "control.limit_batches",
+    "SkipBadBatch": "control.skip_bad_batch",
+    "SkipEpochs": "control.skip_epochs",
+    "StepLimit": "control.step_limit",
+    "StopOnNaN": "control.stop_on_nan",
+    "TimeLimit": "control.time_limit",
+    "ValidateEvery": "control.validate_every",
+    "ActivationStats": "logging.activation_stats",
+    "CSVLogger": "logging.csv_logger",
+    "GradientStats": "logging.gradient_stats",
+    "History": "logging.history",
+    "JSONLines": "logging.json_lines",
+    "MLflow": "logging.mlflow",
+    "Metrics": "logging.metrics",
+    "ProgressBar": "logging.progress_bar",
+    "TensorBoard": "logging.tensorboard",
+    "WandB": "logging.wandb",
+    "GradientAccumulation": "optimization.gradient_accumulation",
+    "GradientClip": "optimization.gradient_clip",
+    "Unfreeze": "optimization.unfreeze",
+    "WeightDecayGroups": "optimization.weight_decay_groups",
+    "ActivationCheckpointing": "performance.activation_checkpointing",
+    "ChannelsLast": "performance.channels_last",
+    "Compile": "performance.compile",
+    "Memory": "performance.memory",
+    "MixedPrecision": "performance.mixed_precision",
+    "Profiler": "performance.profiler",
+    "SplitOnOutOfMemory": "performance.split_on_out_of_memory",
+    "Recorder": "recording.recorder",
+    "Annealing": "schedules.annealing",
+    "CosineWarmup": "schedules.cosine_warmup",
+    "FlatCosine": "schedules.flat_cosine",
+    "LRFinder": "schedules.lr_finder",
+    "LRSchedule": "schedules.lr_schedule",
+    "OneCycle": "schedules.one_cycle",
+    "ReduceOnPlateau": "schedules.reduce_on_plateau",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605  # one list of the names
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

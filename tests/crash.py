@@ -9,6 +9,7 @@ import signal
 
 import torch
 from faults import Files
+
 from trackside.engine import CheckpointStore
 
 context = multiprocessing.get_context("forkserver")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+
 from trackside.engine import Trainer
 from trackside.engine.statechart.chart import SUPERVISED
 from trackside.events import CANCELS, TrainState

@@ -15,6 +15,7 @@ import sys
 import time
 
 from helpers import CANCELS, batches, trainer_of
+
 from trackside.engine import interruptible
 from trackside.events import SIGNALS
 

@@ -9,6 +9,7 @@ from faults import Files
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import Dataset
+
 from trackside.engine import KeyedLoader, NoCheckpointError, Trainer, latest
 from trackside.handlers import (
     EMA,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+
 from trackside.events import Cancel, IllegalCancelError
 
 SCOPES = ("fit", "epoch", "train", "validate", "batch", "backward", "step")

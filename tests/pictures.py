@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from trackside.engine.diagram.diagram.text_metrics import text_width
+from trackside.engine.diagram.text_metrics import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 SIZES = {"name": (12, True), "note": (9.5, False), "label": (10, False), "count": (10, True)}

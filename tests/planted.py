@@ -4,9 +4,9 @@ import os
 
 import torch
 from resumable import job
-from trackside.events import CancelTrainException
 
 from trackside import handlers as h
+from trackside.events import CancelTrainException
 
 
 class Forgetful(h.EMA):

@@ -6,6 +6,7 @@ import time
 import torch
 from torch import nn
 from torch.utils.data import Dataset
+
 from trackside.engine import KeyedLoader, Trainer
 from trackside.handlers import Checkpoint, Compile, History, Metrics, Preemption
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from helpers import batches, trainer_of
+
 from trackside.handlers import Recorder
 from trackside.views import Recording
 

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from trackside import handlers as h
 from trackside.engine import KeyedLoader, Trainer
 from trackside.handlers.schedules.annealing import cosine
 from trackside.views import Job
-
-from trackside import handlers as h
 
 torch.set_num_threads(1)
 

@@ -9,7 +9,7 @@ import pytest
 from browsers import REQUIRED
 
 ROOT = Path(__file__).parents[1]
-ONE = "tests/views/test_report.py::test_it_opens_offline_with_all_counts"
+ONE = "tests/views/page/test_report.py::test_it_opens_offline_with_all_counts"
 
 
 def without_a_browser(**variables):

@@ -15,6 +15,7 @@ import torch
 from helpers import batches, equal, model, trainer_of, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
 from trackside.engine import BusyError
 from trackside.events import CancelEpochException
 

@@ -16,6 +16,7 @@ from helpers import batches, equal, model, trainer_of, weights
 from host import snapshot
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
 from trackside.engine import Trainer
 from trackside.events import SIGNALS, after_loss, any_transition
 from trackside.handlers import EMA, GradientClip, History, MixedPrecision, OneCycle

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from trackside.views.commands.main import parser
 
 ROOT = Path(__file__).parents[1]

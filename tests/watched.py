@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from helpers import batches, trainer_of
+
 from trackside.events import CancelBatchException
 from trackside.handlers import Metrics, Recorder
 from trackside.views import Recording, status

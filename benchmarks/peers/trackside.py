@@ -2,6 +2,7 @@
 
 import torch
 from job import Job, right
+
 from trackside.engine import Trainer
 
 REQUIRES = ("blinker==1.9.0", "safetensors>=0.5", "tqdm==4.67.1", "transitions==0.9.3")

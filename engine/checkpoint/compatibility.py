@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import tells
 from .optimizer_state import optimizer_state
 from .training_state import FORMAT, Saved, rows_of, stateful
-
-if TYPE_CHECKING:
-    from ..trainer import Trainer
 
 _SHOWN = 5
 
@@ -21,7 +19,7 @@ class ResumeError(ValueError):
     """A state dict does not fit the trainer; the message says where. The trainer is as it was."""
 
 
-def check_state_dict(trainer: Trainer, saved: Any) -> None:
+def check_state_dict(trainer: CheckpointedTrainer, saved: Any) -> None:
     """Refuse what was not saved from such a trainer.
 
     Raises:
@@ -38,7 +36,9 @@ def check_state_dict(trainer: Trainer, saved: Any) -> None:
     )
 
 
-def check_resumable(trainer: Trainer, saved: Saved, train_loader: Any, valid_loader: Any) -> None:
+def check_resumable(
+    trainer: CheckpointedTrainer, saved: Saved, train_loader: Any, valid_loader: Any
+) -> None:
     """Refuse what was not saved inside of a fit with such loaders, in this chart.
 
     Raises:
@@ -71,7 +71,7 @@ def _check_format(saved: Any) -> None:
         )
 
 
-def _check_model(trainer: Trainer, saved: Mapping[str, Any]) -> None:
+def _check_model(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
     model = trainer.state.model
     own = model.state_dict()
     differences = [f"{name} is missing in the state dict" for name in own.keys() - saved.keys()]
@@ -83,7 +83,7 @@ def _check_model(trainer: Trainer, saved: Mapping[str, Any]) -> None:
     _refuse(f"the state dict is of another model than this {type(model).__name__}", differences)
 
 
-def _check_optimizer(trainer: Trainer, saved: Mapping[str, Any] | None) -> None:
+def _check_optimizer(trainer: CheckpointedTrainer, saved: Mapping[str, Any] | None) -> None:
     own = optimizer_state(trainer.state)
     if own is None and saved is None:
         return

@@ -11,8 +11,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from ...events import TrainState
+from ..data.loader_traits import has_position, is_one_pass
 from ..data.rng_state import of_loader, set_generators
-from ..loop.data_pass import has_position, is_one_pass
 from .plain_data import plain
 
 

@@ -8,19 +8,16 @@ that it was built with; so what a scope puts back at its end is what it found at
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from ...events import SIGNALS, resumed
 from ..statechart.phase_paths import open_scopes, scope_name
+from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import set_counters, set_the_rest
 from .loader_position import reopen
 from .training_state import Saved, load_values
 
-if TYPE_CHECKING:
-    from ..trainer import Trainer
 
-
-def resume_fit(trainer: Trainer, saved: Saved) -> None:
+def resume_fit(trainer: CheckpointedTrainer, saved: Saved) -> None:
     """Have `trainer` stand where `saved` was taken; no transition is made.
 
     Where that fails, the scopes that were opened are closed again, and the trainer rests.
@@ -41,7 +38,7 @@ def resume_fit(trainer: Trainer, saved: Saved) -> None:
         undo.pop_all()
 
 
-def _call(trainer: Trainer, signal: str, half: str) -> None:
+def _call(trainer: CheckpointedTrainer, signal: str, half: str) -> None:
     """Call those receivers of a signal that open, or close, a scope for a handler."""
     for receiver in list(SIGNALS[signal].receivers_for(trainer)):
         if getattr(receiver, half, False):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-_ATOMS = {str, int, float, bytes, bool, type(None)}
+from ...events.nested import map_nested
 
 
 def snapshot(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def snapshot(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:
             known[key] = tensor.to("cpu", copy=copy or _is_part(tensor))
         return known[key]
 
-    taken: dict[str, Any] = _mapped(state, on_cpu)
+    taken: dict[str, Any] = map_nested(on_cpu, state, only=Tensor)
     return taken
 
 
@@ -35,16 +34,6 @@ def same_elements(tensor: Tensor) -> Any:
     if tensor.layout is not torch.strided or not tensor.numel():
         return id(tensor)
     return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
-
-
-def _mapped(value: Any, tensor: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return tensor(value)
-    if isinstance(value, dict):
-        return {key: _mapped(part, tensor) for key, part in value.items()}
-    if isinstance(value, (list, tuple)) and not _ATOMS.issuperset(map(type, value)):
-        return type(value)([_mapped(part, tensor) for part in value])
-    return value
 
 
 def _is_part(tensor: Tensor) -> bool:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from ...events.log import log
 from ..data.rng_state import Own, generator_states, of_loader, of_modules, prefixed, set_generators
 from ..statechart.phase_paths import sources
+from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import position
 from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizer, optimizer_state
 from .plain_data import plain
-
-if TYPE_CHECKING:
-    from ..trainer import Trainer
 
 FORMAT = 1
 
 Saved = Mapping[str, Any]
 
 
-def state_dict(trainer: Trainer) -> dict[str, Any]:
+def state_dict(trainer: CheckpointedTrainer) -> dict[str, Any]:
     """What `Trainer.state_dict` gives.
 
     Raises:
@@ -49,13 +47,13 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         "optimizer": plain(optimizer_state(state), "optimizer"),
         "gradients": plain(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
-        "heard": trainer.heard.state_dict(),
+        "heard": trainer.subscription_counts.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
         "generators": plain(generator_states(_own_generators(trainer)), "generators"),
     }
 
 
-def _handler_states(trainer: Trainer) -> dict[str, Any]:
+def _handler_states(trainer: CheckpointedTrainer) -> dict[str, Any]:
     found = {}
     for name, handler in stateful(trainer).items():
         with _as_it_says(trainer, handler, name):
@@ -65,7 +63,7 @@ def _handler_states(trainer: Trainer) -> dict[str, Any]:
 
 
 @contextmanager
-def _as_it_says(trainer: Trainer, handler: Any, name: str) -> Iterator[None]:
+def _as_it_says(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterator[None]:
     """Heed the handler's `on_error`: a logger that fails is taken off, and the fit goes on."""
     try:
         yield
@@ -76,13 +74,13 @@ def _as_it_says(trainer: Trainer, handler: Any, name: str) -> Iterator[None]:
         trainer.detach(handler)
 
 
-def rows_of(trainer: Trainer) -> list[str]:
+def rows_of(trainer: CheckpointedTrainer) -> list[str]:
     """The rows of the trainer's chart, each in a line."""
     rows = trainer.topology.rows
     return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in rows]
 
 
-def load_values(trainer: Trainer, saved: Saved) -> None:
+def load_values(trainer: CheckpointedTrainer, saved: Saved) -> None:
     """Load everything but the position; the generators last."""
     state = trainer.state
     state.model.load_state_dict(saved["model"])
@@ -98,11 +96,11 @@ def load_values(trainer: Trainer, saved: Saved) -> None:
         if name in saved["handlers"]:
             with _as_it_says(trainer, handler, name):
                 handler.load_state_dict(saved["handlers"][name])
-    trainer.heard.load_state_dict(saved["heard"])
+    trainer.subscription_counts.load_state_dict(saved["heard"])
     set_generators(saved["generators"], _own_generators(trainer))
 
 
-def stateful(trainer: Trainer) -> dict[str, Any]:
+def stateful(trainer: CheckpointedTrainer) -> dict[str, Any]:
     """The handlers that can save what they keep, by class, numbered where there are several."""
     return {
         name: handler
@@ -111,7 +109,7 @@ def stateful(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def named_handlers(trainer: Trainer) -> dict[str, Any]:
+def named_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
     """`EMA`, `EMA-2`, …, in order of attachment; functions are no handlers."""
     named: dict[str, Any] = {}
     for handler in trainer.handlers:
@@ -132,7 +130,7 @@ def _unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
 
 
-def _own_generators(trainer: Trainer) -> Own:
+def _own_generators(trainer: CheckpointedTrainer) -> Own:
     state = trainer.state
     return [
         *prefixed("model", of_modules(state.model)),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Set, Sized
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from ...events import Publisher, TrainState
+from .checkpointed_trainer import CheckpointedTrainer
 from .training_state import named_handlers, stateful
-
-if TYPE_CHECKING:
-    from ..trainer import Trainer
 
 _DEEPEST = 4
 _LONGEST = 1000
@@ -23,7 +21,7 @@ _OTHERS = (nn.Module, nn.Parameter, Optimizer, Publisher, TrainState)
 """What a handler may point at, and what is saved without it."""
 
 
-class Unsaved:
+class UnsavedWarning:
     """Compares the attributes of handlers without `state_dict` with what they were.
 
     A handler whose attributes change while a fit runs remembers something: a fit that goes on in
@@ -34,11 +32,11 @@ class Unsaved:
     def __init__(self) -> None:
         self._before: dict[int, dict[str, Any]] = {}
 
-    def note(self, trainer: Trainer) -> None:
+    def note(self, trainer: CheckpointedTrainer) -> None:
         """Remember what the handlers are like before a fit begins."""
         self._before = {id(h): _attributes(h) for h in _unable(trainer).values()}
 
-    def warn(self, trainer: Trainer) -> None:
+    def warn(self, trainer: CheckpointedTrainer) -> None:
         """Name those that have changed since."""
         for name, handler in _unable(trainer).items():
             before = self._before.get(id(handler))
@@ -55,7 +53,7 @@ class Unsaved:
                 )
 
 
-def _unable(trainer: Trainer) -> dict[str, Any]:
+def _unable(trainer: CheckpointedTrainer) -> dict[str, Any]:
     able = stateful(trainer)
     return {name: h for name, h in named_handlers(trainer).items() if name not in able}
 

@@ -43,6 +43,21 @@ def set_generators(states: dict[str, Any], own: Own) -> None:
 
 
 @contextmanager
+def generators_kept(own: Own) -> Iterator[None]:
+    """Leave all global generators, and `own`, as they are now."""
+    devices = [(put, get()) for get, put in _devices()]
+    states = [(generator, generator.get_state()) for _, generator in own]
+    with host_generators_kept():
+        try:
+            yield
+        finally:
+            for put, state in devices:
+                put(state)
+            for generator, state in states:
+                generator.set_state(state)
+
+
+@contextmanager
 def host_generators_kept() -> Iterator[None]:
     """Leave the generators of Python, NumPy and torch on the CPU as they are now."""
     python, numpy, own = random.getstate(), sys.modules.get("numpy"), torch.get_rng_state()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ..statechart.phase_paths import enclosing
+from ..statechart.topology import Topology
 from .edge_bundles import WHOLE, Bundle
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
 
 Side = Literal["left", "right"]
 

@@ -6,17 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...events import any_transition, signal
 from ...events.order import receiver_name
+from ..statechart.topology import Topology
 from .dot import dot
 from .mermaid import mermaid
 from .subscriber_list import Heard
 from .svg import svg
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
 
 
 @dataclass(frozen=True)

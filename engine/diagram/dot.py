@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..statechart.phase_paths import inside, sources
+from ..statechart.topology import Topology
 from .box_tree import Box, box_tree
 from .edge_bundles import lift
 from .text_ids import any_phase, identifiers
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
 
 _HEAD = """digraph chart {
     compound=true

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..statechart.phase_paths import Kind, enclosing, inside, kind, sources
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
+from ..statechart.topology import Topology
 
 WHOLE = ""
 """The path of the whole picture, which is around every phase."""

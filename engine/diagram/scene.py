@@ -5,17 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ..statechart.phase_paths import Kind
+from ..statechart.topology import Topology
 from .box_layout import lay_out
 from .box_tree import Box, box_tree
 from .edge_bundles import lift
 from .edge_paths import Line, Point, Stroke, Text, strokes
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
-
 
 TOGETHER = 0.1
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..statechart.phase_paths import sources
+from ..statechart.topology import Topology
 from .box_tree import Box
 from .edge_paths import Line, Point, Text
 from .scene import Arrow, draw
 from .subscriber_list import Entry, Heard, listing
 from .svg_style import STYLE
 from .text_metrics import LINE
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
 
 RADIUS = 6.0
 NOBODY: Heard = {}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from ..statechart.phase_paths import inside, sources
-
-if TYPE_CHECKING:
-    from ..statechart.topology import Topology
+from ..statechart.topology import Topology
 
 
 def identifiers(topology: Topology) -> dict[str, str]:

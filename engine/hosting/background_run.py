@@ -60,13 +60,13 @@ class Run(Future[TrainState]):
         """Have the run stand still from its next transition on; a cancel still takes effect."""
         if not self.done():
             self._clock.stop()
-            self._trainer._requests.hold()
+            self._trainer.requests.hold()
 
     def resume(self) -> None:
         """Have a run that was paused go on."""
         if not self.done():
             self._clock.go()
-            self._trainer._requests.release()
+            self._trainer.requests.release()
 
     def cancel(self, scope: str = "fit", reason: str = "") -> bool:
         """Close `scope`, one of `trackside.events.CANCELS`, at the next transition.
@@ -188,7 +188,7 @@ class Run(Future[TrainState]):
             self._changed.notify_all()
 
     def _snapshot(self) -> Status:
-        paused = self._trainer._requests.standing
+        paused = self._trainer.requests.standing
         return snapshot(self._trainer.state, self._clock, paused, self._before or (0, 0.0))
 
     def _check_thread(self, tried: str) -> None:

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
+from ...events.nested import SEQUENCES
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
-from .batch import SEQUENCES, forget_batch, present
+from .batch import forget_batch, present
 from .data_pass import open_pass, warn_if_empty
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
-
-SEQUENCES = (tuple, list)
+from ...events.nested import SEQUENCES, map_nested
 
 # what `len(tensor)` comes to, without the Python function of torch around it: a quarter of the
 # processor's instructions of `tensor.shape[0]`, which every batch would pay for
@@ -58,40 +57,22 @@ def forget_batch(state: TrainState) -> None:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """`value` with every tensor inside its tuples, lists and dicts moved, without waiting."""
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, Mapping):
-        moved = {key: to_device(part, device) for key, part in value.items()}
-        return moved if type(value) is dict else _rebuilt(value, moved)
-    if isinstance(value, SEQUENCES):
-        parts = [to_device(part, device) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value
+    """`value` with every tensor in it moved to `device`, without waiting for the copy."""
+    return map_nested(lambda tensor: tensor.to(device, non_blocking=True), value, only=Tensor)
 
 
 def concatenate(parts: Sequence[Any]) -> Any:
-    """Outputs of several batches as one, structure kept: tensors along their first dimension.
+    """Outputs of several batches as one, containers kept: tensors along their first dimension.
 
     What is no tensor becomes the list of its values.
     """
-    first = parts[0]
-    if isinstance(first, Tensor):
+    return map_nested(_concatenated, *parts)
+
+
+def _concatenated(*parts: Any) -> Any:
+    if isinstance(parts[0], Tensor):
         return torch.cat([part if part.dim() else part.reshape(1) for part in parts])
-    if isinstance(first, Mapping):
-        return {key: concatenate([part[key] for part in parts]) for key in first}
-    if isinstance(first, SEQUENCES):
-        joined = [concatenate(column) for column in zip(*parts, strict=True)]
-        return type(first)(*joined) if hasattr(first, "_fields") else type(first)(joined)
     return list(parts)
-
-
-def _rebuilt(original: Mapping[Any, Any], moved: dict[Any, Any]) -> Any:
-    """Mappings of other kinds (a tokenizer's output, say) keep their kind where they can."""
-    try:
-        return type(original)(moved)  # type: ignore[call-arg]
-    except TypeError:
-        return moved
 
 
 def _examples(xb: Any) -> int:

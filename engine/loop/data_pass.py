@@ -8,41 +8,14 @@ from itertools import islice
 from typing import Any
 
 from ...events import TrainState
-from ..data.rng_state import generator_states, of_loader
-
-
-def length(loader: Any) -> int | None:
-    """Batches that a loader says it has; None if it does not know."""
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):
-        return None
-
-
-def is_one_pass(loader: Iterable[Any]) -> bool:
-    """Whether a loader is its own iterator, like a generator: it can be read once."""
-    return iter(loader) is loader if isinstance(loader, Iterator) else False
-
-
-def has_position(loader: Any) -> bool:
-    """Whether a loader tells, and takes, its position, as KeyedLoader and torchdata's do."""
-    return hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
-
-
-def begun(loader: Any) -> dict[str, Any] | None:
-    """Where generators stand before a pass is opened; None for a loader that needs none.
-
-    With it a loader that cannot tell its position gives the same batches once more.
-    """
-    if has_position(loader) or isinstance(loader, (list, tuple)) or is_one_pass(loader):
-        return None
-    return generator_states(of_loader(loader))
+from ...events.loader_length import loader_length
+from ..data.loader_traits import is_one_pass, rng_before_pass
 
 
 def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None) -> Iterator[Any]:
     """Start reading `loader`, at most `limit` batches; `n_batches` is what is expected of it."""
-    known = length(loader)
-    state.pass_begun = begun(loader)
+    known = loader_length(loader)
+    state.pass_begun = rng_before_pass(loader)
     state.n_batches = known if limit is None or (known is not None and known < limit) else limit
     batches = iter(loader)
     state.batches = batches if limit is None else islice(batches, limit)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...events import Cancel, Publisher, TrainState, Transition
 from ...events.order import Receiver
 from ...events.signal import unlink
-from ..diagram.diagram import Diagram, heard_from
 from ..statechart.chart import Row as ChartRow
 from ..statechart.compiled_table import Activity, Leaf, Row, compile_table
 from ..statechart.machine import Machine, build, phases_of
@@ -19,6 +18,9 @@ from ..statechart.topology import Topology
 from .activity_registry import ActivityRegistry, Wrapper
 from .cancel_requests import Requests
 from .unwinding import Closing, raiser
+
+if TYPE_CHECKING:
+    from ..diagram.diagram import Diagram
 
 
 class BusyError(RuntimeError):
@@ -56,7 +58,8 @@ class Engine(Publisher):
         self._first = chart[0][0]
         self._table: dict[str, Leaf] = {}
         self._runs: dict[str, object] = {}  # the live one, if any; setdefault takes it in one piece
-        self._requests = Requests(state)
+        self.requests = Requests(state)
+        """Cancels and pauses that are asked for from outside the run."""
         self._closing: Closing | None = None
 
     @property
@@ -67,6 +70,8 @@ class Engine(Publisher):
     @property
     def diagram(self) -> Diagram:
         """The picture of that chart, and of who hears which signal just now."""
+        from ..diagram.diagram import Diagram, heard_from  # noqa: PLC0415  # drawing is rare
+
         return Diagram(self._topology, heard_from(self, self._topology))
 
     def draw(self, path: str | os.PathLike[str]) -> None:
@@ -130,7 +135,7 @@ class Engine(Publisher):
             ValueError: what is running has no such scope.
             IllegalCancelError: nothing is running.
         """
-        self._requests.add(cancel)
+        self.requests.add(cancel)
 
     def steps(self) -> Generator[Transition, None, None]:
         """Make one transition each time the iterator is asked; close it to cancel the run.
@@ -161,7 +166,7 @@ class Engine(Publisher):
         try:
             if self._runs.setdefault("live", run) is not run:
                 raise self._busy(first)
-            self._requests.open(phases_of(machine))
+            self.requests.open(phases_of(machine))
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.of)
                 start = self._table[self.state.phase]
@@ -173,7 +178,7 @@ class Engine(Publisher):
             # nothing is called before the inner try: an interrupt comes with a call
             if "live" in self._runs and self._runs["live"] is run:
                 try:
-                    self._requests.close()
+                    self.requests.close()
                     unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
                     self._table = {}
                 finally:
@@ -187,7 +192,7 @@ class Engine(Publisher):
 
     def _transitions(self, leaf: Leaf, stepwise: bool) -> Generator[Transition, None, None]:
         """The loop. Nothing here makes an object, formats, or reads a clock."""
-        state, requests = self.state, self._requests
+        state, requests = self.state, self.requests
         sending = False
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None

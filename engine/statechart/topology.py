@@ -8,7 +8,6 @@ from functools import cached_property
 from types import MappingProxyType
 
 from ...events.handler_discovery import did_you_mean
-from ..diagram.diagram import Diagram
 from .chart import Row
 from .phase_paths import Kind, enclosing, inside, kind, scope_name, sources
 
@@ -71,14 +70,6 @@ class Topology:
 
     def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
         return Topology, (self.rows,)
-
-    @property
-    def diagram(self) -> Diagram:
-        """The picture of the chart."""
-        return Diagram(self)
-
-    def _repr_svg_(self) -> str:
-        return self.diagram.svg
 
     def _exits(self, leaf: str) -> dict[str, str]:
         """Trigger → destination; the innermost row wins, among those the first."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
+from ...events.nested import map_nested
 
 Activity = Callable[[TrainState], str]
 
@@ -30,7 +30,7 @@ class Mixing(ABC):
         self.generator = torch.Generator("cpu").manual_seed(seed)
         self._mixed: tuple[float, Tensor] | None = None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         others = [h for h in trainer.handlers if isinstance(h, Mixing) and h is not self]
         if others:
             raise AttachError(
@@ -39,7 +39,7 @@ class Mixing(ABC):
             )
         self._check(trainer.state)
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._check(state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Mixing(ABC):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"].cpu())
 
-    def within_batch(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if state.training:
             state.xb, share, partners = self._mix(state.xb)
             self._mixed = share, partners
@@ -95,7 +95,7 @@ class Mixing(ABC):
                 )
             return part[partners.to(part.device)]
 
-        return tree_map(permuted, targets)
+        return map_nested(permuted, targets)
 
     def _check(self, state: TrainState) -> None:
         if state.loss_fn is None:

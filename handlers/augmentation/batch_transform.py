@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 
 
 class BatchTransform:
@@ -38,7 +38,7 @@ class BatchTransform:
         self.function = function
         self.training_only = training_only
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not state.training and self.training_only:
             return
         changed = self.function(state.xb, state.yb)

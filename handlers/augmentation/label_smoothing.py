@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
 
 Activity = Callable[[TrainState], str]
 
@@ -43,10 +43,10 @@ class LabelSmoothing:
             )
         self.smoothing = smoothing
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._smoothed(trainer.state.loss_fn)
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._smoothed(state.loss_fn)
 
     def wrap_loss(self, loss: Activity) -> Activity:

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...events import CancelBatchException, TrainState
+from ...events import CancelBatchException, TrainerProtocol, TrainState
 
 
-def update_batch_norm(trainer: Any, model: nn.Module) -> None:
+def update_batch_norm(trainer: TrainerProtocol, model: nn.Module) -> None:
     """Give the batch-norm layers of `model` the statistics of the training inputs.
 
     What `torch.optim.swa_utils.update_bn` does, for every kind of batch that a trainer takes, and
@@ -38,13 +38,14 @@ def update_batch_norm(trainer: Any, model: nn.Module) -> None:
             layer.load_state_dict(statistics, strict=False)
 
 
-def _forward_all(trainer: Any, model: nn.Module) -> int:
+def _forward_all(trainer: TrainerProtocol, model: nn.Module) -> int:
     """Run `model` in train mode on the training data; how many examples there were."""
     state: TrainState = trainer.state
     assert state.train_loader is not None
     transforms = [h for h in trainer.handlers if getattr(h, "transforms_batches", False)]
     never_stepped = torch.optim.SGD(model.parameters())
-    reader = type(trainer)(model, None, never_stepped, [*transforms, _ForwardOnly()], state.device)
+    kind: Any = type(trainer)
+    reader = kind(model, None, never_stepped, [*transforms, _ForwardOnly()], state.device)
     reader.fit(state.train_loader, batches_per_epoch=state.batches_per_epoch)
     samples: int = reader.state.samples
     return samples
@@ -56,5 +57,5 @@ class _ForwardOnly:
     def wrap_forward(self, forward: Callable[[TrainState], str]) -> Callable[[TrainState], str]:
         return torch.no_grad()(forward)
 
-    def after_pred(self, trainer: Any, state: TrainState) -> None:
+    def after_pred(self, trainer: TrainerProtocol, state: TrainState) -> None:
         raise CancelBatchException("only the forward pass is wanted")

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._averaged_model import (
     Final,
     average_of,
@@ -70,19 +70,19 @@ class EMA:
         self._trained: list[Tensor] | None = None
         self._state: TrainState | None = None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._average_of(state.model)
         self._updated = False
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.outcome == "completed":
             self._update(self._average_of(state.model), state.model)
             self._updated = True
 
-    def within_validate(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if self.averaged and self.validate and self._updated and state.job == "fit":
             self._trained = [own.clone() for own in tensors(state.model, self.use_buffers)]
             copy_into(state.model, self.averaged, self.use_buffers)
@@ -109,7 +109,7 @@ class EMA:
             load_values(averaged.module, state["averaged"])
             averaged.n_averaged.fill_(self.updates)
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         updated, self._updated = self._updated, False
         if updated and self.averaged and self.final == "averaged" and state.outcome != "failed":
             copy_into(state.model, self.averaged, self.use_buffers)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch.optim.swa_utils import AveragedModel
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._averaged_model import Final, average_of, check_final, copy_into, load_values, values
 from ._batch_norm import update_batch_norm
 
@@ -55,10 +55,10 @@ class SWA:
         self._updated = False
         self._state: TrainState | None = None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first(state):
             raise ValueError(
                 f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; its "
@@ -83,17 +83,17 @@ class SWA:
             load_values(self.averaged.module, state["averaged"])
             self.averaged.n_averaged.copy_(state["epochs"])
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._stepped = self._stepped or state.outcome == "completed"
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         stepped, self._stepped = self._stepped, False
         if stepped and state.epoch >= self._first(state) and state.outcome != "failed":
             self.averaged = self.averaged or average_of(state.model)
             self.averaged.update_parameters(state.model)
             self._updated = True
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         updated, self._updated = self._updated, False
         if updated and self.averaged and state.outcome != "failed":
             update_batch_norm(trainer, self.averaged.module)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...events import AttachError, TrainState, Transition
+from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from .._stateful import Saved
 from ._background_writer import Saver
 from ._best_checkpoints import Best, Mode, finite
@@ -98,7 +98,7 @@ class Checkpoint(Saved):
     def best(self) -> Path | None:
         return next(iter(self._best.among(self._written())), None)
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         if not hasattr(trainer, "checkpoints"):
             raise AttachError(
                 f"Checkpoint cannot be attached to a {type(trainer).__name__}: it has no "
@@ -107,13 +107,13 @@ class Checkpoint(Saved):
         self._trainer = trainer
         self._store = trainer.checkpoints(self.folder)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._close()
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._begin(state, new=True)
 
-    def resumed(self, trainer: Any, state: TrainState) -> None:
+    def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._begin(state, new=False)
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
@@ -134,7 +134,9 @@ class Checkpoint(Saved):
 
         return saving
 
-    def any_transition(self, trainer: Any, state: TrainState, transition: Transition) -> None:
+    def any_transition(
+        self, trainer: TrainerProtocol, state: TrainState, transition: Transition
+    ) -> None:
         receive = self.for_transition(transition)
         if receive is not None:
             receive(trainer, state)
@@ -147,7 +149,7 @@ class Checkpoint(Saved):
             return None
         return functools.partial(self._save_if_it_ends, source=transition.source)
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close()
 
     def _begin(self, state: TrainState, new: bool) -> None:
@@ -165,7 +167,7 @@ class Checkpoint(Saved):
         if why:
             self._save(state, why, finite(state.metrics))
 
-    def _note_failed_step(self, trainer: Any, state: TrainState) -> None:
+    def _note_failed_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.error is not None:
             self._closed = True
             warnings.warn(
@@ -174,7 +176,7 @@ class Checkpoint(Saved):
                 stacklevel=2,
             )
 
-    def _save_if_it_ends(self, trainer: Any, state: TrainState, source: str) -> None:
+    def _save_if_it_ends(self, trainer: TrainerProtocol, state: TrainState, source: str) -> None:
         """While scopes are being closed, before the first of them that is not a batch's."""
         if self._closed or self._saver.failed or not self._ends_fit(state):
             return

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Any
 
-from ...events import CancelFitException, TrainState
+from ...events import CancelFitException, TrainerProtocol, TrainState
 from .._stateful import Saved
 from .checkpoint import Checkpoint
 
@@ -54,13 +54,13 @@ class Preemption(Saved):
         self.received: signal.Signals | None = None
         self._found = ExitStack()
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._found.close()
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._begin(trainer)
 
-    def resumed(self, trainer: Any, state: TrainState) -> None:
+    def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._begin(trainer)
 
     def wrap_ready(self, ready: Activity) -> Activity:
@@ -81,12 +81,12 @@ class Preemption(Saved):
 
         return noticing
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._found.close()
         if self.received is not None:
             raise SystemExit(128 + self.received)
 
-    def _begin(self, trainer: Any) -> None:
+    def _begin(self, trainer: TrainerProtocol) -> None:
         self.received = None
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 
 
 class EpochMetric:
@@ -13,16 +11,16 @@ class EpochMetric:
     metric: str
     _cut_short = False
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+    def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = False
 
-    def after_cancel_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_cancel_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = True
 
-    def after_cancel_train(self, trainer: Any, state: TrainState) -> None:
+    def after_cancel_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = True
 
-    def after_cancel_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_cancel_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = True
 
     def _of_epoch(self, state: TrainState) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from ...events import CancelFitException, TrainState
+from ...events import CancelFitException, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._epoch_metric import EpochMetric
 
@@ -59,10 +59,10 @@ class EarlyStopping(EpochMetric, Saved):
         self.best_epoch = -1
         self.waited = 0
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.best, self.best_epoch, self.waited = None, -1, 0
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         value = self._of_epoch(state)
         if value is not None:
             self._judge(value, state.epoch)

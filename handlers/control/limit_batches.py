@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 
 
 class LimitBatches:
@@ -41,7 +40,7 @@ class LimitBatches:
         self.train = train
         self.valid = valid
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = state.batches_per_epoch, state.batches_per_validation
         state.batches_per_epoch = _least(state.batches_per_epoch, self.train)
         state.batches_per_validation = _least(state.batches_per_validation, self.valid)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils import get_total_norm
 
-from ...events import CancelBatchException, CancelFitException, TrainState
+from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ..optimization._optimizer_parameters import gradients
 
@@ -52,26 +52,26 @@ class SkipBadBatch(Saved):
         self._in_a_row = {"loss": 0, "gradients": 0}
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.skipped = 0
         self._in_a_row = {"loss": 0, "gradients": 0}
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training:
             self._buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
 
-    def begin_backward(self, trainer: Any, state: TrainState) -> None:
+    def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._judge("loss", torch.as_tensor(state.loss).detach().isfinite().all(), state)
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         # the greatest element: a 2-norm of finite gradients can overflow
         greatest = get_total_norm(gradients(state), norm_type=inf)
         self._judge("gradients", greatest.isfinite(), state)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._buffers = []
 
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._buffers = []
 
     def _judge(self, what: str, finite: torch.Tensor, state: TrainState) -> None:

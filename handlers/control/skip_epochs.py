@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...events import CancelEpochException, TrainState
+from ...events import CancelEpochException, TrainerProtocol, TrainState
 
 
 class SkipEpochs:
@@ -35,6 +33,6 @@ class SkipEpochs:
             raise ValueError(f"SkipEpochs({before}): allowed: an int, from 0")
         self.before = before
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+    def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.epoch < self.before:
             raise CancelEpochException(f"epochs before {self.before} are skipped")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 
 
 class StepLimit:
@@ -17,7 +16,7 @@ class StepLimit:
 
     Hears: begin_fit, after_batch, after_fit
     Reads: step, training, epoch, batch_index
-    Writes: notes["max_steps"], for schedules; then batches, n_batches, n_epochs
+    Writes: max_steps, for schedules; then batches, n_batches, n_epochs
     Cost: no sync
 
     Args:
@@ -35,14 +34,14 @@ class StepLimit:
             raise ValueError(f"StepLimit({steps}): allowed: an int, from 1")
         self.steps = steps
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
-        state.notes["max_steps"] = self.steps
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
+        state.max_steps = self.steps
         try:
             yield
         finally:
-            state.notes.pop("max_steps", None)
+            state.max_steps = None
 
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training and state.step >= self.steps:
             state.n_epochs = state.epoch + 1
             state.n_batches = state.batch_index + 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 import torch
 from torch.nn.utils import get_total_norm
 
-from ...events import CancelFitException, TrainState
+from ...events import CancelFitException, TrainerProtocol, TrainState
 from ..optimization._optimizer_parameters import gradients
 
 
@@ -40,7 +39,7 @@ class StopOnNaN:
             raise ValueError(f"StopOnNaN(every={every}): allowed: an int, from 1")
         self.every = every
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if (state.step + 1) % self.every:
             return
         loss = torch.as_tensor(state.loss).detach()

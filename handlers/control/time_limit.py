@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ...events import CancelFitException, TrainState
+from ...events import CancelFitException, TrainerProtocol, TrainState
 
 
 class TimeLimit:
@@ -36,10 +36,10 @@ class TimeLimit:
         self.clock = clock
         self._begun = 0.0
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._begun = self.clock()
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._begun = self.clock()
 
     def state_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class TimeLimit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._begun = self.clock() - state["passed"]
 
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit":
             return
         passed = self.clock() - self._begun

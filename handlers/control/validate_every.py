@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import Saved
 
 
@@ -46,10 +44,10 @@ class ValidateEvery(Saved):
         self._validated = 0
         self._waiting = False
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._validated, self._waiting = 0, False
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.steps is None or state.step % self.steps or state.outcome != "completed":
             return
         if state.batch_index + 1 == state.n_batches:
@@ -57,11 +55,11 @@ class ValidateEvery(Saved):
         else:
             state.validate_next = state.valid_loader is not None
 
-    def after_train(self, trainer: Any, state: TrainState) -> None:
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.paused is None:
             state.validation_due = self._is_due(state)
 
-    def after_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "fit":
             self._validated, self._waiting = state.step, False
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ...events.log import log
 
 Row = dict[str, Any]
@@ -44,10 +44,10 @@ class RunLogger:
         self._fit = -1
         self._is_open = False
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._open_once()
 
-    def resumed(self, trainer: Any, state: TrainState) -> None:
+    def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._is_open = True
 
     def state_dict(self) -> Row:
@@ -60,20 +60,20 @@ class RunLogger:
         if self._is_open:
             self._go_on(state["run"])
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every is None or state.step % self.every or state.outcome != "completed":
             return
         loss = plain(state.loss)
         if loss is not None:
             self._log(state, {}, {"loss": loss})
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._log(state, flat(state.metrics), {"outcome": state.outcome})
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close_once(state.outcome)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         try:
             self._close_once("cancelled")
         except Exception:  # whoever takes it off in the middle of a fit, the fit goes on

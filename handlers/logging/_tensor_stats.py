@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import Saved
 
 
@@ -35,10 +35,10 @@ class Statistics(Saved):
         self._fit = 0
         self._unread: list[tuple[dict[str, Any], Tensor]] = []
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         unread, self._unread = self._unread, []
         readable = [(row, found) for row, found in unread if not found.is_meta]
         if not readable:

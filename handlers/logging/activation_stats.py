@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...events import AttachError, TrainState
-from .._nested_tensors import tensors
+from ...events import AttachError, TrainerProtocol, TrainState
+from ...events.nested import leaves
 from ._tensor_stats import Statistics
 
 Activity = Callable[[TrainState], str]
@@ -58,7 +58,7 @@ class ActivationStats(Statistics):
             )
         self.modules = None if modules is None else tuple(modules)
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._chosen(trainer.state.model)
 
     def wrap_forward(self, forward: Activity) -> Activity:
@@ -76,7 +76,7 @@ class ActivationStats(Statistics):
 
     def _recorder(self, state: TrainState, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def record(module: nn.Module, args: Any, output: Any) -> None:
-            first = next(tensors(output), None)
+            first = next(leaves(output, torch.Tensor), None)
             if first is not None:
                 self._add(state, name, first)
 

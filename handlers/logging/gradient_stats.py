@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._tensor_stats import Statistics
 
 
@@ -44,7 +42,7 @@ class GradientStats(Statistics):
     ) -> None:
         super().__init__(every, bins, decades)
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.step % self.every == 0:
             for name, parameter in state.model.named_parameters():
                 if parameter.grad is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import Saved
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class History(Saved):
         self.rows: list[dict[str, Any]] = []
         self._fit = 0
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         row = [self._fit, state.epoch, state.step, state.samples, _plain(state.lr), state.outcome]
         counters = dict(zip(_COUNTERS, row, strict=True))
         self.rows.append(counters | state.metrics | counters)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ...events import TrainState
-from .._nested_tensors import mapped
+from ...events import TrainerProtocol, TrainState
+from ...events.nested import map_nested
 from ._metric_state import load_metric_state, metric_state
 
 _NEEDED = ("update", "compute", "reset")
@@ -46,13 +46,13 @@ class Metrics:
         self._pass = _Pass(metrics)
         self._paused: _Pass | None = None
 
-    def begin_train(self, trainer: Any, state: TrainState) -> None:
+    def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._paused is not None and state.batch_index >= 0:
             self._pass, self._paused = self._paused, None
         else:
             self._begin(self.metrics)
 
-    def begin_validate(self, trainer: Any, state: TrainState) -> None:
+    def begin_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.paused is None:
             self._begin(self.metrics)
         else:
@@ -60,24 +60,24 @@ class Metrics:
             self._begin(deepcopy(self.metrics))
             self._paused = paused
 
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.outcome != "completed" or state.job == "predict":
             return
         loss = torch.as_tensor(state.loss).detach()
         self._pass.add(loss, state.batch_size)
         if self._pass.metrics:
-            pred = mapped(state.pred, torch.Tensor.detach)
+            pred = _detached(state.pred)
             self._pass.move_to(pred.device if isinstance(pred, torch.Tensor) else loss.device)
-            seen = (pred,) if state.yb is None else (pred, mapped(state.yb, torch.Tensor.detach))
+            seen = (pred,) if state.yb is None else (pred, _detached(state.yb))
             for metric in self._pass.metrics.values():
                 metric.update(*seen)
 
-    def after_train(self, trainer: Any, state: TrainState) -> None:
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "train", "train")
         if state.paused is None:
             self._pass = _Pass(self.metrics)
 
-    def after_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "valid", "validate")
         self._pass = _Pass(self.metrics)
 
@@ -161,4 +161,8 @@ def _plain(value: Any) -> Any:
     """A scalar as the Python float that it is, other tensors on the CPU."""
     if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value)
-    return mapped(value, torch.Tensor.cpu)
+    return map_nested(torch.Tensor.cpu, value, only=torch.Tensor)
+
+
+def _detached(value: Any) -> Any:
+    return map_nested(torch.Tensor.detach, value, only=torch.Tensor)

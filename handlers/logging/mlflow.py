@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._run_logger import Row, RunLogger, imported, numbers
 
 _STATUS = {"completed": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
@@ -64,11 +64,11 @@ class MLflow(RunLogger):
         self._entities = imported("mlflow.entities", "mlflow", by=self)
         self._client = imported("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._has_closed = self._is_open
         super().after_fit(trainer, state)
 
-    def after_error(self, trainer: Any, state: TrainState) -> None:
+    def after_error(self, trainer: TrainerProtocol, state: TrainState) -> None:
         """An error of another handler at after_fit is heard when the run is closed already."""
         if self._has_closed and state.job == "fit" and state.phase == "failed":
             self._client.set_terminated(self.run_id, _STATUS["failed"])

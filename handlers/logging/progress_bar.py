@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._tqdm_bar import Bar, Values, can_draw, texts
 
@@ -41,7 +41,7 @@ class ProgressBar(Saved):
         self._epochs: Bar | None = None
         self._batches: Bar | None = None
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         done = max(0, state.epoch)  # of a fit that goes on
         options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
         with self._bar("epochs", lambda: state.metrics, **options) as bar:
@@ -49,13 +49,13 @@ class ProgressBar(Saved):
             yield
             bar.refresh()
 
-    def within_train(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_train(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         done, known = state.batch_index + 1, state.n_batches  # of a training that goes on
         options = {"total": known, "initial": done, "leave": False}
         with self._bar("train", lambda: {"loss": state.loss}, **options) as self._batches:
             yield
 
-    def within_validate(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         alone = state.job != "fit"
         name = state.job if alone else "validate"
         with self._bar(name, lambda: {"loss": state.loss}, leave=alone) as bar:
@@ -64,23 +64,23 @@ class ProgressBar(Saved):
             bar.values = lambda: _result(state)
             bar.refresh()
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         bar = self._batches
         if bar is not None and bar.total is None and state.n_batches is not None:
             bar.reset(total=state.n_batches)
 
-    def after_batch(self, trainer: Any, state: TrainState) -> None:
+    def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._batches is not None:
             self._batches.update(state.batch_index + 1 - self._batches.n)
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._epochs is not None and state.outcome != "failed":
             self._epochs.total = state.n_epochs
             self._epochs.update(state.epoch + 1 - self._epochs.n)
         if not self._draws:
             self._write(f"epochs {state.epoch + 1}/{state.n_epochs}", state.metrics, state)
 
-    def after_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit" and not self._draws:
             self._write(f"{state.job} {state.batch_index + 1} batches", _result(state), state)
 

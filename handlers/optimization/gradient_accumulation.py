@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...events import CancelStepException, TrainState
+from ...events import CancelStepException, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._lookahead import LookAhead
 from ._optimizer_parameters import gradients
@@ -26,7 +26,7 @@ class GradientAccumulation(Saved):
 
     Hears: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
     Reads: batch_size, batch_index, n_batches, batches_per_epoch
-    Writes: the gradients; batches, where the loader has no length; notes["batches_per_step"]
+    Writes: the gradients; batches, where the loader has no length; batches_per_step
     Raises: CancelStepException at all batches but the last of a window; wrong arguments at once
     Cost: no sync; where the loader has no length, a batch is fetched before the step of the last
 
@@ -47,17 +47,18 @@ class GradientAccumulation(Saved):
         self._examples = 0
         self._unit = 0
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         self._forget()
-        state.notes["batches_per_step"] = self.batches
+        state.batches_per_step = self.batches
         try:
             yield
         finally:
             if self._examples and state.optimizer is not None:
                 state.optimizer.zero_grad()
+            state.batches_per_step = 1
             self._forget()
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training and state.batches is not None and _may_end_unannounced(state):
             state.batches = LookAhead(state.batches, state.train_loader)
 
@@ -76,7 +77,7 @@ class GradientAccumulation(Saved):
 
         return weighted
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         place = state.batch_index % self.batches + 1
         if place < self.batches and not _is_last(state):
             raise CancelStepException(f"batch {place} of {self.batches} accumulated")

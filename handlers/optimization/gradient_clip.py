@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._optimizer_parameters import parameters
 
 
@@ -48,7 +46,7 @@ class GradientClip:
         self.value = value
         self.norm_type = norm_type
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         with_gradient = [p for p in parameters(state) if p.grad is not None]
         if self.max_norm is not None:
             clip_grad_norm_(with_gradient, self.max_norm, self.norm_type)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import compress
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._group_options import Group, copied
 
@@ -64,10 +63,10 @@ class Unfreeze(Saved):
         self.lr_divisor = lr_divisor
         self._frozen: list[list[nn.Parameter]] = []
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._members(trainer.state.model)
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
         members = self._members(state.model)
         with ExitStack() as stack:
@@ -79,7 +78,7 @@ class Unfreeze(Saved):
                 _require_grad(group, False)
             yield
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+    def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         due = state.epoch // self.every
         for group in self._frozen[:due]:
             _require_grad(group, True)

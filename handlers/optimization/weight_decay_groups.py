@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._group_options import Group, copied
 
@@ -46,11 +46,11 @@ class WeightDecayGroups(Saved):
     def __init__(self) -> None:
         self._splits: list[_Split] = []
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         if trainer.state.optimizer is not None:
             _check(trainer.state.optimizer)
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         optimizer = state.optimizer
         assert optimizer is not None
         _check(optimizer)
@@ -60,15 +60,15 @@ class WeightDecayGroups(Saved):
             if group["weight_decay"] and any(free):
                 self._splits.append(_split(optimizer, place, free))
 
-    def resumed(self, trainer: Any, state: TrainState) -> None:
+    def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         splits, self._splits = self._splits[::-1], []
         for split in splits:
             split.undo()
 
-        def drop_empty(trainer: Any, state: TrainState) -> None:
+        def drop_empty(trainer: TrainerProtocol, state: TrainState) -> None:
             for split in splits:
                 split.drop_empty()
             if drop_empty in trainer.handlers:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ._recompute import recomputed
 
@@ -46,7 +46,7 @@ class ActivationCheckpointing(Saved):
         self._model: torch.nn.Module | None = None
         self._forwards: list[tuple[dict[str, Any], Callable[..., Any]]] = []
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         model = trainer.state.model
         there = _submodules(model)
         for choice in self.which:
@@ -57,10 +57,10 @@ class ActivationCheckpointing(Saved):
                     f"submodule; there are: {known or 'none'}"
                 )
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._model, self._forwards = None, []
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.model is not self._model:
             self._model = state.model
             chosen = self._outermost(state.model)

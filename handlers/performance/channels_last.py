@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import torch
 
-from ...events import TrainState
-from .._nested_tensors import mapped
+from ...events import TrainerProtocol, TrainState
+from ...events.nested import map_nested
 from .._stateful import Saved
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -31,20 +30,20 @@ class ChannelsLast(Saved):
     def __init__(self) -> None:
         self._changed: list[torch.Tensor] = []
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         model = trainer.state.model
         of_model = chain(model.parameters(), model.buffers())
         self._changed = [t for t in of_model if channels_last(t) is not t]
         for tensor in self._with_their_state(trainer.state):
             tensor.data = channels_last(tensor.data)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         for tensor in self._with_their_state(trainer.state):
             tensor.data = tensor.data.contiguous()
         self._changed = []
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
-        state.xb = mapped(state.xb, channels_last)
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        state.xb = map_nested(channels_last, state.xb, only=torch.Tensor)
 
     def _with_their_state(self, state: TrainState) -> Iterator[torch.Tensor]:
         """The tensors that are changed, their gradients, and what the optimizer keeps of them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import Saved
 
 Activity = Callable[[TrainState], str]
@@ -38,7 +38,7 @@ class Compile(Saved):
         self._model: torch.nn.Module | None = None
         self._compiled: Any = None
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._model = self._compiled = None
 
     def wrap_forward(self, forward: Activity) -> Activity:

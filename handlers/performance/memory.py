@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import torch
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 
 _MIB = 2**20
 
@@ -27,20 +26,20 @@ class Memory:
 
     on_error = "detach"
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         _peak(_device(trainer.state))
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+    def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         _reset(_device(state))
 
-    def begin_validate(self, trainer: Any, state: TrainState) -> None:
+    def begin_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "validate":
             _reset(_device(state))
 
-    def after_train(self, trainer: Any, state: TrainState) -> None:
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         state.metrics["peak_memory"] = _peak(_device(state))
 
-    def after_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "predict":
             state.metrics["peak_memory"] = _peak(_device(state))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.amp import GradScaler
 
-from ...events import CancelStepException, TrainState
+from ...events import CancelStepException, TrainerProtocol, TrainState
 from ..optimization._optimizer_parameters import gradients, parameters
 
 Activity = Callable[[TrainState], str]
@@ -59,10 +59,10 @@ class MixedPrecision:
         self.scaler = scaler
         self._scaled = False
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._unscale(trainer.state)
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.dtype is torch.float16:
             _refuse_float16([p.dtype for p in parameters(state)])
 
@@ -77,7 +77,7 @@ class MixedPrecision:
             self.scaler = self.scaler or GradScaler(device)
             self.scaler.load_state_dict(state["scaler"])
 
-    def after_fit(self, trainer: Any, state: TrainState) -> None:
+    def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._unscale(state)
 
     def wrap_forward(self, forward: Activity) -> Activity:
@@ -86,7 +86,7 @@ class MixedPrecision:
     def wrap_loss(self, loss: Activity) -> Activity:
         return self._cast(loss)
 
-    def begin_backward(self, trainer: Any, state: TrainState) -> None:
+    def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
         """What a step that was cancelled has unscaled gets the scale of what is added to it."""
         if self.dtype is torch.float16 and not self._scaled:
             for gradient in gradients(state):
@@ -107,7 +107,7 @@ class MixedPrecision:
 
         return scaled if self.dtype is torch.float16 else backward
 
-    def begin_step(self, trainer: Any, state: TrainState) -> None:
+    def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not self._unscale(state) and state.optimizer is not None:
             state.optimizer.zero_grad()
             raise CancelStepException("the gradients overflowed float16; the scale is lowered")

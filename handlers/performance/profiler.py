@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch.profiler import profile, record_function, schedule
 from torch.profiler.profiler import ProfilerAction
 
-from ...events import TrainState, Transition
+from ...events import TrainerProtocol, TrainState, Transition
 from ...events.log import log
 from .._stateful import Saved
 
@@ -59,7 +58,7 @@ class Profiler(Saved):
         self._profile: profile | None = None
         self._phase: record_function | None = None
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = len(self.files)
         with profile(schedule=self._schedule, on_trace_ready=self._write) as profiling:
             self._profile = profiling
@@ -71,7 +70,9 @@ class Profiler(Saved):
         if len(self.files) == before and state.outcome == "completed":
             log.warning("Profiler recorded nothing: it begins after %s batches", self._first)
 
-    def any_transition(self, trainer: Any, state: TrainState, transition: Transition) -> None:
+    def any_transition(
+        self, trainer: TrainerProtocol, state: TrainState, transition: Transition
+    ) -> None:
         if self._profile is None:
             return
         self._leave()

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from ...events import CancelBatchException, TrainState
-from .._nested_tensors import has_examples, joined, split, tensors
+from ...events import CancelBatchException, TrainerProtocol, TrainState
+from ...events.nested import leaves
 from ..optimization._optimizer_parameters import parameters
+from ._batch_parts import has_examples, joined, split
 from ._recompute import recomputed
 
 Activity = Callable[[TrainState], str]
@@ -49,10 +50,10 @@ class SplitOnOutOfMemory:
         self._put_back: _PutBack | None = None
         self._state: TrainState | None = None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         self._put_back = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -151,11 +152,11 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _can_be_split(state: TrainState) -> bool:
-    return any(has_examples(tensor, state.batch_size) for tensor in tensors(state.xb))
+    return any(has_examples(tensor, state.batch_size) for tensor in leaves(state.xb, torch.Tensor))
 
 
 def _kind(xb: Any) -> str:
-    return " ".join(str(tuple(t.shape)) for t in tensors(xb)) or type(xb).__name__
+    return " ".join(str(tuple(t.shape)) for t in leaves(xb, torch.Tensor)) or type(xb).__name__
 
 
 def _in_parts(forward: Activity, state: TrainState, size: int) -> str:

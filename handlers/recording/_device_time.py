@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._ring_writer import Write
 from ._scalar_records import Scalars
 
@@ -36,7 +36,7 @@ class DeviceTimes:
     def marking(self, phase: str, write: Write) -> Write:
         """`write` of a transition that leaves `phase`, and a mark."""
 
-        def write_and_mark(trainer: Any, state: TrainState) -> None:
+        def write_and_mark(trainer: TrainerProtocol, state: TrainState) -> None:
             write(trainer, state)
             mark = self.event()
             mark.record()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ._mapped_file import RecordingFile
 from .format import LAPS, SLOT_BYTES, UNKNOWN, Kind, Live, word
 
@@ -83,7 +83,7 @@ def transition_writer(tape: Tape, identity: int) -> Write:
     counted, timed = _slots(identity)
     count, spent = totals[counted], totals[timed]
 
-    def write(trainer: Any, state: TrainState) -> None:
+    def write(trainer: TrainerProtocol, state: TrainState) -> None:
         nonlocal count, spent
         now = monotonic_ns()
         at = tape.at
@@ -105,7 +105,7 @@ def opening_batch(tape: Tape, write: Write) -> Write:
     """`write` at the begin of a batch: notes which."""
     live, batch, batches = tape.live, int(Live.BATCH), int(Live.N_BATCHES)
 
-    def write_batch(trainer: Any, state: TrainState) -> None:
+    def write_batch(trainer: TrainerProtocol, state: TrainState) -> None:
         live[batch] = index = state.batch_index
         tape.mark = (index & _32_BITS) << 32 | tape.lap
         known = state.n_batches
@@ -119,7 +119,7 @@ def closing_batch(tape: Tape, write: Write) -> Write:
     """`write` at the end of a batch: notes what has been done."""
     live, step, samples = tape.live, int(Live.STEP), int(Live.SAMPLES)
 
-    def write_step(trainer: Any, state: TrainState) -> None:
+    def write_step(trainer: TrainerProtocol, state: TrainState) -> None:
         write(trainer, state)
         live[step] = state.step
         live[samples] = state.samples
@@ -134,7 +134,7 @@ def timed(tape: Tape, identity: int, slot: int, receiver: Write) -> Write:
     begin, end = word(Kind.BEGIN_RECEIVER, identity), word(Kind.END_RECEIVER, identity)
     counted, spent = _slots(slot)
 
-    def call(trainer: Any, state: TrainState) -> None:
+    def call(trainer: TrainerProtocol, state: TrainState) -> None:
         at = tape.at
         times[at] = start = monotonic_ns()
         tags[at] = begin | tape.lap

@@ -8,10 +8,11 @@ from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
 
+from ...events import TrainerProtocol
 from . import process_identity as process
 
 
-def meta_of(trainer: Any, name: str, timing: bool | str) -> dict[str, Any]:
+def meta_of(trainer: TrainerProtocol, name: str, timing: bool | str) -> dict[str, Any]:
     """The meta data of a recording that this process begins now.
 
     Args:

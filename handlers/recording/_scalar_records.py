@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from ..logging._run_logger import flat, plain
 from ._mapped_file import RecordingFile
 from ._ring_writer import Tape, Write
@@ -42,7 +42,7 @@ class Scalars:
         """`write` at the end of a batch, then each n-th time in training loss and learning rate."""
         left = n
 
-        def write_more(trainer: Any, state: TrainState) -> None:
+        def write_more(trainer: TrainerProtocol, state: TrainState) -> None:
             nonlocal left
             write(trainer, state)
             if state.training:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
-from ...events import TrainState, Transition
+from ...events import TrainerProtocol, TrainState, Transition
 from ._mapped_file import TRANSITIONS, RecordingFile
 from ._ring_writer import Tape, Write, closing_batch, opening_batch, transition_writer
 from .format import Kind, Live
@@ -63,7 +63,7 @@ class Writers:
         return write if all(inside) else self._outside_batches(write)
 
     def _outside_batches(self, write: Write) -> Write:
-        def write_all(trainer: Any, state: TrainState) -> None:
+        def write_all(trainer: TrainerProtocol, state: TrainState) -> None:
             self._tape.be_at(state.epoch)
             self.note_counters(state)
             write(trainer, state)
@@ -87,7 +87,7 @@ class Writers:
 
 
 def _then(write: Write, more: Callable[[TrainState], None]) -> Write:
-    def write_both(trainer: Any, state: TrainState) -> None:
+    def write_both(trainer: TrainerProtocol, state: TrainState) -> None:
         write(trainer, state)
         more(state)
 

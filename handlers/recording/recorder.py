@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from ...events import TrainState, Transition
+from ...events import TrainerProtocol, TrainState, Transition
 from ...events.order import Receiver, owner_of, receiver_name
 from .._stateful import Saved
 from ._device_time import DeviceTimes, cuda_event, require_cuda
@@ -77,7 +77,7 @@ class Recorder(Saved):
         self._trainer: Any = None
         self._undo: Callable[[], None] = lambda: None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:
             raise ValueError(
                 f"this Recorder records another trainer to {self.path}; allowed: a recorder, and "
@@ -100,14 +100,16 @@ class Recorder(Saved):
         if self.timing:
             self._undo = trainer.instrument(self._timed)
 
-    def detached(self, trainer: Any) -> None:
+    def detached(self, trainer: TrainerProtocol) -> None:
         if trainer is self._trainer:
             self._undo()
             self._trainer = None
             if self._process == os.getpid():
                 self._file.note(Live.CLOSED, 1)
 
-    def any_transition(self, trainer: Any, state: TrainState, transition: Transition) -> None:
+    def any_transition(
+        self, trainer: TrainerProtocol, state: TrainState, transition: Transition
+    ) -> None:
         self.for_transition(transition)(trainer, state)
 
     def for_transition(self, transition: Transition) -> Write:
@@ -117,14 +119,14 @@ class Recorder(Saved):
             self._made[transition] = write
         return self._made[transition]
 
-    def resumed(self, trainer: Any, state: TrainState) -> None:
+    def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._writers.resume(state)
 
-    def after_validate(self, trainer: Any, state: TrainState) -> None:
+    def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "validate":
             self._write_epoch(state)
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._write_epoch(state)
 
     def _write_epoch(self, state: TrainState) -> None:
@@ -142,7 +144,7 @@ class Recorder(Saved):
         return write if "." in transition.source else self._in_own_process(write)
 
     def _in_own_process(self, write: Write) -> Write:
-        def write_here(trainer: Any, state: TrainState) -> None:
+        def write_here(trainer: TrainerProtocol, state: TrainState) -> None:
             if os.getpid() != self._process:
                 raise RuntimeError(
                     f"{self.path} is the recording of process {self._process}, and this is its "

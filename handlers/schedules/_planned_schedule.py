@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, SequentialLR
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import SavedScheduler
 from ..optimization._optimizer_parameters import options_restored
-from ._step_plan import Position
+from ._step_plan import PLAN_WRITERS, StepPlan
 
 
 class PlannedSchedule(SavedScheduler, ABC):
@@ -20,18 +19,11 @@ class PlannedSchedule(SavedScheduler, ABC):
 
     saved = ("_moves",)
 
-    # which say how many steps there will be, and which groups the optimizer has
-    runs_after = (
-        "GradientAccumulation",
-        "LimitBatches",
-        "StepLimit",
-        "Unfreeze",
-        "WeightDecayGroups",
-    )
+    runs_after = PLAN_WRITERS
 
     def __init__(self) -> None:
         self.scheduler: LRScheduler | None = None
-        self._position: Position | None = None
+        self._plan: StepPlan | None = None
         self._moves = 0
         self._last = 0
 
@@ -39,10 +31,10 @@ class PlannedSchedule(SavedScheduler, ABC):
     def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
         """The scheduler of a fit of `total` steps, at the first of them."""
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
-        self._position = Position(state, type(self).__name__)
-        self.total = self._position.total(state)
+        self._plan = StepPlan(state, type(self).__name__)
+        self.total = self._plan.total(state)
         with options_restored(state.optimizer):
             self.scheduler = self._made(state.optimizer, self.total)
             self._moves, self._last = 0, self.total - 1
@@ -52,12 +44,12 @@ class PlannedSchedule(SavedScheduler, ABC):
             try:
                 yield
             finally:
-                self.scheduler = self._position = None
+                self.scheduler = self._plan = None
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
-        if self.scheduler is None or self._position is None or not state.training:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self.scheduler is None or self._plan is None or not state.training:
             return
-        for _ in range(self._moves, min(self._position.done(state), self._last)):
+        for _ in range(self._moves, min(self._plan.done(state), self._last)):
             self.scheduler.step()
             self._moves += 1
 

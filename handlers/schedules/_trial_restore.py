@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import random
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,22 +11,26 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ...events import TrainerProtocol
 from ..optimization._optimizer_parameters import options_restored
 
 
 @contextmanager
-def restored(model: nn.Module, optimizer: Optimizer, loader: Iterable[Any]) -> Iterator[None]:
-    """Leave everything that training `model` on `loader` changes as it is now, bit for bit.
+def restored(
+    trainer: TrainerProtocol, optimizer: Optimizer, loader: Iterable[Any]
+) -> Iterator[None]:
+    """Leave everything that training on `loader` changes as it is now, bit for bit.
 
     That is weights, buffers and gradients; the state and the options of the optimizer; the random
     numbers of Python, numpy, torch on all devices, and of the generators that the modules and the
     loader have of their own; the position of a loader that has one. Meanwhile there are no
     gradients.
     """
+    model = trainer.state.model
     with ExitStack() as stack:
         if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
             stack.callback(loader.load_state_dict, loader.state_dict())
-        stack.enter_context(_random_restored([*_own(model.modules()), *_own(_parts(loader))]))
+        stack.enter_context(trainer.rng_kept(loader))
         stack.enter_context(_gradients_restored(model))
         stack.enter_context(_tensors_restored(model))
         stack.enter_context(_state_restored(optimizer))
@@ -75,38 +77,6 @@ def _state_restored(optimizer: Optimizer) -> Iterator[None]:
         yield
     finally:
         optimizer.state = before
-
-
-@contextmanager
-def _random_restored(generators: list[torch.Generator]) -> Iterator[None]:
-    python = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numbers = numpy.random.get_state() if numpy else None
-    states = [generator.get_state() for generator in generators]
-    try:
-        with torch.random.fork_rng(range(torch.accelerator.device_count())):
-            yield
-    finally:
-        random.setstate(python)
-        if numpy:
-            numpy.random.set_state(numbers)
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-
-
-def _own(holders: Iterable[Any]) -> Iterator[torch.Generator]:
-    """The generators among the attributes of some objects."""
-    for holder in holders:
-        for value in list(getattr(holder, "__dict__", {}).values()):
-            if isinstance(value, torch.Generator):
-                yield value
-
-
-def _parts(loader: Any) -> Iterator[Any]:
-    """A torch DataLoader, its dataset and its samplers; what else there is has no such parts."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    yield from (loader, batch_sampler, getattr(batch_sampler, "sampler", None))
-    yield from (getattr(loader, name, None) for name in ("dataset", "sampler"))
 
 
 def _is_writable(tensor: torch.Tensor) -> bool:

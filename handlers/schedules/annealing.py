@@ -8,10 +8,10 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from ...events import AttachError, TrainState
+from ...events import AttachError, TrainerProtocol, TrainState
 from .._stateful import Saved
 from ..optimization._group_options import Group, copied, put
-from ._step_plan import Position
+from ._step_plan import PLAN_WRITERS, StepPlan
 
 Curve = Callable[[float], Any]
 """Progress, 0 at the fit's first step and never quite 1, to a value."""
@@ -45,14 +45,7 @@ class Annealing(Saved):
         ValueError: `group` is negative, or `option` is no option.
     """
 
-    # which say how many steps there will be, and which groups the optimizer has
-    runs_after = (
-        "GradientAccumulation",
-        "LimitBatches",
-        "StepLimit",
-        "Unfreeze",
-        "WeightDecayGroups",
-    )
+    runs_after = PLAN_WRITERS
 
     def __init__(self, option: str, curve: Curve, group: int | None = None) -> None:
         if not isinstance(option, str) or not callable(curve):
@@ -70,29 +63,29 @@ class Annealing(Saved):
         self.curve = curve
         self.group = group
         self._groups: list[Group] = []
-        self._position: Position | None = None
+        self._plan: StepPlan | None = None
 
-    def attached(self, trainer: Any) -> None:
+    def attached(self, trainer: TrainerProtocol) -> None:
         optimizer = trainer.state.optimizer
         if optimizer is not None and all(self.option not in g for g in optimizer.param_groups):
             raise AttachError(self._missing(optimizer))
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
-        position, groups = Position(state, "Annealing"), self._chosen(state.optimizer)
+        plan, groups = StepPlan(state, "Annealing"), self._chosen(state.optimizer)
         before = [copied(group[self.option]) for group in groups]
-        self._position, self._groups = position, groups
+        self._plan, self._groups = plan, groups
         try:
             yield
         finally:
-            self._position, self._groups = None, []
+            self._plan, self._groups = None, []
             for group, value in zip(groups, before, strict=True):
                 put(group, self.option, value)
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
-        if self._position is None or not state.training:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self._plan is None or not state.training:
             return
-        progress = min(1.0, self._position.done(state) / self._position.total(state))
+        progress = min(1.0, self._plan.done(state) / self._plan.total(state))
         for group in self._groups:
             put(group, self.option, self.curve(progress))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...events import CancelFitException, TrainState
+from ...events import CancelFitException, TrainerProtocol, TrainState
 from ..optimization._group_options import put
 from ._lr_curve import LRCurve
 from ._trial_restore import restored
@@ -61,7 +61,7 @@ class LRFinder:
         self.diverged = diverged
 
     def find(
-        self, trainer: Any, train_loader: Iterable[Any], handlers: Iterable[Any] = ()
+        self, trainer: TrainerProtocol, train_loader: Iterable[Any], handlers: Iterable[Any] = ()
     ) -> LRCurve:
         """Run the test with the parts of `trainer`, and give back what came of it.
 
@@ -82,8 +82,9 @@ class LRFinder:
                 f"LRFinder.find: the trainer is in {state.phase}; let its run end, then find"
             )
         test = _RangeTest(self)
-        with restored(state.model, state.optimizer, train_loader):
-            trial = type(trainer)(
+        kind: Any = type(trainer)
+        with restored(trainer, state.optimizer, train_loader):
+            trial = kind(
                 state.model,
                 state.loss_fn,
                 state.optimizer,
@@ -103,24 +104,24 @@ class _RangeTest:
         self._ratios: list[float] = []
         self._mean = _Mean(1 - 2 / finder.steps)  # 0.98, as in fastai, for as many steps as there
 
-    def begin_fit(self, trainer: Any, state: TrainState) -> None:
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         assert state.optimizer is not None
         rates = [float(group["lr"]) for group in state.optimizer.param_groups]
         self._ratios = [rate / rates[0] if rates[0] else 1.0 for rate in rates]
 
-    def begin_batch(self, trainer: Any, state: TrainState) -> None:
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         assert state.optimizer is not None
         rate = self._rate(state.step)
         for group, ratio in zip(state.optimizer.param_groups, self._ratios, strict=True):
             put(group, "lr", rate * ratio)
 
-    def after_loss(self, trainer: Any, state: TrainState) -> None:
+    def after_loss(self, trainer: TrainerProtocol, state: TrainState) -> None:
         loss = self._mean.including(float(torch.as_tensor(state.loss).detach()))
         least = min(self.curve.losses, default=loss)
         if not math.isfinite(loss) or loss - least > (self._finder.diverged - 1) * abs(least):
             raise CancelFitException(f"the loss diverged at rate {self._rate(state.step):.2g}")
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.outcome != "completed":
             return
         self.curve.rates.append(self._rate(state.step - 1))
@@ -128,7 +129,7 @@ class _RangeTest:
         if state.step == self._finder.steps:
             raise CancelFitException(f"all {state.step} steps are made")
 
-    def after_train(self, trainer: Any, state: TrainState) -> None:
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.batch_index < 0:
             raise CancelFitException("the loader has no more to give")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import SavedScheduler
 from ..optimization._optimizer_parameters import options_restored
+from ._step_plan import PLAN_WRITERS, StepPlan
 
 Factory = Callable[..., LRScheduler]
 
@@ -43,7 +43,7 @@ class LRSchedule(SavedScheduler):
 
     saved = ("_step",)
 
-    runs_after = ("GradientAccumulation",)  # which says how many batches make a step
+    runs_after = PLAN_WRITERS
 
     def __init__(self, factory: Factory, every: Literal["step", "epoch"] = "step") -> None:
         if every not in ("step", "epoch"):
@@ -54,7 +54,7 @@ class LRSchedule(SavedScheduler):
         self._wants_total = _wants_total(factory)
         self._step = 0
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
         with options_restored(state.optimizer):
             self.scheduler, self._step = self._made(state.optimizer, state), state.step
@@ -63,11 +63,11 @@ class LRSchedule(SavedScheduler):
             finally:
                 self.scheduler = None
 
-    def after_step(self, trainer: Any, state: TrainState) -> None:
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every == "step":
             self._advance(state)
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every == "epoch":
             self._advance(state)
 
@@ -97,22 +97,7 @@ class LRSchedule(SavedScheduler):
         """How often the scheduler will be stepped if nothing is cancelled; at least 1."""
         if self.every == "epoch":
             return max(1, state.n_epochs)
-        known = [n for n in (state.batches_per_epoch, _length(state.train_loader)) if n is not None]
-        if not known:
-            raise ValueError(
-                "the factory of LRSchedule wants the number of steps, and the train_loader "
-                f"({type(state.train_loader).__name__}) has no length; pass batches_per_epoch= to "
-                "fit, or a factory(optimizer) that needs no total"
-            )
-        batches_per_step: int = state.notes.get("batches_per_step", 1)
-        return max(1, state.n_epochs * math.ceil(min(known) / batches_per_step))
-
-
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except (TypeError, NotImplementedError):
-        return None
+        return StepPlan(state, "the factory of LRSchedule").total(state)
 
 
 def _wants_total(factory: Any) -> bool:

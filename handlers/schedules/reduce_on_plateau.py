@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from ...events import TrainState
+from ...events import TrainerProtocol, TrainState
 from .._stateful import SavedScheduler
 from ..control._epoch_metric import EpochMetric
 from ..optimization._optimizer_parameters import options_restored
@@ -82,7 +82,7 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
         self.scheduler: ReduceLROnPlateau | None = None
         self._value: float | None = None
 
-    def within_fit(self, trainer: Any, state: TrainState) -> Iterator[None]:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
         with options_restored(state.optimizer):
             self._value = None
@@ -101,12 +101,12 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
             finally:
                 self.scheduler = None
 
-    def begin_epoch(self, trainer: Any, state: TrainState) -> None:
+    def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         # not at after_epoch: who looks there finds the rate with which the epoch was trained
         super().begin_epoch(trainer, state)
         value, self._value = self._value, None
         if value is not None and self.scheduler is not None:
             self.scheduler.step(value)
 
-    def after_epoch(self, trainer: Any, state: TrainState) -> None:
+    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._value = self._of_epoch(state)

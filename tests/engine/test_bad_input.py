@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+
 from trackside.engine import BusyError, Trainer
 from trackside.events import (
     AttachError,

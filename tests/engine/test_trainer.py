@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+
 from trackside.engine import Engine, IllegalTransitionError, Trainer
 from trackside.events import (
     CancelBatchException,

@@ -1,7 +1,7 @@
 import pytest
-from trackside.events import Cancel, TrainState
 
 from trackside import events
+from trackside.events import Cancel, TrainState
 
 CANCELS = [
     kind for kind in vars(events).values() if isinstance(kind, type) and kind.__base__ is Cancel

@@ -1,4 +1,5 @@
 from helpers import CANCELS, Trace, batches, raise_at, trainer_of
+
 from trackside.events import after_loss
 
 

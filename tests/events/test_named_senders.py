@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from helpers import batches, trainer_of
+
 from trackside.events import TrainState, after_loss, any_transition, begin_fit
 
 

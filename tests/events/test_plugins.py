@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 import pytest
+
 import trackside.handlers
 
 ROOT = Path(__file__).parents[2]
@@ -186,14 +187,14 @@ def test_handlers_are_attached_by_name(run):
 
 
 def test_the_command_line_attaches_a_handler_by_name(run):
-    command = ("-m", "trackside.views.commands.main", "fit", "jobs:job")
+    command = ("-m", "trackside", "fit", "jobs:job")
     done = run(*command, "--handler", "acme.drift", "--handler", "rival:acme.shared")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[:2] == ["drifted 10", "rival heard it"]
 
 
 def test_the_list_has_distribution_name_object_and_first_line_and_loads_nothing(run):
-    done = run("-X", "importtime", "-m", "trackside.views.commands.main", "handlers")
+    done = run("-X", "importtime", "-m", "trackside", "handlers")
     assert done.returncode == 0, done.stderr
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert (
@@ -210,7 +211,7 @@ def test_the_list_has_distribution_name_object_and_first_line_and_loads_nothing(
     assert not done.loaded
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "trackside.events" in imported
-    assert not {"torch", "acme", "rival", "trackside.handlers"} & imported
+    assert not {"torch", "acme", "rival", "trackside.handlers.averaging.ema"} & imported
 
 
 def test_an_unknown_name_is_refused_and_the_nearest_is_named(refused):
@@ -254,7 +255,7 @@ def test_what_is_loaded_is_logged_with_its_distribution(run):
 
 
 def test_the_command_line_refuses_a_name_before_it_loads_anything(run):
-    command = ("-m", "trackside.views.commands.main", "fit", "nowhere:job")
+    command = ("-m", "trackside", "fit", "nowhere:job")
     done = run("-X", "importtime", *command, "--handler", "acme.dirft")
     assert done.returncode == 2
     assert "trackside: --handler: no installed distribution publishes" in done.stderr

@@ -2,6 +2,7 @@ import logging
 import threading
 
 import pytest
+
 from trackside.events import (
     SIGNALS,
     AttachError,

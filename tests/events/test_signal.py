@@ -7,6 +7,7 @@ import blinker
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from trackside.events import SIGNALS, OrderError, ReceiverError, Signal, any_transition, signal
 
 

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 from helpers import batches, trainer_of
+
 from trackside.events import Transition, any_transition
 
 TRANSITION = Transition("after_pred", "a.forward", "a.loss")

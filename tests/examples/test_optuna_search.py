@@ -8,6 +8,7 @@ import optuna
 import optuna_search
 import pytest
 from optuna.trial import TrialState
+
 from trackside.events import after_batch, any_transition, begin_fit
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "optuna_search.py"

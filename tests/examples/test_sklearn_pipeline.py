@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn_pipeline import TorchClassifier
+
 from trackside.events import AttachError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sklearn_pipeline.py"

@@ -13,9 +13,9 @@ from helpers import CANCELS, LEGAL, batches, equal, model, raise_at, trainer_of,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from trackside.events import SIGNALS
 
 from trackside import handlers as h
+from trackside.events import SIGNALS
 
 CLASSES = 4
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -4,10 +4,10 @@ import random
 
 import pytest
 import resumable
-from trackside.views.verify.resume_worker import Check
-from trackside.views.verify.verify_resume import MEASURED, verify_resume
 
 from trackside import handlers
+from trackside.views.verify.resume_worker import Check
+from trackside.views.verify.verify_resume import MEASURED, verify_resume
 
 SAMPLE = 6
 

@@ -8,9 +8,8 @@ import socket
 from pathlib import Path
 
 from ..output.usage_error import UsageError
+from ..page.loopback import LOOPBACK
 from .parser import Commands, count
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add(commands: Commands) -> None:

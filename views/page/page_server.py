@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import uvicorn
 
-from ..commands.watch_command import LOOPBACK
 from ..recordings.recording_index import Shelf
 from .live_app import live_app
+from .loopback import LOOPBACK
 from .token_login import Login
 
 

@@ -2,6 +2,7 @@ import hashlib
 import os
 
 import pytest
+
 from trackside.engine.checkpoint.atomic_directory import (
     Draft,
     Written,

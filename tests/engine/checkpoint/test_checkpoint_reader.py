@@ -7,6 +7,7 @@ import zipfile
 import pytest
 import torch
 from states import same, state_of_training
+
 from trackside.engine import (
     CheckpointError,
     CheckpointStore,

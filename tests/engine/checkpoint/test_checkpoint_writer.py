@@ -13,6 +13,7 @@ import pytest
 import torch
 from faults import KEEPS, Files, power_cut
 from states import same, state_of_training
+
 from trackside.engine import (
     CheckpointError,
     CheckpointStore,

@@ -10,6 +10,7 @@ from helpers import Trace, batches, equal, model, trainer_of, weights
 from resumable import Images, job, net
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
+
 from trackside.engine import KeyedLoader, ResumeError, Trainer
 from trackside.events import CancelBatchException, CancelTrainException
 from trackside.handlers import (

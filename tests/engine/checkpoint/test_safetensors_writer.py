@@ -3,6 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
+
 from trackside.engine.checkpoint.safetensors_writer import (
     _DTYPES,
     fits,

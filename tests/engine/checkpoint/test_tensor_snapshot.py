@@ -1,5 +1,6 @@
 import torch
 from states import same, state_of_training
+
 from trackside.engine.checkpoint.tensor_snapshot import snapshot
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import until
 from torch.utils.data import IterableDataset, TensorDataset
+
 from trackside.engine import KeyedLoader
 
 

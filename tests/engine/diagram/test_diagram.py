@@ -1,14 +1,15 @@
 import pytest
 from helpers import Trace, trainer_of
 from pictures import Picture
+
 from trackside.engine import EVALUATION, SUPERVISED, Diagram, Topology
 from trackside.handlers import EarlyStopping, GradientClip
 
 
 @pytest.mark.parametrize("chart", [SUPERVISED, EVALUATION])
-def test_a_notebook_shows_a_chart(chart):
+def test_a_notebook_shows_a_diagram(chart):
     topology = Topology(chart)
-    assert {*Picture(topology._repr_svg_()).boxes} == {*topology.leaves, *topology.scopes}
+    assert {*Picture(Diagram(topology)._repr_svg_()).boxes} == {*topology.leaves, *topology.scopes}
 
 
 def test_a_trainer_draws_its_chart_to_a_file(tmp_path):
@@ -60,4 +61,4 @@ def test_drawing_subscribes_nobody_and_leaves_the_trainer_as_it_was():
 
 def test_a_diagram_of_a_chart_needs_no_trainer():
     topology = Topology(SUPERVISED)
-    assert Diagram(topology).svg == topology._repr_svg_() == trainer_of().diagram.svg
+    assert Diagram(topology).svg == Diagram(topology)._repr_svg_() == trainer_of().diagram.svg

@@ -2,9 +2,10 @@ import re
 
 import pytest
 from charts import GAN, ODD, random_chart
+
 from trackside.engine import EVALUATION, SUPERVISED, Topology
-from trackside.engine.diagram.diagram.text_ids import identifiers
 from trackside.engine.diagram.mermaid import mermaid
+from trackside.engine.diagram.text_ids import identifiers
 from trackside.engine.statechart.phase_paths import inside, sources
 
 CHARTS = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]

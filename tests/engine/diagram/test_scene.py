@@ -6,6 +6,7 @@ from itertools import combinations
 import pytest
 from charts import GAN, ODD, random_chart
 from pictures import Picture
+
 from trackside.engine import EVALUATION, SUPERVISED, Topology
 
 CHARTS = {"supervised": SUPERVISED, "evaluation": EVALUATION, "gan": GAN, "odd": ODD}

@@ -1,6 +1,7 @@
 from charts import ODD
 from helpers import trainer_of
 from pictures import SVG, Picture
+
 from trackside.engine import SUPERVISED, Diagram, Topology
 from trackside.handlers import GradientClip
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from browsers import chromium, opened
 from pictures import COUNT, NOTE
+
 from trackside.engine import SUPERVISED, Topology
 
 TEXTS = """() => [...document.querySelectorAll("text")].map((text) => {

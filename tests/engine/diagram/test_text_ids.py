@@ -1,6 +1,7 @@
 from charts import ODD
+
 from trackside.engine import SUPERVISED, Topology
-from trackside.engine.diagram.diagram.text_ids import any_phase, identifiers
+from trackside.engine.diagram.text_ids import any_phase, identifiers
 
 
 def test_every_phase_has_a_name_of_its_own():

@@ -9,6 +9,7 @@ from concurrent import futures
 
 import pytest
 from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
+
 from trackside.engine import BusyError, Run
 from trackside.events import CancelFitException, begin_fit
 

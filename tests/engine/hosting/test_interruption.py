@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers import Trace, batches, trainer_of
+
 from trackside.engine import interruptible
 from trackside.handlers import Checkpoint
 

@@ -3,6 +3,7 @@ import time
 import pytest
 import torch
 from helpers import batches, model, state_of, trainer_of
+
 from trackside.engine.hosting.run_progress import Stopwatch, epochs_made, snapshot
 
 TRAINING = "fit.epoch.train.batch.forward"

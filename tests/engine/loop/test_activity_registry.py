@@ -1,4 +1,5 @@
 import pytest
+
 from trackside.engine.loop.activity_registry import ActivityRegistry
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from trackside.engine.loop.batch import present
 from trackside.events import TrainState
 

@@ -5,6 +5,7 @@ import pytest
 from helpers import CANCELS, LEGAL, Trace, batches, raise_at, scopes, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from trackside.engine import Engine
 from trackside.events import (
     Cancel,

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+
 from trackside.engine import Trainer
 
 OPTIMIZERS = {

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import ACTIVITIES, EPOCHS, SCOPES, SIGNALS, TRAINING, Raise, Rig, by_hand
+
 from trackside.engine import Trainer
 from trackside.events import (
     CancelBackwardException,

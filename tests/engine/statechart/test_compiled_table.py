@@ -8,6 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import SCOPES, SIGNALS, Raise, Rig, by_hand
+from transitions import MachineError
+from transitions.core import Condition
+
 from trackside.engine import EVALUATION, SUPERVISED, IllegalTransitionError, Topology, Trainer
 from trackside.engine.loop.activities import ACTIVITIES
 from trackside.engine.loop.activity_registry import ActivityRegistry
@@ -21,8 +24,6 @@ from trackside.events import (
     CancelTrainException,
     TrainState,
 )
-from transitions import MachineError
-from transitions.core import Condition
 
 CHARTS = {"supervised": SUPERVISED, "evaluation": EVALUATION}
 TRIGGERS = (*dict.fromkeys(row[0] for chart in CHARTS.values() for row in chart), "begin_nothing")

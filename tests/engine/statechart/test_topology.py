@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 from helpers import trainer_of
+
 from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
 
 WORK = (

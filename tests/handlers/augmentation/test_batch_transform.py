@@ -12,6 +12,7 @@ from helpers import (
 )
 from nets import undisturbed
 from torch import nn
+
 from trackside.handlers import Metrics
 from trackside.handlers.augmentation.batch_transform import BatchTransform
 

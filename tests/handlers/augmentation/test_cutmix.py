@@ -9,6 +9,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import AttachError
 from trackside.handlers import Metrics
 from trackside.handlers.augmentation.cutmix import CutMix

@@ -13,6 +13,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import AttachError, CancelBatchException
 from trackside.handlers import Metrics
 from trackside.handlers.augmentation.label_smoothing import LabelSmoothing

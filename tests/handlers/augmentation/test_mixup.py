@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import AttachError, CancelBatchException
 from trackside.handlers import GradientAccumulation, Metrics
 from trackside.handlers.augmentation.batch_transform import BatchTransform

@@ -16,6 +16,7 @@ from nets import by_hand, normed, undisturbed, values
 from reads import Reads
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
 from trackside.events import CancelFitException
 from trackside.handlers import GradientAccumulation, Metrics
 from trackside.handlers.averaging.ema import EMA

@@ -17,6 +17,7 @@ from reads import Reads
 from torch import nn
 from torch.optim.swa_utils import SWALR, AveragedModel, update_bn
 from torch.utils.data import DataLoader
+
 from trackside.events import CancelEpochException, CancelFitException
 from trackside.handlers import LRSchedule
 from trackside.handlers.augmentation.batch_transform import BatchTransform

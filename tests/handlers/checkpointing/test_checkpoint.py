@@ -20,6 +20,7 @@ from helpers import (
     weights,
 )
 from states import same
+
 from trackside.engine import CheckpointError, Engine, ResumeError, latest, read_checkpoint
 from trackside.engine.statechart.chart import SUPERVISED
 from trackside.events import AttachError, CancelFitException

@@ -9,6 +9,7 @@ import killed
 import pytest
 import torch
 from states import same
+
 from trackside.engine import latest, read_checkpoint
 
 

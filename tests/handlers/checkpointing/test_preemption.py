@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers import batches, trainer_of
 from patience import until
+
 from trackside.engine import latest
 from trackside.engine.checkpoint.manifest import Manifest
 from trackside.handlers import Checkpoint, Compile, Preemption

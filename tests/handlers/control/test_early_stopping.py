@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from helpers import batches, cancelled_fit, early_or_late, every_cancel, model, state_of, trainer_of
+
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,

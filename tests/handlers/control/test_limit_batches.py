@@ -13,6 +13,7 @@ from helpers import (
     weights,
 )
 from torch.optim.lr_scheduler import ConstantLR
+
 from trackside.events import CancelValidException
 from trackside.handlers.control.limit_batches import LimitBatches
 from trackside.handlers.logging.metrics import Metrics

@@ -17,6 +17,7 @@ from helpers import (
 from reads import Reads
 from torch import nn
 from torch.amp import GradScaler
+
 from trackside.events import CancelBatchException, CancelFitException
 from trackside.handlers import GradientAccumulation, GradientClip, Metrics, StopOnNaN
 from trackside.handlers.control.skip_bad_batch import SkipBadBatch

@@ -12,6 +12,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelEpochException
 from trackside.handlers.control.early_stopping import EarlyStopping
 from trackside.handlers.control.skip_epochs import SkipEpochs

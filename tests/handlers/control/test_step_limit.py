@@ -10,6 +10,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelBatchException, CancelEpochException, CancelStepException
 from trackside.handlers.control.step_limit import StepLimit
 from trackside.handlers.control.validate_every import ValidateEvery
@@ -120,19 +121,19 @@ def test_each_fit_has_all_of_its_steps():
 
 def test_schedules_are_told_and_after_the_fit_nobody():
     trainer, told = trainer_of(StepLimit(3)), []
-    trainer.on("begin_epoch")(lambda t, state: told.append(dict(state.notes)))
+    trainer.on("begin_epoch")(lambda t, state: told.append(state.max_steps))
     trainer.fit(batches(2))
-    assert told == [{"max_steps": 3}]
-    assert trainer.state.notes == {}
+    assert told == [3]
+    assert trainer.state.max_steps is None
 
 
-def test_detached_in_a_fit_it_ends_nothing_and_leaves_no_note():
+def test_detached_in_a_fit_it_ends_nothing_and_leaves_no_limit():
     limit = StepLimit(2)
     trainer = trainer_of(limit)
     trainer.on("after_batch", once=True)(lambda t, state: t.detach(limit))
     trainer.fit(batches(3))
     assert trainer.state.step == 3
-    assert trainer.state.notes == {}
+    assert trainer.state.max_steps is None
 
 
 def test_attached_in_a_fit_it_ends_it():

@@ -12,6 +12,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelFitException
 from trackside.handlers import GradientAccumulation, GradientClip, StopOnNaN
 

@@ -11,6 +11,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelFitException
 from trackside.handlers.control.time_limit import TimeLimit
 from trackside.handlers.logging.history import History

@@ -11,6 +11,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelBatchException, CancelTrainException, CancelValidException
 from trackside.handlers.control.validate_every import ValidateEvery
 from trackside.handlers.logging.metrics import Metrics

@@ -16,6 +16,7 @@ from helpers import (
 from nets import normed, undisturbed
 from reads import Reads
 from torch import nn
+
 from trackside.events import AttachError, CancelBatchException
 from trackside.handlers.averaging.ema import EMA
 from trackside.handlers.logging.activation_stats import ActivationStats

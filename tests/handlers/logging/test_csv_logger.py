@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import batches, state_of, trainer_of
 from loggers import csv_rows
+
 from trackside.events import CancelEpochException
 from trackside.handlers import Metrics
 from trackside.handlers.logging.csv_logger import CSVLogger

@@ -17,6 +17,7 @@ from nets import undisturbed
 from reads import Reads
 from torch import nn
 from torch.amp import GradScaler
+
 from trackside.handlers import GradientAccumulation, GradientClip, StopOnNaN
 from trackside.handlers.control.skip_bad_batch import SkipBadBatch
 from trackside.handlers.logging.gradient_stats import GradientStats

@@ -14,6 +14,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelEpochException, CancelFitException
 from trackside.handlers import History, LRSchedule, Metrics
 

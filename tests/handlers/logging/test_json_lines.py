@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import batches, trainer_of
 from loggers import json_rows
+
 from trackside.handlers.logging.json_lines import JSONLines
 
 

@@ -17,6 +17,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,

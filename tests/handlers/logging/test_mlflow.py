@@ -1,6 +1,7 @@
 import pytest
 from helpers import batches, raise_at, trainer_of
 from loggers import mlflow_runs, mlflow_series
+
 from trackside.events import CancelFitException
 from trackside.handlers import EarlyStopping, Metrics
 from trackside.handlers.logging.mlflow import MLflow

@@ -20,6 +20,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import CancelEpochException, CancelFitException
 from trackside.handlers import Metrics, ProgressBar
 from trackside.handlers.logging._tqdm_bar import Bar

@@ -24,6 +24,7 @@ from helpers import (
 )
 from loggers import Run, csv_rows, json_rows, scalars
 from reads import Reads
+
 from trackside.events import CancelEpochException, CancelFitException, CancelStepException
 from trackside.handlers import GradientAccumulation, LRSchedule, Metrics
 from trackside.handlers.logging._run_logger import flat, numbers, plain

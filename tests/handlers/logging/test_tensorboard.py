@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import CANCELS, batches, cancelled_fit, trainer_of
 from loggers import scalars
+
 from trackside.handlers import Metrics
 from trackside.handlers.logging.tensorboard import TensorBoard
 

@@ -1,6 +1,7 @@
 import pytest
 from helpers import batches, trainer_of
 from loggers import wandb_files
+
 from trackside.handlers import Metrics
 from trackside.handlers.logging.wandb import WandB
 

@@ -14,6 +14,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+
 from trackside.events import (
     CancelBackwardException,
     CancelBatchException,
@@ -325,7 +326,12 @@ def test_every_batch_but_the_last_of_a_window_has_a_cancelled_step_with_a_reason
 
 
 def test_others_can_read_how_many_batches_make_a_step():
-    assert fitted(batches(2), GradientAccumulation(2)).state.notes["batches_per_step"] == 2
+    found = []
+    trainer = trainer_of(GradientAccumulation(2))
+    trainer.on("begin_epoch")(lambda t, state: found.append(state.batches_per_step))
+    trainer.fit(batches(2))
+    assert found == [2]
+    assert trainer.state.batches_per_step == 1
 
 
 def test_a_hand_made_state_is_enough():

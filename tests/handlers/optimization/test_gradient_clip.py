@@ -13,6 +13,7 @@ from helpers import (
     weights,
 )
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+
 from trackside.handlers import GradientClip
 
 

@@ -14,6 +14,7 @@ from helpers import (
 )
 from optimizers import OPTIMIZERS, adamw, fitted, options, seen, sgd
 from torch import nn
+
 from trackside.events import AttachError, CancelEpochException
 from trackside.handlers.control.skip_epochs import SkipEpochs
 from trackside.handlers.optimization.unfreeze import Unfreeze

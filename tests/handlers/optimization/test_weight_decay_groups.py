@@ -16,6 +16,7 @@ from helpers import (
 from nets import normed, values
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
+
 from trackside.events import AttachError
 from trackside.handlers import LRSchedule
 from trackside.handlers.optimization.unfreeze import Unfreeze

@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import AttachError
 from trackside.handlers.performance.activation_checkpointing import ActivationCheckpointing
 from trackside.handlers.performance.compile import Compile

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers import CANCELS, every_cancel, furthest, raise_at, state_of, trainer_of, weights
 from torch import nn
+
 from trackside.handlers.performance.channels_last import ChannelsLast
 
 LAST = torch.channels_last

@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from torch import nn
+
 from trackside.events import CancelBatchException
 from trackside.handlers.performance.compile import Compile
 from trackside.handlers.performance.mixed_precision import MixedPrecision

@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from nets import undisturbed
+
 from trackside.handlers import History, Metrics
 from trackside.handlers.performance.memory import Memory
 

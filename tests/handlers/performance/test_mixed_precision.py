@@ -21,6 +21,7 @@ from helpers import (
 from reads import Reads
 from torch import nn
 from torch.amp import GradScaler
+
 from trackside.events import CancelBackwardException, CancelStepException
 from trackside.handlers import GradientAccumulation, GradientClip, LRSchedule, Metrics
 from trackside.handlers.performance.mixed_precision import MixedPrecision

@@ -15,6 +15,7 @@ from helpers import (
     weights,
 )
 from nets import undisturbed
+
 from trackside.events import CancelFitException
 from trackside.handlers.performance.profiler import Profiler
 

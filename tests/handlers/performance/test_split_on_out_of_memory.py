@@ -17,6 +17,7 @@ from helpers import (
 )
 from torch import nn
 from torch.amp import GradScaler
+
 from trackside.events import CancelTrainException
 from trackside.handlers import GradientAccumulation, GradientClip, Metrics
 from trackside.handlers.performance.activation_checkpointing import ActivationCheckpointing

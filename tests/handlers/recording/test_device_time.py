@@ -1,5 +1,6 @@
 import pytest
 from helpers import state_of, trainer_of
+
 from trackside.handlers.recording._device_time import DeviceTimes
 from trackside.handlers.recording._mapped_file import RecordingFile
 from trackside.handlers.recording._ring_writer import Tape

@@ -3,6 +3,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Layout, Live
 
 sizes = st.builds(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weights
 from recordings import recorded
+
 from trackside.handlers import EMA, Metrics, Recorder
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import (
     LinearLR,
     SequentialLR,
 )
+
 from trackside.events import AttachError, CancelBatchException
 from trackside.handlers.control.limit_batches import LimitBatches
 from trackside.handlers.control.skip_epochs import SkipEpochs

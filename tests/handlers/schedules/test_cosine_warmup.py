@@ -11,6 +11,7 @@ from helpers import (
 )
 from optimizers import OPTIMIZERS, by_hand, fitted, in_groups, options, seen, sgd
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
 from trackside.handlers.control.skip_epochs import SkipEpochs
 from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation
 from trackside.handlers.schedules.cosine_warmup import CosineWarmup

@@ -21,6 +21,7 @@ from helpers import (
 from optimizers import OPTIMIZERS, Reads, adamw, in_groups, options, sgd
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
+
 from trackside.engine import KeyedLoader, Trainer
 from trackside.events import AttachError
 from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation

@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
     StepLR,
 )
+
 from trackside.events import CancelEpochException, CancelStepException
 from trackside.handlers import GradientAccumulation, LRSchedule
 

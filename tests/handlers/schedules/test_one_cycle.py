@@ -16,6 +16,7 @@ from helpers import (
 )
 from optimizers import OPTIMIZERS, adamw, by_hand, fitted, in_groups, options, seen, sgd
 from torch.optim.lr_scheduler import OneCycleLR
+
 from trackside.events import CancelBatchException
 from trackside.handlers.control.limit_batches import LimitBatches
 from trackside.handlers.control.skip_epochs import SkipEpochs

@@ -14,6 +14,7 @@ from helpers import (
 )
 from optimizers import Reads, in_groups, options, seen, sgd
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,

@@ -5,6 +5,7 @@ import signal
 import pytest
 import torch
 from patience import until
+
 from trackside.engine import latest
 
 JOBS = """

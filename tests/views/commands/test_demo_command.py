@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from trackside.views.jobs.demo_job import digits
 
 ROOT = Path(__file__).parents[3]

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
+
 from trackside.handlers import EMA, Metrics, Recorder
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, totals

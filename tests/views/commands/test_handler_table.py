@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from trackside.views.commands.handler_table import table, with_table
 
 from trackside import handlers
+from trackside.views.commands.handler_table import table, with_table
 
 README = Path(__file__).parents[3] / "README.md"
 

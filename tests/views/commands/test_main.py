@@ -62,7 +62,7 @@ def test_an_error_of_use_does_not_wait_for_torch(tmp_path):
 
 
 def test_the_module_is_the_same_command(tmp_path):
-    run = [sys.executable, "-m", "trackside.views.commands.main", "--version"]
+    run = [sys.executable, "-m", "trackside", "--version"]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("trackside ")
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 from helpers import trainer_of
 from torch import nn
+
 from trackside.handlers import History
 from trackside.views.commands.run_artifacts import save
 

@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+
 from trackside.views.commands.static_docstring import summary
 
 FILES = {

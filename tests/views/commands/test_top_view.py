@@ -13,6 +13,7 @@ import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded, started
 from rich.console import Console
+
 from trackside.handlers import EMA, Metrics, Recorder
 from trackside.views import Recording, totals
 from trackside.views.commands.top_view import TopView

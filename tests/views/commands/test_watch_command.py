@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 from recordings import recorded
-from trackside.views.page.page import WATCH
-from trackside.views.page.page.live_app import STREAMS
 from watched import COMMAND, PATIENCE, TOKEN, endless, until, watching
+
+from trackside.views.page.live_app import STREAMS
+from trackside.views.page.page import WATCH
 
 ADDRESS = "--token", TOKEN
 
@@ -252,5 +253,5 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path):
 
 
 def test_the_server_does_not_import_torch():
-    code = "import sys, trackside.views.page.page.page_server; sys.exit('torch' in sys.modules)"
+    code = "import sys, trackside.views.page.page_server; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path("/"), check=False).returncode == 0

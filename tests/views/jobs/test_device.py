@@ -1,9 +1,10 @@
 import pytest
 import torch
 from torch import nn
+
 from trackside.engine import Trainer
 from trackside.views.jobs.device import move, usable_device
-from trackside.views.output.output_files.usage_error import UsageError
+from trackside.views.output.usage_error import UsageError
 
 META = torch.device("meta")
 

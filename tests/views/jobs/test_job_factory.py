@@ -1,10 +1,11 @@
 import pytest
 import torch
 from torch import nn
+
 from trackside.engine import Trainer
 from trackside.views import Job
 from trackside.views.jobs.job_factory import make_job
-from trackside.views.output.output_files.usage_error import UsageError
+from trackside.views.output.usage_error import UsageError
 
 CPU = torch.device("cpu")
 

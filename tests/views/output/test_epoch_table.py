@@ -1,4 +1,5 @@
 import torch
+
 from trackside.views.output.epoch_table import table
 
 

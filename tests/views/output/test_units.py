@@ -1,4 +1,5 @@
 import pytest
+
 from trackside.views.output.units import change, duration
 
 

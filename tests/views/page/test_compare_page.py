@@ -4,10 +4,11 @@ import pytest
 from browsers import chromium, is_ready, opened
 from charts import GAN, ODD, random_chart
 from recordings import recorded
+from watched import Named, screenshots, until
+
 from trackside.engine.statechart.chart import EVALUATION, SUPERVISED
 from trackside.engine.statechart.topology import Topology
 from trackside.views.page.page import COMPARE, as_json
-from watched import Named, screenshots, until
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,12 @@ import json
 import pytest
 from helpers import batches, trainer_of
 from recordings import recorded
+from watched import MARKUP, Named
+
 from trackside.handlers import Recorder
 from trackside.handlers.recording.format import RECORD_BYTES
 from trackside.views import Recording, RecordingError, totals
-from trackside.views.page.page.feed import Feed
-from watched import MARKUP, Named
+from trackside.views.page.feed import Feed
 
 
 @pytest.fixture

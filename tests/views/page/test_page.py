@@ -4,6 +4,7 @@ import re
 from importlib.resources import files
 
 import pytest
+
 from trackside.views.page.page import COMPARE, WATCH, as_json
 
 PARTS = sorted(files("trackside.views.page").joinpath("assets").iterdir())

@@ -3,7 +3,8 @@ import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
-from trackside.views.page.page.record_codec import packed
+
+from trackside.views.page.record_codec import packed
 
 WORD = st.integers(0, 2**64 - 1)
 

@@ -5,10 +5,11 @@ import re
 
 import pytest
 from browsers import chromium, is_ready, opened
-from trackside.views.page.page.report import write_report
+from watched import fit, record_many, screenshots, until
+
+from trackside.views.page.report import write_report
 from trackside.views.recordings.recording import Recording
 from trackside.views.recordings.totals import totals
-from watched import fit, record_many, screenshots, until
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from browsers import chromium, is_ready, opened
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from trackside.views import watch_app
 from watched import ENVIRONMENT, PATIENCE, fit, until
+
+from trackside.views import watch_app
 
 HOST = """
 import socket, sys
@@ -85,6 +86,6 @@ def test_it_refuses_there_too_what_its_page_never_asks(mounted, method, host, he
 
 def test_without_starlette_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    monkeypatch.delitem(sys.modules, "trackside.views.page.page.live_app", raising=False)
+    monkeypatch.delitem(sys.modules, "trackside.views.page.live_app", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'trackside\[watch\]'"):
         watch_app("nowhere")

@@ -7,10 +7,11 @@ import signal
 import pytest
 from browsers import chromium, is_ready, opened
 from recordings import recorded
+from watched import MARKUP, TOKEN, fit, go_on, screenshots, training, until, watching
+
 from trackside.handlers.recording.format import Kind
 from trackside.views.recordings.recording import Recording
 from trackside.views.recordings.totals import totals
-from watched import MARKUP, TOKEN, fit, go_on, screenshots, training, until, watching
 
 BOX = re.compile(r"\.(run|cancelled)$")
 """What of a phase is not in the name of its box on the board."""

@@ -1,6 +1,7 @@
 import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded
+
 from trackside.handlers import EMA, Recorder
 from trackside.views import totals
 from trackside.views.recordings.comparison import compare

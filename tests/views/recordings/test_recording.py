@@ -11,6 +11,7 @@ from helpers import batches, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import recorded
+
 from trackside.handlers import EMA, Recorder
 from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Kind, Live
 from trackside.views import Recording, RecordingError, status, totals

@@ -1,5 +1,6 @@
 import pytest
 from recordings import recorded
+
 from trackside.views.recordings.recording_index import Shelf
 
 

@@ -1,6 +1,7 @@
 import pytest
 from helpers import Trace, batches, trainer_of
 from recordings import recorded
+
 from trackside.handlers import Recorder
 from trackside.views import RecordingError, totals
 from trackside.views.recordings.recording_set import merged, recordings

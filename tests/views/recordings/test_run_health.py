@@ -5,6 +5,7 @@ import time
 import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded, started
+
 from trackside.handlers import Recorder
 from trackside.views import Recording, status
 

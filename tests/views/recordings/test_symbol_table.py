@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from trackside.views.recordings.symbol_table import ReceiverEntry, Table, TransitionEntry
 
 

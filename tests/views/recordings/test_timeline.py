@@ -5,6 +5,7 @@ from helpers import CANCELS, batches, raise_at, trainer_of
 from hypothesis import given
 from hypothesis import strategies as st
 from recordings import recorded
+
 from trackside.handlers import EMA, Recorder
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording

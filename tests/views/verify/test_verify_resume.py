@@ -2,8 +2,9 @@ import warnings
 
 import planted
 import pytest
+
 from trackside.views.commands.main import main
-from trackside.views.output.output_files.usage_error import UsageError
+from trackside.views.output.usage_error import UsageError
 from trackside.views.verify.resume_worker import Check
 from trackside.views.verify.verify_resume import verify_resume
 

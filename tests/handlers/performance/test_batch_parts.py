@@ -2,43 +2,14 @@ from collections import OrderedDict, namedtuple
 
 import pytest
 import torch
-from trackside.handlers._nested_tensors import joined, mapped, split, tensors
+
+from trackside.handlers.performance._batch_parts import joined, split
 
 Output = namedtuple("Output", "logits extra")
 
 
 class Fields(OrderedDict):
     """A mapping of its own kind, like the output of a language model."""
-
-
-class Fixed(dict):
-    """A mapping that cannot be made from another one."""
-
-    def __init__(self):
-        super().__init__(a=torch.ones(2))
-
-
-def nested():
-    return Output(torch.arange(4), {"list": [torch.arange(8).reshape(4, 2), "text"], "none": None})
-
-
-def test_every_tensor_is_changed_and_the_structure_kept():
-    found = mapped(nested(), lambda tensor: tensor + 1)
-    assert isinstance(found, Output)
-    assert found.logits.tolist() == [1, 2, 3, 4]
-    assert found.extra["list"][0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
-    assert found.extra["list"][1:] == ["text"]
-    assert found.extra["none"] is None
-
-
-def test_mappings_keep_their_kind_where_they_can():
-    assert type(mapped(Fields(a=torch.ones(2)), torch.neg)) is Fields
-    assert type(mapped(Fixed(), torch.neg)) is dict
-
-
-def test_every_tensor_is_found():
-    assert [tuple(tensor.shape) for tensor in tensors(nested())] == [(4,), (4, 2)]
-    assert list(tensors("text")) == []
 
 
 def test_parts_have_their_examples_and_all_of_the_rest():

@@ -1,0 +1,32 @@
+"""What saving and restoring a trainer needs of it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ...events import TrainState
+from ...events.subscription_counts import SubscriptionCounts
+from ..statechart.topology import Topology
+
+
+class CheckpointedTrainer(Protocol):
+    """A trainer, as far as its checkpoints know it."""
+
+    @property
+    def state(self) -> TrainState:
+        """The model, the optimizer, the loaders, the counters."""
+
+    @property
+    def topology(self) -> Topology:
+        """The chart of its fit."""
+
+    @property
+    def handlers(self) -> list[Any]:
+        """Attached handlers and subscribed functions, in order of attachment."""
+
+    @property
+    def subscription_counts(self) -> SubscriptionCounts:
+        """Call counts of filtered subscriptions."""
+
+    def detach(self, subscribed: Any) -> None:
+        """Detach a handler whose state cannot be saved or loaded."""

@@ -1,0 +1,21 @@
+"""Checks of arguments that engine and handlers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def check_whole_number(tried: str, value: Any, least: int | None = None) -> None:
+    """Refuse a value that is not an int, or is below `least`.
+
+    Args:
+        tried: the call as the message shows it, `StepLimit(steps=0)`.
+
+    Raises:
+        TypeError, ValueError: what was tried, and what is allowed.
+    """
+    allowed = "an int" if least is None else f"an int, from {least}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{tried}: found a {type(value).__name__}; allowed: {allowed}")
+    if least is not None and value < least:
+        raise ValueError(f"{tried}: allowed: {allowed}")

@@ -1,0 +1,13 @@
+"""The number of batches that a loader has, where it knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def loader_length(loader: Any) -> int | None:
+    """`len(loader)`; None for a loader without a length."""
+    try:
+        return len(loader)
+    except (TypeError, NotImplementedError):
+        return None

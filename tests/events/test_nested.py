@@ -1,0 +1,50 @@
+from collections import OrderedDict, namedtuple
+
+import torch
+
+from trackside.events.nested import leaves, map_nested
+
+Output = namedtuple("Output", "logits extra")
+
+
+class Fields(OrderedDict):
+    """A mapping of its own kind, like the output of a language model."""
+
+
+class Fixed(dict):
+    """A mapping that cannot be made from another one."""
+
+    def __init__(self):
+        super().__init__(a=torch.ones(2))
+
+
+def nested():
+    return Output(torch.arange(4), {"list": [torch.arange(8).reshape(4, 2), "text"], "none": None})
+
+
+def test_every_tensor_is_changed_and_the_structure_kept():
+    found = map_nested(lambda tensor: tensor + 1, nested(), only=torch.Tensor)
+    assert isinstance(found, Output)
+    assert found.logits.tolist() == [1, 2, 3, 4]
+    assert found.extra["list"][0].tolist() == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    assert found.extra["list"][1:] == ["text"]
+    assert found.extra["none"] is None
+
+
+def test_mappings_keep_their_kind_where_they_can():
+    assert type(map_nested(torch.neg, Fields(a=torch.ones(2)))) is Fields
+    assert type(map_nested(torch.neg, Fixed())) is dict
+
+
+def test_every_tensor_is_found():
+    assert [tuple(tensor.shape) for tensor in leaves(nested(), torch.Tensor)] == [(4,), (4, 2)]
+    assert list(leaves("text", torch.Tensor)) == []
+
+
+def test_values_of_the_same_structure_are_mapped_together():
+    one, other = {"a": [1, 2], "b": (3,)}, {"a": [10, 20], "b": (30,)}
+    assert map_nested(lambda x, y: x + y, one, other) == {"a": [11, 22], "b": (33,)}
+
+
+def test_leaves_of_other_types_are_kept():
+    assert map_nested(str, [1, "a", [2.0, None]], only=int) == ["1", "a", [2.0, None]]
