@@ -24,7 +24,7 @@ EPOCHS = 8
 class Pruning:
     """Reports a metric of each epoch to a trial, and ends the fit when the trial is to be pruned.
 
-    Hears: after_epoch
+    Signals: after_epoch
     Reads: metrics, epoch, outcome
     Raises: CancelFitException
     """

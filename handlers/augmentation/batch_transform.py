@@ -11,7 +11,7 @@ from ...events import TrainerProtocol, TrainState
 class BatchTransform:
     """Changes each batch by a function, on the device, before the model sees it.
 
-    Hears: begin_batch
+    Signals: begin_batch
     Reads: xb, yb, training
     Writes: xb, yb; `batch` stays as the loader gave it
     Raises: TypeError: the function gives something else than a pair

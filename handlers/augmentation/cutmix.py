@@ -19,7 +19,7 @@ class CutMix(Mixing):
     (1 - λ)·loss(pred, partners' targets), for any `loss_fn`. `yb` stays as it is: training
     metrics compare with the own targets. Validation is not changed.
 
-    Hears: begin_fit, begin_batch, after_batch; wraps loss
+    Signals: begin_fit, begin_batch, after_batch; wraps loss
     Reads: xb, yb, loss_fn, training
     Writes: xb, loss
     Raises: AttachError when attached or at begin_fit: there is no loss_fn, or something else mixes

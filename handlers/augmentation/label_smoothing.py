@@ -21,7 +21,7 @@ class LabelSmoothing:
     The `loss_fn` of the trainer gets torch's own `label_smoothing` for each training batch, and
     keeps its class weights, `ignore_index` and `reduction`.
 
-    Hears: begin_fit; wraps loss, of training batches
+    Signals: begin_fit; wraps loss, of training batches
     Reads: loss_fn
     Writes: loss_fn, for the time of the loss
     Raises: AttachError when attached or at begin_fit: the loss_fn is no cross entropy

@@ -27,7 +27,7 @@ class EMA:
     Updated after each step that was made. The average goes on in the next fit, as the momenta of
     the optimizer do; for weights from elsewhere attach a new EMA. Integer buffers are copied.
 
-    Hears: begin_fit, after_step, begin_validate, after_validate, after_fit
+    Signals: begin_fit, after_step, begin_validate, after_validate, after_fit
     Reads: model, outcome, job
     Writes: the model's weights: during a fit's validation, and at after_fit unless it has failed
     Cost: no sync; memory of two models more, the second during validation only

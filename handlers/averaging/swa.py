@@ -18,7 +18,7 @@ class SWA:
     layers get the statistics of one more pass over the training data, if there are any. The
     learning rate is left to a schedule, such as torch's SWALR in LRSchedule.
 
-    Hears: begin_fit, after_step, after_epoch, after_fit
+    Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: model, epoch, n_epochs, outcome, train_loader, batches_per_epoch
     Writes: the model's weights at after_fit, unless the fit has failed
     Raises: ValueError at begin_fit: the fit ends before `start`

@@ -29,7 +29,7 @@ class Checkpoint(Saved):
     is saved is the fit as if only the live batch had been cancelled. When a step itself fails,
     weights may be half updated, and nothing is saved. Attach it after other handlers.
 
-    Hears: begin_fit, resumed, any_transition, after_fit; wraps fetch and ready
+    Signals: begin_fit, resumed, any_transition, after_fit; wraps fetch and ready
     Reads: job, phase, epoch, batch_index, step, metrics, outcome, cancel, error
     Raises: CheckpointError where the folder holds another fit, or another process writes there;
         OSError when it cannot be written; wrong arguments at once

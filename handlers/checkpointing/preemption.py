@@ -31,7 +31,7 @@ class Preemption(Saved):
     a fetch, a compilation, the batch itself. `fit(resume=…)` goes on as if nothing had happened.
     Signals are handled while a fit runs, and then as they were before.
 
-    Hears: begin_fit, resumed, after_fit; wraps fetch and ready
+    Signals: begin_fit, resumed, after_fit; wraps fetch and ready
     Reads: job; the trainer's handlers
     Raises: CancelFitException, then SystemExit; RuntimeError when the fit begins outside of the
         main thread, or without a Checkpoint that saves on a cancel; wrong arguments at once

@@ -15,7 +15,7 @@ class EarlyStopping(EpochMetric, Saved):
     An epoch that did not compute the metric, because it was cancelled before or because no
     validation was due, is not counted. NaN is no improvement.
 
-    Hears: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch
+    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch
     Reads: metrics, outcome, epoch, validation_due
     Raises: CancelFitException; LookupError without such a metric; wrong arguments at once
     Cost: no sync; one an epoch if the metric is a tensor

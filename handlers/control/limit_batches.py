@@ -14,7 +14,7 @@ class LimitBatches:
     epoch, unless the loader is an iterator, which goes on where it was. `validate()` and
     `predict()` read all that they are given.
 
-    Hears: begin_fit, after_fit
+    Signals: begin_fit, after_fit
     Writes: batches_per_epoch, batches_per_validation
     Cost: no sync
 

@@ -21,7 +21,7 @@ class SkipBadBatch(Saved):
     batches the fit is cancelled: the weights are finite, those of the last good step. Gradients
     that overflow float16 are for MixedPrecision, and no bad batch.
 
-    Hears: begin_fit, begin_batch, begin_backward, begin_step, after_batch
+    Signals: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
     Writes: the gradients and the model's buffers, if they are bad
     Raises: CancelBatchException; CancelFitException when it has been too many; wrong arguments at

@@ -13,7 +13,7 @@ class SkipEpochs:
     at the beginning. Nothing that a skipped epoch would have drawn from a random number generator
     is drawn.
 
-    Hears: begin_epoch
+    Signals: begin_epoch
     Reads: epoch
     Raises: CancelEpochException
     Cost: no sync

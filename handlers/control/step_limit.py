@@ -14,7 +14,7 @@ class StepLimit:
     and is followed by its validation. The fit is completed, not cancelled. `epochs` of the fit
     limits it, too.
 
-    Hears: begin_fit, after_batch, after_fit
+    Signals: begin_fit, after_batch, after_fit
     Reads: step, training, epoch, batch_index
     Writes: max_steps, for schedules; then batches, n_batches, n_epochs
     Cost: no sync

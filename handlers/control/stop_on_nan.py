@@ -18,7 +18,7 @@ class StopOnNaN:
     the steps between two checks are not guarded, and what they ruin is found by the next check.
     Buffers that a forward pass updates, such as BatchNorm's statistics, are not guarded.
 
-    Hears: begin_step
+    Signals: begin_step
     Reads: loss, step, optimizer
     Raises: CancelFitException; wrong arguments at once
     Cost: one device sync each check: with `every=1` one an optimizer step

@@ -16,7 +16,7 @@ class TimeLimit:
     `predict()` take the time that they need. A fit that goes on in another process has left what
     it had left.
 
-    Hears: begin_fit, after_batch
+    Signals: begin_fit, after_batch
     Reads: job
     Raises: CancelFitException
     Cost: no sync; a batch ends for this handler when its work has been given to the device

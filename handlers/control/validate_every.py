@@ -13,7 +13,7 @@ class ValidateEvery(Saved):
     ends of the epochs are then no reason to validate, but for the last one, if it has made a step
     since.
 
-    Hears: begin_fit, after_step, after_train, after_validate
+    Signals: begin_fit, after_step, after_train, after_validate
     Reads: step, epoch, n_epochs, batch_index, n_batches, outcome, paused, job, valid_loader
     Writes: validate_next, validation_due
     Cost: no sync

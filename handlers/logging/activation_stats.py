@@ -22,7 +22,7 @@ class ActivationStats(Statistics):
     The hooks that it needs are there for the forward pass of the batches observed, and for nothing
     else. A compiled model runs these passes uncompiled: a compiled one calls no hooks.
 
-    Hears: begin_fit, after_epoch; wraps forward
+    Signals: begin_fit, after_epoch; wraps forward
     Reads: model, epoch, batch_index, step
     Raises: AttachError when attached: there is no such module
     Cost: no sync a batch; one an epoch, which reads what was kept on the device: bins + 2 numbers

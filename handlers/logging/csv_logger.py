@@ -24,7 +24,7 @@ class CSVLogger(FileLogger):
     so that a killed process loses none. A file that is there is continued: each fit has a number,
     one above that of the last line.
 
-    Hears: begin_fit, resumed, after_step, after_epoch, after_fit
+    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
     Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
         tensor; with `every` one each `every` steps, and one more for such a learning rate

@@ -13,7 +13,7 @@ class GradientStats(Statistics):
 
     They are those of a whole step: accumulated and unscaled, and not clipped.
 
-    Hears: begin_fit, begin_step, after_epoch
+    Signals: begin_fit, begin_step, after_epoch
     Reads: model, epoch, batch_index, step
     Cost: no sync a batch, if gradients are dense; one an epoch, which reads what was kept on the
         device: bins + 2 numbers for each parameter and step observed

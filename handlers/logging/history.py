@@ -25,7 +25,7 @@ class History(Saved):
     Cancelled and failed epochs have theirs, too, with what they computed until then. A second fit
     appends its rows.
 
-    Hears: begin_fit, after_epoch
+    Signals: begin_fit, after_epoch
     Reads: epoch, step, samples, lr, outcome, metrics
     Cost: no sync; one an epoch if the learning rate is a tensor
 

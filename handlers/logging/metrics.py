@@ -23,7 +23,7 @@ class Metrics:
     one that an epoch's or fit's cancel, or an error, broke off is not computed. A training that
     pauses for a validation is computed up to there, and goes on as one pass.
 
-    Hears: begin_train, begin_validate, after_batch, after_train, after_validate
+    Signals: begin_train, begin_validate, after_batch, after_train, after_validate
     Reads: loss, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
     Writes: metrics["train_loss"], ["valid_loss"]; ["train_<name>"], ["valid_<name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs

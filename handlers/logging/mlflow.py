@@ -23,7 +23,7 @@ class MLflow(RunLogger):
     epoch that was cancelled or failed. What is no number is left out. MLflow's active run, if the
     program has one, is left alone.
 
-    Hears: begin_fit, resumed, after_step, after_epoch, after_error, after_fit
+    Signals: begin_fit, resumed, after_step, after_epoch, after_error, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss, phase, job
     Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each
         metric, and for the learning rate, that is a tensor; with `every` a request and one sync

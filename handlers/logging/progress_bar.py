@@ -18,7 +18,7 @@ class ProgressBar(Saved):
     The bar of the epochs shows the metrics of the last one, that of the batches the loss of the
     last batch. `validate()` and `predict()` have a bar, or a line, of their own.
 
-    Hears: begin and after of fit, train, validate and batch; after_epoch
+    Signals: begin and after of fit, train, validate and batch; after_epoch
     Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
     Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; none for lines
 

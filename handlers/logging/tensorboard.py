@@ -17,7 +17,7 @@ class TensorBoard(RunLogger):
     the horizontal axis is the optimizer step of the fit. All of an epoch is on its way to the
     disk when it is over. What is no number is left out.
 
-    Hears: begin_fit, resumed, after_step, after_epoch, after_fit
+    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
     Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
         tensor; with `every` one each `every` steps, and one more for such a learning rate

@@ -17,7 +17,7 @@ class WandB(RunLogger):
     What is no number is left out. A run that the program has open is left alone. When rows reach
     the disk or the server is for wandb to say: a killed process may lose its last seconds.
 
-    Hears: begin_fit, resumed, after_step, after_epoch, after_fit
+    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
     Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
         tensor; with `every` one each `every` steps, and one more for such a learning rate

@@ -24,7 +24,7 @@ class GradientAccumulation(Saved):
     been accumulated goes into the next one; what is left at the end of the fit is dropped. Layers
     that look at a whole batch, such as BatchNorm, still see the parts.
 
-    Hears: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
+    Signals: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
     Reads: batch_size, batch_index, n_batches, batches_per_epoch
     Writes: the gradients; batches, where the loader has no length; batches_per_step
     Raises: CancelStepException at all batches but the last of a window; wrong arguments at once

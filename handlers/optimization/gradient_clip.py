@@ -11,7 +11,7 @@ from ._optimizer_parameters import parameters
 class GradientClip:
     """Limits the gradients before each optimizer step, by their norm or by their value.
 
-    Hears: begin_step
+    Signals: begin_step
     Reads: optimizer
     Writes: the gradients of the parameters that the optimizer steps
     Cost: no sync

@@ -22,7 +22,7 @@ class Unfreeze(Saved):
     required no gradient before the fit never does. When the fit closes, the model and the groups
     of the optimizer are as they were.
 
-    Hears: begin_fit, begin_epoch, after_fit
+    Signals: begin_fit, begin_epoch, after_fit
     Reads: model, optimizer, epoch
     Writes: `requires_grad` of the parameters; the parameter groups of the optimizer, where
         `lr_divisor` is not 1: those of the first group come first

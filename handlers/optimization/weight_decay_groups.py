@@ -25,7 +25,7 @@ class WeightDecayGroups(Saved):
     norm layer. Where all of a group is exempt, it stays there empty. The groups stay split from fit
     to fit; detaching merges them, at the end of the fit if there is one.
 
-    Hears: begin_fit, resumed
+    Signals: begin_fit, resumed
     Reads: model, optimizer
     Writes: the parameter groups of the optimizer
     Raises: AttachError when attached or at begin_fit: the optimizer has no weight decay

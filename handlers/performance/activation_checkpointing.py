@@ -23,7 +23,7 @@ class ActivationCheckpointing(Saved):
     statistics of batch norm. Forward hooks inside a chosen submodule run a second time. Of chosen
     submodules that contain each other the outermost is taken; the model itself never is.
 
-    Hears: begin_batch; wraps forward and backward
+    Signals: begin_batch; wraps forward and backward
     Reads: model, training
     Raises: AttachError when the model has no such submodule; wrong arguments at once
     Cost: no sync; a second forward pass of the chosen submodules

@@ -21,7 +21,7 @@ class ChannelsLast(Saved):
     `(B, C, D, H, W)`, are stored with the channels innermost. Shapes stay as they are, and values
     but for rounding. Detached, it leaves everything in the format in which it was.
 
-    Hears: begin_batch
+    Signals: begin_batch
     Reads: xb
     Writes: xb; the memory format of parameters, buffers, gradients and the optimizer's state
     Cost: no sync; a copy of each batch of inputs that does not come in this format

@@ -19,7 +19,7 @@ class Compile(Saved):
     `state.model` stays the model that it was: whoever saves, averages or looks into it sees no
     wrapper. Compiled by inductor, dropout and the like draw other random numbers.
 
-    Hears: nothing; wraps forward
+    Signals: nothing; wraps forward
     Reads: model
     Raises: ValueError at once for an option, or a value of it, that `torch.compile` refuses
     Cost: no sync; seconds to minutes for the first batches, and again for other shapes of input

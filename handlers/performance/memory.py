@@ -17,7 +17,7 @@ class Memory:
     On CUDA that of the tensors on the device since the epoch began: torch's own peak statistics
     are reset there. Elsewhere that of the process since it was started, which nothing can reset.
 
-    Hears: begin_epoch, begin_validate, after_train, after_validate
+    Signals: begin_epoch, begin_validate, after_train, after_validate
     Reads: device, model, job
     Writes: metrics["peak_memory"], in MiB: before validation that of training, then that of both
     Raises: ImportError when attached: not on CUDA, and Python has no module resource (Windows)

@@ -23,7 +23,7 @@ class MixedPrecision:
     `begin_step` says `runs_after = ("MixedPrecision",)`. If they have overflowed they are dropped,
     the scale is lowered, and the step is cancelled. A second fit goes on with the scale found.
 
-    Hears: begin_fit, begin_backward, begin_step, after_fit; wraps forward, loss and backward
+    Signals: begin_fit, begin_backward, begin_step, after_fit; wraps forward, loss and backward
     Reads: model, device, loss, optimizer
     Writes: with float16 the gradients
     Raises: CancelStepException when float16 gradients overflow; TypeError in begin_fit for a model

@@ -23,7 +23,7 @@ class Profiler(Saved):
     files of that name from earlier are replaced. A fit that goes on in another process is recorded
     there anew.
 
-    Hears: any_transition, begin_fit, after_fit
+    Signals: any_transition, begin_fit, after_fit
     Reads: training, outcome
     Writes: a Chrome trace file
     Cost: no sync of its own; while it records, that of torch.profiler

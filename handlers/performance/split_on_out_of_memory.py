@@ -29,7 +29,7 @@ class SplitOnOutOfMemory:
     validation and prediction. Layers that look at a whole batch, such as batch norm, see the parts;
     scalars in the model's output, such as a loss of its own, are averaged over the examples.
 
-    Hears: nothing; wraps fetch, forward, loss and backward
+    Signals: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
     Writes: batches, batch_index and samples, to run the batch again; pred; the gradients
     Raises: CancelBatchException; the error itself, when a single example does not fit

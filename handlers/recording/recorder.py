@@ -29,7 +29,7 @@ class Recorder(Saved):
     replaced when the recorder is attached. Where several processes train together (`WORLD_SIZE`),
     each writes a file of its own, `run.rank3.loop`. Times are the host's.
 
-    Hears: any_transition, resumed, after_validate, after_epoch
+    Signals: any_transition, resumed, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, metrics, cancel, error
     Raises: OSError when attached: the file cannot be made; RuntimeError: `timing="events"` without
         a CUDA device

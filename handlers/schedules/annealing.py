@@ -27,7 +27,7 @@ class Annealing(Saved):
         Annealing("lr", piecewise((0.1, linear(0.001, 0.1)), (0.9, cosine(0.1, 0.0))))
         Annealing("betas", lambda progress: (0.95 - 0.1 * progress, 0.99), group=1)
 
-    Hears: begin_fit, begin_batch, after_fit
+    Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
     Writes: the option of the optimizer
     Raises: ValueError, when the number of steps is not known, or there is no such group or option

@@ -15,7 +15,7 @@ class FlatCosine(PlannedSchedule):
     fit is: a cancelled batch does not delay it, and an epoch that is skipped is behind it. When
     the fit closes, the optimizer has the rates that it came with.
 
-    Hears: begin_fit, begin_batch, after_fit
+    Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
     Writes: the learning rates of the optimizer
     Raises: ValueError, when the number of steps is not known

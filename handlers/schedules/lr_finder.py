@@ -23,7 +23,7 @@ class LRFinder:
     optimizer and random number generators are as they were, bit for bit. Of an iterator, what was
     read is gone; of workers that persist, what they drew.
 
-    Hears: nothing of the trainer that it is given; begin_batch, after_loss, after_step of its own
+    Signals: nothing of the trainer that it is given; begin_batch, after_loss, after_step of its own
     Raises: CancelFitException there, when the loss diverges or all steps are made
     Cost: one sync a batch of the test; the memory of the weights and of the optimizer's state
     Source: Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2015; Sylvain

@@ -24,7 +24,7 @@ class LRSchedule(SavedScheduler):
     accumulated step, nor after an epoch without any. When the fit closes, the optimizer has the
     rates (and momenta) that it came with, so that the next fit starts where this one did.
 
-    Hears: begin_fit, after_step, after_epoch, after_fit
+    Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
     Writes: the learning rates of the optimizer, and momenta if the scheduler moves them
     Cost: no sync, if the learning rates are floats

@@ -22,7 +22,7 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
     not counted. NaN is no improvement. When the fit closes, the optimizer has the rates that it
     came with.
 
-    Hears: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch, after_fit
+    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch, after_fit
     Reads: metrics, outcome, validation_due, optimizer
     Writes: the learning rates of the optimizer
     Raises: LookupError when there is no such metric

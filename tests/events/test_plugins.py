@@ -57,7 +57,7 @@ NUMBER = 3
 class Drift:
     """Counts the steps in which a weight drifted.
 
-    Hears: after_step
+    Signals: after_step
     """
 
     def __init__(self, limit: float = 0.0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from ... import handlers
@@ -13,17 +14,26 @@ BEGIN, END = "<!-- handlers: made by `make readme` -->", "<!-- end of handlers -
 
 
 def table() -> str:
-    """A Markdown table: each handler, what it does, what it hears, what it costs.
+    """Markdown tables, one for each wing: each handler, what it does, its signals, its cost.
 
     Raises:
         ValueError: the docstring of a handler lacks one of the labels.
     """
-    lines = ["| handler | what it does | hears | cost |", "|---|---|---|---|"]
+    wings: dict[str, list[str]] = {}
     for name in sorted(handlers.__all__):
+        wings.setdefault(getattr(handlers, name).__module__.split(".")[-2], []).append(name)
+    return "\n\n".join(_wing(wing, names) for wing, names in sorted(wings.items()))
+
+
+def _wing(wing: str, names: list[str]) -> str:
+    doc = import_module(f"{handlers.__name__}.{wing}").__doc__ or ""
+    head = f"**{wing}**: {doc.partition(chr(10))[0]}"
+    lines = [head, "", "| handler | what it does | signals | cost |", "|---|---|---|---|"]
+    for name in names:
         doc = inspect.getdoc(getattr(handlers, name)) or ""
         does = doc.partition("\n\n")[0].replace("\n", " ")
-        hears, cost = (_labelled(name, doc, label) for label in ("Hears", "Cost"))
-        cells = (f"`{name}`", does, hears, cost)
+        signals, cost = (_labelled(name, doc, label) for label in ("Signals", "Cost"))
+        cells = (f"`{name}`", does, signals, cost)
         lines.append(f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |")
     return "\n".join(lines)
 

@@ -47,6 +47,9 @@ def test_a_name_with_brackets_and_spaces_does_not_confuse(tmp_path):
 
 
 def test_boot_and_namespace_are_the_same_for_two_processes_of_a_machine(child):
-    code = "from trackside.handlers.recording import process_identity as p; print(p.boot(), p.pid_namespace())"
+    code = (
+        "from trackside.handlers.recording import process_identity as p; "
+        "print(p.boot(), p.pid_namespace())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [process.boot(), process.pid_namespace()]

@@ -14,8 +14,8 @@ def test_the_table_in_the_readme_is_the_one_that_the_docstrings_make():
 
 
 def test_every_handler_has_a_row():
-    rows = table().splitlines()[2:]
-    assert [row.split("`")[1] for row in rows] == sorted(handlers.__all__)
+    rows = [line for line in table().splitlines() if line.startswith("| `")]
+    assert sorted(row.split("`")[1] for row in rows) == sorted(handlers.__all__)
     assert all(row.count(" | ") == 3 for row in rows)
 
 
