@@ -50,3 +50,7 @@ def __getattr__(name: str) -> Any:
     from .diagram.diagram import Diagram  # noqa: PLC0415  # what draws is loaded when it is asked for
 
     return Diagram
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "Diagram"]

@@ -1,3 +1,6 @@
+import os
+import random
+
 from hypothesis import HealthCheck, settings
 
 # the same examples wherever they run, and no clock: a busy machine is slower, not wrong
@@ -8,3 +11,44 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("trackside")
+
+SEED = "TRACKSIDE_MATRIX_SEED"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--whole-matrix", action="store_true", help="every cell of tests marked as a matrix"
+    )
+
+
+def pytest_configure(config):
+    if not config.getoption("--whole-matrix"):  # the workers of xdist inherit the environment
+        os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
+
+
+def pytest_report_header(config):
+    if config.getoption("--whole-matrix"):
+        return "matrices: every cell"
+    return f"matrices: a tenth of the cells, drawn by {SEED}={os.environ[SEED]}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of each test marked as a matrix keep a tenth of its cells, at least 8."""
+    if config.getoption("--whole-matrix"):
+        return
+    matrices = {}
+    for item in items:
+        if item.get_closest_marker("matrix"):
+            matrices.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    dropped = set()
+    for test, cells in matrices.items():
+        draw = random.Random(f"{os.environ[SEED]} {test}")
+        kept = draw.sample(cells, min(len(cells), max(8, len(cells) // 10)))
+        dropped.update(set(cells) - set(kept))
+    if dropped:
+        config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+        items[:] = [item for item in items if item not in dropped]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(pytest_report_header(config))

@@ -91,7 +91,12 @@ LEGAL = sorted(
 )
 """Every signal with every scope that may be cancelled there."""
 
-every_cancel = pytest.mark.parametrize(("signal", "scope"), LEGAL)
+
+def every_cancel(test):
+    """Every cell of LEGAL; `make test` draws some of them, `make soak` runs all."""
+    return pytest.mark.matrix(pytest.mark.parametrize(("signal", "scope"), LEGAL)(test))
+
+
 early_or_late = pytest.mark.parametrize(
     "early", [True, False], ids=["raised_before", "raised_after"]
 )

@@ -1,0 +1,186 @@
+"""The front door: what `trackside` exports, from a checkout and from an installation."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import trackside
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = {
+    "trackside": """
+        ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger Cancel
+        CancelBackwardException CancelBatchException CancelEpochException CancelFitException
+        CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
+        Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation GradientClip
+        GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
+        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
+        ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
+        StepLimit StopOnNaN TensorBoard TimeLimit TrainState Trainer Transition Unfreeze
+        ValidateEvery WandB WeightDecayGroups interruptible latest
+    """,
+    "trackside.events": """
+        AttachError Attachment CANCELS Cancel CancelBackwardException CancelBatchException
+        CancelEpochException CancelFitException CancelStepException CancelTrainException
+        CancelValidException Explanation IllegalCancelError OrderError Publisher ReceiverError
+        SIGNALS Signal TrainState TrainerProtocol Transition after_backward after_batch
+        after_cancel_backward after_cancel_batch after_cancel_epoch after_cancel_fit
+        after_cancel_step after_cancel_train after_cancel_validate after_epoch after_error
+        after_fit after_loss after_pred after_step after_train after_validate any_transition
+        begin_backward begin_batch begin_epoch begin_fit begin_step begin_train begin_validate
+        resumed signal
+    """,
+    "trackside.engine": """
+        BusyError ChartError CheckpointError CheckpointStore DamagedError Diagram EVALUATION
+        Engine IllegalTransitionError Interruption KeyedLoader NoCheckpointError ResumeError Run
+        SUPERVISED Status Topology Trainer interruptible latest read_checkpoint
+    """,
+    "trackside.handlers": """
+        ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast
+        Checkpoint Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation
+        GradientClip GradientStats History JSONLines LRFinder LRSchedule LabelSmoothing
+        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
+        ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
+        StepLimit StopOnNaN TensorBoard TimeLimit Unfreeze ValidateEvery WandB WeightDecayGroups
+    """,
+    "trackside.views": """
+        Job Recording RecordingError Status Totals Verification status totals verify_resume
+        watch_app
+    """,
+}
+
+USER = """
+from trackside import CancelBatchException, History, KeyedLoader, Trainer, __version__
+from trackside.handlers import OneCycle
+
+trainer: type[Trainer] = Trainer
+schedule: OneCycle = OneCycle(0.1)
+version: str = __version__
+wrong: int = History()
+"""
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_public_names_are_these(module):
+    found = importlib.import_module(module)
+    assert sorted(found.__all__) == PUBLIC[module].split()
+    assert all(hasattr(found, name) for name in found.__all__)
+    assert {*found.__all__} <= {*dir(found)}
+
+
+def test_the_front_door_gives_the_same_objects_as_the_packages():
+    for name in trackside.__all__:
+        homes = [
+            vars(importlib.import_module(module)).get(name, getattr(trackside, name))
+            for module in list(PUBLIC)[1:]
+        ]
+        assert all(home is getattr(trackside, name) for home in homes), name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'trackside' has no attribute 'Trainr'"):
+        trackside.Trainr  # noqa: B018
+
+
+def test_the_packages_are_attributes():
+    assert trackside.handlers.EMA is trackside.EMA
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with a plain installation, made of a copy: a build writes into its source."""
+    source, site = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("site")
+    shutil.copytree(
+        ROOT,
+        source / "trackside",
+        ignore=shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "tests", "benchmarks"),
+    )
+    options = ["--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", "-q", *options, "--target", site]
+    subprocess.run([*command, source / "trackside"], check=True)
+    return site
+
+
+def python(*arguments, cwd, site=None):
+    """Run Python without the editable installation of these tests; `site` stands for it."""
+    start = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'Editable' not in repr(f)];"
+    )
+    *options, code = arguments
+    done = subprocess.run(
+        [sys.executable, *options, "-c", start + code],
+        cwd=cwd,
+        env={"PYTHONPATH": str(site or "")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+WHERE = "import trackside, trackside.events; print(trackside.__file__, trackside.events.__file__)"
+
+
+def test_an_installation_is_found_from_anywhere(site, tmp_path):
+    installed = site / "trackside"
+    assert python(WHERE, cwd=tmp_path, site=site) == [
+        str(installed / "__init__.py"),
+        str(installed / "events" / "__init__.py"),
+    ]
+
+
+def test_in_the_root_of_a_checkout_the_checkout_is_used_and_not_half_of_an_installation(site):
+    assert python(WHERE, cwd=ROOT, site=site) == [
+        str(ROOT / "trackside" / "__init__.py"),
+        str(ROOT / "events" / "__init__.py"),
+    ]
+
+
+def test_an_installation_has_its_marker_for_type_checkers_and_the_page(site):
+    assert (site / "trackside" / "py.typed").is_file()
+    assert [*(site / "trackside" / "views" / "page" / "assets").rglob("*.js")]
+
+
+@pytest.mark.parametrize("place", ["a checkout", "elsewhere"])
+def test_the_module_is_the_command_line(place, site, tmp_path):
+    code = "sys.argv = ['trackside', '--version']; import runpy; runpy.run_module('trackside')"
+    code = f"\ntry: {code.replace(chr(10), ' ')}\nexcept SystemExit: pass"
+    cwd = ROOT if place == "a checkout" else tmp_path
+    assert python(code, cwd=cwd, site=site) == ["trackside", trackside.__version__]
+
+
+def test_importing_it_loads_neither_torch_nor_blinker(tmp_path):
+    code = "import sys, trackside; print(sorted({'torch', 'blinker', 'inspect'} & {*sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+CHECKERS = {
+    "mypy": ["-m", "mypy", "--strict", "--cache-dir"],
+    "pyright": ["-m", "pyright", "--pythonpath", sys.executable],
+}
+
+
+@pytest.mark.parametrize("checker", CHECKERS)
+def test_type_checkers_see_the_names_of_an_installation(checker, site, tmp_path):
+    (tmp_path / "user.py").write_text(USER)
+    options = [str(tmp_path / "cache")] if checker == "mypy" else []
+    done = subprocess.run(
+        [sys.executable, *CHECKERS[checker], *options, "user.py"],
+        cwd=tmp_path,
+        env={"MYPYPATH": str(site), "PYTHONPATH": str(site), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = [line for line in done.stdout.splitlines() if "error:" in line]
+    assert len(errors) == 1, done.stdout + done.stderr
+    assert ":8:" in errors[0]
