@@ -1,35 +1,36 @@
-"""What a handler remembers, as a checkpoint keeps it."""
+"""The state of a handler in a checkpoint."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 
-class Saved:
-    """Saves some of its attributes, and sets them again.
+class Stateful:
+    """A handler that saves some of its attributes in a checkpoint, and restores them.
 
-    A handler with none declares that what changes in it during a fit is not worth saving: it is
-    found again by what the handler does when a fit goes on.
+    With an empty `saved` the handler declares that its state during a fit need not be saved: when
+    a fit resumes, the handler computes it again.
     """
 
     saved: ClassVar[tuple[str, ...]] = ()
-    """The names of attributes that hold data."""
+    """The names of the attributes to save."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Their values."""
+        """The values of the saved attributes."""
         return {name.lstrip("_"): getattr(self, name) for name in self.saved}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Set them."""
+        """Restore the saved attributes."""
         for name in self.saved:
             setattr(self, name, state[name.lstrip("_")])
 
 
-class SavedScheduler(Saved):
-    """Saves the scheduler of torch that it has made for the live fit, too.
+class SchedulerHandler(Stateful):
+    """A handler that also saves the torch scheduler of the current fit.
 
     Attributes:
-        total: the steps that it was made for; None if they do not matter.
+        scheduler: made when a fit begins; None outside of a fit.
+        total: the number of steps that it was made for; None if it does not depend on them.
     """
 
     scheduler: Any
@@ -46,6 +47,7 @@ class SavedScheduler(Saved):
         if state["total"] != self.total:
             raise ValueError(
                 f"{type(self).__name__} has planned {state['total']} steps, and the fit has "
-                f"{self.total} now; go on with as many epochs, or begin a new fit with the weights"
+                f"{self.total} now; resume with the same number of epochs, or begin a new fit "
+                "with the weights"
             )
         self.scheduler.load_state_dict(state["scheduler"])

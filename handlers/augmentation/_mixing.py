@@ -1,4 +1,4 @@
-"""What MixUp and CutMix have in common: pairs of examples, and the loss of both targets."""
+"""Base class of MixUp and CutMix: pairs of examples, and the loss for both targets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from ...events import AttachError, TrainerProtocol, TrainState
+from ...events.argument_checks import check_whole_number
 from ...events.nested import map_nested
+from .._torch_internals import sample_beta
 
 Activity = Callable[[TrainState], str]
 
 
-class Mixing(ABC):
-    """Mixes each training input with another of its batch; the loss is that of both targets."""
+class PairMixing(ABC):
+    """Mixes each training input with a partner; the loss is that for both targets."""
 
     runs_after = ("BatchTransform",)
 
@@ -24,14 +26,13 @@ class Mixing(ABC):
         owner = type(self).__name__
         if not 0 < alpha < float("inf"):
             raise ValueError(f"{owner}(alpha={alpha}): allowed: a finite number above 0")
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"{owner}(seed={seed!r}): allowed: an int")
+        check_whole_number(f"{owner}(seed={seed!r})", seed)
         self.alpha = alpha
         self.generator = torch.Generator("cpu").manual_seed(seed)
         self._mixed: tuple[float, Tensor] | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        others = [h for h in trainer.handlers if isinstance(h, Mixing) and h is not self]
+        others = [h for h in trainer.handlers if isinstance(h, PairMixing) and h is not self]
         if others:
             raise AttachError(
                 f"{type(self).__name__} cannot be attached beside {type(others[0]).__name__}: "
@@ -58,7 +59,7 @@ class Mixing(ABC):
             self._mixed = None
 
     def wrap_loss(self, loss: Activity) -> Activity:
-        def of_both(state: TrainState) -> str:
+        def mixed_loss(state: TrainState) -> str:
             if self._mixed is None:
                 return loss(state)
             share, partners = self._mixed
@@ -66,28 +67,29 @@ class Mixing(ABC):
             own, state.loss = state.loss, None
             targets = state.yb
             try:
-                state.yb = self._permuted(targets, partners)
+                state.yb = self._permute(targets, partners)
                 trigger = loss(state)
             finally:
                 state.yb = targets
             state.loss = share * own + (1 - share) * state.loss
             return trigger
 
-        return of_both
+        return mixed_loss
 
     @abstractmethod
     def _mix(self, inputs: Any) -> tuple[Any, float, Tensor]:
-        """The mixed inputs, the share of each example in its own, the index of its partner."""
+        """Return the mixed inputs, the share of the own example, and the index of each partner."""
 
-    def _drawn(self, examples: int, device: torch.device) -> tuple[float, Tensor]:
-        """A share from Beta(alpha, alpha), and a partner for each example."""
-        both = torch.full((2,), self.alpha, dtype=torch.float64, device="cpu")
-        share = torch._sample_dirichlet(both, generator=self.generator)[0].item()
+    def _draw_pairs(self, examples: int, device: torch.device) -> tuple[float, Tensor]:
+        """Draw a share from Beta(alpha, alpha), and a partner for each example."""
+        share = sample_beta(self.alpha, self.generator)
         partners = torch.randperm(examples, generator=self.generator, device="cpu")
         return share, partners.to(device, non_blocking=True)
 
-    def _permuted(self, targets: Any, partners: Tensor) -> Any:
-        def permuted(part: Any) -> Tensor:
+    def _permute(self, targets: Any, partners: Tensor) -> Any:
+        """The targets of the partners."""
+
+        def permute(part: Any) -> Tensor:
             if not isinstance(part, Tensor):
                 raise TypeError(
                     f"{type(self).__name__} cannot pair targets of type {type(part).__name__}; "
@@ -95,11 +97,11 @@ class Mixing(ABC):
                 )
             return part[partners.to(part.device)]
 
-        return map_nested(permuted, targets)
+        return map_nested(permute, targets)
 
     def _check(self, state: TrainState) -> None:
         if state.loss_fn is None:
             raise AttachError(
-                f"{type(self).__name__} needs a loss_fn: a loss that the model computes itself "
-                "cannot be computed for other targets"
+                f"{type(self).__name__} needs a loss_fn: a loss computed by the model cannot be "
+                "computed for other targets"
             )

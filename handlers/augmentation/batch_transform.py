@@ -1,4 +1,4 @@
-"""Any change of a batch, where the batch is."""
+"""A function applied to each batch on the device."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from ...events import TrainerProtocol, TrainState
 
 
 class BatchTransform:
-    """Changes each batch by a function, on the device, before the model sees it.
+    """Applies a function to each batch, on the device, before the forward pass.
 
     Signals: begin_batch
     Reads: xb, yb, training
-    Writes: xb, yb; `batch` stays as the loader gave it
-    Raises: TypeError: the function gives something else than a pair
-    Cost: no sync, but what the function costs
+    Writes: xb, yb; `batch` is not changed
+    Raises: TypeError: the function does not return a pair
+    Cost: no sync; the cost of the function
 
     Args:
-        function: `function(xb, yb)` gives the new `(xb, yb)`; `yb` is None for a batch without
+        function: `function(xb, yb)` returns the new `(xb, yb)`; `yb` is None for a batch without
             targets.
-        training_only: leave the batches of validation and prediction as they are.
+        training_only: do not change the batches of validation and prediction.
 
     Raises:
-        TypeError: `function` cannot be called.
+        TypeError: `function` is not callable.
     """
 
-    transforms_batches = True  # SWA has it do so where it reads the training data once more
+    transforms_batches = True  # SWA then uses it in its extra pass over the training data
 
     def __init__(
         self, function: Callable[[Any, Any], tuple[Any, Any]], training_only: bool = True
@@ -45,11 +45,11 @@ class BatchTransform:
         if not isinstance(changed, (tuple, list)) or len(changed) != 2:
             name = getattr(self.function, "__name__", type(self.function).__name__)
             raise TypeError(
-                f"BatchTransform: {name} gave {_described(changed)}; expected a pair (xb, yb)"
+                f"BatchTransform: {name} returned {_describe(changed)}; expected a pair (xb, yb)"
             )
         state.xb, state.yb = changed
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     size = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
     return f"a {type(value).__name__}{size}"

@@ -1,4 +1,4 @@
-"""CutMix."""
+"""CutMix augmentation."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._mixing import Mixing
+from ._mixing import PairMixing
 
 
-class CutMix(Mixing):
-    """Trains on images with a box of another image in them, and on the loss of both targets.
+class CutMix(PairMixing):
+    """Trains on images with a box from another image, and on the loss for both targets.
 
-    Each batch draws one area from Beta(alpha, alpha), the place of the box, and a partner for every
-    example; with λ the share of pixels outside of the box the loss is λ·loss(pred, own targets) +
-    (1 - λ)·loss(pred, partners' targets), for any `loss_fn`. `yb` stays as it is: training
-    metrics compare with the own targets. Validation is not changed.
+    For each batch the area of the box is drawn from Beta(alpha, alpha), then its position, and a
+    partner for every example. With λ the share of pixels outside the box, the loss is λ·loss(pred,
+    own targets) + (1 - λ)·loss(pred, partners' targets), for any `loss_fn`. `yb` is not changed:
+    training metrics use the own targets. Validation is not changed.
 
     Signals: begin_fit, begin_batch, after_batch; wraps loss
     Reads: xb, yb, loss_fn, training
     Writes: xb, loss
-    Raises: AttachError when attached or at begin_fit: there is no loss_fn, or something else mixes
-        already; TypeError: inputs that are no tensor (B, …, H, W); a batch without
-        targets
+    Raises: AttachError when attached or at begin_fit: no loss_fn, or another mixing handler is
+        attached; TypeError: inputs are not a tensor (B, …, H, W), or a batch has no targets
     Cost: no sync; the loss is computed twice
     Source: Sangdoo Yun, Dongyoon Han, Seong Joon Oh, Sanghyuk Chun, Junsuk Choe, Youngjoon Yoo,
         "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
         2019
 
     Args:
-        alpha: of the Beta distribution, above 0: 1 takes boxes of all areas evenly.
-        seed: of the generator of its own that all is drawn from; the global one is untouched.
+        alpha: parameter of the Beta distribution, above 0; with 1 all areas are equally likely.
+        seed: for the handler's own generator; the global generator is not used.
 
     Attributes:
-        generator: that generator, on the CPU.
+        generator: the handler's own generator, on the CPU.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -51,7 +50,7 @@ class CutMix(Mixing):
                 f"CutMix cannot mix a {type(inputs).__name__}{shape}; expected images: a tensor "
                 "(B, …, H, W)"
             )
-        share, partners = self._drawn(len(inputs), inputs.device)
+        share, partners = self._draw_pairs(len(inputs), inputs.device)
         height, width = inputs.shape[-2:]
         rows, columns = self._box(height, width, share)
         mixed = inputs.clone()
@@ -60,16 +59,16 @@ class CutMix(Mixing):
         return mixed, 1 - area / (height * width), partners
 
     def _box(self, height: int, width: int, share: float) -> tuple[slice, slice]:
-        """A box of 1 - `share` of the area, but for what of it lies outside of the image."""
-        places = torch.rand(2, generator=self.generator, device="cpu").tolist()
+        """Draw a box of 1 - `share` of the area, clipped to the image."""
+        centres = torch.rand(2, generator=self.generator, device="cpu").tolist()
         side = sqrt(1 - share)
         rows, columns = (
-            _around(int(place * size), int(size * side), size)
-            for place, size in zip(places, (height, width), strict=True)
+            _centred_slice(int(centre * size), int(size * side), size)
+            for centre, size in zip(centres, (height, width), strict=True)
         )
         return rows, columns
 
 
-def _around(centre: int, length: int, size: int) -> slice:
+def _centred_slice(centre: int, length: int, size: int) -> slice:
     start = centre - length // 2
     return slice(max(0, start), min(size, start + length))

@@ -16,21 +16,21 @@ Activity = Callable[[TrainState], str]
 
 
 class LabelSmoothing:
-    """Smooths the targets of the cross entropy in training, and leaves validation as it is.
+    """Smooths the targets of the cross entropy in training, but not in validation.
 
-    The `loss_fn` of the trainer gets torch's own `label_smoothing` for each training batch, and
-    keeps its class weights, `ignore_index` and `reduction`.
+    Sets torch's own `label_smoothing` of the trainer's `loss_fn` for each training batch; class
+    weights, `ignore_index` and `reduction` are kept.
 
     Signals: begin_fit; wraps loss, of training batches
     Reads: loss_fn
-    Writes: loss_fn, for the time of the loss
-    Raises: AttachError when attached or at begin_fit: the loss_fn is no cross entropy
+    Writes: loss_fn, while the loss is computed
+    Raises: AttachError when attached or at begin_fit: the loss_fn is not a cross entropy
     Cost: no sync
     Source: Christian Szegedy, Vincent Vanhoucke, Sergey Ioffe, Jonathon Shlens, Zbigniew Wojna,
         "Rethinking the Inception Architecture for Computer Vision", 2016
 
     Args:
-        smoothing: share of the target that all classes get alike, above 0, up to 1.
+        smoothing: share of the target that is spread equally over all classes, above 0, up to 1.
 
     Raises:
         ValueError: `smoothing` is out of range.
@@ -44,27 +44,27 @@ class LabelSmoothing:
         self.smoothing = smoothing
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._smoothed(trainer.state.loss_fn)
+        self._smooth(trainer.state.loss_fn)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._smoothed(state.loss_fn)
+        self._smooth(state.loss_fn)
 
     def wrap_loss(self, loss: Activity) -> Activity:
-        def smoothed(state: TrainState) -> str:
+        def smoothed_loss(state: TrainState) -> str:
             if not state.training:
                 return loss(state)
-            plain = state.loss_fn
-            state.loss_fn = self._smoothed(plain)
+            original = state.loss_fn
+            state.loss_fn = self._smooth(original)
             try:
                 return loss(state)
             finally:
-                state.loss_fn = plain
+                state.loss_fn = original
 
-        return smoothed
+        return smoothed_loss
 
-    def _smoothed(self, loss_fn: Any) -> Callable[..., Any]:
+    def _smooth(self, loss_fn: Any) -> Callable[..., Any]:
         if isinstance(loss_fn, nn.CrossEntropyLoss):
-            smoothed = copy.copy(loss_fn)  # another trainer may be computing with the original
+            smoothed = copy.copy(loss_fn)  # another trainer may be using the original
             smoothed.label_smoothing = self.smoothing
             return smoothed
         if getattr(loss_fn, "func", loss_fn) is torch.nn.functional.cross_entropy:

@@ -10,40 +10,41 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
 from ._averaged_model import (
-    Final,
-    average_of,
-    check_final,
+    FinalWeights,
+    check_final_weights,
     copy_into,
     copy_tensors,
     load_values,
+    make_averaged_model,
     tensors,
     values,
 )
 
 
 class EMA:
-    """Keeps an exponential moving average of the weights, validates with it, and leaves it.
+    """Averages the weights exponentially, validates with the average, and keeps it after the fit.
 
-    Updated after each step that was made. The average goes on in the next fit, as the momenta of
-    the optimizer do; for weights from elsewhere attach a new EMA. Integer buffers are copied.
+    The average is updated after each step that was made. It continues in the next fit, like the
+    momenta of the optimizer; for weights loaded from elsewhere attach a new EMA. Integer buffers
+    are copied.
 
     Signals: begin_fit, after_step, begin_validate, after_validate, after_fit
     Reads: model, outcome, job
-    Writes: the model's weights: during a fit's validation, and at after_fit unless it has failed
-    Cost: no sync; memory of two models more, the second during validation only
+    Writes: the model's weights: during a fit's validation, and at after_fit unless the fit failed
+    Cost: no sync; memory of two more models, the second during validation only
     Source: Boris Polyak, Anatoli Juditsky, "Acceleration of stochastic approximation by
         averaging", 1992; `torch.optim.swa_utils`
 
     Args:
         decay: share of the old average in the new one, at least 0, below 1.
-        use_buffers: average floating-point buffers, such as BatchNorm's statistics, too; else
-            they are those of the model in training.
-        validate: let the validation of a fit see the averaged weights, until after_validate.
+        use_buffers: also average floating-point buffers, such as BatchNorm's statistics; else they
+            are copied from the trained model.
+        validate: use the averaged weights in the validation of a fit, until after_validate.
         final: whether the model has the "averaged" or the "trained" weights after the fit.
 
     Attributes:
         averaged: the averaged model, in eval mode; None before the first fit.
-        updates: how many there were.
+        updates: number of updates of the average.
 
     Raises:
         ValueError: an argument is out of range.
@@ -54,11 +55,11 @@ class EMA:
         decay: float = 0.999,
         use_buffers: bool = True,
         validate: bool = True,
-        final: Final = "averaged",
+        final: FinalWeights = "averaged",
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA(decay={decay}): allowed: a number from 0, below 1")
-        check_final("EMA", final)
+        check_final_weights("EMA", final)
         self.decay = decay
         self.use_buffers = use_buffers
         self.validate = validate
@@ -74,17 +75,17 @@ class EMA:
         self._state = trainer.state
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._average_of(state.model)
+        self._get_averaged(state.model)
         self._updated = False
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.outcome == "completed":
-            self._update(self._average_of(state.model), state.model)
+            self._update(self._get_averaged(state.model), state.model)
             self._updated = True
 
     def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if self.averaged and self.validate and self._updated and state.job == "fit":
-            self._trained = [own.clone() for own in tensors(state.model, self.use_buffers)]
+            self._trained = [tensor.clone() for tensor in tensors(state.model, self.use_buffers)]
             copy_into(state.model, self.averaged, self.use_buffers)
         try:
             yield
@@ -105,7 +106,7 @@ class EMA:
         self.updates, self._updated = state["updates"], state["updated"]
         self._trained = state["trained"]
         if state["averaged"] is not None and self._state is not None:
-            averaged = self._average_of(self._state.model)
+            averaged = self._get_averaged(self._state.model)
             load_values(averaged.module, state["averaged"])
             averaged.n_averaged.fill_(self.updates)
 
@@ -114,20 +115,20 @@ class EMA:
         if updated and self.averaged and self.final == "averaged" and state.outcome != "failed":
             copy_into(state.model, self.averaged, self.use_buffers)
 
-    def _average_of(self, model: nn.Module) -> AveragedModel:
+    def _get_averaged(self, model: nn.Module) -> AveragedModel:
         if self.averaged is None:
             options = {"multi_avg_fn": self._blend, "use_buffers": self.use_buffers}
-            self.averaged = average_of(model, **options)
+            self.averaged = make_averaged_model(model, **options)
         return self.averaged
 
     def _update(self, averaged: AveragedModel, model: nn.Module) -> None:
-        """As `AveragedModel.update_parameters` does, which would wait for the device each time."""
+        """Like `AveragedModel.update_parameters`, but without a device sync."""
         blended: list[tuple[Tensor, Tensor]] = []
         parameters = sum(1 for _ in model.parameters())
         pairs = zip(tensors(averaged.module, True), tensors(model, True), strict=True)
         for index, (mean, live) in enumerate(pairs):
-            number = mean.is_floating_point() or mean.is_complex()
-            if self.updates and number and (self.use_buffers or index < parameters):
+            averageable = mean.is_floating_point() or mean.is_complex()
+            if self.updates and averageable and (self.use_buffers or index < parameters):
                 blended.append((mean, live.to(mean.device)))
             else:
                 mean.copy_(live)

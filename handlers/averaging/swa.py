@@ -7,23 +7,30 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel
 
 from ...events import TrainerProtocol, TrainState
-from ._averaged_model import Final, average_of, check_final, copy_into, load_values, values
+from ._averaged_model import (
+    FinalWeights,
+    check_final_weights,
+    copy_into,
+    load_values,
+    make_averaged_model,
+    values,
+)
 from ._batch_norm import update_batch_norm
 
 
 class SWA:
-    """Averages the weights of the last epochs of a fit, with equal shares, and leaves the mean.
+    """Averages the weights of the last epochs of a fit equally, and keeps the mean after the fit.
 
-    An epoch counts if a step was made in it and it has not failed. At the fit's end batch-norm
-    layers get the statistics of one more pass over the training data, if there are any. The
-    learning rate is left to a schedule, such as torch's SWALR in LRSchedule.
+    An epoch is averaged if it made a step and did not fail. At the end of the fit the statistics of
+    batch-norm layers, if any, are computed in one more pass over the training data. The learning
+    rate is not changed; use a schedule, such as torch's SWALR in LRSchedule.
 
     Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: model, epoch, n_epochs, outcome, train_loader, batches_per_epoch
-    Writes: the model's weights at after_fit, unless the fit has failed
+    Writes: the model's weights at after_fit, unless the fit failed
     Raises: ValueError at begin_fit: the fit ends before `start`
-    Cost: no sync a batch; a few an epoch averaged; memory of one model more; with batch-norm layers
-        a forward pass over the training data at the end, with a sync for each layer and batch
+    Cost: no sync a batch; a few for each averaged epoch; memory of one more model; with batch-norm
+        layers a forward pass over the training data at the end, one sync for each layer and batch
     Source: Pavel Izmailov, Dmitrii Podoprikhin, Timur Garipov, Dmitry Vetrov, Andrew Gordon
         Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
         `torch.optim.swa_utils`
@@ -41,13 +48,13 @@ class SWA:
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, start: float = 0.75, final: Final = "averaged") -> None:
+    def __init__(self, start: float = 0.75, final: FinalWeights = "averaged") -> None:
         if isinstance(start, bool) or start < 0 or (isinstance(start, float) and not start < 1):
             raise ValueError(
                 f"SWA(start={start!r}): allowed: an int from 0, the index of an epoch, or a float "
                 "from 0 and below 1, a fraction of the epochs"
             )
-        check_final("SWA", final)
+        check_final_weights("SWA", final)
         self.start = start
         self.final = final
         self.averaged: AveragedModel | None = None
@@ -59,12 +66,12 @@ class SWA:
         self._state = trainer.state
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if 0 < state.n_epochs <= self._first(state):
+        if 0 < state.n_epochs <= self._first_epoch(state):
             raise ValueError(
-                f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; its "
+                f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; "
                 "epochs count from 0"
             )
-        self.averaged = average_of(state.model)
+        self.averaged = make_averaged_model(state.model)
         self._stepped = self._updated = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,7 +86,7 @@ class SWA:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._stepped, self._updated = state["stepped"], state["updated"]
         if state["averaged"] is not None and self._state is not None:
-            self.averaged = self.averaged or average_of(self._state.model)
+            self.averaged = self.averaged or make_averaged_model(self._state.model)
             load_values(self.averaged.module, state["averaged"])
             self.averaged.n_averaged.copy_(state["epochs"])
 
@@ -88,8 +95,8 @@ class SWA:
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         stepped, self._stepped = self._stepped, False
-        if stepped and state.epoch >= self._first(state) and state.outcome != "failed":
-            self.averaged = self.averaged or average_of(state.model)
+        if stepped and state.epoch >= self._first_epoch(state) and state.outcome != "failed":
+            self.averaged = self.averaged or make_averaged_model(state.model)
             self.averaged.update_parameters(state.model)
             self._updated = True
 
@@ -100,6 +107,6 @@ class SWA:
             if self.final == "averaged":
                 copy_into(state.model, self.averaged, buffers=True)
 
-    def _first(self, state: TrainState) -> int:
-        """Index of the first epoch averaged."""
+    def _first_epoch(self, state: TrainState) -> int:
+        """0-based index of the first averaged epoch."""
         return int(self.start * state.n_epochs) if isinstance(self.start, float) else self.start

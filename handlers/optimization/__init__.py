@@ -1,4 +1,4 @@
-"""What happens between the backward pass and the optimizer step, and to which parameters.
+"""Gradients before the optimizer step, and the parameters that are optimized.
 
 May import: nothing in handlers.
 """

@@ -1,4 +1,4 @@
-"""One option of one parameter group."""
+"""Reading and writing one option of a parameter group."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 import torch
 
-Group = dict[str, Any]
+ParamGroup = dict[str, Any]
 
 
-def copied(value: Any) -> Any:
-    """`value` as it is now: of a tensor, which may be written to, a copy."""
+def copy_option(value: Any) -> Any:
+    """Return a copy if `value` is a tensor, which may be written to; else `value` itself."""
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def put(group: Group, option: str, value: Any) -> None:
-    """Set an option; a tensor stays the tensor that it is: a captured graph may hold it."""
+def set_option(group: ParamGroup, option: str, value: Any) -> None:
+    """Set an option; a tensor is filled in place, because a captured graph may hold it."""
     if isinstance(group[option], torch.Tensor):
         group[option].fill_(value)
     else:

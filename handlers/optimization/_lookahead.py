@@ -1,4 +1,4 @@
-"""Knowing the last batch of a loader that has no length."""
+"""Detecting the last batch of a loader that has no length."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 from ...events import Cancel
 
 
-class LookAhead:
-    """An iterator that can tell whether something follows; what it met meanwhile comes later.
+class LookaheadIterator:
+    """An iterator that can fetch one batch ahead, to know whether another one follows.
+
+    An error or a cancel raised while fetching ahead is raised by the next `next()`.
 
     Attributes:
-        loader_state: where the loader stood before the batch that was fetched ahead; None if
-            there is no such batch, or the loader cannot tell.
+        loader_state: state dict of the loader before the batch that was fetched ahead; None if
+            no batch was fetched ahead, or the loader has no `state_dict`.
     """
 
     def __init__(self, batches: Iterator[Any], loader: Any = None) -> None:
@@ -35,16 +37,16 @@ class LookAhead:
         if not self._next:
             if hasattr(self._loader, "state_dict"):
                 self.loader_state = self._loader.state_dict()
-            self._next.append(self._fetched())
+            self._next.append(self._fetch_next())
         return self._next[0] is _stop
 
-    def _fetched(self) -> Callable[[], Any]:
+    def _fetch_next(self) -> Callable[[], Any]:
         try:
             batch = next(self._batches)
         except StopIteration:
             return _stop
         except (Exception, Cancel) as raised:
-            return _raising(raised)
+            return _raise_later(raised)
         return lambda: batch
 
 
@@ -52,7 +54,7 @@ def _stop() -> Any:
     raise StopIteration
 
 
-def _raising(error: BaseException) -> Callable[[], Any]:
+def _raise_later(error: BaseException) -> Callable[[], Any]:
     def fail() -> Any:
         raise error
 

@@ -1,4 +1,4 @@
-"""What an optimizer steps, and the options that it steps with."""
+"""The parameters and gradients of an optimizer, and the options of its groups."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from ._group_options import copy_option
 
 
 def parameters(state: TrainState) -> list[torch.Tensor]:
-    """All that the optimizer steps, whatever group it is in."""
+    """The parameters of all groups of the optimizer."""
     groups = [] if state.optimizer is None else state.optimizer.param_groups
     return [parameter for group in groups for parameter in group["params"]]
 
@@ -24,8 +25,8 @@ def gradients(state: TrainState) -> list[torch.Tensor]:
 
 
 @contextmanager
-def options_restored(optimizer: Optimizer) -> Iterator[None]:
-    """Leave the options of all parameter groups as they are now, but for the parameters."""
+def preserve_options(optimizer: Optimizer) -> Iterator[None]:
+    """Restore the options of all parameter groups on exit; `params` is not an option."""
     before = [_options(group) for group in optimizer.param_groups]
     try:
         yield
@@ -35,14 +36,10 @@ def options_restored(optimizer: Optimizer) -> Iterator[None]:
                 del group[name]
             for name, value in options.items():
                 if isinstance(value, torch.Tensor):
-                    group[name].copy_(value)  # a captured graph may hold the very tensor
+                    group[name].copy_(value)  # a captured graph may hold this tensor
                 else:
                     group[name] = value
 
 
 def _options(group: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value.clone() if isinstance(value, torch.Tensor) else value
-        for name, value in group.items()
-        if name != "params"
-    }
+    return {name: copy_option(value) for name, value in group.items() if name != "params"}

@@ -1,37 +1,38 @@
-"""Large batches in several parts."""
+"""Gradient accumulation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
 from ...events import CancelStepException, TrainerProtocol, TrainState
-from .._stateful import Saved
-from ._lookahead import LookAhead
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
+from .._torch_internals import scale_tensors
+from ._lookahead import LookaheadIterator
 from ._optimizer_parameters import gradients
 
 Activity = Callable[[TrainState], str]
 
 
-class GradientAccumulation(Saved):
+class GradientAccumulation(Stateful):
     """Makes one optimizer step for several batches, as if they were one batch.
 
-    The gradient is the mean over all examples of the window: batches of unequal size, and an
-    incomplete last window of an epoch, count by their examples. The loss must be a mean over the
-    batch. If the last batch of a window is cancelled, or the pass ends inside a window, what has
-    been accumulated goes into the next one; what is left at the end of the fit is dropped. Layers
-    that look at a whole batch, such as BatchNorm, still see the parts.
+    The gradient is the mean over all examples of the window of batches: batches of unequal size,
+    and an incomplete last window of an epoch, are weighted by their examples. The loss must be a
+    mean over the batch. If the last batch of a window is cancelled, or the pass ends inside a
+    window, the accumulated gradients go into the next window; at the end of the fit they are
+    dropped. Layers that use a whole batch, such as BatchNorm, see one batch at a time.
 
     Signals: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
     Reads: batch_size, batch_index, n_batches, batches_per_epoch
     Writes: the gradients; batches, where the loader has no length; batches_per_step
-    Raises: CancelStepException at all batches but the last of a window; wrong arguments at once
-    Cost: no sync; where the loader has no length, a batch is fetched before the step of the last
+    Raises: CancelStepException for all batches except the last of a window; TypeError, ValueError
+        for wrong arguments
+    Cost: no sync; if the loader has no length, one batch is fetched ahead
 
     Args:
-        batches: in a window, from 1.
+        batches: number of batches in a window, from 1.
     """
 
     saved = ("_examples", "_unit")
@@ -39,16 +40,13 @@ class GradientAccumulation(Saved):
     runs_before = ("GradientClip", "MixedPrecision", "StopOnNaN")
 
     def __init__(self, batches: int) -> None:
-        if isinstance(batches, bool) or not isinstance(batches, int):
-            raise TypeError(f"GradientAccumulation(batches={batches!r}): allowed: an int, from 1")
-        if batches < 1:
-            raise ValueError(f"GradientAccumulation(batches={batches}): allowed: an int, from 1")
+        check_whole_number(f"GradientAccumulation(batches={batches!r})", batches, 1)
         self.batches = batches
         self._examples = 0
         self._unit = 0
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        self._forget()
+        self._start_window()
         state.batches_per_step = self.batches
         try:
             yield
@@ -56,14 +54,14 @@ class GradientAccumulation(Saved):
             if self._examples and state.optimizer is not None:
                 state.optimizer.zero_grad()
             state.batches_per_step = 1
-            self._forget()
+            self._start_window()
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.training and state.batches is not None and _may_end_unannounced(state):
-            state.batches = LookAhead(state.batches, state.train_loader)
+        if state.training and state.batches is not None and _needs_lookahead(state):
+            state.batches = LookaheadIterator(state.batches, state.train_loader)
 
     def wrap_backward(self, backward: Activity) -> Activity:
-        def weighted(state: TrainState) -> str:
+        def weighted_backward(state: TrainState) -> str:
             loss = state.loss
             if not self._examples:
                 self._unit = max(1, self.batches * state.batch_size)
@@ -75,35 +73,35 @@ class GradientAccumulation(Saved):
             self._examples += state.batch_size
             return trigger
 
-        return weighted
+        return weighted_backward
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        place = state.batch_index % self.batches + 1
-        if place < self.batches and not _is_last(state):
-            raise CancelStepException(f"batch {place} of {self.batches} accumulated")
+        position = state.batch_index % self.batches + 1
+        if position < self.batches and not _is_last(state):
+            raise CancelStepException(f"batch {position} of {self.batches} accumulated")
         if self._examples not in (0, self._unit):
-            torch._foreach_mul_(gradients(state), self._unit / self._examples)
+            scale_tensors(gradients(state), self._unit / self._examples)
             self._unit = self._examples
 
     def wrap_zero_grad(self, zero_grad: Activity) -> Activity:
-        def forgetting(state: TrainState) -> str:
+        def zero_grad_and_restart(state: TrainState) -> str:
             trigger = zero_grad(state)
-            self._forget()
+            self._start_window()
             return trigger
 
-        return forgetting
+        return zero_grad_and_restart
 
-    def _forget(self) -> None:
-        """There are no gradients; those that come are Σ examples × gradient / unit."""
+    def _start_window(self) -> None:
+        """Start without gradients; those added are Σ examples × gradient / unit."""
         self._examples = self._unit = 0
 
 
-def _may_end_unannounced(state: TrainState) -> bool:
-    """Whether `n_batches` does not tell the last batch: it is unknown, or no more than a limit.
+def _needs_lookahead(state: TrainState) -> bool:
+    """Whether `n_batches` does not show the last batch: it is unknown, or only an upper limit.
 
-    An iterator with a limit goes on in the next epoch, where a batch fetched ahead would be lost.
+    An iterator with a limit continues in the next epoch, where a batch fetched ahead would be lost.
     """
-    if isinstance(state.batches, LookAhead) or _has_length(state.train_loader):
+    if isinstance(state.batches, LookaheadIterator) or _has_length(state.train_loader):
         return False
     return state.n_batches is None or not isinstance(state.train_loader, Iterator)
 
@@ -117,6 +115,6 @@ def _has_length(loader: Any) -> bool:
 
 
 def _is_last(state: TrainState) -> bool:
-    if isinstance(state.batches, LookAhead):
+    if isinstance(state.batches, LookaheadIterator):
         return state.batches.is_at_end()
     return state.batch_index + 1 == state.n_batches

@@ -9,7 +9,7 @@ from ._optimizer_parameters import parameters
 
 
 class GradientClip:
-    """Limits the gradients before each optimizer step, by their norm or by their value.
+    """Clips the gradients before each optimizer step, by their norm or by their value.
 
     Signals: begin_step
     Reads: optimizer
@@ -19,11 +19,11 @@ class GradientClip:
 
     Args:
         max_norm: all gradients together are scaled down to this norm if theirs is greater.
-        value: each element is clamped to [-value, value]. Exactly one of the two is given.
+        value: each element is clamped to [-value, value]. Give exactly one of the two limits.
         norm_type: p of the p-norm, `inf` for the greatest element.
 
     Raises:
-        TypeError: both limits are given, or none.
+        TypeError: both limits are given, or neither.
         ValueError: a number is not above 0.
     """
 

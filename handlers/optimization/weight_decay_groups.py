@@ -1,4 +1,4 @@
-"""Weight decay only where it belongs."""
+"""Weight decay without biases and norm layers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from .._stateful import Saved
-from ._group_options import Group, copied
+from .._stateful import Stateful
+from .._torch_internals import BatchOrInstanceNorm
+from ._group_options import ParamGroup, copy_option
 
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-class WeightDecayGroups(Saved):
+class WeightDecayGroups(Stateful):
     """Exempts biases and the parameters of norm layers from weight decay.
 
-    When a fit begins, each parameter group of the optimizer that decays is split: what is exempt
-    moves to a group of its own at the end, with the same options and a `weight_decay` of 0. Exempt
-    are parameters with fewer than two dimensions, those whose names end in `bias`, and all of a
-    norm layer. Where all of a group is exempt, it stays there empty. The groups stay split from fit
-    to fit; detaching merges them, at the end of the fit if there is one.
+    When a fit begins, each parameter group of the optimizer with weight decay is split: exempt
+    parameters move to a new group at the end, with the same options and a `weight_decay` of 0.
+    Exempt are parameters with fewer than two dimensions, those whose names end in `bias`, and all
+    parameters of a norm layer. If all parameters of a group are exempt, the group stays, empty. The
+    groups stay split after the fit; detaching merges them, during a fit when it ends.
 
     Signals: begin_fit, resumed
     Reads: model, optimizer
@@ -32,7 +32,7 @@ class WeightDecayGroups(Saved):
     Cost: no sync
     """
 
-    # which go by the groups that there are when the fit begins
+    # these read the parameter groups when the fit begins
     runs_before = (
         "Annealing",
         "CosineWarmup",
@@ -55,10 +55,10 @@ class WeightDecayGroups(Saved):
         assert optimizer is not None
         _check(optimizer)
         exempt = {id(parameter) for parameter in _exempt(state.model)}
-        for place, group in enumerate(list(optimizer.param_groups)):
-            free = [id(parameter) in exempt for parameter in group["params"]]
-            if group["weight_decay"] and any(free):
-                self._splits.append(_split(optimizer, place, free))
+        for index, group in enumerate(list(optimizer.param_groups)):
+            is_exempt = [id(parameter) in exempt for parameter in group["params"]]
+            if group["weight_decay"] and any(is_exempt):
+                self._splits.append(_split_group(optimizer, index, is_exempt))
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)
@@ -75,53 +75,67 @@ class WeightDecayGroups(Saved):
                 trainer.detach(drop_empty)
 
         if trainer.state.job == "fit" and "." in trainer.state.phase:
-            trainer.on("after_fit")(drop_empty)  # schedules count the groups until then
+            trainer.on("after_fit")(
+                drop_empty
+            )  # schedules need the same number of groups until then
         else:
             drop_empty(trainer, trainer.state)
 
 
 class _Split(NamedTuple):
-    """What a group was, and the two that it became, by their places: loading makes new ones."""
+    """How one group was split in two. Groups are named by index: loading replaces the dicts.
+
+    Attributes:
+        group_index: of the group that was split.
+        exempt_index: of the new group, at the end.
+        original: `params`, and `param_names` if present, before the split.
+        kept: the parameters that stayed in the group.
+        exempt_group: the new group.
+        weight_decay: of the group before the split.
+    """
 
     optimizer: Optimizer
-    home: int
-    extra: int
-    whole: Group
+    group_index: int
+    exempt_index: int
+    original: ParamGroup
     kept: list[Tensor]
-    added: Group
+    exempt_group: ParamGroup
     weight_decay: Any
 
     def undo(self) -> None:
-        """Have all parameters at home; where others have changed the groups, have them decay."""
-        groups, moved = self.optimizer.param_groups, self.added["params"]
-        for group in (self.added, *groups):  # who has others there now may bring `added` back
+        """Merge the two groups; if another handler has changed them, restore weight decay only."""
+        groups, moved = self.optimizer.param_groups, self.exempt_group["params"]
+        # a handler that has replaced the groups may restore `exempt_group` later
+        for group in (self.exempt_group, *groups):
             if group["params"] and _ids(group["params"]) <= _ids(moved):
                 group["weight_decay"] = self.weight_decay
-        if self._stands(self.home, self.kept) and self._stands(self.extra, moved):
-            groups[self.home].update(self.whole)
-            groups[self.extra].update({name: [] for name in self.whole})
+        if self._has(self.group_index, self.kept) and self._has(self.exempt_index, moved):
+            groups[self.group_index].update(self.original)
+            groups[self.exempt_index].update({name: [] for name in self.original})
 
     def drop_empty(self) -> None:
-        if self._stands(self.extra, []):
-            del self.optimizer.param_groups[self.extra]
+        if self._has(self.exempt_index, []):
+            del self.optimizer.param_groups[self.exempt_index]
 
-    def _stands(self, place: int, parameters: list[Tensor]) -> bool:
-        found = self.optimizer.param_groups[place : place + 1]
-        return bool(found) and _ids(found[0]["params"]) == _ids(parameters)
+    def _has(self, index: int, parameters: list[Tensor]) -> bool:
+        """Whether the group at `index` exists, and has exactly these parameters."""
+        groups = self.optimizer.param_groups[index : index + 1]
+        return bool(groups) and _ids(groups[0]["params"]) == _ids(parameters)
 
 
-def _split(optimizer: Optimizer, home: int, free: list[bool]) -> _Split:
-    """Move what is free of decay from the group at `home` to a new one at the end."""
-    group = optimizer.param_groups[home]
-    whole: Group = {name: group[name] for name in ("params", "param_names") if name in group}
-    kept: Group = {n: list(compress(x, (not out for out in free))) for n, x in whole.items()}
-    moved: Group = {n: list(compress(x, free)) for n, x in whole.items()}
-    extra, weight_decay = len(optimizer.param_groups), group["weight_decay"]
-    options = {name: copied(value) for name, value in group.items()}
+def _split_group(optimizer: Optimizer, index: int, is_exempt: list[bool]) -> _Split:
+    """Move the exempt parameters of the group at `index` to a new group at the end."""
+    group = optimizer.param_groups[index]
+    original: ParamGroup = {n: group[n] for n in ("params", "param_names") if n in group}
+    stays = [not exempt for exempt in is_exempt]
+    kept: ParamGroup = {n: list(compress(xs, stays)) for n, xs in original.items()}
+    moved: ParamGroup = {n: list(compress(xs, is_exempt)) for n, xs in original.items()}
+    exempt_index, weight_decay = len(optimizer.param_groups), group["weight_decay"]
+    options = {name: copy_option(value) for name, value in group.items()}
     group.update(kept)
     optimizer.add_param_group({**options, **moved, "weight_decay": 0.0})
-    added = optimizer.param_groups[extra]
-    return _Split(optimizer, home, extra, whole, kept["params"], added, weight_decay)
+    added = optimizer.param_groups[exempt_index]
+    return _Split(optimizer, index, exempt_index, original, kept["params"], added, weight_decay)
 
 
 def _ids(parameters: list[Tensor]) -> set[int]:
@@ -131,8 +145,8 @@ def _ids(parameters: list[Tensor]) -> set[int]:
 def _check(optimizer: Optimizer) -> None:
     if not all("weight_decay" in group for group in optimizer.param_groups):
         raise AttachError(
-            f"WeightDecayGroups: {type(optimizer).__name__} has no option weight_decay, so there "
-            "is nothing to be exempt from"
+            f"WeightDecayGroups: {type(optimizer).__name__} has no option weight_decay, so no "
+            "parameter can be exempt from it"
         )
 
 

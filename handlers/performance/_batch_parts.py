@@ -1,4 +1,4 @@
-"""A batch split into smaller ones, and their outputs joined again."""
+"""Splitting a batch into parts, and joining their outputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from ...events.nested import map_nested
 
 
-def split(value: Any, examples: int, size: int) -> list[Any]:
-    """`value` in parts of `size` examples, the last may be smaller.
+def split_batch(value: Any, examples: int, size: int) -> list[Any]:
+    """Split `value` into parts of `size` examples; the last part may be smaller.
 
-    Split is every tensor whose first dimension is `examples`; each part has all the others.
+    Every tensor whose first dimension is `examples` is split; everything else is in each part.
     """
 
     def part(start: int) -> Any:
@@ -25,32 +25,33 @@ def split(value: Any, examples: int, size: int) -> list[Any]:
     return [part(start) for start in range(0, examples, size)]
 
 
-def joined(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
-    """Outputs for parts of a batch, of `sizes` examples, as one output for all of it.
+def join_parts(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Join the outputs for parts of a batch, of `sizes` examples, into one output.
 
-    Of scalars, such as a loss, it is the mean over all examples; of what is no tensor, the list.
+    Scalars, such as a loss, become the mean over all examples; values that are not tensors become
+    a list.
 
     Raises:
-        ValueError: a tensor's first dimension is not the examples.
+        ValueError: the first dimension of a tensor is not the examples.
     """
 
     def join(*leaves: Any) -> Any:
         if isinstance(leaves[0], torch.Tensor):
-            return _joined_tensors(leaves, sizes)
+            return _join_tensors(leaves, sizes)
         return None if leaves[0] is None else list(leaves)
 
     return map_nested(join, *parts)
 
 
 def has_examples(tensor: torch.Tensor, examples: int) -> bool:
-    """Whether its first dimension is the examples."""
+    """Whether the first dimension has length `examples`."""
     return tensor.dim() > 0 and tensor.size(0) == examples
 
 
-def _joined_tensors(parts: Sequence[torch.Tensor], sizes: Sequence[int]) -> torch.Tensor:
+def _join_tensors(parts: Sequence[torch.Tensor], sizes: Sequence[int]) -> torch.Tensor:
     if all(part.dim() == 0 for part in parts):
-        whole = sum(sizes)
-        return torch.stack([p * (n / whole) for p, n in zip(parts, sizes, strict=True)]).sum()
+        total = sum(sizes)
+        return torch.stack([p * (n / total) for p, n in zip(parts, sizes, strict=True)]).sum()
     if not all(has_examples(part, size) for part, size in zip(parts, sizes, strict=True)):
         shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         raise ValueError(

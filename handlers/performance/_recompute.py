@@ -1,4 +1,4 @@
-"""Computing a second time, in the backward pass, what the forward pass has not kept."""
+"""Recomputing activations in the backward pass."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
+from .._torch_internals import BatchOrInstanceNorm
 
-def recomputed(function: Callable[..., Any], module: torch.nn.Module) -> Callable[..., Any]:
-    """`function`, which calls `module`, keeping no activations: backward calls it once more.
 
-    The second time random numbers are those of the first, and running statistics stay as they are.
-    Without gradients it is called once, as always.
+def recompute_in_backward(
+    function: Callable[..., Any], module: torch.nn.Module
+) -> Callable[..., Any]:
+    """Wrap `function`, which calls `module`, to keep no activations: backward calls it again.
+
+    The second call draws the same random numbers, and does not update running statistics. Without
+    gradients there is only the first call.
     """
-    norms = [part for part in module.modules() if isinstance(part, _NormBase)]
+    norms = [part for part in module.modules() if isinstance(part, BatchOrInstanceNorm)]
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _statistics_kept(norms)
-
-    def plain(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(function, *args, use_reentrant=False, **kwargs)
+        return nullcontext(), _preserve_statistics(norms)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():  # a compiled graph updates its statistics once anyway
-            return plain(*args, **kwargs)
+        return checkpoint(function, *args, use_reentrant=False, **kwargs)
+
+    def call_with_norms(*args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():  # a compiled graph updates the statistics only once
+            return call(*args, **kwargs)
         return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
-    return call if norms else plain
+    return call_with_norms if norms else call
 
 
 @contextmanager
-def _statistics_kept(norms: list[Any]) -> Iterator[None]:
-    kept = [(b, b.clone()) for norm in norms for b in norm.buffers(recurse=False)]
+def _preserve_statistics(norms: list[Any]) -> Iterator[None]:
+    before = [(b, b.clone()) for norm in norms for b in norm.buffers(recurse=False)]
     try:
         yield
     finally:
-        for buffer, value in kept:
-            buffer.data.copy_(value)  # behind the back of autograd, which has saved it
+        for buffer, value in before:
+            buffer.data.copy_(value)  # `data`: autograd, which saved the buffer, must not notice

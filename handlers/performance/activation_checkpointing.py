@@ -1,4 +1,4 @@
-"""Memory for time: activations that are computed twice."""
+"""Activation checkpointing: less memory, more computation."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 import torch
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from .._stateful import Saved
-from ._recompute import recomputed
+from .._stateful import Stateful
+from ._recompute import recompute_in_backward
 
 Activity = Callable[[TrainState], str]
 
 
-class ActivationCheckpointing(Saved):
-    """Keeps no activations inside chosen submodules: the backward pass computes them again.
+class ActivationCheckpointing(Stateful):
+    """Keeps no activations inside selected submodules: the backward pass computes them again.
 
-    Gradients are the same, and so are the random numbers, of dropout say, and the running
-    statistics of batch norm. Forward hooks inside a chosen submodule run a second time. Of chosen
-    submodules that contain each other the outermost is taken; the model itself never is.
+    Gradients, random numbers (dropout) and the running statistics of batch norm are the same.
+    Forward hooks inside a selected submodule run a second time. If selected submodules contain each
+    other, the outermost is used; the model itself is never selected.
 
     Signals: begin_batch; wraps forward and backward
     Reads: model, training
-    Raises: AttachError when the model has no such submodule; wrong arguments at once
-    Cost: no sync; a second forward pass of the chosen submodules
+    Raises: AttachError when the model has no such submodule; TypeError for wrong arguments
+    Cost: no sync; a second forward pass of the selected submodules
     Source: Tianqi Chen, Bing Xu, Chiyuan Zhang, Carlos Guestrin, "Training Deep Nets with
         Sublinear Memory Cost", 2016; the second pass is `torch.utils.checkpoint`
 
@@ -48,10 +48,12 @@ class ActivationCheckpointing(Saved):
 
     def attached(self, trainer: TrainerProtocol) -> None:
         model = trainer.state.model
-        there = _submodules(model)
+        submodules = _submodules(model)
         for choice in self.which:
-            if not any(_matches(name, module, choice) for name, module in there):
-                known = ", ".join(f"{name} ({type(module).__name__})" for name, module in there)
+            if not any(_matches(name, module, choice) for name, module in submodules):
+                known = ", ".join(
+                    f"{name} ({type(module).__name__})" for name, module in submodules
+                )
                 raise AttachError(
                     f"ActivationCheckpointing({choice!r}): {type(model).__name__} has no such "
                     f"submodule; there are: {known or 'none'}"
@@ -64,38 +66,38 @@ class ActivationCheckpointing(Saved):
         if state.model is not self._model:
             self._model = state.model
             chosen = self._outermost(state.model)
-            self._forwards = [(vars(m), recomputed(m.forward, m)) for m in chosen]
+            self._forwards = [(vars(m), recompute_in_backward(m.forward, m)) for m in chosen]
 
     def wrap_forward(self, forward: Activity) -> Activity:
         return self._checkpointed(forward)
 
     def wrap_backward(self, backward: Activity) -> Activity:
-        """It may compute the whole model again, which must be the same model then."""
+        """Backward may compute the whole model again, which must be the same model then."""
         return self._checkpointed(backward)
 
     def _checkpointed(self, activity: Activity) -> Activity:
         def checkpointed(state: TrainState) -> str:
             if not state.training:
                 return activity(state)
-            with self._in_place():
+            with self._forwards_replaced():
                 return activity(state)
 
         return checkpointed
 
     @contextmanager
-    def _in_place(self) -> Iterator[None]:
-        """For an activity, and no longer: a copy of the model must not call the original."""
+    def _forwards_replaced(self) -> Iterator[None]:
+        """Only during an activity: a copy of the model must not call the original."""
         forwards = self._forwards
-        own = [attributes.get("forward") for attributes, _ in forwards]
+        before = [attributes.get("forward") for attributes, _ in forwards]
         for attributes, forward in forwards:
             attributes["forward"] = forward
         try:
             yield
         finally:
-            for (attributes, _), before in zip(forwards, own, strict=True):
+            for (attributes, _), own_forward in zip(forwards, before, strict=True):
                 del attributes["forward"]
-                if before is not None:
-                    attributes["forward"] = before
+                if own_forward is not None:
+                    attributes["forward"] = own_forward
 
     def _outermost(self, model: torch.nn.Module) -> list[torch.nn.Module]:
         chosen: list[torch.nn.Module] = []

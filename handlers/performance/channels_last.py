@@ -1,4 +1,4 @@
-"""The memory format that convolutions are fastest in."""
+"""The channels-last memory format, in which convolutions are fastest."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 
 from ...events import TrainerProtocol, TrainState
 from ...events.nested import map_nested
-from .._stateful import Saved
+from .._stateful import Stateful
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
-class ChannelsLast(Saved):
+class ChannelsLast(Stateful):
     """Keeps the model, its optimizer and its inputs in the channels-last memory format.
 
-    It is for convolutional networks: tensors of 4 dimensions `(B, C, H, W)`, or of 5
-    `(B, C, D, H, W)`, are stored with the channels innermost. Shapes stay as they are, and values
-    but for rounding. Detached, it leaves everything in the format in which it was.
+    For convolutional networks: tensors of 4 dimensions `(B, C, H, W)`, or of 5 `(B, C, D, H, W)`,
+    are stored with the channels innermost. Shapes do not change, values only by rounding. Detaching
+    restores the format that everything had before.
 
     Signals: begin_batch
     Reads: xb
@@ -32,30 +32,30 @@ class ChannelsLast(Saved):
 
     def attached(self, trainer: TrainerProtocol) -> None:
         model = trainer.state.model
-        of_model = chain(model.parameters(), model.buffers())
-        self._changed = [t for t in of_model if channels_last(t) is not t]
-        for tensor in self._with_their_state(trainer.state):
-            tensor.data = channels_last(tensor.data)
+        model_tensors = chain(model.parameters(), model.buffers())
+        self._changed = [t for t in model_tensors if to_channels_last(t) is not t]
+        for tensor in self._changed_tensors_and_state(trainer.state):
+            tensor.data = to_channels_last(tensor.data)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        for tensor in self._with_their_state(trainer.state):
+        for tensor in self._changed_tensors_and_state(trainer.state):
             tensor.data = tensor.data.contiguous()
         self._changed = []
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        state.xb = map_nested(channels_last, state.xb, only=torch.Tensor)
+        state.xb = map_nested(to_channels_last, state.xb, only=torch.Tensor)
 
-    def _with_their_state(self, state: TrainState) -> Iterator[torch.Tensor]:
-        """The tensors that are changed, their gradients, and what the optimizer keeps of them."""
-        of_optimizer = {} if state.optimizer is None else state.optimizer.state
+    def _changed_tensors_and_state(self, state: TrainState) -> Iterator[torch.Tensor]:
+        """The changed tensors, their gradients, and their optimizer state."""
+        optimizer_state = {} if state.optimizer is None else state.optimizer.state
         for tensor in self._changed:
-            kept = (tensor, tensor.grad, *of_optimizer.get(tensor, {}).values())
-            yield from (t for t in kept if isinstance(t, torch.Tensor))
+            related = (tensor, tensor.grad, *optimizer_state.get(tensor, {}).values())
+            yield from (t for t in related if isinstance(t, torch.Tensor))
 
 
-def channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """`tensor` in that format; itself if it is so already, or is no image."""
-    wanted = _FORMATS.get(tensor.dim())
-    if wanted is None or tensor.is_contiguous(memory_format=wanted):
+def to_channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor` in the format; `tensor` itself if it already is, or has other dimensions."""
+    memory_format = _FORMATS.get(tensor.dim())
+    if memory_format is None or tensor.is_contiguous(memory_format=memory_format):
         return tensor
-    return tensor.contiguous(memory_format=wanted)
+    return tensor.contiguous(memory_format=memory_format)

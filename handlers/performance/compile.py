@@ -8,24 +8,24 @@ from typing import Any
 import torch
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import Saved
+from .._stateful import Stateful
 
 Activity = Callable[[TrainState], str]
 
 
-class Compile(Saved):
-    """Runs the model through `torch.compile`, in training and outside of it.
+class Compile(Stateful):
+    """Runs the model through `torch.compile`, in training, validation and prediction.
 
-    `state.model` stays the model that it was: whoever saves, averages or looks into it sees no
-    wrapper. Compiled by inductor, dropout and the like draw other random numbers.
+    `state.model` stays the original model: handlers that save, average or inspect it see no
+    wrapper. Compiled by inductor, dropout and similar layers draw other random numbers.
 
     Signals: nothing; wraps forward
     Reads: model
-    Raises: ValueError at once for an option, or a value of it, that `torch.compile` refuses
-    Cost: no sync; seconds to minutes for the first batches, and again for other shapes of input
+    Raises: ValueError for an option that `torch.compile` refuses
+    Cost: no sync; seconds to minutes for the first batches, and again for new input shapes
 
     Args:
-        options: what `torch.compile` takes beside the model: `backend`, `mode`, `dynamic`, ….
+        options: the other arguments of `torch.compile`: `backend`, `mode`, `dynamic`, ….
     """
 
     def __init__(self, **options: Any) -> None:
@@ -42,17 +42,18 @@ class Compile(Saved):
         self._model = self._compiled = None
 
     def wrap_forward(self, forward: Activity) -> Activity:
-        def compiled(state: TrainState) -> str:
+        def compiled_forward(state: TrainState) -> str:
             model = state.model
-            state.model = self._of(model)
+            state.model = self._compile(model)
             try:
                 return forward(state)
             finally:
                 state.model = model
 
-        return compiled
+        return compiled_forward
 
-    def _of(self, model: torch.nn.Module) -> Any:
+    def _compile(self, model: torch.nn.Module) -> Any:
+        """Compile `model`, once."""
         if model is not self._model:
             self._model, self._compiled = model, torch.compile(model, **self.options)
         return self._compiled

@@ -1,4 +1,4 @@
-"""How much memory an epoch needs."""
+"""The peak memory of an epoch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MIB = 2**20
 
 
 class Memory:
-    """Writes the peak of memory to the metrics of each epoch.
+    """Writes the peak memory to the metrics of each epoch.
 
-    On CUDA that of the tensors on the device since the epoch began: torch's own peak statistics
-    are reset there. Elsewhere that of the process since it was started, which nothing can reset.
+    On CUDA: the peak of the tensors on the device since the epoch began; torch's peak statistics
+    are reset then. Elsewhere: the peak of the process since it was started, which cannot be reset.
 
     Signals: begin_epoch, begin_validate, after_train, after_validate
     Reads: device, model, job
-    Writes: metrics["peak_memory"], in MiB: before validation that of training, then that of both
+    Writes: metrics["peak_memory"], in MiB: of training, then of training and validation
     Raises: ImportError when attached: not on CUDA, and Python has no module resource (Windows)
     Cost: no sync
     """
@@ -27,39 +27,39 @@ class Memory:
     on_error = "detach"
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        _peak(_device(trainer.state))
+        _peak_mib(_device_of(trainer.state))
 
     def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        _reset(_device(state))
+        _reset_peak(_device_of(state))
 
     def begin_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "validate":
-            _reset(_device(state))
+            _reset_peak(_device_of(state))
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        state.metrics["peak_memory"] = _peak(_device(state))
+        state.metrics["peak_memory"] = _peak_mib(_device_of(state))
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "predict":
-            state.metrics["peak_memory"] = _peak(_device(state))
+            state.metrics["peak_memory"] = _peak_mib(_device_of(state))
 
 
-def _device(state: TrainState) -> torch.device:
+def _device_of(state: TrainState) -> torch.device:
     parameter = next(state.model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     return state.device or device
 
 
-def _reset(device: torch.device) -> None:
+def _reset_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def _peak(device: torch.device) -> float:
+def _peak_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _MIB
     try:
-        import resource  # noqa: PLC0415  # Windows has none
+        import resource  # noqa: PLC0415  # not on Windows
     except ImportError as error:
         raise ImportError(
             f"Memory cannot measure on {device.type}: Python has no module resource on this system"

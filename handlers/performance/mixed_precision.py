@@ -10,36 +10,37 @@ import torch
 from torch.amp import GradScaler
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
+from .._torch_internals import scaler_device, unscale
 from ..optimization._optimizer_parameters import gradients, parameters
 
 Activity = Callable[[TrainState], str]
 
 
 class MixedPrecision:
-    """Runs the model and the loss in a 16-bit precision, where that is safe, and nothing else.
+    """Runs the forward pass and the loss with `torch.autocast`, in a 16-bit precision.
 
     `torch.float16` has a small range, so the loss is multiplied by a scale before the backward
-    pass, and the gradients are divided by it again before the step. Whoever reads gradients at
-    `begin_step` says `runs_after = ("MixedPrecision",)`. If they have overflowed they are dropped,
-    the scale is lowered, and the step is cancelled. A second fit goes on with the scale found.
+    pass, and the gradients are divided by it before the step. A handler that reads gradients at
+    `begin_step` declares `runs_after = ("MixedPrecision",)`. If the gradients overflow, they are
+    dropped, the scale is lowered, and the step is cancelled. The next fit continues with the scale.
 
     Signals: begin_fit, begin_backward, begin_step, after_fit; wraps forward, loss and backward
     Reads: model, device, loss, optimizer
     Writes: with float16 the gradients
     Raises: CancelStepException when float16 gradients overflow; TypeError in begin_fit for a model
-        whose parameters are float16 themselves; wrong arguments at once
-    Cost: no sync with bfloat16; one an optimizer step with float16, as `GradScaler.step` has
+        whose parameters are float16; TypeError, ValueError for wrong arguments
+    Cost: no sync with bfloat16; one an optimizer step with float16, in `GradScaler.step`
     Source: Paulius Micikevicius and others, "Mixed Precision Training", 2018
 
     Args:
         dtype: `torch.bfloat16` or `torch.float16`.
-        scaler: for float16, one with other settings than torch's own; None makes it when needed.
+        scaler: a scaler with your own settings, for float16; None: made when needed.
 
     Attributes:
         scaler: the scaler in use; None before the first float16 loss.
     """
 
-    runs_after = ("GradientAccumulation",)  # all that a window has accumulated is unscaled once
+    runs_after = ("GradientAccumulation",)  # accumulated gradients are unscaled once
 
     def __init__(
         self, dtype: torch.dtype = torch.bfloat16, scaler: GradScaler | None = None
@@ -53,7 +54,7 @@ class MixedPrecision:
         if scaler is not None and dtype is torch.bfloat16:
             raise ValueError(
                 "MixedPrecision(torch.bfloat16, scaler=…): bfloat16 has the range of float32, so "
-                "nothing is scaled; leave the scaler out, or use torch.float16"
+                "nothing is scaled; omit the scaler, or use torch.float16"
             )
         self.dtype = dtype
         self.scaler = scaler
@@ -64,10 +65,10 @@ class MixedPrecision:
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.dtype is torch.float16:
-            _refuse_float16([p.dtype for p in parameters(state)])
+            _check_not_float16([p.dtype for p in parameters(state)])
 
     def state_dict(self) -> dict[str, Any]:
-        scaler = self.scaler and {"device": self.scaler._device, **self.scaler.state_dict()}
+        scaler = self.scaler and {"device": scaler_device(self.scaler), **self.scaler.state_dict()}
         return {"scaler": scaler, "scaled": self._scaled}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -81,24 +82,24 @@ class MixedPrecision:
         self._unscale(state)
 
     def wrap_forward(self, forward: Activity) -> Activity:
-        return self._cast(forward)
+        return self._with_autocast(forward)
 
     def wrap_loss(self, loss: Activity) -> Activity:
-        return self._cast(loss)
+        return self._with_autocast(loss)
 
     def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        """What a step that was cancelled has unscaled gets the scale of what is added to it."""
+        """Scale gradients again that a cancelled step has unscaled: backward adds scaled ones."""
         if self.dtype is torch.float16 and not self._scaled:
             for gradient in gradients(state):
                 one = torch.ones((), device=gradient.device)
-                gradient.mul_(self._scaler(gradient).scale(one))
+                gradient.mul_(self._get_scaler(gradient).scale(one))
                 self._scaled = True
 
     def wrap_backward(self, backward: Activity) -> Activity:
         def scaled(state: TrainState) -> str:
             loss = state.loss
             if isinstance(loss, torch.Tensor):
-                state.loss = self._scaler(loss).scale(loss)
+                state.loss = self._get_scaler(loss).scale(loss)
                 self._scaled = True
             try:
                 return backward(state)
@@ -112,48 +113,37 @@ class MixedPrecision:
             state.optimizer.zero_grad()
             raise CancelStepException("the gradients overflowed float16; the scale is lowered")
 
-    def _cast(self, activity: Activity) -> Activity:
-        def cast(state: TrainState) -> str:
+    def _with_autocast(self, activity: Activity) -> Activity:
+        def run(state: TrainState) -> str:
             with self._autocast(state):
                 return activity(state)
 
-        return cast
+        return run
 
     def _autocast(self, state: TrainState) -> AbstractContextManager[Any]:
         device = state.device or next((p.device for p in state.model.parameters()), None)
-        kind = "cpu" if device is None else device.type
-        return nullcontext() if kind == "meta" else torch.autocast(kind, self.dtype)
+        device_type = "cpu" if device is None else device.type
+        if device_type == "meta":
+            return nullcontext()
+        return torch.autocast(device_type, self.dtype)
 
-    def _scaler(self, tensor: torch.Tensor) -> GradScaler:
+    def _get_scaler(self, tensor: torch.Tensor) -> GradScaler:
         if self.scaler is None:
             self.scaler = GradScaler(tensor.device.type)
         return self.scaler
 
     def _unscale(self, state: TrainState) -> bool:
-        """Divide the gradients by the scale if they have it; False if they are not finite."""
+        """Divide scaled gradients by the scale; return False if they are not finite."""
         if not self._scaled or self.scaler is None or not gradients(state):
             return True
-        trial = _Trial(state)
-        self.scaler.step(trial)  # type: ignore[arg-type]  # all that is asked of it
-        self.scaler.update()
+        are_finite = unscale(self.scaler, parameters(state))
         self._scaled = False
-        return trial.stepped
+        return are_finite
 
 
-class _Trial:
-    """Stands for the optimizer before the scaler, and learns whether it would have stepped."""
-
-    def __init__(self, state: TrainState) -> None:
-        self.param_groups = [{"params": parameters(state)}]
-        self.stepped = False
-
-    def step(self) -> None:
-        self.stepped = True
-
-
-def _refuse_float16(dtypes: list[torch.dtype]) -> None:
+def _check_not_float16(dtypes: list[torch.dtype]) -> None:
     if torch.float16 in dtypes:
         raise TypeError(
-            "MixedPrecision(torch.float16): parameters are float16 themselves, and their gradients "
-            "cannot be unscaled; keep them in float32, without model.half()"
+            "MixedPrecision(torch.float16): the parameters are float16, so their gradients cannot "
+            "be unscaled; keep the parameters in float32, without model.half()"
         )

@@ -1,4 +1,4 @@
-"""Going on when a batch does not fit into memory."""
+"""Splitting a batch that does not fit into memory."""
 
 from __future__ import annotations
 
@@ -12,95 +12,99 @@ import torch
 from ...events import CancelBatchException, TrainerProtocol, TrainState
 from ...events.nested import leaves
 from ..optimization._optimizer_parameters import parameters
-from ._batch_parts import has_examples, joined, split
-from ._recompute import recomputed
+from ._batch_parts import has_examples, join_parts, split_batch
+from ._recompute import recompute_in_backward
 
 Activity = Callable[[TrainState], str]
 
-_SAID = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class SplitOnOutOfMemory:
-    """Runs a batch that does not fit into memory again, in halves, and if need be in smaller parts.
+    """Runs a batch that does not fit into memory again, in halves or smaller parts.
 
-    The batch is cancelled, and comes again with the same index. The model then gets it in parts;
-    prediction and loss are those of the whole batch, so any loss will do, and the gradient is the
-    same but for rounding. The size that fitted is remembered, one for training and one for
-    validation and prediction. Layers that look at a whole batch, such as batch norm, see the parts;
-    scalars in the model's output, such as a loss of its own, are averaged over the examples.
+    The batch is cancelled, and runs again with the same index. The model then gets it in parts;
+    prediction and loss are computed for the whole batch, so any loss works, and the gradient is the
+    same except for rounding. The size that fitted is kept for later batches, one for training and
+    one for validation and prediction. Layers that use a whole batch, such as batch norm, see the
+    parts; scalars in the model's output, such as its own loss, are averaged over the examples.
 
     Signals: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
     Writes: batches, batch_index and samples, to run the batch again; pred; the gradients
     Raises: CancelBatchException; the error itself, when a single example does not fit
-    Cost: no sync; a training batch in parts is computed forward twice, since only one part at a
-        time keeps its activations: where most are, smaller batches and GradientAccumulation are
-        faster. While gradients accumulate, the memory for them twice
+    Cost: no sync; the forward pass of a split training batch runs twice, because only one part at a
+        time keeps its activations: if most batches are split, smaller batches and
+        GradientAccumulation are faster. Accumulated gradients need their memory twice
     Source: Luyu Gao and others, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
         Setup", 2021, for a loss over parts
 
     Attributes:
-        train_size: examples that the model gets at a time in training; None: whole batches.
+        train_size: number of examples in a part in training; None: whole batches.
         valid_size: the same for validation and prediction.
     """
 
     def __init__(self) -> None:
         self.train_size: int | None = None
         self.valid_size: int | None = None
-        self._put_back: _PutBack | None = None
+        self._repeated: _RepeatedBatch | None = None
         self._state: TrainState | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        self._put_back = None
+        self._repeated = None
 
     def state_dict(self) -> dict[str, Any]:
-        put_back = self._put_back
+        repeated = self._repeated
         return {
             "train_size": self.train_size,
             "valid_size": self.valid_size,
-            "put_back": put_back and {"batch": put_back.batch, "samples": put_back.samples},
+            "put_back": repeated and {"batch": repeated.batch, "samples": repeated.samples},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.train_size, self.valid_size = state["train_size"], state["valid_size"]
-        again, live = state["put_back"], self._state
-        if again is not None and live is not None and live.batches is not None:
-            self._put_back = _PutBack(live.batches, again["batch"], again["samples"])
+        saved, live = state["put_back"], self._state
+        if saved is not None and live is not None and live.batches is not None:
+            self._repeated = _RepeatedBatch(live.batches, saved["batch"], saved["samples"])
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def fetch_again(state: TrainState) -> str:
-            put_back, self._put_back = self._put_back, None
-            if put_back is not None and put_back.batches is state.batches:  # the same pass, still
-                put_back.undo_fetch(state)
+            repeated, self._repeated = self._repeated, None
+            if repeated is not None and repeated.batches is state.batches:  # still the same pass
+                repeated.undo_fetch(state)
             return fetch(state)
 
         return fetch_again
 
     def wrap_forward(self, forward: Activity) -> Activity:
-        def in_parts(state: TrainState) -> str:
+        def split_forward(state: TrainState) -> str:
             size = self._size(state)
-            return _in_parts(forward, state, size) if size < state.batch_size else forward(state)
+            if size < state.batch_size:
+                return _forward_in_parts(forward, state, size)
+            return forward(state)
 
-        return self._again(in_parts)
+        return self._retry(split_forward)
 
     def wrap_loss(self, loss: Activity) -> Activity:
-        return self._again(loss)
+        return self._retry(loss)
 
     def wrap_backward(self, backward: Activity) -> Activity:
-        def undone(state: TrainState) -> str:
-            with _all_or_nothing(state):
+        def clean_backward(state: TrainState) -> str:
+            with _discard_partial_gradients(state):
                 return backward(state)
 
-        return self._again(undone)
+        return self._retry(clean_backward)
 
     def _size(self, state: TrainState) -> int:
-        known = self.train_size if state.training else self.valid_size
-        return min(known or state.batch_size, state.batch_size)
+        size = self.train_size if state.training else self.valid_size
+        return min(size or state.batch_size, state.batch_size)
 
-    def _again(self, activity: Activity) -> Activity:
+    def _retry(self, activity: Activity) -> Activity:
+        """Wrap an activity: when it runs out of memory, its batch runs again in smaller parts."""
+
         def attempt(state: TrainState) -> str:
             try:
                 return activity(state)
@@ -108,10 +112,10 @@ class SplitOnOutOfMemory:
                 if not is_out_of_memory(error):
                     raise
                 self._halve(state, error)
-            # only out here are the frames of the attempt gone, with all that they held
+            # not in the except block: the frames of the attempt, and their tensors, are freed here
             state.pred = state.loss = None
             samples = state.batch_size if state.training else 0
-            self._put_back = _PutBack(state.batches, state.batch, samples)
+            self._repeated = _RepeatedBatch(state.batches, state.batch, samples)
             size = self._size(state)
             raise CancelBatchException(f"out of memory; it runs again, {size} examples at a time")
 
@@ -119,9 +123,9 @@ class SplitOnOutOfMemory:
 
     def _halve(self, state: TrainState, error: RuntimeError) -> None:
         size = self._size(state)
-        if size < 2 or not _can_be_split(state):
+        if size < 2 or not _is_splittable(state):
             error.add_note(
-                f"SplitOnOutOfMemory: {state.batch_size} examples ({_kind(state.xb)}) were run "
+                f"SplitOnOutOfMemory: {state.batch_size} examples ({_shapes(state.xb)}) were run "
                 f"{size} at a time, and cannot be split further"
             )
             raise error
@@ -131,8 +135,8 @@ class SplitOnOutOfMemory:
             self.valid_size = (size + 1) // 2
 
 
-class _PutBack:
-    """A batch that will come again; until it does, the counters name it as they should."""
+class _RepeatedBatch:
+    """A batch to run again; the counters are corrected when it is fetched again."""
 
     def __init__(self, batches: Iterator[Any] | None, batch: Any, samples: int) -> None:
         assert batches is not None
@@ -147,42 +151,45 @@ class _PutBack:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device, or the CPU's allocator, says that it has no more memory."""
-    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in _SAID)
+    """Whether a device or the CPU allocator reports that it is out of memory."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        text in str(error) for text in _OUT_OF_MEMORY
+    )
 
 
-def _can_be_split(state: TrainState) -> bool:
+def _is_splittable(state: TrainState) -> bool:
     return any(has_examples(tensor, state.batch_size) for tensor in leaves(state.xb, torch.Tensor))
 
 
-def _kind(xb: Any) -> str:
+def _shapes(xb: Any) -> str:
     return " ".join(str(tuple(t.shape)) for t in leaves(xb, torch.Tensor)) or type(xb).__name__
 
 
-def _in_parts(forward: Activity, state: TrainState, size: int) -> str:
-    """`pred` of the whole batch, from parts of `size` examples that are computed again later."""
+def _forward_in_parts(forward: Activity, state: TrainState, size: int) -> str:
+    """Compute `pred` of the whole batch, in parts of `size` examples; backward recomputes them."""
     model, trigger = state.model, ""
 
     def run(xb: Any) -> Any:
         nonlocal trigger
-        live = state.model, state.xb, state.pred
+        before = state.model, state.xb, state.pred
         state.model, state.xb = model, xb
         try:
             trigger = forward(state)
             return state.pred
         finally:
-            state.model, state.xb, state.pred = live
+            state.model, state.xb, state.pred = before
 
-    run_twice = recomputed(run, model)
+    run_part = recompute_in_backward(run, model)
     count = state.batch_size
     sizes = [min(size, count - start) for start in range(0, count, size)]
-    state.pred = joined([run_twice(part) for part in split(state.xb, count, size)], sizes)
+    parts = [run_part(part) for part in split_batch(state.xb, count, size)]
+    state.pred = join_parts(parts, sizes)
     return trigger
 
 
 @contextmanager
-def _all_or_nothing(state: TrainState) -> Iterator[None]:
-    """Of a backward pass that runs out of memory no gradient stays; those before it do."""
+def _discard_partial_gradients(state: TrainState) -> Iterator[None]:
+    """Drop the gradients of a backward pass that runs out of memory; keep the earlier ones."""
     before = [(p, p.grad) for p in parameters(state) if p.grad is not None]
     for parameter, _ in before:
         parameter.grad = None

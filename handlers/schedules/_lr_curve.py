@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LEAST = 5
+_MIN_LOSSES = 5
 
 
 @dataclass(frozen=True, repr=False)
 class LRCurve:
-    """What came of a range test.
+    """The result of a learning-rate range test.
 
     Attributes:
         rates: the learning rate of each step.
@@ -31,12 +31,12 @@ class LRCurve:
 
     @property
     def valley(self) -> float:
-        """The rate in the middle of the longest descent of the loss, bumps left out.
+        """The rate in the middle of the longest descent of the loss, with bumps ignored.
 
         Raises:
             ValueError: the loss never fell, or there are too few losses.
         """
-        rates, losses = self._inner()
+        rates, losses = self._trimmed()
         length = [1] * len(losses)
         for i, loss in enumerate(losses):
             longest = max((length[j] for j in range(i) if losses[j] > loss), default=0)
@@ -46,21 +46,21 @@ class LRCurve:
 
     @property
     def steepest(self) -> float:
-        """The rate in the middle of that tenth of the test in which the loss falls most.
+        """The rate in the middle of the tenth of the test where the loss falls fastest.
 
         Raises:
             ValueError: the loss never fell, or there are too few losses.
         """
-        rates, losses = self._inner()
-        width = max(1, len(losses) // 10)  # from one step to the next there is more noise than fall
+        rates, losses = self._trimmed()
+        width = max(1, len(losses) // 10)  # between two single steps noise is larger than the fall
         falls = [losses[i] - losses[i + width] for i in range(len(losses) - width)]
         return rates[max(range(len(falls)), key=falls.__getitem__) + width // 2]
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Draw the loss over the rates, and the suggestions, if there are any.
+        """Draw the loss over the rates, with the suggested rates.
 
         Args:
-            path: where to save the figure; its ending says the format. None: nowhere.
+            path: where to save the figure; its suffix selects the format. None: do not save.
 
         Raises:
             ImportError: matplotlib is missing.
@@ -83,14 +83,14 @@ class LRCurve:
             figure.savefig(path)
         return figure
 
-    def _inner(self) -> tuple[list[float], list[float]]:
-        """Without the beginning, where the mean is of few, and the end, where it explodes."""
+    def _trimmed(self) -> tuple[list[float], list[float]]:
+        """Rates and losses without the start (mean of few values) and the end (it explodes)."""
         count = len(self.losses)
         kept = slice(count // 10, count - max(1, count // 20))
         rates, losses = self.rates[kept], self.losses[kept]
-        if len(losses) < _LEAST:
+        if len(losses) < _MIN_LOSSES:
             raise ValueError(
-                f"no rate to suggest from {count} losses: the test was over too soon; begin it "
+                f"no rate to suggest from {count} losses: the test ended too soon; start it "
                 "with a smaller rate"
             )
         if all(a <= b for a, b in pairwise(losses)):

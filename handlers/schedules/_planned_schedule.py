@@ -1,4 +1,4 @@
-"""Schedules that are planned over the whole fit."""
+"""Base class of schedules that are planned over the whole fit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, SequentialLR
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import SavedScheduler
-from ..optimization._optimizer_parameters import options_restored
+from .._stateful import SchedulerHandler
+from .._torch_internals import mark_stepped
+from ..optimization._optimizer_parameters import preserve_options
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 
-class PlannedSchedule(SavedScheduler, ABC):
-    """Keeps a scheduler of torch, made anew for each fit, at the place where the fit is."""
+class PlannedSchedule(SchedulerHandler, ABC):
+    """Makes a torch scheduler for each fit, and keeps it at the fit's position in the plan."""
 
     saved = ("_moves",)
 
@@ -25,22 +26,20 @@ class PlannedSchedule(SavedScheduler, ABC):
         self.scheduler: LRScheduler | None = None
         self._plan: StepPlan | None = None
         self._moves = 0
-        self._last = 0
+        self._max_moves = 0
 
     @abstractmethod
-    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
-        """The scheduler of a fit of `total` steps, at the first of them."""
+    def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        """Make the scheduler for a fit of `total` steps, positioned at the first step."""
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
         self._plan = StepPlan(state, type(self).__name__)
         self.total = self._plan.total(state)
-        with options_restored(state.optimizer):
-            self.scheduler = self._made(state.optimizer, self.total)
-            self._moves, self._last = 0, self.total - 1
-            # torch warns of a schedule that moves before the first update; this one has to where
-            # the first batches are cancelled
-            state.optimizer._opt_called = True  # type: ignore[attr-defined]
+        with preserve_options(state.optimizer):
+            self.scheduler = self._make_scheduler(state.optimizer, self.total)
+            self._moves, self._max_moves = 0, self.total - 1
+            mark_stepped(state.optimizer)  # a cancelled first batch moves the schedule, too
             try:
                 yield
             finally:
@@ -49,19 +48,19 @@ class PlannedSchedule(SavedScheduler, ABC):
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.scheduler is None or self._plan is None or not state.training:
             return
-        for _ in range(self._moves, min(self._plan.done(state), self._last)):
+        for _ in range(self._moves, min(self._plan.done(state), self._max_moves)):
             self.scheduler.step()
             self._moves += 1
 
 
-def before_cosine(
+def cosine_after(
     first: LRScheduler | None, steps: int, optimizer: Optimizer, total: int, min_lr: float
 ) -> LRScheduler:
-    """`first` for some steps, if there is one, and a cosine down to `min_lr` after them."""
+    """Make a cosine down to `min_lr`, after `first` for `steps` steps if `first` is given."""
     cosine = CosineAnnealingLR(optimizer, T_max=total - steps, eta_min=min_lr)
     return SequentialLR(optimizer, [first, cosine], [steps]) if first else cosine
 
 
-def steps_of(share: float, total: int) -> int:
-    """The number of steps in a share of all, such that at least one is left."""
+def steps_in_share(share: float, total: int) -> int:
+    """The number of steps in a share of `total`; at least one step is left."""
     return min(round(share * total), total - 1)

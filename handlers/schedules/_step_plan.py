@@ -1,4 +1,4 @@
-"""The optimizer steps of a whole fit, planned as if nothing were cancelled."""
+"""The planned optimizer steps of a whole fit, as if nothing were cancelled."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ...events.loader_length import loader_length
 
 
 class StepPlan:
-    """Counts the steps of a fit by epoch and batch: those behind, and all of them.
+    """Counts the planned steps of a fit, and how many of them have passed, by epoch and batch.
 
-    Not by the updates made: a cancelled batch, or a skipped epoch, does not move what follows.
+    The updates made do not count: a cancelled batch, or a skipped epoch, delays no later step.
 
     Args:
-        asking: the schedule that needs the plan, for the message.
+        caller: the schedule that needs the plan, for the error message.
 
     Raises:
         ValueError: the number of batches in an epoch is not known.
     """
 
-    def __init__(self, state: TrainState, asking: str) -> None:
+    def __init__(self, state: TrainState, caller: str) -> None:
         lengths = (state.batches_per_epoch, loader_length(state.train_loader))
         known = [length for length in lengths if length is not None]
         if not known:
             raise ValueError(
-                f"{asking} needs to know the number of steps, and the train_loader "
+                f"{caller} needs to know the number of steps, and the train_loader "
                 f"({type(state.train_loader).__name__}) has no length; pass batches_per_epoch= to "
                 "fit, or attach LimitBatches"
             )
@@ -33,12 +33,12 @@ class StepPlan:
         self.per_epoch = max(1, math.ceil(min(known) / self.batches_per_step))
 
     def total(self, state: TrainState) -> int:
-        """Steps in the whole fit, at least 1."""
+        """Steps in the whole fit, limited by `max_steps`; at least 1."""
         steps = state.n_epochs * self.per_epoch
         return max(1, steps if state.max_steps is None else min(steps, state.max_steps))
 
     def done(self, state: TrainState) -> int:
-        """Steps before that of the live batch."""
+        """Steps before the step of the current batch."""
         in_epoch = min(state.batch_index // self.batches_per_step, self.per_epoch - 1)
         return state.epoch * self.per_epoch + in_epoch
 
@@ -50,4 +50,4 @@ PLAN_WRITERS = (
     "Unfreeze",
     "WeightDecayGroups",
 )
-"""Handlers that decide how many steps there are, and which groups the optimizer has."""
+"""Handlers that set the number of steps, or the parameter groups of the optimizer."""

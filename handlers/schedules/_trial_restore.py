@@ -1,4 +1,4 @@
-"""Putting back what a trial changes: the model, the optimizer, random number generators."""
+"""Restoring what a trial changes: the model, the optimizer, random number generators."""
 
 from __future__ import annotations
 
@@ -12,51 +12,53 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import TrainerProtocol
-from ..optimization._optimizer_parameters import options_restored
+from .._torch_internals import module_buffers
+from ..optimization._optimizer_parameters import preserve_options
 
 
 @contextmanager
-def restored(
+def preserve_training_state(
     trainer: TrainerProtocol, optimizer: Optimizer, loader: Iterable[Any]
 ) -> Iterator[None]:
-    """Leave everything that training on `loader` changes as it is now, bit for bit.
+    """Restore on exit everything that training on `loader` changes, bit for bit.
 
-    That is weights, buffers and gradients; the state and the options of the optimizer; the random
-    numbers of Python, numpy, torch on all devices, and of the generators that the modules and the
-    loader have of their own; the position of a loader that has one. Meanwhile there are no
-    gradients.
+    This covers weights, buffers and gradients; the state and the options of the optimizer; the
+    random number generators of Python, numpy, torch on all devices, and those that the modules and
+    the loader own; the position of a loader that saves one. Inside the block all gradients are
+    None.
     """
     model = trainer.state.model
     with ExitStack() as stack:
         if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
             stack.callback(loader.load_state_dict, loader.state_dict())
         stack.enter_context(trainer.rng_kept(loader))
-        stack.enter_context(_gradients_restored(model))
-        stack.enter_context(_tensors_restored(model))
-        stack.enter_context(_state_restored(optimizer))
-        stack.enter_context(options_restored(optimizer))
+        stack.enter_context(_preserve_gradients(model))
+        stack.enter_context(_preserve_tensors(model))
+        stack.enter_context(_preserve_optimizer_state(optimizer))
+        stack.enter_context(preserve_options(optimizer))
         yield
 
 
 @contextmanager
-def _tensors_restored(model: nn.Module) -> Iterator[None]:
-    # a forward pass may put another tensor in the place of a buffer
-    buffers = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+def _preserve_tensors(model: nn.Module) -> Iterator[None]:
+    # a forward pass may replace a buffer by another tensor
+    live = [module_buffers(module) for module in model.modules()]
+    buffers = [(own, dict(own)) for own in live]
     tensors = [t for t in (*model.parameters(), *model.buffers()) if _is_writable(t)]
     before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
-        for now, then in buffers:
-            now.clear()
-            now.update(then)
+        for own, saved in buffers:
+            own.clear()
+            own.update(saved)
         with torch.no_grad():
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
 
 
 @contextmanager
-def _gradients_restored(model: nn.Module) -> Iterator[None]:
+def _preserve_gradients(model: nn.Module) -> Iterator[None]:
     before = [(parameter, parameter.grad) for parameter in model.parameters()]
     for parameter, _ in before:
         parameter.grad = None
@@ -68,8 +70,8 @@ def _gradients_restored(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _state_restored(optimizer: Optimizer) -> Iterator[None]:
-    """Have the optimizer work on a copy of its state."""
+def _preserve_optimizer_state(optimizer: Optimizer) -> Iterator[None]:
+    """Let the optimizer work on a copy of its state."""
     before = optimizer.state
     parameters = {id(p): p for group in optimizer.param_groups for p in group["params"]}
     optimizer.state = copy.deepcopy(before, parameters)
@@ -80,5 +82,5 @@ def _state_restored(optimizer: Optimizer) -> Iterator[None]:
 
 
 def _is_writable(tensor: torch.Tensor) -> bool:
-    """Whether it has an element for each place, as an expanded tensor has not."""
+    """Whether each element has its own memory, unlike in an expanded tensor."""
     return all(step or size < 2 for size, step in zip(tensor.shape, tensor.stride(), strict=True))

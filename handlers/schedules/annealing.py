@@ -1,4 +1,4 @@
-"""Options of the optimizer as functions of progress."""
+"""Optimizer options as functions of the fit's progress."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from .._stateful import Saved
-from ..optimization._group_options import Group, copied, put
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
+from ..optimization._group_options import ParamGroup, copy_option, set_option
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 Curve = Callable[[float], Any]
-"""Progress, 0 at the fit's first step and never quite 1, to a value."""
+"""Maps progress, 0 at the fit's first step and below 1 at its last, to a value."""
 
 
-class Annealing(Saved):
+class Annealing(Stateful):
     """Sets an option of the optimizer before each step, as a function of the fit's progress.
 
-    Progress is the share of the fit's optimizer steps that lie behind, by epoch and batch: a
-    cancelled batch does not delay it, and an epoch that is skipped is behind it. When the fit
-    closes, the option is what it was. Attach one for each option, or for each group:
+    Progress is the share of the fit's planned optimizer steps that have passed, by epoch and batch:
+    a cancelled batch does not delay it, and a skipped epoch counts as passed. When the fit closes,
+    the option gets its old value again. Attach one for each option, or for each group:
 
         Annealing("lr", piecewise((0.1, linear(0.001, 0.1)), (0.9, cosine(0.1, 0.0))))
         Annealing("betas", lambda progress: (0.95 - 0.1 * progress, 0.99), group=1)
@@ -30,19 +31,19 @@ class Annealing(Saved):
     Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
     Writes: the option of the optimizer
-    Raises: ValueError, when the number of steps is not known, or there is no such group or option
+    Raises: ValueError, when the number of steps is not known, or the group or option does not exist
     Cost: no sync
 
     Args:
         option: its name in the parameter groups: "lr", "momentum", "weight_decay", "betas", …
         curve: `curve(progress)` gives the value; see `linear`, `cosine`, `exponential` and
             `piecewise` beside it.
-        group: 0-based number of the parameter group; None: all of them, those that
-            WeightDecayGroups or Unfreeze made included.
+        group: 0-based number of the parameter group; None: all of them, including those that
+            WeightDecayGroups or Unfreeze made.
 
     Raises:
-        TypeError: an argument is of another kind.
-        ValueError: `group` is negative, or `option` is no option.
+        TypeError: an argument has the wrong type.
+        ValueError: `group` is negative, or `option` is "params".
     """
 
     runs_after = PLAN_WRITERS
@@ -54,43 +55,41 @@ class Annealing(Saved):
                 'of progress, such as Annealing("lr", cosine(0.1, 0.0))'
             )
         if option == "params":
-            raise ValueError("Annealing('params'): these are the parameters, and no option")
-        if group is not None and (isinstance(group, bool) or not isinstance(group, int)):
-            raise TypeError(f"Annealing(group={group!r}): allowed: an int, from 0, or None")
-        if group is not None and group < 0:
-            raise ValueError(f"Annealing(group={group}): allowed: an int, from 0, or None")
+            raise ValueError("Annealing('params'): these are the parameters, not an option")
+        if group is not None:
+            check_whole_number(f"Annealing(group={group!r})", group, 0)
         self.option = option
         self.curve = curve
         self.group = group
-        self._groups: list[Group] = []
+        self._groups: list[ParamGroup] = []
         self._plan: StepPlan | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
         optimizer = trainer.state.optimizer
         if optimizer is not None and all(self.option not in g for g in optimizer.param_groups):
-            raise AttachError(self._missing(optimizer))
+            raise AttachError(self._missing_option(optimizer))
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
-        plan, groups = StepPlan(state, "Annealing"), self._chosen(state.optimizer)
-        before = [copied(group[self.option]) for group in groups]
+        plan, groups = StepPlan(state, "Annealing"), self._select_groups(state.optimizer)
+        before = [copy_option(group[self.option]) for group in groups]
         self._plan, self._groups = plan, groups
         try:
             yield
         finally:
             self._plan, self._groups = None, []
             for group, value in zip(groups, before, strict=True):
-                put(group, self.option, value)
+                set_option(group, self.option, value)
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._plan is None or not state.training:
             return
         progress = min(1.0, self._plan.done(state) / self._plan.total(state))
         for group in self._groups:
-            put(group, self.option, self.curve(progress))
+            set_option(group, self.option, self.curve(progress))
 
-    def _chosen(self, optimizer: Optimizer) -> list[Group]:
-        groups: list[Group] = optimizer.param_groups
+    def _select_groups(self, optimizer: Optimizer) -> list[ParamGroup]:
+        groups: list[ParamGroup] = optimizer.param_groups
         if self.group is not None:
             if self.group >= len(groups):
                 raise ValueError(
@@ -100,14 +99,14 @@ class Annealing(Saved):
             groups = [groups[self.group]]
         for group in groups:
             if self.option not in group:
-                raise ValueError(self._missing(optimizer))
+                raise ValueError(self._missing_option(optimizer))
         return list(groups)
 
-    def _missing(self, optimizer: Optimizer) -> str:
-        there = ", ".join(name for name in optimizer.param_groups[0] if name != "params")
+    def _missing_option(self, optimizer: Optimizer) -> str:
+        options = ", ".join(name for name in optimizer.param_groups[0] if name != "params")
         return (
             f"Annealing({self.option!r}): {type(optimizer).__name__} has no such option; "
-            f"it has: {there}"
+            f"it has: {options}"
         )
 
 
@@ -117,15 +116,15 @@ def linear(start: float, end: float) -> Curve:
 
 
 def cosine(start: float, end: float) -> Curve:
-    """Half a wave: flat at both ends."""
+    """Half a cosine wave: flat at both ends."""
     return lambda progress: end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def exponential(start: float, end: float) -> Curve:
-    """By the same factor in each step.
+    """An exponential curve: each step changes the value by the same factor.
 
     Raises:
-        ValueError: one of the two is not above 0.
+        ValueError: `start` or `end` is not above 0.
     """
     if not (start > 0 and end > 0):
         raise ValueError(f"exponential({start}, {end}): allowed: numbers above 0")
@@ -133,14 +132,14 @@ def exponential(start: float, end: float) -> Curve:
 
 
 def piecewise(*parts: tuple[float, Curve]) -> Curve:
-    """One curve after the other, each for its share of the whole, and from its 0 to its 1.
+    """One curve after the other, each for its share of the progress, from its 0 to its 1.
 
     Raises:
-        ValueError: a share is not above 0, or all of them do not make 1.
+        ValueError: a share is not above 0, or the shares do not add up to 1.
     """
     shares = [share for share, _ in parts]
     if not all(share > 0 for share in shares) or not math.isclose(sum(shares), 1):
-        raise ValueError(f"piecewise with shares {shares}: allowed: above 0, and 1 in sum")
+        raise ValueError(f"piecewise with shares {shares}: allowed: above 0, with the sum 1")
 
     def curve(progress: float) -> Any:
         begin = 0.0

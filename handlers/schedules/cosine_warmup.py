@@ -1,19 +1,19 @@
-"""A cosine after a warm-up."""
+"""A cosine schedule after a linear warm-up."""
 
 from __future__ import annotations
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, LRScheduler
 
-from ._planned_schedule import PlannedSchedule, before_cosine, steps_of
+from ._planned_schedule import PlannedSchedule, cosine_after, steps_in_share
 
 
 class CosineWarmup(PlannedSchedule):
-    """Raises the learning rate to the optimizer's own in a line, then lowers it as a cosine.
+    """Raises the learning rate linearly to the optimizer's own, then lowers it along a cosine.
 
-    These are torch's `LinearLR` and `CosineAnnealingLR`, at the place in their plan where the fit
-    is: a cancelled batch does not delay it, and an epoch that is skipped is behind it. When the
-    fit closes, the optimizer has the rates that it came with.
+    Uses torch's `LinearLR` and `CosineAnnealingLR`, by the fit's position in the plan: a cancelled
+    batch does not delay the schedule, and a skipped epoch counts as passed. When the fit closes,
+    the optimizer gets its old rates again.
 
     Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
@@ -48,7 +48,7 @@ class CosineWarmup(PlannedSchedule):
         self.start_factor = start_factor
         self.min_lr = min_lr
 
-    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
-        steps = steps_of(self.warmup, total)
+    def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        steps = steps_in_share(self.warmup, total)
         rising = LinearLR(optimizer, self.start_factor, total_iters=steps) if steps else None
-        return before_cosine(rising, steps, optimizer, total, self.min_lr)
+        return cosine_after(rising, steps, optimizer, total, self.min_lr)

@@ -1,19 +1,19 @@
-"""A cosine after a plateau."""
+"""A cosine schedule after a constant part."""
 
 from __future__ import annotations
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler
 
-from ._planned_schedule import PlannedSchedule, before_cosine, steps_of
+from ._planned_schedule import PlannedSchedule, cosine_after, steps_in_share
 
 
 class FlatCosine(PlannedSchedule):
-    """Keeps the learning rate for most of the fit, then lowers it as a cosine.
+    """Keeps the learning rate for most of the fit, then lowers it along a cosine.
 
-    These are torch's `ConstantLR` and `CosineAnnealingLR`, at the place in their plan where the
-    fit is: a cancelled batch does not delay it, and an epoch that is skipped is behind it. When
-    the fit closes, the optimizer has the rates that it came with.
+    Uses torch's `ConstantLR` and `CosineAnnealingLR`, by the fit's position in the plan: a
+    cancelled batch does not delay the schedule, and a skipped epoch counts as passed. When the fit
+    closes, the optimizer gets its old rates again.
 
     Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
@@ -39,7 +39,7 @@ class FlatCosine(PlannedSchedule):
         self.flat = flat
         self.min_lr = min_lr
 
-    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
-        steps = steps_of(self.flat, total)
+    def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
+        steps = steps_in_share(self.flat, total)
         flat = ConstantLR(optimizer, factor=1.0, total_iters=steps) if steps else None
-        return before_cosine(flat, steps, optimizer, total, self.min_lr)
+        return cosine_after(flat, steps, optimizer, total, self.min_lr)

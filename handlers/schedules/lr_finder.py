@@ -1,4 +1,4 @@
-"""A learning rate to begin with."""
+"""The learning-rate range test."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Any
 import torch
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
-from ..optimization._group_options import put
+from ...events.argument_checks import check_whole_number
+from ..optimization._group_options import set_option
 from ._lr_curve import LRCurve
-from ._trial_restore import restored
+from ._trial_restore import preserve_training_state
 
 
 class LRFinder:
-    """Trains for some steps with a growing learning rate, and suggests one; restores everything.
+    """Trains for some steps with a growing learning rate, suggests one, and restores everything.
 
-    The range test is a fit of its own, by a second trainer of the same kind, with the model, the
-    loss function and the optimizer of the first one, whose handlers hear nothing of it, and whose
-    own activities are not used. Whatever ends it, afterwards weights, buffers, gradients, the
-    optimizer and random number generators are as they were, bit for bit. Of an iterator, what was
-    read is gone; of workers that persist, what they drew.
+    The range test is a separate fit, by a second trainer of the same class, with the model, the
+    loss function and the optimizer of the first one. Handlers and replaced activities of the first
+    trainer are not used. However the test ends, weights, buffers, gradients, the optimizer and
+    random number generators are restored, bit for bit. Not restored: what was read from an
+    iterator, and the random numbers of persistent workers.
 
-    Signals: nothing of the trainer that it is given; begin_batch, after_loss, after_step of its own
-    Raises: CancelFitException there, when the loss diverges or all steps are made
+    Signals: none of the given trainer; begin_batch, after_loss, after_step of the second one
+    Raises: CancelFitException in the test, when the loss diverges or all steps are made
     Cost: one sync a batch of the test; the memory of the weights and of the optimizer's state
     Source: Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2015; Sylvain
         Gugger and Jeremy Howard, fastai, for smoothing and suggestions
 
     Args:
         start: the first learning rate, above 0.
-        end: the last one, above `start`. Each is greater than the one before by the same factor.
+        end: the last one, above `start`. Each step raises the rate by the same factor.
         steps: optimizer steps in the test, from 20.
-        diverged: the test ends when the smoothed loss is so many times the smallest, above 1.
+        diverged: the test ends when the smoothed loss exceeds the smallest one this many times,
+            above 1.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -49,10 +51,7 @@ class LRFinder:
     ) -> None:
         if not 0 < start < end < math.inf:
             raise ValueError(f"LRFinder(start={start}, end={end}): allowed: 0 < start < end")
-        if isinstance(steps, bool) or not isinstance(steps, int):
-            raise TypeError(f"LRFinder(steps={steps!r}): allowed: an int, from 20")
-        if steps < 20:
-            raise ValueError(f"LRFinder(steps={steps}): allowed: an int, from 20")
+        check_whole_number(f"LRFinder(steps={steps!r})", steps, 20)
         if not diverged > 1:
             raise ValueError(f"LRFinder(diverged={diverged}): allowed: a number above 1")
         self.start = start
@@ -63,27 +62,27 @@ class LRFinder:
     def find(
         self, trainer: TrainerProtocol, train_loader: Iterable[Any], handlers: Iterable[Any] = ()
     ) -> LRCurve:
-        """Run the test with the parts of `trainer`, and give back what came of it.
+        """Run the test with the model, loss and optimizer of `trainer`; return rates and losses.
 
         Args:
-            train_loader: read again and again, if it is shorter than the test.
-            handlers: attached for the test alone, such as one for mixed precision.
+            train_loader: read repeatedly, if it is shorter than the test.
+            handlers: attached for the test only, such as one for mixed precision.
 
         Raises:
             TypeError: the trainer has no optimizer.
             RuntimeError: the trainer is running.
-            BaseException: what the test raised; everything is restored.
+            BaseException: whatever the test raises, after everything is restored.
         """
         state = trainer.state
         if state.optimizer is None:
-            raise TypeError("LRFinder.find: the trainer has no optimizer, whose rate it could find")
+            raise TypeError("LRFinder.find: the trainer has no optimizer, so there is no rate")
         if "." in state.phase:
             raise RuntimeError(
-                f"LRFinder.find: the trainer is in {state.phase}; let its run end, then find"
+                f"LRFinder.find: the trainer is in {state.phase}; call it when the run has ended"
             )
         test = _RangeTest(self)
         kind: Any = type(trainer)
-        with restored(trainer, state.optimizer, train_loader):
+        with preserve_training_state(trainer, state.optimizer, train_loader):
             trial = kind(
                 state.model,
                 state.loss_fn,
@@ -96,13 +95,13 @@ class LRFinder:
 
 
 class _RangeTest:
-    """Hears the trial: sets the rates, records the losses, ends it."""
+    """The handler of the test: sets the rates, records the losses, ends the test."""
 
     def __init__(self, finder: LRFinder) -> None:
         self.curve = LRCurve()
         self._finder = finder
         self._ratios: list[float] = []
-        self._mean = _Mean(1 - 2 / finder.steps)  # 0.98, as in fastai, for as many steps as there
+        self._mean = _SmoothedMean(1 - 2 / finder.steps)  # 0.98 for 100 steps, as in fastai
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         assert state.optimizer is not None
@@ -113,10 +112,10 @@ class _RangeTest:
         assert state.optimizer is not None
         rate = self._rate(state.step)
         for group, ratio in zip(state.optimizer.param_groups, self._ratios, strict=True):
-            put(group, "lr", rate * ratio)
+            set_option(group, "lr", rate * ratio)
 
     def after_loss(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        loss = self._mean.including(float(torch.as_tensor(state.loss).detach()))
+        loss = self._mean.update(float(torch.as_tensor(state.loss).detach()))
         least = min(self.curve.losses, default=loss)
         if not math.isfinite(loss) or loss - least > (self._finder.diverged - 1) * abs(least):
             raise CancelFitException(f"the loss diverged at rate {self._rate(state.step):.2g}")
@@ -131,7 +130,7 @@ class _RangeTest:
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.batch_index < 0:
-            raise CancelFitException("the loader has no more to give")
+            raise CancelFitException("the loader has no more batches")
 
     def _rate(self, step: int) -> float:
         start, end = self._finder.start, self._finder.end
@@ -139,17 +138,17 @@ class _RangeTest:
         return start * math.pow(end / start, share)
 
 
-class _Mean:
-    """A mean in which each value weighs `fading` times as much as the one after it."""
+class _SmoothedMean:
+    """A mean in which each value has `decay` times the weight of the next one."""
 
-    def __init__(self, fading: float) -> None:
-        self.fading = fading
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
         self.value = 0.0
         self._sum = 0.0
         self._weight = 0.0
 
-    def including(self, value: float) -> float:
-        self._sum = self.fading * self._sum + value
-        self._weight = self.fading * self._weight + 1
+    def update(self, value: float) -> float:
+        self._sum = self.decay * self._sum + value
+        self._weight = self.decay * self._weight + 1
         self.value = self._sum / self._weight
         return self.value

@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""Any learning-rate scheduler of torch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import SavedScheduler
-from ..optimization._optimizer_parameters import options_restored
+from .._stateful import SchedulerHandler
+from ..optimization._optimizer_parameters import preserve_options
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 Factory = Callable[..., LRScheduler]
 
 
-class LRSchedule(SavedScheduler):
-    """Moves the learning rate by any scheduler of torch, made anew for each fit.
+class LRSchedule(SchedulerHandler):
+    """Steps any learning-rate scheduler of torch, with a new scheduler for each fit.
 
-    The scheduler is stepped after an update that was really made: not after a cancelled or an
-    accumulated step, nor after an epoch without any. When the fit closes, the optimizer has the
-    rates (and momenta) that it came with, so that the next fit starts where this one did.
+    The scheduler is stepped only after an update was made: not after a cancelled or an accumulated
+    step, nor after an epoch without updates. When the fit closes, the optimizer gets its old rates
+    (and momenta) again, so that the next fit starts with the same ones.
 
     Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
@@ -30,15 +30,15 @@ class LRSchedule(SavedScheduler):
     Cost: no sync, if the learning rates are floats
 
     Args:
-        factory: `factory(optimizer)` gives the scheduler; one of two arguments is called
+        factory: `factory(optimizer)` returns the scheduler. A function of two arguments is called
             `factory(optimizer, total)`, with the number of times that it will be stepped:
             `LRSchedule(lambda optimizer, total: OneCycleLR(optimizer, 0.1, total_steps=total))`.
         every: step it after each "step" of the optimizer, or after each "epoch".
 
     Raises:
-        TypeError: `factory` is no function of one or two arguments, or gives no scheduler.
-        ValueError: `every` is something else; the total is wanted, and the loader has no length;
-            the scheduler is for another optimizer.
+        TypeError: `factory` is not a function of one or two arguments, or returns no scheduler.
+        ValueError: `every` has another value; the factory takes the total, and the loader has no
+            length; the scheduler is for another optimizer.
     """
 
     saved = ("_step",)
@@ -51,13 +51,13 @@ class LRSchedule(SavedScheduler):
         self.factory = factory
         self.every = every
         self.scheduler: LRScheduler | None = None
-        self._wants_total = _wants_total(factory)
+        self._needs_total = _takes_total(factory)
         self._step = 0
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
-        with options_restored(state.optimizer):
-            self.scheduler, self._step = self._made(state.optimizer, state), state.step
+        with preserve_options(state.optimizer):
+            self.scheduler, self._step = self._make_scheduler(state.optimizer, state), state.step
             try:
                 yield
             finally:
@@ -76,36 +76,37 @@ class LRSchedule(SavedScheduler):
             self._step = state.step
             self.scheduler.step()
 
-    def _made(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
-        self.total = self._total(state) if self._wants_total else None
+    def _make_scheduler(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
+        self.total = self._planned_total(state) if self._needs_total else None
         scheduler = self.factory(optimizer, *([] if self.total is None else [self.total]))
         if isinstance(scheduler, ReduceLROnPlateau):
-            raise _refused_plateau()
+            raise _plateau_error()
         if not isinstance(scheduler, LRScheduler):
             raise TypeError(
-                f"the factory of LRSchedule gave a {type(scheduler).__name__}; expected a "
+                f"the factory of LRSchedule returned a {type(scheduler).__name__}; expected a "
                 "scheduler of torch.optim.lr_scheduler"
             )
         if scheduler.optimizer is not optimizer:
             raise ValueError(
-                f"the factory of LRSchedule gave a {type(scheduler).__name__} for another "
-                "optimizer than the trainer's; make it for the one that it is called with"
+                f"the factory of LRSchedule returned a {type(scheduler).__name__} for another "
+                "optimizer than the trainer's; make it for the optimizer passed to the factory"
             )
         return scheduler
 
-    def _total(self, state: TrainState) -> int:
+    def _planned_total(self, state: TrainState) -> int:
         """How often the scheduler will be stepped if nothing is cancelled; at least 1."""
         if self.every == "epoch":
             return max(1, state.n_epochs)
         return StepPlan(state, "the factory of LRSchedule").total(state)
 
 
-def _wants_total(factory: Any) -> bool:
+def _takes_total(factory: Any) -> bool:
+    """Check the factory; return whether it takes a second argument, the total."""
     if factory is ReduceLROnPlateau or isinstance(factory, ReduceLROnPlateau):
-        raise _refused_plateau()
+        raise _plateau_error()
     if not callable(factory) or isinstance(factory, type):
         raise TypeError(
-            f"LRSchedule({factory!r}): expected a function that makes a scheduler, such as "
+            f"LRSchedule({factory!r}): expected a function that returns a scheduler, such as "
             "lambda optimizer: StepLR(optimizer, step_size=10)"
         )
     signature = inspect.signature(factory)
@@ -120,7 +121,7 @@ def _wants_total(factory: Any) -> bool:
     )
 
 
-def _refused_plateau() -> TypeError:
+def _plateau_error() -> TypeError:
     return TypeError(
         "LRSchedule cannot step ReduceLROnPlateau, which needs a metric; use ReduceOnPlateau"
     )

@@ -1,4 +1,4 @@
-"""One cycle of the learning rate."""
+"""The one-cycle learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ._planned_schedule import PlannedSchedule
 
 
 class OneCycle(PlannedSchedule):
-    """Raises the learning rate to its maximum and lowers it to almost nothing, over one fit.
+    """Raises the learning rate to its maximum and lowers it to almost zero, over one fit.
 
-    Momentum (of Adam and its kin the first beta) goes the opposite way, if the optimizer has it.
-    It is `torch.optim.lr_scheduler.OneCycleLR`, at the place in its plan where the fit is: a
-    cancelled batch does not delay it, and an epoch that is skipped is behind it. When the fit
-    closes, the optimizer has the rates and momenta that it came with.
+    Momentum (the first beta of Adam and similar optimizers) moves the opposite way, if the
+    optimizer has it. Uses `torch.optim.lr_scheduler.OneCycleLR`, by the fit's position in the plan:
+    a cancelled batch does not delay the schedule, and a skipped epoch counts as passed. When the
+    fit closes, the optimizer gets its old rates and momenta again.
 
     Signals: begin_fit, begin_batch, after_fit
     Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
@@ -33,7 +33,7 @@ class OneCycle(PlannedSchedule):
         warmup: share of the fit's steps, between 0 and 1, in which the rate rises.
         start_divisor: the first rate is the highest one divided by this.
         end_divisor: the last rate is the first one divided by this.
-        momentum: the lowest and the highest momentum; None leaves it as it is.
+        momentum: the lowest and the highest momentum; None leaves it unchanged.
 
     Raises:
         ValueError: an argument is out of range.
@@ -48,8 +48,8 @@ class OneCycle(PlannedSchedule):
         momentum: tuple[float, float] | None = (0.85, 0.95),
     ) -> None:
         super().__init__()
-        highest = max_lr if isinstance(max_lr, Sequence) else [max_lr]
-        if not all(lr is None or lr > 0 for lr in highest):
+        max_lrs = max_lr if isinstance(max_lr, Sequence) else [max_lr]
+        if not all(lr is None or lr > 0 for lr in max_lrs):
             raise ValueError(f"OneCycle(max_lr={max_lr}): allowed: numbers above 0, or None")
         if not 0 < warmup < 1:
             raise ValueError(f"OneCycle(warmup={warmup}): allowed: a share between 0 and 1")
@@ -66,14 +66,14 @@ class OneCycle(PlannedSchedule):
         self.end_divisor = end_divisor
         self.momentum = momentum
 
-    def _made(self, optimizer: Optimizer, total: int) -> LRScheduler:
+    def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
         low, high = self.momentum or (0.0, 0.0)
         has_momentum = not optimizer.defaults.keys().isdisjoint(("momentum", "betas"))
         return OneCycleLR(
             optimizer,
-            self._highest(optimizer),
+            self._max_lrs(optimizer),
             total_steps=total,
-            pct_start=self._share(total),
+            pct_start=self._warmup_share(total),
             div_factor=self.start_divisor,
             final_div_factor=self.end_divisor,
             cycle_momentum=self.momentum is not None and has_momentum,
@@ -81,7 +81,7 @@ class OneCycle(PlannedSchedule):
             max_momentum=high,
         )
 
-    def _highest(self, optimizer: Optimizer) -> float | list[float]:
+    def _max_lrs(self, optimizer: Optimizer) -> float | list[float]:
         groups = optimizer.param_groups
         if self.max_lr is None:
             return [float(group["lr"]) for group in groups]
@@ -90,11 +90,11 @@ class OneCycle(PlannedSchedule):
         if len(self.max_lr) != len(groups):
             raise ValueError(
                 f"OneCycle has {len(self.max_lr)} values of max_lr, and the optimizer "
-                f"{len(groups)} parameter groups; give one number, or as many as groups"
+                f"{len(groups)} parameter groups; give one number, or one for each group"
             )
         return list(self.max_lr)
 
-    def _share(self, total: int) -> float:
-        """The warm-up's; torch divides by zero where it is one step exactly."""
+    def _warmup_share(self, total: int) -> float:
+        """The warm-up share; slightly more if it is exactly one step: torch divides by zero."""
         share = float(self.warmup)
         return math.nextafter(share, 1) if share * total == 1 else share

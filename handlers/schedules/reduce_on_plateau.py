@@ -1,4 +1,4 @@
-"""A learning rate that falls when nothing gets better."""
+"""A learning rate that is lowered when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Literal
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import SavedScheduler
+from ...events.argument_checks import check_whole_number
+from .._stateful import SchedulerHandler
 from ..control._epoch_metric import EpochMetric
-from ..optimization._optimizer_parameters import options_restored
+from ..optimization._optimizer_parameters import preserve_options
 
 
-class ReduceOnPlateau(EpochMetric, SavedScheduler):
+class ReduceOnPlateau(EpochMetric, SchedulerHandler):
     """Lowers the learning rate when a metric has not improved for some epochs.
 
-    It is `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An
-    epoch that did not compute the metric, because it was cancelled before or had no validation, is
-    not counted. NaN is no improvement. When the fit closes, the optimizer has the rates that it
-    came with.
+    Uses `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An epoch
+    that did not compute the metric, because it was cancelled before or had no validation, is not
+    counted. NaN is not an improvement. When the fit closes, the optimizer gets its old rates again.
 
     Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch, after_fit
     Reads: metrics, outcome, validation_due, optimizer
     Writes: the learning rates of the optimizer
-    Raises: LookupError when there is no such metric
+    Raises: LookupError when the metric does not exist
     Cost: no sync; one an epoch if the metric is a tensor
 
     Args:
-        metric: its name in `state.metrics`.
-        factor: by which the rates are multiplied, between 0 and 1.
-        patience: epochs in a row without improvement that are borne, from 0: the one after them
+        metric: name in `state.metrics`.
+        factor: the rates are multiplied by this, between 0 and 1.
+        patience: epochs in a row without improvement that are tolerated, from 0; the next one
             lowers the rate.
-        min_delta: what counts as an improvement: better than the best by more than this, in
-            units of the metric.
+        min_delta: a value improves if it is better than the best by more than this, in units of
+            the metric.
         mode: whether "min" or "max" is better.
-        cooldown: epochs after a reduction in which none is counted, from 0.
-        min_lr: no rate is lowered below it.
+        cooldown: epochs after a reduction that are not counted, from 0.
+        min_lr: no rate is lowered below this.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -45,7 +45,7 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
 
     saved = ("_value", "_cut_short")
 
-    runs_after = ("Unfreeze", "WeightDecayGroups")  # which say what groups the optimizer has
+    runs_after = ("Unfreeze", "WeightDecayGroups")  # they set the groups of the optimizer
 
     def __init__(
         self,
@@ -58,14 +58,8 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
         min_lr: float = 0.0,
     ) -> None:
         for name, count in (("patience", patience), ("cooldown", cooldown)):
-            if isinstance(count, bool) or not isinstance(count, int):
-                raise TypeError(f"ReduceOnPlateau({name}={count!r}): allowed: an int, from 0")
-        for name, number in (
-            ("patience", patience),
-            ("min_delta", min_delta),
-            ("cooldown", cooldown),
-            ("min_lr", min_lr),
-        ):
+            check_whole_number(f"ReduceOnPlateau({name}={count!r})", count, 0)
+        for name, number in (("min_delta", min_delta), ("min_lr", min_lr)):
             if not 0 <= number < math.inf:
                 raise ValueError(f"ReduceOnPlateau({name}={number}): allowed: a number from 0")
         if not 0 < factor < 1:
@@ -84,7 +78,7 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         assert state.optimizer is not None
-        with options_restored(state.optimizer):
+        with preserve_options(state.optimizer):
             self._value = None
             self.scheduler = ReduceLROnPlateau(
                 state.optimizer,
@@ -102,11 +96,11 @@ class ReduceOnPlateau(EpochMetric, SavedScheduler):
                 self.scheduler = None
 
     def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        # not at after_epoch: who looks there finds the rate with which the epoch was trained
+        # not at after_epoch: other receivers read there the rate that the epoch was trained with
         super().begin_epoch(trainer, state)
         value, self._value = self._value, None
         if value is not None and self.scheduler is not None:
             self.scheduler.step(value)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._value = self._of_epoch(state)
+        self._value = self._epoch_value(state)

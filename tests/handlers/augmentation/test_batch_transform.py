@@ -21,14 +21,14 @@ def doubled(xb, yb):
     return xb * 2, yb
 
 
-def test_training_is_that_on_the_changed_batches():
+def test_training_equals_training_on_transformed_batches():
     ours, theirs = trainer_of(BatchTransform(doubled)), trainer_of()
     ours.fit(batches(), epochs=2)
     theirs.fit([(x * 2, y) for x, y in batches()], epochs=2)
     assert equal(weights(ours), weights(theirs))
 
 
-def test_targets_are_changed_too():
+def test_targets_are_transformed():
     ours = trainer_of(BatchTransform(lambda xb, yb: (xb, (yb + 1) % 3)))
     theirs = trainer_of()
     ours.fit(batches())
@@ -37,7 +37,7 @@ def test_targets_are_changed_too():
 
 
 @pytest.mark.parametrize(("training_only", "factor"), [(True, 1), (False, 2)])
-def test_validation_and_prediction_are_left_alone_unless_asked_for(training_only, factor):
+def test_validation_and_prediction_are_changed_only_on_request(training_only, factor):
     trainer = trainer_of(BatchTransform(doubled, training_only=training_only), Metrics())
     plain = trainer_of(Metrics())
     changed = [(x * factor, y) for x, y in batches()]
@@ -45,7 +45,7 @@ def test_validation_and_prediction_are_left_alone_unless_asked_for(training_only
     assert torch.equal(trainer.predict(batches()), plain.predict(changed))
 
 
-def test_batches_without_targets_have_none():
+def test_batch_without_targets_has_yb_none():
     seen = []
 
     def change(xb, yb):
@@ -58,7 +58,7 @@ def test_batches_without_targets_have_none():
     assert seen == [None] * 3
 
 
-def test_it_is_called_with_tensors_on_the_device():
+def test_function_gets_tensors_on_the_device():
     seen = []
 
     def change(xb, yb):
@@ -70,7 +70,7 @@ def test_it_is_called_with_tensors_on_the_device():
     assert seen == [("meta", "meta")]
 
 
-def test_a_module_can_be_the_function():
+def test_function_can_be_a_module():
     class Noise(nn.Module):
         def forward(self, xb, yb):
             return xb + 1, yb
@@ -80,7 +80,7 @@ def test_a_module_can_be_the_function():
     assert state.xb.tolist() == [1, 1]
 
 
-def test_the_batch_of_the_loader_stays_as_it_is():
+def test_batch_of_the_loader_is_not_changed():
     trainer, seen = trainer_of(BatchTransform(doubled)), []
     trainer.on("after_batch")(lambda t, state: seen.append(state.batch))
     data = batches(1)
@@ -88,7 +88,7 @@ def test_the_batch_of_the_loader_stays_as_it_is():
     assert seen[0] is data[0]
 
 
-def test_several_are_applied_in_the_order_of_attachment():
+def test_several_transforms_run_in_attachment_order():
     state = state_of(training=True, xb=1, yb=None)
     trainer = trainer_of(
         BatchTransform(lambda x, y: (x * 10, y)), BatchTransform(lambda x, y: (x + 5, y))
@@ -110,27 +110,27 @@ def test_several_are_applied_in_the_order_of_attachment():
         ([1], "a list of 1"),
     ],
 )
-def test_something_else_than_a_pair_is_refused(result, what):
+def test_result_that_is_not_a_pair_raises(result, what):
     def change(xb, yb):
         return result
 
     trainer = trainer_of(BatchTransform(change))
-    with pytest.raises(TypeError, match=f"change gave {what}; expected a pair"):
+    with pytest.raises(TypeError, match=f"change returned {what}; expected a pair"):
         trainer.fit(batches())
 
 
-def test_what_cannot_be_called_is_refused():
+def test_function_that_is_not_callable_raises():
     with pytest.raises(TypeError, match=r"BatchTransform\(3\): expected a function"):
         BatchTransform(3)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(BatchTransform(doubled), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
-def test_detached_in_the_middle_of_a_fit_it_changes_no_more():
+def test_detach_during_fit_stops_the_transform():
     transform = BatchTransform(doubled)
     trainer, plain = trainer_of(transform), trainer_of()
     trainer.on("begin_train")(lambda t, state: t.detach(transform))
@@ -140,6 +140,6 @@ def test_detached_in_the_middle_of_a_fit_it_changes_no_more():
 
 
 @every_cancel
-def test_whatever_is_cancelled_a_transform_that_changes_nothing_changes_nothing(signal, scope):
+def test_any_cancel_with_an_identity_transform_changes_nothing(signal, scope):
     trainer = cancelled_fit(BatchTransform(lambda xb, yb: (xb, yb)), signal, scope, early=False)
     assert equal(weights(trainer), undisturbed(signal, scope))

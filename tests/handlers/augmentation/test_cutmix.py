@@ -51,7 +51,7 @@ def numbered(count=4, height=6, width=8):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
-def test_each_image_has_one_box_of_its_partner_and_the_share_is_that_of_the_other_pixels(alpha):
+def test_each_image_has_one_box_of_its_partner(alpha):
     cutmix, touched = CutMix(alpha), 0
     for _ in range(100):
         xb, share, partners = mixed(cutmix, numbered())
@@ -69,7 +69,7 @@ def test_each_image_has_one_box_of_its_partner_and_the_share_is_that_of_the_othe
     assert touched > 100
 
 
-def test_boxes_come_everywhere_and_in_all_sizes():
+def test_boxes_have_all_positions_and_sizes():
     cutmix, covered, found = CutMix(), torch.zeros(6, 8), set()
     for _ in range(300):
         xb, share, partners = mixed(cutmix, numbered(2))
@@ -80,7 +80,7 @@ def test_boxes_come_everywhere_and_in_all_sizes():
     assert len(found) > 10
 
 
-def test_training_has_the_loss_of_both_targets():
+def test_loss_is_weighted_over_both_targets():
     ours, theirs = CutMix(seed=3), CutMix(seed=3)
     trainer = trainer_of(ours, net=net())
     trainer.fit(images(), epochs=2)
@@ -96,25 +96,25 @@ def test_training_has_the_loss_of_both_targets():
     assert equal(weights(trainer), list(by_hand.parameters()))
 
 
-def test_the_batch_of_the_loader_is_not_written_to():
+def test_batch_of_the_loader_is_not_changed():
     data, untouched = images(), images()
     trainer_of(CutMix(), net=net()).fit(data, epochs=2)
     assert all(torch.equal(x, theirs) for (x, _), (theirs, _) in zip(data, untouched, strict=True))
 
 
-def test_validation_is_left_alone():
+def test_validation_is_not_changed():
     trainer, plain = (trainer_of(*some, Metrics(), net=net()) for some in ((CutMix(),), ()))
     assert trainer.validate(images()) == plain.validate(images())
     assert torch.equal(trainer.predict(images()), plain.predict(images()))
 
 
 @pytest.mark.parametrize("shape", [(4, 6, 8), (4, 2, 3, 6, 8)])
-def test_images_without_channels_and_videos_have_their_box_too(shape):
+def test_images_without_channels_and_videos_get_a_box(shape):
     cutmix = CutMix(8.0)
     assert mixed(cutmix, torch.rand(shape))[0].shape == shape
 
 
-def test_whole_numbers_are_mixed_as_they_are():
+def test_integer_images_keep_their_dtype():
     xb, _, _ = mixed(CutMix(), torch.randint(0, 255, (4, 3, 6, 8), dtype=torch.uint8))
     assert xb.dtype is torch.uint8
 
@@ -122,30 +122,30 @@ def test_whole_numbers_are_mixed_as_they_are():
 @pytest.mark.parametrize(
     ("inputs", "what"), [(torch.ones(4, 5), r"Tensor \(4, 5\)"), ([torch.ones(4, 1, 6, 6)], "list")]
 )
-def test_what_is_no_image_is_refused(inputs, what):
+def test_input_that_is_not_an_image_raises(inputs, what):
     with pytest.raises(TypeError, match=f"CutMix cannot mix a {what}; expected images"):
         mixed(CutMix(), inputs)
 
 
-def test_arguments_out_of_range_are_refused():
+def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match=r"CutMix\(alpha=0\)"):
         CutMix(0)
     with pytest.raises(TypeError, match=r"CutMix\(seed='x'\)"):
         CutMix(seed="x")
 
 
-def test_beside_mixup_it_is_refused():
+def test_cutmix_beside_mixup_raises():
     with pytest.raises(AttachError, match="CutMix cannot be attached beside MixUp"):
         trainer_of(MixUp(), CutMix())
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(CutMix(), net=net().to("meta"), device="meta")
     trainer.fit(images(), images(), epochs=2)
     assert trainer.state.step == 6
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(CutMix(), net=net())
     data, before = images(), torch.get_rng_state()
     trainer.fit(data, epochs=2)
@@ -170,7 +170,7 @@ class AsImages:
 
 
 @every_cancel
-def test_whatever_is_cancelled_nothing_is_mixed_afterwards(signal, scope):
+def test_any_cancel_ends_mixing(signal, scope):
     cutmix = CutMix()
     cancelled_fit(cutmix, signal, scope, early=False, handlers=[AsImages()])
     assert cutmix._mixed is None

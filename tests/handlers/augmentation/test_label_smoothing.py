@@ -38,7 +38,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize(("plain", "smoothed"), LOSSES)
-def test_training_is_that_with_the_smoothed_loss_of_torch_bit_for_bit(plain, smoothed):
+def test_training_equals_torch_label_smoothing_bitwise(plain, smoothed):
     ours, theirs = trainer_of(LabelSmoothing(0.2), loss_fn=plain), trainer_of(loss_fn=smoothed)
     for trainer in (ours, theirs):
         trainer.fit(batches(), epochs=2)
@@ -46,7 +46,7 @@ def test_training_is_that_with_the_smoothed_loss_of_torch_bit_for_bit(plain, smo
 
 
 @pytest.mark.parametrize(("plain", "smoothed"), LOSSES)
-def test_validation_has_the_loss_as_it_is(plain, smoothed):
+def test_validation_uses_the_original_loss(plain, smoothed):
     ours = trainer_of(LabelSmoothing(0.2), Metrics(), loss_fn=plain)
     theirs = trainer_of(Metrics(), loss_fn=plain)
     assert ours.validate(batches()) == theirs.validate(batches())
@@ -55,7 +55,7 @@ def test_validation_has_the_loss_as_it_is(plain, smoothed):
     assert ours.state.metrics["valid_loss"] == theirs.validate(batches())["valid_loss"]
 
 
-def test_targets_that_are_shares_of_the_classes_are_smoothed():
+def test_class_probability_targets_are_smoothed():
     data = [(x, torch.eye(3)[y]) for x, y in batches()]
     ours = trainer_of(LabelSmoothing(0.2))
     theirs = trainer_of(loss_fn=nn.CrossEntropyLoss(label_smoothing=0.2))
@@ -67,7 +67,7 @@ def test_targets_that_are_shares_of_the_classes_are_smoothed():
 @pytest.mark.parametrize(
     "handlers", [(LabelSmoothing(0.2), MixUp()), (MixUp(), LabelSmoothing(0.2))]
 )
-def test_the_loss_of_mixup_is_smoothed_whatever_the_order_of_attachment(handlers):
+def test_mixup_loss_is_smoothed_in_any_attachment_order(handlers):
     theirs = trainer_of(MixUp(), loss_fn=nn.CrossEntropyLoss(label_smoothing=0.2))
     ours = trainer_of(*handlers)
     for trainer in (ours, theirs):
@@ -75,7 +75,7 @@ def test_the_loss_of_mixup_is_smoothed_whatever_the_order_of_attachment(handlers
     assert equal(weights(ours), weights(theirs))
 
 
-def test_the_loss_function_is_not_changed():
+def test_loss_fn_is_not_changed():
     loss_fn = nn.CrossEntropyLoss()
     trainer, seen = trainer_of(LabelSmoothing(), loss_fn=loss_fn), []
     trainer.on("after_loss")(lambda t, state: seen.append(state.loss_fn))
@@ -84,7 +84,7 @@ def test_the_loss_function_is_not_changed():
     assert loss_fn.label_smoothing == 0
 
 
-def test_the_loss_function_is_put_back_when_it_fails():
+def test_loss_fn_is_restored_when_it_fails():
     loss_fn = nn.CrossEntropyLoss()
     trainer = trainer_of(LabelSmoothing(), loss_fn=loss_fn)
     with pytest.raises(IndexError, match="out of bounds"):
@@ -92,7 +92,7 @@ def test_the_loss_function_is_put_back_when_it_fails():
     assert trainer.state.loss_fn is loss_fn
 
 
-def test_a_loss_function_exchanged_in_a_fit_is_smoothed():
+def test_loss_fn_replaced_during_fit_is_smoothed():
     other = nn.CrossEntropyLoss(CLASS_WEIGHTS)
     ours = trainer_of(LabelSmoothing(0.2))
     theirs = trainer_of(loss_fn=nn.CrossEntropyLoss(label_smoothing=0.2))
@@ -107,7 +107,7 @@ def test_a_loss_function_exchanged_in_a_fit_is_smoothed():
     assert equal(weights(ours), weights(theirs))
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     state = state_of(training=True, loss_fn=cross_entropy)
     pred, target = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([0])
 
@@ -121,14 +121,14 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize("loss_fn", [nn.MSELoss(), nn.functional.nll_loss, lambda p, y: p.sum()])
-def test_another_loss_is_refused_when_it_is_attached(loss_fn):
+def test_other_loss_raises_at_attach(loss_fn):
     trainer = trainer_of(loss_fn=loss_fn)
     with pytest.raises(AttachError, match=r"cannot smooth .*; allowed: nn.CrossEntropyLoss"):
         trainer.attach(LabelSmoothing())
     assert trainer.handlers == []
 
 
-def test_another_loss_that_came_later_is_refused_when_the_fit_begins():
+def test_replaced_other_loss_raises_at_begin_fit():
     trainer = trainer_of(LabelSmoothing())
     trainer.state.loss_fn = nn.MSELoss()
     with pytest.raises(AttachError, match="cannot smooth the targets of MSELoss"):
@@ -137,25 +137,25 @@ def test_another_loss_that_came_later_is_refused_when_the_fit_begins():
 
 
 @pytest.mark.parametrize("smoothing", [0, -0.1, 1.1, float("nan")])
-def test_a_smoothing_out_of_range_is_refused(smoothing):
+def test_smoothing_out_of_range_raises(smoothing):
     with pytest.raises(ValueError, match=r"smoothing=.*allowed: a number above 0, up to 1"):
         LabelSmoothing(smoothing)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(LabelSmoothing(), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(LabelSmoothing())
     before = torch.get_rng_state()
     trainer.fit(batches(), batches(1))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_detached_in_the_middle_of_a_fit_it_smooths_no_more():
+def test_detach_during_fit_stops_smoothing():
     smoothing = LabelSmoothing()
     trainer, plain = trainer_of(smoothing), trainer_of()
     trainer.on("begin_train")(lambda t, state: t.detach(smoothing))
@@ -164,7 +164,7 @@ def test_detached_in_the_middle_of_a_fit_it_smooths_no_more():
     assert equal(weights(trainer), weights(plain))
 
 
-def test_a_cancel_raised_by_the_loss_puts_the_loss_function_back():
+def test_cancel_raised_by_the_loss_restores_loss_fn():
     class Cancelling(nn.CrossEntropyLoss):
         def forward(self, pred, target):
             raise CancelBatchException(f"smoothing {self.label_smoothing}")
@@ -178,6 +178,6 @@ def test_a_cancel_raised_by_the_loss_puts_the_loss_function_back():
 
 
 @every_cancel
-def test_whatever_is_cancelled_the_loss_function_is_the_trainers_own(signal, scope):
+def test_any_cancel_restores_loss_fn(signal, scope):
     trainer = cancelled_fit(LabelSmoothing(), signal, scope, early=False)
     assert trainer.state.loss_fn.label_smoothing == 0

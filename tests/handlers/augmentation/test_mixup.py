@@ -41,32 +41,32 @@ def mixed_by_hand(data, alpha, seed=0, epochs=1):
 
 
 def shares(mixup, count=400):
-    return [mixup._drawn(2, torch.device("cpu"))[0] for _ in range(count)]
+    return [mixup._draw_pairs(2, torch.device("cpu"))[0] for _ in range(count)]
 
 
-def test_training_is_that_of_the_paper_by_hand_bit_for_bit():
+def test_training_equals_the_papers_manual_loop_bitwise():
     trainer = trainer_of(MixUp(0.4, seed=3))
     trainer.fit(batches(), epochs=2)
     assert equal(weights(trainer), mixed_by_hand(batches(), 0.4, seed=3, epochs=2))
 
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 8.0])
-def test_the_share_is_drawn_from_the_beta_distribution(alpha):
+def test_share_is_drawn_from_the_beta_distribution(alpha):
     drawn = torch.tensor(shares(MixUp(alpha), 4000))
     assert drawn.mean() == pytest.approx(0.5, abs=0.03)
     assert drawn.var() == pytest.approx(1 / (4 * (2 * alpha + 1)), abs=0.01)
 
 
 @pytest.mark.parametrize("alpha", [1e-8, 1e8])
-def test_the_share_is_a_number_for_every_alpha(alpha):
+def test_share_is_finite_for_extreme_alpha(alpha):
     assert all(0 <= share <= 1 for share in shares(MixUp(alpha)))
 
 
-def test_the_same_seed_draws_the_same_and_another_does_not():
+def test_seed_determines_the_draws():
     assert shares(MixUp(seed=1)) == shares(MixUp(seed=1)) != shares(MixUp(seed=2))
 
 
-def test_draws_go_on_in_the_next_fit():
+def test_generator_continues_in_the_next_fit():
     mixup, trace = MixUp(), []
     trainer = trainer_of(mixup)
     trainer.on("begin_batch")(lambda t, state: trace.append(mixup.generator.get_state()))
@@ -75,7 +75,7 @@ def test_draws_go_on_in_the_next_fit():
     assert len({tuple(state.tolist()) for state in trace}) == 4
 
 
-def test_validation_is_left_alone():
+def test_validation_is_not_changed():
     trainer, plain = trainer_of(MixUp(), Metrics()), trainer_of(Metrics())
     drawn = trainer.handlers[0].generator.get_state()
     assert trainer.validate(batches()) == plain.validate(batches())
@@ -83,7 +83,7 @@ def test_validation_is_left_alone():
     assert torch.equal(trainer.handlers[0].generator.get_state(), drawn)
 
 
-def test_a_validation_within_a_fit_is_left_alone_too():
+def test_validation_within_a_fit_is_not_changed():
     trainer, seen = trainer_of(MixUp()), []
     trainer.on("after_loss", when=lambda t, s: not s.training)(
         lambda t, state: seen.append((state.xb, state.loss, cross_entropy(state.pred, state.yb)))
@@ -94,7 +94,7 @@ def test_a_validation_within_a_fit_is_left_alone_too():
     assert all(torch.equal(loss, theirs) for _, loss, theirs in seen)
 
 
-def test_the_batch_of_the_loader_is_not_written_to():
+def test_batch_of_the_loader_is_not_changed():
     data, untouched = batches(), batches()
     trainer_of(MixUp(8.0)).fit(data, epochs=2)
     assert all(
@@ -102,7 +102,7 @@ def test_the_batch_of_the_loader_is_not_written_to():
     )
 
 
-def test_others_see_the_mixed_inputs_and_the_own_targets():
+def test_other_handlers_see_mixed_inputs_and_own_targets():
     trainer, seen = trainer_of(MixUp(8.0)), []
     trainer.on("after_loss")(lambda t, state: seen.append((state.xb, state.yb)))
     (x, y), *_ = data = batches(1)
@@ -111,7 +111,7 @@ def test_others_see_the_mixed_inputs_and_the_own_targets():
     assert seen[0][1] is y
 
 
-def test_a_transform_of_the_batch_comes_first_whatever_the_order_of_attachment():
+def test_batch_transform_runs_first_in_any_attachment_order():
     shift = BatchTransform(lambda x, y: (x.square(), y))
     ours, theirs = trainer_of(MixUp(8.0), shift), trainer_of(MixUp(8.0))
     ours.fit(batches())
@@ -120,7 +120,7 @@ def test_a_transform_of_the_batch_comes_first_whatever_the_order_of_attachment()
 
 
 @pytest.mark.parametrize("kind", [tuple, list])
-def test_several_inputs_are_mixed_alike(kind):
+def test_several_inputs_are_mixed_with_the_same_share(kind):
     mixup = MixUp(8.0)
     state = state_of(training=True, xb=kind([torch.eye(4), torch.eye(4) * 2]))
     next(mixup.within_batch(None, state))
@@ -129,7 +129,7 @@ def test_several_inputs_are_mixed_alike(kind):
     assert not torch.equal(first, torch.eye(4))
 
 
-def test_targets_in_containers_are_paired_with_their_inputs():
+def test_targets_in_containers_are_permuted():
     mixup, seen = MixUp(8.0), []
 
     def loss_fn(pred, target):
@@ -143,19 +143,19 @@ def test_targets_in_containers_are_paired_with_their_inputs():
     assert sorted(partners.tolist()) == [0, 1, 2, 3]
 
 
-def test_the_precision_of_the_inputs_is_kept():
+def test_input_dtype_is_kept():
     state = state_of(training=True, xb=torch.ones(2, 3, dtype=torch.bfloat16))
     next(MixUp().within_batch(None, state))
     assert state.xb.dtype is torch.bfloat16
 
 
-def test_it_goes_with_accumulated_gradients():
+def test_works_with_gradient_accumulation():
     trainer = trainer_of(MixUp(), GradientAccumulation(2))
     trainer.fit(batches(4))
     assert trainer.state.step == 2
 
 
-def test_the_loss_of_both_is_none_if_that_of_the_partners_fails():
+def test_loss_is_none_if_the_partners_loss_fails():
     mixup = MixUp()
     calls = []
 
@@ -181,26 +181,26 @@ def test_the_loss_of_both_is_none_if_that_of_the_partners_fails():
         ((torch.ones(2, 5), "text"), "a str"),
     ],
 )
-def test_inputs_that_cannot_be_mixed_are_refused(inputs, what):
+def test_inputs_that_cannot_be_mixed_raise(inputs, what):
     with pytest.raises(TypeError, match=f"MixUp cannot mix {what}; expected a floating-point"):
         next(MixUp().within_batch(None, state_of(training=True, xb=inputs)))
 
 
 @pytest.mark.parametrize("batch", [torch.ones(2, 5), (torch.ones(2, 5), ["a", "b"])])
-def test_targets_that_cannot_be_paired_are_refused(batch):
+def test_targets_that_cannot_be_permuted_raise(batch):
     trainer = trainer_of(MixUp(), loss_fn=lambda pred, *target: pred.sum())
     with pytest.raises(TypeError, match="MixUp cannot pair targets of type"):
         trainer.fit([batch])
 
 
-def test_without_a_loss_fn_it_is_refused_when_it_is_attached():
+def test_missing_loss_fn_raises_at_attach():
     trainer = trainer_of()
     trainer.state.loss_fn = None
     with pytest.raises(AttachError, match="MixUp needs a loss_fn"):
         trainer.attach(MixUp())
 
 
-def test_a_loss_fn_that_is_gone_is_told_when_the_fit_begins():
+def test_removed_loss_fn_raises_at_begin_fit():
     trainer = trainer_of(MixUp())
     trainer.state.loss_fn = None
     with pytest.raises(AttachError, match="MixUp needs a loss_fn"):
@@ -208,7 +208,7 @@ def test_a_loss_fn_that_is_gone_is_told_when_the_fit_begins():
 
 
 @pytest.mark.parametrize("other", [MixUp, CutMix])
-def test_two_that_mix_are_refused(other):
+def test_two_mixing_handlers_raise(other):
     trainer = trainer_of(other())
     with pytest.raises(AttachError, match=f"MixUp cannot be attached beside {other.__name__}"):
         trainer.attach(MixUp())
@@ -217,31 +217,31 @@ def test_two_that_mix_are_refused(other):
 
 
 @pytest.mark.parametrize("alpha", [0, -1, math.inf, math.nan])
-def test_an_alpha_out_of_range_is_refused(alpha):
+def test_alpha_out_of_range_raises(alpha):
     with pytest.raises(ValueError, match=r"MixUp\(alpha=.*allowed: a finite number above 0"):
         MixUp(alpha)
 
 
 @pytest.mark.parametrize("seed", [None, 1.5, True])
-def test_a_seed_that_is_no_int_is_refused(seed):
+def test_seed_that_is_not_an_int_raises(seed):
     with pytest.raises(TypeError, match=r"MixUp\(seed=.*allowed: an int"):
         MixUp(seed=seed)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(MixUp(), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(MixUp())
     before = torch.get_rng_state()
     trainer.fit(batches(), batches(1), epochs=2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_detached_in_the_middle_of_a_fit_it_mixes_no_more():
+def test_detach_during_fit_stops_mixing():
     mixup = MixUp()
     trainer, plain = trainer_of(mixup), trainer_of()
     trainer.on("begin_train")(lambda t, state: t.detach(mixup))
@@ -251,7 +251,7 @@ def test_detached_in_the_middle_of_a_fit_it_mixes_no_more():
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "begin_step"])
-def test_attached_or_detached_in_the_middle_of_a_batch_it_fails_nothing(signal):
+def test_attach_or_detach_inside_a_batch_does_not_fail(signal):
     mixup = MixUp()
     trainer, stale = trainer_of(), []
 
@@ -267,7 +267,7 @@ def test_attached_or_detached_in_the_middle_of_a_batch_it_fails_nothing(signal):
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_mixed_afterwards(signal, scope, early):
+def test_any_cancel_ends_mixing(signal, scope, early):
     mixup = MixUp()
     cancelled_fit(mixup, signal, scope, early)
     assert mixup._mixed is None

@@ -45,7 +45,7 @@ def plain_fit(**options):
 
 @pytest.mark.parametrize("use_buffers", [True, False])
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.999])
-def test_it_is_the_average_of_torch_by_hand_bit_for_bit(decay, use_buffers):
+def test_average_equals_torch_bitwise(decay, use_buffers):
     ema = EMA(decay, use_buffers)
     trainer_of(ema, net=normed()).fit(batches(), epochs=3)
     ours = ema.averaged.state_dict()
@@ -57,20 +57,20 @@ def test_it_is_the_average_of_torch_by_hand_bit_for_bit(decay, use_buffers):
 
 
 @pytest.mark.parametrize("use_buffers", [True, False])
-def test_a_counting_buffer_is_copied(use_buffers):
+def test_integer_buffer_is_copied(use_buffers):
     ema = EMA(0.9, use_buffers)
     trainer_of(ema, net=normed()).fit(batches(), epochs=3)
     assert ema.averaged.module[1].num_batches_tracked == 9
 
 
-def test_the_average_can_be_called_and_is_in_eval_mode():
+def test_averaged_model_is_callable_and_in_eval_mode():
     ema = EMA(0.5)
     trainer_of(ema, net=normed()).fit(batches())
     assert not any(module.training for module in ema.averaged.modules())
     assert ema.averaged(torch.zeros(1, 5)).shape == (1, 3)
 
 
-def test_validation_sees_the_average_and_training_goes_on_with_its_own():
+def test_validation_uses_the_average_and_training_does_not():
     ema = EMA(0.9, final="trained")
     trainer = trainer_of(ema)
     seen = seen_in_validation(trainer)
@@ -82,7 +82,7 @@ def test_validation_sees_the_average_and_training_goes_on_with_its_own():
     assert equal(weights(trainer), plain_fit())
 
 
-def test_the_metrics_of_validation_are_those_of_the_average():
+def test_validation_metrics_are_those_of_the_average():
     ema = EMA(0.9, final="trained")
     trainer = trainer_of(Metrics(), ema, net=normed())
     trainer.fit(batches(), batches(1), epochs=2)
@@ -91,7 +91,7 @@ def test_the_metrics_of_validation_are_those_of_the_average():
     assert trainer.state.metrics["valid_loss"] == pytest.approx(theirs)
 
 
-def test_validation_can_see_the_weights_in_training():
+def test_validate_false_validates_the_trained_weights():
     trainer = trainer_of(EMA(0.9, validate=False))
     seen = seen_in_validation(trainer)
     trained = []
@@ -100,7 +100,7 @@ def test_validation_can_see_the_weights_in_training():
     assert equal(seen[0], trained[0])
 
 
-def test_a_validation_within_an_epoch_sees_the_average_so_far():
+def test_validation_within_an_epoch_uses_the_current_average():
     ema = EMA(0.9, final="trained")
     trainer = trainer_of(ema)
     trainer.on("after_step", when=lambda t, s: s.step == 2)(
@@ -117,13 +117,13 @@ def test_a_validation_within_an_epoch_sees_the_average_so_far():
 
 
 @pytest.mark.parametrize("use_buffers", [True, False])
-def test_the_model_gives_its_buffers_back_too(use_buffers):
+def test_trained_buffers_are_restored(use_buffers):
     trainer = trainer_of(EMA(0.9, use_buffers, final="trained"), net=normed())
     trainer.fit(batches(), batches(1), epochs=2)
     assert equal(values(trainer.state.model), values(by_hand(normed(), epochs=2)))
 
 
-def test_the_tensors_of_the_model_stay_the_ones_that_they_are():
+def test_model_tensors_are_changed_in_place():
     net = normed()
     before = [tensor.data_ptr() for tensor in net.state_dict().values()]
     trainer_of(EMA(0.9), net=net).fit(batches(), batches(1), epochs=2)
@@ -132,7 +132,7 @@ def test_the_tensors_of_the_model_stay_the_ones_that_they_are():
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("signal", ["begin_validate", "after_pred", "after_validate"])
-def test_an_error_in_validation_leaves_the_weights_that_were_trained(signal, error):
+def test_error_in_validation_restores_the_trained_weights(signal, error):
     trainer = trainer_of(EMA(0.9))
     trained = []
     trainer.on("after_train")(lambda t, state: trained.append(weights(t)))
@@ -146,7 +146,7 @@ def test_an_error_in_validation_leaves_the_weights_that_were_trained(signal, err
     assert equal(weights(trainer), trained[0])
 
 
-def test_detached_in_the_middle_of_validation_it_gives_the_weights_back():
+def test_detach_during_validation_restores_the_trained_weights():
     ema = EMA(0.9)
     trainer = trainer_of(ema)
     trainer.on("begin_batch", when=lambda t, s: not s.training, once=True)(
@@ -156,14 +156,14 @@ def test_detached_in_the_middle_of_validation_it_gives_the_weights_back():
     assert equal(weights(trainer), plain_fit())
 
 
-def test_after_the_fit_the_model_has_the_average():
+def test_model_has_the_average_after_the_fit():
     ema = EMA(0.9)
     trainer = trainer_of(ema, net=normed())
     trainer.fit(batches(), epochs=2)
     assert equal(values(trainer.state.model), values(ema.averaged.module))
 
 
-def test_other_handlers_find_the_average_in_the_model_when_the_fit_closes():
+def test_other_handlers_see_the_average_at_after_fit():
     ema = EMA(0.9)
     trainer, found = trainer_of(ema), []
     trainer.on("after_fit")(lambda t, state: found.append(weights(t)))
@@ -171,7 +171,7 @@ def test_other_handlers_find_the_average_in_the_model_when_the_fit_closes():
     assert equal(found[0], values(ema.averaged.module))
 
 
-def test_a_cancelled_fit_leaves_the_average():
+def test_cancelled_fit_keeps_the_average():
     ema = EMA(0.9)
     trainer = trainer_of(ema)
     trainer.on("begin_batch", when=lambda t, s: s.epoch == 1)(raise_cancel)
@@ -184,7 +184,7 @@ def raise_cancel(trainer, state):
     raise CancelFitException
 
 
-def test_a_failed_fit_leaves_what_was_trained():
+def test_failed_fit_keeps_the_trained_weights():
     trainer = trainer_of(EMA(0.9))
 
     @trainer.on("after_epoch")
@@ -196,7 +196,7 @@ def test_a_failed_fit_leaves_what_was_trained():
     assert equal(weights(trainer), values(by_hand(model())))
 
 
-def test_two_fits_are_averaged_as_one_and_a_validation_between_them_sees_the_model():
+def test_average_continues_in_the_next_fit_but_not_in_validate():
     ema = EMA(0.9, final="trained")
     trainer = trainer_of(ema)
     trainer.fit(batches())
@@ -210,7 +210,7 @@ def test_two_fits_are_averaged_as_one_and_a_validation_between_them_sees_the_mod
     assert equal(values(ema.averaged.module), values(averaged_by_hand(model(), 0.9, 2).module))
 
 
-def test_a_fit_without_an_update_leaves_the_model_alone():
+def test_fit_without_update_does_not_change_the_model():
     trainer = trainer_of(EMA(0.9))
     trainer.fit(batches())
     other = model(seed=1)
@@ -220,13 +220,13 @@ def test_a_fit_without_an_update_leaves_the_model_alone():
     assert equal(weights(trainer), values(other))
 
 
-def test_a_step_that_was_not_made_is_not_averaged():
+def test_cancelled_step_is_not_averaged():
     ema = EMA(0.9)
     trainer_of(GradientAccumulation(2), ema).fit(batches(5))
     assert ema.updates == 3
 
 
-def test_attached_in_the_middle_of_a_fit_it_begins_there():
+def test_attach_during_fit_starts_averaging_there():
     ema = EMA(0.9, final="trained")
     trainer = trainer_of()
     trainer.on("after_train", once=True)(lambda t, state: t.attach(ema))
@@ -239,7 +239,7 @@ def test_attached_in_the_middle_of_a_fit_it_begins_there():
     assert equal(values(ema.averaged.module), values(own.averaged.module))
 
 
-def test_of_a_compiled_model_it_averages_the_model_itself():
+def test_compiled_model_is_averaged_without_its_wrapper():
     ema = EMA(0.9)
     trainer = trainer_of(ema, net=torch.compile(normed(), backend="eager"))
     trainer.fit(batches(), batches(1))
@@ -248,7 +248,7 @@ def test_of_a_compiled_model_it_averages_the_model_itself():
     assert equal(weights(trainer), list(theirs.parameters()))
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     ema, state = EMA(0.5), state_of()
     ema.after_step(None, state)
     before = values(state.model)
@@ -259,7 +259,7 @@ def test_a_hand_made_state_is_enough():
     assert torch.allclose(ema.averaged.module[0].weight, before[0] + 0.5)
 
 
-def test_weights_that_are_no_numbers_to_average_are_copied():
+def test_integer_parameters_are_copied():
     ema, state = EMA(0.5), state_of()
     state.model.packed = nn.Parameter(torch.tensor([1, 2]), requires_grad=False)
     ema.after_step(None, state)
@@ -269,31 +269,31 @@ def test_weights_that_are_no_numbers_to_average_are_copied():
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
-def test_a_decay_out_of_range_is_refused(decay):
+def test_decay_out_of_range_raises(decay):
     with pytest.raises(ValueError, match=r"EMA\(decay=.*allowed: a number from 0, below 1"):
         EMA(decay)
 
 
-def test_other_final_weights_are_refused():
+def test_other_final_value_raises():
     with pytest.raises(ValueError, match=r"EMA\(final='best'\): allowed: 'averaged', 'trained'"):
         EMA(final="best")
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     ema = EMA(0.9)
     trainer = trainer_of(ema, net=normed().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert ema.updates == 6
 
 
-def test_no_value_is_read_in_a_fit():
+def test_fit_reads_no_tensor_value():
     trainer = trainer_of(EMA(0.9))
     with Reads() as reads:
         trainer.fit(batches(), batches(2), epochs=2)
     assert reads.count == 0
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(EMA(0.9))
     before = torch.get_rng_state()
     trainer.fit(batches(), batches(1))
@@ -302,7 +302,7 @@ def test_the_global_generator_is_untouched():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_the_training_is_as_it_would_be_without(signal, scope, early):
+def test_any_cancel_trains_as_without_the_handler(signal, scope, early):
     ema = EMA(0.9, final="trained")
     trainer = cancelled_fit(ema, signal, scope, early)
     assert equal(weights(trainer), undisturbed(signal, scope))

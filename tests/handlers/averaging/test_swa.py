@@ -38,7 +38,7 @@ def averaged_by_hand(net, start, epochs, data=None):
 
 @pytest.mark.parametrize("make", [model, normed])
 @pytest.mark.parametrize("start", [0, 1, 3])
-def test_it_is_the_average_of_torch_by_hand_bit_for_bit(start, make):
+def test_average_equals_torch_bitwise(start, make):
     swa = SWA(start)
     trainer_of(swa, net=make()).fit(batches(), epochs=4)
     theirs = averaged_by_hand(make(), start, epochs=4)
@@ -46,7 +46,7 @@ def test_it_is_the_average_of_torch_by_hand_bit_for_bit(start, make):
     assert swa.averaged.n_averaged == 4 - start
 
 
-def test_it_goes_with_the_schedule_of_torch():
+def test_works_with_SWALR():
     swa, net, theirs = SWA(1), model(), model()
     schedule = LRSchedule(
         lambda optimizer: SWALR(optimizer, swa_lr=0.05, anneal_epochs=2), every="epoch"
@@ -66,27 +66,27 @@ def test_it_goes_with_the_schedule_of_torch():
 
 
 @pytest.mark.parametrize(("start", "first"), [(0.75, 3), (0.5, 2), (0.0, 0), (0.9, 3)])
-def test_a_fraction_starts_in_the_epoch_that_it_names(start, first):
+def test_fractional_start_selects_the_first_epoch(start, first):
     swa = SWA(start)
     trainer_of(swa).fit(batches(), epochs=4)
     assert swa.averaged.n_averaged == 4 - first
 
 
-def test_after_the_fit_the_model_has_the_average():
+def test_model_has_the_average_after_the_fit():
     swa = SWA(1)
     trainer = trainer_of(swa, net=normed())
     trainer.fit(batches(), epochs=3)
     assert equal(values(trainer.state.model), values(swa.averaged.module))
 
 
-def test_the_model_can_keep_what_was_trained():
+def test_final_trained_keeps_the_trained_weights():
     swa = SWA(1, final="trained")
     trainer = trainer_of(swa, net=normed())
     trainer.fit(batches(), epochs=3)
     assert equal(values(trainer.state.model), values(by_hand(normed(), epochs=3)))
 
 
-def test_training_and_validation_see_the_weights_in_training():
+def test_training_and_validation_use_the_trained_weights():
     trainer, plain, seen = trainer_of(SWA(0)), trainer_of(), ([], [])
     for one, log in zip((trainer, plain), seen, strict=True):
         one.on("begin_validate")(lambda t, state, log=log: log.append(weights(t)))
@@ -94,7 +94,7 @@ def test_training_and_validation_see_the_weights_in_training():
     assert all(equal(ours, theirs) for ours, theirs in zip(*seen, strict=True))
 
 
-def test_the_average_can_be_called_and_is_in_eval_mode():
+def test_averaged_model_is_callable_and_in_eval_mode():
     swa = SWA(0)
     trainer_of(swa, net=normed()).fit(batches())
     assert not any(module.training for module in swa.averaged.modules())
@@ -120,7 +120,7 @@ def statistics(net):
     return [value for name, value in net.state_dict().items() if "running" in name]
 
 
-def test_batches_of_any_kind_give_the_statistics():
+def test_statistics_from_batches_of_any_kind():
     swa, plain = SWA(0), SWA(0)
     net = Named()
     trainer = trainer_of(swa, net=net)
@@ -130,7 +130,7 @@ def test_batches_of_any_kind_give_the_statistics():
     assert equal(statistics(swa.averaged), statistics(plain.averaged))
 
 
-def test_what_a_batch_transform_makes_of_the_inputs_gives_the_statistics():
+def test_statistics_from_transformed_batches():
     swa = SWA(0)
     shift = BatchTransform(lambda x, y: (x + 3, y))
     trainer_of(shift, swa, net=normed()).fit(batches(), epochs=2)
@@ -140,7 +140,7 @@ def test_what_a_batch_transform_makes_of_the_inputs_gives_the_statistics():
     assert equal(values(by_torch), ours)
 
 
-def test_the_statistics_are_read_from_no_more_batches_than_an_epoch_has():
+def test_statistics_use_at_most_the_batches_of_an_epoch():
     def endless():
         while True:
             yield from batches(2)
@@ -153,7 +153,7 @@ def test_the_statistics_are_read_from_no_more_batches_than_an_epoch_has():
     assert swa.averaged.module[1].num_batches_tracked == 2
 
 
-def test_a_loader_that_has_no_batch_left_leaves_the_statistics_as_they_were_trained():
+def test_exhausted_loader_keeps_the_trained_statistics():
     swa = SWA(0)
     trainer = trainer_of(swa, net=normed())
     with pytest.warns(UserWarning, match="gave no batch"):
@@ -161,7 +161,7 @@ def test_a_loader_that_has_no_batch_left_leaves_the_statistics_as_they_were_trai
     assert equal(values(swa.averaged.module), values(by_hand(normed())))
 
 
-def test_without_batch_norm_the_data_is_not_read_again():
+def test_without_batch_norm_there_is_no_extra_pass():
     read = []
 
     class Loader:
@@ -173,7 +173,7 @@ def test_without_batch_norm_the_data_is_not_read_again():
     assert len(read) == 2
 
 
-def test_the_handlers_of_the_trainer_do_not_hear_the_reading():
+def test_extra_pass_does_not_call_handlers_of_the_trainer():
     trainer, heard = trainer_of(SWA(0), net=normed()), []
     trainer.on("begin_batch")(lambda t, state: heard.append(1))
     trainer.fit(batches(), epochs=2)
@@ -181,7 +181,7 @@ def test_the_handlers_of_the_trainer_do_not_hear_the_reading():
     assert trainer.state.samples == 24
 
 
-def test_an_error_while_reading_escapes_and_leaves_the_layers_in_order():
+def test_error_in_the_extra_pass_is_raised_and_restores_layers():
     class Loader:
         passes = 0
 
@@ -204,7 +204,7 @@ def test_an_error_while_reading_escapes_and_leaves_the_layers_in_order():
 # how a fit ends
 
 
-def test_a_cancelled_fit_leaves_the_average():
+def test_cancelled_fit_keeps_the_average():
     swa = SWA(0)
     trainer = trainer_of(swa, net=normed())
     trainer.on("begin_batch", when=lambda t, s: s.epoch == 2)(raising(CancelFitException))
@@ -220,7 +220,7 @@ def raising(error):
     return fail
 
 
-def test_a_failed_fit_leaves_what_was_trained():
+def test_failed_fit_keeps_the_trained_weights():
     trainer = trainer_of(SWA(0))
     trainer.on("begin_batch", when=lambda t, s: s.epoch == 1)(raising(ValueError))
     with pytest.raises(ValueError):  # noqa: PT011
@@ -228,7 +228,7 @@ def test_a_failed_fit_leaves_what_was_trained():
     assert equal(weights(trainer), values(by_hand(model())))
 
 
-def test_an_epoch_that_failed_is_not_averaged():
+def test_failed_epoch_is_not_averaged():
     swa = SWA(0)
     trainer = trainer_of(swa)
     trainer.on("after_step", when=lambda t, s: s.epoch == 1)(raising(ValueError))
@@ -237,7 +237,7 @@ def test_an_epoch_that_failed_is_not_averaged():
     assert swa.averaged.n_averaged == 1
 
 
-def test_an_epoch_without_a_step_is_not_averaged():
+def test_epoch_without_step_is_not_averaged():
     swa = SWA(0)
     trainer = trainer_of(swa)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(raising(CancelEpochException))
@@ -245,7 +245,7 @@ def test_an_epoch_without_a_step_is_not_averaged():
     assert swa.averaged.n_averaged == 2
 
 
-def test_each_fit_has_an_average_of_its_own_and_validating_in_between_changes_none():
+def test_each_fit_has_its_own_average():
     swa = SWA(0)
     trainer = trainer_of(swa)
     trainer.fit(batches(), epochs=2)
@@ -258,7 +258,7 @@ def test_each_fit_has_an_average_of_its_own_and_validating_in_between_changes_no
     assert equal(values(swa.averaged), values(averaged_by_hand(begun, 0, epochs=2)))
 
 
-def test_a_fit_that_was_cancelled_at_its_beginning_leaves_the_model_alone():
+def test_fit_cancelled_at_its_start_does_not_change_the_model():
     trainer = trainer_of(SWA(0))
     trainer.fit(batches(), epochs=2)
     other = model(seed=1)
@@ -268,7 +268,7 @@ def test_a_fit_that_was_cancelled_at_its_beginning_leaves_the_model_alone():
     assert equal(weights(trainer), values(other))
 
 
-def test_detached_in_the_middle_of_a_fit_it_changes_nothing():
+def test_detach_during_fit_keeps_the_trained_weights():
     swa = SWA(0)
     trainer = trainer_of(swa)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 2)(lambda t, state: t.detach(swa))
@@ -276,7 +276,7 @@ def test_detached_in_the_middle_of_a_fit_it_changes_nothing():
     assert equal(weights(trainer), values(by_hand(model(), epochs=3)))
 
 
-def test_attached_in_the_middle_of_a_fit_it_begins_there():
+def test_attach_during_fit_starts_averaging_there():
     swa = SWA(0)
     trainer = trainer_of()
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: t.attach(swa))
@@ -284,7 +284,7 @@ def test_attached_in_the_middle_of_a_fit_it_begins_there():
     assert equal(values(swa.averaged), values(averaged_by_hand(model(), 1, epochs=3)))
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     swa, state = SWA(0), state_of(epoch=0, n_epochs=1)
     swa.begin_fit(None, state)
     swa.after_step(None, state)
@@ -297,34 +297,34 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize("start", [-1, 1.0, 1.5, -0.1, True, float("nan")])
-def test_a_start_out_of_range_is_refused(start):
+def test_start_out_of_range_raises(start):
     with pytest.raises(ValueError, match=r"SWA\(start=.*allowed: an int from 0"):
         SWA(start)
 
 
-def test_other_final_weights_are_refused():
+def test_other_final_value_raises():
     with pytest.raises(ValueError, match=r"SWA\(final=None\): allowed: 'averaged', 'trained'"):
         SWA(final=None)
 
 
-def test_a_fit_too_short_to_average_is_refused_before_it_trains():
+def test_fit_that_ends_before_start_raises_before_training():
     trainer = trainer_of(SWA(2))
     with pytest.raises(ValueError, match=r"SWA\(start=2\) averages no epoch of a fit of 2"):
         trainer.fit(batches(), epochs=2)
     assert trainer.state.step == 0
 
 
-def test_a_fit_of_no_epochs_opens_and_closes():
+def test_fit_of_zero_epochs_completes():
     trainer_of(SWA(2)).fit(batches(), epochs=0)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     swa = SWA(0)
     trainer_of(swa, net=model().to("meta"), device="meta").fit(batches(), epochs=2)
     assert swa.averaged.n_averaged == 2
 
 
-def test_the_device_is_waited_for_once_an_epoch_at_most():
+def test_syncs_do_not_grow_with_the_number_of_batches():
     trainer = trainer_of(SWA(0))
 
     def reads_of(epochs, count):
@@ -335,14 +335,14 @@ def test_the_device_is_waited_for_once_an_epoch_at_most():
     assert reads_of(2, 3) == reads_of(2, 6)
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(SWA(0), net=normed())
     before = torch.get_rng_state()
     trainer.fit(batches(), batches(1), epochs=2)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_data_loader_is_read_once_more():
+def test_data_loader_is_read_in_an_extra_pass():
     swa = SWA(0)
     dataset = [(x, y) for xs, ys in batches() for x, y in zip(xs, ys, strict=True)]
     trainer_of(swa, net=normed()).fit(DataLoader(dataset, batch_size=4), epochs=2)
@@ -352,7 +352,7 @@ def test_a_data_loader_is_read_once_more():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_the_training_is_as_it_would_be_without(signal, scope, early):
+def test_any_cancel_trains_as_without_the_handler(signal, scope, early):
     swa = SWA(0, final="trained")
     trainer = cancelled_fit(swa, signal, scope, early)
     assert equal(weights(trainer), undisturbed(signal, scope))

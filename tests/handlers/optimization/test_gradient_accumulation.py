@@ -83,7 +83,7 @@ SIZES = pytest.mark.parametrize(
 
 @SIZES
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_accumulation_is_one_batch_that_much_larger(sizes, k, optimizer):
+def test_window_equals_one_large_batch(sizes, k, optimizer):
     data = batches(size=sizes)
     accumulated = fitted(data, GradientAccumulation(k), optimizer=optimizer)
     assert same(accumulated, fitted(windows(data, k), optimizer=optimizer))
@@ -92,9 +92,7 @@ def test_accumulation_is_one_batch_that_much_larger(sizes, k, optimizer):
 @SIZES
 @pytest.mark.parametrize("clip", [{"max_norm": 0.05}, {"value": 0.02}], ids=["norm", "value"])
 @pytest.mark.parametrize("clipped_first", [True, False], ids=["attached_before", "attached_after"])
-def test_what_is_clipped_is_the_whole_gradient_whatever_the_order_of_attachment(
-    sizes, k, clip, clipped_first
-):
+def test_whole_gradient_is_clipped_in_any_attachment_order(sizes, k, clip, clipped_first):
     data = batches(size=sizes)
     handlers = [GradientClip(**clip), GradientAccumulation(k)]
     accumulated = fitted(
@@ -106,32 +104,32 @@ def test_what_is_clipped_is_the_whole_gradient_whatever_the_order_of_attachment(
 
 
 @SIZES
-def test_a_loader_without_a_length_makes_no_difference(sizes, k):
+def test_loader_without_length_gives_the_same_result(sizes, k):
     data = batches(size=sizes)
     unsized = fitted(Unsized(data), GradientAccumulation(k))
     assert equal(weights(unsized), weights(fitted(data, GradientAccumulation(k))))
 
 
-def test_nor_does_one_that_ends_before_the_limit():
+def test_loader_that_ends_before_the_limit_gives_the_same_result():
     data = batches(5)
     limited = fitted(Unsized(data), GradientAccumulation(2), batches_per_epoch=9)
     assert same(limited, fitted(windows(data, 2)))
 
 
 @pytest.mark.parametrize("loader", [list, Unsized], ids=["sized", "unsized"])
-def test_a_limit_ends_the_last_window(loader):
+def test_limit_ends_the_last_window(loader):
     data = batches(9)
     limited = fitted(loader(data), GradientAccumulation(2), batches_per_epoch=5)
     assert same(limited, fitted(windows(data[:5], 2)))
 
 
-def test_an_endless_iterator_loses_no_batch():
+def test_endless_iterator_loses_no_batch():
     data = batches(6)
     going_on = fitted(iter(data), GradientAccumulation(2), batches_per_epoch=3)
     assert same(going_on, fitted([*windows(data[:3], 2), *windows(data[3:], 2)], epochs=1))
 
 
-def test_nor_does_it_where_training_is_cancelled_inside_a_window():
+def test_iterator_loses_no_batch_when_train_is_cancelled_in_a_window():
     data = batches(6)
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("after_batch", once=True)(cancel_train)
@@ -143,7 +141,7 @@ def cancel_train(trainer, state):
     raise CancelTrainException
 
 
-def test_a_batch_is_fetched_early_only_where_the_end_may_come():
+def test_batch_is_fetched_ahead_only_within_a_window():
     loader, given = Unsized(batches(4)), []
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("after_batch")(lambda t, state: given.append(loader.given))
@@ -161,7 +159,7 @@ def test_a_batch_is_fetched_early_only_where_the_end_may_come():
     ],
     ids=["in_the_middle", "last_of_its_window", "last_of_the_epoch"],
 )
-def test_a_cancelled_batch_is_left_out(signal, cancelled, groups):
+def test_cancelled_batch_is_not_accumulated(signal, cancelled, groups):
     data = batches(size=[4, 2, 3, 4, 1, 4, 2])
     trainer = trainer_of(GradientAccumulation(3))
 
@@ -177,9 +175,7 @@ def test_a_cancelled_batch_is_left_out(signal, cancelled, groups):
 @pytest.mark.parametrize(
     ("cancelled", "groups"), [(1, [(0, 1, 2), (3, 4)]), (2, [(0, 1, 2, 3, 4)])]
 )
-def test_a_batch_that_is_cancelled_after_its_backward_pass_counts_as_its_gradients_do(
-    signal, cancelled, groups
-):
+def test_batch_cancelled_after_backward_is_accumulated(signal, cancelled, groups):
     data = batches(size=[4, 2, 3, 4, 1])
     trainer = trainer_of(GradientAccumulation(3))
 
@@ -192,7 +188,7 @@ def test_a_batch_that_is_cancelled_after_its_backward_pass_counts_as_its_gradien
 
 
 @pytest.mark.parametrize("cancel", [CancelStepException, CancelBatchException])
-def test_a_window_whose_step_another_handler_cancels_goes_into_the_next(cancel):
+def test_window_with_cancelled_step_goes_into_the_next(cancel):
     data = batches(size=[4, 2, 3, 4])
     trainer = trainer_of(GradientAccumulation(2))
     raise_at(trainer, "begin_step", cancel)  # at batch 1: at batch 0 it is not reached
@@ -200,7 +196,7 @@ def test_a_window_whose_step_another_handler_cancels_goes_into_the_next(cancel):
     assert same(trainer, fitted(joined(data), epochs=1))
 
 
-def test_a_batch_whose_backward_pass_is_cancelled_adds_nothing():
+def test_batch_with_cancelled_backward_adds_nothing():
     data = batches(size=[4, 2, 3, 4])
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("begin_backward", when=lambda t, state: state.batch_index == 1)(cancel_backward)
@@ -212,14 +208,14 @@ def cancel_backward(trainer, state):
     raise CancelBackwardException
 
 
-def test_a_window_without_any_gradient_is_no_error():
+def test_window_without_gradients_works():
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("begin_backward")(cancel_backward)
     trainer.fit(batches(3))
     assert equal(weights(trainer), model().parameters())
 
 
-def test_a_backward_pass_that_cancels_itself_is_no_error():
+def test_backward_that_raises_a_cancel_works():
     trainer = trainer_of()
     trainer.wrap("backward", lambda backward: lambda state: cancel_backward(None, state))
     trainer.attach(GradientAccumulation(2))
@@ -227,7 +223,7 @@ def test_a_backward_pass_that_cancels_itself_is_no_error():
     assert equal(weights(trainer), model().parameters())
 
 
-def test_what_is_left_of_an_epoch_goes_into_the_next_epoch():
+def test_incomplete_window_of_a_cancelled_train_goes_into_next_epoch():
     data = batches(size=[4, 2, 3])
     trainer = trainer_of(GradientAccumulation(3))
 
@@ -239,7 +235,7 @@ def test_what_is_left_of_an_epoch_goes_into_the_next_epoch():
     assert same(trainer, fitted(joined([*data[:2], *data]), epochs=1))
 
 
-def test_what_is_left_of_a_fit_is_dropped():
+def test_incomplete_window_is_dropped_when_fit_is_cancelled():
     data = batches(size=[4, 2, 3])
     trainer = trainer_of(GradientAccumulation(3))
     trainer.on("begin_batch", when=lambda t, state: state.batch_index == 2, once=True)(cancel_fit)
@@ -254,7 +250,7 @@ def cancel_fit(trainer, state):
     raise CancelFitException
 
 
-def test_what_is_left_when_a_fit_fails_is_dropped():
+def test_incomplete_window_is_dropped_when_fit_fails():
     trainer = trainer_of(GradientAccumulation(3))
 
     @trainer.on("begin_batch", when=lambda t, state: state.batch_index == 1)
@@ -266,7 +262,7 @@ def test_what_is_left_when_a_fit_fails_is_dropped():
     assert all(parameter.grad is None for parameter in trainer.state.model.parameters())
 
 
-def test_detached_in_a_window_it_leaves_nothing_behind():
+def test_detach_in_a_window_drops_its_gradients():
     data, accumulation = batches(4), GradientAccumulation(2)
     trainer = trainer_of(accumulation)
 
@@ -278,7 +274,7 @@ def test_detached_in_a_window_it_leaves_nothing_behind():
     assert same(trainer, fitted(data[1:], epochs=1))
 
 
-def test_a_validation_inside_a_window_makes_no_difference():
+def test_validation_inside_a_window_changes_nothing():
     data = batches(size=[4, 2, 3, 4])
     for loader in (data, Unsized(data)):
         trainer = trainer_of(GradientAccumulation(2))
@@ -291,7 +287,7 @@ def test_a_validation_inside_a_window_makes_no_difference():
         assert same(trainer, fitted(windows(data, 2), epochs=1))
 
 
-def test_the_loss_that_others_see_is_that_of_the_batch():
+def test_other_handlers_see_the_unscaled_loss():
     trainer = trainer_of(GradientAccumulation(2))
     scored, later = [], []
     trainer.on("after_loss")(lambda t, state: scored.append(state.loss))
@@ -301,7 +297,7 @@ def test_the_loss_that_others_see_is_that_of_the_batch():
     assert [id(loss) for loss in later] == [id(loss) for loss in scored for _ in range(2)]
 
 
-def test_the_loss_is_there_again_when_the_backward_pass_fails():
+def test_loss_is_restored_when_backward_fails():
     trainer, seen = trainer_of(GradientAccumulation(2)), []
     trainer.on("after_loss")(lambda t, state: setattr(state, "loss", state.loss.detach()))
     trainer.on("after_error")(lambda t, state: seen.append(state.loss))
@@ -310,11 +306,11 @@ def test_the_loss_is_there_again_when_the_backward_pass_fails():
     assert seen[0].item() == pytest.approx(1.1, abs=0.5)
 
 
-def test_step_counts_the_updates():
+def test_step_counts_updates():
     assert fitted(batches(5), GradientAccumulation(2), epochs=3).state.step == 9
 
 
-def test_every_batch_but_the_last_of_a_window_has_a_cancelled_step_with_a_reason():
+def test_accumulated_batches_have_a_cancelled_step_with_reason():
     trainer, reasons = trainer_of(GradientAccumulation(3)), []
     trainer.on("after_cancel_step")(lambda t, state: reasons.append(state.cancel.reason))
     trainer.fit(batches(5))
@@ -325,7 +321,7 @@ def test_every_batch_but_the_last_of_a_window_has_a_cancelled_step_with_a_reason
     ]
 
 
-def test_others_can_read_how_many_batches_make_a_step():
+def test_batches_per_step_is_readable():
     found = []
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("begin_epoch")(lambda t, state: found.append(state.batches_per_step))
@@ -334,7 +330,7 @@ def test_others_can_read_how_many_batches_make_a_step():
     assert trainer.state.batches_per_step == 1
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net, accumulation = model(), GradientAccumulation(2)
     state = state_of(model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1), n_batches=3)
 
@@ -354,7 +350,7 @@ def test_a_hand_made_state_is_enough():
     assert torch.allclose(parameter.grad, torch.tensor((4 * 1 + 2 * 2) / 6))
 
 
-def test_an_error_of_the_loader_comes_when_its_batch_is_due():
+def test_loader_error_is_raised_when_its_batch_is_due():
     def loader():
         yield from batches(3)
         raise OSError("the disk is gone")
@@ -366,7 +362,7 @@ def test_an_error_of_the_loader_comes_when_its_batch_is_due():
     assert outcomes == ["completed"] * 3
 
 
-def test_a_cancel_of_the_loader_comes_when_its_batch_is_due():
+def test_loader_cancel_is_raised_when_its_batch_is_due():
     def loader():
         yield from batches(3)
         raise CancelTrainException("enough")
@@ -379,13 +375,13 @@ def test_a_cancel_of_the_loader_comes_when_its_batch_is_due():
 
 
 @pytest.mark.parametrize(("k", "error"), [(0, ValueError), (2.0, TypeError), (True, TypeError)])
-def test_a_window_has_a_count_of_batches(k, error):
+def test_batches_must_be_a_positive_int(k, error):
     with pytest.raises(error, match=r"GradientAccumulation\(batches="):
         GradientAccumulation(k)
 
 
 @pytest.mark.parametrize("loader", [list, Unsized])
-def test_no_value_is_read_on_a_device(loader):
+def test_no_device_sync(loader):
     trainer = trainer_of(GradientAccumulation(2), net=model().to("meta"), device="meta")
     trainer.fit(loader(batches(size=[4, 2, 1])), epochs=2)
     assert trainer.state.step == 4
@@ -393,7 +389,7 @@ def test_no_value_is_read_on_a_device(loader):
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_the_next_fit_begins_without_gradients(signal, scope, early):
+def test_any_cancel_leaves_no_gradients_for_the_next_fit(signal, scope, early):
     trainer = cancelled_fit(GradientAccumulation(2), signal, scope, early)
     fresh = trainer_of(GradientAccumulation(2))
     for again in (trainer, fresh):
@@ -403,7 +399,7 @@ def test_whatever_is_cancelled_the_next_fit_begins_without_gradients(signal, sco
 
 
 @pytest.mark.parametrize("scope", CANCELS)
-def test_no_cancel_leaves_gradients_of_a_window_behind(scope):
+def test_late_cancel_leaves_no_gradients(scope):
     trainer = cancelled_fit(GradientAccumulation(2), LAST_CHANCE[scope], scope, early=False)
     assert all(parameter.grad is None for parameter in trainer.state.model.parameters())
 

@@ -27,28 +27,28 @@ def seen_at_step(trainer, read):
     return values
 
 
-def test_the_norm_of_all_gradients_together_is_limited():
+def test_total_norm_is_limited():
     trainer = trainer_of(GradientClip(max_norm=0.01))
     norms = seen_at_step(trainer, lambda t: get_total_norm(gradients(t)).item())
     trainer.fit(batches())
     assert norms == pytest.approx([0.01] * 3, rel=1e-3)
 
 
-def test_another_norm_can_be_asked_for():
+def test_norm_type_selects_the_norm():
     trainer = trainer_of(GradientClip(max_norm=0.01, norm_type=math.inf))
     greatest = seen_at_step(trainer, lambda t: max(g.abs().max().item() for g in gradients(t)))
     trainer.fit(batches())
     assert greatest == pytest.approx([0.01] * 3, rel=1e-3)
 
 
-def test_the_value_of_each_element_is_limited():
+def test_each_element_is_limited():
     trainer = trainer_of(GradientClip(value=0.01))
     greatest = seen_at_step(trainer, lambda t: max(g.abs().max().item() for g in gradients(t)))
     trainer.fit(batches())
     assert greatest == pytest.approx([0.01] * 3)
 
 
-def test_smaller_gradients_are_left_as_they_are():
+def test_small_gradients_are_not_changed():
     plain, clipped = trainer_of(), trainer_of(GradientClip(max_norm=1e6))
     for trainer in (plain, clipped):
         trainer.fit(batches(), epochs=2)
@@ -62,7 +62,7 @@ def test_smaller_gradients_are_left_as_they_are():
         ({"value": 0.05}, lambda parameters: clip_grad_value_(parameters, 0.05)),
     ],
 )
-def test_training_is_that_of_a_loop_by_hand_bit_for_bit(limits, clip):
+def test_training_equals_a_manual_loop_bitwise(limits, clip):
     trainer = trainer_of(GradientClip(**limits))
     trainer.fit(batches(), epochs=2)
     net = model()
@@ -75,7 +75,7 @@ def test_training_is_that_of_a_loop_by_hand_bit_for_bit(limits, clip):
     assert equal(weights(trainer), net.parameters())
 
 
-def test_only_what_the_optimizer_steps_is_clipped():
+def test_only_parameters_of_the_optimizer_are_clipped():
     net = model()
     first, *others = net.parameters()
     optimizer = torch.optim.SGD([{"params": [p]} for p in others], lr=0.1)
@@ -87,7 +87,7 @@ def test_only_what_the_optimizer_steps_is_clipped():
     assert {parameter.grad.max().item() for parameter in others} == {0.5}
 
 
-def test_parameters_without_a_gradient_are_no_error():
+def test_parameters_without_gradient_are_skipped():
     net = model()
     state = state_of(model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
     GradientClip(max_norm=1.0).begin_step(None, state)
@@ -96,31 +96,31 @@ def test_parameters_without_a_gradient_are_no_error():
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_norm": 1.0, "value": 1.0}])
-def test_exactly_one_limit_is_given(limits):
+def test_exactly_one_limit_is_required(limits):
     with pytest.raises(TypeError, match="give exactly one of the two"):
         GradientClip(**limits)
 
 
 @pytest.mark.parametrize("limits", [{"max_norm": 0.0}, {"value": -1}, {"max_norm": math.nan}])
-def test_a_limit_is_above_zero(limits):
+def test_limit_must_be_above_zero(limits):
     with pytest.raises(ValueError, match="allowed: a number above 0"):
         GradientClip(**limits)
 
 
-def test_the_order_of_a_norm_is_above_zero():
+def test_norm_type_must_be_above_zero():
     with pytest.raises(ValueError, match="norm_type=0"):
         GradientClip(max_norm=1.0, norm_type=0)
 
 
 @pytest.mark.parametrize("limits", [{"max_norm": 0.1}, {"value": 0.1}])
-def test_no_value_is_read_on_a_device(limits):
+def test_no_device_sync(limits):
     trainer = trainer_of(GradientClip(**limits), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
 @every_cancel
-def test_whatever_is_cancelled_the_weights_are_those_without_the_handler(signal, scope):
+def test_any_cancel_gives_the_weights_without_the_handler(signal, scope):
     idle = cancelled_fit(GradientClip(max_norm=1e6), signal, scope, early=False)
     plain = cancelled_fit(Nothing(), signal, scope, early=False)
     assert equal(weights(idle), weights(plain))

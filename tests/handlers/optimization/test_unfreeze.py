@@ -40,21 +40,21 @@ HEAD = ["2.weight", "2.bias"]
 ALL = ["0.weight", "0.bias", *HEAD]
 
 
-def test_the_first_group_is_trained_at_once_and_the_others_epoch_by_epoch():
+def test_groups_are_unfrozen_one_per_epoch():
     trainer = trainer_of(Unfreeze(["2", "0.weight", "0.bias"]))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=4)
     assert found == [HEAD, ["0.weight", *HEAD], ALL, ALL]
 
 
-def test_a_group_is_unfrozen_every_so_many_epochs():
+def test_every_sets_the_epochs_between_unfreezings():
     trainer = trainer_of(Unfreeze(["2.bias", "2.weight", "0"], every=2))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=5)
     assert [len(names) for names in found] == [1, 1, 2, 2, 4]
 
 
-def test_a_frozen_group_keeps_its_weights_bit_for_bit():
+def test_frozen_weights_are_bitwise_unchanged():
     net = model()
     trainer = trainer_of(Unfreeze(BOTH), net=net, optimizer=adamw(net))
     before = weights(trainer)
@@ -66,7 +66,7 @@ def test_a_frozen_group_keeps_its_weights_bit_for_bit():
     assert not equal(ends[1][:2], before[:2])
 
 
-def test_training_is_that_of_a_loop_by_hand():
+def test_training_equals_a_manual_loop():
     trainer, _ = fitted(Unfreeze(BOTH), epochs=2)
     net = model()
     optimizer = sgd(net)
@@ -79,28 +79,28 @@ def test_training_is_that_of_a_loop_by_hand():
     assert equal(weights(trainer), net.parameters())
 
 
-def test_what_no_group_names_is_trained_from_the_beginning():
+def test_parameters_in_no_group_are_trained_from_the_start():
     trainer = trainer_of(Unfreeze(["2.weight", "0.weight"]))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=2)
     assert found == [["0.bias", *HEAD], ALL]
 
 
-def test_the_empty_name_is_the_rest():
+def test_empty_name_selects_the_remaining_parameters():
     trainer = trainer_of(Unfreeze(["2", ""]))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=2)
     assert found == [HEAD, ALL]
 
 
-def test_a_group_can_have_several_names():
+def test_group_can_have_several_names():
     trainer = trainer_of(Unfreeze([["2.bias", "0.bias"], ["2.weight", "0.weight"]]))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=2)
     assert found == [["0.bias", "2.bias"], ALL]
 
 
-def test_a_name_is_a_whole_one():
+def test_name_matches_whole_components():
     net = nn.Sequential()
     for name in ("body", "body2", "head"):
         net.add_module(name, nn.Linear(3 if net else 5, 3))
@@ -110,7 +110,7 @@ def test_a_name_is_a_whole_one():
     assert found == [["body2.weight", "body2.bias", "head.weight", "head.bias"]]
 
 
-def test_a_parameter_that_was_frozen_before_stays_so():
+def test_parameter_frozen_before_stays_frozen():
     net = model()
     net[0].bias.requires_grad_(False)
     trainer = trainer_of(Unfreeze(BOTH), net=net)
@@ -120,7 +120,7 @@ def test_a_parameter_that_was_frozen_before_stays_so():
     assert not net[0].bias.requires_grad
 
 
-def test_a_compiled_model_has_the_same_names():
+def test_compiled_model_has_the_same_names():
     net = torch.compile(model(), backend="eager")
     trainer = trainer_of(Unfreeze(BOTH), net=net)
     found = trained(trainer)
@@ -128,14 +128,14 @@ def test_a_compiled_model_has_the_same_names():
     assert [len(names) for names in found] == [2, 4]
 
 
-def test_skipped_epochs_have_unfrozen_what_they_would_have():
+def test_skipped_epochs_unfreeze_their_groups():
     trainer = trainer_of(SkipEpochs(2), Unfreeze(["2.bias", "2.weight", "0"]))
     found = trained(trainer)
     trainer.fit(batches(1), epochs=3)
     assert found == [ALL]
 
 
-def test_an_epoch_that_is_cancelled_before_it_hears_of_it_delays_nothing():
+def test_epoch_cancelled_at_begin_epoch_delays_nothing():
     trainer = trainer_of()
     raise_at(trainer, "begin_epoch", CancelEpochException)
     trainer.attach(Unfreeze(BOTH))
@@ -145,7 +145,7 @@ def test_an_epoch_that_is_cancelled_before_it_hears_of_it_delays_nothing():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_each_group_has_the_rate_of_the_one_before_divided(optimizer):
+def test_lr_divisor_divides_the_rate_of_each_next_group(optimizer):
     net = model()
     made = optimizer(net)
     rates = {}
@@ -162,7 +162,7 @@ def test_each_group_has_the_rate_of_the_one_before_divided(optimizer):
     assert rates == pytest.approx({p: own[p] / (2 if p in halved else 1) for p in own})
 
 
-def test_groups_of_the_optimizer_are_split_in_order_and_with_their_names():
+def test_optimizer_groups_are_split_in_order_with_param_names():
     net = model()
     made = torch.optim.SGD(net.named_parameters(), lr=0.1)
     trainer = trainer_of(Unfreeze(["2.bias", "2.weight"], lr_divisor=10), net=net, optimizer=made)
@@ -182,7 +182,7 @@ def test_groups_of_the_optimizer_are_split_in_order_and_with_their_names():
     assert made.param_groups[0]["param_names"] == ALL
 
 
-def test_training_with_divided_rates_is_that_with_such_groups():
+def test_training_with_lr_divisor_equals_manual_groups():
     net = model()
     trainer = trainer_of(Unfreeze(BOTH, lr_divisor=2.6), net=net, optimizer=adamw(net))
     trainer.fit(batches(3), epochs=3)
@@ -200,7 +200,7 @@ def test_training_with_divided_rates_is_that_with_such_groups():
     [lambda: OneCycle(warmup=0.5), lambda: Annealing("lr", linear(1, 0), group=1)],
     ids=["cycle", "annealing"],
 )
-def test_a_schedule_sees_the_groups_whatever_the_order_of_attachment(schedule, last):
+def test_schedule_sees_the_split_groups_in_any_attachment_order(schedule, last):
     unfreeze = Unfreeze(BOTH, lr_divisor=2)
     handlers = [schedule(), unfreeze] if last else [unfreeze, schedule()]
     trainer = trainer_of(*handlers, net=(net := model()), optimizer=(made := sgd(net)))
@@ -213,7 +213,7 @@ def test_a_schedule_sees_the_groups_whatever_the_order_of_attachment(schedule, l
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_what_is_exempt_from_weight_decay_stays_so_whatever_the_order_of_attachment(last):
+def test_weight_decay_exemption_is_kept_in_any_attachment_order(last):
     net = model()
     made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
     handlers = [Unfreeze(BOTH, lr_divisor=2), WeightDecayGroups()]
@@ -230,7 +230,7 @@ def test_what_is_exempt_from_weight_decay_stays_so_whatever_the_order_of_attachm
 
 
 @pytest.mark.parametrize("divisor", [1.0, 2.0])
-def test_after_the_fit_everything_is_as_before_and_a_second_one_is_like_the_first(divisor):
+def test_everything_is_restored_and_second_fit_repeats_the_first(divisor):
     net = model()
     made = sgd(net)
     before, groups, held = options(made), list(made.param_groups), made.param_groups
@@ -246,7 +246,7 @@ def test_after_the_fit_everything_is_as_before_and_a_second_one_is_like_the_firs
     assert found == [HEAD, ALL] * 2
 
 
-def test_what_the_optimizer_remembers_survives_the_splitting():
+def test_optimizer_state_survives_the_split():
     net = model()
     made = sgd(net)
     trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, optimizer=made).fit(batches(2), epochs=2)
@@ -254,7 +254,7 @@ def test_what_the_optimizer_remembers_survives_the_splitting():
     assert len(made.state_dict()["state"]) == 4
 
 
-def test_detached_in_a_fit_it_leaves_nothing():
+def test_detach_during_fit_restores_everything():
     unfreeze, net = Unfreeze(BOTH, lr_divisor=2), model()
     trainer = trainer_of(unfreeze, net=net, optimizer=(made := sgd(net)))
     before = options(made)
@@ -265,7 +265,7 @@ def test_detached_in_a_fit_it_leaves_nothing():
     assert options(made) == before
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net = model()
     state = state_of(model=net, optimizer=sgd(net), epoch=0)
     unfreeze = Unfreeze(BOTH)
@@ -286,25 +286,25 @@ def test_a_hand_made_state_is_enough():
         (([],), TypeError, "expected a list of names"),
         ((3,), TypeError, "expected a list of names"),
         ((["2"], 0), ValueError, r"Unfreeze\(every=0\): allowed: an int, from 1"),
-        ((["2"], 1.5), TypeError, r"Unfreeze\(every=1.5\): allowed: an int, from 1"),
-        ((["2"], True), TypeError, r"Unfreeze\(every=True\): allowed: an int, from 1"),
+        ((["2"], 1.5), TypeError, r"Unfreeze\(every=1.5\): found a float; allowed: an int, from 1"),
+        ((["2"], True), TypeError, r"every=True\): found a bool; allowed: an int, from 1"),
         ((["2"], 1, 0), ValueError, r"Unfreeze\(lr_divisor=0\): allowed: a number above 0"),
     ],
 )
-def test_a_wrong_argument_is_refused(arguments, error, message):
+def test_invalid_argument_raises(arguments, error, message):
     with pytest.raises(error, match=message):
         Unfreeze(*arguments)
 
 
 @pytest.mark.parametrize("groups", [["head"], ["2", "2.bias"], ["2", "1"], ["", "2"]])
-def test_a_name_of_nothing_that_is_left_is_found_when_it_is_attached(groups):
+def test_group_without_parameters_raises_at_attach(groups):
     with pytest.raises(
         AttachError, match=r"no parameter of Sequential is in .*modules are: 0, 1, 2"
     ):
         trainer_of(Unfreeze(groups))
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     net = model().to("meta")
     trainer = trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, device="meta")
     trainer.fit(batches(), batches(), epochs=2)
@@ -313,7 +313,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_left(signal, scope, early):
+def test_any_cancel_restores_everything(signal, scope, early):
     unfreeze = Unfreeze(BOTH, lr_divisor=2)
     trainer = cancelled_fit(unfreeze, signal, scope, early)
     assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)

@@ -52,7 +52,7 @@ def test_biases_and_norms_do_not_decay():
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
-def test_training_is_that_with_two_groups_by_hand_bit_for_bit(optimizer):
+def test_training_equals_two_manual_groups_bitwise(optimizer):
     ours, theirs = normed(), normed()
     options = {"lr": 0.1, "weight_decay": 0.5}
     decayed = [p for p in theirs.parameters() if p.ndim > 1]
@@ -81,7 +81,7 @@ class Odd(nn.Module):
         self.recurrent = nn.LSTM(2, 2)
 
 
-def test_what_is_exempt_is_told_by_shape_name_and_layer():
+def test_exemption_depends_on_shape_name_and_layer():
     net = Odd()
     optimizer = adamw(net)
     WeightDecayGroups().begin_fit(None, state_of(model=net, optimizer=optimizer))
@@ -118,13 +118,13 @@ def test_each_group_is_split_with_its_own_options():
     assert [group["lr"] for group in optimizer.param_groups] == [0.2, 1e-3, 0.3, 0.2, 0.3]
 
 
-def test_without_weight_decay_there_is_nothing_to_split():
+def test_group_without_weight_decay_is_not_split():
     trainer = trainer_of(WeightDecayGroups(), net=normed())
     trainer.fit(batches())
     assert len(groups(trainer)) == 1
 
 
-def test_named_parameters_keep_their_names():
+def test_param_names_are_kept():
     net = normed()
     optimizer = torch.optim.AdamW(net.named_parameters(), weight_decay=0.5)
     handler = WeightDecayGroups()
@@ -135,7 +135,7 @@ def test_named_parameters_keep_their_names():
     assert optimizer.param_groups[0]["param_names"] == WHOLE[0][1]
 
 
-def test_a_second_fit_finds_the_groups_split():
+def test_groups_stay_split_in_the_second_fit():
     trainer = trainer_with(WeightDecayGroups())
     trainer.fit(batches())
     trainer.validate(batches(1))
@@ -143,7 +143,7 @@ def test_a_second_fit_finds_the_groups_split():
     assert groups(trainer) == SPLIT
 
 
-def test_a_schedule_moves_both_halves_and_puts_them_back():
+def test_schedule_moves_and_restores_both_groups():
     rates = []
     schedule = LRSchedule(lambda optimizer: StepLR(optimizer, 1, 0.5), every="epoch")
     trainer = trainer_with(schedule, WeightDecayGroups())
@@ -155,7 +155,7 @@ def test_a_schedule_moves_both_halves_and_puts_them_back():
     assert [group["lr"] for group in trainer.state.optimizer.param_groups] == [0.1, 0.1]
 
 
-def test_a_rate_that_is_a_tensor_is_not_shared():
+def test_tensor_rate_is_not_shared():
     net = normed()
     optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.1), weight_decay=0.5)
     trainer_of(WeightDecayGroups(), net=net, optimizer=optimizer).fit(batches())
@@ -167,7 +167,7 @@ def test_a_rate_that_is_a_tensor_is_not_shared():
 # detached
 
 
-def test_detached_it_leaves_the_groups_as_they_were():
+def test_detach_merges_the_groups():
     handler = WeightDecayGroups()
     trainer = trainer_with(handler)
     before = copy.deepcopy(trainer.state.optimizer.state_dict()["param_groups"])
@@ -177,7 +177,7 @@ def test_detached_it_leaves_the_groups_as_they_were():
     assert trainer.state.optimizer.state_dict()["param_groups"] == before
 
 
-def test_detached_it_keeps_the_state_and_the_rate_that_the_optimizer_has_by_now():
+def test_detach_keeps_the_current_state_and_rate():
     handler = WeightDecayGroups()
     trainer = trainer_with(handler)
     trainer.fit(batches())
@@ -190,7 +190,7 @@ def test_detached_it_keeps_the_state_and_the_rate_that_the_optimizer_has_by_now(
     assert all(torch.equal(optimizer.state[p]["exp_avg"], m) for p, m in moments.items())
 
 
-def test_detached_after_the_state_was_loaded_it_leaves_the_groups_as_they_were():
+def test_detach_merges_groups_after_loading_optimizer_state():
     handler = WeightDecayGroups()
     trainer = trainer_with(handler)
     trainer.fit(batches())
@@ -199,7 +199,7 @@ def test_detached_after_the_state_was_loaded_it_leaves_the_groups_as_they_were()
     assert groups(trainer) == WHOLE
 
 
-def test_detached_it_has_a_group_decay_again_of_which_all_was_exempt():
+def test_detach_restores_weight_decay_of_a_fully_exempt_group():
     net = normed()
     optimizer = torch.optim.SGD(net[1].parameters(), lr=0.1, weight_decay=0.5)
     handler = WeightDecayGroups()
@@ -210,7 +210,7 @@ def test_detached_it_has_a_group_decay_again_of_which_all_was_exempt():
     assert groups(trainer) == [(0.5, ["1.weight", "1.bias"])]
 
 
-def test_detached_in_the_middle_of_a_fit_it_has_all_decay_again_and_merges_at_its_end():
+def test_detach_during_fit_restores_decay_and_merges_at_the_end():
     ours, plain = trainer_with(WeightDecayGroups()), trainer_with()
     for trainer in (ours, plain):
         trainer.attach(LRSchedule(lambda optimizer: StepLR(optimizer, 1, 0.5), every="epoch"))
@@ -223,7 +223,7 @@ def test_detached_in_the_middle_of_a_fit_it_has_all_decay_again_and_merges_at_it
     assert ours.handlers == others
 
 
-def test_detached_beside_groups_that_others_have_split_it_has_all_decay_again():
+def test_detach_restores_decay_in_groups_split_by_Unfreeze():
     handler = WeightDecayGroups()
     trainer = trainer_with(handler, Unfreeze(["3", "0"], lr_divisor=2.0))
     trainer.on("begin_train", once=True)(lambda t, state: t.detach(handler))
@@ -236,7 +236,7 @@ def test_detached_beside_groups_that_others_have_split_it_has_all_decay_again():
     assert sorted(names) == sorted(WHOLE[0][1])
 
 
-def test_unfreezing_divides_the_rates_of_both_halves():
+def test_unfreeze_divides_the_rates_of_both_groups():
     trainer = trainer_with(Unfreeze(["3", "0"], lr_divisor=2.0), WeightDecayGroups())
     seen = []
     trainer.on("begin_step", once=True)(
@@ -257,21 +257,21 @@ class NoDecay(torch.optim.SGD):
         del self.param_groups[0]["weight_decay"]
 
 
-def test_an_optimizer_without_weight_decay_is_refused_when_it_is_attached():
+def test_optimizer_without_weight_decay_raises_at_attach():
     trainer = trainer_with(optimizer=lambda net: NoDecay(net.parameters()))
     with pytest.raises(AttachError, match="NoDecay has no option weight_decay"):
         trainer.attach(WeightDecayGroups())
     assert trainer.handlers == []
 
 
-def test_an_optimizer_that_came_later_is_refused_when_the_fit_begins():
+def test_replaced_optimizer_without_weight_decay_raises_at_begin_fit():
     trainer = trainer_with(WeightDecayGroups())
     trainer.state.optimizer = NoDecay(trainer.state.model.parameters())
     with pytest.raises(AttachError, match="NoDecay has no option weight_decay"):
         trainer.fit(batches())
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_with(WeightDecayGroups(), net=normed().to("meta"))
     trainer.state.device = torch.device("meta")
     trainer.fit(batches(), epochs=2)
@@ -280,7 +280,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_detaching_leaves_the_groups_as_they_were(signal, scope, early):
+def test_any_cancel_then_detach_merges_the_groups(signal, scope, early):
     handler, plain = WeightDecayGroups(), []
 
     class Decaying:
@@ -298,7 +298,7 @@ def test_whatever_is_cancelled_detaching_leaves_the_groups_as_they_were(signal, 
     assert all(ours is theirs for ours, theirs in zip(group["params"], plain, strict=True))
 
 
-def test_a_fit_leaves_the_order_of_the_parameters_of_a_detached_model():
+def test_detach_restores_the_order_of_parameters():
     handler, net = WeightDecayGroups(), model()
     trainer = trainer_with(handler, net=net)
     trainer.fit(batches())

@@ -98,21 +98,21 @@ def _hooks(pack):
 
 
 @pytest.mark.parametrize("which", [(Block,), ("blocks.*",), ("blocks.0", "blocks.1"), (nn.Tanh,)])
-def test_training_is_the_same_bit_for_bit_dropout_included(which):
+def test_training_with_dropout_is_bitwise_unchanged(which):
     ours, plain = trained(ActivationCheckpointing(*which)), trained()
     assert equal(weights(ours), weights(plain))
 
 
-def test_the_random_numbers_that_follow_are_the_same():
+def test_later_random_numbers_are_unchanged():
     ours, plain = trained(ActivationCheckpointing(Block)), trained()
     assert torch.equal(ours.after, plain.after)
 
 
-def test_less_is_kept_for_the_backward_pass():
+def test_fewer_activations_are_kept():
     assert saved_bytes(ActivationCheckpointing(Block)) < saved_bytes() / 2
 
 
-def test_a_chosen_submodule_is_computed_twice_in_training_and_once_outside_of_it():
+def test_selected_submodule_runs_twice_only_in_training():
     trainer = deep_trainer(ActivationCheckpointing("blocks.0", "blocks.2"))
     net = trainer.state.model
     trainer.fit(batches(1))
@@ -122,14 +122,14 @@ def test_a_chosen_submodule_is_computed_twice_in_training_and_once_outside_of_it
     assert [block.calls for block in net.blocks] == [4, 3, 4]
 
 
-def test_of_submodules_inside_each_other_the_outermost_is_taken():
+def test_outermost_of_nested_submodules_is_selected():
     trainer = deep_trainer(ActivationCheckpointing(nn.Sequential, "blocks.*"))
     trainer.fit(batches(1))
     assert [block.calls for block in trainer.state.model.blocks] == [2, 2, 2]
     assert len(trainer.handlers[0]._forwards) == 3
 
 
-def test_the_model_itself_is_never_taken():
+def test_model_itself_is_never_selected():
     trainer = trainer_of(ActivationCheckpointing(nn.Sequential), net=nn.Sequential(Deep()))
     trainer.fit(batches(1))
     assert len(trainer.handlers[0]._forwards) == 3
@@ -143,7 +143,7 @@ def test_running_statistics_are_updated_once(norm):
     assert equal(ours.state.model.buffers(), plain.state.model.buffers())
 
 
-def test_it_is_computed_again_in_the_precision_of_the_first_time():
+def test_recomputation_uses_the_same_precision():
     for handlers in (
         [MixedPrecision(), ActivationCheckpointing(Block)],
         [ActivationCheckpointing(Block), MixedPrecision()],
@@ -154,7 +154,7 @@ def test_it_is_computed_again_in_the_precision_of_the_first_time():
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @pytest.mark.parametrize("norm", [nn.LayerNorm, nn.BatchNorm1d])
-def test_it_works_with_compile_whatever_the_order_and_is_compiled_once(order, norm):
+def test_works_with_compile_in_any_order_and_compiles_once(order, norm):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     handlers = [ActivationCheckpointing(Block), Compile(backend="aot_eager", fullgraph=True)]
@@ -167,7 +167,7 @@ def test_it_works_with_compile_whatever_the_order_and_is_compiled_once(order, no
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
 
 
-def test_nothing_is_left_in_the_model_between_activities():
+def test_model_is_unchanged_between_activities():
     seen = []
 
     class Watch:
@@ -179,7 +179,7 @@ def test_nothing_is_left_in_the_model_between_activities():
     assert set(seen) == {False}
 
 
-def test_a_copy_of_the_model_has_its_own_submodules():
+def test_copied_model_calls_its_own_submodules():
     trainer = deep_trainer(ActivationCheckpointing(Block), options={"dropout": 0.0})
     trainer.fit(batches(1))
     twin = copy.deepcopy(trainer.state.model).eval()
@@ -188,7 +188,7 @@ def test_a_copy_of_the_model_has_its_own_submodules():
     assert torch.equal(twin(batches(1)[0][0]), before)
 
 
-def test_a_forward_of_its_own_is_given_back():
+def test_instance_forward_is_restored():
     trainer = deep_trainer(ActivationCheckpointing(Block), options={"dropout": 0.0})
     block, plain = trainer.state.model.blocks[0], deep_trainer(options={"dropout": 0.0})
     mine = plain.state.model.blocks[0].forward = lambda x: x * 2
@@ -199,7 +199,7 @@ def test_a_forward_of_its_own_is_given_back():
     assert equal(weights(trainer), weights(plain))
 
 
-def test_a_model_that_takes_the_place_of_another_is_checkpointed():
+def test_replaced_model_is_checkpointed():
     trainer = deep_trainer(ActivationCheckpointing(Block))
     trainer.fit(batches(1))
     other = trainer.state.model = Deep(seed=1)
@@ -208,14 +208,14 @@ def test_a_model_that_takes_the_place_of_another_is_checkpointed():
     assert [block.calls for block in other.blocks] == [2, 2, 2]
 
 
-def test_an_error_in_the_model_leaves_nothing():
+def test_error_in_the_model_restores_it():
     trainer = deep_trainer(ActivationCheckpointing(Block))
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         trainer.fit([(torch.zeros(4, 7), torch.zeros(4, dtype=torch.long))])
     assert not is_patched(trainer.state.model)
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     handler, net = ActivationCheckpointing(Block), Deep()
     state = state_of(model=net, training=True)
 
@@ -230,27 +230,27 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize("which", [(), (3,), (int,), (nn.Linear(1, 1),), (Block, None)])
-def test_what_chooses_no_modules_is_refused(which):
+def test_wrong_selection_raises(which):
     with pytest.raises(TypeError, match="allowed: classes of modules"):
         ActivationCheckpointing(*which)
 
 
 @pytest.mark.parametrize("which", [nn.Conv2d, "layers.*", ""])
-def test_what_the_model_does_not_have_is_refused_when_it_is_attached(which):
+def test_selection_without_match_raises_at_attach(which):
     trainer = deep_trainer()
     with pytest.raises(AttachError, match=r"Deep has no such submodule; there are: first \(Linear"):
         trainer.attach(ActivationCheckpointing(Block, which))
     assert trainer.handlers == []
 
 
-def test_no_value_is_read():
+def test_no_device_sync():
     trainer = trainer_of(ActivationCheckpointing(Block), net=Deep().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "begin_backward", "after_step"])
-def test_detached_inside_a_batch_it_leaves_nothing(signal):
+def test_detach_inside_a_batch_leaves_nothing(signal):
     handler = ActivationCheckpointing(Block)
     trainer, plain = deep_trainer(handler, options={"dropout": 0.0}), deep_trainer()
     plain = deep_trainer(options={"dropout": 0.0})
@@ -263,7 +263,7 @@ def test_detached_inside_a_batch_it_leaves_nothing(signal):
 
 
 @every_cancel
-def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, undisturbed):
+def test_any_cancel_leaves_the_next_fit_unchanged(signal, scope, undisturbed):
     trainer = cancelled_fit(ActivationCheckpointing(nn.Tanh), signal, scope, early=False)
     assert not is_patched(trainer.state.model)
     trainer.state.model.load_state_dict(undisturbed[0])

@@ -3,7 +3,7 @@ from collections import OrderedDict, namedtuple
 import pytest
 import torch
 
-from trackside.handlers.performance._batch_parts import joined, split
+from trackside.handlers.performance._batch_parts import join_parts, split_batch
 
 Output = namedtuple("Output", "logits extra")
 
@@ -12,33 +12,33 @@ class Fields(OrderedDict):
     """A mapping of its own kind, like the output of a language model."""
 
 
-def test_parts_have_their_examples_and_all_of_the_rest():
+def test_only_tensors_with_examples_are_split():
     weight = torch.ones(3)
-    parts = split({"x": torch.arange(4), "weight": weight, "scalar": torch.tensor(1.0)}, 4, 3)
+    parts = split_batch({"x": torch.arange(4), "weight": weight, "scalar": torch.tensor(1.0)}, 4, 3)
     assert [part["x"].tolist() for part in parts] == [[0, 1, 2], [3]]
     assert all(part["weight"] is weight for part in parts)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
-def test_what_was_split_is_joined_again(size):
+def test_split_parts_are_joined_again(size):
     value = (torch.arange(4), Fields(deep=[torch.arange(12).reshape(4, 3), None]))
     sizes = [min(size, 4 - start) for start in range(0, 4, size)]
-    found = joined(split(value, 4, size), sizes)
+    found = join_parts(split_batch(value, 4, size), sizes)
     assert torch.equal(found[0], value[0])
     assert torch.equal(found[1]["deep"][0], value[1]["deep"][0])
     assert found[1]["deep"][1] is None
     assert type(found[1]) is Fields
 
 
-def test_scalars_are_averaged_over_the_examples_and_other_things_listed():
+def test_scalars_are_averaged_and_other_values_listed():
     parts = [{"loss": torch.tensor(1.0), "name": "a"}, {"loss": torch.tensor(4.0), "name": "b"}]
-    found = joined(parts, [2, 1])
+    found = join_parts(parts, [2, 1])
     assert found["loss"].item() == pytest.approx(2.0)
     assert found["name"] == ["a", "b"]
 
 
-def test_what_is_not_by_example_is_refused_with_its_shapes():
+def test_output_without_examples_raises_with_shapes():
     with pytest.raises(
         ValueError, match=r"outputs of shapes \(3, 2\), \(3, 1\) for parts of 2, 1 ex"
     ):
-        joined([torch.ones(3, 2), torch.ones(3, 1)], [2, 1])
+        join_parts([torch.ones(3, 2), torch.ones(3, 1)], [2, 1])

@@ -48,13 +48,13 @@ def kernel(trainer):
     return trainer.state.model[0].weight
 
 
-def test_the_weights_are_in_the_format_as_soon_as_it_is_attached():
+def test_weights_are_converted_at_attach():
     trainer = conv_trainer(ChannelsLast())
     assert formats(kernel(trainer)) == [LAST]
     assert kernel(trainer).shape == (4, 3, 3, 3)
 
 
-def test_inputs_and_activations_are_in_the_format():
+def test_inputs_and_activations_are_channels_last():
     trainer = conv_trainer(ChannelsLast())
     seen = []
     trainer.on("after_pred")(lambda trainer, state: seen.append(formats(state.xb)))
@@ -64,7 +64,7 @@ def test_inputs_and_activations_are_in_the_format():
     assert seen == [[LAST]] * 6
 
 
-def test_gradients_and_the_optimizer_state_are_in_the_format():
+def test_gradients_and_optimizer_state_are_channels_last():
     trainer, seen = conv_trainer(ChannelsLast()), []
 
     @trainer.on("after_step")
@@ -76,14 +76,14 @@ def test_gradients_and_the_optimizer_state_are_in_the_format():
     assert seen == [[LAST], [LAST]]
 
 
-def test_training_is_the_same_but_for_rounding():
+def test_training_is_the_same_except_for_rounding():
     ours, plain = conv_trainer(ChannelsLast()), conv_trainer()
     for trainer in (ours, plain):
         trainer.fit(images(), images(), epochs=3)
     assert furthest(weights(ours), weights(plain)) < 1e-5
 
 
-def test_detached_it_leaves_everything_in_the_format_in_which_it_was():
+def test_detach_restores_the_format_of_everything():
     handler = ChannelsLast()
     trainer = conv_trainer(handler)
     trainer.fit(images())
@@ -95,7 +95,7 @@ def test_detached_it_leaves_everything_in_the_format_in_which_it_was():
     assert handler._changed == []
 
 
-def test_what_was_in_the_format_before_stays_in_it():
+def test_tensors_already_channels_last_stay_so():
     trainer = conv_trainer()
     trainer.state.model[0].to(memory_format=LAST)
     with trainer.attach(ChannelsLast()):
@@ -104,7 +104,7 @@ def test_what_was_in_the_format_before_stays_in_it():
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_loss", "after_backward", "after_step"])
-def test_detached_inside_a_batch_it_leaves_nothing_and_training_goes_on(signal):
+def test_detach_inside_a_batch_leaves_nothing_and_training_continues(signal):
     handler, plain = ChannelsLast(), conv_trainer()
     trainer = conv_trainer(handler)
     trainer.on(signal, once=True)(lambda trainer, state: trainer.detach(handler))
@@ -114,7 +114,7 @@ def test_detached_inside_a_batch_it_leaves_nothing_and_training_goes_on(signal):
     assert furthest(weights(trainer), weights(plain)) < 1e-5
 
 
-def test_attached_after_a_fit_it_takes_the_optimizer_state_along():
+def test_attach_after_a_fit_converts_the_optimizer_state():
     trainer, plain = conv_trainer(), conv_trainer()
     trainer.fit(images())
     plain.fit(images())
@@ -125,7 +125,7 @@ def test_attached_after_a_fit_it_takes_the_optimizer_state_along():
     assert furthest(weights(trainer), weights(plain)) < 1e-5
 
 
-def test_volumes_are_in_the_format_of_their_dimensions():
+def test_5d_tensors_are_channels_last_3d():
     model = nn.Sequential(nn.Conv3d(2, 3, 2), nn.Flatten(), nn.Linear(3 * 8, 3))
     trainer = trainer_of(ChannelsLast(), net=model)
     data = [(torch.randn(4, 2, 3, 3, 3), torch.tensor([0, 1, 2, 0]))]
@@ -136,7 +136,7 @@ def test_volumes_are_in_the_format_of_their_dimensions():
         assert tensor.is_contiguous(memory_format=torch.channels_last_3d)
 
 
-def test_inputs_in_containers_are_converted_and_what_is_no_image_is_left():
+def test_images_in_containers_are_converted_and_others_are_not():
     image, vector = images(1)[0][0], torch.zeros(4, 5)
     state = state_of(xb={"image": image, "more": (vector, "text"), "list": [image]})
     ChannelsLast().begin_batch(None, state)
@@ -146,14 +146,14 @@ def test_inputs_in_containers_are_converted_and_what_is_no_image_is_left():
     assert formats(image) == [torch.contiguous_format]
 
 
-def test_an_input_that_comes_in_the_format_is_not_copied():
+def test_channels_last_input_is_not_copied():
     image = images(1)[0][0].to(memory_format=LAST)
     state = state_of(xb=image)
     ChannelsLast().begin_batch(None, state)
     assert state.xb is image
 
 
-def test_a_copy_and_a_state_dict_of_the_model_have_the_values():
+def test_copy_and_state_dict_have_the_same_values():
     trainer = conv_trainer(ChannelsLast())
     trainer.fit(images())
     twin = copy.deepcopy(trainer.state.model)
@@ -163,7 +163,7 @@ def test_a_copy_and_a_state_dict_of_the_model_have_the_values():
         assert torch.equal(model[0].weight, kernel(trainer))
 
 
-def test_no_value_is_read():
+def test_no_device_sync():
     model = net().to("meta")
     trainer = trainer_of(ChannelsLast(), net=model, device="meta")
     trainer.fit(images(), images())
@@ -171,7 +171,7 @@ def test_no_value_is_read():
 
 
 @every_cancel
-def test_any_cancel_leaves_the_model_in_the_format_and_the_next_fit_is_whole(signal, scope):
+def test_any_cancel_keeps_the_format_and_the_next_fit_unchanged(signal, scope):
     trainer = conv_trainer(ChannelsLast())
     if signal.startswith("after_cancel_"):
         inner = signal.removeprefix("after_cancel_")

@@ -44,7 +44,7 @@ def backend():
     return Backend()
 
 
-def test_the_model_runs_compiled_in_training_and_outside_of_it(backend):
+def test_model_runs_compiled_in_training_and_validation(backend):
     trainer = trainer_of(Compile(backend=backend))
     trainer.fit(batches(3), batches(2), epochs=2)
     assert backend.runs == 2 * (3 + 2)
@@ -53,7 +53,7 @@ def test_the_model_runs_compiled_in_training_and_outside_of_it(backend):
     assert backend.runs == 14
 
 
-def test_it_is_compiled_once_for_training_and_once_for_the_rest(backend):
+def test_compiles_once_for_training_and_once_for_evaluation(backend):
     trainer = trainer_of(Compile(backend=backend))
     for _ in range(2):
         trainer.fit(batches(3), batches(3), epochs=3)
@@ -69,14 +69,14 @@ def test_training_is_the_same(backend):
     assert furthest(weights(ours), weights(plain)) < 1e-6
 
 
-def test_training_with_the_eager_backend_is_the_same_bit_for_bit():
+def test_training_with_the_eager_backend_is_bitwise_unchanged():
     ours, plain = trainer_of(Compile(backend="eager")), trainer_of()
     for trainer in (ours, plain):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(ours), weights(plain))
 
 
-def test_nobody_sees_a_wrapper():
+def test_handlers_see_the_original_model():
     net, seen = model(), []
     trainer = trainer_of(Compile(backend="eager"), net=net)
     names = list(net.state_dict())
@@ -92,7 +92,7 @@ def test_nobody_sees_a_wrapper():
     copy.deepcopy(trainer.state.model)
 
 
-def test_detached_the_model_runs_as_it_is(backend):
+def test_detach_runs_the_original_model(backend):
     handler = Compile(backend=backend)
     trainer = trainer_of(handler)
     trainer.fit(batches(2))
@@ -103,7 +103,7 @@ def test_detached_the_model_runs_as_it_is(backend):
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_backward"])
-def test_detached_inside_a_batch_it_leaves_nothing_and_training_goes_on(signal):
+def test_detach_inside_a_batch_leaves_nothing_and_training_continues(signal):
     handler, plain = Compile(backend="eager"), trainer_of()
     trainer = trainer_of(handler)
     trainer.on(signal, once=True)(lambda trainer, state: trainer.detach(handler))
@@ -112,7 +112,7 @@ def test_detached_inside_a_batch_it_leaves_nothing_and_training_goes_on(signal):
     assert equal(weights(trainer), weights(plain))
 
 
-def test_a_model_that_takes_the_place_of_another_is_compiled(backend):
+def test_replaced_model_is_compiled(backend):
     other = model(seed=1)
     trainer = trainer_of(Compile(backend=backend))
     before = trainer.predict(batches(1))
@@ -123,7 +123,7 @@ def test_a_model_that_takes_the_place_of_another_is_compiled(backend):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_it_works_with_mixed_precision_whatever_the_order(order):
+def test_works_with_mixed_precision_in_any_order(order):
     handlers = [Compile(backend="aot_eager"), MixedPrecision()]
     trainer = trainer_of(*[handlers[i] for i in order])
     plain = trainer_of(MixedPrecision())
@@ -133,7 +133,7 @@ def test_it_works_with_mixed_precision_whatever_the_order(order):
     assert furthest(weights(trainer), weights(plain)) < 1e-2
 
 
-def test_a_cancel_raised_by_the_model_is_a_cancel():
+def test_cancel_raised_by_the_compiled_model_is_a_cancel():
     class Picky(nn.Module):
         def __init__(self):
             super().__init__()
@@ -149,7 +149,7 @@ def test_a_cancel_raised_by_the_model_is_a_cancel():
     assert (trainer.state.step, trainer.state.outcome) == (2, "completed")
 
 
-def test_a_hand_made_state_is_enough(backend):
+def test_works_on_a_hand_made_state(backend):
     state = state_of()
     net = state.model
 
@@ -170,18 +170,18 @@ def test_a_hand_made_state_is_enough(backend):
         ({"mode": "fastest"}, "Unrecognized mode"),
     ],
 )
-def test_what_torch_compile_does_not_take_is_refused_at_once(options, reason):
+def test_options_refused_by_torch_compile_raise(options, reason):
     with pytest.raises(ValueError, match=reason):
         Compile(**options)
 
 
-def test_no_value_is_read():
+def test_no_device_sync():
     trainer = trainer_of(Compile(backend="eager"), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches())
     assert trainer.state.step == 3
 
 
-def test_the_random_numbers_of_the_host_are_untouched():
+def test_random_numbers_of_the_host_are_unchanged():
     trainer = trainer_of(Compile(backend="eager"))
     before = torch.get_rng_state()
     trainer.fit(batches())
@@ -193,7 +193,7 @@ SHARED = Backend()
 
 
 @every_cancel
-def test_any_cancel_is_survived_and_leaves_no_wrapper(signal, scope):
+def test_any_cancel_leaves_the_original_model(signal, scope):
     trainer = cancelled_fit(Compile(backend=SHARED), signal, scope, early=False)
     assert type(trainer.state.model) is nn.Sequential
     ran = SHARED.runs

@@ -26,7 +26,7 @@ def process_peak():
     return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
-def test_each_epoch_has_the_peak_of_the_process_in_mib():
+def test_each_epoch_reports_the_process_peak_in_mib():
     history = History()
     before = process_peak()
     trainer_of(history, Memory()).fit(batches(), batches(1), epochs=2)
@@ -36,13 +36,13 @@ def test_each_epoch_has_the_peak_of_the_process_in_mib():
     assert 50 < before < 1e6
 
 
-def test_without_validation_it_is_that_of_training():
+def test_peak_is_that_of_training_without_validation():
     trainer = trainer_of(Memory())
     trainer.fit(batches())
     assert trainer.state.metrics["peak_memory"] > 0
 
 
-def test_validate_tells_it_and_predict_does_not():
+def test_validate_reports_the_peak_and_predict_does_not():
     trainer = trainer_of(Memory(), Metrics())
     trainer.predict(batches(1))
     assert "peak_memory" not in trainer.state.metrics
@@ -75,7 +75,7 @@ def on_cuda(**fields):
     return state_of(device=torch.device("cuda", 1), **fields)
 
 
-def test_on_cuda_it_is_the_peak_of_each_epoch(cuda):
+def test_cuda_peak_is_measured_per_epoch(cuda):
     memory, state, peaks = Memory(), on_cuda(), []
     for training, validating in ((3, 5), (4, 2)):
         memory.begin_epoch(None, state)
@@ -90,7 +90,7 @@ def test_on_cuda_it_is_the_peak_of_each_epoch(cuda):
     assert set(cuda.asked) == {torch.device("cuda", 1)}
 
 
-def test_on_cuda_validate_has_a_peak_of_its_own(cuda):
+def test_cuda_peak_of_validate_is_separate(cuda):
     memory, state = Memory(), on_cuda(job="validate")
     cuda.peak = 9 * MIB
     memory.begin_validate(None, state)
@@ -99,7 +99,7 @@ def test_on_cuda_validate_has_a_peak_of_its_own(cuda):
     assert state.metrics["peak_memory"] == 2
 
 
-def test_without_a_device_it_is_that_of_the_model(cuda):
+def test_device_defaults_to_that_of_the_model(cuda):
     memory, state = Memory(), state_of()
     memory.after_train(None, state)
     assert state.metrics["peak_memory"] >= process_peak() / 2
@@ -108,7 +108,7 @@ def test_without_a_device_it_is_that_of_the_model(cuda):
     assert cuda.asked == []
 
 
-def test_without_the_module_resource_it_is_refused_when_it_is_attached(monkeypatch):
+def test_missing_resource_module_raises_at_attach(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
     trainer = trainer_of()
     with pytest.raises(ImportError, match="Memory cannot measure on cpu"):
@@ -116,20 +116,20 @@ def test_without_the_module_resource_it_is_refused_when_it_is_attached(monkeypat
     assert trainer.handlers == []
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, watched = trainer_of(), trainer_of(Memory())
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(Memory(), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.metrics["peak_memory"] > 0
 
 
-def test_detached_in_the_middle_of_a_fit_it_writes_no_more():
+def test_detach_during_fit_stops_reporting():
     memory = Memory()
     trainer = trainer_of(memory)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: t.detach(memory))
@@ -138,7 +138,7 @@ def test_detached_in_the_middle_of_a_fit_it_writes_no_more():
 
 
 @every_cancel
-def test_whatever_is_cancelled_training_is_as_without_and_the_next_fit_has_its_peak(signal, scope):
+def test_any_cancel_leaves_training_unchanged_and_next_fit_reports(signal, scope):
     trainer = cancelled_fit(Memory(), signal, scope, early=False)
     assert equal(weights(trainer), undisturbed(signal, scope))
     trainer.fit(batches(), batches(1))

@@ -94,13 +94,13 @@ class Modes:
         return self._watched("step", activity)
 
 
-def test_bfloat16_equals_the_loop_by_hand_bit_for_bit():
+def test_bfloat16_equals_a_manual_loop_bitwise():
     expected, _ = by_hand(batches(4) * 3, torch.bfloat16)
     assert equal(weights(trained(MixedPrecision(), data=batches(4), epochs=3)), expected)
 
 
 @pytest.mark.parametrize("scale", [2.0**8, HUGE], ids=["fits", "overflows"])
-def test_float16_equals_the_loop_by_hand_bit_for_bit_its_skipped_steps_included(scale):
+def test_float16_equals_a_manual_loop_with_skipped_steps_bitwise(scale):
     ours, theirs = scaler(scale, growth_interval=5), scaler(scale, growth_interval=5)
     data = batches(4)
     trainer = trained(MixedPrecision(torch.float16, ours), data=data, epochs=12)
@@ -111,21 +111,21 @@ def test_float16_equals_the_loop_by_hand_bit_for_bit_its_skipped_steps_included(
     assert ours.state_dict() == theirs.state_dict()
 
 
-def test_it_is_not_what_full_precision_gives():
+def test_result_differs_from_full_precision():
     assert not equal(
         weights(trained(MixedPrecision(), data=batches())), weights(trained(data=batches()))
     )
 
 
 @BOTH
-def test_gradients_are_those_of_full_precision_but_for_rounding(dtype):
+def test_gradients_equal_full_precision_except_for_rounding(dtype):
     trainer = trained(MixedPrecision(dtype), data=batches(), epochs=3)
     plain = trained(data=batches(), epochs=3)
     assert 0 < furthest(weights(trainer), weights(plain)) < 0.01
 
 
 @BOTH
-def test_autocast_is_on_in_forward_and_loss_and_nowhere_else(dtype):
+def test_autocast_is_on_only_in_forward_and_loss(dtype):
     modes = Modes()
     trainer = trainer_of(modes, MixedPrecision(dtype))  # a wrap attached first is the innermost
     trainer.fit(batches(), batches(), epochs=2)
@@ -133,7 +133,7 @@ def test_autocast_is_on_in_forward_and_loss_and_nowhere_else(dtype):
     assert modes.at_signals == {False}
 
 
-def test_validate_and_predict_run_in_the_precision_too():
+def test_validate_and_predict_use_autocast():
     trainer = trainer_of(MixedPrecision())
     assert trainer.predict(batches()).dtype == torch.bfloat16
     modes = Modes()
@@ -142,7 +142,7 @@ def test_validate_and_predict_run_in_the_precision_too():
     assert modes.at_signals == {False}
 
 
-def test_the_autocast_of_a_host_is_left_as_it_is():
+def test_autocast_of_the_host_is_kept():
     trainer = trainer_of(MixedPrecision())
     with torch.autocast("cpu", torch.float16):
         trainer.fit(batches())
@@ -152,7 +152,7 @@ def test_the_autocast_of_a_host_is_left_as_it_is():
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_gradients_are_unscaled_before_they_are_clipped_whatever_the_order(order):
+def test_gradients_are_unscaled_before_clipping_in_any_order(order):
     handlers = [MixedPrecision(torch.float16, scaler()), GradientClip(max_norm=0.1)]
     trainer = trained(*[handlers[i] for i in order], data=batches(4))
     expected, _ = by_hand(batches(4), torch.float16, scaler(), clip=0.1)
@@ -160,7 +160,7 @@ def test_gradients_are_unscaled_before_they_are_clipped_whatever_the_order(order
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_accumulated_gradients_are_unscaled_once_whatever_the_order(order):
+def test_accumulated_gradients_are_unscaled_once_in_any_order(order):
     handlers = [
         MixedPrecision(torch.float16, scaler()),
         GradientAccumulation(2),
@@ -172,7 +172,7 @@ def test_accumulated_gradients_are_unscaled_once_whatever_the_order(order):
     assert furthest(weights(trainer), expected) < 1e-6
 
 
-def test_an_overflow_is_published_as_a_cancelled_step():
+def test_overflow_is_published_as_a_cancelled_step():
     trace, reasons = Trace(), []
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(HUGE)), trace)
     trainer.on("after_cancel_step")(lambda t, state: reasons.append(state.cancel.reason))
@@ -192,7 +192,7 @@ def test_an_overflow_is_published_as_a_cancelled_step():
     ]
 
 
-def test_after_an_overflow_the_scale_is_lower_and_the_gradients_are_gone():
+def test_overflow_lowers_the_scale_and_drops_gradients():
     handler = MixedPrecision(torch.float16, scaler(HUGE))
     net, seen = model(), []
     trainer = trainer_of(handler, net=net)
@@ -202,7 +202,7 @@ def test_after_an_overflow_the_scale_is_lower_and_the_gradients_are_gone():
     assert handler.scaler.get_scale() == HUGE / 2
 
 
-def test_who_counts_steps_does_not_count_an_overflow():
+def test_overflow_is_not_counted_as_a_step():
     rates = LRSchedule(lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5))
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(HUGE)), rates)
     seen = []
@@ -211,7 +211,7 @@ def test_who_counts_steps_does_not_count_an_overflow():
     assert seen == [(0, 0.1)]
 
 
-def test_the_loss_that_others_see_is_not_scaled():
+def test_other_handlers_see_the_unscaled_loss():
     seen = []
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(2.0**10)), Metrics())
 
@@ -227,7 +227,7 @@ def test_the_loss_that_others_see_is_not_scaled():
     assert trainer.state.metrics["train_loss"] == pytest.approx(seen[0])
 
 
-def test_a_step_cancelled_after_its_gradients_were_unscaled_is_accumulated_as_it_should():
+def test_step_cancelled_after_unscaling_accumulates_correctly():
     """What was unscaled for the cancelled step is scaled again before more is added to it."""
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(2.0**10)))
 
@@ -246,14 +246,14 @@ def test_a_step_cancelled_after_its_gradients_were_unscaled_is_accumulated_as_it
     assert furthest(weights(trainer), weights(plain)) < 0.01
 
 
-def test_a_cancelled_backward_before_the_first_scale_is_no_error():
+def test_cancelled_backward_before_the_first_scale_works():
     trainer = trainer_of(MixedPrecision(torch.float16))
     raise_at(trainer, "begin_backward", CancelBackwardException)
     trainer.fit(batches(1))
     assert trainer.state.phase == "completed"
 
 
-def test_detached_with_scaled_gradients_it_leaves_them_unscaled():
+def test_detach_unscales_scaled_gradients():
     handler = MixedPrecision(torch.float16, scaler(2.0**12))
     trainer = trainer_of(handler)
     seen = []
@@ -270,7 +270,7 @@ def test_detached_with_scaled_gradients_it_leaves_them_unscaled():
     assert trainer.state.step == 3
 
 
-def test_attached_while_gradients_accumulate_it_scales_what_is_there():
+def test_attach_during_accumulation_scales_existing_gradients():
     handler = MixedPrecision(torch.float16, scaler(2.0**12))
     trainer, plain = trainer_of(GradientAccumulation(2)), trainer_of(GradientAccumulation(2))
     trainer.on("after_step", once=True)(lambda trainer, state: trainer.attach(handler))
@@ -279,7 +279,7 @@ def test_attached_while_gradients_accumulate_it_scales_what_is_there():
     assert furthest(weights(trainer), weights(plain)) < 0.01
 
 
-def test_a_fit_that_ends_between_backward_and_step_leaves_gradients_without_a_scale():
+def test_fit_that_ends_before_the_step_unscales_gradients():
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(2.0**12)))
     raise_at(trainer, "begin_step", CANCELS["fit"])
     raise_at(trainer, "after_backward", CANCELS["fit"])
@@ -287,7 +287,7 @@ def test_a_fit_that_ends_between_backward_and_step_leaves_gradients_without_a_sc
     assert max(p.grad.abs().max() for p in trainer.state.model.parameters()) < 1
 
 
-def test_a_second_fit_goes_on_with_the_scale_that_the_first_found():
+def test_second_fit_continues_with_the_scale():
     handler = MixedPrecision(torch.float16, scaler(HUGE))
     trainer = trainer_of(handler)
     trainer.fit(batches(4), epochs=12)
@@ -299,7 +299,7 @@ def test_a_second_fit_goes_on_with_the_scale_that_the_first_found():
     assert trainer.state.step == 4
 
 
-def test_a_scaler_is_made_for_the_device_when_it_is_needed():
+def test_scaler_is_made_for_the_device_when_needed():
     handler = MixedPrecision(torch.float16)
     trainer = trainer_of(handler)
     assert handler.scaler is None
@@ -313,7 +313,7 @@ def test_bfloat16_makes_no_scaler():
     assert handler.scaler is None
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     handler, state = MixedPrecision(), state_of()
     handler.wrap_forward(lambda s: setattr(s, "pred", s.model(torch.zeros(2, 5))) or "x")(state)
     assert state.pred.dtype == torch.bfloat16
@@ -325,14 +325,14 @@ def forbidden(state):
     raise AssertionError
 
 
-def test_with_bfloat16_no_value_is_read():
+def test_bfloat16_causes_no_device_sync():
     trainer = trainer_of(MixedPrecision(), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
 @pytest.mark.parametrize(("window", "expected"), [(1, 6), (3, 2)])
-def test_with_float16_a_value_is_read_once_an_optimizer_step(window, expected):
+def test_float16_syncs_once_per_optimizer_step(window, expected):
     trainer = trainer_of(
         MixedPrecision(torch.float16, scaler()), GradientAccumulation(window), GradientClip(1.0)
     )
@@ -341,33 +341,33 @@ def test_with_float16_a_value_is_read_once_an_optimizer_step(window, expected):
     assert reads.count == trainer.state.step == expected
 
 
-def test_a_loss_that_is_no_tensor_is_explained_as_without_it():
+def test_loss_that_is_not_a_tensor_raises_the_usual_error():
     trainer = trainer_of(MixedPrecision(torch.float16), loss_fn=lambda pred, y: 1.0)
     with pytest.raises(TypeError, match="it is a float; expected a scalar tensor"):
         trainer.fit(batches(1))
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_an_error_in_the_model_leaves_no_autocast():
+def test_error_in_the_model_ends_autocast():
     trainer = trainer_of(MixedPrecision(), net=nn.Sequential(nn.Linear(5, 3), nn.Linear(5, 3)))
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         trainer.fit(batches(1))
     assert not torch.is_autocast_enabled("cpu")
 
 
-def test_parameters_in_float16_are_refused_when_the_fit_begins():
+def test_float16_parameters_raise_at_begin_fit():
     net = model().half()
-    with pytest.raises(TypeError, match=r"keep them in float32, without model.half\(\)"):
+    with pytest.raises(TypeError, match=r"keep the parameters in float32, without model.half\(\)"):
         trainer_of(MixedPrecision(torch.float16), net=net).fit(batches(1))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int8, "bf16", None])
-def test_another_dtype_is_refused(dtype):
+def test_other_dtype_raises(dtype):
     with pytest.raises(ValueError, match=r"allowed: torch\.bfloat16, torch\.float16"):
         MixedPrecision(dtype)
 
 
-def test_a_scaler_that_is_none_or_has_nothing_to_scale_is_refused():
+def test_wrong_scaler_raises():
     with pytest.raises(TypeError, match=r"allowed: a torch\.amp\.GradScaler"):
         MixedPrecision(torch.float16, scaler=2.0**16)
     with pytest.raises(ValueError, match="bfloat16 has the range of float32"):
@@ -376,7 +376,7 @@ def test_a_scaler_that_is_none_or_has_nothing_to_scale_is_refused():
 
 @every_cancel
 @early_or_late
-def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, early, undisturbed):
+def test_any_cancel_leaves_the_next_fit_unchanged(signal, scope, early, undisturbed):
     trainer = cancelled_fit(MixedPrecision(torch.float16), signal, scope, early)
     assert not torch.is_autocast_enabled("cpu")
     trainer.state.model.load_state_dict(model().state_dict())
@@ -393,7 +393,7 @@ def undisturbed():
 
 @BOTH
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "begin_backward", "begin_step"])
-def test_detached_inside_a_batch_it_leaves_nothing(dtype, signal):
+def test_detach_inside_a_batch_leaves_nothing(dtype, signal):
     handler = MixedPrecision(dtype)
     trainer = trainer_of(handler)
     trainer.on(signal, once=True)(lambda trainer, state: trainer.detach(handler))
@@ -404,7 +404,7 @@ def test_detached_inside_a_batch_it_leaves_nothing(dtype, signal):
     assert all(w.isfinite().all() for w in weights(trainer))
 
 
-def test_it_keeps_no_trainer_alive():
+def test_handler_does_not_keep_the_trainer_alive():
     handler = MixedPrecision(torch.float16)
     trainer = trainer_of(handler)
     trainer.fit(batches(1))

@@ -43,7 +43,7 @@ def is_profiling():
     return torch.autograd._profiler_enabled()
 
 
-def test_the_trace_has_the_phases_of_the_batches_recorded_by_name(tmp_path):
+def test_trace_contains_the_phases_by_name(tmp_path):
     watching = profiler(tmp_path, wait=1, warmup=1, active=2)
     trainer_of(watching).fit(batches(6))
     assert watching.files == [tmp_path / "trace.json"]
@@ -63,7 +63,7 @@ def test_the_trace_has_the_phases_of_the_batches_recorded_by_name(tmp_path):
     assert phases(watching.files[0]) == [fetch, *batch, fetch, *batch]
 
 
-def test_the_trace_has_the_operators_within_the_phases(tmp_path):
+def test_trace_contains_operators_within_phases(tmp_path):
     watching = profiler(tmp_path)
     trainer_of(watching).fit(batches(3))
     names = events(watching.files[0])
@@ -71,13 +71,13 @@ def test_the_trace_has_the_operators_within_the_phases(tmp_path):
     assert names.index("aten::addmm") < names.index(f"{TRAIN}.batch.loss")
 
 
-def test_a_validation_among_the_batches_is_recorded(tmp_path):
+def test_validation_between_batches_is_recorded(tmp_path):
     watching = profiler(tmp_path, active=2)
     trainer_of(watching).fit(batches(2), batches(1), epochs=2)
     assert "fit.epoch.validate.batch.forward" in phases(watching.files[0])
 
 
-def test_a_fit_that_ends_while_recording_writes_what_there_is(tmp_path):
+def test_fit_that_ends_while_recording_writes_a_trace(tmp_path):
     watching = profiler(tmp_path, active=100)
     trainer_of(watching).fit(batches(3))
     assert phases(watching.files[0]).count(f"{TRAIN}.batch.forward") == 2
@@ -86,9 +86,7 @@ def test_a_fit_that_ends_while_recording_writes_what_there_is(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, CancelFitException])
 @pytest.mark.parametrize("signal", ["begin_batch", "after_loss", "begin_step", "after_batch"])
-def test_whatever_ends_the_fit_the_profiler_is_off_and_the_trace_is_written(
-    tmp_path, signal, error
-):
+def test_any_end_of_fit_stops_the_profiler_and_writes_the_trace(tmp_path, signal, error):
     watching = profiler(tmp_path, active=3)
     trainer = trainer_of(watching)
 
@@ -105,7 +103,7 @@ def test_whatever_ends_the_fit_the_profiler_is_off_and_the_trace_is_written(
     assert phases(watching.files[0])
 
 
-def test_detached_in_the_middle_of_a_fit_it_is_off_and_has_written_its_trace(tmp_path):
+def test_detach_during_fit_stops_and_writes_the_trace(tmp_path):
     watching = profiler(tmp_path, active=3)
     trainer, seen = trainer_of(watching), []
     trainer.on("after_loss", when=lambda t, s: s.batch_index == 2)(
@@ -117,7 +115,7 @@ def test_detached_in_the_middle_of_a_fit_it_is_off_and_has_written_its_trace(tmp
     assert phases(watching.files[0])
 
 
-def test_each_fit_has_a_trace_of_its_own_and_validating_in_between_none(tmp_path):
+def test_each_fit_has_its_own_trace_and_validate_has_none(tmp_path):
     watching = profiler(tmp_path)
     trainer = trainer_of(watching)
     trainer.fit(batches(3))
@@ -128,7 +126,7 @@ def test_each_fit_has_a_trace_of_its_own_and_validating_in_between_none(tmp_path
     assert phases(watching.files[0]) == phases(watching.files[1]) != []
 
 
-def test_a_folder_that_is_not_there_is_made_and_a_trace_can_be_compressed(tmp_path):
+def test_folder_is_created_and_trace_can_be_compressed(tmp_path):
     watching = profiler(tmp_path / "deep", name="trace.json.gz")
     trainer = trainer_of(watching)
     trainer.fit(batches(3))
@@ -137,13 +135,13 @@ def test_a_folder_that_is_not_there_is_made_and_a_trace_can_be_compressed(tmp_pa
     assert phases(watching.files[1])
 
 
-def test_a_fit_too_short_to_record_says_so(tmp_path, caplog):
+def test_fit_too_short_to_record_logs_a_warning(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "trackside"):
         trainer_of(profiler(tmp_path, wait=3, warmup=2)).fit(batches(3))
     assert caplog.messages == ["Profiler recorded nothing: it begins after 5 batches"]
 
 
-def test_a_file_that_cannot_be_written_is_logged_and_training_goes_on(tmp_path, caplog):
+def test_unwritable_file_is_logged_and_training_continues(tmp_path, caplog):
     (tmp_path / "taken").write_text("")
     trainer, plain = trainer_of(profiler(tmp_path / "taken")), trainer_of()
     trainer.fit(batches(4), epochs=2)
@@ -160,28 +158,28 @@ def test_a_file_that_cannot_be_written_is_logged_and_training_goes_on(tmp_path, 
         ({"wait": -1}, r"Profiler\(wait=-1\): allowed: an int, from 0"),
         ({"warmup": 0}, r"Profiler\(warmup=0\): allowed: an int, from 1"),
         ({"active": 0}, r"Profiler\(active=0\): allowed: an int, from 1"),
-        ({"active": 1.5}, r"Profiler\(active=1.5\): allowed: an int, from 1"),
+        ({"active": 1.5}, r"Profiler\(active=1.5\): found a float; allowed: an int, from 1"),
     ],
 )
-def test_arguments_out_of_range_are_refused(options, message):
+def test_invalid_arguments_raise(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         Profiler(**options)
 
 
-def test_training_is_the_same_bit_for_bit(tmp_path):
+def test_training_is_bitwise_unchanged(tmp_path):
     plain, watched = trainer_of(), trainer_of(profiler(tmp_path, active=3))
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_no_value_is_read_on_a_device(tmp_path):
+def test_no_device_sync(tmp_path):
     watching = profiler(tmp_path)
     trainer_of(watching, net=model().to("meta"), device="meta").fit(batches(), batches(), epochs=2)
     assert phases(watching.files[0])
 
 
-def test_the_global_generator_is_untouched(tmp_path):
+def test_global_generator_is_not_used(tmp_path):
     trainer = trainer_of(profiler(tmp_path))
     before = torch.get_rng_state()
     trainer.fit(batches())
@@ -190,9 +188,7 @@ def test_the_global_generator_is_untouched(tmp_path):
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_the_profiler_is_off_and_the_next_fit_has_its_trace(
-    tmp_path, signal, scope, early
-):
+def test_any_cancel_stops_the_profiler_and_next_fit_has_a_trace(tmp_path, signal, scope, early):
     watching = profiler(tmp_path)
     trainer = cancelled_fit(watching, signal, scope, early)
     assert not is_profiling()

@@ -91,21 +91,21 @@ def fitted(*handlers, data=None, epochs=1, **options):
 
 @WHERE
 @pytest.mark.parametrize("limit", [7, 4, 3, 1])
-def test_training_is_that_of_whole_batches_but_for_rounding(where, limit):
+def test_training_equals_whole_batches_except_for_rounding(where, limit):
     trainer = fitted(SplitOnOutOfMemory(), limit=limit, where=where, epochs=2)
     assert furthest(weights(trainer), weights(fitted(epochs=2))) < 1e-6
     assert trainer.state.step == 6
 
 
 @WHERE
-def test_without_it_the_error_ends_the_fit(where):
+def test_without_the_handler_the_error_ends_the_fit(where):
     with pytest.raises(torch.OutOfMemoryError):
         fitted(limit=7, where=where)
 
 
 @WHERE
 @pytest.mark.parametrize(("limit", "size"), [(8, None), (7, 4), (4, 4), (3, 2), (1, 1)])
-def test_the_size_that_fitted_is_remembered(where, limit, size):
+def test_size_that_fitted_is_kept(where, limit, size):
     split, trace = SplitOnOutOfMemory(), Trace()
     trainer = fitted(split, trace, limit=limit, where=where)
     assert (split.train_size, split.valid_size) == (size, None)
@@ -115,7 +115,7 @@ def test_the_size_that_fitted_is_remembered(where, limit, size):
 
 
 @WHERE
-def test_counters_and_metrics_are_those_of_whole_batches(where):
+def test_counters_and_metrics_equal_whole_batches(where):
     trainer = fitted(SplitOnOutOfMemory(), Metrics(), limit=3, where=where)
     plain = fitted(Metrics())
     for name in ("step", "samples", "batch_index", "n_batches", "epoch"):
@@ -124,7 +124,7 @@ def test_counters_and_metrics_are_those_of_whole_batches(where):
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-def test_the_batch_is_cancelled_and_comes_again_with_the_same_index(where):
+def test_batch_is_cancelled_and_runs_again_with_same_index(where):
     seen = []
     trainer = small_trainer(SplitOnOutOfMemory(), limit=4, where=where)
     trainer.on("begin_batch")(
@@ -146,7 +146,7 @@ def test_the_batch_is_cancelled_and_comes_again_with_the_same_index(where):
     ]
 
 
-def test_a_batch_that_comes_again_after_a_validation_in_between_is_not_lost():
+def test_batch_to_repeat_survives_a_validation():
     trainer, plain = small_trainer(SplitOnOutOfMemory(), limit=4), small_trainer()
 
     @trainer.on("after_cancel_batch")
@@ -159,20 +159,20 @@ def test_a_batch_that_comes_again_after_a_validation_in_between_is_not_lost():
     assert furthest(weights(trainer), weights(plain)) < 1e-6
 
 
-def test_a_batch_that_would_come_again_does_not_come_into_another_pass():
+def test_batch_to_repeat_is_dropped_in_another_pass():
     trainer = small_trainer(SplitOnOutOfMemory(), limit=4)
     raise_at(trainer, "after_cancel_batch", CancelTrainException)
     trainer.fit(batches(3, size=8), batches(1), epochs=2)
     assert (trainer.state.step, trainer.state.samples) == (3, 32)
 
 
-def test_the_model_gets_parts_of_the_size_and_a_smaller_last_one():
+def test_last_part_may_be_smaller():
     trainer = fitted(SplitOnOutOfMemory(), limit=3, data=batches(size=[7, 3, 2]))
     forward_and_again = [2, 2, 2, 1, 1, 2, 2, 2]
     assert trainer.state.model.sizes == [7, 4, *forward_and_again, *[2, 1, 1, 2], 2]
 
 
-def test_any_loss_over_the_whole_batch_has_the_same_gradient():
+def test_loss_over_the_whole_batch_has_the_same_gradient():
     def contrast(pred, y):
         return (pred @ pred.T).softmax(0).square().sum() + pred.std()
 
@@ -180,7 +180,7 @@ def test_any_loss_over_the_whole_batch_has_the_same_gradient():
     assert furthest(weights(trainer), weights(fitted(loss_fn=contrast))) < 1e-6
 
 
-def test_what_handlers_make_of_prediction_and_loss_is_differentiated():
+def test_changes_of_pred_and_loss_by_handlers_are_differentiated():
     class Regularized:
         def after_pred(self, trainer, state):
             state.pred = state.pred * 2
@@ -193,7 +193,7 @@ def test_what_handlers_make_of_prediction_and_loss_is_differentiated():
         assert furthest(weights(trainer), weights(fitted(Regularized()))) < 1e-6
 
 
-def test_dropout_is_the_same_when_a_part_is_computed_again():
+def test_recomputed_part_has_the_same_dropout():
     def dropping():
         plain = model()
         return nn.Sequential(plain[0], nn.Dropout(0.5), plain[1], plain[2])
@@ -217,7 +217,7 @@ def gradients(trainer):
     return [p.grad.clone() for p in trainer.state.model.parameters()]
 
 
-def test_statistics_of_batch_norm_are_updated_once_a_part():
+def test_batch_norm_statistics_are_updated_once_per_part():
     def normed():
         net = model()
         return nn.Sequential(net[0], nn.BatchNorm1d(8), net[1], net[2])
@@ -232,7 +232,7 @@ def test_statistics_of_batch_norm_are_updated_once_a_part():
 
 
 @WHERE
-def test_gradients_accumulated_before_are_kept_and_those_of_the_failure_dropped(where):
+def test_only_gradients_of_the_failed_backward_are_dropped(where):
     data = batches(size=[4, 4, 8, 4])
     trainer = fitted(SplitOnOutOfMemory(), GradientAccumulation(4), limit=4, where=where, data=data)
     plain = fitted(GradientAccumulation(4), data=data)
@@ -241,14 +241,14 @@ def test_gradients_accumulated_before_are_kept_and_those_of_the_failure_dropped(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_accumulation_without_splitting_is_the_same_bit_for_bit(order):
+def test_accumulation_without_splitting_is_bitwise_unchanged(order):
     handlers = [SplitOnOutOfMemory(), GradientAccumulation(3)]
     trainer = fitted(*[handlers[i] for i in order])
     assert equal(weights(trainer), weights(fitted(GradientAccumulation(3))))
 
 
 @WHERE
-def test_a_loader_without_a_length_loses_nothing(where):
+def test_loader_without_length_loses_no_batch(where):
     class Stream:
         def __iter__(self):
             return iter(batches(5, size=8))
@@ -261,7 +261,7 @@ def test_a_loader_without_a_length_loses_nothing(where):
     assert furthest(weights(trainer), weights(plain)) < 1e-6
 
 
-def test_an_iterator_that_is_read_in_pieces_loses_nothing():
+def test_iterator_read_over_several_epochs_loses_no_batch():
     trainer, plain = small_trainer(SplitOnOutOfMemory(), limit=3), small_trainer()
     for each in (trainer, plain):
         each.fit(iter(batches(6, size=8)), epochs=3, batches_per_epoch=2)
@@ -271,7 +271,7 @@ def test_an_iterator_that_is_read_in_pieces_loses_nothing():
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 @WHERE
-def test_it_works_with_float16_and_clipping_whatever_the_order(order, where):
+def test_works_with_float16_and_clipping_in_any_order(order, where):
     def handlers():
         precision = MixedPrecision(torch.float16, GradScaler("cpu", init_scale=2.0**8))
         return [precision, SplitOnOutOfMemory(), GradientClip(max_norm=0.5)]
@@ -283,14 +283,14 @@ def test_it_works_with_float16_and_clipping_whatever_the_order(order, where):
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 @WHERE
-def test_it_works_with_activation_checkpointing_whatever_the_order(order, where):
+def test_works_with_activation_checkpointing_in_any_order(order, where):
     handlers = [SplitOnOutOfMemory(), ActivationCheckpointing(nn.Tanh, "inner.2")]
     trainer = fitted(*[handlers[i] for i in order], limit=3, where=where)
     assert furthest(weights(trainer), weights(fitted())) < 1e-6
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_it_works_with_compile_whatever_the_order(order):
+def test_works_with_compile_in_any_order(order):
     torch._dynamo.reset()
     split = SplitOnOutOfMemory()
     split.train_size = 3
@@ -302,7 +302,7 @@ def test_it_works_with_compile_whatever_the_order(order):
     assert furthest(weights(ours), weights(plain)) < 1e-6
 
 
-def test_validation_and_prediction_are_split_and_have_a_size_of_their_own():
+def test_validation_and_prediction_have_their_own_size():
     split, plain = SplitOnOutOfMemory(), small_trainer(Metrics())
     trainer = small_trainer(split, Metrics(), limit=5, valid_limit=2)
     data = batches(3, size=8)
@@ -314,14 +314,14 @@ def test_validation_and_prediction_are_split_and_have_a_size_of_their_own():
     assert furthest([trainer.predict(data)], [plain.predict(data)]) < 1e-5
 
 
-def test_a_prediction_that_runs_out_of_memory_keeps_the_order_of_its_batches():
+def test_out_of_memory_in_predict_keeps_the_batch_order():
     trainer, plain = small_trainer(SplitOnOutOfMemory(), valid_limit=3), small_trainer()
     data = batches(size=[2, 8, 3, 8])
     assert furthest([trainer.predict(data)], [plain.predict(data)]) < 1e-6
 
 
 @WHERE
-def test_the_failed_attempt_is_out_of_memory_before_the_next_begins(where):
+def test_failed_attempt_is_freed_before_the_next_begins(where):
     alive, counted = [], []
 
     class Activations:
@@ -350,7 +350,7 @@ def test_the_failed_attempt_is_out_of_memory_before_the_next_begins(where):
 
 
 @WHERE
-def test_a_single_example_that_does_not_fit_is_an_error_that_says_so(where):
+def test_single_example_that_does_not_fit_raises_with_note(where):
     trainer = small_trainer(SplitOnOutOfMemory(), limit=0, where=where)
     with pytest.raises(torch.OutOfMemoryError) as caught:
         trainer.fit(batches(1, size=3))
@@ -364,7 +364,7 @@ def test_a_single_example_that_does_not_fit_is_an_error_that_says_so(where):
     assert trainer.state.step == 2
 
 
-def test_inputs_without_a_tensor_of_examples_are_not_split():
+def test_inputs_without_example_tensors_are_not_split():
     class Words(Small):
         def forward(self, words):
             return super().forward(torch.zeros(len(words), 5))
@@ -376,14 +376,14 @@ def test_inputs_without_a_tensor_of_examples_are_not_split():
     assert "3 examples (str) were run 3 at a time" in "".join(caught.value.__notes__)
 
 
-def test_other_errors_of_the_model_are_not_its_business():
+def test_other_errors_are_not_caught():
     trainer = small_trainer(SplitOnOutOfMemory())
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         trainer.fit([(torch.zeros(4, 7), torch.zeros(4, dtype=torch.long))])
     assert trainer.handlers[0].train_size is None
 
 
-def test_the_allocator_of_the_cpu_is_understood_too():
+def test_cpu_allocator_error_is_recognised():
     class Greedy(nn.Module):
         def __init__(self):
             super().__init__()
@@ -421,7 +421,7 @@ def named(count=3, size=8):
     return [{"x": x, "scale": torch.tensor(2.0), "target": y} for x, y in batches(count, size)]
 
 
-def test_batches_and_outputs_made_of_parts_are_split_and_joined():
+def test_nested_batches_and_outputs_are_split_and_joined():
     seen = []
 
     def own_loss(net):
@@ -438,7 +438,7 @@ def test_batches_and_outputs_made_of_parts_are_split_and_joined():
     assert [pred["more"][1][1] for pred in seen] == [None] * 6
 
 
-def test_outputs_that_are_not_by_example_are_an_error_that_shows_them():
+def test_output_without_examples_raises_with_shapes():
     class Recurrent(Small):
         def forward(self, x):
             return super().forward(x).T
@@ -449,7 +449,7 @@ def test_outputs_that_are_not_by_example_are_an_error_that_shows_them():
         trainer.fit(batches(1))
 
 
-def test_no_value_is_read():
+def test_no_device_sync():
     split = SplitOnOutOfMemory()
     split.train_size = split.valid_size = 3
     trainer = trainer_of(split, net=model().to("meta"), device="meta")
@@ -457,7 +457,7 @@ def test_no_value_is_read():
     assert trainer.state.step == 6
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     split, net = SplitOnOutOfMemory(), Small(limit=2)
     split.train_size = 2
     state = state_of(model=net, xb=torch.zeros(5, 5), batch_size=5, training=True)
@@ -473,7 +473,7 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "after_backward"])
-def test_detached_inside_a_split_batch_it_leaves_nothing(signal):
+def test_detach_inside_a_split_batch_leaves_nothing(signal):
     split, plain = SplitOnOutOfMemory(), fitted(data=batches(1, size=8))
     trainer = small_trainer(split, limit=4)
     trainer.on(signal, when=lambda trainer, state: split.train_size, once=True)(
@@ -497,7 +497,7 @@ class Refuse:
 
 
 @every_cancel
-def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, undisturbed):
+def test_any_cancel_leaves_the_next_fit_unchanged(signal, scope, undisturbed):
     trainer = cancelled_fit(SplitOnOutOfMemory(), signal, scope, early=False, handlers=[Refuse()])
     trainer.state.model.load_state_dict(model().state_dict())
     trainer.fit(batches(), batches(2))

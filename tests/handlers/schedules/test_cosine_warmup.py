@@ -27,7 +27,7 @@ def by_torch(steps, total, start=0.01, end=0.0):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_is_that_of_a_loop_by_hand_with_the_schedulers_of_torch(optimizer):
+def test_training_equals_a_manual_loop_with_torch_schedulers(optimizer):
     trainer, _ = fitted(CosineWarmup(0.25), optimizer=optimizer)
     expected, _ = by_hand(by_torch(5, 20), optimizer)
     assert equal(weights(trainer), expected)
@@ -42,13 +42,13 @@ def test_training_is_that_of_a_loop_by_hand_with_the_schedulers_of_torch(optimiz
         ({"warmup": 0.99}, 19),
     ],
 )
-def test_the_rates_are_those_of_torch(arguments, steps):
+def test_rates_equal_those_of_torch(arguments, steps):
     _, rates = fitted(CosineWarmup(**arguments))
     make = by_torch(steps, 20, arguments.get("start_factor", 0.01), arguments.get("min_lr", 0.0))
     assert rates == by_hand(make)[1]
 
 
-def test_it_rises_to_the_rate_of_the_optimizer_and_falls_from_there():
+def test_rate_rises_to_the_optimizers_rate_then_falls():
     _, rates = fitted(CosineWarmup(0.25))
     assert rates[0] == pytest.approx(0.001)
     assert rates[:6] == sorted(rates[:6])
@@ -56,12 +56,12 @@ def test_it_rises_to_the_rate_of_the_optimizer_and_falls_from_there():
     assert rates[5:] == sorted(rates[5:], reverse=True)
 
 
-def test_without_a_warm_up_there_is_a_cosine_alone():
+def test_without_warmup_only_the_cosine_remains():
     _, rates = fitted(CosineWarmup(warmup=0))
     assert rates == by_hand(lambda optimizer: CosineAnnealingLR(optimizer, 20))[1]
 
 
-def test_each_group_keeps_its_share_of_the_rate():
+def test_groups_keep_the_ratio_of_their_rates():
     net = model()
     trainer = trainer_of(CosineWarmup(0.5), net=net, optimizer=in_groups(net))
     first, last = seen(trainer, group=0), seen(trainer, group=3)
@@ -69,26 +69,26 @@ def test_each_group_keeps_its_share_of_the_rate():
     assert last == pytest.approx([4 * rate for rate in first])
 
 
-def test_its_warm_up_counts_optimizer_steps():
+def test_warmup_counts_optimizer_steps():
     trainer, rates = fitted(CosineWarmup(0.5), GradientAccumulation(2), count=4, epochs=2)
     assert trainer.state.step == 4
     assert rates == by_hand(by_torch(2, 4), count=4, epochs=1)[1]
 
 
-def test_skipped_epochs_are_behind_it():
+def test_skipped_epochs_count_as_passed():
     _, plain = fitted(CosineWarmup(0.25))
     _, rates = fitted(SkipEpochs(1), CosineWarmup(0.25))
     assert rates == plain[5:]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_fit_of_few_steps_has_a_schedule(count):
+def test_fit_of_few_steps_has_a_schedule(count):
     _, rates = fitted(CosineWarmup(0.5), count=count, epochs=1)
     assert len(rates) == count
     assert all(0 < rate <= 0.1 for rate in rates)
 
 
-def test_a_second_fit_is_like_the_first():
+def test_second_fit_repeats_the_first():
     trainer, rates = fitted(CosineWarmup(0.25), valid=batches(2))
     trainer.validate(batches(2))
     assert options(trainer.state.optimizer) == options(sgd(model()))
@@ -96,7 +96,7 @@ def test_a_second_fit_is_like_the_first():
     assert rates[:20] == rates[20:]
 
 
-def test_detached_in_a_fit_it_gives_the_rate_back():
+def test_detach_during_fit_restores_the_rate():
     schedule, net = CosineWarmup(0.5), model()
     trainer = trainer_of(schedule, net=net, optimizer=(made := sgd(net)))
     before = options(made)
@@ -107,7 +107,7 @@ def test_detached_in_a_fit_it_gives_the_rate_back():
     assert options(made) == before
 
 
-def test_attached_in_a_fit_it_waits_for_the_next():
+def test_attach_during_fit_takes_effect_in_the_next_fit():
     trainer = trainer_of()
     trainer.on("begin_batch", once=True)(lambda t, state: t.attach(CosineWarmup(start_factor=1)))
     rates = seen(trainer)
@@ -117,7 +117,7 @@ def test_attached_in_a_fit_it_waits_for_the_next():
     assert rates[-1] < 0.1
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net = model()
     state = state_of(model=net, optimizer=sgd(net), n_epochs=1, train_loader=batches(4))
     schedule = CosineWarmup(0.5, start_factor=0.5)
@@ -135,24 +135,24 @@ def test_a_hand_made_state_is_enough():
     "wrong",
     [{"warmup": -0.1}, {"warmup": 1}, {"start_factor": 0}, {"start_factor": 2}, {"min_lr": -1}],
 )
-def test_a_wrong_value_is_refused_by_name(wrong):
+def test_invalid_argument_is_named_in_the_error(wrong):
     with pytest.raises(ValueError, match=rf"CosineWarmup\({next(iter(wrong))}="):
         CosineWarmup(**wrong)
 
 
-def test_a_loader_of_unknown_length_is_an_error_that_says_what_to_do():
+def test_loader_without_length_raises_with_advice():
     with pytest.raises(ValueError, match=r"CosineWarmup needs .* pass batches_per_epoch="):
         trainer_of(CosineWarmup()).fit(batch for batch in batches())
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(CosineWarmup(), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 6
 
 
 @every_cancel
-def test_whatever_is_cancelled_nothing_is_left(signal, scope):
+def test_any_cancel_restores_everything(signal, scope):
     schedule = CosineWarmup(0.5)
     trainer = cancelled_fit(schedule, signal, scope, early=False)
     assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)

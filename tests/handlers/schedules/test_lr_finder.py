@@ -112,7 +112,7 @@ def held(trainer):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_everything_is_as_before_bit_for_bit(optimizer):
+def test_everything_is_restored_bitwise(optimizer):
     trainer, loader = fitted(optimizer)
     before, objects = everything(trainer, loader), held(trainer)
     curve = LRFinder(1e-4, 10, 30).find(trainer, loader)
@@ -121,7 +121,7 @@ def test_everything_is_as_before_bit_for_bit(optimizer):
     assert all(ours is theirs for ours, theirs in zip(held(trainer), objects, strict=True))
 
 
-def test_an_optimizer_that_never_stepped_has_no_state_afterwards():
+def test_optimizer_without_state_has_none_afterwards():
     net = Restless()
     trainer = trainer_of(net=net, optimizer=adamw(net))
     LRFinder(steps=20).find(trainer, loader_of())
@@ -129,7 +129,7 @@ def test_an_optimizer_that_never_stepped_has_no_state_afterwards():
     assert all(parameter.grad is None for parameter in net.parameters())
 
 
-def test_a_fit_after_it_is_the_fit_without_it_bit_for_bit():
+def test_next_fit_is_bitwise_unchanged():
     results = []
     for find in (False, True):
         torch.manual_seed(0)
@@ -149,7 +149,7 @@ class Boom(Exception):
 
 @pytest.mark.parametrize("error", [Boom, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("where", ["forward", "loss", "begin_step", "after_step", "loader"])
-def test_whatever_interrupts_it_everything_is_as_before(error, where):
+def test_any_error_restores_everything(error, where):
     trainer, loader = fitted()
     handlers = []
     reads = iter(range(99))
@@ -198,14 +198,14 @@ class Canceller:
 @pytest.mark.parametrize(
     ("signal", "scope"), [(s, c) for s, c in LEGAL if "validate" not in (*s.split("_"), c)]
 )
-def test_whatever_is_cancelled_in_it_everything_is_as_before(signal, scope):
+def test_any_cancel_in_the_test_restores_everything(signal, scope):
     trainer, loader = fitted()
     before = everything(trainer, loader)
     LRFinder(1e-5, 1e-4, 20).find(trainer, loader, [Canceller(signal, scope)])
     assert same(everything(trainer, loader), before)
 
 
-def test_handlers_of_the_trainer_hear_nothing_of_it():
+def test_handlers_of_the_trainer_are_not_called():
     trainer, loader = fitted()
     trace = Trace()
     trainer.attach(trace)
@@ -214,7 +214,7 @@ def test_handlers_of_the_trainer_hear_nothing_of_it():
     assert trainer.handlers == [trace]
 
 
-def test_handlers_can_be_given_for_the_test():
+def test_handlers_can_be_attached_for_the_test():
     trace = Trace()
     curve = LRFinder(1e-5, 1e-2, 20).find(
         trainer_of(), batches(4), [trace, GradientAccumulation(2)]
@@ -223,7 +223,7 @@ def test_handlers_can_be_given_for_the_test():
     assert trace.signals.count("begin_batch") == 40
 
 
-def test_the_rates_grow_by_the_same_factor_from_the_first_to_the_last():
+def test_rates_grow_by_the_same_factor():
     used = []
 
     class Watch:
@@ -248,13 +248,13 @@ def test_groups_keep_the_ratio_of_their_rates():
     assert [rates[0] for rates in used] == curve.rates
 
 
-def test_a_rate_of_zero_is_no_obstacle():
+def test_initial_rate_of_zero_works():
     net = model()
     trainer = trainer_of(net=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.0))
     assert len(LRFinder(1e-5, 1e-2, 20).find(trainer, batches(4)).rates) == 20
 
 
-def test_the_losses_are_those_of_a_loop_by_hand_smoothed():
+def test_losses_are_the_smoothed_losses_of_a_manual_loop():
     curve = LRFinder(1e-3, 1e-1, 25).find(trainer_of(), batches(5))
     net = model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -271,11 +271,11 @@ def test_the_losses_are_those_of_a_loop_by_hand_smoothed():
     assert curve.losses == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_short_loader_is_read_again_and_again():
+def test_short_loader_is_read_repeatedly():
     assert len(LRFinder(1e-5, 1e-3, 20).find(trainer_of(), batches(1)).losses) == 20
 
 
-def test_a_loader_without_a_length_will_do_and_no_more_is_read_than_is_used():
+def test_loader_without_length_is_read_only_as_needed():
     read = []
 
     def stream():
@@ -287,20 +287,20 @@ def test_a_loader_without_a_length_will_do_and_no_more_is_read_than_is_used():
     assert (len(curve.losses), len(read)) == (20, 20)
 
 
-def test_an_iterator_that_ends_too_soon_ends_the_test():
+def test_exhausted_iterator_ends_the_test():
     with pytest.warns(UserWarning, match="gave no batch"):
         curve = LRFinder(1e-5, 1e-3, 20).find(trainer_of(), iter(batches(12)))
     assert len(curve.losses) == 12
 
 
-def test_it_ends_when_the_loss_diverges():
+def test_diverging_loss_ends_the_test():
     trainer = trainer_of(loss_fn=lambda pred, y: nn.functional.cross_entropy(pred, y) ** 4)
     curve = LRFinder(1e-3, 1e6, 100).find(trainer, batches(5))
     assert 10 < len(curve.losses) < 90
     assert all(map(math.isfinite, curve.losses))
 
 
-def test_a_loss_that_is_negative_can_diverge_too():
+def test_negative_loss_can_diverge():
     trainer = trainer_of(loss_fn=lambda pred, y: nn.functional.cross_entropy(pred, y) ** 2 - 9)
     curve = LRFinder(1e-3, 1e6, 100).find(trainer, batches(5))
     assert 10 < len(curve.losses) < 100
@@ -308,7 +308,7 @@ def test_a_loss_that_is_negative_can_diverge_too():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_ends_it(value):
+def test_non_finite_loss_ends_the_test(value):
     calls = iter(range(99))
 
     def loss_fn(pred, y):
@@ -318,7 +318,7 @@ def test_a_loss_that_is_no_number_ends_it(value):
     assert len(curve.losses) == 15
 
 
-def test_it_suggests_a_rate_with_which_the_loss_falls():
+def test_suggested_rate_lowers_the_loss():
     data = [(x, x[:, :3].argmax(1)) for x, _ in batches(1, size=64)]
     trainer = trainer_of()
     curve = LRFinder(1e-5, 100).find(trainer, data)
@@ -339,32 +339,32 @@ def curve_of(losses):
     return LRCurve([10.0 ** (n / 10) for n in range(len(losses))], losses)
 
 
-def test_the_valley_is_the_middle_of_the_longest_descent():
+def test_valley_is_the_middle_of_the_longest_descent():
     losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1, 0] + [5, 4, 3] + [9.0] * 10
     curve = curve_of(losses)
     assert curve.losses[curve.rates.index(curve.valley)] in (5, 4)
 
 
-def test_a_bump_does_not_end_a_descent():
+def test_bump_does_not_end_a_descent():
     losses = [20.0] * 5 + [10, 9, 8, 9.5, 7, 6, 7.5, 5, 4, 3, 2] + [20.0] * 9
     curve = curve_of(losses)
     assert curve.losses[curve.rates.index(curve.valley)] in (7, 6)
 
 
-def test_the_steepest_rate_is_in_the_middle_of_the_greatest_fall():
+def test_steepest_rate_is_the_middle_of_the_largest_fall():
     losses = [9.0] * 10 + [8.5, 8, 4, 3.5, 3, 3, 3] + [9.0] * 5
     curve = curve_of(losses)
     assert curve.losses[curve.rates.index(curve.steepest)] == 8
 
 
-def test_of_many_losses_single_falls_do_not_count():
+def test_single_falls_in_noise_are_ignored():
     noise = [9.0, 7.0] * 50
     fall = [8.0 - n / 10 for n in range(60)]
     curve = curve_of(noise + fall + [9.0] * 40)
     assert curve.rates[100] < curve.steepest < curve.rates[160]
 
 
-def test_its_beginning_and_its_end_are_not_looked_at():
+def test_start_and_end_of_the_curve_are_ignored():
     losses = [100.0, *range(50, 40, -1), *range(40, 31, -1), -100]
     curve = curve_of(losses)
     assert curve.steepest not in (curve.rates[0], curve.rates[-2])
@@ -374,24 +374,24 @@ def test_its_beginning_and_its_end_are_not_looked_at():
     ("losses", "message"),
     [
         ([], "no rate to suggest from 0 losses"),
-        ([3.0, 2.0, 1.0], "no rate to suggest from 3 losses: the test was over too soon"),
+        ([3.0, 2.0, 1.0], "no rate to suggest from 3 losses: the test ended too soon"),
         ([1.0] * 30, "the loss never fell, from"),
         (list(range(30)), "the loss never fell, from"),
     ],
 )
 @pytest.mark.parametrize("suggestion", ["valley", "steepest"])
-def test_without_a_descent_there_is_no_suggestion_but_an_explanation(losses, message, suggestion):
+def test_curve_without_descent_raises_with_explanation(losses, message, suggestion):
     with pytest.raises(ValueError, match=message):
         getattr(curve_of(losses), suggestion)
 
 
-def test_a_curve_shows_its_suggestions():
+def test_repr_shows_the_suggestions():
     losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1] + [9.0] * 5
     assert repr(curve_of(losses)) == "LRCurve(23 steps, valley 20, steepest 10)"
     assert repr(curve_of([])) == "LRCurve(0 steps)"
 
 
-def test_the_plot_has_the_curve_and_the_suggestions(tmp_path):
+def test_plot_shows_the_curve_and_the_suggestions(tmp_path):
     losses = [9.0] * 10 + [8, 7, 6, 5, 4, 3, 2, 1] + [9.0] * 5
     curve = curve_of(losses)
     figure = curve.plot(tmp_path / "rates.png")
@@ -403,25 +403,25 @@ def test_the_plot_has_the_curve_and_the_suggestions(tmp_path):
     assert (tmp_path / "rates.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_curve_without_a_suggestion_is_plotted_too():
+def test_curve_without_suggestion_can_be_plotted():
     (axes,) = curve_of([1.0, 2.0]).plot().axes
     assert len(axes.get_lines()) == 1
 
 
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
+def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"pip install trackside\[plot\]"):
         curve_of([1.0, 2.0]).plot()
 
 
-def test_one_value_is_read_a_batch():
+def test_one_value_is_read_per_batch():
     trainer = trainer_of()
     with Reads() as reads:
         LRFinder(1e-5, 1e-3, 20).find(trainer, batches(4))
     assert reads.count == 20
 
 
-def test_its_trial_is_a_trainer_of_the_same_kind_on_the_same_device():
+def test_trial_uses_the_same_trainer_class_and_device():
     made = []
 
     class Own(Trainer):
@@ -435,20 +435,20 @@ def test_its_trial_is_a_trainer_of_the_same_kind_on_the_same_device():
     assert made == [torch.device("cpu")] * 2
 
 
-def test_a_trainer_without_an_optimizer_is_refused():
+def test_trainer_without_optimizer_raises():
     trainer = Trainer(model(), nn.CrossEntropyLoss())
     with pytest.raises(TypeError, match="the trainer has no optimizer"):
         LRFinder().find(trainer, batches())
 
 
-def test_a_trainer_that_runs_is_refused():
+def test_running_trainer_raises():
     trainer = trainer_of()
     trainer.on("after_loss", once=True)(lambda t, state: LRFinder().find(t, batches()))
     with pytest.raises(RuntimeError, match=r"the trainer is in fit\.epoch\.train\.batch\.scored"):
         trainer.fit(batches())
 
 
-def test_it_is_no_handler_to_attach():
+def test_lr_finder_cannot_be_attached():
     with pytest.raises(AttachError, match="LRFinder hears no signal"):
         trainer_of(LRFinder())
 
@@ -466,12 +466,12 @@ def test_it_is_no_handler_to_attach():
         ({"diverged": 1}, ValueError),
     ],
 )
-def test_a_wrong_value_is_refused(wrong, error):
+def test_invalid_argument_raises(wrong, error):
     with pytest.raises(error, match=r"LRFinder\(.*allowed: "):
         LRFinder(**wrong)
 
 
-def test_a_hand_made_state_is_enough_for_what_hears_the_trial():
+def test_range_test_works_on_a_hand_made_state():
     from trackside.handlers.schedules.lr_finder import _RangeTest
 
     net = model()
@@ -486,7 +486,7 @@ def test_a_hand_made_state_is_enough_for_what_hears_the_trial():
     assert (test.curve.rates, test.curve.losses) == ([pytest.approx(1e-3)], [pytest.approx(2.0)])
 
 
-def test_a_loader_that_has_a_position_stands_where_it_stood():
+def test_loader_position_is_restored():
     loader = KeyedLoader(TensorDataset(torch.randn(12, 5), torch.randint(0, 3, (12,))), 4, True)
     next(iter(loader))
     before = loader.position

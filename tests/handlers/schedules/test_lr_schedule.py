@@ -40,21 +40,21 @@ def rates(trainer, signal="begin_step"):
     return seen
 
 
-def test_it_is_stepped_after_each_update():
+def test_scheduler_steps_after_each_update():
     trainer = trainer_of(LRSchedule(halving))
     seen = rates(trainer)
     trainer.fit(batches(2), epochs=2)
     assert seen == [0.1, 0.05, 0.025, 0.0125]
 
 
-def test_or_after_each_epoch():
+def test_scheduler_can_step_after_each_epoch():
     trainer = trainer_of(LRSchedule(halving, every="epoch"))
     seen = rates(trainer)
     trainer.fit(batches(2), epochs=2)
     assert seen == [0.1, 0.1, 0.05, 0.05]
 
 
-def test_a_validation_does_not_step_it():
+def test_validation_does_not_step_the_scheduler():
     trainer = trainer_of(LRSchedule(halving))
     seen = rates(trainer, "after_epoch")
     trainer.fit(batches(1), batches(3))
@@ -74,7 +74,7 @@ def test_a_validation_does_not_step_it():
         functools.partial(ExponentialLR, gamma=0.5),
     ],
 )
-def test_any_scheduler_moves_the_rate_as_in_a_loop_by_hand(make):
+def test_any_scheduler_equals_a_manual_loop(make):
     trainer = trainer_of(LRSchedule(make))
     seen = rates(trainer)
     trainer.fit(batches(3), epochs=2)
@@ -88,7 +88,7 @@ def test_any_scheduler_moves_the_rate_as_in_a_loop_by_hand(make):
     assert seen == by_hand
 
 
-def test_a_factory_of_two_arguments_gets_the_number_of_steps():
+def test_factory_with_two_arguments_gets_the_total():
     totals = []
 
     def factory(optimizer, total):
@@ -114,7 +114,7 @@ def test_a_factory_of_two_arguments_gets_the_number_of_steps():
     ],
     ids=["epochs", "limited", "limit_beyond", "accumulated", "accumulated_beyond_the_epoch"],
 )
-def test_the_total_is_how_often_it_will_be_stepped(every, handlers, limit, total):
+def test_total_is_the_number_of_scheduler_steps(every, handlers, limit, total):
     totals, steps = [], []
 
     class Counting(LambdaLR):
@@ -134,27 +134,27 @@ def test_the_total_is_how_often_it_will_be_stepped(every, handlers, limit, total
     assert len(steps) == total
 
 
-def test_an_endless_loader_has_a_total_if_it_is_limited():
+def test_endless_loader_with_a_limit_has_a_total():
     totals = []
     trainer = trainer_of(LRSchedule(lambda o, total: totals.append(total) or halving(o)))
     trainer.fit(iter(batches(6)), epochs=2, batches_per_epoch=3)
     assert totals == [6]
 
 
-def test_a_total_that_nobody_knows_is_an_error_that_says_what_to_do():
+def test_unknown_total_raises_with_advice():
     trainer = trainer_of(LRSchedule(lambda optimizer, total: halving(optimizer)))
     with pytest.raises(ValueError, match=r"generator\) has no length; pass batches_per_epoch="):
         trainer.fit(batch for batch in batches())
     assert trainer.state.phase == "failed"
 
 
-def test_no_epochs_need_no_schedule():
+def test_fit_of_zero_epochs_completes():
     trainer = trainer_of(LRSchedule(lambda o, total: OneCycleLR(o, 0.5, total_steps=total)))
     trainer.fit(batches(), epochs=0)
     assert trainer.state.phase == "completed"
 
 
-def test_a_cancelled_step_does_not_step_it():
+def test_cancelled_step_does_not_step_the_scheduler():
     trainer = trainer_of(LRSchedule(halving))
 
     @trainer.on("begin_step", when=lambda t, state: state.batch_index < 2)
@@ -166,14 +166,14 @@ def test_a_cancelled_step_does_not_step_it():
     assert seen == [0.1, 0.1, 0.05]
 
 
-def test_an_accumulated_batch_does_not_step_it():
+def test_accumulated_batch_does_not_step_the_scheduler():
     trainer = trainer_of(LRSchedule(halving), GradientAccumulation(2))
     seen = rates(trainer, "after_batch")
     trainer.fit(batches(4))
     assert seen == [0.1, 0.05, 0.05, 0.025]
 
 
-def test_an_epoch_without_an_update_does_not_step_it():
+def test_epoch_without_update_does_not_step_the_scheduler():
     trainer = trainer_of(LRSchedule(halving, every="epoch"))
 
     @trainer.on("begin_train", when=lambda t, state: state.epoch == 0)
@@ -185,7 +185,7 @@ def test_an_epoch_without_an_update_does_not_step_it():
     assert seen == [0.1, 0.1, 0.05]
 
 
-def test_a_new_fit_begins_a_new_schedule_where_the_first_began():
+def test_next_fit_starts_a_new_schedule_at_the_first_rate():
     trainer = trainer_of(LRSchedule(halving))
     seen = rates(trainer)
     for _ in range(2):
@@ -205,7 +205,7 @@ def test_a_new_fit_begins_a_new_schedule_where_the_first_began():
     ],
     ids=["sgd", "adamw", "groups", "tensor"],
 )
-def test_the_options_of_the_optimizer_are_as_before_when_the_fit_closes(optimizer):
+def test_optimizer_options_are_restored_when_the_fit_closes(optimizer):
     net = model()
     made = optimizer(list(net.parameters()))
     trainer = trainer_of(
@@ -223,7 +223,7 @@ def test_the_options_of_the_optimizer_are_as_before_when_the_fit_closes(optimize
     assert made.param_groups[0]["lr"] is held
 
 
-def test_a_rate_set_between_two_fits_is_where_the_second_begins():
+def test_rate_set_between_fits_is_the_start_of_the_next():
     trainer = trainer_of(LRSchedule(lambda o: LambdaLR(o, lambda n: 0.5**n)))
     seen = rates(trainer)
     trainer.fit(batches(2))
@@ -232,7 +232,7 @@ def test_a_rate_set_between_two_fits_is_where_the_second_begins():
     assert seen == [0.1, 0.05, 0.4, 0.2]
 
 
-def test_the_optimizer_that_a_handler_put_there_is_the_one_that_is_scheduled():
+def test_replaced_optimizer_is_scheduled():
     schedule = LRSchedule(halving)
     trainer = trainer_of(schedule)
     other = torch.optim.SGD(trainer.state.model.parameters(), lr=0.8)
@@ -242,7 +242,7 @@ def test_the_optimizer_that_a_handler_put_there_is_the_one_that_is_scheduled():
     assert seen == [0.8, 0.4]
 
 
-def test_training_is_that_of_a_loop_by_hand_bit_for_bit():
+def test_training_equals_a_manual_loop_bitwise():
     trainer = trainer_of(LRSchedule(lambda o, total: OneCycleLR(o, 0.5, total_steps=total)))
     trainer.fit(batches(3), epochs=2)
 
@@ -258,7 +258,7 @@ def test_training_is_that_of_a_loop_by_hand_bit_for_bit():
     assert equal(weights(trainer), net.parameters())
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net = model()
     state = state_of(model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1))
     schedule = LRSchedule(halving)
@@ -275,7 +275,7 @@ def test_a_hand_made_state_is_enough():
     assert state.lr == 0.1
 
 
-def test_detached_in_a_fit_it_gives_the_rate_back():
+def test_detach_during_fit_restores_the_rate():
     schedule = LRSchedule(halving)
     trainer = trainer_of(schedule)
     trainer.on("begin_batch", when=lambda t, state: state.batch_index == 1)(
@@ -286,7 +286,7 @@ def test_detached_in_a_fit_it_gives_the_rate_back():
     assert seen == [0.1, 0.1, 0.1]
 
 
-def test_plateau_is_refused_and_the_handler_for_it_named():
+def test_plateau_scheduler_raises_and_names_ReduceOnPlateau():
     with pytest.raises(TypeError, match="use ReduceOnPlateau"):
         LRSchedule(ReduceLROnPlateau)
     trainer = trainer_of(LRSchedule(lambda o: ReduceLROnPlateau(optimizer=o)))
@@ -294,40 +294,40 @@ def test_plateau_is_refused_and_the_handler_for_it_named():
         trainer.fit(batches())
 
 
-def test_a_scheduler_instead_of_a_function_that_makes_one_is_refused():
+def test_scheduler_instead_of_a_factory_raises():
     optimizer = torch.optim.SGD(model().parameters(), lr=0.1)
-    with pytest.raises(TypeError, match="expected a function that makes a scheduler"):
+    with pytest.raises(TypeError, match="expected a function that returns a scheduler"):
         LRSchedule(halving(optimizer))
 
 
-def test_a_class_is_refused_because_its_second_argument_is_no_total():
-    with pytest.raises(TypeError, match="expected a function that makes a scheduler"):
+def test_class_as_factory_raises():
+    with pytest.raises(TypeError, match="expected a function that returns a scheduler"):
         LRSchedule(ExponentialLR)
 
 
 @pytest.mark.parametrize("factory", [lambda: None, lambda a, b, c: None])
-def test_a_factory_of_other_arguments_is_refused(factory):
+def test_factory_with_other_arguments_raises(factory):
     with pytest.raises(TypeError, match=r"expected \(optimizer\) or \(optimizer, total\)"):
         LRSchedule(factory)
 
 
-def test_a_factory_that_makes_no_scheduler_is_an_error():
-    with pytest.raises(TypeError, match="gave a NoneType"):
+def test_factory_that_returns_no_scheduler_raises():
+    with pytest.raises(TypeError, match="returned a NoneType"):
         trainer_of(LRSchedule(lambda optimizer: None)).fit(batches())
 
 
-def test_a_scheduler_of_another_optimizer_is_an_error():
+def test_scheduler_for_another_optimizer_raises():
     other = torch.optim.SGD(model().parameters(), lr=0.1)
     with pytest.raises(ValueError, match="another optimizer than the trainer's"):
         trainer_of(LRSchedule(lambda optimizer: halving(other))).fit(batches())
 
 
-def test_every_is_step_or_epoch():
+def test_every_must_be_step_or_epoch():
     with pytest.raises(ValueError, match="allowed: 'step', 'epoch'"):
         LRSchedule(halving, every="batch")
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(LRSchedule(halving), net=model().to("meta"), device="meta")
     trainer.fit(batches(), epochs=2)
     assert trainer.state.step == 6
@@ -335,7 +335,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_the_rate_is_as_it_was(signal, scope, early):
+def test_any_cancel_restores_the_rate(signal, scope, early):
     schedule = LRSchedule(halving)
     trainer = cancelled_fit(schedule, signal, scope, early)
     assert trainer.state.lr == 0.1

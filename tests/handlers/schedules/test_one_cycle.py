@@ -26,7 +26,7 @@ from trackside.handlers.schedules.one_cycle import OneCycle
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_is_that_of_a_loop_by_hand_with_the_scheduler_of_torch(optimizer):
+def test_training_equals_a_manual_loop_with_torch_scheduler(optimizer):
     trainer, rates = fitted(OneCycle(0.5), optimizer=optimizer)
     by_torch, expected = by_hand(lambda o: OneCycleLR(o, 0.5, total_steps=20), optimizer)
     assert equal(weights(trainer), by_torch)
@@ -34,7 +34,7 @@ def test_training_is_that_of_a_loop_by_hand_with_the_scheduler_of_torch(optimize
         assert rates == expected
 
 
-def test_every_argument_has_its_counterpart():
+def test_arguments_match_those_of_OneCycleLR():
     def make(optimizer):
         return OneCycleLR(
             optimizer,
@@ -58,7 +58,7 @@ def test_every_argument_has_its_counterpart():
     ("optimizer", "option", "momenta"),
     [(sgd, "momentum", [0.95, 0.85, 0.95]), (adamw, "betas", [(0.95, 0.999), (0.85, 0.999)])],
 )
-def test_momentum_goes_the_opposite_way(optimizer, option, momenta):
+def test_momentum_moves_the_opposite_way(optimizer, option, momenta):
     net = model()
     trainer = trainer_of(OneCycle(0.5, warmup=0.5), net=net, optimizer=optimizer(net))
     used = seen(trainer, option)
@@ -68,7 +68,7 @@ def test_momentum_goes_the_opposite_way(optimizer, option, momenta):
     assert used[-1] == momenta[0]
 
 
-def test_momentum_stays_where_it_is_not_wanted():
+def test_momentum_none_leaves_momentum_unchanged():
     net = model()
     trainer = trainer_of(OneCycle(0.5, momentum=None), net=net, optimizer=sgd(net))
     used = seen(trainer, "momentum")
@@ -76,7 +76,7 @@ def test_momentum_stays_where_it_is_not_wanted():
     assert used == [0.9] * 4
 
 
-def test_an_optimizer_without_momentum_has_a_cycle_of_its_rate():
+def test_optimizer_without_momentum_gets_a_cycle_of_the_rate():
     net = model()
     optimizer = torch.optim.Adagrad(net.parameters(), lr=0.1)
     trainer = trainer_of(OneCycle(0.5, warmup=0.5), net=net, optimizer=optimizer)
@@ -85,7 +85,7 @@ def test_an_optimizer_without_momentum_has_a_cycle_of_its_rate():
     assert max(rates) == rates[4] == 0.5
 
 
-def test_by_default_each_group_rises_to_the_rate_that_it_has():
+def test_default_maximum_is_the_rate_of_each_group():
     net = model()
     trainer = trainer_of(OneCycle(warmup=0.5), net=net, optimizer=in_groups(net))
     first, last = seen(trainer, group=0), seen(trainer, group=3)
@@ -94,7 +94,7 @@ def test_by_default_each_group_rises_to_the_rate_that_it_has():
     assert last == pytest.approx([4 * rate for rate in first])
 
 
-def test_each_group_can_have_a_highest_rate_of_its_own():
+def test_each_group_can_have_its_own_maximum():
     net = model()
     cycle = OneCycle([0.1, 0.2, 0.3, 0.8], warmup=0.5)
     trainer = trainer_of(cycle, net=net, optimizer=in_groups(net))
@@ -103,7 +103,7 @@ def test_each_group_can_have_a_highest_rate_of_its_own():
     assert max(last) == 0.8
 
 
-def test_as_many_rates_as_groups_are_wanted():
+def test_max_lr_must_have_one_value_per_group():
     trainer = trainer_of(OneCycle([0.1, 0.2]))
     with pytest.raises(
         ValueError, match="2 values of max_lr, and the optimizer 1 parameter groups"
@@ -113,7 +113,7 @@ def test_as_many_rates_as_groups_are_wanted():
 
 
 @pytest.mark.parametrize("momentum", [(0, 0.5), (0.5, 0.5)])
-def test_momentum_can_be_nothing_or_stay(momentum):
+def test_momentum_can_be_zero_or_constant(momentum):
     trainer = trainer_of(OneCycle(0.5, momentum=momentum), net=(net := model()), optimizer=sgd(net))
     used = seen(trainer, "momentum")
     trainer.fit(batches(9))
@@ -123,18 +123,18 @@ def test_momentum_can_be_nothing_or_stay(momentum):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("warmup", [0.2, 0.25, 0.5])
-def test_a_fit_of_few_steps_has_a_cycle(count, warmup):
+def test_fit_of_few_steps_has_a_cycle(count, warmup):
     _, rates = fitted(OneCycle(0.5, warmup=warmup), count=count, epochs=1)
     assert len(rates) == count
     assert all(0 < rate <= 0.5 for rate in rates)
 
 
-def test_no_epochs_need_no_schedule():
+def test_fit_of_zero_epochs_completes():
     trainer, _ = fitted(OneCycle(), epochs=0)
     assert trainer.state.phase == "completed"
 
 
-def test_a_cancelled_batch_does_not_delay_it():
+def test_cancelled_batch_does_not_delay_the_schedule():
     _, plain = fitted(OneCycle(0.5))
     trainer = trainer_of(OneCycle(0.5), net=(net := model()), optimizer=sgd(net))
     rates = seen(trainer)
@@ -147,7 +147,7 @@ def cancel_batch(trainer, state):
     raise CancelBatchException
 
 
-def test_skipped_epochs_are_behind_it():
+def test_skipped_epochs_count_as_passed():
     _, plain = fitted(OneCycle(0.5))
     _, rates = fitted(SkipEpochs(2), OneCycle(0.5))
     assert rates == plain[10:]
@@ -166,7 +166,7 @@ def test_skipped_epochs_are_behind_it():
     ids=["limited", "limited_twice", "accumulated", "both", "steps", "steps_beyond"],
 )
 @pytest.mark.parametrize("last", [False, True])
-def test_it_ends_with_the_fit_whatever_shortens_that(handlers, limit, total, last):
+def test_cycle_ends_with_a_shortened_fit(handlers, limit, total, last):
     cycle = OneCycle(0.5)
     order = [*handlers, cycle] if last else [cycle, *handlers]
     trainer, rates = fitted(*copy.deepcopy(order), batches_per_epoch=limit)
@@ -175,7 +175,7 @@ def test_it_ends_with_the_fit_whatever_shortens_that(handlers, limit, total, las
     assert trainer.state.step == total
 
 
-def test_more_epochs_than_were_planned_go_on_with_the_last_rate():
+def test_unplanned_epochs_keep_the_last_rate():
     trainer = trainer_of(OneCycle(0.5), net=(net := model()), optimizer=sgd(net))
     rates = seen(trainer)
     trainer.on("after_epoch", once=True)(lambda t, state: setattr(state, "n_epochs", 3))
@@ -184,7 +184,7 @@ def test_more_epochs_than_were_planned_go_on_with_the_last_rate():
     assert rates[8:] == [rates[7]] * 4
 
 
-def test_a_loader_that_gives_more_than_it_says_does_not_break_it():
+def test_loader_longer_than_its_len_does_not_break_the_cycle():
     class Liar(list):
         def __len__(self):
             return 2
@@ -197,7 +197,7 @@ def test_a_loader_that_gives_more_than_it_says_does_not_break_it():
     assert rates[5:] == [rates[5]] * 3
 
 
-def test_a_validation_within_an_epoch_does_not_move_it():
+def test_validation_within_an_epoch_does_not_move_the_cycle():
     _, plain = fitted(OneCycle(0.5))
     trainer = trainer_of(OneCycle(0.5), net=(net := model()), optimizer=sgd(net))
     rates = seen(trainer)
@@ -206,7 +206,7 @@ def test_a_validation_within_an_epoch_does_not_move_it():
     assert rates == plain
 
 
-def test_a_loader_of_unknown_length_is_an_error_that_says_what_to_do():
+def test_loader_without_length_raises_with_advice():
     trainer = trainer_of(OneCycle())
     with pytest.raises(
         ValueError, match=r"OneCycle needs .*\(generator\) has no length; pass batc"
@@ -215,7 +215,7 @@ def test_a_loader_of_unknown_length_is_an_error_that_says_what_to_do():
     assert trainer.state.phase == "failed"
 
 
-def test_an_endless_loader_is_enough_if_it_is_limited():
+def test_endless_loader_with_a_limit_works():
     trainer = trainer_of(OneCycle(0.5, warmup=0.5), net=(net := model()), optimizer=sgd(net))
     rates = seen(trainer)
     trainer.fit(iter(batches(9)), epochs=2, batches_per_epoch=4)
@@ -223,7 +223,7 @@ def test_an_endless_loader_is_enough_if_it_is_limited():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_optimizer_has_its_options_back_and_a_second_fit_is_like_the_first(optimizer):
+def test_options_are_restored_and_second_fit_repeats_the_first(optimizer):
     net = model()
     made = optimizer(net)
     before, held = options(made), made.param_groups[0]["lr"]
@@ -239,7 +239,7 @@ def test_the_optimizer_has_its_options_back_and_a_second_fit_is_like_the_first(o
     assert options(made) == before
 
 
-def test_detached_in_a_fit_it_gives_everything_back():
+def test_detach_during_fit_restores_everything():
     cycle, net = OneCycle(0.5), model()
     trainer = trainer_of(cycle, net=net, optimizer=(made := sgd(net)))
     before = options(made)
@@ -253,7 +253,7 @@ def test_detached_in_a_fit_it_gives_everything_back():
     assert cycle.scheduler is None
 
 
-def test_attached_in_a_fit_it_waits_for_the_next():
+def test_attach_during_fit_takes_effect_in_the_next_fit():
     net = model()
     trainer = trainer_of(net=net, optimizer=sgd(net))
     trainer.on("begin_batch", once=True)(lambda t, state: t.attach(OneCycle(0.5)))
@@ -264,7 +264,7 @@ def test_attached_in_a_fit_it_waits_for_the_next():
     assert max(rates[3:]) > 0.3
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net = model()
     state = state_of(model=net, optimizer=sgd(net), n_epochs=1, train_loader=batches(4))
     cycle = OneCycle(0.5, warmup=0.5, start_divisor=5)
@@ -295,12 +295,12 @@ def test_a_hand_made_state_is_enough():
         {"momentum": (0.9, 1.0)},
     ],
 )
-def test_a_wrong_value_is_refused_by_name(wrong):
+def test_invalid_argument_is_named_in_the_error(wrong):
     with pytest.raises(ValueError, match=rf"OneCycle\({next(iter(wrong))}="):
         OneCycle(**wrong)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     net = model().to("meta")
     trainer = trainer_of(OneCycle(0.5), net=net, optimizer=adamw(net), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
@@ -309,7 +309,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_left_and_the_next_fit_is_whole(signal, scope, early):
+def test_any_cancel_restores_everything_for_the_next_fit(signal, scope, early):
     trainer = cancelled_fit(OneCycle(0.5), signal, scope, early)
     assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)
     rates = seen(trainer)

@@ -86,13 +86,13 @@ def by_torch(values, **arguments):
     ],
     ids=["patience", "impatient", "cooldown", "max", "least", "negative", "nan"],
 )
-def test_the_rates_are_those_of_torch(values, arguments, theirs):
+def test_rates_equal_those_of_torch(values, arguments, theirs):
     found = rates(values, **arguments)
     assert found == by_torch(values, **theirs)
     assert found[-1] < 0.1
 
 
-def test_every_group_falls_by_the_same_factor():
+def test_all_groups_are_reduced_by_the_same_factor():
     net = model()
     plateau = ReduceOnPlateau(patience=0, factor=0.5)
     trainer = trainer_of(Writes(1, 1, 1), plateau, net=net, optimizer=in_groups(net))
@@ -102,14 +102,14 @@ def test_every_group_falls_by_the_same_factor():
     assert last == [0.4, 0.4, 0.2]
 
 
-def test_a_metric_that_is_a_tensor_is_read_once_an_epoch():
+def test_tensor_metric_is_read_once_per_epoch():
     with Reads() as reads:
         found = rates([torch.tensor(5.0)] * 3, patience=0)
     assert found == rates([5, 5, 5], patience=0)
     assert reads.count == 3
 
 
-def test_an_epoch_without_a_validation_is_not_counted():
+def test_epoch_without_validation_is_not_counted():
     assert rates([5, None, None, None, 6, 6], patience=1) == [0.1] * 6
     assert rates([5, None, 6, None, 6, None, 6], patience=1)[-1] == pytest.approx(0.01)
 
@@ -123,7 +123,7 @@ def test_an_epoch_without_a_validation_is_not_counted():
         ("after_loss", CancelBatchException),
     ],
 )
-def test_an_epoch_that_was_cancelled_before_the_metric_was_there_is_not_counted(signal, cancel):
+def test_epoch_cancelled_before_the_metric_is_not_counted(signal, cancel):
     trainer = trainer_of(Metrics(), ReduceOnPlateau(patience=0, min_delta=100))
 
     @trainer.on(signal, when=lambda t, state: state.epoch == 1)
@@ -135,38 +135,38 @@ def test_an_epoch_that_was_cancelled_before_the_metric_was_there_is_not_counted(
     assert found == pytest.approx([0.1, 0.1, 0.1, 0.01])
 
 
-def test_a_training_that_is_cut_short_is_no_missing_metric():
+def test_metric_missing_after_cancelled_training_is_allowed():
     trainer = trainer_of(Metrics(), ReduceOnPlateau("train_loss", patience=0))
     raise_at(trainer, "begin_batch", CancelTrainException)
     trainer.fit(batches(1), epochs=1)
     assert trainer.state.phase == "completed"
 
 
-def test_a_metric_that_is_missing_in_the_epoch_after_that_is_an_error():
+def test_metric_missing_in_the_next_epoch_raises():
     trainer = trainer_of(ReduceOnPlateau())
     raise_at(trainer, "begin_batch", CancelBatchException)
     with pytest.raises(LookupError, match="after epoch 1"):
         trainer.fit(batches(1), epochs=3)
 
 
-def test_by_default_three_epochs_are_borne():
+def test_default_patience_is_three_epochs():
     assert rates([5] * 6)[3:] == pytest.approx([0.1, 0.1, 0.01])
 
 
-def test_a_metric_that_is_missing_is_an_error_that_lists_those_there_are():
+def test_missing_metric_raises_and_lists_the_existing_ones():
     trainer = trainer_of(Metrics(), ReduceOnPlateau("valid_accuracy"))
     with pytest.raises(LookupError, match=r"'valid_accuracy' .*there are: train_loss, valid_loss"):
         trainer.fit(batches(1), batches(1), epochs=3)
     assert trainer.state.epoch == 0
 
 
-def test_without_any_metric_the_error_says_what_to_attach():
+def test_error_without_any_metric_suggests_Metrics():
     with pytest.raises(LookupError, match="attach Metrics"):
         trainer_of(ReduceOnPlateau()).fit(batches(1))
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_who_looks_after_the_epoch_finds_the_rate_that_it_was_trained_with(first):
+def test_after_epoch_shows_the_rate_of_that_epoch(first):
     history = History()
     handlers = [ReduceOnPlateau(patience=0), history]
     trainer = trainer_of(Writes(5, 5, 5), *handlers if first else reversed(handlers))
@@ -174,14 +174,14 @@ def test_who_looks_after_the_epoch_finds_the_rate_that_it_was_trained_with(first
     assert [row["lr"] for row in history.rows] == pytest.approx([0.1, 0.1, 0.01])
 
 
-def test_it_watches_what_metrics_computes_whatever_the_order_of_attachment():
+def test_reads_metrics_in_any_attachment_order():
     trainer = trainer_of(ReduceOnPlateau("train_loss", patience=0, min_delta=100), Metrics())
     found = seen(trainer)
     trainer.fit(batches(1), epochs=3)
     assert found == pytest.approx([0.1, 0.1, 0.01])
 
 
-def test_it_agrees_with_validations_that_are_seldom():
+def test_works_with_rare_validations():
     trainer = trainer_of(
         Metrics(), ValidateEvery(epochs=2), ReduceOnPlateau(patience=0, min_delta=100)
     )
@@ -191,7 +191,7 @@ def test_it_agrees_with_validations_that_are_seldom():
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_groups_that_are_made_when_the_fit_begins_have_their_rates_back(last):
+def test_rates_of_groups_made_at_begin_fit_are_restored(last):
     net = model()
     made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
     handlers = [ReduceOnPlateau(patience=0), WeightDecayGroups(), Unfreeze(["2", "0"])]
@@ -204,7 +204,7 @@ def test_groups_that_are_made_when_the_fit_begins_have_their_rates_back(last):
     assert [group["lr"] for group in made.param_groups] == [0.1, 0.1]
 
 
-def test_a_second_fit_begins_with_the_rate_and_the_patience_of_the_first():
+def test_second_fit_starts_with_the_first_rate_and_patience():
     trainer = trainer_of(Writes(5, 5, 5), ReduceOnPlateau(patience=0))
     found = seen(trainer)
     before = options(trainer.state.optimizer)
@@ -215,7 +215,7 @@ def test_a_second_fit_begins_with_the_rate_and_the_patience_of_the_first():
     assert found == pytest.approx([0.1, 0.1, 0.01] * 2)
 
 
-def test_detached_in_a_fit_it_gives_the_rate_back():
+def test_detach_during_fit_restores_the_rate():
     plateau = ReduceOnPlateau(patience=0)
     trainer = trainer_of(Writes(5, 5, 5, 5), plateau)
     trainer.on("after_train", when=lambda t, state: state.epoch == 2)(
@@ -227,7 +227,7 @@ def test_detached_in_a_fit_it_gives_the_rate_back():
     assert plateau.scheduler is None
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     net = model()
     state = state_of(model=net, optimizer=sgd(net), metrics={"valid_loss": 1.0})
     plateau = ReduceOnPlateau(patience=0)
@@ -260,12 +260,12 @@ def test_a_hand_made_state_is_enough():
         ({"mode": "most"}, ValueError),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(wrong, error):
+def test_invalid_argument_is_named_in_the_error(wrong, error):
     with pytest.raises(error, match=rf"ReduceOnPlateau\({next(iter(wrong))}="):
         ReduceOnPlateau(**wrong)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     net = model().to("meta")
     trainer = trainer_of(Writes(5, 5), ReduceOnPlateau(patience=0), net=net, device="meta")
     trainer.fit(batches(), epochs=2)
@@ -274,7 +274,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_left_and_the_next_fit_is_whole(signal, scope, early):
+def test_any_cancel_restores_everything_for_the_next_fit(signal, scope, early):
     plateau = ReduceOnPlateau(patience=0, min_delta=100)
     trainer = cancelled_fit(plateau, signal, scope, early, handlers=[Metrics()])
     assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)

@@ -1,0 +1,86 @@
+"""The private parts of torch that handlers use, in one place.
+
+`tests/handlers/test_torch_internals.py` names the part that a new version of torch has changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.amp import GradScaler
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.optim import Optimizer
+
+BatchNorm = _BatchNorm
+"""Base class of all batch-norm layers, `SyncBatchNorm` included."""
+
+BatchOrInstanceNorm = _NormBase
+"""Base class of all layers that keep running statistics: batch norm and instance norm."""
+
+_COMPILED_PREFIX = "_orig_mod."
+
+
+def module_buffers(module: nn.Module) -> dict[str, torch.Tensor | None]:
+    """The live dict of the buffers of `module`, without those of its submodules."""
+    return module._buffers
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """The module that `torch.compile` has wrapped; `model` itself if it is not wrapped."""
+    original: nn.Module = getattr(model, "_orig_mod", model)
+    return original
+
+
+def uncompiled_name(name: str) -> str:
+    """The name of a parameter or module, as it is without `torch.compile`."""
+    return name.replace(_COMPILED_PREFIX, "")
+
+
+def mark_stepped(optimizer: Optimizer) -> None:
+    """Prevent the warning of a scheduler that is stepped before the first optimizer step."""
+    optimizer._opt_called = True  # type: ignore[attr-defined]
+
+
+def scale_tensors(tensors: list[torch.Tensor], factor: float) -> None:
+    """Multiply all tensors by `factor`, in place."""
+    torch._foreach_mul_(tensors, factor)
+
+
+def sample_beta(alpha: float, generator: torch.Generator) -> float:
+    """A number from Beta(alpha, alpha), from a generator on the CPU.
+
+    `torch.distributions.Beta` takes no generator.
+    """
+    concentration = torch.full((2,), alpha, dtype=torch.float64, device="cpu")
+    return torch._sample_dirichlet(concentration, generator=generator)[0].item()
+
+
+def scaler_device(scaler: GradScaler) -> str:
+    """The type of device that the scaler was made for."""
+    return scaler._device
+
+
+def unscale(scaler: GradScaler, parameters: list[torch.Tensor]) -> bool:
+    """Divide the gradients by the scale, and update the scale.
+
+    Returns:
+        Whether all gradients are finite. `GradScaler` keeps this to itself, and calls `step` of
+        what it takes for the optimizer.
+    """
+    probe = _StepProbe(parameters)
+    scaler.step(probe)  # type: ignore[arg-type]
+    scaler.update()
+    return probe.stepped
+
+
+class _StepProbe:
+    """Takes the place of the optimizer, and records whether the scaler has called `step`."""
+
+    def __init__(self, parameters: list[torch.Tensor]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": parameters}]
+        self.stepped = False
+
+    def step(self) -> None:
+        self.stepped = True
