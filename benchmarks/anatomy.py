@@ -17,7 +17,7 @@ from works import WORKS, Batch
 
 from trackside.engine import Trainer
 from trackside.engine.loop import activities
-from trackside.engine.loop.batch import present
+from trackside.engine.loop.batch import set_batch
 from trackside.events import TrainState
 
 MLP = WORKS["mlp"]
@@ -57,7 +57,7 @@ def without_machine(own: Bare, batches: Iterable[Batch]) -> None:
     state = TrainState(own.model, own.optimizer, own.loss_fn)
     for batch in batches:
         state.batch_index += 1
-        present(state, batch)
+        set_batch(state, batch)
         state.samples += state.batch_size
         activities.forward(state)
         activities.loss(state)

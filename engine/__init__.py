@@ -1,4 +1,4 @@
-"""The machine and the loop: chart, engine, activities, trainer. Knows events, never handlers."""
+"""Chart, state machine, training loop, trainer, checkpoints. Imports events, never handlers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "Diagram":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .diagram.diagram import Diagram  # noqa: PLC0415  # what draws is loaded when it is asked for
+    from .diagram.diagram import Diagram  # noqa: PLC0415  # drawing is loaded on first use
 
     return Diagram
 

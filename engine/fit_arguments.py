@@ -1,4 +1,4 @@
-"""Checks of what a run is asked to do, before anything is published."""
+"""Checks of the arguments of a run, before any signal is sent."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 
 import torch
 
+from ..events.argument_checks import check_whole_number
 from .data.loader_traits import is_one_pass
 
 
-def asked_for(
+def fit_limits(
     epochs: int | None, batches_per_epoch: int | None, saved: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What a fit is to do, as fields of the TrainState; what is not said is as it was saved."""
-    before = {"n_epochs": 1, "batches_per_epoch": None}
+    """The length of a fit as fields of the TrainState; None stands for the saved or default one."""
+    defaults = {"n_epochs": 1, "batches_per_epoch": None}
     if saved is not None:
-        before = saved["position"]["asked"]
+        defaults = saved["position"]["asked"]
     given = {"n_epochs": epochs, "batches_per_epoch": batches_per_epoch}
-    return {name: before[name] if value is None else value for name, value in given.items()}
+    return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def check_fit(
@@ -27,14 +28,15 @@ def check_fit(
     epochs: int,
     batches_per_epoch: int | None,
 ) -> None:
-    """Refuse a fit that cannot be made as it is asked for.
+    """Refuse the arguments of a fit that cannot run.
 
     Raises:
         TypeError, ValueError: names the argument.
     """
-    check_count("epochs", epochs, least=0)
+    check_whole_number(f"fit(epochs={epochs!r})", epochs, least=0)
     if batches_per_epoch is not None:
-        check_count("batches_per_epoch", batches_per_epoch, least=1)
+        tried = f"fit(batches_per_epoch={batches_per_epoch!r})"
+        check_whole_number(tried, batches_per_epoch, least=1)
     check_loader("train_loader", train_loader)
     if valid_loader is not None:
         check_loader("valid_loader", valid_loader)
@@ -42,25 +44,11 @@ def check_fit(
         check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number from `least`.
-
-    Raises:
-        TypeError, ValueError: says what was given, and what is allowed.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(
-            f"{name}={value!r} is a {type(value).__name__}; allowed: an int, from {least}"
-        )
-    if value < least:
-        raise ValueError(f"{name}={value}; allowed: an int, from {least}")
-
-
 def check_loader(name: str, loader: Any) -> None:
-    """Refuse what cannot be iterated over, and what is one batch.
+    """Refuse a loader that cannot be iterated over, or that is a single batch.
 
     Raises:
-        TypeError: says what was given, and what is expected.
+        TypeError: names the argument, its type, and what is expected.
     """
     if loader is None or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
         raise TypeError(
@@ -70,7 +58,7 @@ def check_loader(name: str, loader: Any) -> None:
     if isinstance(loader, (torch.Tensor, str, bytes, Mapping)):
         raise TypeError(
             f"{name} is a {type(loader).__name__}, which is one batch at the most; expected "
-            "something that gives batches, such as a torch DataLoader or a list of batches"
+            "something that yields batches, such as a torch DataLoader or a list of batches"
         )
 
 
@@ -80,14 +68,14 @@ def check_rereadable(
     epochs: int,
     batches_per_epoch: int | None,
 ) -> None:
-    """Refuse iterators, which can be read once, where several epochs would read them.
+    """Refuse an iterator, which can be read once, for several epochs.
 
     Raises:
         ValueError: names the loader.
     """
     for name, loader in (("train_loader", train_loader), ("valid_loader", valid_loader)):
-        goes_on = name == "train_loader" and batches_per_epoch is not None
-        if loader is not None and is_one_pass(loader) and not goes_on:
+        continues = name == "train_loader" and batches_per_epoch is not None
+        if loader is not None and is_one_pass(loader) and not continues:
             raise ValueError(
                 f"{name} is a {type(loader).__name__}: an iterator can be read once, so it serves "
                 f"one epoch, and epochs={epochs}; pass something that can be iterated again"

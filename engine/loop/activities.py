@@ -1,15 +1,15 @@
-"""The work done in the phases of a fit, each a function of the TrainState to the next trigger.
+"""The activities of a fit: each does the work of one phase and returns the next trigger.
 
 Together they are the training loop:
 
-    for epoch in range(n_epochs):           # ready
-        for batch in train_loader:          # fetch
+    for epoch in range(n_epochs):           # next_epoch
+        for batch in train_loader:          # fetch_training
             pred = model(xb)                # forward
             loss = loss_fn(pred, yb)        # loss
             loss.backward()                 # backward
             optimizer.step()                # step
             optimizer.zero_grad()           # zero_grad
-        for batch in valid_loader: …        # the same without the last three, without gradients
+        for batch in valid_loader: …        # the same without the last three and without gradients
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from ...events import TrainState
 from ...events.nested import SEQUENCES
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
-from .batch import forget_batch, present
-from .data_pass import open_pass, warn_if_empty
+from .batch import clear_batch, open_pass, set_batch, warn_if_empty
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 
 _EXHAUSTED = object()
 
 
-def ready(state: TrainState) -> str:
-    """Another epoch, or the end."""
+def next_epoch(state: TrainState) -> str:
+    """Begin another epoch, or end the fit."""
     state.batches = state.paused = None
     state.validation_due, state.validate_next = True, False
     if state.epoch + 1 >= state.n_epochs:
@@ -44,30 +43,30 @@ def ready(state: TrainState) -> str:
 
 
 def begin_training(state: TrainState) -> str:
-    """Train mode, and the counters of a pass that has not begun."""
+    """Switch to train mode, and reset the counters of the pass."""
     _begin_pass(state, training=True)
     return "begin_train"
 
 
 def fetch_training(state: TrainState) -> str:
-    """The next training batch, or the end of training."""
+    """Fetch the next training batch, or end the training."""
     batches = state.batches
     if batches is None:
         batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
     if state.validate_next and state.valid_loader is not None:
-        return _pause(state, batches)
+        return _pause_training(state, batches)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:
         warn_if_empty(state, "train_loader", state.train_loader)
         return "after_train"
     state.batch_index += 1
-    present(state, batch)
+    set_batch(state, batch)
     state.samples += state.batch_size
     return "begin_batch"
 
 
 def forward(state: TrainState) -> str:
-    """`pred` from `xb`."""
+    """Compute `pred` from `xb`."""
     model, xb = state.model, state.xb
     if isinstance(xb, Tensor):
         pred = model(xb)
@@ -84,10 +83,10 @@ def forward(state: TrainState) -> str:
 
 
 def loss(state: TrainState) -> str:
-    """`loss` from `pred` and `yb`; the model's own where there is no `loss_fn`."""
+    """Compute `loss` from `pred` and `yb`; without a `loss_fn` it is the model's own."""
     loss_fn, yb = state.loss_fn, state.yb
     if loss_fn is None:
-        value = _own_loss(state.pred)
+        value = _models_loss(state.pred)
     elif yb is None:
         value = loss_fn(state.pred)
     else:
@@ -99,12 +98,12 @@ def loss(state: TrainState) -> str:
 
 
 def unless_predicting(activity: Activity) -> Activity:
-    """`activity`, but not for a prediction, which has no targets to score."""
+    """Skip `activity` in a prediction, which has no targets."""
     return lambda state: "after_batch" if state.job == "predict" else activity(state)
 
 
 def backward(state: TrainState) -> str:
-    """Gradients of `loss`, added to those that are there."""
+    """Compute the gradients of `loss`, and add them to the present ones."""
     try:
         state.loss.backward()
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -114,7 +113,7 @@ def backward(state: TrainState) -> str:
 
 
 def step(state: TrainState) -> str:
-    """One optimizer update."""
+    """Make one optimizer update."""
     optimizer = state.optimizer
     if optimizer is None:
         raise missing_optimizer(state)
@@ -124,15 +123,15 @@ def step(state: TrainState) -> str:
 
 
 def zero_grad(state: TrainState) -> str:
-    """Drop the gradients that the step has used."""
+    """Clear the gradients that the step has used."""
     optimizer = state.optimizer
     if optimizer is not None:
         optimizer.zero_grad()
     return "after_batch"
 
 
-def trained(state: TrainState) -> str:
-    """Validation, or the end of the epoch."""
+def validate_if_due(state: TrainState) -> str:
+    """Begin the validation, or end the epoch."""
     state.batches = None
     if state.valid_loader is None or not (state.validation_due or state.paused):
         return "after_epoch"
@@ -141,7 +140,7 @@ def trained(state: TrainState) -> str:
 
 
 def fetch_validation(state: TrainState) -> str:
-    """The next validation batch, or the end of validation."""
+    """Fetch the next validation batch, or end the validation."""
     batches = state.batches
     if batches is None:
         limit = state.batches_per_validation if state.job == "fit" else None
@@ -151,12 +150,12 @@ def fetch_validation(state: TrainState) -> str:
         warn_if_empty(state, "valid_loader", state.valid_loader)
         return "after_validate"
     state.batch_index += 1
-    present(state, batch)
+    set_batch(state, batch)
     return "begin_batch"
 
 
-def validated(state: TrainState) -> str:
-    """The rest of a training that paused for this validation, or the end of the epoch."""
+def resume_paused_training(state: TrainState) -> str:
+    """Resume the training that paused for this validation, or end the epoch."""
     if state.paused is None:
         return "after_epoch"
     _begin_pass(state, training=True)
@@ -166,11 +165,11 @@ def validated(state: TrainState) -> str:
 
 
 def begin_evaluation(state: TrainState) -> None:
-    """Eval mode, and the counters of a pass that has not begun."""
+    """Switch to eval mode, and reset the counters of the pass."""
     _begin_pass(state, training=False)
 
 
-def _pause(state: TrainState, batches: Iterator[Any]) -> str:
+def _pause_training(state: TrainState, batches: Iterator[Any]) -> str:
     state.validate_next = False
     state.paused = batches, state.batch_index, state.n_batches, state.pass_begun
     return "after_train"
@@ -182,47 +181,47 @@ def _begin_pass(state: TrainState, training: bool) -> None:
     state.n_batches = None
     state.training = training
     state.model.train(training)
-    forget_batch(state)
+    clear_batch(state)
 
 
 def _required(loader: Any) -> Any:
     if loader is None:
-        raise TypeError("there is no loader to read: a handler set it to None")
+        raise TypeError("cannot read the loader: a handler set it to None")
     return loader
 
 
-def _own_loss(pred: Any) -> Any:
+def _models_loss(pred: Any) -> Any:
     return pred.get("loss") if isinstance(pred, Mapping) else getattr(pred, "loss", None)
 
 
-def _always(trigger: str) -> Activity:
+def _return_always(trigger: str) -> Activity:
     return lambda state: trigger
 
 
 ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
     {
-        "fit.ready": ready,
+        "fit.ready": next_epoch,
         "epoch.ready": begin_training,
         "train.fetch": fetch_training,
         "forward": forward,
         "loss": loss,
-        "train.batch.scored": _always("begin_backward"),
+        "train.batch.scored": _return_always("begin_backward"),
         "backward": backward,
-        "differentiated": _always("begin_step"),
+        "differentiated": _return_always("begin_step"),
         "step": step,
         "zero_grad": zero_grad,
-        "accumulated": _always("after_batch"),
-        "trained": trained,
+        "accumulated": _return_always("after_batch"),
+        "trained": validate_if_due,
         "validate.fetch": fetch_validation,
-        "validate.batch.scored": _always("after_batch"),
-        "validated": validated,
+        "validate.batch.scored": _return_always("after_batch"),
+        "validated": resume_paused_training,
     }
 )
 """The activities of the supervised chart and of the evaluation chart."""
 
-OUTERMOST: tuple[tuple[str, Wrapper], ...] = (
+OUTERMOST_WRAPS: tuple[tuple[str, Wrapper], ...] = (
     ("validate.batch.forward", torch.no_grad()),
     ("validate.batch.loss", torch.no_grad()),
     ("validate.batch.loss", unless_predicting),
 )
-"""Around these, whatever else wraps or replaces them."""
+"""Wraps of the trainer's own activities, outside every other wrap or replacement."""

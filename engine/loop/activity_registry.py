@@ -14,8 +14,8 @@ Wrapper = Callable[[Activity], Activity]
 class ActivityRegistry:
     """Finds the activity of a leaf phase: the one whose name is the longest end of its path.
 
-    A name is any end of a path, `forward` or `validate.batch.forward`; the last part `run` of a
-    leaf that does the work of its scope is left out, so `backward` names `….backward.run`.
+    A name is any end of a path, `forward` or `validate.batch.forward`. The last part `run`, of the
+    leaf in which a scope does its work, is left out: `backward` names `….backward.run`.
     """
 
     def __init__(
@@ -33,23 +33,23 @@ class ActivityRegistry:
         short = (name.rpartition(".")[2] for name in self._activities)
         return list(dict.fromkeys([*self._activities, *short]))
 
-    def of(self, phase: str) -> Activity | None:
-        """The activity of a leaf, in its wraps, newest last; None where there is none."""
+    def activity_of(self, phase: str) -> Activity | None:
+        """The activity of a leaf inside its wraps, the newest outside; None if it has none."""
         path = phase.removesuffix(".run")
-        found = [name for name in self._activities if _ends_with(path, name)]
-        if not found:
+        matching = [name for name in self._activities if _ends_with(path, name)]
+        if not matching:
             return None
-        activity = self._activities[max(found, key=len)]
+        activity = self._activities[max(matching, key=len)]
         for name, wrapper in (*self._wraps, *self._outermost):
             if _ends_with(path, name):
                 activity = wrapper(activity)
         return activity
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
-        """Have `wrapper(activity)` stand for the activities called `name`; gives back the undo.
+        """Replace the activities called `name` by `wrapper(activity)`; returns the undo function.
 
         Raises:
-            ValueError: there is no such activity; the nearest is named.
+            ValueError: no activity has this name; the message suggests the nearest one.
         """
         if name not in self.names:
             raise ValueError(

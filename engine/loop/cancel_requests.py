@@ -1,4 +1,4 @@
-"""What is asked of a run from outside it: cancels, and to stand still; a mailbox without locks."""
+"""Requests from outside a run: cancels, pause and resume; a queue that needs no lock."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from ..statechart.phase_paths import enclosing, inside, open_scopes, scope_name
 
 
 @dataclass(slots=True, eq=False)
-class Wish:
-    """A cancel that was asked for, and the open scope with which it lapses; empty: the run."""
+class CancelRequest:
+    """A requested cancel; it expires when the scope at `expires_with` closes; empty: the run."""
 
     cancel: Cancel
-    around: str
+    expires_with: str
 
 
 class Requests:
-    """Takes requests from any thread, and from signal handlers; the engine's thread answers them.
+    """Receives requests from any thread and from signal handlers; the engine's thread applies them.
 
     Attributes:
-        pending: whether the engine has something to answer: all that it reads each transition.
-        standing: whether the run stands still.
+        pending: whether there is a request to apply: all that the engine reads each transition.
+        paused: whether the run is waiting for `resume`, or for a cancel.
 
-    A queue whose `put` may interrupt itself is the only thing that threads share.
+    Threads share nothing but a queue, whose `put` may be interrupted by another `put`.
     """
 
-    __slots__ = ("_box", "_held", "_scopes", "_state", "_wishes", "pending", "standing")
+    __slots__ = ("_cancels", "_pause", "_queue", "_scopes", "_state", "paused", "pending")
 
     def __init__(self, state: TrainState) -> None:
         self._state = state
         self._scopes: tuple[str, ...] = ()
-        self._box: SimpleQueue[Wish | Literal["hold", "release"]] = SimpleQueue()
-        self._wishes: list[Wish] = []
-        self._held = False
+        self._queue: SimpleQueue[CancelRequest | Literal["pause", "resume"]] = SimpleQueue()
+        self._cancels: list[CancelRequest] = []
+        self._pause = False
         self.pending = False
-        self.standing = False
+        self.paused = False
 
-    def open(self, phases: Iterable[str]) -> None:
-        """A run begins, in which these phases may be reached."""
-        self.close()
+    def begin_run(self, phases: Iterable[str]) -> None:
+        """Accept requests for a run that may enter these phases."""
+        self.end_run()
         self._scopes = tuple(dict.fromkeys(c for phase in phases for c in enclosing(phase)[::-1]))
 
-    def close(self) -> None:
-        """The run has ended; what is still asked of it lapses."""
+    def end_run(self) -> None:
+        """Drop all requests, and accept no more cancels."""
         self._scopes = ()
-        self._read()
-        self._wishes.clear()
-        self._held = self.pending = False
+        self._read_queue()
+        self._cancels.clear()
+        self._pause = self.pending = False
 
-    def add(self, cancel: Cancel) -> None:
-        """Ask for `cancel`; see `Engine.request`."""
+    def add_cancel(self, cancel: Cancel) -> None:
+        """Request `cancel`; see `Engine.request`."""
         if not isinstance(cancel, Cancel):
             raise TypeError(
                 f"cannot request a {type(cancel).__name__}; allowed: a cancel, such as "
@@ -68,70 +68,77 @@ class Requests:
         named = [path for path in scopes if scope_name(path) == cancel.scope]
         if not named:
             known = ", ".join(dict.fromkeys(map(scope_name, scopes)))
-            raise ValueError(f"cannot cancel {cancel.scope!r}: there is no such scope in {known}")
+            raise ValueError(f"cannot cancel {cancel.scope!r}: the run has only the scopes {known}")
         cancel.requested_by = f"thread {threading.current_thread().name}"
-        self._put(Wish(cancel, _around(phase, named)))
+        self._put(CancelRequest(cancel, _expiring_scope(phase, named)))
 
-    def hold(self) -> None:
-        """Ask the run to stand still from its next transition on."""
-        self._put("hold")
+    def pause(self) -> None:
+        """Request that the run waits before its next activity."""
+        self._put("pause")
 
-    def release(self) -> None:
-        """Ask the run to go on."""
-        self._put("release")
+    def resume(self) -> None:
+        """Request that a paused run continues."""
+        self._put("resume")
 
-    def answer(self) -> None:
-        """Do what was asked; return only when the run is not to stand still.
+    def apply(self) -> None:
+        """Apply all requests; while the run is paused, wait for more.
 
         Raises:
             Cancel: the one that was requested.
         """
         self.pending = False
-        self._read()
-        while (cancel := self._due()) is None and self._held:
-            self.standing = True
+        self._read_queue()
+        while (cancel := self._take_due_cancel()) is None and self._pause:
+            self.paused = True
             try:
-                self._take(self._box.get())
+                self._accept(self._queue.get())
             finally:
-                self.standing = False
-        if self._wishes or self._held:
+                self.paused = False
+        if self._cancels or self._pause:
             self.pending = True
         if cancel is not None:
             raise cancel
 
-    def _put(self, asked: Wish | Literal["hold", "release"]) -> None:
-        self._box.put(asked)
-        self.pending = True  # in this order: the engine first unsets it, and then reads
+    def _put(self, request: CancelRequest | Literal["pause", "resume"]) -> None:
+        self._queue.put(request)
+        self.pending = True  # in this order: the engine first clears it, and then reads the queue
 
-    def _read(self) -> None:
+    def _read_queue(self) -> None:
         try:
             while True:
-                self._take(self._box.get_nowait())
+                self._accept(self._queue.get_nowait())
         except Empty:
             return
 
-    def _take(self, asked: Wish | Literal["hold", "release"]) -> None:
-        if isinstance(asked, Wish):
-            self._wishes.append(asked)
+    def _accept(self, request: CancelRequest | Literal["pause", "resume"]) -> None:
+        if isinstance(request, CancelRequest):
+            self._cancels.append(request)
         else:
-            self._held = asked == "hold"
+            self._pause = request == "pause"
 
-    def _due(self) -> Cancel | None:
-        """The cancel of the outermost scope asked for that is open; what it outranks is in it."""
+    def _take_due_cancel(self) -> Cancel | None:
+        """The requested cancel of the outermost open scope; those it outranks are in its `also`.
+
+        Without one, requests whose scope has closed are dropped.
+        """
         phase = self._state.phase
-        due = [wish for wish in self._wishes if open_scopes(phase, wish.cancel.scope)]
+        due = [request for request in self._cancels if open_scopes(phase, request.cancel.scope)]
         if not due:
-            self._wishes = [w for w in self._wishes if not w.around or inside(phase, w.around)]
+            self._cancels = [
+                request
+                for request in self._cancels
+                if not request.expires_with or inside(phase, request.expires_with)
+            ]
             return None
-        cancel = min(due, key=lambda wish: len(open_scopes(phase, wish.cancel.scope)[0])).cancel
+        cancel = min(due, key=lambda one: len(open_scopes(phase, one.cancel.scope)[0])).cancel
         closed = open_scopes(phase, cancel.scope)[0]
-        met = [wish for wish in self._wishes if wish in due or inside(wish.around, closed)]
-        self._wishes = [wish for wish in self._wishes if wish not in met]
-        cancel.also.extend(wish.cancel for wish in met if wish.cancel is not cancel)
+        met = [one for one in self._cancels if one in due or inside(one.expires_with, closed)]
+        self._cancels = [request for request in self._cancels if request not in met]
+        cancel.also.extend(request.cancel for request in met if request.cancel is not cancel)
         return cancel
 
 
-def _around(phase: str, named: list[str]) -> str:
-    """The innermost scope open in `phase` that is one of `named`, or may yet hold one of them."""
-    holding = (path for path in enclosing(phase) if any(inside(scope, path) for scope in named))
-    return next(holding, "")
+def _expiring_scope(phase: str, named: list[str]) -> str:
+    """The innermost scope open in `phase` that is one of `named`, or may still open one of them."""
+    parents = (path for path in enclosing(phase) if any(inside(scope, path) for scope in named))
+    return next(parents, "")

@@ -1,8 +1,8 @@
-"""Closing scopes: what is to be closed, because of what, and which transition comes next.
+"""Unwinding after a cancel or an error: which scopes close, and by which transitions.
 
-The rules. A request to stop never weakens: of two cancels the outer scope wins, an error beats
-every cancel, an interrupt beats every other error; of equals the first wins. What loses is kept:
-a cancel in `also` of the one that won, an error as a note on the one that escapes.
+A request to stop never weakens: of two cancels the outer scope wins, an error beats every cancel,
+an interrupt beats every other error; of equals the first wins. The other one is kept: a cancel in
+`also` of the winning cancel, an error as a note on the one that escapes.
 """
 
 from __future__ import annotations
@@ -13,26 +13,32 @@ from typing import NoReturn
 
 from ...events import Cancel, IllegalCancelError, TrainState, Transition
 from ...events.order import Receiver, receiver_name
-from ..statechart.compiled_table import Broken, Leaf, Row
+from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import open_scopes, scope_name
 
 
-class Abandoned(Cancel):
-    """Closes the outermost scope, because the host closed the iterator of the run."""
+class IteratorClosed(Cancel):
+    """Closes the outermost scope after the host has closed the iterator of the run."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
         super().__init__("the iterator of the run was closed")
 
 
-class Closing:
-    """One unwinding, from the first exception to the phase from which the machine goes on.
+class Unwinding:
+    """One unwinding, from the first exception to the phase in which the run continues or ends.
 
-    Every step of it can be interrupted and taken up again: whatever is raised meanwhile is added
-    to the request, and whoever has still to hear the last transition hears it.
+    Every step of it can be interrupted and resumed: an exception raised meanwhile is added, and
+    the remaining receivers of the last transition still run.
+
+    Attributes:
+        target: the path of the outermost scope to close.
+        announced: whether `after_cancel_<scope>` or `after_error` was sent for the target.
+        remaining_receivers: those of the live transition that are still to be called.
+        next_to_yield: the live transition, until a stepwise run has yielded it.
     """
 
-    def __init__(self, state: TrainState, table: dict[str, Leaf], stepwise: bool) -> None:
+    def __init__(self, state: TrainState, table: dict[str, LeafPhase], stepwise: bool) -> None:
         self.state = state
         self.table = table
         self.cancel: Cancel | None = None
@@ -40,22 +46,23 @@ class Closing:
         self.announced = False
         self.errors: list[BaseException] = []
         self.stepwise = stepwise
-        self.undelivered: Iterator[Receiver] = iter(())
-        self.untold: Transition | None = None
+        self.remaining_receivers: Iterator[Receiver] = iter(())
+        self.next_to_yield: Transition | None = None
 
     @property
     def error(self) -> BaseException | None:
-        """The error that will escape; None if there is none."""
+        """The error that will escape, or None."""
         interrupts = (e for e in self.errors if not isinstance(e, Exception))
         return next(interrupts, self.errors[0] if self.errors else None)
 
     def add(self, raised: BaseException, by: str) -> None:
-        """Take in what `by` raised in the live phase."""
+        """Add an exception that `by` raised in the live phase."""
         if isinstance(raised, GeneratorExit):
             self.stepwise = False
             scopes = open_scopes(self.state.phase)
             if scopes:
-                self._add_cancel(Abandoned(scope_name(scopes[-1])), scopes[-1], by="the host")
+                cancel = IteratorClosed(scope_name(scopes[-1]))
+                self._add_cancel(cancel, scopes[-1], by="the host")
         elif not isinstance(raised, Cancel):
             self._add_error(raised, by)
         elif target := self._legal_target(raised):
@@ -63,16 +70,18 @@ class Closing:
         else:
             self._add_error(self._illegal(raised, by), by)
 
-    def resume(self, row: Row, receivers: Sequence[Receiver], broken: Receiver | None) -> None:
-        """Take over a publication that `broken` broke off: the close of a scope reaches all."""
+    def resume_dispatch(
+        self, row: TableRow, receivers: Sequence[Receiver], raising: Receiver | None
+    ) -> None:
+        """Resume an interrupted dispatch: the remaining receivers of a closing signal still run."""
         self._add_callback_error(row)
-        self.untold = row.transition
-        if broken is not None and closes_scope(row.transition):
-            place = next(n for n, receiver in enumerate(receivers) if receiver is broken)
-            self.undelivered = iter(receivers[place + 1 :])
+        self.next_to_yield = row.transition
+        if raising is not None and closes_scope(row.transition):
+            place = next(n for n, receiver in enumerate(receivers) if receiver is raising)
+            self.remaining_receivers = iter(receivers[place + 1 :])
 
-    def next_row(self) -> Row | None:
-        """Fire what comes next; None when all that was asked for is closed."""
+    def next_row(self) -> TableRow | None:
+        """Look up, or fire, the row of the next transition; None when the target has closed."""
         leaf = self.table[self.state.phase]
         trigger = self._next_trigger(leaf)
         if trigger is None:
@@ -80,31 +89,31 @@ class Closing:
         if trigger in ("after_error", f"after_cancel_{scope_name(self.target)}"):
             self.announced = True
         try:
-            row = leaf.closes[trigger]
-        except BaseException as refused:  # a host's condition does not keep a scope open
+            row = leaf.closing_rows[trigger]
+        except BaseException as refused:  # a host's condition cannot keep a scope open
             self.add(refused, by=f"the machine at {trigger}")
             row = leaf.rows[trigger]
         self._add_callback_error(row)
         return row
 
-    def enter(self, row: Row) -> None:
-        """Make `row` the live transition; its receivers are still to be called."""
-        undelivered = iter(row.receivers)
+    def enter(self, row: TableRow) -> None:
+        """Make `row` the live transition; its receivers remain to be called."""
+        receivers = iter(row.receivers)
         state = self.state
         state.outcome = "failed" if self.errors else "cancelled"
         state.error = self.error
         state.cancel = None if self.errors else self.cancel
-        # no call below, so that an interrupt finds either all of it done or nothing
+        # no call below, so that an interrupt comes before all of it or after all of it
         state.phase = row.leaf.phase
-        self.undelivered = undelivered
-        self.untold = row.transition
+        self.remaining_receivers = receivers
+        self.next_to_yield = row.transition
 
-    def finish(self) -> Leaf:
-        """The leaf from which the machine goes on; raises the error that ended the run, if any."""
+    def finish(self) -> LeafPhase:
+        """The leaf in which the run continues or ends; raises the error that ended it, if any."""
         state = self.state
         state.error = None
         if self.errors:
-            self._escape()
+            self._raise_error()
         if self.cancel is not None:
             for cancel in (self.cancel, *self.cancel.also):
                 cancel.with_traceback(None)  # its frames hold the batch and its graph
@@ -113,7 +122,7 @@ class Closing:
             state.outcome, state.cancel = "completed", None
         return leaf
 
-    def _escape(self) -> NoReturn:
+    def _raise_error(self) -> NoReturn:
         error = self.error
         assert error is not None
         self.errors.clear()
@@ -122,11 +131,11 @@ class Closing:
         finally:
             del error  # its traceback holds this frame
 
-    def _add_callback_error(self, row: Row) -> None:
-        if isinstance(row, Broken):
+    def _add_callback_error(self, row: TableRow) -> None:
+        if isinstance(row, CallbackErrorRow):
             self.add(row.error, by=f"a callback of the machine on {row.transition.trigger}")
 
-    def _next_trigger(self, leaf: Leaf) -> str | None:
+    def _next_trigger(self, leaf: LeafPhase) -> str | None:
         scopes = open_scopes(leaf.phase)
         if not scopes:
             fails = self.errors and not self.announced and "after_error" in leaf.rows
@@ -139,7 +148,7 @@ class Closing:
         return None
 
     def _legal_target(self, cancel: Cancel) -> str | None:
-        """Path of the open scope that it closes; None if there is none, or it is closing."""
+        """Path of the open scope that `cancel` closes; None if it is not open, or is closing."""
         named = open_scopes(self.state.phase, cancel.scope)
         if not named or (self.announced and named[0] == self.target):
             return None
@@ -169,14 +178,14 @@ class Closing:
             outermost = open_scopes(state.phase)[-1:]
             self.target, self.announced = "".join(outermost), False
             if self.cancel is not None and state.cancel is not None:
-                error.add_note(f"trackside: it came while {_told(self.cancel)} was closing")
+                error.add_note(f"trackside: raised while {_cancel_text(self.cancel)} was closing")
         before = self.error
         self.errors.append(error)
-        kept = self.error
-        lost = error if kept is before else before
-        if kept is not None and lost is not None:
-            told = "".join(traceback.format_exception(lost, chain=False)).rstrip()
-            kept.add_note(f"trackside: while it unwound, there was also\n{told}")
+        escaping = self.error
+        other = error if escaping is before else before
+        if escaping is not None and other is not None:
+            text = "".join(traceback.format_exception(other, chain=False)).rstrip()
+            escaping.add_note(f"trackside: also raised during the unwinding\n{text}")
 
     def _illegal(self, cancel: Cancel, by: str) -> IllegalCancelError:
         scopes = [scope_name(path) for path in open_scopes(self.state.phase)]
@@ -191,12 +200,12 @@ class Closing:
         return error
 
 
-def _told(cancel: Cancel) -> str:
+def _cancel_text(cancel: Cancel) -> str:
     return f"{type(cancel).__name__}({cancel.reason!r})"
 
 
-def raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
-    """Who raised: whoever requested it, the receiver that was running, else the activity."""
+def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
+    """Name the thread that requested a cancel, or the receiver or activity that was running."""
     if isinstance(raised, Cancel) and raised.requested_by:
         return f"a request of {raised.requested_by}"
     if receiver is not None:
@@ -205,6 +214,6 @@ def raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
 
 
 def closes_scope(transition: Transition) -> bool:
-    """Whether it is the `after_<scope>` of a scope; such a signal reaches all its receivers."""
+    """Whether its signal is an `after_<scope>`, which all its receivers must get."""
     closed = (f"after_{scope_name(path)}" for path in open_scopes(transition.source))
     return transition.trigger in closed

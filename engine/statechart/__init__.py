@@ -1,4 +1,4 @@
-"""The chart as literal data, and what follows from it: phases, soundness, machine, compiled table.
+"""The chart as literal data; its phases, its checks, its machine and its compiled table.
 
 May import: nothing in engine.
 """

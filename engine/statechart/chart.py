@@ -1,12 +1,12 @@
 """The protocol of a training run, as literal data.
 
-Two rules. Whatever decides what may follow what is here. Nothing here knows a model, a tensor or
-a handler.
+Two rules. Everything that decides which transition may follow which is here. Nothing here depends
+on a model, a tensor or a handler.
 
-A row is (trigger, source or sources, destination). A source that is a composite phase holds from
-every phase inside it; the innermost row wins. What is not a row is illegal. The machine starts in
-the first source of the first row. `begin_X` leads into the composite X from outside, `after_X`
-out of it; `after_cancel_X` leads to its `cancelled` leaf, from which `after_X` follows.
+A row is (trigger, source or sources, destination). A source that is a composite phase holds for
+every phase inside it; the innermost row wins. A transition without a row is illegal. The machine
+starts in the first source of the first row. `begin_X` leads into the composite X from outside,
+`after_X` out of it; `after_cancel_X` leads to its `cancelled` leaf, from which `after_X` follows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words about rows and about the paths of phases, `fit.epoch.train`."""
+"""Functions on the rows of a chart and on the paths of its phases, `fit.epoch.train`."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ Kind = Literal["normal", "cancel", "error"]
 
 
 def sources(row: Row) -> tuple[str, ...]:
-    """The sources of a row, as a tuple even where there is one."""
+    """The sources of a row, as a tuple even if there is only one."""
     return (row[1],) if isinstance(row[1], str) else row[1]
 
 
 def kind(row: Row) -> Kind:
-    """What makes a row happen: work, a cancel (`after_cancel_…`) or an error (`after_error`)."""
+    """What causes a row: an activity, a cancel (`after_cancel_…`) or an error (`after_error`)."""
     if row[0] == "after_error":
         return "error"
     return "cancel" if row[0].startswith("after_cancel_") else "normal"
 
 
 def inside(phase: str, composite: str) -> bool:
-    """Whether `phase` lies within `composite`, or is it."""
+    """Whether `phase` is `composite`, or inside it."""
     return phase == composite or phase.startswith(composite + ".")
 
 
 @functools.cache
 def enclosing(phase: str) -> tuple[str, ...]:
-    """The composites around a leaf, innermost first: `a.b.c` lies in `a.b` and `a`."""
+    """The composites around a phase, innermost first: for `a.b.c` these are `a.b` and `a`."""
     parts = phase.split(".")
     return tuple(".".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
 
 
 def scope_name(composite: str) -> str:
-    """The scope that a composite phase is: the last part of its path."""
+    """The name of the scope of a composite phase: the last part of its path."""
     return composite.rpartition(".")[2]
 
 
 def open_scopes(phase: str, name: str | None = None) -> list[str]:
-    """Paths of the scopes open in a phase, innermost first; only those called `name`, if given."""
+    """Paths of the scopes open in a phase, innermost first; only those named `name`, if given."""
     return [path for path in enclosing(phase) if name in (None, scope_name(path))]

@@ -1,4 +1,4 @@
-"""What follows from the rows of a chart: its phases and scopes, and whether it is sound."""
+"""Derives the phases and scopes of a chart from its rows, and checks that it is sound."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ChartError(ValueError):
 
 @dataclass(frozen=True)
 class Topology:
-    """The phases of a chart in the order in which its rows first name them; it never changes.
+    """The phases of a chart, in the order in which its rows first name them; immutable.
 
     Args:
-        rows: kept as tuples; `Topology(topology.rows)` is the same, also from JSON.
+        rows: kept as tuples; `Topology(topology.rows)` is equal, also after a trip through JSON.
 
     Raises:
         ChartError: a row or a phase is unsound.
@@ -40,12 +40,12 @@ class Topology:
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
-        """For each row what makes it happen: "normal" (work), "cancel" or "error"."""
+        """For each row what causes it: "normal" (an activity), "cancel" or "error"."""
         return tuple(kind(row) for row in self.rows)
 
     @cached_property
     def initial(self) -> str:
-        """Where the machine starts."""
+        """The phase in which the machine starts."""
         return sources(self.rows[0])[0]
 
     @cached_property
@@ -90,12 +90,12 @@ class Topology:
                     raise ChartError(f"row {row}: no row leads to or into {source!r}{near}")
 
     def _check_reachable(self) -> None:
-        reached, waiting = {self.initial}, [self.initial]
-        while waiting:
-            for destination in self.table[waiting.pop()].values():
+        reached, to_visit = {self.initial}, [self.initial]
+        while to_visit:
+            for destination in self.table[to_visit.pop()].values():
                 if destination not in reached:
                     reached.add(destination)
-                    waiting.append(destination)
+                    to_visit.append(destination)
         for leaf in self.leaves:
             if leaf not in reached:
                 rows = [row for row in self.rows if row[2] == leaf]
@@ -116,7 +116,7 @@ class Topology:
             self._check_closes(scope, leaf, opening[0])
 
     def _check_closes(self, scope: str, leaf: str, opening: Row) -> None:
-        """From a leaf directly in a scope it can be cancelled, closed and, outermost, failed."""
+        """Check that a scope closes from a leaf directly in it: by a cancel, an error, its end."""
         name = scope_name(scope)
         outermost = "." not in scope
         exits = self.table[leaf]
@@ -140,6 +140,6 @@ class Topology:
 
 
 def _as_tuples(row: Row) -> Row:
-    """A row, whose source and itself may have come as lists."""
+    """A row as tuples; JSON reads it, and its sources, as lists."""
     trigger, source, destination = row
     return trigger, source if isinstance(source, str) else tuple(source), destination

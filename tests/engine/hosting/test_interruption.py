@@ -31,7 +31,7 @@ def send(number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_becomes_a_request_to_cancel_the_fit(number):
+def test_a_signal_requests_a_cancel_of_the_fit(number):
     trace = Trace()
     trainer = trainer_of(trace)
     trainer.on("after_loss", once=True)(send(number))
@@ -44,7 +44,7 @@ def test_a_signal_becomes_a_request_to_cancel_the_fit(number):
     assert interruption.signal is number
 
 
-def test_a_fit_that_a_signal_cancels_is_saved_and_goes_on_without_it(tmp_path):
+def test_a_fit_cancelled_by_a_signal_is_saved_and_resumes(tmp_path):
     def trainer():
         return trainer_of(Checkpoint(tmp_path))
 
@@ -56,7 +56,7 @@ def test_a_fit_that_a_signal_cancels_is_saved_and_goes_on_without_it(tmp_path):
     assert (state.outcome, state.epoch, state.step) == ("completed", 1, 5)
 
 
-def test_handlers_of_signals_are_as_they_were_when_the_block_is_left():
+def test_signal_handlers_are_restored_when_the_block_ends():
     def own(number, frame):
         pass
 
@@ -86,7 +86,7 @@ def test_a_signal_between_two_fits_cancels_the_next_one_as_it_begins():
     assert trainer.fit(batches(1)).outcome == "completed"
 
 
-def test_a_fit_that_goes_on_from_a_state_dict_after_a_signal_is_cancelled_at_once():
+def test_a_fit_resumed_after_a_signal_is_cancelled_at_once():
     trainer = trainer_of()
     for transition in trainer.steps(batches(2), epochs=2):
         if transition.trigger == "after_epoch":
@@ -99,7 +99,7 @@ def test_a_fit_that_goes_on_from_a_state_dict_after_a_signal_is_cancelled_at_onc
     assert trace.signals == ["after_cancel_fit", "after_fit"]
 
 
-def test_every_fit_that_begins_in_the_block_after_a_signal_is_cancelled():
+def test_every_fit_in_the_block_after_a_signal_is_cancelled():
     trainer = trainer_of()
     trainer.on("after_loss", once=True)(send(signal.SIGINT))
     with interruptible(trainer):
@@ -107,14 +107,14 @@ def test_every_fit_that_begins_in_the_block_after_a_signal_is_cancelled():
     assert outcomes == ["cancelled"] * 3
 
 
-def test_a_fit_in_the_background_is_cancelled_by_a_signal():
+def test_a_signal_cancels_a_fit_in_the_background():
     trainer = trainer_of()
     with interruptible(trainer), trainer.start(batches(1), epochs=10**9) as run:
         signal.raise_signal(signal.SIGTERM)
         assert run.result(60).cancel.reason == "received SIGTERM"
 
 
-def test_a_validation_of_its_own_is_left_to_the_second_signal():
+def test_validate_is_interrupted_only_by_the_second_signal():
     trainer = trainer_of()
     trainer.on("after_pred")(send(signal.SIGINT))
     with interruptible(trainer), pytest.raises(KeyboardInterrupt):
@@ -125,7 +125,7 @@ def test_a_validation_of_its_own_is_left_to_the_second_signal():
 # two signals, and none
 
 
-def test_the_second_signal_raises_keyboard_interrupt_which_escapes():
+def test_the_second_signal_raises_keyboard_interrupt():
     trace = Trace()
     trainer = trainer_of(trace)
     trainer.on("after_loss", once=True)(send(signal.SIGTERM))
@@ -136,7 +136,7 @@ def test_the_second_signal_raises_keyboard_interrupt_which_escapes():
     assert trainer.state.phase == "failed"
 
 
-def test_without_it_keyboard_interrupt_unwinds_and_escapes():
+def test_without_interruptible_keyboard_interrupt_unwinds_and_escapes():
     trace = Trace()
     trainer = trainer_of(trace)
     trainer.on("after_loss", once=True)(send(signal.SIGINT))
@@ -172,7 +172,7 @@ def interrupted_in_the_begin(trainer, at):
 
 # Python swallows what comes in a finalizer that it runs
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interrupt_wherever_a_fit_begins_leaves_the_trainer_free():
+def test_an_interrupt_anywhere_in_the_start_of_a_fit_leaves_the_trainer_free():
     for place in itertools.count(1, 61):
         trainer = trainer_of()
         came = interrupted_in_the_begin(trainer, place)
@@ -182,7 +182,7 @@ def test_an_interrupt_wherever_a_fit_begins_leaves_the_trainer_free():
     assert place > 1_000
 
 
-def test_an_interrupt_as_a_trainer_is_taken_leaves_it_free():
+def test_an_interrupt_while_the_trainer_is_locked_leaves_it_free():
     trainer = trainer_of()
 
     def interrupt(frame, event, argument):
@@ -200,12 +200,12 @@ def test_an_interrupt_as_a_trainer_is_taken_leaves_it_free():
     assert trainer.fit(batches(1)).outcome == "completed"
 
 
-def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
+def test_an_interrupt_while_a_run_is_closed_leaves_the_trainer_free():
     trainer = trainer_of()
     interrupted = []
 
     def interrupt(frame, event, argument):
-        if frame.f_code.co_qualname == "Requests.close" and trainer.state.samples:
+        if frame.f_code.co_qualname == "Requests.end_run" and trainer.state.samples:
             interrupted.append(trainer.state.phase)
             raise KeyboardInterrupt
 
@@ -223,7 +223,7 @@ def test_an_interrupt_while_a_run_is_put_away_leaves_the_trainer_free():
 # what is refused
 
 
-def test_another_thread_than_the_main_one_is_refused():
+def test_any_thread_but_the_main_one_is_refused():
     told = []
 
     def enter():
@@ -236,7 +236,7 @@ def test_another_thread_than_the_main_one_is_refused():
     thread.start()
     thread.join()
     assert told == [
-        "interruptible handles signals, which Python does in the main thread alone; from worker "
+        "interruptible handles signals, which Python allows only in the main thread; in worker "
         "use trainer.request(CancelFitException(…))"
     ]
 
@@ -302,10 +302,10 @@ def check(server, count, seed):
         check_one(server, chosen, kind, chosen.choice(numbers))
 
 
-def test_signals_at_random_times_leave_every_scope_closed_and_the_right_exit_code(server):
+def test_signals_at_random_times_close_all_scopes_and_set_the_exit_code(server):
     check(server, 30, seed=0)
 
 
 @pytest.mark.long
-def test_two_hundred_signals_at_random_times_leave_every_scope_closed(server):
+def test_two_hundred_signals_at_random_times_close_all_scopes(server):
     check(server, 200, seed=1)

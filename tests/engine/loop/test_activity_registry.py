@@ -24,37 +24,37 @@ def registry():
 
 
 def test_the_longest_name_that_ends_the_path_wins(registry):
-    assert registry.of("fit.epoch.train.fetch")(None) == "fetch"
-    assert registry.of("fit.epoch.validate.fetch")(None) == "f"
+    assert registry.activity_of("fit.epoch.train.fetch")(None) == "fetch"
+    assert registry.activity_of("fit.epoch.validate.fetch")(None) == "f"
 
 
 def test_a_leaf_that_does_the_work_of_its_scope_is_named_by_the_scope():
     registry = ActivityRegistry({"backward": activity("backward")})
-    assert registry.of("fit.batch.backward.run")(None) == "backward"
+    assert registry.activity_of("fit.batch.backward.run")(None) == "backward"
 
 
 def test_a_leaf_without_activity_has_none(registry):
-    assert registry.of("completed") is None
+    assert registry.activity_of("completed") is None
 
 
 def test_the_newest_wrap_is_outermost_and_each_can_be_undone(registry):
     undo = registry.wrap("forward", wrapping("old"))
     registry.wrap("forward", wrapping("new"))
-    assert registry.of("a.forward")(None) == "new(old(forward))"
+    assert registry.activity_of("a.forward")(None) == "new(old(forward))"
     undo()
-    assert registry.of("a.forward")(None) == "new(forward)"
+    assert registry.activity_of("a.forward")(None) == "new(forward)"
 
 
 def test_a_wrap_can_name_one_of_several_places(registry):
     registry.wrap("train.fetch", wrapping("w"))
-    assert registry.of("a.train.fetch")(None) == "w(fetch)"
-    assert registry.of("a.validate.fetch")(None) == "f"
+    assert registry.activity_of("a.train.fetch")(None) == "w(fetch)"
+    assert registry.activity_of("a.validate.fetch")(None) == "f"
 
 
 def test_what_stands_outermost_stands_around_every_wrap():
     registry = ActivityRegistry(REGISTRY, outermost=[("forward", wrapping("outer"))])
     registry.wrap("forward", lambda forward: activity("mine"))
-    assert registry.of("a.forward")(None) == "outer(mine)"
+    assert registry.activity_of("a.forward")(None) == "outer(mine)"
 
 
 def test_an_activity_that_does_not_exist_is_refused(registry):

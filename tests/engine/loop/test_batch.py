@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trackside.engine.loop.batch import present
+from trackside.engine.loop.batch import set_batch
 from trackside.events import TrainState
 
 
@@ -20,7 +20,7 @@ class Point(torch.Tensor):
 
 def size_of(xb):
     state = TrainState(model=torch.nn.Identity())
-    present(state, (xb, None))
+    set_batch(state, (xb, None))
     return state.batch_size
 
 

@@ -124,7 +124,7 @@ def test_a_request_says_who_asked_and_where_it_took_effect():
 def test_the_loop_reads_one_attribute_for_requests():
     read = [i for i in dis.get_instructions(Engine._transitions) if i.argval == "pending"]
     assert [i.opname for i in read] == ["LOAD_ATTR"]
-    assert "pending" not in [i.argval for i in dis.get_instructions(Engine._close)]
+    assert "pending" not in [i.argval for i in dis.get_instructions(Engine._unwind)]
 
 
 # several
@@ -259,7 +259,7 @@ def test_a_scope_that_the_run_has_not_is_refused_and_the_others_are_named():
     trainer = trainer_of()
     for transition in trainer.steps(batches(1)):
         if transition.trigger == "begin_fit":
-            with pytest.raises(ValueError, match=r"'episode'.*no such scope in fit, epoch, train"):
+            with pytest.raises(ValueError, match=r"'episode'.*has only the scopes fit, epoch, train"):
                 trainer.request(
                     type("CancelEpisode", (CancelFitException,), {"scope": "episode"})()
                 )

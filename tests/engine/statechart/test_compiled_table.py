@@ -15,7 +15,7 @@ from trackside.engine import EVALUATION, SUPERVISED, IllegalTransitionError, Top
 from trackside.engine.loop.activities import ACTIVITIES
 from trackside.engine.loop.activity_registry import ActivityRegistry
 from trackside.engine.statechart.compiled_table import compile_table
-from trackside.engine.statechart.machine import build
+from trackside.engine.statechart.machine import build_machine
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,
@@ -89,10 +89,10 @@ class Copies:
 
     def __init__(self, name):
         self.state = TrainState(model=torch.nn.Identity())
-        self.machine = build(Topology(CHARTS[name]), self.state)
+        self.machine = build_machine(Topology(CHARTS[name]), self.state)
         activities = ActivityRegistry(ACTIVITIES)
         sender = Trainer(torch.nn.Identity())
-        self.table = compile_table(self.machine, self.state, sender, activities.of)
+        self.table = compile_table(self.machine, self.state, sender, activities.activity_of)
 
     def by_library(self, leaf, trigger):
         """The phase to which the library's machine goes; None if it refuses."""
@@ -111,7 +111,7 @@ class Copies:
         if trigger in compiled.rows:
             return compiled.rows[trigger].leaf.phase
         with pytest.raises(IllegalTransitionError):
-            compiled.exits[trigger]
+            compiled.activity_rows[trigger]
         assert self.state.phase == leaf
         return None
 
@@ -145,9 +145,9 @@ def test_the_table_has_the_leaves_and_the_rows_of_the_chart_and_no_other(chart, 
         closing = {"after_error"} | {t for t in legal if t.removeprefix("after_") in outer}
         asked = {t for t in legal - closing if not t.startswith("after_cancel_")}
         assert set(compiled.rows) == legal
-        assert asked <= set(compiled.exits) <= legal
+        assert asked <= set(compiled.activity_rows) <= legal
         for trigger, row in compiled.rows.items():
-            assert compiled.exits.get(trigger, row) is row
+            assert compiled.activity_rows.get(trigger, row) is row
             assert row.transition == (trigger, leaf, destination(CHARTS[chart], leaf, trigger))
             assert row.signal.name == trigger
 
@@ -156,7 +156,7 @@ def test_what_is_refused_is_told_with_what_is_allowed(copies):
     with pytest.raises(
         IllegalTransitionError, match=r"cannot fire 'after_loss' in idle; allowed here: begin_\w+$"
     ):
-        copies.table["idle"].exits["after_loss"]
+        copies.table["idle"].activity_rows["after_loss"]
 
 
 def test_every_leaf_of_the_table_knows_the_other_leaves_by_identity(copies):
