@@ -1,4 +1,4 @@
-"""The trainer: an engine with the supervised chart, and the evaluation chart beside it."""
+"""The trainer: an engine with the supervised chart, and the evaluation chart for other runs."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from ..events.state import Job
 from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
-from .checkpoint.training_state import load_values, state_dict
-from .checkpoint.unsaved_warning import UnsavedWarning
-from .data.rng_state import generators_kept, of_loader, of_modules
-from .fit_arguments import asked_for, check_fit, check_loader
+from .checkpoint.training_state import capture_training_state, load_training_state
+from .checkpoint.unsaved_warning import UnsavedStateCheck
+from .data.rng_state import loader_generators, module_generators, preserve_generators
+from .fit_arguments import check_fit, check_loader, fit_limits
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
-from .loop.activities import ACTIVITIES, OUTERMOST
+from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.batch import concatenate, to_device
 from .loop.diagnostics import check_model, check_trainable
 from .loop.engine import Engine
 from .run_context import evaluation_session, fit_session
-from .statechart.chart import EVALUATION, SUPERVISED
-from .statechart.chart import Row as ChartRow
+from .statechart.chart import EVALUATION, SUPERVISED, Row
 from .statechart.compiled_table import Activity
-from .statechart.machine import Machine, build
+from .statechart.machine import build_machine
 from .statechart.topology import Topology
+from .statechart.transitions_internals import Machine
 
-Resumed: TypeAlias = Mapping[str, Any] | str | Path | None
+ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
 class Trainer(Engine):
-    """Trains, validates and predicts with one model; publishes every transition.
+    """Trains, validates and predicts with one model; sends a signal for every transition.
 
     Args:
         model: trained in place, and moved to `device` if one is given.
         loss_fn: `loss_fn(pred, yb)` to a scalar; None when the model's output carries `.loss`.
-        optimizer: None is enough for `validate` and `predict`.
-        handlers: attached in this order; a string names a published one, as `attach` explains.
-        device: batches are moved there, `non_blocking`; None takes them as they come.
+        optimizer: may be None for `validate` and `predict`.
+        handlers: attached in this order; a string names an installed one (see `attach`).
+        device: batches are moved there, `non_blocking`; with None they are not moved.
         chart: rows of another chart for `fit` (see `chart`), with `activities` for it.
-        activities: by name, beside or instead of the trainer's own.
-        name: what modules that have never seen it may subscribe by (see `Publisher`).
+        activities: by name; added to the trainer's own, or in place of them.
+        name: modules that have no reference to it may subscribe by it (see `Publisher`).
 
     Raises:
-        TypeError: the model is no module; a handler is wired wrongly.
+        TypeError: the model is not a module; a method of a handler cannot be subscribed.
         ChartError: the chart is unsound.
 
-    Cost of a training batch: 8 transitions, a few microseconds; no device sync, no object made
-    but the batch's own.
+    Cost of a training batch: 8 transitions, a few microseconds; no device sync, no new object
+    except the batch's own.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Trainer(Engine):
         handlers: Iterable[Any] = (),
         device: torch.device | str | None = None,
         *,
-        chart: Sequence[ChartRow] = SUPERVISED,
+        chart: Sequence[Row] = SUPERVISED,
         activities: Mapping[str, Activity] | None = None,
         name: str = "",
     ) -> None:
@@ -78,9 +78,9 @@ class Trainer(Engine):
             loss_fn=loss_fn,
             device=target,
         )
-        self._unsaved = UnsavedWarning()
-        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST, name)
-        self._current: Callable[[], Generator[Transition, None, None] | None] = lambda: None
+        self._unsaved = UnsavedStateCheck()
+        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST_WRAPS, name)
+        self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)
 
@@ -91,30 +91,30 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Resumed = None,
+        resume: ResumeFrom = None,
     ) -> TrainState:
-        """Train for `epochs` epochs, each validated if there is a `valid_loader`.
+        """Train for `epochs` epochs, each followed by a validation if there is a `valid_loader`.
 
         Args:
             train_loader: anything that can be iterated once an epoch; see `batches`.
             valid_loader: read at the end of each epoch, without gradients.
-            epochs: 1, if nothing is said; 0 opens and closes the fit, and does nothing else.
-            batches_per_epoch: ends an epoch after so many batches; an endless loader needs it,
-                and goes on in the next epoch where it was.
-            resume: what `state_dict` gave inside of a fit, or a path: of a checkpoint, or of a
-                folder of them, whose `latest` is taken. The fit goes on there, in a trainer built
-                alike, with loaders made alike. No signal is sent a second time; handlers hear
-                `resumed`, and those that have a scope open it again. `epochs` and
-                `batches_per_epoch`, if given, are those of the whole fit; else as they were.
+            epochs: 1 by default; 0 opens and closes the fit, and does nothing else.
+            batches_per_epoch: ends an epoch after this many batches; required for an endless
+                loader, which continues in the next epoch where it stopped.
+            resume: a `state_dict` captured during a fit, or the path of a checkpoint, or of a
+                folder of checkpoints, of which the `latest` is used. The fit continues from
+                there, in a trainer and with loaders built in the same way. No signal is sent a
+                second time; `resumed` is sent, and handlers reopen their scopes. `epochs` and
+                `batches_per_epoch` are those of the whole fit; by default the saved ones.
 
         Returns:
-            The state: `outcome` and `cancel` say how it ended, `metrics` what came of it.
+            The state: `outcome` and `cancel` say how the fit ended, `metrics` has its results.
 
         Raises:
-            TypeError, ValueError, RuntimeError: it cannot begin; nothing has been published.
-                Among them CheckpointError: there is no whole checkpoint to go on from.
+            TypeError, ValueError, RuntimeError: the fit cannot begin; no signal was sent.
+                Among them CheckpointError: there is no intact checkpoint to resume from.
             BusyError: this trainer is running already.
-            BaseException: what a handler, the model, the loader raised; all scopes are closed.
+            BaseException: raised by a handler, the model or the loader; all scopes are closed.
         """
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
         for _ in run:
@@ -128,14 +128,14 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Resumed = None,
+        resume: ResumeFrom = None,
     ) -> Generator[Transition, None, None]:
-        """The same fit, one transition each time the iterator is asked: the host drives.
+        """The same fit, one transition for each `next` of the iterator, which the caller drives.
 
-        Closing or dropping the iterator cancels the fit: its scopes close.
+        Closing or deleting the iterator cancels the fit: its scopes close.
         """
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, True)
-        self._current = ref(run)
+        self._stepped_run = ref(run)
         return run
 
     def astream(
@@ -145,12 +145,12 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Resumed = None,
+        resume: ResumeFrom = None,
     ) -> Stream:
-        """The same fit for `async for`: the event loop gets its turn at every transition.
+        """The same fit for `async for`, with a return to the event loop at every transition.
 
-        Cancelling the task, leaving the loop, or closing or dropping the iterator cancels the fit.
-        The work of a batch runs in the loop's thread: `start` is for what takes longer.
+        Cancelling the task, leaving the loop, or closing or deleting the iterator cancels the fit.
+        Each activity runs in the thread of the event loop; for longer work use `start`.
         """
         run = self.steps(train_loader, valid_loader, epochs, batches_per_epoch, resume=resume)
         return Stream(run)
@@ -162,14 +162,14 @@ class Trainer(Engine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
-        resume: Resumed = None,
+        resume: ResumeFrom = None,
     ) -> Run:
-        """The same fit in a thread of its own; what is given back watches and steers it.
+        """Fit in a background thread; the returned Run controls it.
 
-        Returns when the fit has begun. Raises: as `fit`, what it raises before it begins.
+        Returns when the fit has begun. Raises: as `fit`, until it has begun.
         """
         if self._runs:
-            raise self._busy(self._first)
+            raise self._busy(self._first_trigger)
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
         return Run(self, run)
 
@@ -179,93 +179,95 @@ class Trainer(Engine):
         valid_loader: Iterable[Any] | None,
         epochs: int | None,
         batches_per_epoch: int | None,
-        resume: Resumed,
+        resume: ResumeFrom,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
         if isinstance(resume, (str, Path)):
             resume = read_checkpoint(resume)
-        else:  # what training changes is not the caller's
+        else:  # training must not change the caller's tensors
             resume = copy.deepcopy(resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
-        asked = asked_for(epochs, batches_per_epoch, resume)
-        check_fit(train_loader, valid_loader, *asked.values())
+        limits = fit_limits(epochs, batches_per_epoch, resume)
+        check_fit(train_loader, valid_loader, *limits.values())
         check_trainable(self.state)
-        session = fit_session(self, self._unsaved, train_loader, valid_loader, asked, resume)
-        return self._drive(self._machine, self._first, session, stepwise)
+        session = fit_session(self, self._unsaved, train_loader, valid_loader, limits, resume)
+        return self._drive(self._machine, self._first_trigger, session, stepwise)
 
     def step(self) -> Transition | None:
-        """Make the next transition of the run whose iterator `steps` gave; None at its end.
+        """Make the next transition of the iterator that `steps` returned; None at its end.
 
         Raises:
-            RuntimeError: there is no such run, or its iterator was dropped.
+            RuntimeError: `steps` was not called, or its iterator was deleted.
         """
-        current = self._current()
-        if current is None:
+        run = self._stepped_run()
+        if run is None:
             raise RuntimeError(
-                "there is no run to step: keep the iterator that trainer.steps(…) gives, as in "
+                "there is no run to step: keep the iterator that trainer.steps(…) returns, as in "
                 "run = trainer.steps(loader)"
             )
-        return next(current, None)
+        return next(run, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the trainer holds, as data: from it a fit goes on as if nothing had happened.
+        """Capture the complete training state, from which a fit resumes as if never interrupted.
 
-        Model, loss and optimizer (parameters by name), gradients that wait for their step, the
-        handlers' `state_dict` by class, the phase, the counters and metrics, how far the loaders
-        are read, the random number generators. Dicts, lists and tuples of tensors, str, int,
-        float, bool, None, bytes: `torch.load` reads it with `weights_only=True`. Tensors are the
-        live ones, as in torch: save or copy them before training goes on.
+        Model, loss and optimizer (parameters by name), accumulated gradients, the handlers'
+        `state_dict` by class, the phase, the counters and metrics, the positions of the loaders,
+        the random number generators. Dicts, lists and tuples of tensors, str, int, float, bool,
+        None, bytes: `torch.load` reads it with `weights_only=True`. Tensors are the live ones, as
+        in torch: save or copy them before training continues.
 
-        Inside of a fit it is taken between two batches, when all who hear the last signal have
-        been called: by a handler in a `wrap_fetch`, by a host between two of its `steps`.
+        During a fit, capture it between two batches, after all receivers of the last signal have
+        run: in a `wrap_fetch` of a handler, or between two of the `steps`.
 
         Raises:
             RuntimeError: a batch is live, or a scope is closing.
-            TypeError: what a handler, a module or a loader gave is no data; it is named.
+            TypeError: the state of a handler, module or loader is not plain data; it is named.
         """
         self._unsaved.warn(self)
-        return state_dict(self)
+        return capture_training_state(self)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Load all of a `state_dict` but the place in the fit, which is for `fit(resume=…)`.
+        """Load a `state_dict`, except its position in the fit: that needs `fit(resume=…)`.
 
         Raises:
-            ResumeError: it is of another kind of trainer; nothing is changed.
+            ResumeError: it does not fit this trainer; nothing is changed.
             BusyError: this trainer is running.
         """
         if self._runs:
             raise self._busy("load a state dict")
         check_state_dict(self, saved)
-        load_values(self, copy.deepcopy(saved))
+        load_training_state(self, copy.deepcopy(saved))
 
     def checkpoints(self, folder: str | Path) -> CheckpointStore:
-        """The folder where a handler, which knows no engine, writes this trainer's checkpoints."""
+        """The store through which a handler, which cannot import engine, writes checkpoints."""
         return CheckpointStore(folder)
 
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
         """Restore every random number generator when the block is left.
 
-        The global ones of Python, NumPy and torch on all devices, and those that the model's
-        modules, the loader, its dataset and its samplers keep as attributes.
+        The global ones of Python, NumPy and torch on all devices, and those that are attributes
+        of the model's modules, the loader, its dataset and its samplers.
         """
-        return generators_kept([*of_modules(self.state.model), *of_loader(loader)])
+        return preserve_generators(
+            [*module_generators(self.state.model), *loader_generators(loader)]
+        )
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
-        """Score `loader` without gradients, in eval mode; what the metric handlers found.
+        """Evaluate `loader` without gradients, in eval mode; returns the metrics of the handlers.
 
         Raises: as `fit`.
         """
-        found: dict[str, Any] = {}
-        for _ in self._evaluate("validate", loader, found, stepwise=False):
+        metrics: dict[str, Any] = {}
+        for _ in self._evaluate("validate", loader, metrics, stepwise=False):
             pass
-        return found
+        return metrics
 
     def predict(self, loader: Iterable[Any]) -> Any:
         """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
 
-        Of `(x, …, y)` batches the last part is taken for the target, and left out. A cancelled
-        batch leaves no output. Raises: as `fit`.
+        The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
+        output. Raises: as `fit`.
         """
         outputs = []
         for transition in self._evaluate("predict", loader, {}, stepwise=True):
@@ -274,13 +276,13 @@ class Trainer(Engine):
         return concatenate(outputs) if outputs else None
 
     def _evaluate(
-        self, job: Job, loader: Iterable[Any], found: dict[str, Any], stepwise: bool
+        self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], stepwise: bool
     ) -> Generator[Transition, None, None]:
-        """A run of the evaluation chart; its metrics go into `found`, and to those of the fit."""
+        """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
         check_loader("loader", loader)
-        session = evaluation_session(self.state, job, loader, found)
+        session = evaluation_session(self.state, job, loader, metrics)
         return self._drive(self._evaluation, EVALUATION[0][0], session, stepwise)
 
     @cached_property
     def _evaluation(self) -> Machine:
-        return build(Topology(EVALUATION), self.state)
+        return build_machine(Topology(EVALUATION), self.state)
