@@ -1,65 +1,65 @@
-"""Where the boxes stand: heights from the inside out, then widths from the outside in."""
+"""Sizes and positions of the boxes: heights from the inside out, widths from the outside in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from .box_tree import Box
-from .edge_bundles import WHOLE, Bundle
-from .edge_routing import connect
-from .edges import BESIDE, Wire
-from .lanes import GAP, PAD, Channels
-from .port_positions import MARGIN, set_heights, stretch
-from .text_metrics import LINE, NAME_SIZE, NOTE_SIZE, text_width
+from .edge_bundles import ROOT, Bundle
+from .edge_routing import route_edges
+from .edges import STACK_GUTTER, Edge
+from .lanes import GAP, PAD, LaneLayout
+from .port_positions import MARGIN, place_ports, stretch_boxes
+from .text_metrics import LINE_HEIGHT, NAME_SIZE, NOTE_SIZE, text_width
 
-NOTE = "1234567× · 12.3 ms"
+WIDEST_NOTE = "1234567× · 12.3 ms"
 HEADER = 36.0
 LEAF_HEIGHT = 34.0
 STACK_GAP = 14.0
-TALL = 760.0
-"""A column longer than this is folded into two, if it has boxes with boxes for both."""
+MAX_COLUMN_HEIGHT = 760.0
+"""A taller column is split into two, if each of them gets a composite."""
 
 
-def lay_out(whole: Box, bundles: tuple[Bundle, ...]) -> dict[Box, Channels]:
-    """Give all boxes their sizes and places; the channels of those that have children."""
-    channels: dict[Box, Channels] = {}
-    _measure(whole, bundles, channels)
-    channels[whole].place(whole.axis, whole.width - whole.axis, channels)
-    return channels
+def lay_out(whole: Box, bundles: tuple[Bundle, ...]) -> dict[Box, LaneLayout]:
+    """Set the size and position of every box; return the lane layout of each composite."""
+    layouts: dict[Box, LaneLayout] = {}
+    _measure(whole, bundles, layouts)
+    layouts[whole].place(whole.axis, whole.width - whole.axis, layouts)
+    return layouts
 
 
-def _measure(box: Box, bundles: tuple[Bundle, ...], channels: dict[Box, Channels]) -> None:
-    """Set the height of a box, its least width, and the heights in it."""
+def _measure(box: Box, bundles: tuple[Bundle, ...], layouts: dict[Box, LaneLayout]) -> None:
+    """Set the height and minimum width of a box, and the y positions inside it."""
     if not box.children:
         name = text_width(box.name, NAME_SIZE, bold=True)
-        box.width = max(name, text_width(NOTE, NOTE_SIZE)) + 12
+        box.width = max(name, text_width(WIDEST_NOTE, NOTE_SIZE)) + 12
         box.height, box.axis = LEAF_HEIGHT, box.width / 2
         return
     for child in box.children:
-        _measure(child, bundles, channels)
-    box.columns = _folded(box.columns[0])
-    box.beside = _beside(box, bundles) if box.stack else None
-    wires = connect(box, bundles)
-    stretch(wires)
-    bottom = _set_rows(box, wires)
-    set_heights(wires)
-    _tell_crossings(box, wires)
-    channels[box] = Channels(box, wires, bottom)
+        _measure(child, bundles, layouts)
+    box.columns = _fold(box.columns[0])
+    box.stack_host = _choose_stack_host(box, bundles) if box.stack else None
+    edges = route_edges(box, bundles)
+    stretch_boxes(edges)
+    bottom = _place_rows(box, edges)
+    place_ports(edges)
+    _record_crossings(box, edges)
+    layouts[box] = LaneLayout(box, edges, bottom)
 
 
-def _tell_crossings(box: Box, wires: list[Wire]) -> None:
-    """Say where arrows cross the border, so that they go on there."""
-    for wire in wires:
-        if wire.route == "border" and wire.role == "exit":
-            box.exits[wire.bundles[0]] = wire.pins[0].side, wire.pins[0].y
-        elif wire.route == "border" and wire.role == "entry":
-            box.entries[wire.bundles[0].destination] = wire.pins[0].side, wire.pins[0].y
+def _record_crossings(box: Box, edges: list[Edge]) -> None:
+    """Record where edges cross the border of the box: they continue outside at the same height."""
+    for edge in edges:
+        if edge.route == "border" and edge.role == "exit":
+            box.exits[edge.bundles[0]] = edge.ports[0].side, edge.ports[0].y
+        elif edge.route == "border" and edge.role == "entry":
+            box.entries[edge.bundles[0].destination] = edge.ports[0].side, edge.ports[0].y
 
 
-def _folded(column: list[Box]) -> list[list[Box]]:
-    """One column, or two of about the same height."""
+def _fold(column: list[Box]) -> list[list[Box]]:
+    """Split a tall column into two of about the same height."""
     nested = [i for i, child in enumerate(column) if child.children]
-    if len(nested) < 2 or sum(child.height + GAP for child in column) < TALL:
+    if len(nested) < 2 or sum(child.height + GAP for child in column) < MAX_COLUMN_HEIGHT:
         return [column]
 
     def height(cut: int) -> float:
@@ -69,51 +69,59 @@ def _folded(column: list[Box]) -> list[list[Box]]:
     return [column[:cut], column[cut:]]
 
 
-def _beside(box: Box, bundles: Iterable[Bundle]) -> Box:
-    """The child of the last column on whose right side the stack stands: where there is room."""
+def _choose_stack_host(box: Box, bundles: Iterable[Bundle]) -> Box:
+    """Choose the child of the last column to put the stack beside: most edges, then most room."""
     stacked = {child.phase for child in box.stack}
-    into = [b.start for b in bundles if b.frame == box.phase and b.end in stacked]
+    sources = [b.start for b in bundles if b.frame == box.phase and b.end in stacked]
     return max(
         box.columns[-1],
-        key=lambda child: (into.count(child.phase), not child.children, -child.width),
+        key=lambda child: (sources.count(child.phase), not child.children, -child.width),
     )
 
 
-def _set_rows(box: Box, wires: list[Wire]) -> float:
-    """Give the children their heights in the box; the lowest of all."""
-    top = PAD if box.phase == WHOLE else HEADER
-    labels = {wire.boxes: LINE * len(wire.lines) for wire in wires if wire.route == "down"}
-    over = {wire.boxes[-1]: LINE * len(wire.lines) for wire in wires if wire.route == "over"}
+def _place_rows(box: Box, edges: list[Edge]) -> float:
+    """Set the y positions of the children; return the bottom of the lowest one."""
+    top = PAD if box.phase == ROOT else HEADER
+    labels = {
+        edge.boxes: LINE_HEIGHT * len(edge.label_lines) for edge in edges if edge.route == "down"
+    }
+    over = {
+        edge.boxes[-1]: LINE_HEIGHT * len(edge.label_lines)
+        for edge in edges
+        if edge.route == "over"
+    }
     lowest = top
     for column in box.columns:
         y = top + (max(GAP, over[column[0]] + 18) if column[0] in over else 0)
         for child, following in zip(column, [*column[1:], None], strict=True):
             child.y = y
-            y = max(child.bottom, _set_stack(box, wires) if child is box.beside else y)
+            y = max(child.bottom, _place_stack(box, edges) if child is box.stack_host else y)
             lowest = max(lowest, y)
             if following is not None:
                 y += max(GAP, labels.get((child, following), 0) + 16)
     return lowest
 
 
-def _set_stack(box: Box, wires: list[Wire]) -> float:
-    """The stack begins beside its child, or at the heights of the arrows that come from there."""
-    assert box.beside is not None
-    wishes = dict(_stack_wishes(box, wires))
-    y = box.beside.y
-    if any(wire.role != "own" and wire.pins[0].box is box.beside for wire in wires if wire.pins):
-        y = box.beside.bottom + 8 if not box.beside.children else y  # they pass above it
-    box.stack.sort(key=lambda child: wishes.get(child, y))
+def _place_stack(box: Box, edges: list[Edge]) -> float:
+    """Set the y positions of the stack: level with its host, or with the edges from there."""
+    assert box.stack_host is not None
+    preferred = dict(_preferred_stack_tops(box, edges))
+    y = box.stack_host.y
+    if any(
+        edge.role != "own" and edge.ports[0].box is box.stack_host for edge in edges if edge.ports
+    ):
+        y = box.stack_host.bottom + 8 if not box.stack_host.children else y  # edges above the stack
+    box.stack.sort(key=lambda child: preferred.get(child, y))
     for child in box.stack:
-        child.y = max(y, wishes.get(child, y))
+        child.y = max(y, preferred.get(child, y))
         y = child.bottom + STACK_GAP
     return y - STACK_GAP
 
 
-def _stack_wishes(box: Box, wires: list[Wire]) -> Iterable[tuple[Box, float]]:
-    assert box.beside is not None
-    for wire in wires:
-        if wire.route == "trunk" and wire.boxes[-1] in box.stack:
-            start, end = wire.pins[0], wire.pins[-1]
-            if start.channel == BESIDE and start.fixed is not None:
-                yield end.box, box.beside.y + start.fixed - end.up - MARGIN
+def _preferred_stack_tops(box: Box, edges: list[Edge]) -> Iterable[tuple[Box, float]]:
+    assert box.stack_host is not None
+    for edge in edges:
+        if edge.route == "trunk" and edge.boxes[-1] in box.stack:
+            start, end = edge.ports[0], edge.ports[-1]
+            if start.gutter == STACK_GUTTER and start.fixed_offset is not None:
+                yield end.box, box.stack_host.y + start.fixed_offset - end.room_above - MARGIN

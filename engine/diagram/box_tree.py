@@ -1,4 +1,4 @@
-"""The boxes of the picture: a nested tree, each level in columns and a stack beside them."""
+"""The tree of nested boxes; each level has columns and, beside one of them, a stack."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Literal
 
 from ..statechart.phase_paths import enclosing
 from ..statechart.topology import Topology
-from .edge_bundles import WHOLE, Bundle
+from .edge_bundles import ROOT, Bundle
 
 Side = Literal["left", "right"]
 
 
 @dataclass(eq=False)
 class Box:
-    """A phase in the picture; lengths in px, places relative to the box around it.
+    """A phase in the picture; lengths in px, positions relative to the parent box.
 
     Attributes:
-        axis: from its left side to the line on which its first column stands.
-        columns: the children on the way of the work, from top to bottom, then to the right.
-        stack: the children at the right side: those that only a cancel or an error reaches; of the
-            whole picture those where a run ends.
-        beside: the child on whose right side the stack stands.
-        exits: where arrows that begin in it, and end outside, leave it: side and height.
-        entries: where arrows from outside to a destination in it enter it.
+        axis: distance from its left side to the centre line of its first column.
+        columns: the children in normal order, from top to bottom, then to the right.
+        stack: children on the right: those that only a cancel or an error reaches; in the root box
+            those where a run ends.
+        stack_host: the child that the stack is placed beside, on its right.
+        exits: side and height where the edges of a bundle from inside to outside leave the box.
+        entries: side and height where edges from outside enter it, by destination.
     """
 
     phase: str
     children: list[Box] = field(default_factory=list)
     columns: list[list[Box]] = field(default_factory=list)
     stack: list[Box] = field(default_factory=list)
-    beside: Box | None = None
+    stack_host: Box | None = None
     x: float = 0
     y: float = 0
     width: float = 0
@@ -42,51 +42,51 @@ class Box:
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
+        """The last part of the path."""
         return self.phase.rpartition(".")[2]
 
     @property
     def right(self) -> float:
-        """The right side."""
+        """The x of the right side."""
         return self.x + self.width
 
     @property
     def bottom(self) -> float:
-        """The lower side."""
+        """The y of the lower side."""
         return self.y + self.height
 
     def holds(self, phase: str) -> bool:
-        """Whether `phase` is this one or inside of it."""
+        """Whether `phase` is this box's phase or inside it."""
         return phase == self.phase or phase.startswith(self.phase + ".")
 
     def walk(self) -> Iterator[Box]:
-        """This box and all inside of it, the outer first."""
+        """Yield this box and all boxes inside it, parents first."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def box_tree(topology: Topology, bundles: tuple[Bundle, ...]) -> Box:
-    """The boxes of a chart, without places; the children stand as the rows first name them."""
-    boxes = {WHOLE: Box(WHOLE)}
+    """Build the boxes of a chart, without positions; children in the order of the rows."""
+    boxes = {ROOT: Box(ROOT)}
     for leaf in topology.leaves:
-        around = WHOLE
+        parent = ROOT
         for path in (*enclosing(leaf)[::-1], leaf):
             if path not in boxes:
                 boxes[path] = Box(path)
-                boxes[around].children.append(boxes[path])
-            around = path
+                boxes[parent].children.append(boxes[path])
+            parent = path
     for box in boxes.values():
         if box.children:
-            stacked = _stacked(box, topology, bundles)
+            stacked = _stack_phases(box, topology, bundles)
             box.stack = [child for child in box.children if child.phase in stacked]
             box.columns = [[child for child in box.children if child.phase not in stacked]]
-    return boxes[WHOLE]
+    return boxes[ROOT]
 
 
-def _stacked(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> set[str]:
+def _stack_phases(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> set[str]:
     leaves = {child.phase for child in box.children if not child.children}
-    if box.phase == WHOLE:
-        ends = {b.end for b in bundles if b.frame == WHOLE and b.start in topology.scopes}
+    if box.phase == ROOT:
+        ends = {b.end for b in bundles if b.frame == ROOT and b.start in topology.scopes}
         return leaves & ends - {topology.initial}
     return leaves - {b.destination for b in bundles if b.kind == "normal"}

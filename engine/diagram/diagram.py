@@ -1,4 +1,4 @@
-"""A chart as a picture, or as text from which other tools make one."""
+"""A chart as a picture, or as text for other drawing tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...events.order import receiver_name
 from ..statechart.topology import Topology
 from .dot import dot
 from .mermaid import mermaid
-from .subscriber_list import Heard
+from .subscriber_list import Subscribers
 from .svg import svg
 
 
@@ -22,17 +22,17 @@ class Diagram:
     """The picture of a chart, for a notebook, a file or a page.
 
     Args:
-        topology: what is drawn: all its phases and rows.
-        heard: who hears which signal.
+        topology: the chart to draw: all its phases and rows.
+        subscribers: the names of the receivers of each signal.
     """
 
     topology: Topology
-    heard: Heard = field(default_factory=dict)
+    subscribers: Subscribers = field(default_factory=dict)
 
     @property
     def svg(self) -> str:
-        """An SVG document, for light and dark surroundings. Cost: a few milliseconds."""
-        return svg(self.topology, self.heard)
+        """An SVG document, for light and dark pages. Cost: a few milliseconds."""
+        return svg(self.topology, self.subscribers)
 
     @property
     def mermaid(self) -> str:
@@ -41,23 +41,23 @@ class Diagram:
 
     @property
     def dot(self) -> str:
-        """Text in the DOT language of Graphviz."""
+        """The text of the graph in the DOT language of Graphviz."""
         return dot(self.topology)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a file of the kind that its suffix names: `.svg`, `.mermaid`, `.mmd` or `.dot`.
+        """Write a file; its suffix selects the format: `.svg`, `.mermaid`, `.mmd` or `.dot`.
 
         Raises:
-            ValueError: it has another suffix; those that can be drawn are named.
+            ValueError: another suffix; the message lists the supported ones.
         """
-        text = KINDS[check_suffix(path)](self)
+        text = FORMATS[check_suffix(path)](self)
         Path(path).write_text(text, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
         return self.svg
 
 
-KINDS: Mapping[str, Callable[[Diagram], str]] = {
+FORMATS: Mapping[str, Callable[[Diagram], str]] = {
     ".svg": lambda diagram: diagram.svg,
     ".mermaid": lambda diagram: diagram.mermaid,
     ".mmd": lambda diagram: diagram.mermaid,
@@ -66,23 +66,24 @@ KINDS: Mapping[str, Callable[[Diagram], str]] = {
 
 
 def check_suffix(path: str | os.PathLike[str]) -> str:
-    """The suffix of a file to draw to.
+    """Return the suffix of a path to draw to.
 
     Raises:
-        ValueError: nothing can be drawn to such a file; what can is named.
+        ValueError: an unsupported suffix; the message lists the supported ones.
     """
     suffix = Path(path).suffix
-    if suffix not in KINDS:
-        raise ValueError(f"cannot draw to {path}; the name of a picture ends in {', '.join(KINDS)}")
+    if suffix not in FORMATS:
+        allowed = ", ".join(FORMATS)
+        raise ValueError(f"cannot draw to {path}: its suffix is {suffix!r}; allowed: {allowed}")
     return suffix
 
 
-def heard_from(sender: Any, topology: Topology) -> Heard:
-    """Who hears the signals that `sender` sends while it goes through a chart."""
+def subscribers_of(sender: Any, topology: Topology) -> Subscribers:
+    """The receivers of each signal that `sender` publishes while it runs a chart."""
     signals = {row[0]: signal(row[0]) for row in topology.rows}
     signals[any_transition.name] = any_transition
     names = {
-        name: tuple(receiver_name(place.receiver) for place in heard.arranged(sender))
-        for name, heard in signals.items()
+        name: tuple(receiver_name(place.receiver) for place in published.arranged(sender))
+        for name, published in signals.items()
     }
     return {name: receivers for name, receivers in names.items() if receivers}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
 from .box_tree import Box, box_tree
-from .edge_bundles import lift
-from .text_ids import any_phase, identifiers
+from .edge_bundles import bundle_rows
+from .text_ids import phase_ids, scopes_with_local_rows
 
 _HEAD = """digraph chart {
     compound=true
@@ -23,13 +23,14 @@ _STYLE = {
 
 
 def dot(topology: Topology) -> str:
-    """Every phase and every row.
+    """Write every phase and every row.
 
-    An arrow of DOT leads from node to node: one from a composite starts at a leaf in it and is cut
-    at its border; one that stays within it starts at a node of its own, "any phase of …".
+    DOT edges join nodes only. So an edge from a composite starts at one of its leaves and is
+    clipped at its border; if it ends inside the composite, it starts at an extra node, "any phase
+    of …".
     """
-    names = identifiers(topology)
-    whole = box_tree(topology, lift(topology))
+    names = phase_ids(topology)
+    whole = box_tree(topology, bundle_rows(topology))
     phases = [line for box in whole.children for line in _phase(box, topology, names, "    ")]
     return "\n".join([_HEAD, *phases, *_rows(topology, names), "}", ""])
 
@@ -40,7 +41,7 @@ def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> 
         return
     yield f"{indent}subgraph cluster_{names[box.phase]} {{"
     yield f"{indent}    label={_quoted(box.name)}"
-    if box.phase in any_phase(topology):
+    if box.phase in scopes_with_local_rows(topology):
         label = _quoted(f"any phase of {box.name}")
         yield f"{indent}    any_{names[box.phase]} [label={label} shape=plaintext]"
     for child in box.children:

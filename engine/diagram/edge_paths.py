@@ -1,21 +1,21 @@
-"""The lines and labels of the arrows of one box, whose places are known."""
+"""The lines and labels of the edges in one box, after the layout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .edges import Pin, Wire
-from .lanes import REACH, Channels
-from .text_metrics import LINE
+from .edges import Edge, Port
+from .lanes import LABEL_DISTANCE, LaneLayout
+from .text_metrics import LINE_HEIGHT
 
 Point = tuple[float, float]
-Line = tuple[Point, ...]
+Polyline = tuple[Point, ...]
 
 
 @dataclass(frozen=True)
 class Text:
-    """Lines of text: `y` is the baseline of the last one."""
+    """Lines of text; `y` is the baseline of the last one."""
 
     x: float
     y: float
@@ -24,100 +24,104 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Stroke:
-    """What is drawn of a wire, in the coordinates of its box."""
+class EdgePath:
+    """The drawn lines and texts of an edge, in the coordinates of its box."""
 
-    wire: Wire
-    lines: tuple[Line, ...]
+    edge: Edge
+    polylines: tuple[Polyline, ...]
     label: Text
     count: Text
 
 
-def strokes(channels: Channels) -> Iterator[Stroke]:
-    """What is drawn of each wire."""
-    for wire in channels.wires:
-        lines = _lines(channels, wire)
-        label, count = _at_line(wire, lines[0]) if wire.labelled is None else _at_box(wire)
-        yield Stroke(wire, lines, label, count)
+def edge_paths(layout: LaneLayout) -> Iterator[EdgePath]:
+    """Compute the path of each edge in a box."""
+    for edge in layout.edges:
+        polylines = _polylines(layout, edge)
+        if edge.label_port is None:
+            label, count = _label_at_line(edge, polylines[0])
+        else:
+            label, count = _label_at_port(edge, edge.label_port)
+        yield EdgePath(edge, polylines, label, count)
 
 
-def _at_box(wire: Wire) -> tuple[Text, Text]:
-    """The label above a line beside a box, the count below it."""
-    pin = wire.labelled
-    assert pin is not None
-    x, anchor = (pin.x + REACH, "start") if pin.side == "right" else (pin.x - REACH, "end")
-    return Text(x, pin.y - 4, anchor, wire.lines), Text(x, pin.y + 11, anchor)
+def _label_at_port(edge: Edge, port: Port) -> tuple[Text, Text]:
+    """Label above, count below the line at a port."""
+    if port.side == "right":
+        x, anchor = port.x + LABEL_DISTANCE, "start"
+    else:
+        x, anchor = port.x - LABEL_DISTANCE, "end"
+    return Text(x, port.y - 4, anchor, edge.label_lines), Text(x, port.y + 11, anchor)
 
 
-def _at_line(wire: Wire, line: Line) -> tuple[Text, Text]:
-    """The label to the right of the end of a line that comes down, the count to its left."""
+def _label_at_line(edge: Edge, line: Polyline) -> tuple[Text, Text]:
+    """Label to the right, count to the left of the last, vertical part of a line."""
     (_, start), (x, end) = line[-2:]
-    middle = max((start + end) / 2, end - 8 - LINE * len(wire.lines) / 2) + 1.5
-    last = middle + LINE * (len(wire.lines) - 1) / 2
-    return Text(x + 7, last, "start", wire.lines), Text(x - 7, middle, "end")
+    middle = max((start + end) / 2, end - 8 - LINE_HEIGHT * len(edge.label_lines) / 2) + 1.5
+    last = middle + LINE_HEIGHT * (len(edge.label_lines) - 1) / 2
+    return Text(x + 7, last, "start", edge.label_lines), Text(x - 7, middle, "end")
 
 
-def _lines(channels: Channels, wire: Wire) -> tuple[Line, ...]:
-    match wire.route:
+def _polylines(layout: LaneLayout, edge: Edge) -> tuple[Polyline, ...]:
+    match edge.route:
         case "down":
-            return (_down(wire),)
+            return (_down(edge),)
         case "top":
-            return (_top(channels, wire),)
+            return (_top(layout, edge),)
         case "over":
-            return (_over(channels, wire),)
+            return (_over(layout, edge),)
         case "trunk":
-            return tuple(_trunk(channels, wire, pin) for pin in wire.pins[:-1])
+            return tuple(_trunk(layout, edge, port) for port in edge.ports[:-1])
         case "around":
-            return (_around(channels, wire),)
+            return (_around(layout, edge),)
         case "border":
-            return (_border(channels, wire),)
+            return (_border(layout, edge),)
 
 
-def _down(wire: Wire) -> Line:
-    above, below = wire.boxes
+def _down(edge: Edge) -> Polyline:
+    above, below = edge.boxes
     x = above.x + above.axis
     return (x, above.bottom), (x, below.y)
 
 
-def _top(channels: Channels, wire: Wire) -> Line:
-    x = channels.box.axis
-    return (x, 0), (x, wire.boxes[0].y)
+def _top(layout: LaneLayout, edge: Edge) -> Polyline:
+    x = layout.box.axis
+    return (x, 0), (x, edge.boxes[0].y)
 
 
-def _over(channels: Channels, wire: Wire) -> Line:
-    pin, below = wire.pins[0], wire.boxes[-1]
-    lane, x = channels.lanes[wire, pin.channel], below.x + below.axis
+def _over(layout: LaneLayout, edge: Edge) -> Polyline:
+    port, below = edge.ports[0], edge.boxes[-1]
+    lane, x = layout.lanes[edge, port.gutter], below.x + below.axis
     return (
-        _edge(pin),
-        (lane, pin.y),
-        (lane, channels.over),
-        (x, channels.over),
+        _point(port),
+        (lane, port.y),
+        (lane, layout.over_y),
+        (x, layout.over_y),
         (x, below.y),
     )
 
 
-def _trunk(channels: Channels, wire: Wire, start: Pin) -> Line:
-    end = wire.pins[-1]
-    lane = channels.lanes.get((wire, end.channel))
+def _trunk(layout: LaneLayout, edge: Edge, start: Port) -> Polyline:
+    end = edge.ports[-1]
+    lane = layout.lanes.get((edge, end.gutter))
     bends = () if lane is None else ((lane, start.y), (lane, end.y))
-    return (_edge(start), *bends, _edge(end))
+    return (_point(start), *bends, _point(end))
 
 
-def _around(channels: Channels, wire: Wire) -> Line:
-    *starts, end = wire.pins
-    lane = channels.lanes[wire, end.channel]
-    arriving = (lane, wire.floor), (lane, end.y), _edge(end)
+def _around(layout: LaneLayout, edge: Edge) -> Polyline:
+    *starts, end = edge.ports
+    lane = layout.lanes[edge, end.gutter]
+    arriving = (lane, edge.detour_y), (lane, end.y), _point(end)
     if not starts:
         return arriving
-    out = channels.lanes[wire, starts[0].channel]
-    return (_edge(starts[0]), (out, starts[0].y), (out, wire.floor), *arriving)
+    out = layout.lanes[edge, starts[0].gutter]
+    return (_point(starts[0]), (out, starts[0].y), (out, edge.detour_y), *arriving)
 
 
-def _border(channels: Channels, wire: Wire) -> Line:
-    pin = wire.pins[0]
-    line = ((channels.box.width if pin.side == "right" else 0.0), pin.y), _edge(pin)
-    return line[::-1] if wire.role == "exit" else line
+def _border(layout: LaneLayout, edge: Edge) -> Polyline:
+    port = edge.ports[0]
+    line = ((layout.box.width if port.side == "right" else 0.0), port.y), _point(port)
+    return line[::-1] if edge.role == "exit" else line
 
 
-def _edge(pin: Pin) -> Point:
-    return pin.x, pin.y
+def _point(port: Port) -> Point:
+    return port.x, port.y

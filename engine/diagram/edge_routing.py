@@ -1,4 +1,4 @@
-"""Which arrows are drawn in a box, and which way each goes."""
+"""Which edges are drawn in a box, and the route of each."""
 
 from __future__ import annotations
 
@@ -6,41 +6,45 @@ from collections.abc import Iterator
 
 from .box_tree import Box
 from .edge_bundles import Bundle, path_within
-from .edges import Pin, Route, Wire
-from .port_sides import common, pins
-from .text_metrics import LINE
+from .edges import Edge, Port, Route
+from .port_sides import create_ports, shared_gutters
+from .text_metrics import LINE_HEIGHT
 
 
-def connect(box: Box, bundles: tuple[Bundle, ...]) -> list[Wire]:
-    """The arrows among the children of a box, and the parts of those that cross its border."""
-    found = [*_own(box, bundles), *_exits(box, bundles), *_entries(box, bundles)]
-    for wire in found:
-        wire.pins = pins(box, wire)
-        if wire.role == "own":
-            _prepare_label(wire)
-    return [wire for wire in found if wire.pins or wire.route in ("down", "top")]
+def route_edges(box: Box, bundles: tuple[Bundle, ...]) -> list[Edge]:
+    """Create the edges between the children of a box and the parts of edges across its border."""
+    edges = [*_own_edges(box, bundles), *_exit_edges(box, bundles), *_entry_edges(box, bundles)]
+    for edge in edges:
+        edge.ports = create_ports(box, edge)
+        if edge.role == "own":
+            _prepare_label(edge)
+    return [edge for edge in edges if edge.ports or edge.route in ("down", "top")]
 
 
-def _own(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Wire]:
+def _own_edges(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Edge]:
     children = {child.phase: child for child in box.children}
-    waiting = []
-    taken = set()
+    remaining = []
+    connected = set()
     for bundle in bundles:
         if bundle.frame != box.phase:
             continue
         pair = bundle.start, bundle.end
         if bundle.start is None:
-            yield Wire("border", (bundle,), (children[bundle.end],))
-        elif bundle.source == bundle.start and pair not in taken and (way := _next(box, bundle)):
-            taken.add(pair)
-            yield Wire(way, (bundle,), (children[bundle.start], children[bundle.end]))
+            yield Edge("border", (bundle,), (children[bundle.end],))
+        elif (
+            bundle.source == bundle.start
+            and pair not in connected
+            and (route := _direct_route(box, bundle))
+        ):
+            connected.add(pair)
+            yield Edge(route, (bundle,), (children[bundle.start], children[bundle.end]))
         else:
-            waiting.append(bundle)
-    yield from _by_channel(box, waiting, children)
+            remaining.append(bundle)
+    yield from _gutter_edges(box, remaining, children)
 
 
-def _next(box: Box, bundle: Bundle) -> Route | None:
-    """`down` or `over`, if the destination is the next one on the way of the work."""
+def _direct_route(box: Box, bundle: Bundle) -> Route | None:
+    """`down` or `over` if the destination follows the source in the columns, else None."""
     order = [child.phase for column in box.columns for child in column]
     if bundle.start not in order or bundle.end not in order:
         return None
@@ -49,63 +53,65 @@ def _next(box: Box, bundle: Bundle) -> Route | None:
     return "over" if bundle.end in [column[0].phase for column in box.columns] else "down"
 
 
-def _by_channel(box: Box, waiting: list[Bundle], children: dict[str, Box]) -> Iterator[Wire]:
-    """The others: those of the same rows to the same phase are joined if a channel faces all."""
+def _gutter_edges(box: Box, remaining: list[Bundle], children: dict[str, Box]) -> Iterator[Edge]:
+    """Edges through gutters; bundles of the same rows share one edge if one gutter suits all."""
     groups: dict[tuple[object, ...], list[Bundle]] = {}
-    for bundle in waiting:
+    for bundle in remaining:
         groups.setdefault((bundle.rows, bundle.end, bundle.destination), []).append(bundle)
     for group in groups.values():
-        joined = _trunk(group, children)
-        parts = [joined] if common(box, joined) else [_trunk([b], children) for b in group]
-        for wire in parts:
-            if not common(box, wire):
-                wire.route = "around"
-            yield wire
+        joined = _trunk_edge(group, children)
+        parts = (
+            [joined] if shared_gutters(box, joined) else [_trunk_edge([b], children) for b in group]
+        )
+        for edge in parts:
+            if not shared_gutters(box, edge):
+                edge.route = "around"
+            yield edge
 
 
-def _trunk(bundles: list[Bundle], children: dict[str, Box]) -> Wire:
+def _trunk_edge(bundles: list[Bundle], children: dict[str, Box]) -> Edge:
     ends = [bundle.start for bundle in bundles if bundle.start] + [bundles[0].end]
-    return Wire("trunk", tuple(bundles), tuple(children[end] for end in ends))
+    return Edge("trunk", tuple(bundles), tuple(children[end] for end in ends))
 
 
-def _exits(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Wire]:
+def _exit_edges(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Edge]:
     for bundle in bundles:
         if bundle.start is None or box.phase == bundle.source:
             continue
         if box.phase in path_within(bundle.source, bundle.frame):
             child = next(child for child in box.children if child.holds(bundle.source))
             if child.phase == bundle.source or bundle in child.exits:
-                yield Wire("border", (bundle,), (child,), "exit")
+                yield Edge("border", (bundle,), (child,), "exit")
 
 
-def _entries(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Wire]:
+def _entry_edges(box: Box, bundles: tuple[Bundle, ...]) -> Iterator[Edge]:
     entering: dict[str, list[Bundle]] = {}
     for bundle in bundles:
         if box.phase in tuple(path_within(bundle.destination, bundle.frame))[:-1]:
             entering.setdefault(bundle.destination, []).append(bundle)
     for destination, group in entering.items():
         child = next(child for child in box.children if child.holds(destination))
-        way: Route = "top" if child is box.columns[0][0] else "border"
-        yield Wire(way, tuple(group), (child,), "entry")
+        route: Route = "top" if child is box.columns[0][0] else "border"
+        yield Edge(route, tuple(group), (child,), "entry")
 
 
-def _prepare_label(wire: Wire) -> None:
-    """Choose the pin that has it, make room there, and tell which ends have no line."""
-    untold = [
+def _prepare_label(edge: Edge) -> None:
+    """Choose the port for the label, reserve room there, and name sources that no line reaches."""
+    notes = [
         f"from {bundle.source.removeprefix(f'{bundle.start}.')}"
-        for bundle, pin in zip(wire.bundles, wire.pins, strict=False)
-        if bundle.start not in (None, bundle.source) and pin.fixed is None
+        for bundle, port in zip(edge.bundles, edge.ports, strict=False)
+        if bundle.start not in (None, bundle.source) and port.fixed_offset is None
     ]
-    wire.ends = tuple(dict.fromkeys(untold))
-    if wire.pins and wire.route != "over":
-        wire.labelled = _roomiest(wire)
-        wire.labelled.up = 4 + LINE * len(wire.lines)
-        wire.labelled.down = 13
+    edge.source_notes = tuple(dict.fromkeys(notes))
+    if edge.ports and edge.route != "over":
+        edge.label_port = _choose_label_port(edge)
+        edge.label_port.room_above = 4 + LINE_HEIGHT * len(edge.label_lines)
+        edge.label_port.room_below = 13
 
 
-def _roomiest(wire: Wire) -> Pin:
-    """The last pin, unless a single source is a leaf, which leaves more room, and it is not."""
-    *starts, end = wire.pins
-    if wire.route == "trunk" and len(starts) == 1 and end.box.children:
+def _choose_label_port(edge: Edge) -> Port:
+    """The last port; the first if that is on a single leaf and the last is on a composite."""
+    *starts, end = edge.ports
+    if edge.route == "trunk" and len(starts) == 1 and end.box.children:
         return end if starts[0].box.children else starts[0]
     return end

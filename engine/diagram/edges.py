@@ -1,4 +1,4 @@
-"""Arrows of one level of the picture before they have a place: what they join, and how."""
+"""Edges of one nesting level, before the layout: the boxes they join, and by which route."""
 
 from __future__ import annotations
 
@@ -10,89 +10,91 @@ from .box_tree import Box, Side
 from .edge_bundles import Bundle
 from .text_metrics import LABEL_SIZE, text_width
 
-LONG = 90.0
-COUNT = "1234567"
+WRAP_WIDTH = 90.0
+WIDEST_COUNT = "1234567"
 UNSET = -1.0
 
-BESIDE = -1
-"""The channel between the stack and the child that it stands beside; others count from the left."""
+STACK_GUTTER = -1
+"""The gutter between the stack and its host; the other gutters are numbered from the left."""
 
 Route = Literal["down", "over", "trunk", "around", "border", "top"]
 Role = Literal["own", "exit", "entry"]
 
 
 @dataclass(eq=False)
-class Pin:
-    """Where an arrow touches the side of a box.
+class Port:
+    """The point where an edge touches the side of a box.
 
     Attributes:
-        fixed: its distance from the top of the box, where what is inside decides.
-        up, down: room needed above it, for a label, and below it, for a count.
-        leaving: whether the arrow goes on outside of the frame; it stands below the others then.
-        y: its height in the frame.
+        gutter: the number of the gutter that the edge enters here.
+        fixed_offset: distance from the top of the box, if the edge continues inside the box.
+        room_above, room_below: room reserved for the label and for the count.
+        exits_frame: whether the edge continues outside the frame; such ports are the lowest ones.
+        y: vertical position in the frame.
     """
 
     box: Box
     side: Side
-    channel: int
-    fixed: float | None = None
-    up: float = 5
-    down: float = 5
-    leaving: bool = False
+    gutter: int
+    fixed_offset: float | None = None
+    room_above: float = 5
+    room_below: float = 5
+    exits_frame: bool = False
     y: float = UNSET
 
     @property
     def x(self) -> float:
-        """Of the side, in the frame."""
+        """Horizontal position in the frame: that of the side."""
         return self.box.right if self.side == "right" else self.box.x
 
 
 @dataclass(eq=False)
-class Wire:
-    """An arrow, with a box for each source and, last, one for the destination.
+class Edge:
+    """An edge; `boxes` are those of its sources and, last, that of its destination.
 
-    Routes: `down` to the next box in the column; `over` the top of the next column; by a `trunk` in
-    a channel that all its boxes face; `around` below all columns from one channel to another;
-    straight to or from the `border` of the frame, or its `top`.
+    Routes: `down` to the next box in the column; `over` the top of the next column; a `trunk` in
+    one gutter that all its boxes face; `around` below all columns, from one gutter to another;
+    straight to or from the `border` of the frame, or down from its `top`.
 
     Attributes:
-        role: whether it is drawn here, or is the part in here of one drawn further out.
-        ends: names of phases inside the boxes, to which no line leads.
-        labelled: the pin with the label; None if that stands beside a line downwards.
-        floor: the height at which it goes around.
+        role: `own` in the frame of its bundles; `exit` or `entry` for the part of an outer edge
+            inside this frame.
+        source_notes: label lines that name sources inside the boxes, which no line reaches.
+        label_port: the port with the label; None if the label is beside a vertical line.
+        detour_y: the height at which an `around` edge crosses.
     """
 
     route: Route
     bundles: tuple[Bundle, ...]
     boxes: tuple[Box, ...]
     role: Role = "own"
-    pins: tuple[Pin, ...] = ()
-    ends: tuple[str, ...] = ()
-    labelled: Pin | None = None
-    floor: float = UNSET
+    ports: tuple[Port, ...] = ()
+    source_notes: tuple[str, ...] = ()
+    label_port: Port | None = None
+    detour_y: float = UNSET
 
     @property
     def kind(self) -> Kind:
-        """Work, cancel or error."""
+        """Normal, cancel or error."""
         return self.bundles[0].kind
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """The label: triggers, long ones in two lines where they stand beside a box."""
+    def label_lines(self) -> tuple[str, ...]:
+        """The lines of the label: the triggers, wrapped where the label is beside a box."""
         triggers = tuple(dict.fromkeys(t for bundle in self.bundles for t in bundle.triggers))
-        if self.labelled is not None:
-            triggers = tuple(line for trigger in triggers for line in wrapped(trigger))
-        return (*triggers, *self.ends)
+        if self.label_port is not None:
+            triggers = tuple(line for trigger in triggers for line in wrap_trigger(trigger))
+        return (*triggers, *self.source_notes)
 
     @property
     def label_width(self) -> float:
-        """Room for the widest line, and for a count of seven digits."""
-        return max(text_width(line, LABEL_SIZE) for line in (*self.lines, COUNT))
+        """Width of the widest line, and at least that of a count of seven digits."""
+        return max(text_width(line, LABEL_SIZE) for line in (*self.label_lines, WIDEST_COUNT))
 
 
-def wrapped(trigger: str) -> tuple[str, ...]:
-    """A trigger in two lines if it is long: `after_cancel_` above `batch`."""
-    if text_width(trigger, LABEL_SIZE) <= LONG:
+def wrap_trigger(trigger: str) -> tuple[str, ...]:
+    """Wrap a long trigger into two lines: `after_cancel_` above `batch`."""
+    if text_width(trigger, LABEL_SIZE) <= WRAP_WIDTH:
         return (trigger,)
     first, _, last = trigger.rpartition("_")
     return (f"{first}_", last) if first and last else (trigger,)

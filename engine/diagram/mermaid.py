@@ -1,4 +1,4 @@
-"""The chart as the text of a Mermaid state diagram, which many pages render."""
+"""The chart as the text of a Mermaid state diagram."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
 from .box_tree import Box, box_tree
-from .edge_bundles import lift
-from .text_ids import any_phase, identifiers
+from .edge_bundles import bundle_rows
+from .text_ids import phase_ids, scopes_with_local_rows
 
 _HEAD = """stateDiagram-v2
     classDef cancel stroke:#b45309,stroke-dasharray:4 3
@@ -16,13 +16,14 @@ _HEAD = """stateDiagram-v2
 
 
 def mermaid(topology: Topology) -> str:
-    """Every phase and every row.
+    """Write every phase and every row.
 
-    Mermaid draws no arrow from a composite to a phase in it, and none that is dashed: such an arrow
-    starts at a phase of its own, "any phase of …", and the phase that it leads to is marked.
+    Mermaid can draw neither an edge from a composite to a phase inside it nor a dashed edge. So the
+    former starts at an extra phase, "any phase of …"; destinations of cancels and errors get a
+    class of their own.
     """
-    names = identifiers(topology)
-    whole = box_tree(topology, lift(topology))
+    names = phase_ids(topology)
+    whole = box_tree(topology, bundle_rows(topology))
     phases = [line for box in whole.children for line in _phase(box, topology, names, "    ")]
     return "\n".join([_HEAD, *phases, *_rows(topology, names), *_marks(topology, names), ""])
 
@@ -33,7 +34,7 @@ def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> 
         yield opening
         return
     yield f"{opening} {{"
-    if box.phase in any_phase(topology):
+    if box.phase in scopes_with_local_rows(topology):
         yield f'{indent}    state "any phase of {_safe(box.name)}" as any_{names[box.phase]}'
     for child in box.children:
         yield from _phase(child, topology, names, indent + "    ")
@@ -55,5 +56,5 @@ def _marks(topology: Topology, names: dict[str, str]) -> Iterator[str]:
 
 
 def _safe(text: str) -> str:
-    """Letters that mean something to Mermaid as their numbers."""
+    """Replace special characters by their numeric codes."""
     return "".join(c if c.isalnum() or c in "_ " else f"#{ord(c)};" for c in text)

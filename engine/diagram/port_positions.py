@@ -1,115 +1,122 @@
-"""The heights at which arrows touch the sides of boxes: labels and counts never meet."""
+"""Vertical positions of the ports: labels and counts on one side never overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from .box_tree import Box
-from .edges import UNSET, Pin, Wire
+from .edges import UNSET, Edge, Port
 
 MARGIN = 3.0
 ROUNDING = 1e-6
 
 
-def stretch(wires: Sequence[Wire]) -> None:
-    """Make each box as tall as the arrows at its sides need."""
-    for pins in _by_side(wires):
-        room = 2 * MARGIN + sum(pin.up + pin.down for pin in pins)
-        if len(pins) > 1:  # beside each that is held in place, room for another may be left over
-            held = sum(pin.fixed is not None for pin in pins)
-            room += held * max(pin.up + pin.down for pin in pins)
-        pins[0].box.height = max(pins[0].box.height, room)
+def stretch_boxes(edges: Sequence[Edge]) -> None:
+    """Make each box tall enough for the ports on its sides."""
+    for ports in _ports_by_side(edges):
+        room = 2 * MARGIN + sum(port.room_above + port.room_below for port in ports)
+        if len(ports) > 1:  # a gap beside a fixed port may be too small for another port
+            held = sum(port.fixed_offset is not None for port in ports)
+            room += held * max(port.room_above + port.room_below for port in ports)
+        ports[0].box.height = max(ports[0].box.height, room)
 
 
-def set_heights(wires: Sequence[Wire]) -> None:
-    """Give every pin its height, near to where its arrow would be shortest."""
-    for wire in wires:
-        for pin in wire.pins:
-            pin.y = UNSET if pin.fixed is None else pin.box.y + pin.fixed
-    sides = list(_by_side(wires))
-    beside = {pin: pins for pins in sides for pin in pins}
-    for wire in filter(may_be_straight, wires):
-        _level(wire.pins, beside)
-    wishes = {pin: _wish(pin, wire) for wire in wires for pin in wire.pins}
-    for pins in sides:
-        _spread(pins, wishes)
+def place_ports(edges: Sequence[Edge]) -> None:
+    """Set the y of every port, close to where its edge is shortest."""
+    for edge in edges:
+        for port in edge.ports:
+            port.y = UNSET if port.fixed_offset is None else port.box.y + port.fixed_offset
+    sides = list(_ports_by_side(edges))
+    neighbours = {port: ports for ports in sides for port in ports}
+    for edge in filter(may_be_straight, edges):
+        _align(edge.ports, neighbours)
+    preferred = {port: _preferred_y(port, edge) for edge in edges for port in edge.ports}
+    for ports in sides:
+        _distribute(ports, preferred)
 
 
-def may_be_straight(wire: Wire) -> bool:
-    """Whether an arrow may be one straight line across a channel."""
-    return wire.route == "trunk" and len(wire.pins) == 2 and wire.pins[0].side != wire.pins[1].side
+def may_be_straight(edge: Edge) -> bool:
+    """Whether an edge may be one straight line across a gutter."""
+    return (
+        edge.route == "trunk" and len(edge.ports) == 2 and edge.ports[0].side != edge.ports[1].side
+    )
 
 
-def _by_side(wires: Sequence[Wire]) -> Iterator[list[Pin]]:
-    sides: dict[tuple[Box, str], list[Pin]] = {}
-    for wire in wires:
-        for pin in wire.pins:
-            sides.setdefault((pin.box, pin.side), []).append(pin)
+def _ports_by_side(edges: Sequence[Edge]) -> Iterator[list[Port]]:
+    sides: dict[tuple[Box, str], list[Port]] = {}
+    for edge in edges:
+        for port in edge.ports:
+            sides.setdefault((port.box, port.side), []).append(port)
     yield from sides.values()
 
 
-def _level(pins: tuple[Pin, ...], beside: dict[Pin, list[Pin]]) -> None:
-    """Both at the same height, if all others still find a place then."""
-    low = max(pin.box.y + MARGIN + pin.up for pin in pins)
-    high = min(pin.box.bottom - MARGIN - pin.down for pin in pins)
-    held = [pin.y for pin in pins if pin.y != UNSET]
-    smaller = min((pin.box for pin in pins), key=lambda box: box.height)
+def _align(ports: tuple[Port, ...], neighbours: dict[Port, list[Port]]) -> None:
+    """Put both ports at the same height, if all other ports still fit."""
+    low = max(port.box.y + MARGIN + port.room_above for port in ports)
+    high = min(port.box.bottom - MARGIN - port.room_below for port in ports)
+    held = [port.y for port in ports if port.y != UNSET]
+    smaller = min((port.box for port in ports), key=lambda box: box.height)
     y = held[0] if held else min(max(smaller.y + smaller.height / 2, low), high)
     if len(held) == 2 or not low - ROUNDING <= y <= high + ROUNDING:
         return
-    free = [pin for pin in pins if pin.y == UNSET]
-    clear = all(_clears(pin, y, _taken(beside[pin])) for pin in free)
-    for pin in free if clear else ():
-        pin.y = y
-    if not all(_latest(beside[pin]) is not None for pin in free):
-        for pin in free:
-            pin.y = UNSET
+    free = [port for port in ports if port.y == UNSET]
+    clear = all(_is_free(port, y, _taken_spans(neighbours[port])) for port in free)
+    for port in free if clear else ():
+        port.y = y
+    if not all(_lowest_positions(neighbours[port]) is not None for port in free):
+        for port in free:
+            port.y = UNSET
 
 
-def _taken(pins: list[Pin]) -> list[tuple[float, float]]:
-    return [(pin.y - pin.up, pin.y + pin.down) for pin in pins if pin.y != UNSET]
+def _taken_spans(ports: list[Port]) -> list[tuple[float, float]]:
+    return [
+        (port.y - port.room_above, port.y + port.room_below) for port in ports if port.y != UNSET
+    ]
 
 
-def _clears(pin: Pin, y: float, taken: list[tuple[float, float]]) -> bool:
-    top, bottom = y - pin.up + ROUNDING, y + pin.down - ROUNDING
+def _is_free(port: Port, y: float, taken: list[tuple[float, float]]) -> bool:
+    top, bottom = y - port.room_above + ROUNDING, y + port.room_below - ROUNDING
     return all(bottom <= low or top >= high for low, high in taken)
 
 
-def _latest(pins: list[Pin]) -> dict[Pin, float] | None:
-    """For each that is free the lowest place that leaves room for those after it, if there is."""
-    taken = _taken(pins)
-    latest = {}
-    floor = pins[0].box.bottom - MARGIN
-    for pin in reversed([pin for pin in pins if pin.y == UNSET]):
-        places = [floor - pin.down, *(low - pin.down for low, _ in taken)]
-        fitting = [y for y in places if y <= floor - pin.down and _clears(pin, y, taken)]
-        latest[pin] = max(fitting, default=UNSET)
-        floor = latest[pin] - pin.up
-    return latest if floor >= pins[0].box.y + MARGIN - ROUNDING else None
+def _lowest_positions(ports: list[Port]) -> dict[Port, float] | None:
+    """The lowest y of each unset port with room for the ports below; None if they do not fit."""
+    taken = _taken_spans(ports)
+    lowest = {}
+    floor = ports[0].box.bottom - MARGIN
+    for port in reversed([port for port in ports if port.y == UNSET]):
+        candidates = [floor - port.room_below, *(low - port.room_below for low, _ in taken)]
+        fitting = [
+            y for y in candidates if y <= floor - port.room_below and _is_free(port, y, taken)
+        ]
+        lowest[port] = max(fitting, default=UNSET)
+        floor = lowest[port] - port.room_above
+    return lowest if floor >= ports[0].box.y + MARGIN - ROUNDING else None
 
 
-def _spread(pins: list[Pin], wishes: dict[Pin, float]) -> None:
-    """From top to bottom in the order of their wishes, each as near to its own as can be."""
-    pins = sorted(pins, key=lambda pin: (pin.leaving, wishes[pin]))
-    taken = _taken(pins)
-    latest = _latest(pins)
-    assert latest is not None, "stretch made room for all"
-    ceiling = pins[0].box.y + MARGIN
-    for pin in pins:
-        if pin.y == UNSET:
-            low, high = ceiling + pin.up, latest[pin]
-            wish = min(max(wishes[pin], low), high)
-            places = [wish, high, low, *(y for t, b in taken for y in (t - pin.down, b + pin.up))]
-            fitting = [y for y in places if low <= y <= high and _clears(pin, y, taken)]
-            pin.y = min(fitting, key=lambda y: abs(y - wish))
-            ceiling = pin.y + pin.down
+def _distribute(ports: list[Port], preferred: dict[Port, float]) -> None:
+    """Set the ports of a side from top to bottom, each close to its preferred y."""
+    ports = sorted(ports, key=lambda port: (port.exits_frame, preferred[port]))
+    taken = _taken_spans(ports)
+    lowest = _lowest_positions(ports)
+    assert lowest is not None, "stretch_boxes made room for all"
+    ceiling = ports[0].box.y + MARGIN
+    for port in ports:
+        if port.y == UNSET:
+            low, high = ceiling + port.room_above, lowest[port]
+            target = min(max(preferred[port], low), high)
+            beside = (y for t, b in taken for y in (t - port.room_below, b + port.room_above))
+            candidates = [target, high, low, *beside]
+            fitting = [y for y in candidates if low <= y <= high and _is_free(port, y, taken)]
+            port.y = min(fitting, key=lambda y: abs(y - target))
+            ceiling = port.y + port.room_below
 
 
-def _wish(pin: Pin, wire: Wire) -> float:
-    """A leaf has its arrows in the middle, a composite where the other end is, or at its top."""
-    if not pin.box.children:
-        return pin.box.y + (pin.box.height + pin.up - pin.down) / 2
-    if wire.route in ("around", "over"):
-        return pin.box.bottom - 20
-    other = wire.pins[-1].box
-    return pin.box.y + 20 if pin is wire.pins[-1] else other.y + other.height / 2
+def _preferred_y(port: Port, edge: Edge) -> float:
+    """The middle of a leaf; in a composite level with the other end, or near its top."""
+    if not port.box.children:
+        return port.box.y + (port.box.height + port.room_above - port.room_below) / 2
+    if edge.route in ("around", "over"):
+        return port.box.bottom - 20
+    other = edge.ports[-1].box
+    return port.box.y + 20 if port is edge.ports[-1] else other.y + other.height / 2

@@ -1,4 +1,4 @@
-"""The whole picture: boxes and arrows with their places in it."""
+"""The whole picture: boxes and arrows with absolute positions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..statechart.phase_paths import Kind
 from ..statechart.topology import Topology
 from .box_layout import lay_out
 from .box_tree import Box, box_tree
-from .edge_bundles import lift
-from .edge_paths import Line, Point, Stroke, Text, strokes
+from .edge_bundles import bundle_rows
+from .edge_paths import EdgePath, Point, Polyline, Text, edge_paths
 
-TOGETHER = 0.1
+MEETING_DISTANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -22,32 +22,32 @@ class Arrow:
 
     Attributes:
         rows: their numbers in the topology.
-        lines: from each source to the destination, in one piece or in several.
+        lines: from each source to the destination, in one or several pieces.
         label: the triggers.
-        count: where a number fits.
+        count: an empty text, with room for a number.
     """
 
     kind: Kind
     rows: tuple[int, ...]
     triggers: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[Polyline, ...]
     label: Text
     count: Text
 
     @property
     def tips(self) -> Iterator[tuple[Point, Point]]:
-        """Where it has a head: the last two points of each line that no other one continues."""
+        """The last two points of each line that no other line continues: arrow heads go there."""
         starts = [line[0] for line in self.lines]
         yield from dict.fromkeys(
             (line[-2], line[-1])
             for line in self.lines
-            if not any(_meet(line[-1], start) for start in starts)
+            if not any(_touch(line[-1], start) for start in starts)
         )
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A chart with places for everything: its phases from the outside in, and its arrows."""
+class Scene:
+    """A chart after the layout: its boxes, parents first, and its arrows."""
 
     width: float
     height: float
@@ -55,16 +55,16 @@ class Drawing:
     arrows: tuple[Arrow, ...]
 
 
-def draw(topology: Topology) -> Drawing:
-    """Lay a chart out. Cost: a few milliseconds."""
-    bundles = lift(topology)
+def build_scene(topology: Topology) -> Scene:
+    """Compute the layout of a chart. Cost: a few milliseconds."""
+    bundles = bundle_rows(topology)
     whole = box_tree(topology, bundles)
-    channels = lay_out(whole, bundles)
-    drawn = [(box, stroke) for box in channels for stroke in strokes(channels[box])]
+    layouts = lay_out(whole, bundles)
+    drawn = [(box, path) for box in layouts for path in edge_paths(layouts[box])]
     _make_absolute(whole)
-    found = [_moved(stroke, box.x, box.y) for box, stroke in drawn]
-    arrows = [_arrow(stroke, found) for stroke in found if stroke.wire.role == "own"]
-    return Drawing(whole.width, whole.height, tuple(whole.walk())[1:], tuple(arrows))
+    paths = [_translated(path, box.x, box.y) for box, path in drawn]
+    arrows = [_arrow(path, paths) for path in paths if path.edge.role == "own"]
+    return Scene(whole.width, whole.height, tuple(whole.walk())[1:], tuple(arrows))
 
 
 def _make_absolute(box: Box) -> None:
@@ -74,52 +74,54 @@ def _make_absolute(box: Box) -> None:
         _make_absolute(child)
 
 
-def _moved(stroke: Stroke, x: float, y: float) -> Stroke:
+def _translated(path: EdgePath, x: float, y: float) -> EdgePath:
     return replace(
-        stroke,
-        lines=tuple(tuple((px + x, py + y) for px, py in line) for line in stroke.lines),
-        label=replace(stroke.label, x=stroke.label.x + x, y=stroke.label.y + y),
-        count=replace(stroke.count, x=stroke.count.x + x, y=stroke.count.y + y),
+        path,
+        polylines=tuple(tuple((px + x, py + y) for px, py in line) for line in path.polylines),
+        label=replace(path.label, x=path.label.x + x, y=path.label.y + y),
+        count=replace(path.count, x=path.count.x + x, y=path.count.y + y),
     )
 
 
-def _arrow(stroke: Stroke, found: list[Stroke]) -> Arrow:
-    """A stroke, with its parts inside of the boxes from which and to which it leads."""
-    bundles = stroke.wire.bundles
-    parts = [s for s in found if s.wire.role != "own" and any(b in s.wire.bundles for b in bundles)]
-    exits = [line for s in parts if s.wire.role == "exit" for line in s.lines]
-    entries = [s for s in parts if s.wire.role == "entry"]
+def _arrow(path: EdgePath, paths: list[EdgePath]) -> Arrow:
+    """Join the path of an edge with its parts inside the boxes of its sources and destination."""
+    bundles = path.edge.bundles
+    parts = [p for p in paths if p.edge.role != "own" and any(b in p.edge.bundles for b in bundles)]
+    exits = [line for part in parts if part.edge.role == "exit" for line in part.polylines]
+    entries = [part for part in parts if part.edge.role == "entry"]
     return Arrow(
-        kind=stroke.wire.kind,
+        kind=path.edge.kind,
         rows=tuple(sorted({row for bundle in bundles for row in bundle.rows})),
         triggers=tuple(dict.fromkeys(t for bundle in bundles for t in bundle.triggers)),
         lines=(
-            *_leading_to(stroke.lines, exits),
-            *stroke.lines,
-            *_going_on(stroke, entries, found),
+            *_lines_before(path.polylines, exits),
+            *path.polylines,
+            *_lines_after(path, entries, paths),
         ),
-        label=stroke.label,
-        count=stroke.count,
+        label=path.label,
+        count=path.count,
     )
 
 
-def _leading_to(lines: tuple[Line, ...], exits: list[Line]) -> Iterator[Line]:
-    """The lines that end where others begin, from the inside out."""
-    before = tuple(line for line in exits if any(_meet(line[-1], other[0]) for other in lines))
+def _lines_before(lines: tuple[Polyline, ...], exits: list[Polyline]) -> Iterator[Polyline]:
+    """Lines that end where the given lines start, from the inside out."""
+    before = tuple(line for line in exits if any(_touch(line[-1], other[0]) for other in lines))
     if before:
-        yield from _leading_to(before, exits)
+        yield from _lines_before(before, exits)
         yield from before
 
 
-def _going_on(stroke: Stroke, entries: list[Stroke], found: list[Stroke]) -> Iterator[Line]:
-    """Lines from a border to the destination: of that arrow which leads to it, or else of all."""
-    end = stroke.lines[-1][-1]
+def _lines_after(
+    path: EdgePath, entries: list[EdgePath], paths: list[EdgePath]
+) -> Iterator[Polyline]:
+    """Lines from a border to the destination: of the edge that ends there, or else of all."""
+    end = path.polylines[-1][-1]
     for entry in entries:
-        start = entry.lines[0][0]
-        if _meet(end, start) or not any(_meet(s.lines[-1][-1], start) for s in found):
-            yield from entry.lines
-            end = entry.lines[0][-1]
+        start = entry.polylines[0][0]
+        if _touch(end, start) or not any(_touch(p.polylines[-1][-1], start) for p in paths):
+            yield from entry.polylines
+            end = entry.polylines[0][-1]
 
 
-def _meet(one: Point, other: Point) -> bool:
-    return math.dist(one, other) < TOGETHER
+def _touch(one: Point, other: Point) -> bool:
+    return math.dist(one, other) < MEETING_DISTANCE

@@ -1,4 +1,4 @@
-"""The list below the picture: who hears which signal."""
+"""The list below the picture: the subscribers of each signal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from .text_metrics import LABEL_SIZE, text_width
 
-Heard = Mapping[str, Sequence[str]]
-"""For each signal the names of those who hear it, in the order in which they run."""
+Subscribers = Mapping[str, Sequence[str]]
+"""For each signal the names of its receivers, in the order in which they run."""
 
 SPACING = 15.0
 COLUMN = 460.0
@@ -18,7 +18,7 @@ MARGIN = 14.0
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the list: a signal, or some of those who hear the one above."""
+    """A line of the list: a signal, or some subscribers of the signal above."""
 
     x: float
     y: float
@@ -27,20 +27,20 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Listing:
-    """The list, and how much room it takes below the picture."""
+class SubscriberList:
+    """The lines of the list, and its height."""
 
     entries: tuple[Entry, ...] = ()
     height: float = 0
 
 
-def listing(heard: Heard, width: float, top: float) -> Listing:
-    """Who hears which signal, in as many columns as fit side by side, from `top` on."""
-    if not heard:
-        return Listing()
+def list_subscribers(subscribers: Subscribers, width: float, top: float) -> SubscriberList:
+    """Lay out the list in as many columns as fit into `width`; it starts at y = `top`."""
+    if not subscribers:
+        return SubscriberList()
     columns = max(1, int(width // COLUMN))
-    room = width / columns - 2 * MARGIN - INDENT
-    blocks = [[name, *_lines(names, room)] for name, names in heard.items()]
+    width_limit = width / columns - 2 * MARGIN - INDENT
+    blocks = [[name, *_lines(names, width_limit)] for name, names in subscribers.items()]
     tallest = -(-sum(map(len, blocks)) // columns)
     entries: list[Entry] = []
     column = row = lowest = 0
@@ -53,15 +53,15 @@ def listing(heard: Heard, width: float, top: float) -> Listing:
             entries.append(Entry(x + shift, top + SPACING * (row + 1), text, not number))
             row += 1
         lowest = max(lowest, row)
-    return Listing(tuple(entries), SPACING * lowest + MARGIN)
+    return SubscriberList(tuple(entries), SPACING * lowest + MARGIN)
 
 
-def _lines(names: Iterable[str], room: float) -> Iterator[str]:
-    """The names in lines that are no wider than `room`, where they can be."""
+def _lines(names: Iterable[str], width_limit: float) -> Iterator[str]:
+    """Wrap the names into lines of at most `width_limit`; a single name is never split."""
     line = ""
     for name in names:
         longer = f"{line}, {name}" if line else name
-        if line and text_width(longer, LABEL_SIZE) > room:
+        if line and text_width(longer, LABEL_SIZE) > width_limit:
             yield f"{line},"
             longer = name
         line = longer

@@ -1,4 +1,4 @@
-"""The picture as SVG, for light and dark surroundings, with no font and no script."""
+"""The picture as SVG, for light and dark pages, without fonts and scripts."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from html import escape
 from ..statechart.phase_paths import sources
 from ..statechart.topology import Topology
 from .box_tree import Box
-from .edge_paths import Line, Point, Text
-from .scene import Arrow, draw
-from .subscriber_list import Entry, Heard, listing
+from .edge_paths import Point, Polyline, Text
+from .scene import Arrow, build_scene
+from .subscriber_list import Entry, Subscribers, list_subscribers
 from .svg_style import STYLE
-from .text_metrics import LINE
+from .text_metrics import LINE_HEIGHT
 
 RADIUS = 6.0
-NOBODY: Heard = {}
+NO_SUBSCRIBERS: Subscribers = {}
 
 
-def svg(topology: Topology, heard: Heard = NOBODY) -> str:
-    """The chart, and below it who hears which signal, if anybody does."""
-    drawing = draw(topology)
-    below = listing(heard, drawing.width, drawing.height)
-    width, height = math.ceil(drawing.width), math.ceil(drawing.height + below.height)
+def svg(topology: Topology, subscribers: Subscribers = NO_SUBSCRIBERS) -> str:
+    """The chart as an SVG document, with the list of subscribers below, if there are any."""
+    scene = build_scene(topology)
+    below = list_subscribers(subscribers, scene.width, scene.height)
+    width, height = math.ceil(scene.width), math.ceil(scene.height + below.height)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
@@ -31,8 +31,8 @@ def svg(topology: Topology, heard: Heard = NOBODY) -> str:
             f'role="group" aria-label="The chart of a run">',
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{width}" height="{height}"/>',
-            *(_phase(box) for box in drawing.boxes),
-            *(_arrow(arrow, topology, heard) for arrow in drawing.arrows),
+            *(_phase(box) for box in scene.boxes),
+            *(_arrow(arrow, topology, subscribers) for arrow in scene.arrows),
             *(_entry(entry) for entry in below.entries),
             "</svg>\n",
         ]
@@ -56,30 +56,30 @@ def _phase(box: Box) -> str:
     )
 
 
-def _arrow(arrow: Arrow, topology: Topology, heard: Heard) -> str:
+def _arrow(arrow: Arrow, topology: Topology, subscribers: Subscribers) -> str:
     rows = " ".join(map(str, arrow.rows))
-    is_heard = " heard" if any(trigger in heard for trigger in arrow.triggers) else ""
+    subscribed = " subscribed" if any(trigger in subscribers for trigger in arrow.triggers) else ""
     path = "".join(map(_path, arrow.lines))
     heads = "".join(_head(*tip) for tip in arrow.tips)
     return (
-        f'<g class="arrow {arrow.kind}{is_heard}" data-rows="{rows}">'
-        f"<title>{_safe_lines(_tooltip(arrow, topology, heard))}</title>"
+        f'<g class="arrow {arrow.kind}{subscribed}" data-rows="{rows}">'
+        f"<title>{_safe_lines(_tooltip(arrow, topology, subscribers))}</title>"
         f'<path class="line" d="{path}"/><path class="head" d="{heads}"/>'
         f"{_text('label', arrow.label)}{_text('count', arrow.count)}</g>"
     )
 
 
-def _tooltip(arrow: Arrow, topology: Topology, heard: Heard) -> Iterator[str]:
+def _tooltip(arrow: Arrow, topology: Topology, subscribers: Subscribers) -> Iterator[str]:
     for number in arrow.rows:
         trigger, _, destination = row = topology.rows[number]
         yield f"{trigger}: {', '.join(sources(row))} → {destination}"
     for trigger in arrow.triggers:
-        if trigger in heard:
-            yield f"{trigger} is heard by {', '.join(heard[trigger])}"
+        if trigger in subscribers:
+            yield f"subscribers of {trigger}: {', '.join(subscribers[trigger])}"
 
 
 def _entry(entry: Entry) -> str:
-    role = "signal" if entry.is_signal else "hearers"
+    role = "signal" if entry.is_signal else "subscribers"
     return f'<text class="{role}" x="{_n(entry.x)}" y="{_n(entry.y)}">{_safe(entry.text)}</text>'
 
 
@@ -87,7 +87,7 @@ def _text(role: str, text: Text) -> str:
     start = f'<text class="{role}" x="{_n(text.x)}" y="{_n(text.y)}" text-anchor="{text.anchor}">'
     if len(text.lines) < 2:
         return f"{start}{_safe(''.join(text.lines))}</text>"
-    steps = [-LINE * (len(text.lines) - 1), *(LINE for _ in text.lines[1:])]
+    steps = [-LINE_HEIGHT * (len(text.lines) - 1), *(LINE_HEIGHT for _ in text.lines[1:])]
     spans = (
         f'<tspan x="{_n(text.x)}" dy="{_n(step)}">{_safe(line)}</tspan>'
         for step, line in zip(steps, text.lines, strict=True)
@@ -95,8 +95,8 @@ def _text(role: str, text: Text) -> str:
     return f"{start}{''.join(spans)}</text>"
 
 
-def _path(line: Line) -> str:
-    """A line with round corners."""
+def _path(line: Polyline) -> str:
+    """SVG path data of a line with round corners."""
     parts = [f"M{_p(line[0])}"]
     for before, corner, after in zip(line, line[1:], line[2:], strict=False):
         parts += [

@@ -1,4 +1,4 @@
-"""How the picture looks, in light and in dark surroundings."""
+"""The style sheet of the picture, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,san
 .trackside-chart .leaf:has(.note:not(:empty)) .name{{transform:translateY(-6px)}}
 .trackside-chart .count{{font-weight:600}}
 .trackside-chart .cancel text,.trackside-chart .error text{{fill:currentColor}}
-.trackside-chart .heard .label{{text-decoration:underline;text-decoration-style:dotted}}
+.trackside-chart .subscribed .label{{text-decoration:underline;text-decoration-style:dotted}}
 .trackside-chart .signal{{fill:var(--ink);font-weight:600}}
 """
 
 STYLE = _COLOURS + _BOXES + _ARROWS + _TEXTS
-"""For the inside of the picture alone; whoever shows it in a page may set the colours anew."""
+"""Applies inside the picture only; a page that shows it may override the colours."""

@@ -1,4 +1,4 @@
-"""Names for phases in the text formats, which allow few letters in them."""
+"""Identifiers of phases in the text formats, which allow few characters in them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
 
 
-def identifiers(topology: Topology) -> dict[str, str]:
-    """For every phase a name of its own: `phase_fit_epoch` for `fit.epoch`."""
+def phase_ids(topology: Topology) -> dict[str, str]:
+    """A unique identifier for every phase: `phase_fit_epoch` for `fit.epoch`."""
     names: dict[str, str] = {}
     for phase in (*topology.scopes, *topology.leaves):
         name = "phase_" + re.sub(r"\W", "_", phase, flags=re.ASCII)
@@ -19,8 +19,8 @@ def identifiers(topology: Topology) -> dict[str, str]:
     return names
 
 
-def any_phase(topology: Topology) -> set[str]:
-    """The composites with a row from any phase in them to one of them."""
+def scopes_with_local_rows(topology: Topology) -> set[str]:
+    """The composites with a row from the composite itself to a phase inside it."""
     return {
         source
         for row in topology.rows

@@ -1,4 +1,4 @@
-"""How wide a text can be, whatever sans-serif font shows it."""
+"""Upper bounds of text widths, for any common sans-serif font."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import functools
 NAME_SIZE = 12.0
 NOTE_SIZE = 9.5
 LABEL_SIZE = 10.0
-LINE = 12.0
-"""Height of a line of a label."""
+LINE_HEIGHT = 12.0
+"""Height of one line of a label."""
 
 _CLASSES = {
     0.33: "',.ijlI ",
@@ -27,8 +27,8 @@ _BOLD = 1.18
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """An upper bound of the width of one line, in the unit of `size`.
 
-    From the advance widths of DejaVu Sans, the widest of the usual fonts, rounded up; letters
-    outside of ASCII count as the widest that there are.
+    Taken from the advance widths of DejaVu Sans, the widest common font, rounded up; letters
+    outside ASCII count as the widest.
     """
     ems = sum(_WIDTH.get(character, _WIDEST) for character in text)
     return ems * size * (_BOLD if bold else 1)

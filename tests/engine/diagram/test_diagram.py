@@ -32,7 +32,7 @@ def test_the_suffix_says_what_is_written(tmp_path):
 
 @pytest.mark.parametrize("name", ["loop.png", "loop", "svg"])
 def test_another_suffix_is_refused_and_those_that_can_be_drawn_are_named(tmp_path, name):
-    with pytest.raises(ValueError, match=r"ends in \.svg, \.mermaid, \.mmd, \.dot"):
+    with pytest.raises(ValueError, match=r"allowed: \.svg, \.mermaid, \.mmd, \.dot"):
         trainer_of().draw(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
@@ -45,7 +45,7 @@ def test_a_trainer_knows_who_hears_which_signal_in_the_order_in_which_they_run()
     def tell(trainer, state):
         pass
 
-    heard = trainer.diagram.heard
+    heard = trainer.diagram.subscribers
     assert heard["begin_step"] == ("GradientClip.begin_step", "tell")
     assert heard["after_epoch"] == ("EarlyStopping.after_epoch",)
     assert heard["any_transition"] == ("Trace.any_transition",)

@@ -5,7 +5,7 @@ from charts import GAN, ODD, random_chart
 
 from trackside.engine import EVALUATION, SUPERVISED, Topology
 from trackside.engine.diagram.dot import dot
-from trackside.engine.diagram.text_ids import identifiers
+from trackside.engine.diagram.text_ids import phase_ids
 from trackside.engine.statechart.phase_paths import inside, sources
 
 CHARTS = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]
@@ -18,7 +18,7 @@ QUOTED = r'"((?:[^"\\]|\\.)*)"'
 def test_it_holds_every_phase(chart):
     topology = Topology(chart)
     text = dot(topology)
-    names = identifiers(topology)
+    names = phase_ids(topology)
     assert {*re.findall(r"^ *(phase_\w+) \[label=", text, re.M)} == {
         names[leaf] for leaf in topology.leaves
     }
@@ -31,7 +31,7 @@ def test_it_holds_every_phase(chart):
 @every_chart
 def test_it_holds_every_row_from_each_of_its_sources(chart):
     topology = Topology(chart)
-    names = identifiers(topology)
+    names = phase_ids(topology)
     edges = re.findall(rf"^ *(\w+) -> (\w+) \[label={QUOTED}(.*)\]$", dot(topology), re.M)
     expected = [(row, source) for row in topology.rows for source in sources(row)]
     assert len(edges) == len(expected)

@@ -5,7 +5,7 @@ from charts import GAN, ODD, random_chart
 
 from trackside.engine import EVALUATION, SUPERVISED, Topology
 from trackside.engine.diagram.mermaid import mermaid
-from trackside.engine.diagram.text_ids import identifiers
+from trackside.engine.diagram.text_ids import phase_ids
 from trackside.engine.statechart.phase_paths import inside, sources
 
 CHARTS = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]
@@ -19,7 +19,7 @@ def unsafe(text):
 @every_chart
 def test_it_holds_every_phase_where_it_belongs(chart):
     topology = Topology(chart)
-    names = {name: phase for phase, name in identifiers(topology).items()}
+    names = {name: phase for phase, name in phase_ids(topology).items()}
     around, found = [], {}
     for line in mermaid(topology).splitlines():
         if opened := re.match(r' *state "([^"]*)" as (\w+)( \{)?$', line):
@@ -35,7 +35,7 @@ def test_it_holds_every_phase_where_it_belongs(chart):
 @every_chart
 def test_it_holds_every_row_from_each_of_its_sources(chart):
     topology = Topology(chart)
-    names = identifiers(topology)
+    names = phase_ids(topology)
     rows = [
         (unsafe(found[3]), found[1], found[2])
         for found in re.finditer(r"^ *(\w+) --> (\w+) : (.*)$", mermaid(topology), re.M)

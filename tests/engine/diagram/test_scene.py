@@ -7,7 +7,7 @@ import pytest
 from charts import GAN, ODD, random_chart
 from pictures import Picture
 
-from trackside.engine import EVALUATION, SUPERVISED, Topology
+from trackside.engine import EVALUATION, SUPERVISED, Diagram, Topology
 
 CHARTS = {"supervised": SUPERVISED, "evaluation": EVALUATION, "gan": GAN, "odd": ODD}
 every_chart = pytest.mark.parametrize("chart", [*CHARTS, *range(200)])
@@ -16,7 +16,7 @@ every_chart = pytest.mark.parametrize("chart", [*CHARTS, *range(200)])
 @functools.cache
 def drawn(chart):
     topology = Topology(CHARTS[chart] if chart in CHARTS else random_chart(chart))
-    return topology, Picture(topology._repr_svg_())
+    return topology, Picture(Diagram(topology).svg)
 
 
 def sources(row):

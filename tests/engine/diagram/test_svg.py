@@ -35,7 +35,7 @@ def test_an_arrow_tells_its_rows_and_who_hears_them():
     )
     assert tooltip(picture, number) == [
         "after_loss: fit.epoch.train.batch.loss → fit.epoch.train.batch.scored\n"
-        "after_loss is heard by EMA.after_loss, tell"
+        "subscribers of after_loss: EMA.after_loss, tell"
     ]
 
 
@@ -44,7 +44,7 @@ def test_arrows_that_somebody_hears_are_marked():
     marked = {
         topology.rows[int(number)][0]
         for group in picture.root.iter(f"{SVG}g")
-        if "heard" in group.get("class").split()
+        if "subscribed" in group.get("class").split()
         for number in group.get("data-rows").split()
     }
     assert marked == {"after_loss"}
@@ -53,7 +53,7 @@ def test_arrows_that_somebody_hears_are_marked():
 def test_who_hears_which_signal_is_listed_below_the_picture():
     _, bare = drawn()
     _, listed = drawn({"begin_fit": ("A.begin_fit", "b"), "any_transition": ("Trace",)})
-    texts = [t for t in listed.root.iter(f"{SVG}text") if t.get("class") in ("signal", "hearers")]
+    texts = [t for t in listed.root.iter(f"{SVG}text") if t.get("class") in ("signal", "subscribers")]
     assert [t.text for t in texts] == ["begin_fit", "A.begin_fit, b", "any_transition", "Trace"]
     assert all(bare.whole.bottom < float(t.get("y")) < listed.whole.bottom for t in texts)
 
@@ -71,18 +71,18 @@ def test_sources_that_share_a_row_share_an_arrow_where_they_can():
 
 def test_a_name_is_only_ever_text():
     topology = Topology(ODD)
-    picture = Picture(topology._repr_svg_())
+    picture = Picture(Diagram(topology).svg)
     assert {*picture.boxes} == {*topology.leaves, *topology.scopes}
     assert list(picture.root.iter(f"{SVG}script")) == []
     assert any("<script>alert(1)</script>" in arrow.words for arrow in picture.arrows)
 
 
 def test_letters_that_xml_forbids_are_shown_as_missing():
-    assert "\ufffd" in Topology(ODD)._repr_svg_()
+    assert "\ufffd" in Diagram(Topology(ODD)).svg
 
 
 def test_it_has_colours_for_light_and_for_dark_and_loads_nothing():
-    svg = Topology(SUPERVISED)._repr_svg_()
+    svg = Diagram(Topology(SUPERVISED)).svg
     assert "prefers-color-scheme:dark" in svg
     assert svg.count("http") == 1  # the name of the SVG namespace
     assert "url(" not in svg

@@ -6,7 +6,7 @@ import pytest
 from browsers import chromium, opened
 from pictures import COUNT, NOTE
 
-from trackside.engine import SUPERVISED, Topology
+from trackside.engine import SUPERVISED, Diagram, Topology
 
 TEXTS = """() => [...document.querySelectorAll("text")].map((text) => {
     const box = ({x, y, width, height}) => [x, y, x + width, y + height];
@@ -30,7 +30,7 @@ def browser():
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     """A file with the chart, in which every note and every count is as long as it may be."""
-    svg = Topology(SUPERVISED)._repr_svg_()
+    svg = Diagram(Topology(SUPERVISED)).svg
     for role, text in {"note": NOTE, "count": COUNT}.items():
         svg = re.sub(rf'(<text class="{role}"[^>]*>)</text>', rf"\g<1>{text}</text>", svg)
     path = tmp_path_factory.mktemp("picture") / "loop.html"

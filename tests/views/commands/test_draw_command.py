@@ -19,7 +19,7 @@ def test_the_suffix_says_what_is_drawn(command, tmp_path):
 
 def test_a_suffix_that_cannot_be_drawn_is_an_error_of_use(refused, tmp_path):
     said = refused("draw", "jobs:job", "-o", "loop.png")
-    assert said.endswith("loop.png; the name of a picture ends in .svg, .mermaid, .mmd, .dot")
+    assert said.endswith("loop.png: its suffix is '.png'; allowed: .svg, .mermaid, .mmd, .dot")
 
 
 def test_a_place_where_nothing_can_be_written_is_an_error_of_use(refused):
