@@ -45,7 +45,7 @@ def existing_tests():
                 yield f"{path.name}::{node.name}"
 
 
-def test_every_sentence_names_tests_that_run():
+def test_every_sentence_names_existing_tests():
     exist = {*existing_tests()}
     assert [sentence for sentence, named in said() if not named] == []
     assert [name for _, named in said() for name in named if name not in exist] == []
@@ -58,7 +58,7 @@ def test_every_line_of_the_page_is_one_sentence_or_one_row():
     assert all(text.endswith((".", "|")) for text, _ in said())
 
 
-def test_every_test_of_this_file_stands_behind_a_sentence():
+def test_every_test_of_this_file_is_named_by_a_sentence():
     tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
     names = {f"{Path(__file__).name}::{node.name}" for node in tree.body if is_test(node)}
     of_the_page = {name for name in names if "_page" in name or "_this_file_" in name}
@@ -83,7 +83,7 @@ def test_a_data_loader_draws_from_the_global_generator_unless_it_has_its_own():
 NET = model()
 
 
-def test_a_module_that_imports_the_signals_alone_hears_every_trainer():
+def test_a_module_can_subscribe_to_all_trainers_with_the_signals_alone():
     done = python("""
 from trackside.events import begin_fit
 @begin_fit.connect
@@ -112,7 +112,7 @@ def dropping():
     return nn.Sequential(*model(1), nn.Dropout(0.5))
 
 
-def test_models_that_draw_from_the_global_generator_share_its_numbers():
+def test_models_that_draw_random_numbers_share_the_global_generator():
     alone, first, second = (trainer_of(net=dropping()) for _ in range(3))
     torch.manual_seed(0)
     alone.fit(batches(4))
@@ -122,7 +122,7 @@ def test_models_that_draw_from_the_global_generator_share_its_numbers():
     assert not equal(weights(alone), weights(first))
 
 
-def test_an_autocast_around_start_does_not_hold_in_the_fit():
+def test_an_autocast_around_start_does_not_apply_to_the_fit():
     found = {}
     trainer = trainer_of()
     trainer.on("after_pred")(lambda trainer, state: found.setdefault(how, state.pred.dtype))
@@ -137,7 +137,7 @@ def test_an_autocast_around_start_does_not_hold_in_the_fit():
 # other processes
 
 
-def test_a_forked_child_has_a_copy_of_the_subscriptions_of_which_the_parent_hears_nothing():
+def test_a_forked_child_has_its_own_copy_of_the_subscriptions():
     heard = python("""
 import os
 from helpers import batches, trainer_of
@@ -160,7 +160,7 @@ print(heard)
     assert heard == "[True, True]\n"
 
 
-def test_a_trainer_that_another_thread_was_running_stays_busy_in_a_forked_child():
+def test_a_trainer_running_in_another_thread_stays_busy_in_a_forked_child():
     python("""
 import os
 from helpers import batches, trainer_of
@@ -207,7 +207,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_spawned_process_has_the_subscriptions_of_the_modules_that_it_imports(tmp_path):
+def test_a_spawned_process_has_the_subscriptions_of_its_imports(tmp_path):
     (tmp_path / "subscriber.py").write_text(SUBSCRIBER)
     (tmp_path / "spawning.py").write_text(SPAWNING)
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; import runpy; "
@@ -219,7 +219,7 @@ def test_a_spawned_process_has_the_subscriptions_of_the_modules_that_it_imports(
     "way", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda way: way.__name__
 )
 @pytest.mark.parametrize("phase", ["idle", "fit.ready", "cancelled"])
-def test_a_trainer_is_neither_pickled_nor_copied_and_the_error_says_why(way, phase):
+def test_pickling_or_copying_a_trainer_is_refused_with_the_reason(way, phase):
     trainer = trainer_of()
     run = trainer.steps(batches(1))
     if phase != "idle":
@@ -297,7 +297,7 @@ def called_from(place, call):
     ],
     ids=["request", "cancel", "pause", "resume", "status"],
 )
-def test_steering_is_allowed_from_everywhere(place, call):
+def test_cancel_and_pause_are_allowed_from_everywhere(place, call):
     assert called_from(place, call) is None
 
 

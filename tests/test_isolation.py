@@ -69,7 +69,7 @@ for name in before:
 """
 
 
-def test_importing_any_module_changes_nothing_of_the_process():
+def test_importing_any_module_changes_nothing_in_the_process():
     libraries = python(LIBRARIES, json.dumps(MODULES)).stdout
     done = python(IMPORTS, json.dumps(MODULES), libraries)
     assert (done.stdout, done.stderr) == ("", "")
@@ -108,7 +108,7 @@ def handlers():
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_fit_leaves_the_host_as_it_found_it(how, capfd):
+def test_a_fit_restores_the_global_state_of_the_process(how, capfd):
     nets = [model(n) for n in range(2)]
     nets[0].eval()
     nets[1][1].eval()
@@ -120,7 +120,7 @@ def test_a_fit_leaves_the_host_as_it_found_it(how, capfd):
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_a_fit_leaves_the_contexts_of_its_host_open(how):
+def test_a_fit_keeps_the_contexts_that_the_host_opened(how):
     flags = {"benchmark": True, "deterministic": True}
     with torch.autocast("cpu", torch.bfloat16), torch.backends.cudnn.flags(**flags):
         trainer, before = trainer_of(), snapshot()
@@ -133,13 +133,13 @@ def test_a_fit_leaves_the_contexts_of_its_host_open(how):
         assert snapshot() == before
 
 
-def test_between_two_steps_the_host_is_as_it_was():
+def test_between_two_steps_the_global_state_is_unchanged():
     trainer, before = trainer_of(*handlers()), snapshot()
     for _ in trainer.steps(batches(2), batches(1)):
         assert snapshot() == before
 
 
-def test_a_fit_draws_from_the_global_generators_what_its_loader_and_model_draw():
+def test_only_the_loader_and_the_model_draw_random_numbers():
     net, other = dropping(), dropping()
     data = TensorDataset(*(torch.cat(part) for part in zip(*batches(4), strict=True)))
     torch.manual_seed(5)
@@ -181,7 +181,7 @@ def alone(seed):
     return weights(trainer)
 
 
-def test_two_trainers_interleaved_step_by_step_give_the_weights_of_running_alone():
+def test_two_interleaved_trainers_give_the_weights_of_running_alone():
     (one, of_one), (other, of_other) = recipe(1), recipe(2)
     for _ in zip(one.steps(*of_one), other.steps(*of_other), strict=True):
         pass
@@ -189,7 +189,7 @@ def test_two_trainers_interleaved_step_by_step_give_the_weights_of_running_alone
     assert equal(weights(other), alone(2))
 
 
-def test_eight_trainers_in_eight_threads_give_the_weights_of_running_alone():
+def test_trainers_in_eight_threads_give_the_weights_of_running_alone():
     made = [recipe(seed) for seed in range(8)]
     runs = [trainer.start(*arguments) for trainer, arguments in made]
     for background in runs:
@@ -262,12 +262,12 @@ def check_dropping(count):
     assert connected() - connected_before == Counter()
 
 
-def test_trainers_made_and_dropped_leave_no_object_and_no_memory_behind():
+def test_dropped_trainers_leave_no_object_and_no_memory_behind():
     check_dropping(50)
 
 
 @pytest.mark.long
-def test_a_thousand_trainers_made_and_dropped_leave_no_object_and_no_memory_behind():
+def test_a_thousand_dropped_trainers_leave_no_object_and_no_memory_behind():
     check_dropping(1_000)
 
 
@@ -279,7 +279,7 @@ def test_runs_in_the_background_leave_no_thread_behind():
     assert {*threading.enumerate()} <= before
 
 
-def test_a_trainer_that_is_dropped_takes_its_handlers_with_it():
+def test_a_dropped_trainer_frees_its_handlers():
     references = use_and_drop()
     gc.collect()
     assert [reference() for reference in references] == [None] * 4

@@ -1,4 +1,4 @@
-"""Everything a fit needs to resume: captured, checked, written, read, restored.
+"""Everything that a fit needs to resume: capture, check, write, read and restore it.
 
 May import: statechart, data.
 """

@@ -1,8 +1,8 @@
-"""Folders that are whole or not there: hashed on the way, written through to the disk, renamed.
+"""Write a folder completely or not at all: hash its files, sync them to the disk, rename it.
 
-A file is safe when its bytes and the entry in its folder have both been synced; a rename when the
-folder has been. Everything here goes through `os`, one call a file operation, so that a test can
-stop it, or break it, at each of them.
+A file is safe when its bytes and its entry in the folder are synced; a rename is safe when the
+parent folder is synced. Everything here goes through `os`, one call per file operation, so that a
+test can stop the process, or raise an error, at each of them.
 """
 
 from __future__ import annotations
@@ -20,78 +20,78 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
 
-_PIECE = 1 << 28
-_WORTH_A_THREAD = 1 << 20
-_TEMPORARY = re.compile(r"\.tmp-\d+-[0-9a-f]{8}")
+_MAX_WRITE = 1 << 28  # bytes
+_MIN_THREADED_WRITE = 1 << 20  # bytes
+_TEMPORARY_NAME = re.compile(r"\.tmp-\d+-[0-9a-f]{8}")
 
 
-class Written(NamedTuple):
-    """What a file holds, for whoever checks it later."""
+class FileDigest(NamedTuple):
+    """Size and checksum of a file."""
 
     size: int
     """Bytes."""
     sha256: str
-    """Of all of them, in hexadecimal digits."""
+    """Of the whole file, in hexadecimal digits."""
 
 
-class Draft:
-    """A new folder without a name, which gets one when the disk has all of its files.
+class AtomicDirectory:
+    """A new folder with a temporary name; `commit` syncs its files and then renames it.
 
-    Its files are synced all at once, when all are written: the disk then commits them together,
-    which takes a third of the time of one after the other. Left without a `commit`, it is deleted.
+    The files are synced together after all are written: the disk then commits them at once, in a
+    third of the time. A folder that is not committed when the block ends is deleted.
 
     Args:
-        folder: where it is to be.
+        folder: the parent folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = temporary_in(folder)
-        self._undo = ExitStack()
-        self._helpers = ThreadPoolExecutor(4)
+        self.path = temporary_path(folder)
+        self._cleanup = ExitStack()
+        self._threads = ThreadPoolExecutor(4)
         self._unsynced: list[int] = []
 
-    def __enter__(self) -> Draft:
-        self._undo.enter_context(self._helpers)
-        self._undo.callback(shutil.rmtree, self.path, ignore_errors=True)
+    def __enter__(self) -> AtomicDirectory:
+        self._cleanup.enter_context(self._threads)
+        self._cleanup.callback(shutil.rmtree, self.path, ignore_errors=True)
         os.mkdir(self.path)
         return self
 
-    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> Written:
-        """Add a file of what `fill(file)` writes into it.
+    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> FileDigest:
+        """Create a file with the bytes that `fill(file)` writes, and return its digest.
 
         Raises:
             OSError: the disk is full.
         """
-        file = self._opened(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        raw = _HashedFile(file, self._helpers)
-        buffered = io.BufferedWriter(raw, _WORTH_A_THREAD)
+        file = self._open(self.path / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        raw = _HashingFile(file, self._threads)
+        buffered = io.BufferedWriter(raw, _MIN_THREADED_WRITE)
         try:
             fill(cast("IO[bytes]", buffered))
             buffered.flush()
         except Exception:
-            if raw.error is not None:  # torch.save hides it behind one of its own
+            if raw.error is not None:  # torch.save raises its own error instead
                 raise raw.error from None
             raise
         finally:
             buffered.detach()
-        if hasattr(os, "posix_fadvise"):  # have the disk begin now
+        if hasattr(os, "posix_fadvise"):  # the disk starts to write now
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        return raw.written
+        return raw.digest
 
     def commit(self, name: Path) -> None:
-        """Give it its name, all at once; when this returns, a power cut does not take it away."""
+        """Rename the folder to `name`, atomically; afterwards it survives a power cut."""
         if os.name == "posix":
-            self._opened(self.path, os.O_RDONLY)
-        syncing = [_begun(self._helpers, os.fsync, file) for file in self._unsynced]
+            self._open(self.path, os.O_RDONLY)
+        syncing = [_submit(self._threads, os.fsync, file) for file in self._unsynced]
         wait(syncing)
         for synced in syncing:
             synced.result()
         os.rename(self.path, name)
         sync_folder(name.parent)
 
-    def _opened(self, path: Path, flags: int) -> int:
+    def _open(self, path: Path, flags: int) -> int:
         file = os.open(path, flags, 0o666)
-        self._undo.callback(os.close, file)
+        self._cleanup.callback(os.close, file)
         self._unsynced.append(file)
         return file
 
@@ -101,16 +101,16 @@ class Draft:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._undo.close()
+        self._cleanup.close()
 
 
-class _HashedFile(io.RawIOBase):
-    """An open file that hashes a large piece on another core while it is written."""
+class _HashingFile(io.RawIOBase):
+    """An open file that hashes what is written; large pieces in a second thread meanwhile."""
 
-    def __init__(self, file: int, helpers: Executor) -> None:
+    def __init__(self, file: int, threads: Executor) -> None:
         super().__init__()
         self._file = file
-        self._helpers = helpers
+        self._threads = threads
         self._hash = hashlib.sha256()
         self._size = 0
         self.error: OSError | None = None
@@ -119,24 +119,24 @@ class _HashedFile(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        piece = memoryview(data).cast("B")[:_PIECE]
-        if len(piece) < _WORTH_A_THREAD:
+        piece = memoryview(data).cast("B")[:_MAX_WRITE]
+        if len(piece) < _MIN_THREADED_WRITE:
             self._hash.update(piece)
-            self._put(piece)
+            self._write_all(piece)
         else:
-            hashed = _begun(self._helpers, self._hash.update, piece)
+            hashed = _submit(self._threads, self._hash.update, piece)
             try:
-                self._put(piece)
+                self._write_all(piece)
             finally:
-                hashed.result()  # the memory is the caller's again when this returns
+                hashed.result()  # the caller may reuse the memory when this returns
         self._size += len(piece)
         return len(piece)
 
     @property
-    def written(self) -> Written:
-        return Written(self._size, self._hash.hexdigest())
+    def digest(self) -> FileDigest:
+        return FileDigest(self._size, self._hash.hexdigest())
 
-    def _put(self, piece: memoryview) -> None:
+    def _write_all(self, piece: memoryview) -> None:
         try:
             while piece:
                 piece = piece[os.write(self._file, piece) :]
@@ -145,24 +145,24 @@ class _HashedFile(io.RawIOBase):
             raise
 
 
-def _begun(helpers: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:
+def _submit(threads: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:
     try:
-        return helpers.submit(work, argument)
-    except RuntimeError:  # the interpreter ends, and lets no thread begin any more
+        return threads.submit(work, argument)
+    except RuntimeError:  # the interpreter shuts down and starts no more threads
         done: Future[Any] = Future()
         done.set_result(work(argument))
         return done
 
 
-def hash_file(path: Path) -> Written:
-    """What a file holds now. Cost: it is read, at about 2 GB a second."""
+def hash_file(path: Path) -> FileDigest:
+    """Size and checksum of a file. Cost: reads the file, at about 2 GB a second."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
-        return Written(os.fstat(file.fileno()).st_size, digest.hexdigest())
+        return FileDigest(os.fstat(file.fileno()).st_size, digest.hexdigest())
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, that a power cut leaves there."""
+    """Create a folder and its parents so that they survive a power cut."""
     if path.is_dir():
         return
     make_folder(path.parent)
@@ -171,8 +171,8 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the entries of a folder: names made, renamed, removed."""
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    """Sync the entries of a folder to the disk: names that were created, renamed or removed."""
+    if os.name != "posix":  # other systems cannot open a folder
         return
     folder = os.open(path, os.O_RDONLY)
     try:
@@ -182,18 +182,18 @@ def sync_folder(path: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder: first its name, so that nobody ever sees half of it there."""
-    doomed = temporary_in(folder.parent)
-    os.rename(folder, doomed)
-    shutil.rmtree(doomed)
+    """Delete a folder; rename it first, so that no half of it is ever visible under its name."""
+    temporary = temporary_path(folder.parent)
+    os.rename(folder, temporary)
+    shutil.rmtree(temporary)
 
 
-def temporary_in(folder: Path) -> Path:
-    """A name that is free, and that `is_temporary`."""
+def temporary_path(folder: Path) -> Path:
+    """An unused path in `folder` for which `is_temporary` returns True."""
     return folder / f".tmp-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether it is what a process that was killed left behind."""
-    named = _TEMPORARY.fullmatch(path.name) is not None
-    return named and path.is_dir() and not path.is_symlink()
+    """Whether `path` is an unfinished folder, as a killed process leaves behind."""
+    name_matches = _TEMPORARY_NAME.fullmatch(path.name) is not None
+    return name_matches and path.is_dir() and not path.is_symlink()

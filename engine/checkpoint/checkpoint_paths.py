@@ -1,10 +1,10 @@
-"""What lies where in a folder of checkpoints.
+"""Names of the files and folders of checkpoints.
 
-    runs/a/step-000000000042/manifest.json       what it is, sizes, checksums; written last
+    runs/a/step-000000000042/manifest.json       description, sizes, checksums; written last
                              model.safetensors   the weights
-                             state.pt            the rest; torch.load, weights_only=True
+                             state.pt            everything else; torch.load, weights_only=True
 
-A second one at the same step is `step-000000000042.2`; nothing is ever overwritten.
+A second checkpoint at the same step is `step-000000000042.2`; nothing is ever overwritten.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 
 from .manifest import DamagedError, Manifest
 
-WEIGHTS, REST = "model.safetensors", "state.pt"
-_NAME = re.compile(r"step-\d{12}(\.\d+)?")
+WEIGHTS_FILE, STATE_FILE = "model.safetensors", "state.pt"
+_CHECKPOINT_NAME = re.compile(r"step-\d{12}(\.\d+)?")
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether it is a folder that is named like a checkpoint."""
-    named = _NAME.fullmatch(path.name) is not None
-    return named and path.is_dir() and not path.is_symlink()
+    """Whether `path` is a folder that has the name of a checkpoint."""
+    name_matches = _CHECKPOINT_NAME.fullmatch(path.name) is not None
+    return name_matches and path.is_dir() and not path.is_symlink()
 
 
-def free_name(folder: Path, step: int) -> Path:
-    """Where the next checkpoint of a step goes."""
+def unused_path(folder: Path, step: int) -> Path:
+    """An unused path for a checkpoint of `step`."""
     name = folder / f"step-{step:012}"
     number = 1
     path = name
@@ -37,20 +37,20 @@ def free_name(folder: Path, step: int) -> Path:
     return path
 
 
-def found(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, damaged ones too, by name."""
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, sorted by name; also damaged ones."""
     return sorted(filter(is_checkpoint, folder.iterdir())) if folder.is_dir() else []
 
 
-def readable(folder: Path) -> Iterator[tuple[Path, Manifest]]:
-    """Those whose manifest is whole; of each other one a warning tells."""
-    for path in found(folder):
+def readable_checkpoints(folder: Path) -> Iterator[tuple[Path, Manifest]]:
+    """Checkpoints with an intact manifest; the others are skipped with a warning."""
+    for path in list_checkpoints(folder):
         try:
             yield path, Manifest.read(path)
         except DamagedError as damage:
-            tell(damage)
+            warn_skipped(damage)
 
 
-def tell(damage: DamagedError) -> None:
-    """Warn of a checkpoint that is passed over."""
-    warnings.warn(f"passing over a damaged checkpoint: {damage}", stacklevel=3)
+def warn_skipped(damage: DamagedError) -> None:
+    """Warn about a damaged checkpoint that is skipped."""
+    warnings.warn(f"skipping a damaged checkpoint: {damage}", stacklevel=3)

@@ -1,4 +1,4 @@
-"""Writing a folder of checkpoints: each whole or not at all."""
+"""Write and delete the checkpoints of a folder; each is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,102 +9,111 @@ from typing import Any
 
 import torch
 
-from .atomic_directory import Draft, Written, discard, is_temporary, make_folder
-from .checkpoint_paths import REST, WEIGHTS, found, free_name, readable
-from .directory_lock import FolderLock
-from .manifest import MANIFEST, CheckpointError, Manifest
-from .safetensors_writer import fits, tied, write_weights
-from .tensor_snapshot import snapshot
+from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
+from .checkpoint_paths import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    list_checkpoints,
+    readable_checkpoints,
+    unused_path,
+)
+from .directory_lock import DirectoryLock
+from .manifest import MANIFEST_FILE, CheckpointError, Manifest
+from .safetensors_writer import is_supported, tied_names, write_weights
+from .tensor_snapshot import snapshot_tensors
 
 
 class CheckpointStore:
-    """Writes checkpoints into one folder, and keeps those that are wanted.
+    """Writes checkpoints into one folder and deletes those that are no longer wanted.
 
     Args:
-        folder: made when the first one is written.
+        folder: created by `open`.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._lock = FolderLock(self.folder)
-        self._known: dict[Path, Manifest] = {}
+        self._lock = DirectoryLock(self.folder)
+        self._manifests: dict[Path, Manifest] = {}
 
     def open(self, new: bool = False) -> None:
-        """Begin to write: make the folder, lock it, sweep what a killed process left half done.
+        """Create and lock the folder, and delete unfinished checkpoints of killed processes.
 
         Args:
-            new: for a fit that begins, and must not be mixed up with another one.
+            new: refuse a folder that already contains checkpoints, which are from another fit.
 
         Raises:
-            CheckpointError: another process writes into it; it is `new`, and holds checkpoints.
-            OSError: it cannot be made, or not be written into.
+            CheckpointError: another process has locked the folder; or `new`, and it contains
+                checkpoints.
+            OSError: the folder cannot be created or written to.
         """
         make_folder(self.folder)
         self._lock.acquire()
-        if new and found(self.folder):
+        if new and list_checkpoints(self.folder):
             raise CheckpointError(
-                f"{self.folder} holds checkpoints of another fit: go on from them with "
-                f"fit(resume={str(self.folder)!r}), or give this fit a folder of its own"
+                f"{self.folder} contains checkpoints of another fit: resume it with "
+                f"fit(resume={str(self.folder)!r}), or use another folder for this fit"
             )
         for path in self.folder.iterdir():
             if is_temporary(path):
                 shutil.rmtree(path)
-        self._known = dict(readable(self.folder))
+        self._manifests = dict(readable_checkpoints(self.folder))
 
     def close(self) -> None:
-        """Let others write."""
+        """Unlock the folder."""
         self._lock.release()
 
     @property
     def written(self) -> dict[Path, Manifest]:
-        """The checkpoints that are here, oldest first; not checked against damage."""
-        return dict(sorted(self._known.items(), key=lambda item: item[1].serial))
+        """The checkpoints in the folder, oldest first; their files are not checked."""
+        return dict(sorted(self._manifests.items(), key=lambda item: item[1].serial))
 
     def copied(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A copy of a state dict, in memory, that training does not change."""
-        return snapshot(state, copy=True)
+        """A copy of a state dict in CPU memory, which training does not change."""
+        return snapshot_tensors(state, copy=True)
 
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
-        """Write a checkpoint; when this returns, a power cut does not take it away.
+        """Write a checkpoint and return its path; afterwards it survives a power cut.
 
         Args:
-            state: what `Trainer.state_dict` gave, or a copy of it.
+            state: the return value of `Trainer.state_dict`, or a copy of it.
             step: optimizer updates made.
-            facts: JSON, for the manifest: what tells this one from others.
+            facts: JSON for the manifest that describes this checkpoint.
 
         Raises:
-            OSError: the disk is full, the folder gone; the checkpoints there are untouched.
+            OSError: the disk is full or the folder is missing; other checkpoints are untouched.
         """
-        content = snapshot(state)
-        serial = 1 + max((known.serial for known in self._known.values()), default=0)
-        path = free_name(self.folder, step)
+        content = snapshot_tensors(state)
+        serial = 1 + max((manifest.serial for manifest in self._manifests.values()), default=0)
+        path = unused_path(self.folder, step)
         try:
-            with Draft(self.folder) as draft:
-                manifest = Manifest(step, serial, facts, _write_files(draft, content))
-                draft.write(MANIFEST, lambda file: file.write(manifest.text()))
-                draft.commit(path)
+            with AtomicDirectory(self.folder) as directory:
+                manifest = Manifest(step, serial, facts, _write_files(directory, content))
+                directory.write(MANIFEST_FILE, lambda file: file.write(manifest.to_bytes()))
+                directory.commit(path)
         except BaseException as error:
-            error.add_note(f"trackside: {path}, a checkpoint, was not written")
+            error.add_note(f"trackside: the checkpoint {path} was not written")
             raise
-        self._known = {**self._known, path: manifest}
+        self._manifests = {**self._manifests, path: manifest}
         return path
 
     def keep(self, wanted: Collection[Path]) -> None:
-        """Delete every checkpoint that is not wanted."""
-        unwanted = [path for path in self._known if path not in wanted]
-        self._known = {path: known for path, known in self._known.items() if path in wanted}
+        """Delete every checkpoint that is not in `wanted`."""
+        unwanted = [path for path in self._manifests if path not in wanted]
+        self._manifests = {
+            path: self._manifests[path] for path in self._manifests if path in wanted
+        }
         for path in unwanted:
             if path.is_dir():
                 discard(path)
 
 
-def _write_files(draft: Draft, state: dict[str, Any]) -> dict[str, Written]:
-    weights = {name: value for name, value in state["model"].items() if fits(value)}
+def _write_files(directory: AtomicDirectory, state: dict[str, Any]) -> dict[str, FileDigest]:
+    weights = {name: value for name, value in state["model"].items() if is_supported(value)}
     others = {name: value for name, value in state["model"].items() if name not in weights}
-    same = tied(weights)
-    rest = {"state": state | {"model": others}, "tied": same}
-    single = {name: value for name, value in weights.items() if name not in same}
+    tied = tied_names(weights)
+    rest = {"state": state | {"model": others}, "tied": tied}
+    untied = {name: value for name, value in weights.items() if name not in tied}
     return {
-        WEIGHTS: draft.write(WEIGHTS, lambda file: write_weights(file, single)),
-        REST: draft.write(REST, lambda file: torch.save(rest, file)),
+        WEIGHTS_FILE: directory.write(WEIGHTS_FILE, lambda file: write_weights(file, untied)),
+        STATE_FILE: directory.write(STATE_FILE, lambda file: torch.save(rest, file)),
     }

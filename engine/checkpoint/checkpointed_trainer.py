@@ -1,4 +1,4 @@
-"""What saving and restoring a trainer needs of it."""
+"""The interface of a trainer that saving and restoring need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..statechart.topology import Topology
 
 
 class CheckpointedTrainer(Protocol):
-    """A trainer, as far as its checkpoints know it."""
+    """What checkpoints read and call of a trainer."""
 
     @property
     def state(self) -> TrainState:

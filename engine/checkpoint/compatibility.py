@@ -1,4 +1,4 @@
-"""Whether a state dict is one of this trainer; found before anything is changed."""
+"""Check that a state dict fits a trainer, before anything is changed."""
 
 from __future__ import annotations
 
@@ -8,53 +8,54 @@ from typing import Any
 from torch import Tensor
 
 from .checkpointed_trainer import CheckpointedTrainer
-from .loader_position import tells
+from .loader_position import has_position_or_none
 from .optimizer_state import optimizer_state
-from .training_state import FORMAT, Saved, rows_of, stateful
+from .training_state import FORMAT, StateDict, chart_rows, stateful_handlers
 
-_SHOWN = 5
+_MAX_SHOWN = 5
 
 
 class ResumeError(ValueError):
-    """A state dict does not fit the trainer; the message says where. The trainer is as it was."""
+    """A state dict does not fit the trainer; the message names the differences. Nothing changed."""
 
 
 def check_state_dict(trainer: CheckpointedTrainer, saved: Any) -> None:
-    """Refuse what was not saved from such a trainer.
+    """Check that a state dict was saved by a trainer like this one.
 
     Raises:
-        ResumeError: says what differs.
+        ResumeError: it was not; the message lists the differences.
     """
     _check_format(saved)
     _check_model(trainer, saved["model"])
     _check_optimizer(trainer, saved["optimizer"])
-    keeping = {name for name, kept in saved["handlers"].items() if kept}
-    missing = keeping - stateful(trainer).keys()
-    _refuse(
-        "the state dict has the state of handlers that are not attached",
-        [f"{name}; attached: {', '.join(stateful(trainer)) or 'none'}" for name in sorted(missing)],
+    with_state = {name for name, kept in saved["handlers"].items() if kept}
+    attached = stateful_handlers(trainer)
+    missing = with_state - attached.keys()
+    _raise_if_any(
+        "the state dict contains the state of handlers that are not attached",
+        [f"{name}; attached: {', '.join(attached) or 'none'}" for name in sorted(missing)],
     )
 
 
 def check_resumable(
-    trainer: CheckpointedTrainer, saved: Saved, train_loader: Any, valid_loader: Any
+    trainer: CheckpointedTrainer, saved: StateDict, train_loader: Any, valid_loader: Any
 ) -> None:
-    """Refuse what was not saved inside of a fit with such loaders, in this chart.
+    """Check that a state dict was saved inside a fit with the same chart and kinds of loaders.
 
     Raises:
-        ResumeError: says what differs.
+        ResumeError: it was not; the message lists the differences.
     """
     check_state_dict(trainer, saved)
     phase, loaders = saved["phase"], saved["loaders"]
     if "." not in phase:
         raise ResumeError(
-            f"cannot resume: the state dict was taken outside of a fit, in phase {phase}, so there "
-            "is nothing to go on with; trainer.load_state_dict loads it, and a new fit begins"
+            f"cannot resume: the state dict was saved outside of a fit, in phase {phase}; load it "
+            "with trainer.load_state_dict and begin a new fit"
         )
-    here = rows_of(trainer)
-    rows = [f"{row} only there" for row in saved["chart"] if row not in here]
-    rows += [f"{row} only here" for row in here if row not in saved["chart"]]
-    _refuse("the state dict is of a fit with another chart; rows", rows)
+    here = chart_rows(trainer)
+    rows = [f"{row} only in the state dict" for row in saved["chart"] if row not in here]
+    rows += [f"{row} only in this trainer" for row in here if row not in saved["chart"]]
+    _raise_if_any("the state dict is from a fit with another chart; rows", rows)
     _check_loader("train_loader", train_loader, loaders["tells"]["train"])
     _check_loader("valid_loader", valid_loader, loaders["tells"]["valid"])
 
@@ -63,52 +64,53 @@ def _check_format(saved: Any) -> None:
     number = saved.get("format") if isinstance(saved, Mapping) else None
     if not isinstance(number, int):
         raise ResumeError(
-            f"a {type(saved).__name__} without a format is no state dict of a trainer"
+            f"a {type(saved).__name__} without a format is not the state dict of a trainer"
         )
     if number > FORMAT:
         raise ResumeError(
-            f"the state dict has format {number}, of a newer trackside; allowed: up to {FORMAT}"
+            f"the state dict has format {number}, from a newer trackside; allowed: up to {FORMAT}"
         )
 
 
 def _check_model(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
     model = trainer.state.model
-    own = model.state_dict()
-    differences = [f"{name} is missing in the state dict" for name in own.keys() - saved.keys()]
-    differences += [f"{name} is unknown to the model" for name in saved.keys() - own.keys()]
-    for name in own.keys() & saved.keys():
-        here, there = _shape(own[name]), _shape(saved[name])
+    current = model.state_dict()
+    differences = [f"{name} is missing in the state dict" for name in current.keys() - saved.keys()]
+    differences += [f"{name} is not in the model" for name in saved.keys() - current.keys()]
+    for name in current.keys() & saved.keys():
+        here, there = _shape(current[name]), _shape(saved[name])
         if here != there:
-            differences.append(f"{name} is {there} there, {here} here")
-    _refuse(f"the state dict is of another model than this {type(model).__name__}", differences)
+            differences.append(f"{name} is {there} in the state dict, {here} in the model")
+    name = type(model).__name__
+    _raise_if_any(f"the state dict is from another model than this {name}", differences)
 
 
 def _check_optimizer(trainer: CheckpointedTrainer, saved: Mapping[str, Any] | None) -> None:
-    own = optimizer_state(trainer.state)
-    if own is None and saved is None:
+    current = optimizer_state(trainer.state)
+    if current is None and saved is None:
         return
-    here, there = ("none" if o is None else o["class"] for o in (own, saved))
-    if own is None or saved is None or here != there:
-        raise ResumeError(
-            f"the state dict is of a trainer whose optimizer is {there}, here: {here}"
-        )
-    names, others = _stepped(own), _stepped(saved)
-    differences = [f"{name} is stepped only here" for name in names - others]
-    differences += [f"{name} is stepped only there" for name in others - names]
-    _refuse(f"the state dict is of another {here}", differences)
+    here, there = ("none" if o is None else o["class"] for o in (current, saved))
+    if current is None or saved is None or here != there:
+        raise ResumeError(f"the optimizer is {there} in the state dict, {here} in this trainer")
+    own_names, saved_names = _parameter_names(current), _parameter_names(saved)
+    differences = [f"{name} is optimized only in this trainer" for name in own_names - saved_names]
+    differences += [
+        f"{name} is optimized only in the state dict" for name in saved_names - own_names
+    ]
+    _raise_if_any(f"the state dict has other parameters than this {here}", differences)
 
 
-def _check_loader(name: str, loader: Any, told: bool | None) -> None:
-    if tells(loader) == told:
+def _check_loader(name: str, loader: Any, had_position: bool | None) -> None:
+    if has_position_or_none(loader) == had_position:
         return
-    there = "there was none" if told is None else "that of the saved fit "
-    if told is not None:
-        there += f"{'could' if told else 'could not'} tell its position (state_dict)"
-    given = "without one" if loader is None else f"with a {type(loader).__name__}"
-    raise ResumeError(f"cannot resume {given} as {name}: {there}; pass one of the same kind")
+    there = "the saved fit had none"
+    if had_position is not None:
+        there = f"the saved fit's loader had {'a' if had_position else 'no'} state_dict()"
+    given = "None" if loader is None else f"a {type(loader).__name__}"
+    raise ResumeError(f"cannot resume with {name}={given}: {there}; pass a loader of the same kind")
 
 
-def _stepped(optimizer: Mapping[str, Any]) -> set[str]:
+def _parameter_names(optimizer: Mapping[str, Any]) -> set[str]:
     return {name for group in optimizer["param_groups"] for name in group["params"]}
 
 
@@ -118,8 +120,8 @@ def _shape(value: Any) -> str:
     return type(value).__name__
 
 
-def _refuse(what: str, differences: Iterable[str]) -> None:
-    told = sorted(differences)
-    if told:
-        more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        raise ResumeError(f"{what}: {'; '.join(told[:_SHOWN])}{more}")
+def _raise_if_any(summary: str, differences: Iterable[str]) -> None:
+    ordered = sorted(differences)
+    if ordered:
+        more = f"; and {len(ordered) - _MAX_SHOWN} more" if len(ordered) > _MAX_SHOWN else ""
+        raise ResumeError(f"{summary}: {'; '.join(ordered[:_MAX_SHOWN])}{more}")

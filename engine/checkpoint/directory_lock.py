@@ -1,4 +1,4 @@
-"""One process writes into a folder at a time."""
+"""A lock so that only one process at a time writes to a folder."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from .manifest import CheckpointError
 
 
-class FolderLock:
-    """A lock on a folder, which the system lifts when the process dies, however it dies.
+class DirectoryLock:
+    """A lock on a folder, which the system releases when its process ends, also if it is killed.
 
-    A record lock: a process that was forked from the owner, a loader's worker say, does not hold
-    it, and cannot keep it when the owner is killed. It does not exclude its own process.
+    It is a record lock: a process forked from the owner, such as a loader's worker, does not
+    inherit it and cannot keep it after the owner is killed. The same process can take it twice.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,14 +20,14 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take it.
+        """Lock the folder.
 
         Raises:
-            CheckpointError: another process has it.
+            CheckpointError: another process holds the lock.
         """
         if os.name != "posix" or self._file is not None:
             return
-        import fcntl  # noqa: PLC0415  # there is none elsewhere
+        import fcntl  # noqa: PLC0415  # only on POSIX
 
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -36,11 +36,11 @@ class FolderLock:
             self.release()
             raise CheckpointError(
                 f"another process writes checkpoints to {self.path.parent}; wait until it ends, "
-                "or give another folder"
+                "or use another folder"
             ) from None
 
     def release(self) -> None:
-        """Give it back."""
+        """Unlock the folder."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,4 +1,4 @@
-"""Where a fit is: its phase, its counters, and what the model is like there besides its values."""
+"""The position of a fit: counters, metrics, notes, module modes and frozen parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...events import TrainState
-from .plain_data import plain
+from .plain_data import to_plain_data
 
 COUNTERS = (
     "epoch",
@@ -18,18 +18,18 @@ COUNTERS = (
     "validation_due",
     "validate_next",
 )
-ASKED = ("n_epochs", "batches_per_epoch")
-"""What a fit is asked to do; what handlers make of it is saved beside it."""
+FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
+"""Arguments of `fit`; a handler may change these fields, so the values passed are saved, too."""
 
 
-def position(state: TrainState) -> dict[str, Any]:
-    """The counters, and all else of a TrainState that the next activity goes by."""
+def capture_position(state: TrainState) -> dict[str, Any]:
+    """The fields of a TrainState that the next activity depends on, as data."""
     return {
-        **{name: getattr(state, name) for name in (*COUNTERS, *ASKED)},
+        **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
         "asked": dict(state.asked),
-        "metrics": plain(state.metrics, "state.metrics"),
-        "notes": plain(state.notes, "state.notes"),
-        "loss": None if state.loss is None else plain(state.loss, "state.loss"),
+        "metrics": to_plain_data(state.metrics, "state.metrics"),
+        "notes": to_plain_data(state.notes, "state.notes"),
+        "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
         "modes": [
             name
             for name, module in state.model.named_modules()
@@ -39,10 +39,10 @@ def position(state: TrainState) -> dict[str, Any]:
     }
 
 
-def begin(state: TrainState, asked: Mapping[str, Any]) -> None:
-    """The state of a fit that has not begun: counters and gradients are zero."""
-    state.asked = asked
-    for name, value in asked.items():
+def reset_state(state: TrainState, arguments: Mapping[str, Any]) -> None:
+    """Prepare the state for a new fit: set its arguments; zero the counters and gradients."""
+    state.asked = arguments
+    for name, value in arguments.items():
         setattr(state, name, value)
     state.epoch, state.step, state.samples = -1, 0, 0
     state.metrics.clear()
@@ -51,16 +51,16 @@ def begin(state: TrainState, asked: Mapping[str, Any]) -> None:
         state.optimizer.zero_grad()
 
 
-def set_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
-    """What handlers find when they open their scopes again."""
+def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
+    """Restore the counters and metrics, which handlers read when they reopen their scopes."""
     for name in COUNTERS:
         setattr(state, name, saved[name])
     state.metrics = dict(saved["metrics"])
 
 
-def set_the_rest(state: TrainState, saved: Mapping[str, Any]) -> None:
-    """What handlers had changed, but for what is asked for otherwise than it was."""
-    for name in ASKED:
+def restore_position(state: TrainState, saved: Mapping[str, Any]) -> None:
+    """Restore the other fields; fit arguments only where this fit passes the same value."""
+    for name in FIT_ARGUMENTS:
         if state.asked[name] == saved["asked"][name]:
             setattr(state, name, saved[name])
     state.notes.update(saved["notes"])

@@ -1,6 +1,6 @@
-"""The manifest of a checkpoint: what it is, and what its files hold; written last.
+"""The manifest of a checkpoint: its description and its files' checksums; written last.
 
-Its checksums tell damage. They are no signature: who can write the folder can make others.
+The checksums detect damage. They are not a signature: whoever can write the folder can forge them.
 """
 
 from __future__ import annotations
@@ -15,71 +15,75 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .atomic_directory import Written, hash_file
+from .atomic_directory import FileDigest, hash_file
 
 FORMAT = 1
-MANIFEST = "manifest.json"
-_LARGEST = 1 << 24
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MANIFEST_FILE = "manifest.json"
+_MAX_BYTES = 1 << 24
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be written, or cannot be gone on from; nothing has been changed."""
+    """A checkpoint cannot be written or resumed from; nothing has been changed."""
 
 
 class DamagedError(CheckpointError):
-    """What a checkpoint holds is not what was written; the one before it may be whole."""
+    """A checkpoint does not contain what was written; the one before it may be intact."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says.
+    """The content of `manifest.json`.
 
     Attributes:
         step: optimizer updates made.
-        serial: 1 for the first checkpoint written into a folder, 2 for the next, and so on: of
-            two at the same step, and after a fit went on from an older one, this tells the newer.
-        facts: what the writer says about it: epoch, phase, metrics, versions.
+        serial: 1 for the first checkpoint written to a folder, 2 for the next, and so on; the
+            newer of two at the same step, or after resuming from an older one, is the higher.
+        facts: what the writer records: epoch, phase, metrics, versions.
         files: size in bytes and SHA-256 of each file by name.
     """
 
     step: int
     serial: int
     facts: dict[str, Any]
-    files: dict[str, Written]
+    files: dict[str, FileDigest]
 
-    def text(self) -> bytes:
-        """What goes into the file."""
+    def to_bytes(self) -> bytes:
+        """The manifest as JSON, with its own checksum."""
         fields = asdict(self) | {"format": FORMAT}
         fields["files"] = {name: file._asdict() for name, file in self.files.items()}
         return json.dumps(fields | {"sha256": _checksum(fields)}, indent=1).encode()
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """That of a folder; its files are not looked at, see `check`.
+        """Read the manifest of a folder; `check` then compares the files.
 
         Raises:
             CheckpointError: a newer trackside wrote it.
-            DamagedError: it is missing, or not as it was written.
+            DamagedError: it is missing, or was changed after it was written.
         """
         fields = _fields(folder)
         if fields.pop("sha256", None) != _checksum(fields):
-            raise DamagedError(f"{folder}: {MANIFEST} is not as it was written")
+            raise DamagedError(f"{folder}: {MANIFEST_FILE} was changed after it was written")
         try:
-            files = {name: Written(**file) for name, file in fields["files"].items()}
-            found = cls(int(fields["step"]), int(fields["serial"]), dict(fields["facts"]), files)
+            files = {name: FileDigest(**file) for name, file in fields["files"].items()}
+            manifest = cls(int(fields["step"]), int(fields["serial"]), dict(fields["facts"]), files)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DamagedError(f"{folder}: {MANIFEST} lacks what it should say: {error}") from None
-        for name in found.files:
-            if not _NAME.fullmatch(name):
-                raise DamagedError(f"{folder}: {MANIFEST} names {name!r}, which is no plain name")
-        return found
+            raise DamagedError(
+                f"{folder}: {MANIFEST_FILE} has missing or wrong fields: {error}"
+            ) from None
+        for name in manifest.files:
+            if not _PLAIN_NAME.fullmatch(name):
+                raise DamagedError(
+                    f"{folder}: {MANIFEST_FILE} lists {name!r}, which is not a plain file name"
+                )
+        return manifest
 
     def check(self, folder: Path) -> None:
-        """Read all files, and compare.
+        """Compare the size and checksum of every file with the manifest.
 
         Raises:
-            DamagedError: one is missing, is not a file, or holds something else.
+            DamagedError: a file is missing, is not a regular file, or has other content.
         """
         for name, written in self.files.items():
             size = _size(folder / name)
@@ -88,21 +92,23 @@ class Manifest:
                     f"{folder}: {name} has {size} bytes; {written.size} were written"
                 )
             if _read(folder / name, hash_file) != written:
-                raise DamagedError(f"{folder}: {name} is not as it was written: SHA-256 differs")
+                raise DamagedError(
+                    f"{folder}: {name} was changed after it was written: SHA-256 differs"
+                )
 
 
 def _fields(folder: Path) -> dict[str, Any]:
-    if _size(folder / MANIFEST) > _LARGEST:
-        raise DamagedError(f"{folder}: {MANIFEST} has more than {_LARGEST} bytes")
+    if _size(folder / MANIFEST_FILE) > _MAX_BYTES:
+        raise DamagedError(f"{folder}: {MANIFEST_FILE} has more than {_MAX_BYTES} bytes")
     try:
-        fields = json.loads(_read(folder / MANIFEST, Path.read_bytes))
+        fields = json.loads(_read(folder / MANIFEST_FILE, Path.read_bytes))
     except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{folder}: {MANIFEST} is not JSON: {error}") from None
+        raise DamagedError(f"{folder}: {MANIFEST_FILE} is not JSON: {error}") from None
     if not isinstance(fields, dict) or type(fields.get("format")) is not int:
-        raise DamagedError(f"{folder}: {MANIFEST} says no format")
+        raise DamagedError(f"{folder}: {MANIFEST_FILE} has no format")
     if fields["format"] > FORMAT:
         raise CheckpointError(
-            f"{folder}: a newer trackside wrote it, in format {fields['format']}; this one reads "
+            f"{folder}: a newer trackside wrote it in format {fields['format']}; this one reads "
             f"formats up to {FORMAT}"
         )
     return fields
@@ -113,15 +119,15 @@ def _checksum(fields: Mapping[str, Any]) -> str:
 
 
 def _size(path: Path) -> int:
-    found: os.stat_result = _read(path, os.lstat)
-    if not stat.S_ISREG(found.st_mode):
+    status: os.stat_result = _read(path, os.lstat)
+    if not stat.S_ISREG(status.st_mode):
         raise DamagedError(f"{path.parent}: {path.name} is not a file")
-    return found.st_size
+    return status.st_size
 
 
-def _read(path: Path, how: Any) -> Any:
+def _read(path: Path, reader: Any) -> Any:
     try:
-        return how(path)
+        return reader(path)
     except FileNotFoundError:
         raise DamagedError(f"{path.parent}: {path.name} is missing") from None
     except OSError as error:

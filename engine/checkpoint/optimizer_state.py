@@ -1,4 +1,4 @@
-"""The parameters of a run by name: the optimizer's state, and the gradients."""
+"""The state of the optimizer and the gradients, by parameter name."""
 
 from __future__ import annotations
 
@@ -12,81 +12,81 @@ from ...events import TrainState
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
-    """The model's parameters, those of a loss that has some, and what else is stepped."""
+    """The parameters of the model, of a loss module, and others that the optimizer has."""
     named: dict[str, Tensor] = dict(state.model.named_parameters())
     if isinstance(state.loss_fn, nn.Module):
         own = state.loss_fn.named_parameters()
         named.update((f"loss_fn.{name}", parameter) for name, parameter in own)
     known = {id(parameter) for parameter in named.values()}
-    stepped = [] if state.optimizer is None else _stepped(state.optimizer)
-    others = [parameter for parameter in stepped if id(parameter) not in known]
+    optimized = [] if state.optimizer is None else _optimized_parameters(state.optimizer)
+    others = [parameter for parameter in optimized if id(parameter) not in known]
     return named | {f"parameter {number}": other for number, other in enumerate(others)}
 
 
-def _names(state: TrainState) -> dict[int, str]:
-    """Names by `id`; of several the first."""
+def _names_by_id(state: TrainState) -> dict[int, str]:
+    """Parameter names by `id`; the first name of a parameter that has several."""
     named = named_parameters(state)
     return {id(parameter): name for name, parameter in reversed(named.items())}
 
 
 def optimizer_state(state: TrainState) -> dict[str, Any] | None:
-    """`optimizer.state_dict()` with names in the place of numbers."""
+    """`optimizer.state_dict()` with parameter names instead of indices."""
     if state.optimizer is None:
         return None
-    names = _names(state)
-    order = [names[id(parameter)] for parameter in _stepped(state.optimizer)]
-    packed = state.optimizer.state_dict()
-    groups = packed.pop("param_groups")
+    names_by_id = _names_by_id(state)
+    names = [names_by_id[id(parameter)] for parameter in _optimized_parameters(state.optimizer)]
+    by_index = state.optimizer.state_dict()
+    groups = by_index.pop("param_groups")
     return {
         "class": type(state.optimizer).__name__,
-        "state": {order[index]: kept for index, kept in packed.pop("state").items()},
-        "param_groups": [{**g, "params": [order[i] for i in g["params"]]} for g in groups],
-        **packed,
+        "state": {names[index]: kept for index, kept in by_index.pop("state").items()},
+        "param_groups": [{**g, "params": [names[i] for i in g["params"]]} for g in groups],
+        **by_index,
     }
 
 
 def load_optimizer(state: TrainState, saved: dict[str, Any]) -> None:
-    """Give the optimizer the state that has been saved; its groups stay the dicts that they are.
+    """Load a saved state into the optimizer; its parameter groups stay the same dict objects.
 
     Raises:
-        ValueError: the parameters are in other groups.
+        ValueError: the parameters were in other groups when the state was saved.
     """
     optimizer = state.optimizer
     assert optimizer is not None
-    names = _names(state)
-    stepped = _stepped(optimizer)
-    place = {names[id(parameter)]: index for index, parameter in enumerate(stepped)}
-    before = optimizer.param_groups
-    live = [[place[names[id(p)]] for p in group["params"]] for group in before]
-    there = [sorted(place[name] for name in group["params"]) for group in saved["param_groups"]]
-    if there != [sorted(group) for group in live]:
+    names = _names_by_id(state)
+    optimized = _optimized_parameters(optimizer)
+    index_of = {names[id(parameter)]: index for index, parameter in enumerate(optimized)}
+    groups = optimizer.param_groups
+    own_groups = [[index_of[names[id(p)]] for p in group["params"]] for group in groups]
+    saved_groups = [sorted(map(index_of.__getitem__, g["params"])) for g in saved["param_groups"]]
+    if saved_groups != [sorted(group) for group in own_groups]:
         raise ValueError(
-            f"the parameters were in {len(there)} groups when the state of {saved['class']} was "
-            f"saved, of {[*map(len, there)]} parameters; here they are in {len(live)}, of "
-            f"{[*map(len, live)]}; a fit whose handlers split groups goes on by fit(resume=…)"
+            f"the saved {saved['class']} has {len(saved_groups)} parameter groups, of "
+            f"{[*map(len, saved_groups)]} parameters; this one has {len(own_groups)}, of "
+            f"{[*map(len, own_groups)]}; if handlers split groups, use fit(resume=…)"
         )
     rest = {name: value for name, value in saved.items() if name != "class"}
     optimizer.load_state_dict(
         {
             **rest,
-            "state": {place[name]: kept for name, kept in saved["state"].items()},
+            "state": {index_of[name]: kept for name, kept in saved["state"].items()},
             "param_groups": [
-                {**group, "params": order}
-                for group, order in zip(saved["param_groups"], live, strict=True)
+                {**group, "params": indices}
+                for group, indices in zip(saved["param_groups"], own_groups, strict=True)
             ],
         }
     )
     for parameter, kept in optimizer.state.items():
-        kept.update({key: _laid_out(value, parameter) for key, value in kept.items()})
-    for group, loaded in zip(before, optimizer.param_groups, strict=True):
+        kept.update({key: _with_layout_of(value, parameter) for key, value in kept.items()})
+    for group, loaded in zip(groups, optimizer.param_groups, strict=True):
         _set_options(group, loaded)
-    optimizer.param_groups = before  # handlers and captured graphs may hold them
+    optimizer.param_groups = groups  # handlers and captured graphs may refer to these dicts
 
 
 def gradients(state: TrainState) -> dict[str, Tensor]:
-    """Gradients that are there, as those of an accumulation that has not stepped yet."""
-    found = named_parameters(state).items()
-    return {name: parameter.grad for name, parameter in found if parameter.grad is not None}
+    """The gradients that are not None, such as accumulated ones before their step."""
+    named = named_parameters(state).items()
+    return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
 
 
 def load_gradients(state: TrainState, saved: dict[str, Tensor]) -> None:
@@ -94,16 +94,16 @@ def load_gradients(state: TrainState, saved: dict[str, Tensor]) -> None:
     for name, parameter in named_parameters(state).items():
         gradient = saved.get(name)
         if gradient is not None:
-            gradient = _laid_out(gradient.to(parameter.device, copy=True), parameter)
+            gradient = _with_layout_of(gradient.to(parameter.device, copy=True), parameter)
         parameter.grad = gradient
 
 
-def _stepped(optimizer: Optimizer) -> list[Tensor]:
+def _optimized_parameters(optimizer: Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _laid_out(value: Any, parameter: Tensor) -> Any:
-    """`value` in the memory format of its parameter, if it has the same shape."""
+def _with_layout_of(value: Any, parameter: Tensor) -> Any:
+    """`value` in the memory format of its parameter, if both have the same shape."""
     if not isinstance(value, Tensor) or value.shape != parameter.shape or value.is_sparse:
         return value
     if value.stride() == parameter.stride():

@@ -1,4 +1,4 @@
-"""What a state dict may hold: data, and nothing that would have to run to be read again."""
+"""Check and copy the content of a state dict: plain data, which is read without running code."""
 
 from __future__ import annotations
 
@@ -11,59 +11,54 @@ ALLOWED = (
     "tensors, str, int, float, bool, None, bytes, in dicts (with keys of str or int), lists, tuples"
 )
 
-_TENSORS = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
-_ATOMS: tuple[type[Any], ...] = (str, int, float, bytes)
-_AS_THEY_ARE = {*_ATOMS, bool, type(None)}
+_TENSOR_TYPES = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
+_SCALAR_TYPES: tuple[type[Any], ...] = (str, int, float, bytes)
+_IMMUTABLE_TYPES = {*_SCALAR_TYPES, bool, type(None)}
 
 
-def plain(value: Any, where: str) -> Any:
-    """`value` with containers of its own, so that it does not change with those of the trainer.
+def to_plain_data(value: Any, where: str) -> Any:
+    """A copy of `value` with new containers, which do not change with those of the trainer.
 
-    Tensors are the live ones, outside of autograd; save or copy them before training goes on.
+    Tensors are detached but share memory with the live ones; save or copy them before training
+    continues.
 
     Raises:
-        TypeError: `value` holds something else than data; `where` and the key name it.
+        TypeError: `value` contains something other than data; the message names where.
     """
     if isinstance(value, torch.Tensor):
         return _detached(value, where)
     if value is None or isinstance(value, bool):
         return value
-    for atom in _ATOMS:
-        if isinstance(value, atom):
-            return atom(value)  # numpy's float64 is a float, but is read as a class of numpy
+    for scalar_type in _SCALAR_TYPES:
+        if isinstance(value, scalar_type):
+            return scalar_type(value)  # numpy's float64 would be saved as a numpy class
     if isinstance(value, Mapping):
-        return {_key(key, where): plain(part, f"{where}[{key!r}]") for key, part in value.items()}
+        return {
+            _key(key, where): to_plain_data(part, f"{where}[{key!r}]")
+            for key, part in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        if _AS_THEY_ARE.issuperset(map(type, value)):  # the hundreds of numbers of a generator
+        if _IMMUTABLE_TYPES.issuperset(map(type, value)):  # fast path for long lists of numbers
             return tuple(value) if isinstance(value, tuple) else list(value)
-        parts = [plain(part, f"{where}[{index}]") for index, part in enumerate(value)]
+        parts = [to_plain_data(part, f"{where}[{index}]") for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
-    raise TypeError(f"{where} is a {_kind(value)}; a state dict holds {ALLOWED}")
+    raise TypeError(f"{where} is a {_type_name(value)}; allowed: {ALLOWED}")
 
 
 def _detached(tensor: torch.Tensor, where: str) -> torch.Tensor:
-    if type(tensor) not in _TENSORS:
-        raise TypeError(f"{where} is a {_kind(tensor)}, of its own kind; plain tensors are allowed")
+    if type(tensor) not in _TENSOR_TYPES:
+        raise TypeError(f"{where} is a {_type_name(tensor)}, a tensor subclass; allowed: {ALLOWED}")
     if tensor.is_meta:
         raise TypeError(f"{where} is a tensor on the meta device, which has no values")
     return tensor.detach()
 
 
-def is_plain(value: Any) -> bool:
-    """Whether `plain` would take it."""
-    try:
-        plain(value, "")
-    except TypeError:
-        return False
-    return True
-
-
 def _key(key: Any, where: str) -> Any:
     if isinstance(key, (str, int)):
         return key
-    raise TypeError(f"{where} has the key {key!r}, a {_kind(key)}; a state dict has str or int")
+    raise TypeError(f"{where} has the key {key!r}, a {_type_name(key)}; allowed: str or int")
 
 
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+def _type_name(value: Any) -> str:
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"

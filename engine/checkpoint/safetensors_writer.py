@@ -1,8 +1,8 @@
 """Weights as `safetensors`: names, shapes and numbers, and no code.
 
-The library reads; it is written here, because the library's writer does not hash on the way, and
-takes a second copy of the weights to give its bytes to another one. The format: the length of the
-header, 8 bytes, little-endian; the header, JSON; the elements.
+Files are read with the library, but written here: the library's writer cannot hash while it writes,
+and needs a second copy of the weights to pass its bytes on. The format: the length of the header,
+8 bytes, little-endian; the header, JSON; the elements.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .tensor_snapshot import same_elements
+from .tensor_snapshot import elements_key
 
 _DTYPES = {
     torch.float64: "F64",
@@ -33,20 +33,20 @@ _DTYPES = {
 }
 
 
-def fits(value: Any) -> bool:
-    """Whether such a file can hold it; sparse and complex tensors, say, it cannot."""
+def is_supported(value: Any) -> bool:
+    """Whether the format can store `value`; not, for example, sparse or complex tensors."""
     return isinstance(value, Tensor) and value.layout is torch.strided and value.dtype in _DTYPES
 
 
-def tied(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names of tensors that are another one's, and the name of that: tied weights."""
+def tied_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Tied weights: the name of each duplicate, mapped to the name that is stored."""
     first: dict[Any, str] = {}
-    owners = {name: first.setdefault(same_elements(t), name) for name, t in tensors.items()}
+    owners = {name: first.setdefault(elements_key(t), name) for name, t in tensors.items()}
     return {name: owner for name, owner in owners.items() if name != owner}
 
 
 def write_weights(file: IO[bytes], tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors that `fits` and that are on the CPU."""
+    """Write tensors for which `is_supported` is true and that are on the CPU."""
     wide_first = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -65,10 +65,10 @@ def write_weights(file: IO[bytes], tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of such a file by name, on the CPU.
+    """The tensors of a file by name, on the CPU.
 
     Raises:
-        SafetensorError: it is no such file.
+        SafetensorError: the file is not in this format.
     """
     return load_file(path)
 

@@ -1,4 +1,4 @@
-"""All that a trainer holds, as data, and its way back."""
+"""Capture and load the complete training state."""
 
 from __future__ import annotations
 
@@ -9,62 +9,69 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...events.log import log
-from ..data.rng_state import Own, generator_states, of_loader, of_modules, prefixed, set_generators
+from ..data.rng_state import (
+    NamedGenerators,
+    generator_states,
+    loader_generators,
+    module_generators,
+    restore_generators,
+    with_prefix,
+)
 from ..statechart.phase_paths import sources
 from .checkpointed_trainer import CheckpointedTrainer
-from .fit_position import position
+from .fit_position import capture_position
 from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizer, optimizer_state
-from .plain_data import plain
+from .plain_data import to_plain_data
 
 FORMAT = 1
 
-Saved = Mapping[str, Any]
+StateDict = Mapping[str, Any]
 
 
-def state_dict(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    """What `Trainer.state_dict` gives.
+def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
+    """The return value of `Trainer.state_dict`.
 
     Raises:
-        RuntimeError: a batch is live, or scopes are being closed.
-        TypeError: what a handler, a module or a loader gave is no data.
+        RuntimeError: a batch is being processed, or scopes are closing.
+        TypeError: the state of a handler, a module or a loader is not plain data.
     """
     state = trainer.state
     if not state.at_boundary or (state.job != "fit" and "." in state.phase):
         raise RuntimeError(
-            f"cannot save in {state.phase} of a {state.job}: what it holds is half done; a state "
-            "dict is taken between two batches of a fit, as in a wrap_fetch, or outside of a run"
+            f"cannot save in {state.phase} of a {state.job}, where the state is incomplete; "
+            "allowed: between two batches of a fit, as in a wrap_fetch, and outside of a run"
         )
     is_inside = "." in state.phase
     return {
         "format": FORMAT,
-        "chart": rows_of(trainer),
+        "chart": chart_rows(trainer),
         "phase": state.phase,
-        "position": position(state),
-        "model": plain(state.model.state_dict(), "model"),
-        "buffers": plain(_unsaved_buffers(state.model), "model"),
-        "loss_fn": plain(_module_state(state.loss_fn), "loss_fn"),
-        "optimizer": plain(optimizer_state(state), "optimizer"),
-        "gradients": plain(gradients(state), "gradients"),
+        "position": capture_position(state),
+        "model": to_plain_data(state.model.state_dict(), "model"),
+        "buffers": to_plain_data(_unsaved_buffers(state.model), "model"),
+        "loss_fn": to_plain_data(_module_state(state.loss_fn), "loss_fn"),
+        "optimizer": to_plain_data(optimizer_state(state), "optimizer"),
+        "gradients": to_plain_data(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
-        "generators": plain(generator_states(_own_generators(trainer)), "generators"),
+        "generators": to_plain_data(generator_states(_generators(trainer)), "generators"),
     }
 
 
 def _handler_states(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    found = {}
-    for name, handler in stateful(trainer).items():
-        with _as_it_says(trainer, handler, name):
+    states = {}
+    for name, handler in stateful_handlers(trainer).items():
+        with _respecting_on_error(trainer, handler, name):
             if state := handler.state_dict():
-                found[name] = plain(state, f"handler {name}: state_dict()")
-    return found
+                states[name] = to_plain_data(state, f"handler {name}: state_dict()")
+    return states
 
 
 @contextmanager
-def _as_it_says(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterator[None]:
-    """Heed the handler's `on_error`: a logger that fails is taken off, and the fit goes on."""
+def _respecting_on_error(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterator[None]:
+    """Detach a failing handler that has `on_error = "detach"`; the fit continues."""
     try:
         yield
     except Exception:
@@ -74,13 +81,13 @@ def _as_it_says(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterat
         trainer.detach(handler)
 
 
-def rows_of(trainer: CheckpointedTrainer) -> list[str]:
-    """The rows of the trainer's chart, each in a line."""
+def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
+    """The rows of the trainer's chart, one string each."""
     rows = trainer.topology.rows
     return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in rows]
 
 
-def load_values(trainer: CheckpointedTrainer, saved: Saved) -> None:
+def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     """Load everything but the position; the generators last."""
     state = trainer.state
     state.model.load_state_dict(saved["model"])
@@ -92,16 +99,16 @@ def load_values(trainer: CheckpointedTrainer, saved: Saved) -> None:
     if state.optimizer is not None:
         load_optimizer(state, saved["optimizer"])
     load_gradients(state, saved["gradients"])
-    for name, handler in stateful(trainer).items():
+    for name, handler in stateful_handlers(trainer).items():
         if name in saved["handlers"]:
-            with _as_it_says(trainer, handler, name):
+            with _respecting_on_error(trainer, handler, name):
                 handler.load_state_dict(saved["handlers"][name])
     trainer.subscription_counts.load_state_dict(saved["heard"])
-    set_generators(saved["generators"], _own_generators(trainer))
+    restore_generators(saved["generators"], _generators(trainer))
 
 
-def stateful(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    """The handlers that can save what they keep, by class, numbered where there are several."""
+def stateful_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
+    """The handlers with `state_dict` and `load_state_dict`, by the names of `named_handlers`."""
     return {
         name: handler
         for name, handler in named_handlers(trainer).items()
@@ -110,13 +117,13 @@ def stateful(trainer: CheckpointedTrainer) -> dict[str, Any]:
 
 
 def named_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    """`EMA`, `EMA-2`, …, in order of attachment; functions are no handlers."""
+    """The handlers as `EMA`, `EMA-2`, …, in order of attachment; without functions."""
     named: dict[str, Any] = {}
     for handler in trainer.handlers:
         if not hasattr(handler, "__name__"):
-            kind = type(handler).__name__
-            count = sum(type(other).__name__ == kind for other in named.values())
-            named[f"{kind}-{count + 1}" if count else kind] = handler
+            class_name = type(handler).__name__
+            count = sum(type(other).__name__ == class_name for other in named.values())
+            named[f"{class_name}-{count + 1}" if count else class_name] = handler
     return named
 
 
@@ -125,15 +132,15 @@ def _module_state(loss_fn: Any) -> dict[str, Any]:
 
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """Buffers that are not in the model's own state dict, because they can be computed anew."""
+    """Non-persistent buffers, which are not in the model's state dict."""
     saved = model.state_dict()
     return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
 
 
-def _own_generators(trainer: CheckpointedTrainer) -> Own:
+def _generators(trainer: CheckpointedTrainer) -> NamedGenerators:
     state = trainer.state
     return [
-        *prefixed("model", of_modules(state.model)),
-        *prefixed("train_loader", of_loader(state.train_loader)),
-        *prefixed("valid_loader", of_loader(state.valid_loader)),
+        *with_prefix("model", module_generators(state.model)),
+        *with_prefix("train_loader", loader_generators(state.train_loader)),
+        *with_prefix("valid_loader", loader_generators(state.valid_loader)),
     ]

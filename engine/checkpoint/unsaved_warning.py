@@ -1,4 +1,4 @@
-"""Handlers that remember something, and cannot save it."""
+"""Warn about handlers that keep state and cannot save it."""
 
 from __future__ import annotations
 
@@ -11,77 +11,76 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import Publisher, TrainState
+from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
-from .training_state import named_handlers, stateful
+from .training_state import named_handlers, stateful_handlers
 
-_DEEPEST = 4
-_LONGEST = 1000
-_ATOMS = (str, int, float, bytes, type(None))
-_OTHERS = (nn.Module, nn.Parameter, Optimizer, Publisher, TrainState)
-"""What a handler may point at, and what is saved without it."""
+_MAX_DEPTH = 4
+_MAX_LENGTH = 1000
+_SCALARS = (str, int, float, bytes, type(None))
+_SAVED_ELSEWHERE = (nn.Module, nn.Parameter, Optimizer, Publisher, TrainState)
+"""What a handler may refer to: the trainer saves it."""
 
 
-class UnsavedWarning:
-    """Compares the attributes of handlers without `state_dict` with what they were.
+class UnsavedStateCheck:
+    """Detects handlers without `state_dict` whose attributes change during a fit.
 
-    A handler whose attributes change while a fit runs remembers something: a fit that goes on in
-    another process would find it as it was made. One that finds it again by itself says so with
-    a `state_dict` that gives nothing.
+    Such a handler keeps state, which would be lost when the fit is resumed in another process. A
+    handler that recomputes its state declares so with a `state_dict` that returns `{}`.
     """
 
     def __init__(self) -> None:
         self._before: dict[int, dict[str, Any]] = {}
 
-    def note(self, trainer: CheckpointedTrainer) -> None:
-        """Remember what the handlers are like before a fit begins."""
-        self._before = {id(h): _attributes(h) for h in _unable(trainer).values()}
+    def record(self, trainer: CheckpointedTrainer) -> None:
+        """Record the attributes of the handlers before a fit begins."""
+        self._before = {id(h): _attributes(h) for h in _stateless_handlers(trainer).values()}
 
     def warn(self, trainer: CheckpointedTrainer) -> None:
-        """Name those that have changed since."""
-        for name, handler in _unable(trainer).items():
+        """Warn about the handlers whose attributes have changed since `record`."""
+        for name, handler in _stateless_handlers(trainer).items():
             before = self._before.get(id(handler))
-            if before is None:  # attached since
+            if before is None:  # attached later
                 continue
-            now = _attributes(handler)
-            changed = [key for key in now if key not in before or before[key] != now[key]]
+            after = _attributes(handler)
+            changed = [key for key in after if key not in before or before[key] != after[key]]
             if changed:
                 warnings.warn(
-                    f"handler {name} keeps {', '.join(changed)} and cannot save it: a fit that "
-                    "goes on finds it as it was made; give it state_dict() and "
-                    "load_state_dict(state)",
+                    f"handler {name} keeps {', '.join(changed)} and cannot save it: a resumed "
+                    "fit starts without it; add state_dict() and load_state_dict(state)",
                     stacklevel=4,
                 )
 
 
-def _unable(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    able = stateful(trainer)
-    return {name: h for name, h in named_handlers(trainer).items() if name not in able}
+def _stateless_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
+    stateful = stateful_handlers(trainer)
+    return {name: h for name, h in named_handlers(trainer).items() if name not in stateful}
 
 
 def _attributes(handler: Any) -> dict[str, Any]:
-    return {name: _mark(value) for name, value in getattr(handler, "__dict__", {}).items()}
+    return {name: _fingerprint(value) for name, value in getattr(handler, "__dict__", {}).items()}
 
 
-def _mark(value: Any, depth: int = 0) -> Any:
-    """Something that compares equal as long as `value` is the same, inside, too."""
-    if isinstance(value, _ATOMS):
+def _fingerprint(value: Any, depth: int = 0) -> Any:
+    """A value that compares equal as long as `value` and its content do not change."""
+    if isinstance(value, _SCALARS):
         return value if value == value else "nan"  # noqa: PLR0124
     if isinstance(value, torch.Generator):
         return value.get_state().tolist()
-    if depth == _DEEPEST or isinstance(value, _OTHERS):
+    if depth == _MAX_DEPTH or isinstance(value, _SAVED_ELSEWHERE):
         return id(value)
     if isinstance(value, torch.Tensor):
-        return id(value), value._version
-    return _mark_of_parts(value, depth + 1)
+        return id(value), version(value)
+    return _fingerprint_of_parts(value, depth + 1)
 
 
-def _mark_of_parts(value: Any, depth: int) -> Any:
-    if isinstance(value, Set) or (isinstance(value, Sized) and len(value) > _LONGEST):
+def _fingerprint_of_parts(value: Any, depth: int) -> Any:
+    if isinstance(value, Set) or (isinstance(value, Sized) and len(value) > _MAX_LENGTH):
         return id(value), len(value)
     if isinstance(value, Mapping):
-        return {key: _mark(part, depth) for key, part in value.items()}
+        return {key: _fingerprint(part, depth) for key, part in value.items()}
     if isinstance(value, Collection):
-        return [_mark(part, depth) for part in value]
+        return [_fingerprint(part, depth) for part in value]
     if hasattr(value, "__dict__") and not callable(value):
-        return id(value), _mark(vars(value), depth)
+        return id(value), _fingerprint(vars(value), depth)
     return id(value)

@@ -1,20 +1,20 @@
-"""What a loader can do: be read once or again, tell its position, be replayed."""
+"""Properties of a loader: readable once or again, with a saved position, or replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .rng_state import generator_states, of_loader
+from .rng_state import generator_states, loader_generators
 
 
 def is_one_pass(loader: Iterable[Any]) -> bool:
-    """Whether a loader is its own iterator, like a generator: it can be read once."""
+    """Whether a loader can be read only once: it is its own iterator, like a generator."""
     return iter(loader) is loader if isinstance(loader, Iterator) else False
 
 
 def has_position(loader: Any) -> bool:
-    """Whether a loader saves and restores its position, as KeyedLoader and torchdata's do."""
+    """Whether a loader saves and restores its position, like KeyedLoader and torchdata's."""
     return hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
 
 
@@ -25,4 +25,4 @@ def rng_before_pass(loader: Any) -> dict[str, Any] | None:
     """
     if has_position(loader) or isinstance(loader, (list, tuple)) or is_one_pass(loader):
         return None
-    return generator_states(of_loader(loader))
+    return generator_states(loader_generators(loader))

@@ -1,4 +1,4 @@
-"""Workers of a loader that end with the process that started them, however that one ends."""
+"""End the workers of a loader when the process that started them ends, also if it is killed."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import threading
 import time
 from collections.abc import Callable
 
-_LOOKS_EVERY = 1.0  # seconds
+_POLL_INTERVAL = 1.0  # seconds
 
 
-class EndsWithTrainer:
-    """A `worker_init_fn` after which a worker does not outlive a trainer that is killed.
+class ParentWatchdog:
+    """A `worker_init_fn` whose worker exits when the trainer process is gone.
 
-    torch's own workers look after their parent only while they wait for work, and watch the wrong
-    process for ever if it was killed before they began to look.
+    torch's own workers check their parent only while they wait for work, and check the wrong
+    process forever if the trainer was killed before their first check.
     """
 
-    def __init__(self, then: Callable[[int], None] | None = None) -> None:
-        self.trainer = os.getpid()
-        self.then = then
+    def __init__(self, worker_init_fn: Callable[[int], None] | None = None) -> None:
+        self.trainer_pid = os.getpid()
+        self.worker_init_fn = worker_init_fn
 
-    def __call__(self, number: int) -> None:
+    def __call__(self, worker_id: int) -> None:
         threading.Thread(target=self._watch, name="trackside orphan watch", daemon=True).start()
-        if self.then is not None:
-            self.then(number)
+        if self.worker_init_fn is not None:
+            self.worker_init_fn(worker_id)
 
     def _watch(self) -> None:
-        first, trainer = os.getppid(), multiprocessing.parent_process()
-        # a server that forks workers is the parent of its own, and ends with the trainer
-        while os.getppid() == first and (
-            first == self.trainer or (trainer is not None and trainer.is_alive())
+        parent_pid, trainer = os.getppid(), multiprocessing.parent_process()
+        # with forkserver the parent is the server process, which exits together with the trainer
+        while os.getppid() == parent_pid and (
+            parent_pid == self.trainer_pid or (trainer is not None and trainer.is_alive())
         ):
-            time.sleep(_LOOKS_EVERY)
+            time.sleep(_POLL_INTERVAL)
         os._exit(1)

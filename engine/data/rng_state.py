@@ -1,4 +1,4 @@
-"""Where the random number generators stand: Python's, NumPy's, torch's on every device."""
+"""States of the random number generators: Python's, NumPy's, torch's on every device."""
 
 from __future__ import annotations
 
@@ -14,65 +14,66 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
-Own = list[tuple[str, Generator]]
-"""Generators that somebody has of their own, by name."""
+NamedGenerators = list[tuple[str, Generator]]
+"""Generators other than the global ones, by name."""
 
 
-def generator_states(own: Own) -> dict[str, Any]:
-    """The states of the global generators, and of `own`; nothing is drawn, no device waits."""
+def generator_states(generators: NamedGenerators) -> dict[str, Any]:
+    """The states of the global generators and of `generators`; draws nothing, no device sync."""
     return {
         "python": _python_state(),
         "numpy": _numpy_state(),
         "torch": torch.get_rng_state(),
-        "devices": [get() for get, _ in _devices()],
-        "own": {name: generator.get_state() for name, generator in own},
+        "devices": [get() for get, _ in _device_accessors()],
+        "own": {name: generator.get_state() for name, generator in generators},
     }
 
 
-def set_generators(states: dict[str, Any], own: Own) -> None:
-    """Put all generators where they stood; one of `own` that is not among `states` stays."""
+def restore_generators(states: dict[str, Any], generators: NamedGenerators) -> None:
+    """Restore the global generators, and those of `generators` that have a saved state."""
     version, words, gauss = states["python"]
     random.setstate((version, struct.unpack(f"<{len(words) // 4}I", words), gauss))
     _set_numpy_state(states["numpy"])
     torch.set_rng_state(states["torch"].cpu())
-    for (_, put), state in zip(_devices(), states["devices"], strict=False):
-        put(state.cpu())
-    for name, generator in own:
+    for (_, set_state), state in zip(_device_accessors(), states["devices"], strict=False):
+        set_state(state.cpu())
+    for name, generator in generators:
         if name in states["own"]:
             generator.set_state(states["own"][name].cpu())
 
 
 @contextmanager
-def generators_kept(own: Own) -> Iterator[None]:
-    """Leave all global generators, and `own`, as they are now."""
-    devices = [(put, get()) for get, put in _devices()]
-    states = [(generator, generator.get_state()) for _, generator in own]
-    with host_generators_kept():
+def preserve_generators(generators: NamedGenerators) -> Iterator[None]:
+    """Restore the global generators and `generators` when the block ends."""
+    devices = [(set_state, get_state()) for get_state, set_state in _device_accessors()]
+    states = [(generator, generator.get_state()) for _, generator in generators]
+    with preserve_host_generators():
         try:
             yield
         finally:
-            for put, state in devices:
-                put(state)
+            for set_state, state in devices:
+                set_state(state)
             for generator, state in states:
                 generator.set_state(state)
 
 
 @contextmanager
-def host_generators_kept() -> Iterator[None]:
-    """Leave the generators of Python, NumPy and torch on the CPU as they are now."""
-    python, numpy, own = random.getstate(), sys.modules.get("numpy"), torch.get_rng_state()
-    numbers = None if numpy is None else numpy.random.get_state()
+def preserve_host_generators() -> Iterator[None]:
+    """Restore the global CPU generators of Python, NumPy and torch when the block ends."""
+    python_state, torch_state = random.getstate(), torch.get_rng_state()
+    numpy = sys.modules.get("numpy")
+    numpy_state = None if numpy is None else numpy.random.get_state()
     try:
         yield
     finally:
-        random.setstate(python)
+        random.setstate(python_state)
         if numpy is not None:
-            numpy.random.set_state(numbers)
-        torch.set_rng_state(own)
+            numpy.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
 
 
 def seed_host_generators(key: bytes) -> None:
-    """Seed the generators of Python, NumPy and torch on the CPU by 32 bytes."""
+    """Seed the global CPU generators of Python, NumPy and torch from a key of 32 bytes."""
     words = struct.unpack("<8I", key)
     random.seed(key)
     numpy = sys.modules.get("numpy")
@@ -81,18 +82,18 @@ def seed_host_generators(key: bytes) -> None:
     torch.default_generator.manual_seed(words[4] | words[5] << 32)
 
 
-def digest(*numbers: int) -> bytes:
-    """32 bytes that are a function of some numbers, alike for no two that differ."""
+def digest_of(*numbers: int) -> bytes:
+    """A 32-byte hash of some integers."""
     return blake2b("/".join(map(str, numbers)).encode(), digest_size=32).digest()
 
 
-def of_modules(model: nn.Module) -> Own:
-    """Generators that modules keep as attributes, by the names of both."""
-    return [found for name, module in model.named_modules() for found in _of(module, name)]
+def module_generators(model: nn.Module) -> NamedGenerators:
+    """Generators that are attributes of modules, named by module and attribute."""
+    return [item for name, module in model.named_modules() for item in _generators_of(module, name)]
 
 
-def of_loader(loader: Any) -> Own:
-    """Those of a torch DataLoader, its dataset and its samplers."""
+def loader_generators(loader: Any) -> NamedGenerators:
+    """Generators that are attributes of a DataLoader, its dataset and its samplers."""
     batch_sampler = getattr(loader, "batch_sampler", None)
     parts = {
         "loader": loader,
@@ -101,28 +102,28 @@ def of_loader(loader: Any) -> Own:
         "sampler": getattr(loader, "sampler", None),
         "dataset": getattr(loader, "dataset", None),
     }
-    return [found for name, part in parts.items() for found in _of(part, name)]
+    return [item for name, part in parts.items() for item in _generators_of(part, name)]
 
 
-def prefixed(prefix: str, own: Iterable[tuple[str, Generator]]) -> Own:
-    """`own` with names that begin with `prefix`."""
-    return [(f"{prefix}.{name}", generator) for name, generator in own]
+def with_prefix(prefix: str, generators: Iterable[tuple[str, Generator]]) -> NamedGenerators:
+    """`generators` with `prefix` added to their names."""
+    return [(f"{prefix}.{name}", generator) for name, generator in generators]
 
 
-def _of(holder: Any, name: str) -> Iterator[tuple[str, Generator]]:
+def _generators_of(holder: Any, name: str) -> Iterator[tuple[str, Generator]]:
     for attribute, value in getattr(holder, "__dict__", {}).items():
         if isinstance(value, Generator):
             yield f"{name}.{attribute}", value
 
 
 def _python_state() -> tuple[int, bytes, float | None]:
-    """In one piece: 625 numbers take long to be read again."""
+    """The 625 numbers as bytes, which load faster."""
     version, words, gauss = random.getstate()
     return version, struct.pack(f"<{len(words)}I", *words), gauss
 
 
 def _numpy_state() -> dict[str, Any] | None:
-    """None where nobody has imported NumPy yet: its generator is seeded by the import."""
+    """None if NumPy is not imported yet: the import seeds its generator."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
         return None
@@ -143,21 +144,21 @@ def _set_numpy_state(state: dict[str, Any] | None) -> None:
     numpy.random.set_state({**state, "state": inner})
 
 
-def _devices() -> list[tuple[Any, Any]]:
-    """How the generator of each accelerator is read, and how it is set."""
+def _device_accessors() -> list[tuple[Any, Any]]:
+    """Functions to get and set the generator state of each accelerator."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device is None:
         return []
     module = torch.get_device_module(device)
-    if not getattr(module, "is_initialized", lambda: True)():  # nor will it be by looking
+    if not getattr(module, "is_initialized", lambda: True)():  # do not initialize it here
         return []
-    if device.type == "mps":  # there is one
+    if device.type == "mps":  # has one device
         return [(module.get_rng_state, module.set_rng_state)]
 
-    def of(index: int) -> tuple[Any, Any]:
+    def accessors(index: int) -> tuple[Any, Any]:
         return (
             lambda: module.get_rng_state(index),
             lambda state: module.set_rng_state(state, index),
         )
 
-    return [of(index) for index in range(torch.accelerator.device_count())]
+    return [accessors(index) for index in range(torch.accelerator.device_count())]

@@ -1,4 +1,4 @@
-"""A run that is driven from an event loop."""
+"""A run as an async iterator of transitions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...events import Transition
 class Stream:
     """An async iterator over the transitions of a run; closing or dropping it cancels the run.
 
-    No async generator: one of those is closed by the event loop, some time after it was dropped.
+    Not an async generator: the event loop closes a dropped async generator only later.
     """
 
     def __init__(self, transitions: Generator[Transition, None, None]) -> None:
@@ -32,5 +32,5 @@ class Stream:
             raise StopAsyncIteration from None
 
     async def aclose(self) -> None:
-        """Cancel the run, if it has not ended; its scopes close."""
+        """Cancel the run if it has not ended; its scopes close."""
         self._transitions.close()

@@ -1,4 +1,4 @@
-"""A fit in a thread of its own: watched, paused, cancelled and waited for from other threads."""
+"""A fit in a background thread; other threads can watch, pause, cancel and wait for it."""
 
 from __future__ import annotations
 
@@ -15,70 +15,69 @@ from ...events import CANCELS, IllegalCancelError, TrainState, Transition
 from ...events.handler_discovery import did_you_mean
 from ..loop.engine import Engine
 from ..statechart.phase_paths import inside, open_scopes
-from .run_progress import Status, Stopwatch, epochs_made, snapshot
+from .run_progress import Status, Stopwatch, epochs_made, read_status
 
 
 class Run(Future[TrainState]):
     """A fit that `trainer.start` began; a `concurrent.futures.Future` of its `TrainState`.
 
-    It serves in `concurrent.futures.wait` and `as_completed`; from asyncio it is awaited, and
-    cancelling the task that awaits it cancels the fit. As a context manager it cancels the fit
-    and joins the thread when the block is left, and raises what the fit has raised, if the block
-    itself raised nothing. A cancelled fit has a result, as in `fit`: its state says how it ended.
-    A process that ends cancels the fit, and waits until its scopes are closed.
+    It works with `concurrent.futures.wait` and `as_completed`, and can be awaited; cancelling the
+    task that awaits it cancels the fit. As a context manager it cancels the fit and joins the
+    thread when the block ends, and raises the error of the fit, unless the block itself raised.
+    A cancelled fit has a result, as in `fit`: its state says how it ended. When the process exits,
+    the fit is cancelled, and the process waits until its scopes are closed.
 
     Raises:
-        BaseException: what the fit raised before it began.
+        BaseException: an error of the fit before it began.
     """
 
     def __init__(self, trainer: Engine, transitions: Iterator[Transition]) -> None:
         super().__init__()
         self._trainer = trainer
         self._clock = Stopwatch()
-        self._before: tuple[int, float] | None = None
-        self._last: Status | None = None
-        self._changed = threading.Condition()
-        self._begun = threading.Event()
+        self._at_start: tuple[int, float] | None = None
+        self._final_status: Status | None = None
+        self._status_changed = threading.Condition()
+        self._started = threading.Event()
         name = " ".join(filter(None, ("trackside", trainer.name)))
         self._thread = threading.Thread(
-            target=self._work, args=(transitions,), name=name, daemon=True
+            target=self._drive, args=(transitions,), name=name, daemon=True
         )
-        _alive.add(self)
-        _leave_at_exit()
+        _live_runs.add(self)
+        _cancel_at_exit()
         self.set_running_or_notify_cancel()
-        trainer.on("any_transition", once=True)(self._begin)
+        trainer.on("any_transition", once=True)(self._on_begin)
         self._thread.start()
-        self._begun.wait()
-        if self._before is None:
+        self._started.wait()
+        if self._at_start is None:
             self.result()
 
     def status(self) -> Status:
-        """The run at this moment. Cost: no device sync, and nothing for the run."""
-        return self._last or self._snapshot()
+        """A snapshot of the run. Cost: no device sync, and no time of the run."""
+        return self._final_status or self._read_status()
 
     def pause(self) -> None:
-        """Have the run stand still from its next transition on; a cancel still takes effect."""
+        """Pause the run at its next transition; a cancel still takes effect."""
         if not self.done():
             self._clock.stop()
-            self._trainer.requests.hold()
+            self._trainer.requests.pause()
 
     def resume(self) -> None:
-        """Have a run that was paused go on."""
+        """Continue a paused run."""
         if not self.done():
-            self._clock.go()
-            self._trainer.requests.release()
+            self._clock.start()
+            self._trainer.requests.resume()
 
     def cancel(self, scope: str = "fit", reason: str = "") -> bool:
-        """Close `scope`, one of `trackside.events.CANCELS`, at the next transition.
+        """Cancel `scope`, one of `trackside.events.CANCELS`, at the next transition.
 
-        See `Engine.request` for a scope that is not open. Where cancels of a chart of your own
-        are meant, there is `trainer.request`.
+        See `Engine.request` for a scope that is not open, and for cancels of your own chart.
 
         Returns:
-            Whether it was asked for: False when the run is done.
+            Whether the cancel was requested: False when the run is done.
 
         Raises:
-            ValueError: there is no such scope; the nearest is named.
+            ValueError: the scope is unknown; the message names the nearest one.
         """
         if scope not in CANCELS:
             raise ValueError(
@@ -89,35 +88,35 @@ class Run(Future[TrainState]):
             return False
         try:
             self._trainer.request(CANCELS[scope](reason))
-        except IllegalCancelError:  # it has just ended
+        except IllegalCancelError:  # the run has just ended
             return False
         return True
 
     def result(self, timeout: float | None = None) -> TrainState:
-        """The state, when the fit has ended; waits for that.
+        """Wait until the fit has ended, and return its state.
 
         Raises:
-            TimeoutError: it has not ended after `timeout` seconds; it goes on.
+            TimeoutError: the fit has not ended after `timeout` seconds; it continues.
             RuntimeError: called from the fit's own thread, which would wait for itself.
-            BaseException: what the fit has raised.
+            BaseException: the error of the fit.
         """
         self._check_thread("result")
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the fit has raised, when it has ended; None if nothing. Raises: as `result`."""
+        """Wait until the fit has ended, and return its error or None. Raises: as `result`."""
         self._check_thread("exception")
         return super().exception(timeout)
 
     def wait_for(self, phase: str, timeout: float | None = None) -> bool:
-        """Wait until the run is in `phase`, or inside it: `fit.epoch.validate`, `completed`.
+        """Wait until the run is in `phase` or inside it: `fit.epoch.validate`, `completed`.
 
         Returns:
-            True as soon as the run gets there; False if it ends without.
+            True as soon as the run gets there; False if it ends before.
 
         Raises:
-            ValueError: the chart has no such phase; the nearest is named.
-            TimeoutError: neither has happened after `timeout` seconds.
+            ValueError: the phase is not in the chart; the message names the nearest one.
+            TimeoutError: neither happened within `timeout` seconds.
             RuntimeError: called from the fit's own thread.
         """
         self._check_phase(phase)
@@ -127,17 +126,19 @@ class Run(Future[TrainState]):
         def watch(trainer: Any, state: TrainState, transition: Transition) -> None:
             if inside(transition.destination, phase):
                 reached.set()
-                self._tell()
+                self._notify()
 
         self._trainer.on("any_transition")(watch)
         try:
             if open_scopes(live := self._trainer.state.phase) and inside(live, phase):
                 reached.set()
-            with self._changed:
-                self._changed.wait_for(lambda: reached.is_set() or self._last, timeout)
+            with self._status_changed:
+                self._status_changed.wait_for(
+                    lambda: reached.is_set() or self._final_status, timeout
+                )
         finally:
             self._trainer.detach(watch)
-        if not reached.is_set() and self._last is None:
+        if not reached.is_set() and self._final_status is None:
             raise TimeoutError(f"not in {phase} after {timeout} s, but {self.status().phase}")
         return reached.is_set() or inside(self.status().phase, phase)
 
@@ -158,38 +159,38 @@ class Run(Future[TrainState]):
         if error is None:
             self.result()
 
-    def _work(self, transitions: Iterator[Transition]) -> None:
+    def _drive(self, transitions: Iterator[Transition]) -> None:
         try:
             for _ in transitions:
                 pass
         except BaseException as error:
-            self._end()
+            self._finish()
             self.set_exception(error)
         else:
-            self._end()
+            self._finish()
             self.set_result(self._trainer.state)
 
-    def _begin(self, trainer: Any, state: TrainState, transition: Transition) -> None:
-        self._before = state.samples, epochs_made(state) or 0.0
-        self._clock.go()
-        self._begun.set()
+    def _on_begin(self, trainer: Any, state: TrainState, transition: Transition) -> None:
+        self._at_start = state.samples, epochs_made(state) or 0.0
+        self._clock.start()
+        self._started.set()
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         self._clock.stop()
-        self._last = self._snapshot()._replace(left=0.0)
-        if self._before is None:
-            self._trainer.detach(self._begin)
-        self._begun.set()
-        self._tell()
-        _alive.discard(self)
+        self._final_status = self._read_status()._replace(left=0.0)
+        if self._at_start is None:
+            self._trainer.detach(self._on_begin)
+        self._started.set()
+        self._notify()
+        _live_runs.discard(self)
 
-    def _tell(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def _notify(self) -> None:
+        with self._status_changed:
+            self._status_changed.notify_all()
 
-    def _snapshot(self) -> Status:
-        paused = self._trainer.requests.standing
-        return snapshot(self._trainer.state, self._clock, paused, self._before or (0, 0.0))
+    def _read_status(self) -> Status:
+        paused = self._trainer.requests.paused
+        return read_status(self._trainer.state, self._clock, paused, self._at_start or (0, 0.0))
 
     def _check_thread(self, tried: str) -> None:
         if threading.current_thread() is self._thread and not self.done():
@@ -207,18 +208,18 @@ class Run(Future[TrainState]):
             )
 
 
-_alive: set[Run] = set()
+_live_runs: set[Run] = set()
 
 
 @functools.cache
-def _leave_at_exit() -> None:
-    """Once, when the first run begins: handlers of libraries imported later end before it."""
-    atexit.register(_leave)
+def _cancel_at_exit() -> None:
+    """Register once, when the first run begins: exit hooks registered later run before it."""
+    atexit.register(_cancel_live_runs)
 
 
-def _leave() -> None:
-    alive = tuple(_alive)
-    for run in alive:
+def _cancel_live_runs() -> None:
+    runs = tuple(_live_runs)
+    for run in runs:
         run.cancel("fit", "the process ends")
-    for run in alive:
+    for run in runs:
         run._thread.join()

@@ -1,4 +1,4 @@
-"""Signals of the operating system that end a fit in good order: opt-in, for the main thread."""
+"""Cancel a fit on SIGINT or SIGTERM; opt-in, and only in the main thread."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """What has come of the signals in an `interruptible` block.
+    """The signal received in an `interruptible` block.
 
     Attributes:
-        signal: the first signal received, None if there was none; `128 + signal` is the exit code
-            by which shells know it.
+        signal: the first signal received, or None; `128 + signal` is the usual exit code for it.
     """
 
     def __init__(self, trainer: Engine) -> None:
@@ -28,13 +27,13 @@ class Interruption:
         self._trainer = trainer
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """Ask for the end of the fit, the first time; interrupt what is running, the second."""
+        """First signal: request a cancel of the fit. Second: raise KeyboardInterrupt."""
         if self.signal is not None:
             raise KeyboardInterrupt(f"{signal.Signals(number).name}, after {self.signal.name}")
         self.signal = signal.Signals(number)
         try:
             self._trainer.request(self._cancel())
-        except (IllegalCancelError, ValueError):  # between two fits: `begin_fit` will tell
+        except (IllegalCancelError, ValueError):  # between two fits: `begin_fit` requests it
             return
 
     def begin_fit(self, trainer: Any, state: TrainState) -> None:
@@ -44,11 +43,11 @@ class Interruption:
     resumed = begin_fit
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: what this process was asked is not asked of the one in which the fit goes on."""
+        """Empty: a resumed fit does not inherit the signal of this process."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing to load."""
+        """Does nothing."""
 
     def _cancel(self) -> CancelFitException:
         assert self.signal is not None
@@ -57,31 +56,31 @@ class Interruption:
 
 @contextmanager
 def interruptible(trainer: Engine) -> Iterator[Interruption]:
-    """Have SIGINT and SIGTERM cancel the fit of `trainer` while the block runs.
+    """Let SIGINT and SIGTERM cancel the fit of `trainer` while the block runs.
 
-    The first one becomes a request (see `Engine.request`): scopes close, `fit` returns. A fit that
-    begins in the block after it is cancelled as it begins. The second raises KeyboardInterrupt.
-    When the block is left the handlers are again those that were found.
+    The first signal requests a cancel (see `Engine.request`): scopes close, `fit` returns. A later
+    fit in the block is cancelled as it begins. The second signal raises KeyboardInterrupt. The
+    previous signal handlers are restored when the block ends.
 
     Raises:
-        RuntimeError: this is not the main thread, where alone signals can be handled; or a signal
-            has a handler that was not installed from Python, which could not be restored.
+        RuntimeError: not in the main thread, the only one that can handle signals; or a signal has
+            a handler that was not installed from Python, which could not be restored.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
-            "interruptible handles signals, which Python does in the main thread alone; from "
+            "interruptible handles signals, which Python allows only in the main thread; in "
             f"{threading.current_thread().name} use trainer.request(CancelFitException(…))"
         )
     interruption = Interruption(trainer)
-    found = {number: signal.getsignal(number) for number in SIGNALS}
-    for number, handler in found.items():
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in previous.items():
         if handler is None:
             raise RuntimeError(
                 f"{number.name} has a handler that was not installed from Python, and could not "
                 "be restored; remove it, or use trainer.request(CancelFitException(…))"
             )
-    with trainer.attach(interruption), ExitStack() as restored:
-        for number, handler in found.items():
-            restored.callback(signal.signal, number, handler)
+    with trainer.attach(interruption), ExitStack() as previous_handlers:
+        for number, handler in previous.items():
+            previous_handlers.callback(signal.signal, number, handler)
             signal.signal(number, interruption.receive)
         yield interruption

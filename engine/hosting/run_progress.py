@@ -1,4 +1,4 @@
-"""What a run tells those who watch it from outside."""
+"""The status of a run: phase, counters, metrics, rate and time left."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..statechart.phase_paths import open_scopes
 
 
 class Status(NamedTuple):
-    """A run at one moment; it does not change. Where a `TrainState` has the field, it is that.
+    """An immutable snapshot of a run; fields that `TrainState` also has are copied from it.
 
-    Read while the run goes on, so a count may be ahead of another one by a batch.
+    It is read while the run continues, so one counter may be a batch ahead of another.
     """
 
     phase: str
     """The live phase, `fit.epoch.train.batch.forward`."""
     epoch: int
-    """0-based index of the epoch last begun."""
+    """0-based index of the current or last epoch."""
     n_epochs: int
-    """Epochs to make."""
+    """Epochs of the whole fit."""
     batch_index: int
-    """0-based index of the batch in the pass under way; -1 before the first."""
+    """0-based index of the batch in the current pass; -1 before the first."""
     n_batches: int | None
     """Batches in this pass; None if the loader does not know."""
     step: int
@@ -34,71 +34,71 @@ class Status(NamedTuple):
     samples: int
     """Training examples fetched."""
     training: bool
-    """Whether the pass under way is a training pass."""
+    """Whether the current pass is a training pass."""
     metrics: Mapping[str, Any]
-    """What this epoch has computed so far, by name; read-only."""
+    """Metrics of this epoch so far, by name; read-only."""
     outcome: Outcome
-    """How the scope last closed has ended; of a run that is done, how the run has."""
+    """How the last closed scope ended; after the run, how the run ended."""
     reason: str
-    """Of the cancel that ended the run, or that is closing scopes; empty without one."""
+    """Reason of the cancel that ended the run or is closing scopes; empty without one."""
     paused: bool
-    """Whether the run stands still, as it was asked to."""
+    """Whether the run is paused, and has stopped at a transition."""
     seconds: float
-    """Since the run began, without those in which it was paused."""
+    """Seconds since the run began, without pauses."""
     rate: float | None
-    """Training examples a second since the run began, validation included; None at its begin."""
+    """Training examples per second of `seconds`, validation included; None at first."""
     left: float | None
-    """Seconds to go at the rate so far; 0.0 when it is done; None while that is unknown: at the
-    begin, and where the loader does not know its length."""
+    """Estimated seconds left; 0.0 after the run; None while unknown: at first, and where the loader
+    does not know its length."""
 
 
 class Stopwatch:
-    """Counts seconds from the first `go`, without those between a `stop` and the next `go`."""
+    """Counts seconds while it runs: from each `start` to the next `stop`."""
 
     def __init__(self) -> None:
-        self._before = 0.0
-        self._since: float | None = None
+        self._elapsed = 0.0
+        self._started_at: float | None = None
 
-    def go(self) -> None:
-        """Count from now on."""
-        if self._since is None:
-            self._since = time.monotonic()
+    def start(self) -> None:
+        """Start or continue counting."""
+        if self._started_at is None:
+            self._started_at = time.monotonic()
 
     def stop(self) -> None:
-        """Count no more."""
-        self._before, self._since = self.seconds, None
+        """Stop counting."""
+        self._elapsed, self._started_at = self.seconds, None
 
     @property
     def seconds(self) -> float:
-        """What was counted so far."""
-        since = self._since
-        return self._before + (0.0 if since is None else time.monotonic() - since)
+        """Seconds counted so far."""
+        started_at = self._started_at
+        return self._elapsed + (0.0 if started_at is None else time.monotonic() - started_at)
 
 
 def epochs_made(state: TrainState) -> float | None:
-    """Epochs made, the one under way as the fraction of its training; None while unknown."""
-    phase, epoch, training, index, count, paused = _position(state)
+    """Epochs made, plus the fraction of the current one's training; None while unknown."""
+    phase, epoch, training, index, count, paused = _read_position(state)
     if not open_scopes(phase, "epoch"):
         return float(epoch + 1)
     if phase.endswith(".ready"):
         return float(epoch)
-    under_way = training and bool(open_scopes(phase, "batch"))
+    in_batch = training and bool(open_scopes(phase, "batch"))
     if not training:
         if paused is None:
             return float(epoch + 1)
         _, index, count, _ = paused
-    return float(epoch + (index + (not under_way)) / count) if count else None
+    return float(epoch + (index + (not in_batch)) / count) if count else None
 
 
-def snapshot(
-    state: TrainState, clock: Stopwatch, paused: bool, before: tuple[int, float]
+def read_status(
+    state: TrainState, clock: Stopwatch, paused: bool, at_start: tuple[int, float]
 ) -> Status:
-    """The status of a run that began with `before` samples and epochs; reads no tensor."""
-    *counters, metrics, outcome, cancel = _counters(state)
-    seconds, made = clock.seconds, epochs_made(state)
-    samples = state.samples - before[0]
-    done = 0.0 if made is None else made - before[1]
-    rest = max(state.n_epochs - before[1] - done, 0.0)
+    """The status of a run that began with `at_start` (samples, epochs made); reads no tensor."""
+    *counters, metrics, outcome, cancel = _read_counters(state)
+    seconds, epochs = clock.seconds, epochs_made(state)
+    samples = state.samples - at_start[0]
+    done = 0.0 if epochs is None else epochs - at_start[1]
+    remaining = max(state.n_epochs - at_start[1] - done, 0.0)
     return Status._make(
         (
             *counters,
@@ -108,14 +108,14 @@ def snapshot(
             paused,
             seconds,
             samples / seconds if samples and seconds else None,
-            seconds / done * rest if done > 0 else None,
+            seconds / done * remaining if done > 0 else None,
         )
     )
 
 
-# one call each, during which the engine's thread does not go on
-_counters = attrgetter(
+# each is one call in C, during which the engine's thread cannot change the state
+_read_counters = attrgetter(
     *("phase", "epoch", "n_epochs", "batch_index", "n_batches", "step", "samples", "training"),
     *("metrics", "outcome", "cancel"),
 )
-_position = attrgetter("phase", "epoch", "training", "batch_index", "n_batches", "paused")
+_read_position = attrgetter("phase", "epoch", "training", "batch_index", "n_batches", "paused")

@@ -16,7 +16,7 @@ from trackside.engine import (
     latest,
     read_checkpoint,
 )
-from trackside.engine.checkpoint.atomic_directory import Written, hash_file
+from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
 from trackside.engine.checkpoint.manifest import FORMAT, Manifest
 
 
@@ -67,23 +67,23 @@ damage = pytest.mark.parametrize(
 
 @damage
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_one_is_passed_over_with_a_warning_for_the_one_before(folder, name, damage):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(folder, name, damage):
     damage(newest(folder) / name)
-    with pytest.warns(UserWarning, match=f"passing over a damaged .*{name}"):
+    with pytest.warns(UserWarning, match=f"skipping a damaged .*{name}"):
         assert latest(folder).name == "step-000000000001"
-    with pytest.warns(UserWarning, match="passing over"):
+    with pytest.warns(UserWarning, match="skipping"):
         assert same(read_checkpoint(folder)["model"], state_of_training(seed=1)["model"])
 
 
 @damage
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_one_that_is_asked_for_by_name_is_an_error(folder, name, damage):
+def test_reading_a_damaged_checkpoint_by_its_path_is_an_error(folder, name, damage):
     damage(newest(folder) / name)
     with pytest.raises(DamagedError, match=f"step-000000000002.*{name}"):
         read_checkpoint(newest(folder))
 
 
-def test_any_bit_that_is_flipped_is_noticed(folder):
+def test_any_flipped_bit_is_detected(folder):
     for name in FILES:
         path = newest(folder) / name
         whole = path.read_bytes()
@@ -97,24 +97,24 @@ def test_any_bit_that_is_flipped_is_noticed(folder):
     assert latest(folder) == newest(folder)
 
 
-def test_where_none_is_whole_that_is_an_error_and_no_new_start(folder):
+def test_if_all_are_damaged_that_is_an_error_and_not_a_new_start(folder):
     for path in folder.glob("step-*"):
         flip(path / "state.pt")
     with (
-        pytest.warns(UserWarning, match="passing over"),
-        pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole") as caught,
+        pytest.warns(UserWarning, match="skipping"),
+        pytest.raises(CheckpointError, match=r"every checkpoint in .* is damaged") as caught,
     ):
         latest(folder)
     assert not isinstance(caught.value, NoCheckpointError)
 
 
-def test_where_there_is_none_that_is_told_apart(tmp_path):
+def test_an_empty_folder_raises_an_error_of_its_own(tmp_path):
     for missing in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(NoCheckpointError, match="there is no checkpoint in"):
             read_checkpoint(missing)
 
 
-def test_what_is_not_named_like_a_checkpoint_is_not_one(folder):
+def test_other_names_links_and_files_are_not_checkpoints(folder):
     shutil.copytree(newest(folder), folder / "step-3")
     shutil.copytree(newest(folder), folder / ".tmp-1-0123abcd")
     (folder / "step-000000000009").symlink_to(newest(folder))
@@ -127,26 +127,26 @@ def forged(folder, **fields):
     path = newest(folder)
     there = Manifest.read(path)
     changed = Manifest(**{**vars(there), **fields})
-    (path / "manifest.json").write_bytes(changed.text())
+    (path / "manifest.json").write_bytes(changed.to_bytes())
     return path
 
 
 @pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "..", ".", "a/b", "", ".hidden"])
-def test_a_name_that_climbs_out_of_the_folder_is_refused(folder, name):
+def test_a_file_name_that_leaves_the_folder_is_refused(folder, name):
     (folder.parent / "secret").write_text("")
-    files = Manifest.read(newest(folder)).files | {name: Written(0, "")}
-    with pytest.raises(DamagedError, match="no plain name"):
+    files = Manifest.read(newest(folder)).files | {name: FileDigest(0, "")}
+    with pytest.raises(DamagedError, match="not a plain file name"):
         read_checkpoint(forged(folder, files=files))
 
 
 @pytest.mark.parametrize("serial", ["first", None, [], {}])
-def test_a_manifest_of_other_values_is_refused(folder, serial):
-    with pytest.raises(DamagedError, match="lacks what it should say"):
+def test_a_manifest_with_wrong_values_is_refused(folder, serial):
+    with pytest.raises(DamagedError, match="missing or wrong fields"):
         read_checkpoint(forged(folder, serial=serial))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "1"}', "[" * 100_000, "\xff"])
-def test_what_is_no_manifest_is_refused(folder, text):
+def test_text_that_is_not_a_manifest_is_refused(folder, text):
     (newest(folder) / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(DamagedError, match=r"manifest\.json"):
         read_checkpoint(newest(folder))
@@ -158,7 +158,7 @@ def test_a_manifest_of_gigabytes_is_not_read(folder):
         read_checkpoint(newest(folder))
 
 
-def test_one_of_a_newer_format_is_an_error_and_not_passed_over(folder):
+def test_a_checkpoint_of_a_newer_format_is_an_error_and_not_skipped(folder):
     path = newest(folder) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT + 1}))
     for find in (latest, read_checkpoint):
@@ -175,12 +175,12 @@ class Evil:
         return os.mkdir, (self.path,)
 
 
-def test_an_evil_pickle_with_the_right_checksum_is_refused_and_not_run(folder, tmp_path):
+def test_a_malicious_pickle_with_the_right_checksum_is_refused_and_not_run(folder, tmp_path):
     path, made = newest(folder), tmp_path / "made by the pickle"
     (path / "state.pt").unlink()
     torch.save({"state": {"model": {}, "evil": Evil(made)}, "tied": {}}, path / "state.pt")
     files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
-    with pytest.raises(CheckpointError, match="refused, and nothing of it was run"):
+    with pytest.raises(CheckpointError, match="refused before any of its code ran"):
         read_checkpoint(forged(folder, files=files))
     assert not made.exists()
     torch.load(path / "state.pt", weights_only=False)
@@ -191,7 +191,7 @@ def test_an_evil_pickle_with_the_right_checksum_is_refused_and_not_run(folder, t
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense", pickle.dumps({"state": {}}), b"\xff" * 8 + b"{}"]
 )
-def test_a_file_of_another_kind_with_the_right_checksum_is_refused(folder, name, content):
+def test_another_file_format_with_the_right_checksum_is_refused(folder, name, content):
     path = newest(folder)
     (path / name).write_bytes(content)
     files = Manifest.read(path).files | {name: hash_file(path / name)}
@@ -200,7 +200,7 @@ def test_a_file_of_another_kind_with_the_right_checksum_is_refused(folder, name,
 
 
 @pytest.mark.parametrize("content", [[], {"state": {}}, {"state": [], "tied": {}}, torch.ones(2)])
-def test_a_rest_of_another_shape_with_the_right_checksum_is_refused(folder, content):
+def test_a_state_of_another_structure_with_the_right_checksum_is_refused(folder, content):
     path = newest(folder)
     torch.save(content, path / "state.pt")
     files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
@@ -208,13 +208,13 @@ def test_a_rest_of_another_shape_with_the_right_checksum_is_refused(folder, cont
         read_checkpoint(forged(folder, files=files))
 
 
-def test_a_manifest_that_does_not_name_the_weights_is_refused(folder):
+def test_a_manifest_without_the_weights_is_refused(folder):
     files = {name: f for name, f in Manifest.read(newest(folder)).files.items() if "pt" in name}
-    with pytest.raises(DamagedError, match="does not name"):
+    with pytest.raises(DamagedError, match="does not list"):
         read_checkpoint(forged(folder, files={"state.pt": files["state.pt"]}))
 
 
-def test_nothing_but_plain_data_is_in_the_file(folder):
+def test_the_state_file_contains_only_plain_data(folder):
     with zipfile.ZipFile(newest(folder) / "state.pt") as file:
         (name,) = (name for name in file.namelist() if name.endswith("data.pkl"))
         assert b"trackside" not in file.read(name)

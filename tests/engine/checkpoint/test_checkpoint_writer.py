@@ -39,7 +39,7 @@ def store(tmp_path):
     store.close()
 
 
-def test_what_is_saved_is_read_again_to_the_bit(store):
+def test_a_saved_state_is_read_back_bit_for_bit(store):
     state = state_of_training()
     path = store.save(state, step=42, facts={"epoch": 1})
     assert path == store.folder / "step-000000000042"
@@ -47,7 +47,7 @@ def test_what_is_saved_is_read_again_to_the_bit(store):
     assert same(read_checkpoint(path), state)
 
 
-def test_it_is_a_manifest_weights_as_safetensors_and_the_rest(store):
+def test_a_checkpoint_is_a_manifest_safetensors_weights_and_a_state_file(store):
     path = store.save(state_of_training(), step=1, facts={})
     assert names(path) == ["manifest.json", "model.safetensors", "state.pt"]
     manifest = json.loads((path / "manifest.json").read_text())
@@ -56,7 +56,7 @@ def test_it_is_a_manifest_weights_as_safetensors_and_the_rest(store):
     torch.load(path / "state.pt", weights_only=True)
 
 
-def test_weights_that_the_format_does_not_know_go_with_the_rest(store):
+def test_weights_that_safetensors_cannot_store_go_to_the_state_file(store):
     model = {"w": torch.ones(2), "sparse": torch.eye(2).to_sparse(), "extra": {"version": 3}}
     store.save({"model": model}, step=1, facts={})
     read = read_checkpoint(store.folder)["model"]
@@ -65,7 +65,7 @@ def test_weights_that_the_format_does_not_know_go_with_the_rest(store):
     assert read["extra"] == {"version": 3}
 
 
-def test_a_second_one_at_the_same_step_is_the_newer_and_overwrites_nothing(store):
+def test_a_second_checkpoint_at_a_step_is_newer_and_overwrites_nothing(store):
     first = store.save(state_of_training(seed=1), step=5, facts={})
     second = store.save(state_of_training(seed=2), step=5, facts={})
     assert names(store.folder) == ["step-000000000005", "step-000000000005.2"]
@@ -73,7 +73,7 @@ def test_a_second_one_at_the_same_step_is_the_newer_and_overwrites_nothing(store
     assert same(read_checkpoint(first)["model"], state_of_training(seed=1)["model"])
 
 
-def test_the_newest_is_the_one_that_was_written_last_not_that_of_the_highest_step(store):
+def test_the_newest_is_the_last_written_not_the_one_with_the_highest_step(store):
     store.save(state_of_training(), step=500, facts={})
     store.close()
     again = opened(store.folder)
@@ -82,7 +82,7 @@ def test_the_newest_is_the_one_that_was_written_last_not_that_of_the_highest_ste
     again.close()
 
 
-def test_only_what_is_wanted_is_kept(store):
+def test_keep_deletes_all_but_the_wanted_checkpoints(store):
     paths = [store.save(state_of_training(), step, {}) for step in range(4)]
     store.keep([paths[1], paths[3]])
     assert names(store.folder) == ["step-000000000001", "step-000000000003"]
@@ -91,7 +91,7 @@ def test_only_what_is_wanted_is_kept(store):
     assert list(store.written) == [paths[1], paths[3]]
 
 
-def test_what_somebody_else_deleted_or_put_there_is_left_alone(store):
+def test_foreign_and_renamed_folders_are_left_alone(store):
     path = store.save(state_of_training(), 1, {})
     (store.folder / "notes").mkdir()
     path.rename(store.folder / "elsewhere")
@@ -99,7 +99,7 @@ def test_what_somebody_else_deleted_or_put_there_is_left_alone(store):
     assert names(store.folder) == ["elsewhere", "notes"]
 
 
-def test_what_a_killed_process_left_half_done_is_swept_and_what_it_finished_is_known(store):
+def test_open_deletes_unfinished_checkpoints_and_lists_finished_ones(store):
     path = store.save(state_of_training(), 1, {})
     (store.folder / ".tmp-1-0123abcd").mkdir()
     (store.folder / ".tmp-1-0123abcd" / "state.pt").write_bytes(b"half")
@@ -120,7 +120,7 @@ except CheckpointError as error:
 """
 
 
-def test_two_processes_cannot_write_into_one_folder(store):
+def test_two_processes_cannot_write_to_one_folder(store):
     def other():
         run = [sys.executable, "-c", LOCKED, str(store.folder)]
         return subprocess.run(run, capture_output=True, text=True, check=True).stdout
@@ -160,7 +160,7 @@ FULL = {limited_files: errno.EFBIG} | ({tiny_disk: errno.ENOSPC} if os.geteuid()
 
 
 @pytest.mark.parametrize("full", FULL, ids=lambda full: full.__name__)
-def test_on_a_full_disk_the_error_escapes_and_the_checkpoint_before_is_whole(tmp_path, full):
+def test_a_full_disk_raises_and_the_previous_checkpoint_stays_intact(tmp_path, full):
     small, large = state_of_training(), state_of_training()
     large["handlers"]["EMA"]["shadow"] = [torch.zeros(1 << 21)]
     with full(tmp_path / "disk"), closing(CheckpointStore(tmp_path / "disk")) as store:
@@ -169,13 +169,13 @@ def test_on_a_full_disk_the_error_escapes_and_the_checkpoint_before_is_whole(tmp
         with pytest.raises(OSError, match=r"large|space") as caught:
             store.save(large, 2, {})
         assert caught.value.errno == FULL[full]
-        assert "step-000000000002, a checkpoint, was not written" in caught.value.__notes__[0]
+        assert "step-000000000002 was not written" in caught.value.__notes__[0]
         assert names(store.folder) == [path.name]
         assert same(read_checkpoint(store.folder)["handlers"], small["handlers"])
         assert store.save(small, 3, {}) == latest(store.folder)
 
 
-def test_a_read_only_folder_is_refused_when_it_is_opened(tmp_path):
+def test_a_read_only_folder_is_refused_by_open(tmp_path):
     folder = tmp_path / "disk"
     if os.geteuid() == 0:  # whom permissions do not stop
         folder.mkdir()
@@ -190,13 +190,13 @@ def test_a_read_only_folder_is_refused_when_it_is_opened(tmp_path):
             subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+def test_a_file_instead_of_a_folder_is_refused(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(OSError, match="runs"):
         opened(tmp_path / "runs")
 
 
-def test_a_folder_that_is_deleted_meanwhile_is_an_error_and_no_new_start(store):
+def test_a_deleted_folder_is_an_error_and_is_not_recreated(store):
     subprocess.run(["rm", "-r", str(store.folder)], check=True)
     with pytest.raises(FileNotFoundError):
         store.save(state_of_training(), 1, {})
@@ -230,8 +230,8 @@ def check_nothing_acknowledged_is_lost(folder, log):
     assert torch.equal(read_checkpoint(path)["model"]["w"], torch.full((3,), float(step)))
 
 
-@pytest.mark.filterwarnings("ignore:passing over a damaged checkpoint")
-def test_a_power_cut_after_any_file_operation_loses_nothing_that_was_acknowledged(tmp_path):
+@pytest.mark.filterwarnings("ignore:skipping a damaged checkpoint")
+def test_a_power_cut_after_any_operation_loses_no_acknowledged_checkpoint(tmp_path):
     log = operations(tmp_path / "disk")
     kept = [(keeps, 0) for keeps in KEEPS[:-1]] + [(KEEPS[-1], seed) for seed in range(5)]
     for count in range(len(log) + 1):
@@ -241,8 +241,8 @@ def test_a_power_cut_after_any_file_operation_loses_nothing_that_was_acknowledge
             check_nothing_acknowledged_is_lost(target, log[:count])
 
 
-@pytest.mark.filterwarnings("ignore:passing over a damaged checkpoint")
-def test_without_a_sync_a_power_cut_would_lose_what_was_acknowledged(tmp_path):
+@pytest.mark.filterwarnings("ignore:skipping a damaged checkpoint")
+def test_without_sync_a_power_cut_would_lose_acknowledged_checkpoints(tmp_path):
     log = [entry for entry in operations(tmp_path / "disk") if entry[0] != "sync"]
     lost = 0
     for count in range(len(log) + 1):
@@ -255,7 +255,7 @@ def test_without_a_sync_a_power_cut_would_lose_what_was_acknowledged(tmp_path):
     assert lost > len(log) / 4
 
 
-def test_a_log_that_is_played_back_whole_is_what_is_on_the_disk(tmp_path):
+def test_replaying_the_whole_log_gives_the_content_of_the_disk(tmp_path):
     log = operations(tmp_path / "disk")
     power_cut(log, tmp_path / "disk", tmp_path / "copy", "everything")
     done = subprocess.run(["diff", "-r", tmp_path / "disk", tmp_path / "copy"], check=False)
@@ -263,7 +263,7 @@ def test_a_log_that_is_played_back_whole_is_what_is_on_the_disk(tmp_path):
 
 
 @pytest.mark.parametrize("step", ["before", "middle"])
-def test_an_error_of_any_file_operation_escapes_and_loses_nothing(tmp_path, step):
+def test_an_error_in_any_file_operation_escapes_and_loses_nothing(tmp_path, step):
     def fault(now):
         if now == step:
             raise OSError(errno.EIO, "broken on purpose")

@@ -26,7 +26,7 @@ from trackside.views import Job
 from trackside.views.verify.resume_worker import Check
 from trackside.views.verify.verify_resume import MEASURED
 
-REPLAY = "ignore:.*cannot tell its position"
+REPLAY = "ignore:.*cannot save its position"
 
 
 def with_loaders(train, valid=None, *handlers):
@@ -104,7 +104,7 @@ LOADERS = {
 
 @pytest.mark.filterwarnings(REPLAY)
 @pytest.mark.parametrize("kind", LOADERS)
-def test_it_goes_on_with_any_kind_of_loader(kind, tmp_path):
+def test_a_fit_resumes_with_any_kind_of_loader(kind, tmp_path):
     make, only = LOADERS[kind], [4, 9, 21] if kind == "with workers" else None
     handlers = () if kind == "with workers" else (ValidateEvery(steps=3),)
     found = differences(lambda: with_loaders(make(), make(), *handlers), tmp_path, only=only)
@@ -113,13 +113,13 @@ def test_it_goes_on_with_any_kind_of_loader(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", ["a guest", "without a length"])
 @pytest.mark.filterwarnings(REPLAY)
-def test_it_goes_on_where_a_batch_is_read_ahead(kind, tmp_path):
+def test_a_fit_resumes_where_a_batch_is_read_ahead(kind, tmp_path):
     make = LOADERS[kind]
     assert differences(lambda: with_loaders(make(), None, GradientAccumulation(3)), tmp_path) == []
 
 
 @pytest.mark.filterwarnings(REPLAY)
-def test_it_goes_on_in_an_endless_stream_that_is_given_again(tmp_path):
+def test_a_fit_resumes_in_an_endless_stream_that_is_passed_again(tmp_path):
     def endless():
         while True:
             yield from images()
@@ -142,7 +142,7 @@ def copied(state):
 
 
 @pytest.mark.parametrize("limited", [True, False])
-def test_a_training_that_was_cancelled_is_left_and_the_next_epoch_is_another(limited, tmp_path):
+def test_a_cancelled_training_pass_is_not_resumed(limited, tmp_path):
     class CutShort:
         def after_batch(self, trainer, state):
             if state.training and state.epoch == 0 and state.batch_index == 1:
@@ -155,7 +155,7 @@ def test_a_training_that_was_cancelled_is_left_and_the_next_epoch_is_another(lim
     assert differences(make, tmp_path, epochs=3) == []
 
 
-def test_it_goes_on_after_batches_that_were_cancelled(tmp_path):
+def test_a_fit_resumes_after_cancelled_batches(tmp_path):
     class SkipsSome:
         def after_loss(self, trainer, state):
             if state.batch_index == 1:
@@ -164,7 +164,7 @@ def test_it_goes_on_after_batches_that_were_cancelled(tmp_path):
     assert differences(lambda: job(Metrics(), SkipsSome(), History()), tmp_path) == []
 
 
-def test_a_loader_that_is_read_again_warns_and_says_what_is_exact():
+def test_replaying_a_loader_warns_and_says_what_is_exact():
     trainer = trainer_of()
     data = Unsized(batches(3))
     state = None
@@ -175,7 +175,7 @@ def test_a_loader_that_is_read_again_warns_and_says_what_is_exact():
         trainer_of().fit(data, resume=state)
 
 
-def test_at_the_boundary_of_an_epoch_nothing_is_read_again():
+def test_at_the_boundary_of_an_epoch_no_loader_is_replayed():
     data = DataLoader(Images(14), 4, shuffle=True)
     trainer = trainer_of(net=net())
     state = next(
@@ -227,7 +227,7 @@ class Opened:
         self.heard.append("fit closes")
 
 
-def test_handlers_hear_resumed_in_place_of_begin_fit_and_open_their_scopes_again():
+def test_handlers_get_resumed_instead_of_begin_fit_and_reopen_their_scopes():
     state = stopped_after(trainer_of(Opened()), "after_batch", batches(2))
     opened, trace = Opened(), Trace()
     trainer_of(opened, trace).fit(batches(2), resume=state)
@@ -241,7 +241,7 @@ def test_handlers_hear_resumed_in_place_of_begin_fit_and_open_their_scopes_again
     assert trace.signals[0] == "begin_batch"
 
 
-def test_functions_hear_resumed_and_explain_tells_of_it():
+def test_functions_can_subscribe_to_resumed_and_explain_lists_them():
     state = stopped_after(trainer_of(), "after_batch", batches(2))
     trainer, heard = trainer_of(), []
     trainer.on("resumed")(lambda trainer, state: heard.append(state.batch_index))
@@ -250,7 +250,7 @@ def test_functions_hear_resumed_and_explain_tells_of_it():
     assert trainer.explain("resumed").startswith("resumed: 1 to run")
 
 
-def test_a_function_that_hears_some_sends_counts_on():
+def test_filtered_subscriptions_continue_to_count():
     def subscribed(heard):
         trainer = trainer_of()
         trainer.on("after_batch", every=2)(lambda t, state: heard.append(state.batch_index))
@@ -266,7 +266,7 @@ def test_a_function_that_hears_some_sends_counts_on():
 # what is restored
 
 
-def test_the_generators_of_the_program_stand_where_they_stood():
+def test_the_global_generators_are_restored():
     """That they go on as in the fit that was not stopped is seen with the images of resumable."""
 
     def drawing(found):
@@ -288,7 +288,7 @@ def test_the_generators_of_the_program_stand_where_they_stood():
     assert first == second
 
 
-def test_a_generator_that_a_module_has_stands_where_it_stood():
+def test_a_generator_of_a_module_is_restored():
     class Noisy(nn.Linear):
         def __init__(self):
             super().__init__(5, 3)
@@ -309,7 +309,7 @@ def test_a_generator_that_a_module_has_stands_where_it_stood():
     assert equal(weights(rest), weights(whole))
 
 
-def test_gradients_that_wait_for_their_step_are_there_again():
+def test_accumulated_gradients_are_restored():
     def make():
         return trainer_of(GradientAccumulation(3))
 
@@ -322,7 +322,7 @@ def test_gradients_that_wait_for_their_step_are_there_again():
     assert equal(weights(rest), weights(whole))
 
 
-def test_modes_and_frozen_parameters_are_as_handlers_had_set_them():
+def test_module_modes_and_frozen_parameters_are_restored():
     def make():
         trainer = trainer_of(net=net())
 
@@ -344,7 +344,7 @@ def test_modes_and_frozen_parameters_are_as_handlers_had_set_them():
     assert set(seen) == {(False, True, False)}
 
 
-def test_buffers_that_are_not_in_the_models_state_dict_are_restored():
+def test_non_persistent_buffers_are_restored():
     class Counting(nn.Linear):
         def __init__(self):
             super().__init__(5, 3)
@@ -360,7 +360,7 @@ def test_buffers_that_are_not_in_the_models_state_dict_are_restored():
     assert rest.state.model.calls == 3
 
 
-def test_a_loss_with_parameters_is_saved_with_them():
+def test_the_parameters_of_a_loss_are_saved():
     class Scaled(nn.CrossEntropyLoss):
         def __init__(self):
             super().__init__()
@@ -383,7 +383,7 @@ def test_a_loss_with_parameters_is_saved_with_them():
     assert torch.equal(rest.state.loss_fn.scale, whole.state.loss_fn.scale)
 
 
-def test_two_of_a_kind_do_not_collide():
+def test_two_handlers_of_one_class_do_not_collide():
     def make():
         return trainer_of(EMA(0.5, validate=False), EMA(0.9, final="trained"))
 
@@ -399,23 +399,23 @@ def test_two_of_a_kind_do_not_collide():
 # what it is asked to do
 
 
-def test_it_makes_as_many_epochs_as_it_was_begun_with():
+def test_a_resumed_fit_keeps_its_number_of_epochs():
     state = stopped_after(trainer_of(), "after_epoch", batches(2), epochs=3)
     assert trainer_of().fit(batches(2), resume=state).step == 6
 
 
-def test_it_can_be_given_more_epochs():
+def test_a_resumed_fit_can_be_given_more_epochs():
     state = stopped_after(trainer_of(), "after_epoch", batches(2), epochs=1)
     assert trainer_of().fit(batches(2), epochs=4, resume=state).step == 8
 
 
-def test_a_schedule_that_was_planned_for_as_many_epochs_refuses_others_by_name():
+def test_a_planned_schedule_refuses_another_number_of_epochs():
     state = stopped_after(trainer_of(OneCycle(0.1)), "after_epoch", batches(2), epochs=2)
     with pytest.raises(ValueError, match="OneCycle has planned 4 steps, and the fit has 6 now"):
         trainer_of(OneCycle(0.1)).fit(batches(2), epochs=3, resume=state)
 
 
-def test_the_same_state_dict_serves_twice():
+def test_a_state_dict_can_be_used_twice():
     state = stopped_after(trainer_of(History(), EMA(0.5)), "after_batch", batches(3), epochs=2)
     results = []
     for _ in range(2):
@@ -435,21 +435,21 @@ def test_steps_start_and_astream_resume_too():
 # what is refused
 
 
-def test_a_batch_is_no_place_to_save():
+def test_saving_inside_a_batch_is_refused():
     trainer = trainer_of()
     trainer.on("after_loss")(lambda trainer, state: trainer.state_dict())
     with pytest.raises(RuntimeError, match=r"cannot save in fit\.epoch\.train\.batch\.scored"):
         trainer.fit(batches(1))
 
 
-def test_a_validation_of_its_own_is_no_place_to_save():
+def test_saving_inside_validate_is_refused():
     trainer = trainer_of()
     trainer.on("begin_validate")(lambda trainer, state: trainer.state_dict())
     with pytest.raises(RuntimeError, match="of a validate"):
         trainer.validate(batches(1))
 
 
-def test_a_state_taken_outside_of_a_fit_is_loaded_and_not_gone_on_with():
+def test_a_state_saved_outside_of_a_fit_can_be_loaded_but_not_resumed():
     trainer = trainer_of()
     trainer.fit(batches(2))
     state = copied(trainer.state_dict())
@@ -473,22 +473,27 @@ def refused(other, match, loaders=None, **changes):
     assert torch.equal(torch.get_rng_state(), generator)
 
 
-def test_a_state_of_another_model_is_refused_and_names_what_differs():
+def test_a_state_of_another_model_is_refused_with_the_differences():
     other = nn.Sequential(nn.Linear(5, 9), nn.Tanh(), nn.Linear(9, 3), nn.Linear(3, 3))
-    match = r"0\.bias is \(8,\) float32 there, \(9,\) float32 here.*3\.bias is missing"
+    match = r"0\.bias is \(8,\) float32 in the state dict, \(9,\) float32 in.*3\.bias is missing"
     refused(trainer_of(History(), net=other), match)
 
 
 def test_a_state_of_another_optimizer_is_refused():
     net = model()
     adam = torch.optim.Adam(net.parameters())
-    refused(trainer_of(History(), net=net, optimizer=adam), "whose optimizer is SGD, here: Adam")
+    refused(
+        trainer_of(History(), net=net, optimizer=adam),
+        "optimizer is SGD in the state dict, Adam in this",
+    )
     net = model()
     some = torch.optim.SGD(net[0].parameters(), lr=0.1)
-    refused(trainer_of(History(), net=net, optimizer=some), r"2\.bias is stepped only there")
+    refused(
+        trainer_of(History(), net=net, optimizer=some), r"2\.bias is optimized only in the state"
+    )
 
 
-def test_a_handler_that_is_not_attached_any_more_is_named():
+def test_the_state_of_a_missing_handler_is_refused_by_name():
     refused(trainer_of(Metrics()), "handlers that are not attached: History; attached: Metrics")
 
 
@@ -497,24 +502,28 @@ def test_a_state_of_another_chart_is_refused():
 
 
 def test_a_newer_format_is_refused():
-    refused(trainer_of(History()), "has format 99, of a newer trackside", format=99)
+    refused(trainer_of(History()), "has format 99, from a newer trackside", format=99)
 
 
-def test_something_else_is_refused():
-    with pytest.raises(ResumeError, match="a dict without a format is no state dict"):
+def test_a_dict_that_is_not_a_state_dict_is_refused():
+    with pytest.raises(ResumeError, match="a dict without a format is not the state dict"):
         trainer_of().fit(batches(1), resume={"model": {}})
 
 
 def test_another_kind_of_loader_is_refused():
     loader = KeyedLoader(batches(2))
-    refused(trainer_of(History()), "KeyedLoader as train_loader", [loader])
+    refused(trainer_of(History()), "train_loader=a KeyedLoader", [loader])
 
 
-def test_a_validation_that_there_was_not_is_refused():
-    refused(trainer_of(History()), "as valid_loader: there was none", [batches(2), batches(1)])
+def test_a_valid_loader_that_the_saved_fit_had_not_is_refused():
+    refused(
+        trainer_of(History()),
+        "valid_loader=a list: the saved fit had none",
+        [batches(2), batches(1)],
+    )
 
 
-def test_a_logger_that_cannot_load_is_taken_off_and_the_fit_goes_on(caplog):
+def test_a_logger_that_cannot_load_is_detached_and_the_fit_continues(caplog):
     class Logger(Opened):
         on_error = "detach"
 
@@ -531,7 +540,7 @@ def test_a_logger_that_cannot_load_is_taken_off_and_the_fit_goes_on(caplog):
     assert "handler Logger cannot save or load its state" in caplog.text
 
 
-def test_where_a_handler_cannot_load_the_scopes_are_closed_and_the_trainer_rests():
+def test_if_a_handler_cannot_load_the_scopes_close_and_the_trainer_is_idle():
     class Stubborn(Opened):
         def state_dict(self):
             return {"some": 1}
@@ -549,7 +558,7 @@ def test_where_a_handler_cannot_load_the_scopes_are_closed_and_the_trainer_rests
     assert trainer.fit(batches(2)).outcome == "completed"
 
 
-def test_a_running_trainer_loads_nothing():
+def test_a_running_trainer_refuses_to_load_a_state_dict():
     trainer = trainer_of()
     saved = trainer.state_dict()
     trainer.on("begin_batch")(lambda trainer, state: trainer.load_state_dict(saved))
@@ -570,13 +579,13 @@ class Counting:
         self.seen["losses"].append(state.loss.item())
 
 
-def test_a_handler_that_cannot_save_what_it_keeps_is_named():
+def test_a_handler_that_cannot_save_its_state_causes_a_warning():
     trainer = trainer_of(Counting())
     with pytest.warns(UserWarning, match="handler Counting keeps batches, seen and cannot save it"):
         stopped_after(trainer, "after_batch", batches(2))
 
 
-def test_a_handler_that_points_at_what_is_saved_anyway_is_not():
+def test_references_to_what_the_trainer_saves_cause_no_warning():
     class Pointing:
         def begin_fit(self, trainer, state):
             self.parameters = list(state.model.parameters())
@@ -598,7 +607,7 @@ def test_a_handler_that_points_at_what_is_saved_anyway_is_not():
         stopped_after(trainer_of(Pointing()), "after_batch", batches(2))
 
 
-def test_what_is_no_data_is_refused_and_its_handler_and_key_are_named():
+def test_state_that_is_not_plain_data_is_refused_by_handler_and_key():
     class Odd(Counting):
         def state_dict(self):
             return {"paths": [{1, 2}]}
@@ -610,7 +619,7 @@ def test_what_is_no_data_is_refused_and_its_handler_and_key_are_named():
         stopped_after(trainer_of(Odd()), "after_batch", batches(1))
 
 
-def test_numbers_of_numpy_are_saved_as_pythons(tmp_path):
+def test_numpy_numbers_are_saved_as_python_numbers(tmp_path):
     trainer = trainer_of(History())
     trainer.on("after_train")(lambda t, state: state.metrics.update(score=numpy.float64(0.5)))
     state = stopped_after(trainer, "after_epoch", batches(1))

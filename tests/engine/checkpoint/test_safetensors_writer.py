@@ -6,9 +6,9 @@ from safetensors import safe_open
 
 from trackside.engine.checkpoint.safetensors_writer import (
     _DTYPES,
-    fits,
+    is_supported,
     read_weights,
-    tied,
+    tied_names,
     write_weights,
 )
 
@@ -37,7 +37,7 @@ def random_tensor(shape, dtype):
         max_size=6,
     )
 )
-def test_the_library_reads_what_was_written(tmp_path_factory, tensors):
+def test_the_safetensors_library_reads_the_file(tmp_path_factory, tensors):
     read = read_weights(written(tmp_path_factory.mktemp("weights"), tensors))
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
@@ -56,7 +56,7 @@ def test_strides_do_not_matter(tmp_path):
     assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
 
-def test_other_tools_see_a_file_of_torch(tmp_path):
+def test_other_tools_see_a_pytorch_file(tmp_path):
     with safe_open(written(tmp_path, {"w": torch.ones(2)}), "pt") as file:
         assert file.metadata() == {"format": "pt"}
         assert file.get_slice("w").get_shape() == [2]
@@ -65,12 +65,12 @@ def test_other_tools_see_a_file_of_torch(tmp_path):
 @pytest.mark.parametrize(
     "value", [torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64), "extra state"]
 )
-def test_what_the_format_does_not_know_does_not_fit(value):
-    assert not fits(value)
+def test_values_that_the_format_cannot_store_are_not_supported(value):
+    assert not is_supported(value)
 
 
-def test_tied_weights_have_one_owner():
+def test_tied_weights_are_stored_under_one_name():
     weight = torch.ones(3)
     tensors = {"a": weight, "b": torch.ones(3), "c": weight.view(3), "d": weight[:2]}
-    assert tied(tensors) == {"c": "a"}
-    assert tied({"a": torch.ones(0), "b": torch.ones(0)}) == {}
+    assert tied_names(tensors) == {"c": "a"}
+    assert tied_names({"a": torch.ones(0), "b": torch.ones(0)}) == {}

@@ -63,7 +63,7 @@ shapes = st.fixed_dictionaries(
 
 @given(examples=st.integers(1, 12), shape=shapes, seed=st.integers(), cut=st.integers(0, 30))
 @settings(max_examples=60)
-def test_the_stream_goes_on_from_every_position(examples, shape, seed, cut):
+def test_the_batches_continue_from_every_position(examples, shape, seed, cut):
     def loader():
         return KeyedLoader(Augmented(examples), **shape, seed=seed, collate_fn=noisy)
 
@@ -78,14 +78,14 @@ def test_the_stream_goes_on_from_every_position(examples, shape, seed, cut):
 
 @pytest.mark.parametrize("options", [{}, {"persistent_workers": True}, {"prefetch_factor": 4}])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_stream_is_the_same_for_every_number_of_workers(workers, options):
+def test_the_batches_are_the_same_for_every_number_of_workers(workers, options):
     alone = stream(KeyedLoader(Augmented(11), 2, True, seed=5))
     loader = KeyedLoader(Augmented(11), 2, True, seed=5, num_workers=workers, **options)
     assert equal(stream(loader), alone)
     assert equal(stream(at((1, 4), loader)), [e for e in alone if e[0] > (1, 4)])
 
 
-def test_an_epoch_has_every_example_once_in_an_order_of_its_own():
+def test_each_epoch_has_every_example_once_in_another_order():
     loader = KeyedLoader(Augmented(20), 3, True)
     epochs = [[int(row[0]) for row in torch.cat(list(loader))] for _ in range(2)]
     assert [sorted(epoch) for epoch in epochs] == [[*range(20)]] * 2
@@ -93,7 +93,7 @@ def test_an_epoch_has_every_example_once_in_an_order_of_its_own():
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_generators_of_the_program_are_neither_drawn_from_nor_moved(workers):
+def test_the_global_generators_are_left_unchanged(workers):
     def states():
         legacy = numpy.random.get_state()
         return random.getstate(), legacy[1].tolist(), legacy[2], torch.get_rng_state().tolist()
@@ -115,7 +115,7 @@ def test_after_the_last_batch_the_position_is_the_next_epoch():
     assert loader.position == (1, 0)
 
 
-def test_the_pass_after_one_that_was_left_is_the_next_epoch():
+def test_the_pass_after_an_abandoned_one_is_the_next_epoch():
     loader = KeyedLoader(Augmented(6), 2, True)
     whole = stream(KeyedLoader(Augmented(6), 2, True))
     list(islice(loader, 2))
@@ -125,7 +125,7 @@ def test_the_pass_after_one_that_was_left_is_the_next_epoch():
     assert torch.equal(next(iter(loader)), whole[6][1])
 
 
-def test_a_pass_that_is_no_longer_the_live_one_does_not_move_the_position():
+def test_an_abandoned_pass_does_not_change_the_position():
     loader = KeyedLoader(Augmented(8), 2)
     old = iter(loader)
     next(old)
@@ -136,14 +136,14 @@ def test_a_pass_that_is_no_longer_the_live_one_does_not_move_the_position():
 
 
 @pytest.mark.parametrize("batch", [10, 1_000_000])
-def test_what_lies_before_a_position_is_never_touched(batch):
+def test_examples_before_the_position_are_not_loaded(batch):
     data = Augmented(4_000_080)
     first = next(iter(at((3, batch), KeyedLoader(data, 4, True))))
     assert data.touched == first[:, 0].tolist()
     assert len(data.touched) == 4
 
 
-def test_a_dataset_that_gives_whole_batches_is_asked_for_them():
+def test_getitems_of_the_dataset_loads_whole_batches():
     class Whole(Augmented):
         def __getitems__(self, indices):
             return [torch.tensor([float(index)]) for index in indices]
@@ -151,10 +151,10 @@ def test_a_dataset_that_gives_whole_batches_is_asked_for_them():
     assert next(iter(KeyedLoader(Whole(4), 4))).flatten().tolist() == [0, 1, 2, 3]
 
 
-def test_a_position_of_another_stream_is_refused_and_what_differs_is_named():
+def test_a_position_of_another_loader_is_refused_with_the_differences():
     state = KeyedLoader(Augmented(8), 2, True, seed=1).state_dict()
     other = KeyedLoader(Augmented(9), 2, True, seed=2)
-    with pytest.raises(ValueError, match="seed is 1 there, 2 here; examples is 8 there, 9 here"):
+    with pytest.raises(ValueError, match="seed was 1, is 2; examples was 8, is 9"):
         other.load_state_dict(state)
     assert other.position == (0, 0)
 
@@ -181,7 +181,7 @@ def test_wrong_arguments_are_refused(arguments, options, error, message):
         KeyedLoader(*arguments, **options)
 
 
-def test_what_the_dataset_raises_escapes_and_the_generators_are_put_back():
+def test_an_error_of_the_dataset_escapes_and_the_generators_are_restored():
     class Broken(Augmented):
         def __getitem__(self, index):
             torch.rand(1)
@@ -193,7 +193,7 @@ def test_what_the_dataset_raises_escapes_and_the_generators_are_put_back():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_tensors_are_collated_as_torch_does():
+def test_batches_are_collated_like_torchs():
     data = TensorDataset(torch.arange(4.0), torch.arange(4))
     x, y = next(iter(KeyedLoader(data, 4)))
     assert (x.tolist(), y.tolist()) == ([0.0, 1.0, 2.0, 3.0], [0, 1, 2, 3])
@@ -217,7 +217,7 @@ for batch in KeyedLoader(Data(), 1, num_workers=2, multiprocessing_context="{met
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 @pytest.mark.parametrize("stuck", ["pass", "time.sleep(600)"], ids=["idle", "stuck"])
-def test_a_worker_does_not_outlive_a_trainer_that_is_killed(tmp_path, method, stuck):
+def test_a_worker_exits_when_the_trainer_is_killed(tmp_path, method, stuck):
     script = tmp_path / "trainer.py"
     code = TRAINER.format(stuck=stuck, method=method)
     if method == "forkserver":  # which imports the script

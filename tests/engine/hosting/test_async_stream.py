@@ -10,7 +10,7 @@ def signals_of_a_fit():
     return trace.signals
 
 
-def test_a_stream_gives_the_transitions_of_a_fit_and_its_weights():
+def test_a_stream_yields_the_transitions_and_weights_of_a_fit():
     trainer, other = trainer_of(net=model(3)), trainer_of(net=model(3))
 
     async def main():
@@ -22,7 +22,7 @@ def test_a_stream_gives_the_transitions_of_a_fit_and_its_weights():
     assert equal(weights(trainer), weights(other))
 
 
-def test_other_tasks_get_their_turn_at_every_transition():
+def test_other_tasks_run_at_every_transition():
     turns = []
 
     async def beside():
@@ -41,7 +41,7 @@ def test_other_tasks_get_their_turn_at_every_transition():
     assert turns[:-1] == [turn for trigger in made for turn in ("beside", trigger)]
 
 
-def test_two_streams_interleave_in_one_loop():
+def test_two_streams_interleave_in_one_event_loop():
     nets = [model(1), model(2)]
 
     async def drive(net):
@@ -93,7 +93,7 @@ def cancelled_at(count, inside):
 
 @pytest.mark.parametrize("inside", [False, True], ids=["in_the_stream", "in_the_body"])
 @pytest.mark.parametrize("count", range(1, len(signals_of_a_fit()) - 1))
-def test_cancelling_the_task_closes_every_scope_before_the_error_escapes(count, inside):
+def test_cancelling_the_task_closes_all_scopes_before_the_error_escapes(count, inside):
     trainer, signals = cancelled_at(count, inside)
     assert signals[:count] == signals_of_a_fit()[:count]
     assert signals[-1] == "after_fit"
@@ -144,6 +144,6 @@ def test_an_error_of_the_fit_is_raised_in_the_loop():
         asyncio.run(main())
 
 
-def test_what_is_wrong_with_a_fit_is_raised_before_the_loop():
+def test_wrong_arguments_are_raised_before_the_loop():
     with pytest.raises(ValueError, match="epochs=-1"):
         trainer_of().astream(batches(1), epochs=-1)

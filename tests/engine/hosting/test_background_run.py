@@ -65,7 +65,7 @@ def test_a_run_in_the_background_gives_the_weights_of_a_fit():
     assert equal(weights(here), weights(there))
 
 
-def test_a_run_is_made_in_a_thread_named_after_the_trainer():
+def test_a_run_has_a_thread_named_after_the_trainer():
     names = []
     trainer = trainer_of(name="detector")
     trainer.on("begin_fit")(lambda trainer, state: names.append(threading.current_thread().name))
@@ -82,7 +82,7 @@ def test_start_returns_when_the_fit_has_begun(gate):
     run.result(LONG)
 
 
-def test_what_is_wrong_with_a_fit_is_raised_by_start(gate):
+def test_wrong_arguments_are_raised_by_start(gate):
     trainer = trainer_of()
     with pytest.raises(ValueError, match="epochs=-1"):
         trainer.start(batches(1), epochs=-1)
@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_fit_is_raised_by_start(gate):
         gate.open()
 
 
-def test_a_fit_that_is_refused_before_it_begins_raises_in_start_and_leaves_nothing_attached():
+def test_an_error_before_the_fit_begins_is_raised_by_start():
     trainer = trainer_of()
     trainer.machine.events["begin_fit"].transitions["idle"][0].prepare.append(refuse)
     with pytest.raises(LookupError, match="not today"):
@@ -123,7 +123,7 @@ def refuse_in_handler(trainer, state):
 # status
 
 
-def test_a_status_does_not_change_while_the_run_goes_on():
+def test_a_status_does_not_change_while_the_run_continues():
     trainer = trainer_of()
     trainer.on("after_loss")(lambda trainer, state: state.metrics.update(n=state.step))
     with endless(trainer) as run:
@@ -137,7 +137,7 @@ def test_a_status_does_not_change_while_the_run_goes_on():
             status.metrics["n"] = 3
 
 
-def test_the_status_of_a_run_that_is_done_stays_though_the_trainer_goes_on():
+def test_the_status_of_a_finished_run_stays_when_the_trainer_fits_again():
     trainer = trainer_of()
     run = trainer.start(batches(3), epochs=2)
     run.result(LONG)
@@ -149,7 +149,7 @@ def test_the_status_of_a_run_that_is_done_stays_though_the_trainer_goes_on():
 # pause, resume
 
 
-def test_a_run_that_is_paused_makes_no_transition_until_it_is_resumed():
+def test_a_paused_run_makes_no_transition_until_it_is_resumed():
     trace = Trace()
     with endless(trainer_of(trace)) as run:
         before = standing(run)
@@ -160,7 +160,7 @@ def test_a_run_that_is_paused_makes_no_transition_until_it_is_resumed():
             assert not run.done()
 
 
-def test_a_run_can_be_paused_in_training_in_validation_and_while_it_fetches(gate):
+def test_a_run_can_be_paused_in_training_validation_and_fetch(gate):
     with endless(trainer_of()) as run:
         for phase in ("fit.epoch.train.batch", "fit.epoch.validate.batch", "fit.epoch.train.fetch"):
             run.wait_for(phase, LONG)
@@ -181,7 +181,7 @@ def test_a_pause_does_not_count_as_time():
         assert run.status().seconds == seconds
 
 
-def test_a_cancel_takes_effect_in_a_run_that_stands_still_and_goes_on_to(gate):
+def test_a_cancel_takes_effect_in_a_paused_run_which_stays_paused(gate):
     trace = Trace()
     with trainer_of(trace).start(gate, epochs=2) as run:
         assert gate.reached.wait(LONG)
@@ -196,7 +196,7 @@ def test_a_cancel_takes_effect_in_a_run_that_stands_still_and_goes_on_to(gate):
     assert run.status().phase == "cancelled"
 
 
-def test_pause_and_resume_of_a_run_that_is_done_do_nothing_to_the_next(gate):
+def test_pausing_a_finished_run_does_not_pause_the_next_one(gate):
     trainer = trainer_of()
     old = trainer.start(batches(1))
     old.result(LONG)
@@ -233,7 +233,7 @@ def test_a_cancelled_run_has_a_result_whose_state_says_how_it_ended():
     assert (run.status().outcome, run.status().reason) == ("cancelled", "by hand")
 
 
-def test_cancelling_a_run_that_is_done_says_so_and_does_nothing():
+def test_cancelling_a_finished_run_returns_false():
     trainer = trainer_of()
     run = trainer.start(batches(1))
     run.result(LONG)
@@ -241,7 +241,7 @@ def test_cancelling_a_run_that_is_done_says_so_and_does_nothing():
     assert trainer.fit(batches(1)).outcome == "completed"
 
 
-def test_a_scope_that_is_none_is_refused_and_the_nearest_is_named():
+def test_an_unknown_scope_is_refused_with_the_nearest_name():
     message = "no scope 'epochs'; did you mean epoch"
     with endless(trainer_of()) as run, pytest.raises(ValueError, match=message):
         run.cancel("epochs")
@@ -250,7 +250,7 @@ def test_a_scope_that_is_none_is_refused_and_the_nearest_is_named():
 # waiting
 
 
-def test_wait_for_a_phase_returns_when_the_run_gets_there(gate):
+def test_wait_for_returns_when_the_run_reaches_the_phase(gate):
     trainer = trainer_of()
     with trainer.start(gate, batches(1)) as run:
         gate.reached.wait(LONG)
@@ -262,7 +262,7 @@ def test_wait_for_a_phase_returns_when_the_run_gets_there(gate):
             assert waiting.result(LONG) is True
 
 
-def test_wait_for_the_phase_that_is_live_returns_at_once(gate):
+def test_wait_for_the_current_phase_returns_at_once(gate):
     with trainer_of().start(gate) as run:
         gate.reached.wait(LONG)
         assert run.wait_for("fit.epoch.train.fetch", LONG)
@@ -270,12 +270,12 @@ def test_wait_for_the_phase_that_is_live_returns_at_once(gate):
         gate.open()
 
 
-def test_wait_for_a_phase_that_the_run_never_reaches_says_so_at_its_end():
+def test_wait_for_a_phase_that_is_never_reached_returns_false():
     assert trainer_of().start(batches(1)).wait_for("fit.epoch.validate", LONG) is False
 
 
 @pytest.mark.parametrize("phase", ["completed", "cancelled"])
-def test_wait_for_an_end_tells_whether_it_was_this_one(phase):
+def test_wait_for_an_end_returns_whether_the_run_ended_so(phase):
     trainer = trainer_of()
     trainer.fit(batches(1))
     run = endless(trainer)
@@ -284,7 +284,7 @@ def test_wait_for_an_end_tells_whether_it_was_this_one(phase):
     assert run.wait_for(phase, LONG) is (phase == "cancelled")
 
 
-def test_waiting_ends_after_the_timeout_and_leaves_nothing_attached(gate):
+def test_waiting_times_out_and_leaves_nothing_attached(gate):
     trainer = trainer_of()
     with trainer.start(gate) as run:
         with pytest.raises(TimeoutError, match=r"not in fit.epoch.validate after 0.01 s, but fit"):
@@ -295,14 +295,14 @@ def test_waiting_ends_after_the_timeout_and_leaves_nothing_attached(gate):
         gate.open()
 
 
-def test_a_phase_that_is_none_is_refused_and_the_nearest_is_named():
+def test_an_unknown_phase_is_refused_with_the_nearest_name():
     message = r"no phase 'fit\.epoch\.valid'; did you mean"
     with endless(trainer_of()) as run, pytest.raises(ValueError, match=message):
         run.wait_for("fit.epoch.valid")
 
 
 @pytest.mark.parametrize("tried", ["result", "exception", "wait_for"])
-def test_the_thread_of_a_fit_is_told_that_it_would_wait_for_itself(tried):
+def test_waiting_for_a_run_in_its_own_thread_is_refused(tried):
     trainer, told = trainer_of(), []
 
     @trainer.on("after_loss", once=True)
@@ -337,7 +337,7 @@ def test_leaving_the_block_cancels_the_fit_and_joins_its_thread():
     assert (run.done(), run.status().reason) == (True, "its with block was left")
 
 
-def test_leaving_the_block_while_the_run_stands_still_ends_it():
+def test_leaving_the_block_ends_a_paused_run():
     with endless(trainer_of()) as run:
         standing(run)
     assert run.status().phase == "cancelled"
@@ -350,7 +350,7 @@ def test_leaving_the_block_raises_the_error_of_the_fit():
         futures.wait([run], LONG)
 
 
-def test_an_error_of_the_block_is_the_one_that_escapes():
+def test_an_error_of_the_block_wins_over_that_of_the_fit():
     trainer = trainer_of()
     trainer.on("after_loss")(refuse_in_handler)
     run = trainer.start(batches(1))
@@ -363,7 +363,7 @@ def test_an_error_of_the_block_is_the_one_that_escapes():
 # a future
 
 
-def test_runs_serve_in_wait_and_as_completed():
+def test_runs_work_with_wait_and_as_completed():
     runs = [trainer_of().start(batches(2)) for _ in range(3)]
     assert {*futures.as_completed(runs, LONG)} == {*runs}
     assert futures.wait(runs, LONG).not_done == set()
@@ -377,7 +377,7 @@ def test_a_callback_of_a_run_is_called_when_it_is_done():
     assert called.wait(LONG)
 
 
-def test_a_run_is_awaited_from_asyncio():
+def test_a_run_can_be_awaited():
     trainer = trainer_of()
 
     async def main():
@@ -386,7 +386,7 @@ def test_a_run_is_awaited_from_asyncio():
     assert asyncio.run(main()) is trainer.state
 
 
-def test_the_error_of_a_run_is_raised_where_it_is_awaited():
+def test_awaiting_a_run_raises_its_error():
     trainer = trainer_of()
     trainer.on("after_loss")(refuse_in_handler)
 
@@ -411,7 +411,7 @@ def test_cancelling_the_task_that_awaits_a_run_cancels_the_fit():
 # many, and the end of the process
 
 
-def test_a_thousand_requests_from_eight_threads_leave_a_run_in_order():
+def test_a_thousand_requests_from_eight_threads_leave_all_scopes_closed():
     trace = Trace()
     with endless(trainer_of(trace)) as run:
 
@@ -445,7 +445,7 @@ run.wait_for("fit.epoch.train")
 """
 
 
-def test_a_fit_in_the_background_goes_on_from_a_state_dict():
+def test_a_fit_in_the_background_resumes_from_a_state_dict():
     trainer, other = trainer_of(net=model(3)), trainer_of(net=model(3))
     whole = other.fit(batches(3), epochs=2)
     for transition in trainer.steps(batches(3), epochs=2):
@@ -462,7 +462,7 @@ def test_a_fit_in_the_background_goes_on_from_a_state_dict():
     [("", 0), ("raise SystemExit(3)", 3), ("1 / 0", 1)],
     ids=["end", "exit", "error"],
 )
-def test_a_process_that_ends_cancels_the_fit_and_closes_its_scopes(end, code):
+def test_process_exit_cancels_the_fit_and_closes_its_scopes(end, code):
     done = subprocess.run(
         [sys.executable, "-c", PROCESS.format(end=end)],
         capture_output=True,
@@ -473,7 +473,7 @@ def test_a_process_that_ends_cancels_the_fit_and_closes_its_scopes(end, code):
     assert (done.returncode, done.stdout) == (code, "cancelled the process ends\n"), done.stderr
 
 
-def test_a_run_that_is_done_leaves_nothing_behind():
+def test_a_finished_run_is_garbage_collected():
     run = trainer_of().start(batches(1))
     run.result(LONG)
     run._thread.join()
@@ -483,7 +483,7 @@ def test_a_run_that_is_done_leaves_nothing_behind():
     assert gone() is None
 
 
-def test_a_handler_that_hears_every_trainer_hears_a_fit_in_the_background_in_its_thread():
+def test_receivers_are_called_in_the_thread_of_the_fit():
     heard = []
 
     @begin_fit.connect

@@ -4,15 +4,15 @@ import pytest
 import torch
 from helpers import batches, model, state_of, trainer_of
 
-from trackside.engine.hosting.run_progress import Stopwatch, epochs_made, snapshot
+from trackside.engine.hosting.run_progress import Stopwatch, epochs_made, read_status
 
 TRAINING = "fit.epoch.train.batch.forward"
 
 
-def status_of(seconds=0.0, paused=False, before=(0, 0.0), **fields):
+def status_of(seconds=0.0, paused=False, at_start=(0, 0.0), **fields):
     clock = Stopwatch()
-    clock._before = seconds
-    return snapshot(state_of(**fields), clock, paused, before)
+    clock._elapsed = seconds
+    return read_status(state_of(**fields), clock, paused, at_start)
 
 
 # epochs made
@@ -32,12 +32,12 @@ def status_of(seconds=0.0, paused=False, before=(0, 0.0), **fields):
         ("completed", {"epoch": 2, "batch_index": 3}, 3),
     ],
 )
-def test_epochs_made_are_those_before_and_the_part_of_this_ones_training(phase, fields, made):
+def test_epochs_made_include_the_fraction_of_the_current_training(phase, fields, made):
     fields = {"training": True, "n_batches": 4, **fields}
     assert epochs_made(state_of(phase=phase, **fields)) == made
 
 
-def test_in_a_validation_inside_a_training_the_training_is_what_counts():
+def test_a_validation_inside_training_counts_the_paused_training():
     trainer, made = trainer_of(), []
 
     @trainer.on("after_batch", when=lambda trainer, state: state.training)
@@ -49,35 +49,35 @@ def test_in_a_validation_inside_a_training_the_training_is_what_counts():
     assert made == [0.5, 1, 1.5, 2]
 
 
-def test_epochs_made_are_unknown_where_the_loader_has_no_length():
+def test_epochs_made_are_unknown_if_the_loader_has_no_length():
     assert epochs_made(state_of(phase=TRAINING, epoch=1, batch_index=3, training=True)) is None
 
 
 # the status
 
 
-def test_the_rate_is_of_training_examples_since_the_run_began():
+def test_the_rate_counts_training_examples_since_the_run_began():
     assert status_of(seconds=2.0, samples=640).rate == 320
-    assert status_of(seconds=2.0, samples=640, before=(600, 0.0)).rate == 20
+    assert status_of(seconds=2.0, samples=640, at_start=(600, 0.0)).rate == 20
 
 
-def test_at_the_begin_neither_the_rate_nor_the_time_left_is_known():
+def test_at_the_start_the_rate_and_the_time_left_are_unknown():
     status = status_of(phase="fit.ready", n_epochs=3)
     assert (status.rate, status.left) == (None, None)
 
 
-def test_the_time_left_is_that_of_the_epochs_to_come_at_the_rate_so_far():
+def test_the_time_left_is_that_of_the_remaining_epochs_at_the_rate_so_far():
     running = {"phase": TRAINING, "batch_index": 2, "n_batches": 4, "training": True}
     assert status_of(seconds=3.0, epoch=1, n_epochs=4, **running).left == pytest.approx(5.0)
-    begun = status_of(seconds=3.0, epoch=2, n_epochs=4, before=(0, 1.0), **running)
+    begun = status_of(seconds=3.0, epoch=2, n_epochs=4, at_start=(0, 1.0), **running)
     assert begun.left == pytest.approx(3.0)
 
 
-def test_no_time_is_left_when_more_was_made_than_asked_for():
+def test_no_time_is_left_after_more_epochs_than_requested():
     assert status_of(seconds=3.0, phase="completed", epoch=4, n_epochs=3).left == 0.0
 
 
-def test_a_status_carries_the_counters_and_a_copy_of_the_metrics():
+def test_a_status_has_the_counters_and_a_copy_of_the_metrics():
     metrics = {"train_loss": 1.0}
     status = status_of(paused=True, epoch=1, step=5, samples=9, metrics=metrics)
     metrics["train_loss"] = 2.0
@@ -93,21 +93,21 @@ def test_a_status_reads_no_tensor():
 # the clock
 
 
-def test_a_stopwatch_counts_what_lies_between_go_and_stop(monkeypatch):
+def test_a_stopwatch_counts_the_time_between_start_and_stop(monkeypatch):
     now = 10.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     watch = Stopwatch()
     now += 1
     assert watch.seconds == 0
-    watch.go()
+    watch.start()
     now += 2
-    watch.go()
+    watch.start()
     assert watch.seconds == 2
     watch.stop()
     now += 4
     watch.stop()
     assert watch.seconds == 2
-    watch.go()
+    watch.start()
     now += 8
     assert watch.seconds == 10
 
