@@ -19,7 +19,8 @@ BatchNorm = _BatchNorm
 BatchOrInstanceNorm = _NormBase
 """Base class of all layers that keep running statistics: batch norm and instance norm."""
 
-_COMPILED_PREFIX = "_orig_mod."
+COMPILED_PREFIX = "_orig_mod."
+"""What `torch.compile` puts before the names of the parameters of a module."""
 
 
 def module_buffers(module: nn.Module) -> dict[str, torch.Tensor | None]:
@@ -31,11 +32,6 @@ def uncompiled(model: nn.Module) -> nn.Module:
     """The module that `torch.compile` has wrapped; `model` itself if it is not wrapped."""
     original: nn.Module = getattr(model, "_orig_mod", model)
     return original
-
-
-def uncompiled_name(name: str) -> str:
-    """The name of a parameter or module, as it is without `torch.compile`."""
-    return name.replace(_COMPILED_PREFIX, "")
 
 
 def mark_stepped(optimizer: Optimizer) -> None:

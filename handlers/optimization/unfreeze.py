@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from .._stateful import Stateful
-from .._torch_internals import uncompiled_name
+from .._torch_internals import COMPILED_PREFIX
 from ._group_options import ParamGroup, copy_option
 
 
@@ -92,7 +92,7 @@ class Unfreeze(Stateful):
         members: list[list[nn.Parameter]] = [[] for _ in self.groups]
         for name, parameter in model.named_parameters():
             for group, names in zip(members, self.groups, strict=True):
-                if any(_is_in(uncompiled_name(name), module) for module in names):
+                if any(_is_in(name.replace(COMPILED_PREFIX, ""), module) for module in names):
                     group.append(parameter)
                     break
         for group, names in zip(members, self.groups, strict=True):
