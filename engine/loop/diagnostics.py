@@ -1,4 +1,4 @@
-"""What to say of a model, a loss or an optimizer that cannot be trained with."""
+"""Checks, and error messages, for a model, loss or optimizer that cannot be trained."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...events import TrainState
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no model.
+    """Refuse anything that is not a module.
 
     Raises:
-        TypeError: says what was given.
+        TypeError: names the type of `model`.
     """
     if isinstance(model, type):
         raise TypeError(f"model is the class {model.__name__}; pass an instance of it")
@@ -23,12 +23,12 @@ def check_model(model: Any) -> None:
 
 
 def check_trainable(state: TrainState) -> None:
-    """Refuse to begin a fit that cannot take a step.
+    """Refuse a fit that could not make an optimizer step.
 
     Raises:
         TypeError: no optimizer, or one whose step needs a closure.
         ValueError: no parameter requires a gradient, the optimizer has none of the model's, or a
-            learning rate is NaN or infinite, which torch takes in silence.
+            learning rate is NaN or infinite, which torch accepts without a warning.
         RuntimeError: gradients are switched off around the fit.
     """
     optimizer = state.optimizer
@@ -43,12 +43,12 @@ def check_trainable(state: TrainState) -> None:
             "LBFGS steps through a closure; replace the activity that steps: "
             'trainer.wrap("step", lambda step: my_step)'
         )
-    wanted = {id(p) for p in state.model.parameters() if p.requires_grad}
-    if not wanted:
+    trainable = {id(p) for p in state.model.parameters() if p.requires_grad}
+    if not trainable:
         raise ValueError(
             f"cannot fit {type(state.model).__name__}: no parameter requires a gradient"
         )
-    if not any(id(p) in wanted for group in optimizer.param_groups for p in group["params"]):
+    if not any(id(p) in trainable for group in optimizer.param_groups for p in group["params"]):
         raise ValueError(
             f"cannot fit {type(state.model).__name__}: the optimizer has none of its parameters; "
             "was the model copied or rebuilt after the optimizer was made?"
@@ -64,14 +64,14 @@ def check_trainable(state: TrainState) -> None:
 
 
 def missing_optimizer(state: TrainState) -> TypeError:
-    """For a fit without an optimizer."""
+    """The error for a fit without an optimizer."""
     return TypeError(
         f"fit needs an optimizer: Trainer({type(state.model).__name__}(…), loss_fn, optimizer)"
     )
 
 
 def missing_output(state: TrainState) -> TypeError:
-    """For a model that returned None."""
+    """The error for a model that returned None."""
     return TypeError(
         f"{type(state.model).__name__}.forward returned None at epoch {state.epoch}, batch "
         f"{state.batch_index}; expected a tensor, or an output that carries `.loss`"
@@ -79,7 +79,7 @@ def missing_output(state: TrainState) -> TypeError:
 
 
 def missing_loss(state: TrainState) -> TypeError:
-    """For a loss that is None: the model carries none, or the function returned none."""
+    """The error for a loss that is None: no `.loss` in the output, or returned by the `loss_fn`."""
     if state.loss_fn is None:
         return TypeError(
             f"no loss_fn was given, and the {type(state.pred).__name__} that "
@@ -90,11 +90,11 @@ def missing_loss(state: TrainState) -> TypeError:
 
 
 def explain_backward(state: TrainState, error: BaseException) -> None:
-    """Raise a clearer error where the loss itself is at fault; else let torch's own escape.
+    """Raise a clearer error if the loss itself is the cause; otherwise torch's error is kept.
 
     Raises:
-        TypeError: the loss is no tensor.
-        ValueError: the loss is no scalar, or needs no gradient.
+        TypeError: the loss is not a tensor.
+        ValueError: the loss is not a scalar, or does not require a gradient.
     """
     loss = state.loss
     where = f"at epoch {state.epoch}, batch {state.batch_index}"
@@ -111,5 +111,5 @@ def explain_backward(state: TrainState, error: BaseException) -> None:
     if not loss.requires_grad:
         raise ValueError(
             f"cannot differentiate the loss {where}: it needs no gradient; it was detached, "
-            "made under no_grad, or no parameter took part in it"
+            "computed under no_grad, or depends on no parameter"
         ) from error
