@@ -1,6 +1,6 @@
-"""Behaviours to attach to a trainer: one small file each, none knows another.
+"""Handlers to attach to a trainer: one small file each, independent of each other.
 
-Each is loaded on first use: what reads recordings, in `recording`, needs no torch.
+Each is imported on first use, so that the file format in `recording` can be used without torch.
 """
 
 from importlib import import_module
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .schedules.one_cycle import OneCycle as OneCycle
     from .schedules.reduce_on_plateau import ReduceOnPlateau as ReduceOnPlateau
 
-_HOMES = {
+_MODULES = {
     "BatchTransform": "augmentation.batch_transform",
     "CutMix": "augmentation.cutmix",
     "LabelSmoothing": "augmentation.label_smoothing",
@@ -103,16 +103,16 @@ _HOMES = {
     "ReduceOnPlateau": "schedules.reduce_on_plateau",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605  # one list of the names
+__all__ = sorted(_MODULES)  # noqa: PLE0605  # one list of the names
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return [*globals(), *_MODULES]

@@ -1,4 +1,4 @@
-"""When the fit is saved to disk, and which checkpoints are kept.
+"""When a fit is saved to disk, and which checkpoints are kept.
 
 May import: nothing in handlers.
 """

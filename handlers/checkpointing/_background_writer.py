@@ -1,4 +1,4 @@
-"""Writing checkpoints at once, or in a thread of its own while training goes on."""
+"""Write checkpoints: at once, or in a background thread while training continues."""
 
 from __future__ import annotations
 
@@ -10,74 +10,74 @@ from typing import Any
 State = dict[str, Any]
 
 
-class Saver:
-    """Has states written, and afterwards, always in the background, tidied up.
+class BackgroundWriter:
+    """Writes states, and prunes old checkpoints, which is always done in the background.
 
-    No thread lives longer than its work: a loader may fork its workers at any batch.
+    Each thread ends with its job: a loader may fork its workers at any batch.
 
     Args:
-        copy: gives a copy of a state that training does not change, to be written in the
-            background; None: it is written at once, and not copied.
+        copy: returns a copy of a state that training does not change, to be written in the
+            background; None: states are written at once, without a copy.
 
     Attributes:
-        failed: whether something could not be written.
+        failed: whether a write has failed.
     """
 
     def __init__(self, copy: Callable[[State], State] | None) -> None:
         self.failed = False
         self._copy = copy
-        self._working: Future[None] | None = None
+        self._pending: Future[None] | None = None
 
     def save(
         self,
-        take: Callable[[], State],
+        capture: Callable[[], State],
         write: Callable[[State], None],
-        tidy: Callable[[], None],
+        prune: Callable[[], None],
     ) -> None:
-        """`write(take())`, then `tidy()`, when what was begun before is done.
+        """Call `write(capture())`, then `prune()`; wait for an earlier save first.
 
-        Raises: what went wrong, then or now.
+        Raises: the error of this save, or of the earlier one.
         """
         self.wait()
         self.failed = True
         if self._copy is None:
-            write(take())
-            self._begin(tidy)
+            write(capture())
+            self._start(prune)
         else:
-            copy = self._copy(take())
+            copy = self._copy(capture())
 
-            def work() -> None:
+            def write_and_prune() -> None:
                 write(copy)
-                tidy()
+                prune()
 
-            self._begin(work)
+            self._start(write_and_prune)
         self.failed = False
 
     def wait(self) -> None:
-        """Until nothing is under way. Raises: what went wrong in the background."""
-        working, self._working = self._working, None
-        if working is not None:
+        """Wait until nothing is pending. Raises: the error of the background thread."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
             self.failed = True
-            working.result()
+            pending.result()
             self.failed = False
 
     def check(self) -> None:
-        """Raise what went wrong in the background, if something has by now."""
-        if self._working is not None and self._working.done():
+        """Raise the error of the background thread, if it has failed already."""
+        if self._pending is not None and self._pending.done():
             self.wait()
 
-    def _begin(self, work: Callable[[], None]) -> None:
-        # a thread that has just begun would keep the interpreter for 5 ms, unless it waits
-        told = Event()
+    def _start(self, job: Callable[[], None]) -> None:
+        # a new thread would hold the interpreter lock for 5 ms, unless it waits at first
+        may_run = Event()
 
-        def wait_and_work() -> None:
-            told.wait()
-            work()
+        def wait_and_run() -> None:
+            may_run.wait()
+            job()
 
         thread = ThreadPoolExecutor(1, "trackside checkpoint")
         try:
-            self._working = thread.submit(wait_and_work)
-        except RuntimeError:  # the interpreter ends, and lets no thread begin any more
-            work()
+            self._pending = thread.submit(wait_and_run)
+        except RuntimeError:  # the interpreter is exiting, and starts no more threads
+            job()
         thread.shutdown(wait=False)
-        told.set()
+        may_run.set()

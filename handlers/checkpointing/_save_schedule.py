@@ -1,21 +1,21 @@
-"""When something is due: every n steps, every n epochs, every n minutes."""
+"""Decide when a save is due: every n steps, every n epochs, every n minutes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...events import TrainState
+from ...events.argument_checks import check_whole_number
 
 
-class Schedule:
-    """Tells, at each boundary of a fit, why something is due; it is told when it has been done.
+class SaveSchedule:
+    """Decides, at each boundary of a fit, whether a save is due; call `done()` after each save.
 
     Args:
-        steps: optimizer steps; None for never. So are the others.
-        epochs: counted from the first of the fit.
-        minutes: since it was last done, for whatever reason.
-        clock: tells seconds; read only where minutes count.
+        steps: save every n optimizer steps; None: never. The same holds for the next two.
+        epochs: save every n epochs, counted from the first epoch of the fit.
+        minutes: save when this time has passed since the last save.
+        clock: returns the current time in seconds; read only if `minutes` is given.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Schedule:
     ) -> None:
         for name, count in (("steps", steps), ("epochs", epochs)):
             if count is not None:
-                check_count(name, count)
+                check_whole_number(f"Checkpoint({name}={count!r})", count, least=1)
         if minutes is not None and not minutes > 0:
             raise ValueError(f"Checkpoint(minutes={minutes}): allowed: a number above 0, or None")
         self.steps, self.epochs, self.minutes = steps, epochs, minutes
@@ -36,17 +36,17 @@ class Schedule:
         self._time = 0.0
 
     def start(self, state: TrainState) -> None:
-        """What lies behind is done."""
+        """Begin at the current step and epoch, for which no save is due."""
         self._step, self._epoch = state.step, state.epoch
         self.done()
 
     def done(self) -> None:
-        """The minutes count anew."""
+        """Restart the count of minutes."""
         if self.minutes is not None:
             self._time = self.clock()
 
     def at_batch(self, state: TrainState) -> str:
-        """Why it is due between two batches; empty if it is not."""
+        """Why a save is due between two batches; empty if none is due."""
         if self.steps is not None and state.step != self._step:
             self._step = state.step
             if state.step % self.steps == 0:
@@ -56,17 +56,9 @@ class Schedule:
         return ""
 
     def at_epoch(self, state: TrainState) -> str:
-        """Why it is due between two epochs; empty if it is not."""
+        """Why a save is due between two epochs; empty if none is due."""
         if self.epochs is not None and state.epoch != self._epoch:
             self._epoch = state.epoch
             if (state.epoch + 1) % self.epochs == 0:
                 return f"epoch {state.epoch}"
         return self.at_batch(state)
-
-
-def check_count(name: str, count: Any) -> None:
-    """Refuse what is no whole number from 1."""
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"Checkpoint({name}={count!r}): allowed: an int, from 1")
-    if count < 1:
-        raise ValueError(f"Checkpoint({name}={count}): allowed: an int, from 1")

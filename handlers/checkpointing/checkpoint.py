@@ -1,4 +1,4 @@
-"""Losing nothing when a process dies."""
+"""Save a fit to disk, so that it can be resumed after the process has died."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ from pathlib import Path
 from typing import Any
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
-from .._stateful import Saved
-from ._background_writer import Saver
-from ._best_checkpoints import Best, Mode, finite
-from ._save_schedule import Schedule, check_count
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
+from ._background_writer import BackgroundWriter
+from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
+from ._save_schedule import SaveSchedule
 
 Activity = Callable[[TrainState], str]
 
 
-class Checkpoint(Saved):
-    """Saves the whole fit to a folder, from which it goes on as if nothing had happened.
+class Checkpoint(Stateful):
+    """Saves the complete fit to a folder; `fit(resume=folder)` continues it bit for bit.
 
-    It is saved between two batches or two epochs, when all handlers have heard what was. A
-    checkpoint is written whole or not at all: `fit(resume=folder)` goes on from the last one that
-    is whole, whenever the process was killed. After a cancel, or an error, that ends the fit, what
-    is saved is the fit as if only the live batch had been cancelled. When a step itself fails,
-    weights may be half updated, and nothing is saved. Attach it after other handlers.
+    It saves between two batches or two epochs, after every handler has run. A checkpoint is written
+    whole or not at all: `resume` loads the newest complete one, whenever the process was killed.
+    When a cancel or an error ends the fit, it is saved as if only the current batch had been
+    cancelled. If the optimizer step itself fails, weights may be half updated, and nothing is
+    saved. Attach it after other handlers.
 
     Signals: begin_fit, resumed, any_transition, after_fit; wraps fetch and ready
     Reads: job, phase, epoch, batch_index, step, metrics, outcome, cancel, error
-    Raises: CheckpointError where the folder holds another fit, or another process writes there;
-        OSError when it cannot be written; wrong arguments at once
+    Raises: CheckpointError if the folder contains another fit, or another process writes to it;
+        OSError if a write fails; bad arguments in `__init__`
     Cost: no sync between saves, but one an epoch for a `metric` that is a tensor; under a
-        microsecond a batch. A save stands still while files are written and synced, with
-        `async_save` only while everything is copied in memory; on another device that is a sync
+        microsecond a batch. Training waits while files are written and synced; with `async_save`
+        only while everything is copied in memory, which syncs a device
 
     Args:
-        folder: of this fit alone; made when the fit begins.
-        steps: save after every so many optimizer steps.
-        epochs: save at the end of every so many epochs. Every one, if nothing else is asked for.
-        minutes: save when so many have passed since the last time.
+        folder: used by this fit alone; created when the fit begins.
+        steps: save every n optimizer steps.
+        epochs: save at the end of every n epochs; 1 if all of steps, epochs, minutes and metric are
+            None.
+        minutes: save when this time has passed since the last save.
         metric: save at the end of an epoch in which this metric is one of the best `keep_best`.
         mode: whether "min" or "max" is better.
-        keep_last: how many of the last to keep; None for all of them.
-        keep_best: how many of the best to keep, besides.
+        keep_last: number of newest checkpoints to keep; None: all.
+        keep_best: number of best checkpoints to keep, in addition.
         on_cancel: save when the fit is cancelled.
-        on_failure: save when it fails, or is interrupted.
-        async_save: write in a thread of its own; the next save waits for it.
-        clock: tells seconds.
+        on_failure: save when the fit fails, or is interrupted.
+        async_save: write in a background thread; the next save waits for it.
+        clock: returns the current time in seconds.
 
     Attributes:
-        last: the newest checkpoint of the folder; None before the first.
-        best: the best one of the folder.
+        last: the newest checkpoint in the folder; None before the first.
+        best: the best checkpoint in the folder; None before the first.
     """
 
     def __init__(
@@ -73,8 +75,8 @@ class Checkpoint(Saved):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if keep_last is not None:
-            check_count("keep_last", keep_last)
-        check_count("keep_best", keep_best)
+            check_whole_number(f"Checkpoint(keep_last={keep_last!r})", keep_last, least=1)
+        check_whole_number(f"Checkpoint(keep_best={keep_best!r})", keep_best, least=1)
         if mode not in ("min", "max"):
             raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")
         if (steps, epochs, minutes, metric) == (None,) * 4:
@@ -83,12 +85,12 @@ class Checkpoint(Saved):
         self.keep_last = keep_last
         self.on_cancel, self.on_failure = on_cancel, on_failure
         self.async_save = async_save
-        self._schedule = Schedule(steps, epochs, minutes, clock)
-        self._best = Best(metric, mode, keep_best)
+        self._schedule = SaveSchedule(steps, epochs, minutes, clock)
+        self._best = BestCheckpoints(metric, mode, keep_best)
         self._trainer: Any = None
         self._store: Any = None
-        self._saver = Saver(None)
-        self._told = self._closed = False
+        self._writer = BackgroundWriter(None)
+        self._warned = self._closed = False
 
     @property
     def last(self) -> Path | None:
@@ -96,13 +98,13 @@ class Checkpoint(Saved):
 
     @property
     def best(self) -> Path | None:
-        return next(iter(self._best.among(self._written())), None)
+        return next(iter(self._best.select(self._written())), None)
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if not hasattr(trainer, "checkpoints"):
             raise AttachError(
                 f"Checkpoint cannot be attached to a {type(trainer).__name__}: it has no "
-                "checkpoints(folder), which writes them; attach it to a Trainer"
+                "checkpoints(folder), which writes checkpoints; attach it to a Trainer"
             )
         self._trainer = trainer
         self._store = trainer.checkpoints(self.folder)
@@ -111,28 +113,28 @@ class Checkpoint(Saved):
         self._close()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._begin(state, new=True)
+        self._open(state, new=True)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._begin(state, new=False)
+        self._open(state, new=False)
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
-        def saving(state: TrainState) -> str:
+        def save_and_fetch(state: TrainState) -> str:
             if state.job == "fit":
-                self._saver.check()
+                self._writer.check()
                 if why := self._schedule.at_batch(state):
                     self._save(state, why)
             return fetch(state)
 
-        return saving
+        return save_and_fetch
 
     def wrap_ready(self, ready: Activity) -> Activity:
-        def saving(state: TrainState) -> str:
+        def save_and_continue(state: TrainState) -> str:
             if state.phase == "fit.ready" and state.epoch >= 0:
                 self._at_epoch(state)
             return ready(state)
 
-        return saving
+        return save_and_continue
 
     def any_transition(
         self, trainer: TrainerProtocol, state: TrainState, transition: Transition
@@ -142,30 +144,30 @@ class Checkpoint(Saved):
             receive(trainer, state)
 
     def for_transition(self, transition: Transition) -> Callable[..., None] | None:
-        """The steps, and what leads out of a scope from a phase between two batches."""
+        """Receives steps, and transitions that close a scope from a phase between two batches."""
         if transition.trigger == "after_step":
             return self._note_failed_step
         if transition.trigger.startswith("begin_") or "batch" in transition.source.split("."):
             return None
-        return functools.partial(self._save_if_it_ends, source=transition.source)
+        return functools.partial(self._save_if_fit_ends, source=transition.source)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close()
 
-    def _begin(self, state: TrainState, new: bool) -> None:
-        self._told = self._closed = False
-        self._saver = Saver(self._store.copied if self.async_save else None)
+    def _open(self, state: TrainState, new: bool) -> None:
+        self._warned = self._closed = False
+        self._writer = BackgroundWriter(self._store.copied if self.async_save else None)
         self._store.open(new)
         self._schedule.start(state)
 
     def _at_epoch(self, state: TrainState) -> None:
         why = self._schedule.at_epoch(state)
         if self._best.metric is not None:
-            self._tell_if_missing(state)
+            self._warn_if_missing(state)
             if self._best.improves(state.metrics, self._written()):
                 why = f"best {self._best.metric}"
         if why:
-            self._save(state, why, finite(state.metrics))
+            self._save(state, why, finite_metrics(state.metrics))
 
     def _note_failed_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.error is not None:
@@ -176,13 +178,13 @@ class Checkpoint(Saved):
                 stacklevel=2,
             )
 
-    def _save_if_it_ends(self, trainer: TrainerProtocol, state: TrainState, source: str) -> None:
-        """While scopes are being closed, before the first of them that is not a batch's."""
-        if self._closed or self._saver.failed or not self._ends_fit(state):
+    def _save_if_fit_ends(self, trainer: TrainerProtocol, state: TrainState, source: str) -> None:
+        """Save while scopes close, before the first scope that is not part of a batch."""
+        if self._closed or self._writer.failed or not self._ends_fit(state):
             return
-        if sys.is_finalizing():  # an iterator was left open: too late to write anything
+        if sys.is_finalizing():  # an abandoned iterator: too late to write
             return
-        with _as_if_in(state, source):
+        with _phase_set_to(state, source):
             if state.at_boundary and state.epoch >= 0:
                 self._closed = True
                 self._save(state, state.outcome)
@@ -202,25 +204,25 @@ class Checkpoint(Saved):
         def write(saved: dict[str, Any]) -> None:
             self._store.save(saved, step, facts)
 
-        def tidy() -> None:
-            self._store.keep(self._wanted())
+        def prune() -> None:
+            self._store.keep(self._paths_to_keep())
 
-        self._saver.save(self._trainer.state_dict, write, tidy)
+        self._writer.save(self._trainer.state_dict, write, prune)
         self._schedule.done()
 
-    def _wanted(self) -> set[Path]:
+    def _paths_to_keep(self) -> set[Path]:
         written = self._written()
         last = list(written)[-self.keep_last :] if self.keep_last else list(written)
-        return {*last, *self._best.among(written)}
+        return {*last, *self._best.select(written)}
 
     def _written(self) -> dict[Path, dict[str, Any]]:
-        """What the manifests say, oldest first."""
+        """The facts in the manifest of each checkpoint, oldest first."""
         written = {} if self._store is None else self._store.written
         return {path: manifest.facts for path, manifest in written.items()}
 
-    def _tell_if_missing(self, state: TrainState) -> None:
-        if self._best.metric not in state.metrics and state.validation_due and not self._told:
-            self._told = True
+    def _warn_if_missing(self, state: TrainState) -> None:
+        if self._best.metric not in state.metrics and state.validation_due and not self._warned:
+            self._warned = True
             warnings.warn(
                 f"Checkpoint found no metric {self._best.metric!r} after epoch {state.epoch}; "
                 f"there are: {', '.join(state.metrics) or 'none (attach Metrics)'}",
@@ -229,17 +231,17 @@ class Checkpoint(Saved):
 
     def _close(self) -> None:
         try:
-            self._saver.wait()
+            self._writer.wait()
         finally:
             if self._store is not None:
                 self._store.close()
 
 
 @contextmanager
-def _as_if_in(state: TrainState, phase: str) -> Iterator[None]:
-    """While a scope is being closed: as if it was not yet."""
-    live, state.phase = state.phase, phase
+def _phase_set_to(state: TrainState, phase: str) -> Iterator[None]:
+    """Set the phase for a block in which a scope closes, as if it was still open."""
+    current, state.phase = state.phase, phase
     try:
         yield
     finally:
-        state.phase = live
+        state.phase = current

@@ -1,4 +1,4 @@
-"""Ending in good order when the machine is taken away."""
+"""Save a fit and exit when the machine is about to be taken away."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ from types import FrameType
 from typing import Any
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
-from .._stateful import Saved
+from .._stateful import Stateful
 from .checkpoint import Checkpoint
 
 Activity = Callable[[TrainState], str]
 
 log = logging.getLogger("trackside")
 
-USUAL = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-"""By which schedulers ask a process to end."""
+DEFAULT_SIGNALS = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
+]
+"""Sent by cluster schedulers before they end a process."""
 
 
-class Preemption(Saved):
-    """Saves the fit and ends the process when a signal of the operating system asks for it.
+class Preemption(Stateful):
+    """Saves the fit and exits the process after a signal of the operating system.
 
-    The signal is noticed between two batches, in training as in validation, and between two
+    The signal takes effect between two batches, in training and in validation, and between two
     epochs: a `Checkpoint` saves, every scope closes, and the process exits with the code 128 + the
-    number of the signal, 143 for SIGTERM, as shells know it. What is under way is not broken off:
-    a fetch, a compilation, the batch itself. `fit(resume=…)` goes on as if nothing had happened.
-    Signals are handled while a fit runs, and then as they were before.
+    number of the signal, 143 for SIGTERM, which is what shells expect. A fetch, a compilation and
+    the current batch are completed first. `fit(resume=…)` continues the fit bit for bit. The signal
+    handlers are installed while a fit runs, and the earlier ones are restored when it ends.
 
     Signals: begin_fit, resumed, after_fit; wraps fetch and ready
     Reads: job; the trainer's handlers
-    Raises: CancelFitException, then SystemExit; RuntimeError when the fit begins outside of the
-        main thread, or without a Checkpoint that saves on a cancel; wrong arguments at once
+    Raises: CancelFitException, then SystemExit; RuntimeError if the fit begins outside of the main
+        thread, or without a Checkpoint that saves on a cancel; bad arguments in `__init__`
     Cost: no sync
 
     Args:
-        signals: which to handle; SIGTERM and SIGUSR1, if nothing is said.
+        signals: which signals to handle; SIGTERM and SIGUSR1 by default.
 
     Attributes:
-        received: the last one that came in this fit; None before the first.
+        received: the last signal received in this fit; None before the first.
     """
 
-    def __init__(self, signals: Iterable[int] = USUAL) -> None:
+    def __init__(self, signals: Iterable[int] = DEFAULT_SIGNALS) -> None:
         self.signals = tuple(signal.Signals(number) for number in signals)
         if not self.signals:
             raise ValueError("Preemption(signals=()): allowed: at least one signal")
@@ -52,50 +54,50 @@ class Preemption(Saved):
             if number.name in ("SIGKILL", "SIGSTOP"):
                 raise ValueError(f"Preemption: no process can handle {number.name}")
         self.received: signal.Signals | None = None
-        self._found = ExitStack()
+        self._saved_handlers = ExitStack()
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        self._found.close()
+        self._saved_handlers.close()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._begin(trainer)
+        self._install(trainer)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._begin(trainer)
+        self._install(trainer)
 
     def wrap_ready(self, ready: Activity) -> Activity:
-        def noticing(state: TrainState) -> str:
-            self._notice(state)
+        def check_and_continue(state: TrainState) -> str:
+            self._cancel_if_received(state)
             return ready(state)
 
-        return noticing
+        return check_and_continue
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
-        def noticing(state: TrainState) -> str:
-            self._notice(state)
+        def check_and_fetch(state: TrainState) -> str:
+            self._cancel_if_received(state)
             try:
                 return fetch(state)
-            except RuntimeError:  # the signal may have ended the loader's workers, too
-                self._notice(state)
+            except RuntimeError:  # the signal may have killed the loader's workers, too
+                self._cancel_if_received(state)
                 raise
 
-        return noticing
+        return check_and_fetch
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._found.close()
+        self._saved_handlers.close()
         if self.received is not None:
             raise SystemExit(128 + self.received)
 
-    def _begin(self, trainer: TrainerProtocol) -> None:
+    def _install(self, trainer: TrainerProtocol) -> None:
         self.received = None
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
-                "Preemption handles signals, which Python does in the main thread alone; this fit "
+                "Preemption handles signals, which Python does only in the main thread; this fit "
                 f"runs in {threading.current_thread().name}: call trainer.fit in the main thread"
             )
         if not any(isinstance(h, Checkpoint) and h.on_cancel for h in trainer.handlers):
             raise RuntimeError(
-                "Preemption ends the process when the fit is saved, and nothing would save it: "
+                "Preemption exits the process after the fit is saved, and nothing would save it: "
                 "attach a Checkpoint with on_cancel=True"
             )
         for number in self.signals:
@@ -109,16 +111,16 @@ class Preemption(Saved):
                 f"restored; allowed: Preemption without it, signals={self.signals}"
             )
         signal.signal(number, handler)
-        self._found.callback(signal.signal, number, before)
+        self._saved_handlers.callback(signal.signal, number, before)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         child = getattr(signal, "SIGCHLD", None)
         if self.received is None and child and callable(signal.getsignal(child)):
-            # a loader's workers may get the signal, too, and torch would break off the live batch
+            # a loader's workers may get the signal, too; torch would then interrupt the batch
             self._handle(child, signal.SIG_DFL)
         self.received = signal.Signals(number)
 
-    def _notice(self, state: TrainState) -> None:
+    def _cancel_if_received(self, state: TrainState) -> None:
         if self.received is not None and state.job == "fit":
             log.warning("received %s: the fit is saved, and ends", self.received.name)
             raise CancelFitException(f"received {self.received.name}")

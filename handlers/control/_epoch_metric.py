@@ -1,4 +1,4 @@
-"""The metric of an epoch, for handlers that judge epochs by it."""
+"""Reads the metric of an epoch, for handlers that compare epochs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ...events import TrainerProtocol, TrainState
 
 
 class EpochMetric:
-    """Knows whether the epoch was cut short, in which case its metric may rightly be missing."""
+    """Base of handlers that read one metric an epoch; it may be missing after a cancel."""
 
     metric: str
     _cut_short = False
@@ -23,11 +23,11 @@ class EpochMetric:
     def after_cancel_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = True
 
-    def _of_epoch(self, state: TrainState) -> float | None:
-        """The metric of the epoch that is over; None where none was due. Cost: a sync at most.
+    def _epoch_value(self, state: TrainState) -> float | None:
+        """The metric of the epoch that has ended; None if it was not due. Cost: at most one sync.
 
         Raises:
-            LookupError: it should be there, and is not.
+            LookupError: the epoch should have computed the metric, and did not.
         """
         if self.metric in state.metrics:
             return float(state.metrics[self.metric])

@@ -1,37 +1,36 @@
-"""Training on when a batch is bad."""
+"""Skip batches whose loss or gradients are not finite."""
 
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 import torch
 from torch.nn.utils import get_total_norm
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
-from .._stateful import Saved
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
 from ..optimization._optimizer_parameters import gradients
 
 
-class SkipBadBatch(Saved):
-    """Cancels a training batch whose loss or gradients are NaN or infinite, as if it never came.
+class SkipBadBatch(Stateful):
+    """Cancels a training batch whose loss or gradients are NaN or infinite, and undoes its effects.
 
-    A bad loss is not differentiated; bad gradients are dropped, with all that the same step has
-    accumulated. The model's buffers, such as batch norm's statistics, are put back. Of too many bad
-    batches the fit is cancelled: the weights are finite, those of the last good step. Gradients
-    that overflow float16 are for MixedPrecision, and no bad batch.
+    A bad loss is not differentiated. Bad gradients are set to zero, with everything that the same
+    step has accumulated. The model's buffers, such as batch norm's statistics, are restored. After
+    too many bad batches the fit is cancelled: the weights are finite, those of the last good step.
+    MixedPrecision handles gradients that overflow float16; they do not count as a bad batch.
 
     Signals: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
-    Writes: the gradients and the model's buffers, if they are bad
-    Raises: CancelBatchException; CancelFitException when it has been too many; wrong arguments at
-        once
+    Writes: the gradients and the model's buffers, after a bad batch
+    Raises: CancelBatchException; CancelFitException after too many; bad arguments in `__init__`
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
         the model's buffers each batch
 
     Args:
-        in_a_row: so many bad batches in a row are skipped, from 0; the next one ends the fit.
-        in_all: so many are skipped in one fit, from 0; None: any number.
+        in_a_row: most bad batches to skip in a row, from 0; one more cancels the fit.
+        in_all: most bad batches to skip in one fit, from 0; None: any number.
 
     Attributes:
         skipped: batches skipped in this fit.
@@ -45,7 +44,7 @@ class SkipBadBatch(Saved):
     def __init__(self, in_a_row: int = 10, in_all: int | None = None) -> None:
         for name, number in (("in_a_row", in_a_row), ("in_all", in_all)):
             if number is not None:
-                _check(name, number)
+                check_whole_number(f"SkipBadBatch({name}={number!r})", number, least=0)
         self.in_a_row = in_a_row
         self.in_all = in_all
         self.skipped = 0
@@ -61,12 +60,12 @@ class SkipBadBatch(Saved):
             self._buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
 
     def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._judge("loss", torch.as_tensor(state.loss).detach().isfinite().all(), state)
+        self._skip_unless(torch.as_tensor(state.loss).detach().isfinite().all(), "loss", state)
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        # the greatest element: a 2-norm of finite gradients can overflow
-        greatest = get_total_norm(gradients(state), norm_type=inf)
-        self._judge("gradients", greatest.isfinite(), state)
+        # the largest magnitude: a 2-norm of finite gradients can overflow
+        largest = get_total_norm(gradients(state), norm_type=inf)
+        self._skip_unless(largest.isfinite(), "gradients", state)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._buffers = []
@@ -74,31 +73,24 @@ class SkipBadBatch(Saved):
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._buffers = []
 
-    def _judge(self, what: str, finite: torch.Tensor, state: TrainState) -> None:
+    def _skip_unless(self, finite: torch.Tensor, what: str, state: TrainState) -> None:
         if finite:
             self._in_a_row[what] = 0
             return
         self._in_a_row[what] += 1
-        self._undo(what, state)
-        bad = f"non-finite {what} in epoch {state.epoch}, batch {state.batch_index}"
-        self._spend("in a row", self._in_a_row[what], self.in_a_row, bad)
-        self._spend("in this fit", self.skipped + 1, self.in_all, bad)
+        self._restore(what, state)
+        reason = f"non-finite {what} in epoch {state.epoch}, batch {state.batch_index}"
+        self._check_limit("in a row", self._in_a_row[what], self.in_a_row, reason)
+        self._check_limit("in this fit", self.skipped + 1, self.in_all, reason)
         self.skipped += 1
-        raise CancelBatchException(bad)
+        raise CancelBatchException(reason)
 
-    def _spend(self, where: str, number: int, allowed: int | None, bad: str) -> None:
+    def _check_limit(self, where: str, number: int, allowed: int | None, reason: str) -> None:
         if allowed is not None and number > allowed:
-            raise CancelFitException(f"{bad}; bad batches {where}: {number}, allowed: {allowed}")
+            raise CancelFitException(f"{reason}; bad batches {where}: {number}, allowed: {allowed}")
 
-    def _undo(self, what: str, state: TrainState) -> None:
+    def _restore(self, what: str, state: TrainState) -> None:
         for buffer, before in self._buffers:
             buffer.copy_(before)
         if what == "gradients" and state.optimizer is not None:
             state.optimizer.zero_grad()
-
-
-def _check(name: str, number: Any) -> None:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"SkipBadBatch({name}={number!r}): allowed: an int, from 0")
-    if number < 0:
-        raise ValueError(f"SkipBadBatch({name}={number}): allowed: an int, from 0")

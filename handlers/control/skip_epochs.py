@@ -1,17 +1,17 @@
-"""Re-entering a run."""
+"""Skip epochs that an earlier run has completed."""
 
 from __future__ import annotations
 
 from ...events import CancelEpochException, TrainerProtocol, TrainState
+from ...events.argument_checks import check_whole_number
 
 
 class SkipEpochs:
-    """Cancels the first epochs of a fit before they read a batch, as if they had been made.
+    """Cancels the first epochs of a fit before they read a batch, as if they had run before.
 
-    The epochs keep their numbers. Handlers that go by epoch and batch (`OneCycle`, `Annealing`,
-    `Unfreeze`, …) go on where they would be; those that count what was done (`LRSchedule`) begin
-    at the beginning. Nothing that a skipped epoch would have drawn from a random number generator
-    is drawn.
+    The epochs keep their numbers. Handlers that use the numbers of epoch and batch (`OneCycle`,
+    `Annealing`, `Unfreeze`, …) continue at the right place; those that count steps (`LRSchedule`)
+    start at 0. A skipped epoch draws no random numbers.
 
     Signals: begin_epoch
     Reads: epoch
@@ -19,18 +19,15 @@ class SkipEpochs:
     Cost: no sync
 
     Args:
-        before: the number, 0-based, of the first epoch that is not skipped, from 0.
+        before: the first epoch that is not skipped, 0-based, from 0.
 
     Raises:
-        TypeError: `before` is no int.
+        TypeError: `before` is not an int.
         ValueError: `before` is below 0.
     """
 
     def __init__(self, before: int) -> None:
-        if isinstance(before, bool) or not isinstance(before, int):
-            raise TypeError(f"SkipEpochs({before!r}): allowed: an int, from 0")
-        if before < 0:
-            raise ValueError(f"SkipEpochs({before}): allowed: an int, from 0")
+        check_whole_number(f"SkipEpochs({before!r})", before, least=0)
         self.before = before
 
     def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:

@@ -1,18 +1,19 @@
-"""A budget of optimizer steps."""
+"""Limit the optimizer steps of a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ...events import TrainerProtocol, TrainState
+from ...events.argument_checks import check_whole_number
 
 
 class StepLimit:
     """Ends the fit after a number of optimizer steps, as if the data ended there.
 
-    The epoch that is under way is the last one; its training ends with the batch of that step,
-    and is followed by its validation. The fit is completed, not cancelled. `epochs` of the fit
-    limits it, too.
+    The current epoch is the last one: its training ends with the batch of that step, and its
+    validation follows. The fit is completed, not cancelled. The `epochs` of the fit are a limit,
+    too.
 
     Signals: begin_fit, after_batch, after_fit
     Reads: step, training, epoch, batch_index
@@ -20,18 +21,15 @@ class StepLimit:
     Cost: no sync
 
     Args:
-        steps: updates in a fit, from 1.
+        steps: optimizer steps in a fit, from 1.
 
     Raises:
-        TypeError: `steps` is no int.
+        TypeError: `steps` is not an int.
         ValueError: `steps` is below 1.
     """
 
     def __init__(self, steps: int) -> None:
-        if isinstance(steps, bool) or not isinstance(steps, int):
-            raise TypeError(f"StepLimit({steps!r}): allowed: an int, from 1")
-        if steps < 1:
-            raise ValueError(f"StepLimit({steps}): allowed: an int, from 1")
+        check_whole_number(f"StepLimit({steps!r})", steps, least=1)
         self.steps = steps
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A budget of time."""
+"""Limit the time of a fit."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from ...events import CancelFitException, TrainerProtocol, TrainState
 
 
 class TimeLimit:
-    """Ends the fit at the end of the first batch that ends too late.
+    """Ends the fit after the first batch that exceeds the time limit.
 
-    The time of validations counts, and one that is under way is ended. `validate()` and
-    `predict()` take the time that they need. A fit that goes on in another process has left what
-    it had left.
+    Validations count, and are ended, too. `validate()` and `predict()` have no limit. A resumed fit
+    keeps its remaining time.
 
     Signals: begin_fit, after_batch
     Reads: job
     Raises: CancelFitException
-    Cost: no sync; a batch ends for this handler when its work has been given to the device
+    Cost: no sync; a batch ends for this handler when its work is queued on the device
 
     Args:
-        seconds: of wall clock, from the begin of the fit, above 0.
-        clock: tells seconds.
+        seconds: wall-clock time from the begin of the fit, above 0.
+        clock: returns the current time in seconds.
 
     Raises:
         ValueError: `seconds` is not above 0.
@@ -34,24 +33,24 @@ class TimeLimit:
             raise ValueError(f"TimeLimit({seconds}): allowed: seconds, above 0")
         self.seconds = seconds
         self.clock = clock
-        self._begun = 0.0
+        self._started = 0.0
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._begun = self.clock()
+        self._started = self.clock()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._begun = self.clock()
+        self._started = self.clock()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"passed": self.clock() - self._begun}
+        return {"passed": self.clock() - self._started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._begun = self.clock() - state["passed"]
+        self._started = self.clock() - state["passed"]
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit":
             return
-        passed = self.clock() - self._begun
+        passed = self.clock() - self._started
         if passed >= self.seconds:
             raise CancelFitException(
                 f"the limit of {self.seconds:g} s is over: {passed:.1f} s since the fit began"

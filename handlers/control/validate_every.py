@@ -1,17 +1,18 @@
-"""Validation more often, or less often, than once an epoch."""
+"""Validate more often, or less often, than once an epoch."""
 
 from __future__ import annotations
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import Saved
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
 
 
-class ValidateEvery(Saved):
+class ValidateEvery(Stateful):
     """Validates after every n-th optimizer step or every n-th epoch, and at the end of the fit.
 
-    Where a step in the middle of an epoch is meant, training pauses and goes on where it was. The
-    ends of the epochs are then no reason to validate, but for the last one, if it has made a step
-    since.
+    In the middle of an epoch, training pauses for the validation and then continues. With `steps`,
+    the end of an epoch adds no validation, except the end of the fit, if steps were made since the
+    last one.
 
     Signals: begin_fit, after_step, after_train, after_validate
     Reads: step, epoch, n_epochs, batch_index, n_batches, outcome, paused, job, valid_loader
@@ -19,11 +20,11 @@ class ValidateEvery(Saved):
     Cost: no sync
 
     Args:
-        steps: updates from one validation to the next, counted from the begin of the fit, from 1.
-        epochs: epochs from one validation to the next, from 1. Exactly one of the two is given.
+        steps: optimizer steps between two validations, counted from the begin of the fit, from 1.
+        epochs: epochs between two validations, from 1. Give exactly one of the two.
 
     Raises:
-        TypeError: both are given, or none, or a number is no int.
+        TypeError: both are given, or neither, or a number is not an int.
         ValueError: a number is below 1.
     """
 
@@ -35,10 +36,8 @@ class ValidateEvery(Saved):
                 f"ValidateEvery(steps={steps}, epochs={epochs}): give exactly one of the two"
             )
         for name, number in (("steps", steps), ("epochs", epochs)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int)):
-                raise TypeError(f"ValidateEvery({name}={number!r}): allowed: an int, from 1")
-            if number is not None and number < 1:
-                raise ValueError(f"ValidateEvery({name}={number}): allowed: an int, from 1")
+            if number is not None:
+                check_whole_number(f"ValidateEvery({name}={number!r})", number, least=1)
         self.steps = steps
         self.epochs = epochs
         self._validated = 0
@@ -51,7 +50,7 @@ class ValidateEvery(Saved):
         if self.steps is None or state.step % self.steps or state.outcome != "completed":
             return
         if state.batch_index + 1 == state.n_batches:
-            self._waiting = True  # the training is over: no pause is needed
+            self._waiting = True  # the last batch: no pause is needed
         else:
             state.validate_next = state.valid_loader is not None
 
@@ -67,5 +66,5 @@ class ValidateEvery(Saved):
         is_last = state.epoch + 1 >= state.n_epochs
         if self.epochs is not None:
             return is_last or (state.epoch + 1) % self.epochs == 0
-        wanted = self._waiting or state.validate_next or is_last
-        return wanted and state.step != self._validated
+        is_due = self._waiting or state.validate_next or is_last
+        return is_due and state.step != self._validated

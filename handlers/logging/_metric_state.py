@@ -1,4 +1,8 @@
-"""What a metric has seen so far, as data, whichever library it is of."""
+"""Save and load the state of a metric of any library.
+
+The only file that uses a private part of torchmetrics: `Metric._update_count`.
+`tests/handlers/logging/test_metric_state.py` names it if a new version has changed it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,18 @@ from torch import nn
 
 
 def metric_state(metric: Any) -> dict[str, Any]:
-    """The state of a metric of torchmetrics, of one with `state_dict`, or of a plain object."""
-    parts = _torchmetrics(metric)
+    """The state of a torchmetrics metric, of one with `state_dict`, or of a plain object."""
+    parts = _torchmetrics_parts(metric)
     if parts:
-        return {name: _of_part(part) for name, part in parts.items()}
+        return {name: _part_state(part) for name, part in parts.items()}
     if hasattr(metric, "load_state_dict"):
         return dict(metric.state_dict())
     return dict(vars(metric))
 
 
 def load_metric_state(metric: Any, state: dict[str, Any]) -> None:
-    """Have a metric go on from what `metric_state` gave."""
-    parts = _torchmetrics(metric)
+    """Restore what `metric_state` returned."""
+    parts = _torchmetrics_parts(metric)
     if parts:
         for name, part in parts.items():
             _load_part(part, state[name])
@@ -29,17 +33,17 @@ def load_metric_state(metric: Any, state: dict[str, Any]) -> None:
         vars(metric).update(state)
 
 
-def _torchmetrics(metric: Any) -> dict[str, Any]:
-    """The metrics in one of torchmetrics, which may be a collection, or have others inside.
+def _torchmetrics_parts(metric: Any) -> dict[str, Any]:
+    """A torchmetrics metric and all metrics inside it, by module name; empty for other metrics.
 
-    Their own state dict has nothing of what they have seen.
+    Their own `state_dict` leaves out what they have accumulated, by default.
     """
     if not isinstance(metric, nn.Module):
         return {}
     return {name: part for name, part in metric.named_modules() if hasattr(part, "metric_state")}
 
 
-def _of_part(part: Any) -> dict[str, Any]:
+def _part_state(part: Any) -> dict[str, Any]:
     return {"seen": dict(part.metric_state), "updates": part._update_count}
 
 

@@ -1,4 +1,4 @@
-"""What the loggers share: a run for each fit, its rows, and their values as plain Python."""
+"""Base classes of the loggers: a run for each fit, and its rows as plain Python values."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from typing import Any
 import torch
 
 from ...events import TrainerProtocol, TrainState
+from ...events.argument_checks import check_whole_number
 from ...events.log import log
 
 Row = dict[str, Any]
 
 
 class RunLogger:
-    """Makes a run of each fit: a row for each epoch, and one for every n-th step if asked.
+    """Logs each fit as a run: a row for each epoch, and optionally one for every n-th step.
 
-    The run is opened when the fit begins, or with its first row where the logger came later, and
-    closed when the fit ends, or the logger. How is for the subclass to say: `_open`, `_write`,
-    `_close`.
+    The run is opened when the fit begins, or with its first row if the logger is attached later. It
+    is closed when the fit ends, or the logger is detached. A subclass implements `_open`, `_write`,
+    `_close`, `_run_state` and `_reopen`.
 
     Args:
-        every: optimizer steps from one logged loss to the next; None: no step is logged.
+        every: log the loss of every n-th optimizer step; None: log no steps.
 
     Raises:
-        TypeError, ValueError: `every` is no int from 1.
+        TypeError, ValueError: `every` is not an int from 1.
     """
 
     on_error = "detach"
     runs_after = ("Metrics",)
-    runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
+    runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
 
     def __init__(self, every: int | None) -> None:
         self.every = every
-        name = type(self).__name__
-        if every is not None and (isinstance(every, bool) or not isinstance(every, int)):
-            raise TypeError(f"{name}(every={every!r}): allowed: an int, from 1, or None")
-        if every is not None and every < 1:
-            raise ValueError(f"{name}(every={every}): allowed: an int, from 1, or None")
+        if every is not None:
+            check_whole_number(f"{type(self).__name__}(every={every!r})", every, least=1)
         self._fit = -1
         self._is_open = False
 
@@ -51,24 +49,24 @@ class RunLogger:
         self._is_open = True
 
     def state_dict(self) -> Row:
-        run = self._run() if self._is_open else None
+        run = self._run_state() if self._is_open else None
         return {"fit": self._fit, "run": run}
 
     def load_state_dict(self, state: Row) -> None:
         self._fit = state["fit"]
         self._is_open = self._is_open and state["run"] is not None
         if self._is_open:
-            self._go_on(state["run"])
+            self._reopen(state["run"])
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every is None or state.step % self.every or state.outcome != "completed":
             return
-        loss = plain(state.loss)
+        loss = to_python(state.loss)
         if loss is not None:
             self._log(state, {}, {"loss": loss})
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._log(state, flat(state.metrics), {"outcome": state.outcome})
+        self._log(state, flatten_metrics(state.metrics), {"outcome": state.outcome})
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close_once(state.outcome)
@@ -76,7 +74,7 @@ class RunLogger:
     def detached(self, trainer: TrainerProtocol) -> None:
         try:
             self._close_once("cancelled")
-        except Exception:  # whoever takes it off in the middle of a fit, the fit goes on
+        except Exception:  # detached during a fit, which must continue
             log.exception("%s could not close its run", type(self).__name__)
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
@@ -86,15 +84,15 @@ class RunLogger:
             "epoch": state.epoch,
             "step": state.step,
             "samples": state.samples,
-            "lr": plain(state.lr),
+            "lr": to_python(state.lr),
             **own,
         }
-        self._write({**counters, **metrics, **counters})  # the order of the first, their values
+        self._write({**counters, **metrics, **counters})  # first, and not overwritten by metrics
 
     def _open_once(self) -> None:
         if not self._is_open:
             self._fit += 1
-            self._is_open = True  # what `_open` leaves half done is closed, too
+            self._is_open = True  # also close a run that `_open` has opened only in part
             self._open()
 
     def _close_once(self, outcome: str) -> None:
@@ -103,19 +101,19 @@ class RunLogger:
             self._close(outcome)
 
     def _open(self) -> None:
-        """Open run number `_fit`, which may be changed here."""
+        """Open run number `_fit`; may change `_fit`."""
         raise NotImplementedError
 
-    def _run(self) -> Row:
-        """What `_go_on` needs to find the open run again."""
+    def _run_state(self) -> Row:
+        """What `_reopen` needs to continue the open run; saved in checkpoints."""
         raise NotImplementedError
 
-    def _go_on(self, run: Row) -> None:
-        """Open run number `_fit` again; what was logged after `run` was saved will come again."""
+    def _reopen(self, run: Row) -> None:
+        """Reopen run number `_fit`; rows logged after `run` was saved will be logged again."""
         raise NotImplementedError
 
     def _write(self, row: Row) -> None:
-        """Write `fit`, `epoch`, `step`, `samples`, `lr`; `outcome` and metrics, or `loss`."""
+        """Write `fit`, `epoch`, `step`, `samples`, `lr`, then `outcome` and metrics, or `loss`."""
         raise NotImplementedError
 
     def _close(self, outcome: str) -> None:
@@ -123,43 +121,43 @@ class RunLogger:
 
 
 class FileLogger(RunLogger):
-    """A file of rows, one a line, in which a run follows the other.
+    """Logs all runs to one file, a row a line.
 
-    It is opened for each row, so that a row is there when it is written, and no file stays open.
+    The file is opened and closed for each row, so that no written row is lost.
 
     Args:
-        path: of the file; what is there is continued. Its folder is made if it is missing.
-        head: what every file of this kind begins with.
+        path: the file; an existing log is continued. Its folder is created.
+        header: the first bytes of every log of this kind.
 
     Raises:
-        ValueError: there is something else at `path`.
+        ValueError: `path` is not such a log.
     """
 
-    def __init__(self, path: str | Path, every: int | None, head: bytes) -> None:
+    def __init__(self, path: str | Path, every: int | None, header: bytes) -> None:
         super().__init__(every)
-        self.path = Path(path).resolve()  # the program may go to another folder meanwhile
+        self.path = Path(path).resolve()  # the working directory may change later
         self._lines = 0
         name = type(self).__name__
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"{name}({str(path)!r}): that is no file; allowed: the path of a file")
-        if self.path.exists() and not _begins_with(self.path, head):
+        if self.path.exists() and not _begins_with(self.path, header):
             raise ValueError(
-                f"{name}({str(path)!r}): that file is not one of {name}, which begins with "
-                f"{head.decode()}; allowed: the path of one to continue, or of a new one"
+                f"{name}({str(path)!r}): that file is not a log of {name}, which begins with "
+                f"{header.decode()}; allowed: a log to continue, or a new file"
             )
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = _whole_lines(self.path)
-        self._fit = self._fit_of(lines[-1]) + 1 if lines else 0
+        lines = _recover_lines(self.path)
+        self._fit = self._fit_number(lines[-1]) + 1 if lines else 0
         self._lines = len(lines)
 
-    def _run(self) -> Row:
+    def _run_state(self) -> Row:
         return {"lines": self._lines}
 
-    def _go_on(self, run: Row) -> None:
+    def _reopen(self, run: Row) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lines = len(_whole_lines(self.path, most=run["lines"]))
+        self._lines = len(_recover_lines(self.path, most=run["lines"]))
         if self._lines < run["lines"]:
             log.warning("%s has %s of its %s lines", self.path, self._lines, run["lines"])
 
@@ -169,18 +167,18 @@ class FileLogger(RunLogger):
         self._lines += 1
 
     def _close(self, outcome: str) -> None:
-        """Nothing is open between two rows."""
+        """No file is open between two rows."""
 
-    def _fit_of(self, line: str) -> int:
+    def _fit_number(self, line: str) -> int:
         """The number of the fit that wrote `line`."""
         raise NotImplementedError
 
 
-def imported(module: str, extra: str, by: RunLogger) -> Any:
-    """A module of an optional dependency.
+def import_extra(module: str, extra: str, by: RunLogger) -> Any:
+    """Import a module of an optional dependency.
 
     Raises:
-        ImportError: it is missing; says which extra brings it.
+        ImportError: it is not installed; the message names the extra that installs it.
     """
     try:
         return importlib.import_module(module)
@@ -190,8 +188,8 @@ def imported(module: str, extra: str, by: RunLogger) -> Any:
         ) from error
 
 
-def plain(value: Any) -> Any:
-    """Tensors and arrays as numbers or lists; None for a tensor that has no values."""
+def to_python(value: Any) -> Any:
+    """Tensors and arrays as numbers or lists; None for a meta tensor, which has no values."""
     if isinstance(value, torch.Tensor) and value.is_meta:
         return None
     if isinstance(value, torch.Tensor) and value.numel() == 1:
@@ -199,19 +197,19 @@ def plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def flat(metrics: Mapping[str, Any], prefix: str = "") -> Row:
-    """Plain values by name; those of a metric that is a mapping by both names, `all_accuracy`."""
+def flatten_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Row:
+    """Plain values by name; a metric that is a mapping has joined names, `all_accuracy`."""
     row: Row = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
-            row.update(flat(value, f"{prefix}{name}_"))
+            row.update(flatten_metrics(value, f"{prefix}{name}_"))
         else:
-            row[f"{prefix}{name}"] = plain(value)
+            row[f"{prefix}{name}"] = to_python(value)
     return row
 
 
-def numbers(row: Row) -> dict[str, float]:
-    """What can be drawn over the steps: the numbers of a row, but those that say where it is."""
+def scalar_values(row: Row) -> dict[str, float]:
+    """The numbers of a row that can be plotted over the steps: all but `fit` and `step`."""
     return {
         name: float(value)
         for name, value in row.items()
@@ -219,16 +217,16 @@ def numbers(row: Row) -> dict[str, float]:
     }
 
 
-def _begins_with(path: Path, head: bytes) -> bool:
-    """Whether `path` begins with `head`, or with an unfinished one."""
+def _begins_with(path: Path, header: bytes) -> bool:
+    """Whether `path` begins with `header`, or is shorter and begins like it."""
     with path.open("rb") as file:
-        return head.startswith(file.read(len(head)))
+        return header.startswith(file.read(len(header)))
 
 
-def _whole_lines(path: Path, most: int | None = None) -> list[str]:
-    """The lines of a file, if there is one; what comes after `most` of them is cut off.
+def _recover_lines(path: Path, most: int | None = None) -> list[str]:
+    """The first `most` lines of a file, which is truncated to them; empty if it does not exist.
 
-    So is a last line that a full disk or a power cut left unfinished.
+    A last line that a full disk or a power cut left incomplete is removed, too.
     """
     if not path.exists():
         return []

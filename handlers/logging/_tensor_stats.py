@@ -1,4 +1,4 @@
-"""Statistics of tensors, kept where the tensors are until they are read, all at once."""
+"""Statistics of tensors, kept on the device, and read together once an epoch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import Saved
+from ...events.argument_checks import check_whole_number
+from .._stateful import Stateful
 
 
-class Statistics(Saved):
-    """Rows of mean, standard deviation and histogram; read from the device once an epoch."""
+class TensorStats(Stateful):
+    """Base of handlers with rows of mean, standard deviation and histogram of tensors."""
 
     saved = ("rows", "_fit", "_unread")
 
@@ -21,10 +22,7 @@ class Statistics(Saved):
     def __init__(self, every: int, bins: int, limits: tuple[float, float]) -> None:
         owner = type(self).__name__
         for name, count in (("every", every), ("bins", bins)):
-            if isinstance(count, bool) or not isinstance(count, int):
-                raise TypeError(f"{owner}({name}={count!r}): allowed: an int, from 1")
-            if count < 1:
-                raise ValueError(f"{owner}({name}={count}): allowed: an int, from 1")
+            check_whole_number(f"{owner}({name}={count!r})", count, least=1)
         low, high = limits
         if not float("-inf") < low < high < float("inf"):
             raise ValueError(f"{owner}: ({low}, {high}): allowed: two finite numbers, low < high")
@@ -40,12 +38,12 @@ class Statistics(Saved):
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         unread, self._unread = self._unread, []
-        readable = [(row, found) for row, found in unread if not found.is_meta]
-        if not readable:
+        with_values = [(row, measured) for row, measured in unread if not measured.is_meta]
+        if not with_values:
             return
-        device = readable[0][1].device
-        numbers = torch.stack([found.to(device) for _, found in readable]).tolist()
-        for (row, _), (mean, std, *histogram) in zip(readable, numbers, strict=True):
+        device = with_values[0][1].device
+        numbers = torch.stack([measured.to(device) for _, measured in with_values]).tolist()
+        for (row, _), (mean, std, *histogram) in zip(with_values, numbers, strict=True):
             self.rows.append({**row, "mean": mean, "std": std, "histogram": histogram})
 
     @torch.no_grad()
@@ -60,8 +58,8 @@ class Statistics(Saved):
         values = values.to(torch.float32)
         std, mean = torch.std_mean(values, correction=0)
         low, high = self._limits
-        scaled = self._scaled(values).clamp(low, high)  # what lies outside counts at the ends
-        counts = torch.histc(scaled, len(self.edges) - 1, low, high)
+        counted = self._transform(values).clamp(low, high)  # outside: in the outermost bins
+        counts = torch.histc(counted, len(self.edges) - 1, low, high)
         row = {
             "fit": self._fit,
             "epoch": state.epoch,
@@ -71,6 +69,6 @@ class Statistics(Saved):
         }
         self._unread.append((row, torch.cat([torch.stack([mean, std]), counts])))
 
-    def _scaled(self, values: Tensor) -> Tensor:
-        """What the histogram counts."""
+    def _transform(self, values: Tensor) -> Tensor:
+        """The values that the histogram counts."""
         return values

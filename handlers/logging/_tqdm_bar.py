@@ -1,4 +1,8 @@
-"""A bar that reads what it shows only when it is drawn."""
+"""A progress bar that reads its values only when it is drawn.
+
+The only file that uses tqdm, and parts of it that are private or not documented.
+`tests/handlers/logging/test_tqdm_bar.py` names the part that a new version of tqdm has changed.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,15 @@ Values = Callable[[], Mapping[str, Any]]
 _IN_NOTEBOOK = tqdm.auto.tqdm is not tqdm.asyncio.tqdm
 
 
-class Bar(tqdm.auto.tqdm):  # type: ignore[type-arg]  # generic for type checkers only
-    """A bar that asks for its values when it is drawn, and only then."""
+class LazyBar(tqdm.auto.tqdm):  # type: ignore[type-arg]  # generic for type checkers only
+    """A bar that calls `values()` when it is drawn, and only then."""
 
-    monitor_interval = 0  # no thread of its own: it would read tensors while the training runs
+    monitor_interval = 0  # no monitor thread: it would read tensors while training runs
 
     def __init__(self, values: Values, **options: Any) -> None:
         self.values = values
         try:
-            # miniters=1 looks at the clock each time, so that batches may become slow unwatched
+            # miniters=1 checks the time at each update: a bar stays current if batches become slow
             super().__init__(miniters=1, dynamic_ncols=True, **options)
         except BaseException:
             self.disable = True
@@ -34,28 +38,28 @@ class Bar(tqdm.auto.tqdm):  # type: ignore[type-arg]  # generic for type checker
 
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
         if not self.disable:
-            self.postfix = ", ".join(texts(self.values()))
-            # tqdm's own refresh keeps its lock when the stream fails
+            self.postfix = ", ".join(number_texts(self.values()))
+            # tqdm's own refresh does not release its lock if the stream fails
             with self.get_lock():  # type: ignore[no-untyped-call]
                 super().refresh(nolock=True)
 
     def close(self) -> None:
-        with suppress(OSError):  # a stream that has failed shows no bar that could be left open
+        with suppress(OSError):  # a broken stream shows no bar to close
             super().close()
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether bars can be seen there; a terminal without a size, as of a container, shows none."""
+    """Whether a stream shows bars; a terminal without a size, as in a container, does not."""
     if _IN_NOTEBOOK or not stream.isatty():
         return _IN_NOTEBOOK
     try:
         return os.get_terminal_size(stream.fileno()).columns > 0
-    except OSError:  # it has no file descriptor: take its word
+    except OSError:  # no file descriptor: trust isatty
         return True
 
 
-def texts(values: Mapping[str, Any]) -> list[str]:
-    """`loss=0.123`; what is no number, or has no value to be read, is left out."""
+def number_texts(values: Mapping[str, Any]) -> list[str]:
+    """Texts like `loss=0.123`; values that are not numbers, and meta tensors, are left out."""
     numbers = {name: _number(value) for name, value in values.items()}
     return [f"{name}={number:.4g}" for name, number in numbers.items() if number is not None]
 

@@ -1,4 +1,4 @@
-"""A log for spreadsheets."""
+"""Log to a CSV file, for spreadsheets."""
 
 from __future__ import annotations
 
@@ -17,36 +17,35 @@ from ._run_logger import FileLogger, Row
 class CSVLogger(FileLogger):
     """Writes a line of CSV for each epoch: counters, learning rate, outcome, metrics.
 
-    Cancelled and failed epochs have theirs, too, with what they computed until then; a cell is
-    empty where there is nothing. A metric that comes later gets a column at the end: the file is
-    then written anew, and replaces the old one at once. Text that a spreadsheet would take for a
-    formula has an apostrophe before it. A line is on its way to the disk when the epoch is over,
-    so that a killed process loses none. A file that is there is continued: each fit has a number,
-    one above that of the last line.
+    Cancelled and failed epochs have a line, too, with the metrics computed so far; a missing value
+    is an empty cell. A new metric is added as the last column: a new file is then written, and
+    replaces the old one atomically. Text that a spreadsheet could read as a formula is written with
+    an apostrophe before it. A killed process loses no line of a completed epoch. An existing file
+    is continued: the number of the next fit is that of the last line, plus 1.
 
     Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
-        tensor; with `every` one each `every` steps, and one more for such a learning rate
+    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+        `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:
-        path: of the file; its folder is made if it is missing.
-        every: also a line with the `loss`, and without an `outcome`, each so many optimizer
-            steps; None: none.
+        path: the file; its folder is created.
+        every: also write a line with the `loss`, and without an `outcome`, for every n-th optimizer
+            step, from 1; None: write none.
 
     Raises:
-        TypeError: `every` is no int.
-        ValueError: `every` is below 1; there is something at `path` that is no such log.
+        TypeError: `every` is not an int.
+        ValueError: `every` is below 1; `path` is not such a log.
     """
 
     def __init__(self, path: str | Path, every: int | None = None) -> None:
-        super().__init__(path, every, head=b"fit,epoch,step,samples,lr,")
+        super().__init__(path, every, header=b"fit,epoch,step,samples,lr,")
 
     def _write(self, row: Row) -> None:
         cells = {_cell(name): _cell(value) for name, value in row.items()}
         columns = self._columns()
         new = [name for name in cells if name not in columns]
-        line = _lines([[cells.get(name, "") for name in [*columns, *new]]])
+        line = _csv_text([[cells.get(name, "") for name in [*columns, *new]]])
         if new:
             self._widen(columns, new, line)
         else:
@@ -59,33 +58,33 @@ class CSVLogger(FileLogger):
             return next(csv.reader(file), [])
 
     def _widen(self, columns: list[str], new: list[str], line: str) -> None:
-        """Replace the file by one that has the `new` columns, too, and `line` at its end."""
-        beside = self.path.with_name(f"{self.path.name}.new")
-        with beside.open("w", encoding="utf-8", newline="") as wide:
-            wide.write(_lines([[*columns, *new]]))
+        """Replace the file by one with the `new` columns added, and `line` at its end."""
+        replacement = self.path.with_name(f"{self.path.name}.new")
+        with replacement.open("w", encoding="utf-8", newline="") as new_file:
+            new_file.write(_csv_text([[*columns, *new]]))
             if columns:
-                with self.path.open(encoding="utf-8", newline="") as narrow:
-                    next(narrow)
+                with self.path.open(encoding="utf-8", newline="") as old_file:
+                    next(old_file)
                     empty = "," * len(new) + "\n"
-                    wide.writelines(row.rstrip("\r\n") + empty for row in narrow)
-                shutil.copymode(self.path, beside)
-            wide.write(line)
-        os.replace(beside, self.path)
+                    new_file.writelines(row.rstrip("\r\n") + empty for row in old_file)
+                shutil.copymode(self.path, replacement)
+            new_file.write(line)
+        os.replace(replacement, self.path)
         self._lines += 1 if columns else 2
 
-    def _fit_of(self, line: str) -> int:
+    def _fit_number(self, line: str) -> int:
         fit = line.partition(",")[0]
-        return int(fit) if fit.isdigit() else -1  # there is only the header
+        return int(fit) if fit.isdigit() else -1  # the header
 
 
-def _lines(rows: Iterable[Iterable[Any]]) -> str:
+def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    """What is no number as text in one line, which no spreadsheet takes for a formula."""
+    """A number, or text in one line that no spreadsheet reads as a formula."""
     if isinstance(value, Number):
         return value
     text = "" if value is None else " ".join(str(value).split())

@@ -1,34 +1,35 @@
-"""What the parameters of a model learn from."""
+"""Statistics of the gradients of parameters."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
-from ._tensor_stats import Statistics
+from .._torch_internals import COMPILED_PREFIX
+from ._tensor_stats import TensorStats
 
 
-class GradientStats(Statistics):
+class GradientStats(TensorStats):
     """Records mean, standard deviation and histogram of the gradients of all parameters.
 
-    They are those of a whole step: accumulated and unscaled, and not clipped.
+    The gradients are those of a whole step: accumulated and unscaled, before clipping.
 
     Signals: begin_fit, begin_step, after_epoch
     Reads: model, epoch, batch_index, step
-    Cost: no sync a batch, if gradients are dense; one an epoch, which reads what was kept on the
-        device: bins + 2 numbers for each parameter and step observed
+    Cost: no sync a batch if gradients are dense; one an epoch, which reads bins + 2 numbers for
+        each parameter and observed step
 
     Args:
-        every: optimizer steps from one observed to the next; the first of a fit is.
-        bins: of the histogram.
-        decades: limits of the histogram, which counts log10 of the magnitudes; what lies outside,
-            such as 0, counts in the outermost bins.
+        every: observe every n-th optimizer step, from 1; the first step of a fit is observed.
+        bins: number of bins of the histogram.
+        decades: range of the histogram, which counts log10 of the magnitudes; values outside, such
+            as 0, count in the outermost bins.
 
     Attributes:
-        rows: a dict for each gradient observed: `fit`, `epoch`, `batch`, `step` (updates made
-            before it in this fit), `name`, `mean`, `std`, `histogram`: counts in each bin, without
-            NaN.
-        edges: of the bins, one more than there are bins.
+        rows: a dict for each observed gradient: `fit`, `epoch`, `batch`, `step` (optimizer steps
+            made before it in this fit), `name`, `mean`, `std`, `histogram`: counts in each bin,
+            without NaN.
+        edges: the edges of the bins, bins + 1 numbers.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -46,7 +47,7 @@ class GradientStats(Statistics):
         if state.step % self.every == 0:
             for name, parameter in state.model.named_parameters():
                 if parameter.grad is not None:
-                    self._add(state, name.removeprefix("_orig_mod."), parameter.grad)
+                    self._add(state, name.removeprefix(COMPILED_PREFIX), parameter.grad)
 
-    def _scaled(self, values: Tensor) -> Tensor:
+    def _transform(self, values: Tensor) -> Tensor:
         return values.abs().log10()

@@ -1,4 +1,4 @@
-"""What came of each epoch, as rows."""
+"""Keep the results of each epoch in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import Saved
+from .._stateful import Stateful
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _COUNTERS = ("fit", "epoch", "step", "samples", "lr", "outcome")
 
 
-class History(Saved):
+class History(Stateful):
     """Keeps a row for each epoch: counters, learning rate, outcome, and the epoch's metrics.
 
-    Cancelled and failed epochs have theirs, too, with what they computed until then. A second fit
+    Cancelled and failed epochs have a row, too, with the metrics computed so far. A second fit
     appends its rows.
 
     Signals: begin_fit, after_epoch
@@ -30,14 +30,14 @@ class History(Saved):
     Cost: no sync; one an epoch if the learning rate is a tensor
 
     Attributes:
-        rows: dicts in the order of the epochs: `fit` and `epoch` (0-based), `step` (updates made
-            in this fit), `samples` (seen in this fit), `lr` (the epoch's last), `outcome`
-            (completed, cancelled, failed), and the metrics by name.
+        rows: dicts in the order of the epochs: `fit` and `epoch` (0-based), `step` (optimizer steps
+            made in this fit), `samples` (seen in this fit), `lr` (the last one of the epoch),
+            `outcome` (completed, cancelled, failed), and the metrics by name.
     """
 
     saved = ("rows", "_fit")
 
-    runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
+    runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -47,29 +47,36 @@ class History(Saved):
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        row = [self._fit, state.epoch, state.step, state.samples, _plain(state.lr), state.outcome]
+        row = [
+            self._fit,
+            state.epoch,
+            state.step,
+            state.samples,
+            _to_python(state.lr),
+            state.outcome,
+        ]
         counters = dict(zip(_COUNTERS, row, strict=True))
         self.rows.append(counters | state.metrics | counters)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the rows; a cell is empty where an epoch did not compute that metric.
+        """Write the rows to a file; a metric that an epoch did not compute is an empty cell.
 
-        Text that a spreadsheet would take for a formula is written with an apostrophe before it.
+        Text that a spreadsheet could read as a formula is written with an apostrophe before it.
         """
-        columns = [*_COUNTERS, *self._metrics()]
+        columns = [*_COUNTERS, *self._metric_names()]
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([_cell(name) for name in columns])
             writer.writerows([_cell(row.get(name, "")) for name in columns] for row in self.rows)
 
     def plot(self, path: str | Path | None = None) -> Figure:
-        """Draw each metric over the epochs, training and validation together.
+        """Plot each metric over the epochs, training and validation in one panel.
 
         Args:
-            path: where to save the figure; its ending says the format. None: nowhere.
+            path: the file to save the figure to; its suffix sets the format. None: do not save.
 
         Raises:
-            ImportError: matplotlib is missing.
+            ImportError: matplotlib is not installed.
             ValueError: no epoch has computed a metric yet.
         """
         try:
@@ -93,15 +100,15 @@ class History(Saved):
             figure.savefig(path)
         return figure
 
-    def _metrics(self) -> list[str]:
-        """Names of the metrics, in the order in which they first came."""
+    def _metric_names(self) -> list[str]:
+        """Names of the metrics, in the order of their first appearance."""
         names = dict.fromkeys(name for row in self.rows for name in row)
         return [name for name in names if name not in _COUNTERS]
 
     def _panels(self) -> dict[str, list[str]]:
-        """Names of what can be drawn, by what they measure: `loss: [train_loss, valid_loss]`."""
+        """Metrics to plot, grouped by what they measure: `loss: [train_loss, valid_loss]`."""
         panels: dict[str, list[str]] = {}
-        for name in self._metrics():
+        for name in self._metric_names():
             if any(True for _ in self._points(name)):
                 title = name.removeprefix("train_").removeprefix("valid_")
                 panels.setdefault(title, []).append(name)
@@ -114,12 +121,12 @@ class History(Saved):
                 yield number, value
 
 
-def _plain(value: Any) -> Any:
+def _to_python(value: Any) -> Any:
     return value.tolist() if isinstance(value, torch.Tensor) and not value.is_meta else value
 
 
 def _cell(value: Any) -> Any:
-    value = _plain(value)
+    value = _to_python(value)
     if isinstance(value, Number):
         return value
     text = str(value)

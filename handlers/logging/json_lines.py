@@ -1,4 +1,4 @@
-"""A log for programs to read."""
+"""Log to a file of JSON lines, for programs."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from ._run_logger import FileLogger, Row
 class JSONLines(FileLogger):
     """Writes a line of JSON for each epoch: counters, learning rate, outcome, metrics.
 
-    Cancelled and failed epochs have theirs, too, with what they computed until then. Tensors are
-    lists; what JSON has no number for is text, "NaN", "Infinity", "-Infinity". A line is on its
-    way to the disk when the epoch is over, so that a killed process loses none. A file that is
-    there is continued: each fit has a number, one above that of the last line.
+    Cancelled and failed epochs have a line, too, with the metrics computed so far. Tensors are
+    written as lists, and floats that JSON does not support as text: "NaN", "Infinity", "-Infinity".
+    A killed process loses no line of a completed epoch. An existing file is continued: the number
+    of the next fit is that of the last line, plus 1.
 
     Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
-        tensor; with `every` one each `every` steps, and one more for such a learning rate
+    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+        `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:
-        path: of the file; its folder is made if it is missing.
-        every: also a line with the `loss`, and without an `outcome`, each so many optimizer
-            steps; None: none.
+        path: the file; its folder is created.
+        every: also write a line with the `loss`, and without an `outcome`, for every n-th optimizer
+            step, from 1; None: write none.
 
     Raises:
-        TypeError: `every` is no int.
-        ValueError: `every` is below 1; there is something at `path` that is no such log.
+        TypeError: `every` is not an int.
+        ValueError: `every` is below 1; `path` is not such a log.
     """
 
     def __init__(self, path: str | Path, every: int | None = None) -> None:
-        super().__init__(path, every, head=b'{"fit": ')
+        super().__init__(path, every, header=b'{"fit": ')
 
     def _write(self, row: Row) -> None:
         strict = {name: _strict(value) for name, value in row.items()}
         self._append(json.dumps(strict, allow_nan=False, default=str) + "\n")
 
-    def _fit_of(self, line: str) -> int:
+    def _fit_number(self, line: str) -> int:
         return int(json.loads(line)["fit"])
 
 
 def _strict(value: Any) -> Any:
-    """`value` with text for the floats that JSON does not know."""
+    """`value` with text in place of the floats that JSON does not support."""
     if isinstance(value, (list, tuple)):
         return [_strict(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):

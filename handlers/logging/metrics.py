@@ -1,4 +1,4 @@
-"""Running loss and metrics."""
+"""Compute the loss and metrics of each pass."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ...events import TrainerProtocol, TrainState
 from ...events.nested import map_nested
 from ._metric_state import load_metric_state, metric_state
 
-_NEEDED = ("update", "compute", "reset")
+_METHODS = ("update", "compute", "reset")
 
 
 class Metrics:
     """Computes the mean loss, and any metrics, of every training and validation pass.
 
-    A batch counts when it has completed: a cancelled one leaves no trace, nor does a prediction.
-    A pass cut short by its own cancel (train, validate) is computed from the batches that it had;
-    one that an epoch's or fit's cancel, or an error, broke off is not computed. A training that
-    pauses for a validation is computed up to there, and goes on as one pass.
+    Only completed batches count; `predict()` does not. A pass that a cancel of train or validate
+    ends early is computed from its completed batches; after a cancel of the epoch or fit, or an
+    error, it is not computed. When training pauses for a validation, it is computed up to there,
+    and continues as the same pass.
 
     Signals: begin_train, begin_validate, after_batch, after_train, after_validate
     Reads: loss, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
@@ -30,21 +30,21 @@ class Metrics:
 
     Args:
         metrics: by name, objects with `update(pred, yb)`, `compute()` and `reset()`, such as those
-            of torchmetrics or torcheval; `update(pred)` where a batch has no targets. One that
-            has `to(device)` is moved to the device of the predictions. What is no scalar is kept
-            as it is computed, on the CPU.
+            of torchmetrics or torcheval; without targets `update(pred)` is called. A metric with
+            `to(device)` is moved to the device of the predictions. A result that is not a scalar is
+            moved to the CPU.
 
     Raises:
         TypeError: a metric lacks one of the three methods.
-        ValueError: a metric is called `loss`, which is taken.
+        ValueError: a metric is named `loss`.
     """
 
     def __init__(self, **metrics: Any) -> None:
         for name, metric in metrics.items():
             _check(name, metric)
         self.metrics = metrics
-        self._pass = _Pass(metrics)
-        self._paused: _Pass | None = None
+        self._pass = _PassTotals(metrics)
+        self._paused: _PassTotals | None = None
 
     def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._paused is not None and state.batch_index >= 0:
@@ -68,43 +68,43 @@ class Metrics:
         if self._pass.metrics:
             pred = _detached(state.pred)
             self._pass.move_to(pred.device if isinstance(pred, torch.Tensor) else loss.device)
-            seen = (pred,) if state.yb is None else (pred, _detached(state.yb))
+            args = (pred,) if state.yb is None else (pred, _detached(state.yb))
             for metric in self._pass.metrics.values():
-                metric.update(*seen)
+                metric.update(*args)
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "train", "train")
         if state.paused is None:
-            self._pass = _Pass(self.metrics)
+            self._pass = _PassTotals(self.metrics)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "valid", "validate")
-        self._pass = _Pass(self.metrics)
+        self._pass = _PassTotals(self.metrics)
 
     def state_dict(self) -> dict[str, Any]:
         return {"pass": self._pass.state(), "paused": self._paused and self._paused.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._pass, self._paused = _Pass(self.metrics), None
+        self._pass, self._paused = _PassTotals(self.metrics), None
         if state["paused"] is not None:
             self._pass.load(state["paused"])
-            self._paused, self._pass = self._pass, _Pass(deepcopy(self.metrics))
+            self._paused, self._pass = self._pass, _PassTotals(deepcopy(self.metrics))
         self._pass.load(state["pass"])
 
     def _begin(self, metrics: dict[str, Any]) -> None:
-        self._pass, self._paused = _Pass(metrics), None
+        self._pass, self._paused = _PassTotals(metrics), None
         for metric in metrics.values():
             metric.reset()
 
     def _report(self, state: TrainState, prefix: str, scope: str) -> None:
         if state.outcome == "completed" or (state.cancel and state.cancel.scope == scope):
-            for name, value in self._pass.computed().items():
+            for name, value in self._pass.compute().items():
                 if not (isinstance(value, torch.Tensor) and value.is_meta):
-                    state.metrics[f"{prefix}_{name}"] = _plain(value)
+                    state.metrics[f"{prefix}_{name}"] = _to_host(value)
 
 
-class _Pass:
-    """What the completed batches of one pass add up to."""
+class _PassTotals:
+    """The running loss and metrics of the completed batches of one pass."""
 
     def __init__(self, metrics: dict[str, Any]) -> None:
         self.metrics = metrics
@@ -121,11 +121,11 @@ class _Pass:
         self.device = device
 
     def add(self, loss: torch.Tensor, samples: int) -> None:
-        # summed in double precision where the device has it: a pass may have 10⁶ batches
+        # in float64 where the device supports it: a pass may have 10⁶ batches
         if self.total is None or self.total.device != loss.device:
-            wide = torch.float32 if loss.is_mps else torch.float64
+            dtype = torch.float32 if loss.is_mps else torch.float64
             before = torch.zeros_like(loss) if self.total is None else self.total
-            self.total = before.to(loss.device, wide)
+            self.total = before.to(loss.device, dtype)
         self.total.add_(loss, alpha=samples)
         self.samples += samples
 
@@ -138,7 +138,7 @@ class _Pass:
         for name, metric in self.metrics.items():
             load_metric_state(metric, state["metrics"][name])
 
-    def computed(self) -> dict[str, Any]:
+    def compute(self) -> dict[str, Any]:
         if self.total is None:
             return {}
         metrics = {name: metric.compute() for name, metric in self.metrics.items()}
@@ -147,18 +147,18 @@ class _Pass:
 
 def _check(name: str, metric: Any) -> None:
     if name == "loss":
-        raise ValueError("Metrics computes the loss itself; call a metric of yours otherwise")
-    missing = [method for method in _NEEDED if not callable(getattr(metric, method, None))]
+        raise ValueError("Metrics computes the loss itself; give your metric another name")
+    missing = [method for method in _METHODS if not callable(getattr(metric, method, None))]
     if isinstance(metric, type) or missing:
         what = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)
         raise TypeError(
-            f"Metrics({name}={what}): expected an object with {', '.join(_NEEDED)}"
+            f"Metrics({name}={what}): expected an object with {', '.join(_METHODS)}"
             + (f"; it has no {', '.join(missing)}" if missing else "; pass an instance")
         )
 
 
-def _plain(value: Any) -> Any:
-    """A scalar as the Python float that it is, other tensors on the CPU."""
+def _to_host(value: Any) -> Any:
+    """A scalar as a Python float; other tensors moved to the CPU."""
     if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value)
     return map_nested(torch.Tensor.cpu, value, only=torch.Tensor)

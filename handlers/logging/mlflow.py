@@ -1,4 +1,4 @@
-"""Runs in MLflow."""
+"""Log to MLflow."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
-from ._run_logger import Row, RunLogger, imported, numbers
+from ._run_logger import Row, RunLogger, import_extra, scalar_values
 
 _STATUS = {"completed": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
-_BATCH = 1000  # metrics that the tracking server takes at once
+_BATCH = 1000  # most metrics that the tracking server accepts in one request
 
 
 class MLflow(RunLogger):
-    """Makes an MLflow run of each fit, with metrics, learning rate and counters of each epoch.
+    """Logs each fit as an MLflow run, with metrics, learning rate and counters of each epoch.
 
-    The run ends FINISHED; KILLED if the fit was cancelled, or the logger taken off; FAILED after
-    an error. The step of a metric is the optimizer step of the fit; `epoch_completed` is 0 for an
-    epoch that was cancelled or failed. What is no number is left out. MLflow's active run, if the
-    program has one, is left alone.
+    The run ends as FINISHED; as KILLED if the fit was cancelled or the logger detached; as FAILED
+    after an error. The step of a metric is the optimizer step of the fit; `epoch_completed` is 0
+    for a cancelled or failed epoch. Values that are not numbers are left out. The active run of the
+    program is not used.
 
     Signals: begin_fit, resumed, after_step, after_epoch, after_error, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss, phase, job
-    Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each
-        metric, and for the learning rate, that is a tensor; with `every` a request and one sync
-        each `every` steps, and one more for such a learning rate
+    Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each metric
+        or learning rate that is a tensor; with `every` also a request and one sync each `every`
+        steps, two if the learning rate is a tensor
 
     Args:
-        experiment: its name; it is made if it is missing.
-        tracking_uri: `sqlite:///mlflow.db`, `http://…`; None: where MLflow is told to, by
-            `mlflow.set_tracking_uri` or by its environment variables.
-        run_name: of every run; None: `fit_0`, `fit_1`.
-        params: hyperparameters to note with every run.
-        every: also the `loss`, each so many optimizer steps; None: never.
+        experiment: the name of the experiment, which is created if it does not exist.
+        tracking_uri: `sqlite:///mlflow.db`, `http://…`; None: as set by
+            `mlflow.set_tracking_uri` or MLflow's environment variables.
+        run_name: the name of every run; None: `fit_0`, `fit_1`.
+        params: hyperparameters to log with every run.
+        every: also log the `loss` of every n-th optimizer step, from 1; None: never.
 
     Attributes:
-        run_id: of the live run, or of the last one; None before the first.
+        run_id: the id of the current or last run; None before the first.
 
     Raises:
-        ImportError: mlflow is missing: `pip install trackside[mlflow]`.
-        TypeError: `every` is no int.
+        ImportError: mlflow is not installed: `pip install trackside[mlflow]`.
+        TypeError: `every` is not an int.
         ValueError: `every` is below 1.
-        MlflowException: nothing can be tracked at `tracking_uri`.
+        MlflowException: `tracking_uri` is not valid.
     """
 
     def __init__(
@@ -60,22 +60,22 @@ class MLflow(RunLogger):
         self.run_name = run_name
         self.params = dict(params or {})
         self.run_id: str | None = None
-        self._has_closed = False
-        self._entities = imported("mlflow.entities", "mlflow", by=self)
-        self._client = imported("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
+        self._was_closed = False
+        self._entities = import_extra("mlflow.entities", "mlflow", by=self)
+        self._client = import_extra("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._has_closed = self._is_open
+        self._was_closed = self._is_open
         super().after_fit(trainer, state)
 
     def after_error(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        """An error of another handler at after_fit is heard when the run is closed already."""
-        if self._has_closed and state.job == "fit" and state.phase == "failed":
+        """Mark a closed run as failed if another handler has raised an error at after_fit."""
+        if self._was_closed and state.job == "fit" and state.phase == "failed":
             self._client.set_terminated(self.run_id, _STATUS["failed"])
 
     def _open(self) -> None:
         self.run_id = None
-        # without a name MLflow would draw one from the random numbers of the program
+        # without a name MLflow would draw one from the global random number generator
         name = self.run_name or f"fit_{self._fit}"
         run = self._client.create_run(
             self._experiment_id(), run_name=name, tags={"fit": str(self._fit)}
@@ -84,20 +84,20 @@ class MLflow(RunLogger):
         params = [self._entities.Param(key, str(value)) for key, value in self.params.items()]
         self._client.log_batch(self.run_id, params=params)
 
-    def _run(self) -> Row:
+    def _run_state(self) -> Row:
         return {"run_id": self.run_id}
 
-    def _go_on(self, run: Row) -> None:
+    def _reopen(self, run: Row) -> None:
         self.run_id = run["run_id"]
         self._client.update_run(self.run_id, status="RUNNING")
 
     def _write(self, row: Row) -> None:
-        found = numbers(row)
+        values = scalar_values(row)
         if "outcome" in row:
-            found["epoch_completed"] = float(row["outcome"] == "completed")
+            values["epoch_completed"] = float(row["outcome"] == "completed")
         now, step = int(time.time() * 1000), row["step"]
         metrics = [
-            self._entities.Metric(_key(name), value, now, step) for name, value in found.items()
+            self._entities.Metric(_key(name), value, now, step) for name, value in values.items()
         ]
         for start in range(0, len(metrics), _BATCH):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
@@ -107,12 +107,12 @@ class MLflow(RunLogger):
             self._client.set_terminated(self.run_id, _STATUS[outcome])
 
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is not None:
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(self.experiment)
+        if experiment is not None:
+            return str(experiment.experiment_id)
         return str(self._client.create_experiment(self.experiment))
 
 
 def _key(name: str) -> str:
-    """`name` as MLflow takes it: some characters, and no path that leads elsewhere."""
+    """`name` as MLflow accepts it: only allowed characters, and no path that leads outside."""
     return posixpath.normpath(re.sub(r"[^\w\-. /]", "_", name)).lstrip("./") or "_"

@@ -1,4 +1,4 @@
-"""Progress, for a person to watch."""
+"""Show the progress of a fit."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from ...events import TrainerProtocol, TrainState
-from .._stateful import Saved
-from ._tqdm_bar import Bar, Values, can_draw, texts
+from .._stateful import Stateful
+from ._tqdm_bar import LazyBar, Values, can_draw, number_texts
 
 
-class ProgressBar(Saved):
-    """Shows epochs and batches as bars on a terminal or in a notebook, else a line an epoch.
+class ProgressBar(Stateful):
+    """Shows epochs and batches as bars on a terminal or in a notebook, otherwise a line an epoch.
 
-    The bar of the epochs shows the metrics of the last one, that of the batches the loss of the
-    last batch. `validate()` and `predict()` have a bar, or a line, of their own.
+    The bar of the epochs shows the metrics of the last epoch, the bar of the batches the loss of
+    the last batch. `validate()` and `predict()` have their own bar or line.
 
     Signals: begin and after of fit, train, validate and batch; after_epoch
     Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
     Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; none for lines
 
     Args:
-        file: where to; None is `sys.stderr`. Bars are drawn if it is a terminal.
-        mininterval: seconds from one drawing of a bar to the next, at least.
+        file: the stream to write to; None: `sys.stderr`. Bars are drawn if it is a terminal.
+        mininterval: least seconds between two updates of a bar, from 0.
 
     Raises:
         ValueError: `mininterval` is below 0.
@@ -38,11 +38,11 @@ class ProgressBar(Saved):
             raise ValueError(f"ProgressBar(mininterval={mininterval}): allowed: seconds, from 0")
         self.file = file
         self.mininterval = mininterval
-        self._epochs: Bar | None = None
-        self._batches: Bar | None = None
+        self._epochs: LazyBar | None = None
+        self._batches: LazyBar | None = None
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        done = max(0, state.epoch)  # of a fit that goes on
+        done = max(0, state.epoch)  # not 0 in a resumed fit
         options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
         with self._bar("epochs", lambda: state.metrics, **options) as bar:
             self._epochs = bar
@@ -50,8 +50,8 @@ class ProgressBar(Saved):
             bar.refresh()
 
     def within_train(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        done, known = state.batch_index + 1, state.n_batches  # of a training that goes on
-        options = {"total": known, "initial": done, "leave": False}
+        done = state.batch_index + 1  # not 0 if training continues after a validation
+        options = {"total": state.n_batches, "initial": done, "leave": False}
         with self._bar("train", lambda: {"loss": state.loss}, **options) as self._batches:
             yield
 
@@ -77,11 +77,11 @@ class ProgressBar(Saved):
         if self._epochs is not None and state.outcome != "failed":
             self._epochs.total = state.n_epochs
             self._epochs.update(state.epoch + 1 - self._epochs.n)
-        if not self._draws:
+        if not self._draws_bars:
             self._write(f"epochs {state.epoch + 1}/{state.n_epochs}", state.metrics, state)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.job != "fit" and not self._draws:
+        if state.job != "fit" and not self._draws_bars:
             self._write(f"{state.job} {state.batch_index + 1} batches", _result(state), state)
 
     @property
@@ -89,17 +89,17 @@ class ProgressBar(Saved):
         return sys.stderr if self.file is None else self.file
 
     @property
-    def _draws(self) -> bool:
+    def _draws_bars(self) -> bool:
         return can_draw(self._stream)
 
     @contextmanager
-    def _bar(self, name: str, values: Values, **options: Any) -> Iterator[Bar]:
-        bar = Bar(
+    def _bar(self, name: str, values: Values, **options: Any) -> Iterator[LazyBar]:
+        bar = LazyBar(
             values,
             desc=name,
             file=self._stream,
             mininterval=self.mininterval,
-            disable=not self._draws,
+            disable=not self._draws_bars,
             **options,
         )
         try:
@@ -107,17 +107,17 @@ class ProgressBar(Saved):
         finally:
             bar.close()
 
-    def _write(self, what: str, values: Mapping[str, Any], state: TrainState) -> None:
-        parts = [what]
+    def _write(self, title: str, values: Mapping[str, Any], state: TrainState) -> None:
+        parts = [title]
         if state.outcome != "completed":
             reason = f" ({state.cancel.reason})" if state.cancel and state.cancel.reason else ""
             parts.append(state.outcome + reason)
-        parts += texts(values)
+        parts += number_texts(values)
         self._stream.write(" ".join(", ".join(parts).split()) + "\n")
         self._stream.flush()
 
 
 def _result(state: TrainState) -> dict[str, Any]:
-    """What `validate()` has found; nothing where there was only a prediction."""
-    found = {name: value for name, value in state.metrics.items() if name.startswith("valid_")}
-    return {} if state.job == "predict" else found
+    """The metrics of `validate()`; empty for `predict()`."""
+    metrics = {name: value for name, value in state.metrics.items() if name.startswith("valid_")}
+    return {} if state.job == "predict" else metrics

@@ -1,4 +1,4 @@
-"""Curves in TensorBoard."""
+"""Log to TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,38 +6,38 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ._run_logger import Row, RunLogger, imported, numbers
+from ._run_logger import Row, RunLogger, import_extra, scalar_values
 
 
 class TensorBoard(RunLogger):
     """Writes event files for TensorBoard: metrics, learning rate and counters of each epoch.
 
-    Each fit has a folder of its own, `fit_0`, `fit_1`, after those that are there: a run in
-    TensorBoard. The scalars have the names of the metrics, the outcome of each epoch is a text,
-    the horizontal axis is the optimizer step of the fit. All of an epoch is on its way to the
-    disk when it is over. What is no number is left out.
+    Each fit is a run in its own folder, `fit_0`, `fit_1`, numbered after existing ones. The scalars
+    have the names of the metrics, the outcome of each epoch is a text, and the horizontal axis is
+    the optimizer step of the fit. Files are flushed after each epoch. Values that are not numbers
+    are left out.
 
     Signals: begin_fit, resumed, after_step, after_epoch, after_fit
     Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric, and for the learning rate, that is a
-        tensor; with `every` one each `every` steps, and one more for such a learning rate
+    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+        `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:
-        directory: of the runs; pass it to `tensorboard --logdir`.
-        every: also the `loss`, each so many optimizer steps; None: never.
+        directory: the folder of all runs; pass it to `tensorboard --logdir`.
+        every: also log the `loss` of every n-th optimizer step, from 1; None: never.
 
     Raises:
-        ImportError: tensorboard is missing: `pip install trackside[tensorboard]`.
-        TypeError: `every` is no int.
+        ImportError: tensorboard is not installed: `pip install trackside[tensorboard]`.
+        TypeError: `every` is not an int.
         ValueError: `every` is below 1; `directory` is a file.
     """
 
     def __init__(self, directory: str | Path = "runs", every: int | None = None) -> None:
         super().__init__(every)
-        self.directory = Path(directory).resolve()  # the program may go elsewhere meanwhile
+        self.directory = Path(directory).resolve()  # the working directory may change later
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"TensorBoard({str(directory)!r}): that is a file; allowed: a folder")
-        self._tensorboard = imported("torch.utils.tensorboard", "tensorboard", by=self)
+        self._tensorboard = import_extra("torch.utils.tensorboard", "tensorboard", by=self)
         self._writer: Any = None
         self._step = -1
 
@@ -45,17 +45,17 @@ class TensorBoard(RunLogger):
         self._writer, self._step = None, -1
         self._writer = self._tensorboard.SummaryWriter(str(self._new_folder()))
 
-    def _run(self) -> Row:
+    def _run_state(self) -> Row:
         return {"folder": Path(self._writer.log_dir).name, "step": self._step}
 
-    def _go_on(self, run: Row) -> None:
+    def _reopen(self, run: Row) -> None:
         self._writer, self._step = None, run["step"]
         folder = str(self.directory / run["folder"])
-        # what was logged later is not shown any more
+        # TensorBoard no longer shows what was logged after the checkpoint
         self._writer = self._tensorboard.SummaryWriter(folder, purge_step=self._step + 1)
 
     def _write(self, row: Row) -> None:
-        for name, number in numbers(row).items():
+        for name, number in scalar_values(row).items():
             self._writer.add_scalar(name, number, row["step"])
         if "outcome" in row:
             self._writer.add_text("outcome", row["outcome"], row["step"])

@@ -1,4 +1,4 @@
-"""The flight recorder: every transition in a file that another process can read.
+"""The flight recorder: every transition, in a file that another process can read.
 
 May import: logging.
 """

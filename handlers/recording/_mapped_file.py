@@ -1,4 +1,4 @@
-"""The file of a recording, mapped into memory: its creation, its table, its words."""
+"""Create the file of a recording, map it into memory, and write its table and live words."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ RECEIVERS = 2**11
 
 
 class RecordingFile:
-    """Made under another name beside `path`, and renamed when a reader can read it.
+    """The mapped file; created under a temporary name, and renamed to `path` when it is readable.
 
-    It is readable by its owner alone, and its blocks are reserved: a disk that fills up later
-    does not end the process that writes here.
+    Only its owner can read it. Its blocks are reserved: a disk that fills up later does not kill
+    the process that writes here.
 
     Attributes:
-        words: all of it, as 8-byte words.
-        live: the live words, by `Live`.
+        words: the whole file, as 8-byte words.
+        live: the live words, indexed by `Live`.
 
     Raises:
-        OSError: it cannot be made there.
+        OSError: the file cannot be created.
     """
 
     def __init__(self, path: Path, meta: Mapping[str, Any], records: int) -> None:
         text = json.dumps(meta).encode()
         self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records)
-        mapped = _mapped(path, self.layout.packed(), text, self.layout.file_bytes)
+        mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
         self._bytes = memoryview(mapped)
         self.words = self._bytes.cast("Q")
         self.live = self.words[LIVE_AT // 8 : HEAD_BYTES // 8]
@@ -42,7 +42,7 @@ class RecordingFile:
         self._counts: dict[str, int] = {}
 
     def identify(self, kind: str, *what: Any, most: int = MAX_IDS) -> int:
-        """The id, from 1, that stands for `what` in records; 0 if the table has no more room."""
+        """The id of `what` in records, from 1; added to the table if new. 0: the table is full."""
         known = self._ids.get((kind, *what))
         if known is not None:
             return known
@@ -64,8 +64,8 @@ class RecordingFile:
         self.live[Live.TABLE_BYTES] = used + len(line)
         return True
 
-    def note(self, place: Live, number: int | None) -> None:
-        """Write a counter; below 0, or None, it is not known."""
+    def set_live(self, place: Live, number: int | None) -> None:
+        """Write a live word; None or a number below 0 is written as unknown."""
         self.live[place] = UNKNOWN if number is None or number < 0 else number
 
 

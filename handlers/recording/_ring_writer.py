@@ -1,4 +1,4 @@
-"""Writes records to a ring in memory. Each nanosecond here is paid at each transition."""
+"""Write records to a ring in memory. Runs at every transition, so each nanosecond counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ...events import TrainerProtocol, TrainState
 from ._mapped_file import RecordingFile
-from .format import LAPS, SLOT_BYTES, UNKNOWN, Kind, Live, word
+from .format import LAPS, SLOT_BYTES, UNKNOWN, Kind, Live, record_tag
 
 Write = Callable[[Any, TrainState], None]
 
@@ -18,17 +18,30 @@ _LAPS = (LAPS - 1) << 16
 _32_BITS = 0xFFFFFFFF
 
 
-class Tape:
-    """The place in the ring where the next record goes, shared by all that write there.
+class RingWriter:
+    """The position in the ring of the next record, shared by all writers of records.
 
     Attributes:
-        at: the slot of the next record.
+        slot: the slot of the next record.
         base: the number of the record in slot 0.
-        mark: what the second word of every record has: the lap, and for transitions where.
-        since: when the last transition was made.
+        lap: the current lap, shifted to its place in a tag.
+        tag: added to the tag of each transition: the current lap, and the argument.
+        last_ns: the time of the last transition.
+        times, tags: the first and the second 8 bytes of each slot; see `format`.
     """
 
-    __slots__ = ("at", "base", "lap", "live", "mark", "records", "since", "tags", "times", "totals")
+    __slots__ = (
+        "base",
+        "lap",
+        "last_ns",
+        "live",
+        "records",
+        "slot",
+        "tag",
+        "tags",
+        "times",
+        "totals",
+    )
 
     def __init__(self, file: RecordingFile) -> None:
         layout = file.layout
@@ -37,77 +50,76 @@ class Tape:
         self.totals = file.words[layout.totals_at // 8 : layout.ring_at // 8]
         self.live = file.live
         self.records = layout.records
-        self.at = self.base = self.lap = self.mark = 0
-        self.since = monotonic_ns()
+        self.slot = self.base = self.lap = self.tag = 0
+        self.last_ns = monotonic_ns()
 
-    def be_at(self, where: int) -> None:
-        """Let `where`, its lower 32 bits, be the argument of the transitions that follow."""
-        self.mark = (where & _32_BITS) << 32 | self.lap
+    def set_argument(self, argument: int) -> None:
+        """Set the argument of the following transitions to the lower 32 bits of `argument`."""
+        self.tag = (argument & _32_BITS) << 32 | self.lap
 
     def append(self, kind: Kind, identity: int, argument: int = 0) -> None:
-        """Write a record of any kind; `argument` is its lower 32 bits."""
-        at = self.at
-        self.times[at] = monotonic_ns()
-        self.tags[at] = (argument & _32_BITS) << 32 | word(kind, identity) | self.lap
+        """Write a record of any kind; `argument` is cut to its lower 32 bits."""
+        slot = self.slot
+        self.times[slot] = monotonic_ns()
+        self.tags[slot] = (argument & _32_BITS) << 32 | record_tag(kind, identity) | self.lap
         self.advance()
 
     def advance(self) -> None:
-        """Go on to the next slot."""
-        if self.at == self.records - 1:
-            self.turn()
+        """Move to the next slot."""
+        if self.slot == self.records - 1:
+            self.begin_lap()
         else:
-            self.at += 1
+            self.slot += 1
 
-    def turn(self) -> None:
-        """Begin the next lap."""
-        self.at = 0
+    def begin_lap(self) -> None:
+        """Move to the first slot, and count a lap."""
+        self.slot = 0
         self.base += self.records
-        self.mark -= self.lap
+        self.tag -= self.lap
         self.lap = (self.lap + _LAP) & _LAPS
-        self.mark += self.lap
-        self.tell()
+        self.tag += self.lap
+        self.publish_count()
 
-    def tell(self) -> None:
-        """Let readers know how far the tape is; they find what follows by its lap."""
-        self.live[WRITTEN] = self.base + self.at
+    def publish_count(self) -> None:
+        """Write the number of records for readers; they find later records by their lap."""
+        self.live[WRITTEN] = self.base + self.slot
 
 
-def transition_writer(tape: Tape, identity: int) -> Write:
-    """Writes the record of one transition, and adds to its totals.
+def transition_writer(ring: RingWriter, identity: int) -> Write:
+    """Make the writer of one transition: writes a record, and adds to the totals.
 
-    What it adds to the time is what has passed since the last transition: the time spent in the
-    phase that is left.
+    The time that it adds is the time since the last transition: that of the phase which ends.
     """
-    times, tags, totals = tape.times, tape.tags, tape.totals
-    tag, last = word(Kind.TRANSITION, identity), tape.records - 1
-    counted, timed = _slots(identity)
-    count, spent = totals[counted], totals[timed]
+    times, tags, totals = ring.times, ring.tags, ring.totals
+    own_tag, last = record_tag(Kind.TRANSITION, identity), ring.records - 1
+    count_at, ns_at = _total_words(identity)
+    count, ns = totals[count_at], totals[ns_at]
 
     def write(trainer: TrainerProtocol, state: TrainState) -> None:
-        nonlocal count, spent
+        nonlocal count, ns
         now = monotonic_ns()
-        at = tape.at
-        times[at] = now
-        tags[at] = tape.mark | tag
-        totals[counted] = count = count + 1
-        totals[timed] = spent = spent + now - tape.since
-        tape.since = now
-        if at == last:
-            tape.turn()
+        slot = ring.slot
+        times[slot] = now
+        tags[slot] = ring.tag | own_tag
+        totals[count_at] = count = count + 1
+        totals[ns_at] = ns = ns + now - ring.last_ns
+        ring.last_ns = now
+        if slot == last:
+            ring.begin_lap()
         else:
-            tape.at = at + 1
+            ring.slot = slot + 1
 
     write.cannot_fail = True  # type: ignore[attr-defined]  # it reads nothing of the trainer
     return write
 
 
-def opening_batch(tape: Tape, write: Write) -> Write:
-    """`write` at the begin of a batch: notes which."""
-    live, batch, batches = tape.live, int(Live.BATCH), int(Live.N_BATCHES)
+def batch_begin_writer(ring: RingWriter, write: Write) -> Write:
+    """`write` at the begin of a batch, which first sets the batch's number."""
+    live, batch, batches = ring.live, int(Live.BATCH), int(Live.N_BATCHES)
 
     def write_batch(trainer: TrainerProtocol, state: TrainState) -> None:
         live[batch] = index = state.batch_index
-        tape.mark = (index & _32_BITS) << 32 | tape.lap
+        ring.tag = (index & _32_BITS) << 32 | ring.lap
         known = state.n_batches
         live[batches] = UNKNOWN if known is None else known
         write(trainer, state)
@@ -115,45 +127,50 @@ def opening_batch(tape: Tape, write: Write) -> Write:
     return write_batch
 
 
-def closing_batch(tape: Tape, write: Write) -> Write:
-    """`write` at the end of a batch: notes what has been done."""
-    live, step, samples = tape.live, int(Live.STEP), int(Live.SAMPLES)
+def batch_end_writer(ring: RingWriter, write: Write) -> Write:
+    """`write` at the end of a batch, which then sets the steps and samples."""
+    live, step, samples = ring.live, int(Live.STEP), int(Live.SAMPLES)
 
     def write_step(trainer: TrainerProtocol, state: TrainState) -> None:
         write(trainer, state)
         live[step] = state.step
         live[samples] = state.samples
-        live[WRITTEN] = tape.base + tape.at
+        live[WRITTEN] = ring.base + ring.slot
 
     return write_step
 
 
-def timed(tape: Tape, identity: int, slot: int, receiver: Write) -> Write:
-    """`receiver`, with a record before and one after it, and its totals in `slot`."""
-    times, tags, totals = tape.times, tape.tags, tape.totals
-    begin, end = word(Kind.BEGIN_RECEIVER, identity), word(Kind.END_RECEIVER, identity)
-    counted, spent = _slots(slot)
+def timed_receiver(ring: RingWriter, identity: int, total: int, receiver: Write) -> Write:
+    """`receiver` with a record before and after each call.
+
+    Args:
+        identity: id of the receiver in records.
+        total: index of its totals, behind those of the transitions.
+    """
+    times, tags, totals = ring.times, ring.tags, ring.totals
+    begin, end = record_tag(Kind.BEGIN_RECEIVER, identity), record_tag(Kind.END_RECEIVER, identity)
+    count_at, ns_at = _total_words(total)
 
     def call(trainer: TrainerProtocol, state: TrainState) -> None:
-        at = tape.at
-        times[at] = start = monotonic_ns()
-        tags[at] = begin | tape.lap
-        tape.advance()
+        slot = ring.slot
+        times[slot] = start = monotonic_ns()
+        tags[slot] = begin | ring.lap
+        ring.advance()
         try:
             receiver(trainer, state)
         finally:
-            at = tape.at
-            times[at] = now = monotonic_ns()
-            tags[at] = end | tape.lap
-            totals[counted] += 1
-            totals[spent] += now - start
-            tape.advance()
+            slot = ring.slot
+            times[slot] = now = monotonic_ns()
+            tags[slot] = end | ring.lap
+            totals[count_at] += 1
+            totals[ns_at] += now - start
+            ring.advance()
 
     call.__wrapped__ = receiver  # type: ignore[attr-defined]
     return call
 
 
-def _slots(identity: int) -> tuple[int, int]:
-    """Where the count and the time of an id are, in words."""
-    first = identity * SLOT_BYTES // 8
+def _total_words(index: int) -> tuple[int, int]:
+    """The words of the count and of the nanoseconds in the totals with this index."""
+    first = index * SLOT_BYTES // 8
     return first, first + 1

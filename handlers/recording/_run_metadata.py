@@ -1,4 +1,4 @@
-"""What a recording says of its run: who records it, where, and by which chart."""
+"""Describe the run in its recording: the process, the host, the clocks, the chart."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...events import TrainerProtocol
 from . import process_identity as process
 
 
-def meta_of(trainer: TrainerProtocol, name: str, timing: bool | str) -> dict[str, Any]:
-    """The meta data of a recording that this process begins now.
+def run_metadata(trainer: TrainerProtocol, name: str, timing: bool | str) -> dict[str, Any]:
+    """The metadata of a recording that this process begins now.
 
     Args:
-        name: of the run, where the trainer has none.
+        name: the name of the run.
     """
-    rank, world = _rank()
+    rank, world = _rank_and_world_size()
     return {
         "name": name,
         "host": socket.gethostname(),
@@ -35,12 +35,12 @@ def meta_of(trainer: TrainerProtocol, name: str, timing: bool | str) -> dict[str
     }
 
 
-def own_path(path: Path) -> Path:
-    """The file of this process; of several that train together each has one of its own."""
-    rank, world = _rank()
+def rank_path(path: Path) -> Path:
+    """The file of this process: `path`, or one with the rank in its name if there are several."""
+    rank, world = _rank_and_world_size()
     return path if world == 1 else path.with_name(f"{path.stem}.rank{rank}{path.suffix}")
 
 
-def _rank() -> tuple[int, int]:
-    """This process among those that train together, by the variables that launchers set."""
+def _rank_and_world_size() -> tuple[int, int]:
+    """As set by launchers such as torchrun in the environment."""
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,4 +1,4 @@
-"""Single numbers in a recording: the loss, the learning rate, metrics."""
+"""Write scalars to a recording: the loss, the learning rate, metrics."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from numbers import Real
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
-from ..logging._run_logger import flat, plain
+from ..logging._run_logger import flatten_metrics, to_python
 from ._mapped_file import RecordingFile
-from ._ring_writer import Tape, Write
+from ._ring_writer import RingWriter, Write
 from .format import Kind
 
 _FLOAT = struct.Struct("<f")
 _WORD = struct.Struct("<I")
 
 
-class Scalars:
-    """Writes numbers, each as a float32, behind a record that says of which epoch and step."""
+class ScalarWriter:
+    """Writes numbers, each as a float32, after a record of their epoch and step."""
 
-    def __init__(self, file: RecordingFile, tape: Tape) -> None:
+    def __init__(self, file: RecordingFile, ring: RingWriter) -> None:
         self.file = file
-        self.tape = tape
+        self.ring = ring
 
     def write(self, state: TrainState, values: Mapping[str, Any]) -> None:
-        """Write those values that are numbers."""
-        found = [(name, plain(value)) for name, value in values.items()]
-        numbers = [(name, value) for name, value in found if isinstance(value, Real)]
+        """Write the values that are numbers."""
+        plain = [(name, to_python(value)) for name, value in values.items()]
+        numbers = [(name, value) for name, value in plain if isinstance(value, Real)]
         if not numbers:
             return
-        self.tape.append(Kind.POSITION, state.epoch & 0xFFFF, state.step)
+        self.ring.append(Kind.POSITION, state.epoch & 0xFFFF, state.step)
         for name, value in numbers:
-            self.tape.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(float(value)))
+            self.ring.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(float(value)))
 
     def write_metrics(self, state: TrainState) -> None:
         """Write the metrics of an epoch, or of a validation."""
-        self.write(state, flat(state.metrics))
+        self.write(state, flatten_metrics(state.metrics))
 
-    def every(self, n: int, write: Write) -> Write:
-        """`write` at the end of a batch, then each n-th time in training loss and learning rate."""
-        left = n
+    def sampling_writer(self, every: int, write: Write) -> Write:
+        """`write` at the end of a batch, then loss and rate after every n-th training batch."""
+        left = every
 
-        def write_more(trainer: TrainerProtocol, state: TrainState) -> None:
+        def write_and_sample(trainer: TrainerProtocol, state: TrainState) -> None:
             nonlocal left
             write(trainer, state)
             if state.training:
                 left -= 1
                 if not left:
-                    left = n
+                    left = every
                     self.write(state, {"loss": state.loss, "lr": state.lr})
 
-        return write_more
+        return write_and_sample
 
 
 def _bits(value: float) -> int:

@@ -1,20 +1,30 @@
-"""The layout of a recording: what the recorder of a run writes, and its readers read.
+"""The file format of a recording, which the recorder writes and `trackside.views` reads.
 
-A file of five parts, all little-endian:
+A file has five parts, all little-endian; each begins at a multiple of 8 bytes:
 
-    head     4096 bytes: a magic, the version, the sizes of the parts; from LIVE_AT on live words
-    meta     JSON, written once: run, process, host, clocks, the rows of the chart
-    table    lines of JSON, appended: what the ids in records stand for
-    totals   two words for each transition, then for each receiver: count, and nanoseconds
-    ring     records of 16 bytes; record n is in slot n % records
+    head     4096 bytes: magic, version, the sizes of the parts; live words from byte LIVE_AT
+    meta     JSON, written once: run, process, host, clocks, rows of the chart
+    table    lines of JSON, appended: what the ids in the records mean
+    totals   two u64 for each transition id, then for each receiver id: count, nanoseconds
+    ring     records of 16 bytes; record n, from 0, is in slot n % records
+
+A line of the table is one of these; ids are counted from 1, for each of the five apart:
+
+    ["transition", id, trigger, source, destination, number of the row in the meta data, or -1]
+    ["receiver", id, name, trigger, module]
+    ["cancel", id, type, reason, raised by, raised in]
+    ["error", id, type, message]
+    ["scalar", id, name]
+
+A record:
 
     u64      monotonic nanoseconds
     u32      kind << 28 | lap << 16 | id; lap is (n // records) % 4096
     u32      argument
 
-A record is written in two stores of 8 bytes, which another CPU may see in either order. One half
-of it is then still that of a lap ago: the lap is wrong, or the time lies before the record before.
-Both are to be rejected.
+A record is written in two stores of 8 bytes, which another CPU may see in either order. Until it
+has seen both, one half of the slot is from the lap before: the lap is wrong, or the time is earlier
+than that of the record before. A reader must reject such a record.
 """
 
 from __future__ import annotations
@@ -30,7 +40,7 @@ LIVE_AT = 256
 RECORD_BYTES = 16
 SLOT_BYTES = 16
 UNKNOWN = 2**64 - 1
-"""In a live word: not known, or not begun."""
+"""The value of a live word that is not known, or has not begun."""
 
 LAPS = 2**12
 MAX_IDS = 2**16
@@ -42,31 +52,35 @@ _HEAD = struct.Struct("<16s6Q")
 
 
 class Kind(IntEnum):
-    """What a record is of; what its id and its argument are."""
+    """The kind of a record. It defines what the id and the argument of the record mean.
+
+    An id is a key into the table, from 1 (0: the table was full), except in POSITION. An argument
+    that is not described here is 0.
+    """
 
     TRANSITION = 1
-    """id: of the transition; argument: the batch, or the epoch outside of batches."""
+    """id: the transition; argument: the number of the batch; outside of batches the epoch."""
     BEGIN_RECEIVER = 2
-    """id: of the receiver."""
+    """id: the receiver that is called next."""
     END_RECEIVER = 3
-    """id: of the receiver."""
+    """id: the receiver that has returned or raised."""
     CANCEL = 4
-    """id: of the cancel, its reason and who raised it; it follows its transition."""
+    """id: the cancel, with its reason and origin; the record follows that of its transition."""
     ERROR = 5
-    """id: of the error; it follows its transition."""
+    """id: the error; the record follows that of its transition."""
     SCALAR = 6
-    """id: of the scalar; argument: its value, a float32."""
+    """id: the name of the scalar; argument: its value, the bits of a float32."""
     POSITION = 7
-    """id: the epoch, its lower 16 bits; argument: the step. Scalars that follow are of there."""
+    """id: the lower 16 bits of the epoch; argument: the step. Both hold for the next scalars."""
 
 
 class Live(IntEnum):
-    """The live words, by their place."""
+    """The index of each live word, a u64."""
 
     WRITTEN = 0
-    """So many records are written; more may follow, which a reader knows by their lap."""
+    """A number of records that are written; later ones may exist, and are found by their lap."""
     TABLE_BYTES = 1
-    """How much of the table is filled."""
+    """The number of bytes of the table in use."""
     EPOCH = 2
     N_EPOCHS = 3
     BATCH = 4
@@ -74,18 +88,20 @@ class Live(IntEnum):
     STEP = 6
     SAMPLES = 7
     CLOSED = 8
-    """1 when the recorder was taken off: nothing more will be written."""
+    """1 after the recorder was detached: no more will be written."""
 
 
 class Layout(NamedTuple):
-    """The sizes of the parts of a recording, and where they begin."""
+    """The sizes of the parts of a recording, and the byte at which each begins."""
 
     meta_bytes: int
     table_bytes: int
     transitions: int
-    """Slots of totals for transitions; their ids are below it."""
+    """Slots of 16 bytes in the totals for transitions; all transition ids are below it."""
     receivers: int
+    """Slots of 16 bytes in the totals for receivers; all receiver ids are below it."""
     records: int
+    """Slots in the ring."""
 
     @property
     def table_at(self) -> int:
@@ -107,16 +123,16 @@ class Layout(NamedTuple):
     def file_bytes(self) -> int:
         return self.ring_at + self.records * RECORD_BYTES
 
-    def packed(self) -> bytes:
-        """The head, up to the live words."""
+    def pack(self) -> bytes:
+        """The head as bytes, without the live words."""
         return _HEAD.pack(MAGIC, VERSION, *self)
 
     @classmethod
-    def unpacked(cls, head: bytes) -> Layout:
-        """What `packed` has written.
+    def unpack(cls, head: bytes) -> Layout:
+        """Read the head that `pack` has written.
 
         Raises:
-            ValueError: this is no recording, or one of another version; its sizes cannot be.
+            ValueError: this is not a recording, its version is not supported, or a size is invalid.
         """
         if len(head) < _HEAD.size or not head.startswith(MAGIC):
             raise ValueError("it does not begin as a recording does")
@@ -124,20 +140,20 @@ class Layout(NamedTuple):
         if version != VERSION:
             raise ValueError(f"it is of version {version} of the format; allowed: {VERSION}")
         layout = cls(*sizes)
-        for name, size, most in zip(cls._fields, layout, _MOST, strict=True):
+        for name, size, most in zip(cls._fields, layout, _LARGEST, strict=True):
             if not 0 < size <= most:
                 raise ValueError(f"its head says {name}={size}; allowed: 1 to {most}")
         return layout
 
 
-_MOST = Layout(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS)
+_LARGEST = Layout(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS)
 
 
 RECORD = struct.Struct("<QII")
 
 
-def word(kind: Kind, identity: int) -> int:
-    """The third quarter of a record, in lap 0."""
+def record_tag(kind: Kind, identity: int) -> int:
+    """The first u32 after the time of a record, in lap 0."""
     return kind << 28 | identity
 
 

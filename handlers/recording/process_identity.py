@@ -1,4 +1,4 @@
-"""Who a process is, so that another one can tell later whether it still runs."""
+"""Identify a process, so that another process can check later whether it still runs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from pathlib import Path
 
 
 def start_time(pid: int) -> int | None:
-    """When a process began: clock ticks after the boot of this machine.
+    """When a process was started, in clock ticks after the boot of this machine.
 
-    None: it does not run, or what is left of it is a zombie. 0: it runs, and this system does not
-    say since when.
+    None: it does not run, or is a zombie. 0: it runs, and this system does not provide the time.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None if Path("/proc/self/stat").exists() else _alive(pid)
-    state, *rest = stat.rpartition(")")[2].split()  # a name may have spaces and brackets
+    state, *rest = stat.rpartition(")")[2].split()  # a name may contain spaces and brackets
     return None if state in "ZXx" else int(rest[18])
 
 
 def boot() -> str:
-    """Names the boot of this machine; empty where the system does not say."""
+    """The id of the current boot of this machine; empty if the system provides none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -29,7 +28,7 @@ def boot() -> str:
 
 
 def pid_namespace() -> str:
-    """Where process ids mean what they mean here: containers have namespaces of their own."""
+    """The namespace of the process ids here: a container has its own; empty if unknown."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:

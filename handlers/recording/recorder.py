@@ -1,4 +1,4 @@
-"""A flight recorder: every transition, in a file that survives the process."""
+"""Record every transition in a file that survives the process."""
 
 from __future__ import annotations
 
@@ -9,53 +9,52 @@ from typing import Any, Literal
 
 from ...events import TrainerProtocol, TrainState, Transition
 from ...events.order import Receiver, owner_of, receiver_name
-from .._stateful import Saved
+from .._stateful import Stateful
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
-from ._ring_writer import Tape, Write, timed
-from ._run_metadata import meta_of, own_path
-from ._scalar_records import Scalars
-from ._transition_records import Writers
+from ._ring_writer import RingWriter, Write, timed_receiver
+from ._run_metadata import rank_path, run_metadata
+from ._scalar_records import ScalarWriter
+from ._transition_records import TransitionWriters
 from .format import MAX_RECORDS, MIN_RECORDS, Live
 
 
-class Recorder(Saved):
-    """Records every transition of a trainer into a file that another process can read meanwhile.
+class Recorder(Stateful):
+    """Records every transition of a trainer in a file that other processes can read at any time.
 
-    The file is a ring in memory that the system writes back: nothing is flushed, no thread runs,
-    and what was recorded is there after a SIGKILL. `trackside top`, `watch`, `report`, `compare`
-    and `export` read it; `trackside.views.Recording` does for a program. The newest `records` are
-    kept in full; counts and times of all transitions are kept in totals. A file at `path` is
-    replaced when the recorder is attached. Where several processes train together (`WORLD_SIZE`),
-    each writes a file of its own, `run.rank3.loop`. Times are the host's.
+    The file is a memory-mapped ring, which the system writes to disk: nothing is flushed, no thread
+    runs, and a SIGKILL loses no record. `trackside top`, `watch`, `report`, `compare` and `export`
+    read it; in a program, `trackside.views.Recording`. The newest `records` are kept in full, and
+    the counts and times of all transitions as totals. Attaching the recorder replaces a file at
+    `path`. If several processes train together (`WORLD_SIZE`), each writes its own file,
+    `run.rank3.loop`. Times are those of the host.
 
     Signals: any_transition, resumed, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, metrics, cancel, error
-    Raises: OSError when attached: the file cannot be made; RuntimeError: `timing="events"` without
-        a CUDA device
-    Cost: half a microsecond a transition, with `timing` one for each receiver called. One device
-        sync each `scalars` training batches, one an epoch for each metric that is a tensor, and
-        with `timing="events"` one an epoch, and some microseconds a transition
+    Raises: when attached: OSError if the file cannot be created, RuntimeError for
+        `timing="events"` without a CUDA device
+    Cost: half a microsecond a transition; with `timing` one for each receiver called. One device
+        sync each `scalars` training batches, one an epoch for each metric that is a tensor; with
+        `timing="events"` one more an epoch, and some microseconds a transition
 
     Args:
-        path: of the file, `runs/run.loop`; its folder is made.
-        records: how many are kept, 16 bytes each; a batch makes 8, and with `timing` two more for
-            each receiver called.
-        timing: time each receiver that is called, too; "events" also sums up, each epoch, the time
-            that a CUDA device spends in each phase, by events in its stream, and records these as
-            scalars.
-        scalars: training batches from one record of loss and learning rate, as they are at a
-            batch's end, to the next; None: neither these nor metrics are recorded.
-        name: of the run; None: that of the trainer, or of the file.
+        path: the file, `runs/run.loop`; its folder is created.
+        records: number of records to keep, 16 bytes each, from 256; a batch makes 8, and with
+            `timing` two more for each receiver called.
+        timing: True: also record the time of each receiver called. "events": also record, each
+            epoch and as scalars, the time that a CUDA device spends in each phase, measured by
+            events in its stream.
+        scalars: record loss and learning rate at the end of every n-th training batch, from 1;
+            None: record neither these nor metrics.
+        name: the name of the run; None: the name of the trainer, or of the file.
 
     Raises:
-        TypeError, ValueError: `records` is no int from 256, `scalars` none from 1; `timing` is
-            something else; `path` is a folder.
+        TypeError, ValueError: an argument is out of range; `path` is a folder.
     """
 
     on_error = "detach"
     runs_after = ("Metrics",)
-    runs_before = ("LRSchedule",)  # which may set the rate of the next epoch at after_epoch
+    runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
 
     def __init__(
         self,
@@ -65,7 +64,7 @@ class Recorder(Saved):
         scalars: int | None = 50,
         name: str | None = None,
     ) -> None:
-        self.path = own_path(Path(path).resolve())
+        self.path = rank_path(Path(path).resolve())
         self.records = _checked("records", records, MIN_RECORDS, MAX_RECORDS)
         self.timing = timing
         self.scalars = None if scalars is None else _checked("scalars", scalars, 1, 2**31)
@@ -75,37 +74,37 @@ class Recorder(Saved):
         if self.path.is_dir():
             raise ValueError(f"Recorder({str(path)!r}): that is a folder; allowed: a file's path")
         self._trainer: Any = None
-        self._undo: Callable[[], None] = lambda: None
+        self._stop_timing: Callable[[], None] = lambda: None
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:
             raise ValueError(
-                f"this Recorder records another trainer to {self.path}; allowed: a recorder, and "
-                "a file, for each trainer"
+                f"this Recorder records another trainer to {self.path}; allowed: one recorder, "
+                "and one file, for each trainer"
             )
         if self.timing == "events":
             require_cuda()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         name = self.name or getattr(trainer, "name", "") or self.path.stem
-        meta = meta_of(trainer, name, self.timing)
+        meta = run_metadata(trainer, name, self.timing)
         self._file = RecordingFile(self.path, meta, self.records)
-        self._tape = Tape(self._file)
-        self._scalars = Scalars(self._file, self._tape)
+        self._ring = RingWriter(self._file)
+        self._scalars = ScalarWriter(self._file, self._ring)
         self._device = DeviceTimes(self._scalars, cuda_event) if self.timing == "events" else None
-        self._writers = Writers(self._file, self._tape, meta["rows"])
-        self._made: dict[Transition, Write] = {}
-        self._process = os.getpid()
-        self._writers.note_counters(trainer.state)
+        self._writers = TransitionWriters(self._file, self._ring, meta["rows"])
+        self._writer_cache: dict[Transition, Write] = {}
+        self._pid = os.getpid()
+        self._writers.set_counters(trainer.state)
         self._trainer = trainer
         if self.timing:
-            self._undo = trainer.instrument(self._timed)
+            self._stop_timing = trainer.instrument(self._timed)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         if trainer is self._trainer:
-            self._undo()
+            self._stop_timing()
             self._trainer = None
-            if self._process == os.getpid():
-                self._file.note(Live.CLOSED, 1)
+            if self._pid == os.getpid():
+                self._file.set_live(Live.CLOSED, 1)
 
     def any_transition(
         self, trainer: TrainerProtocol, state: TrainState, transition: Transition
@@ -113,11 +112,11 @@ class Recorder(Saved):
         self.for_transition(transition)(trainer, state)
 
     def for_transition(self, transition: Transition) -> Write:
-        if transition not in self._made:
-            write = self._writer(transition)
+        if transition not in self._writer_cache:
+            write = self._make_writer(transition)
             write.__wrapped__ = self.any_transition  # type: ignore[attr-defined]  # its name
-            self._made[transition] = write
-        return self._made[transition]
+            self._writer_cache[transition] = write
+        return self._writer_cache[transition]
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._writers.resume(state)
@@ -135,33 +134,33 @@ class Recorder(Saved):
         if self.scalars is not None:
             self._scalars.write_metrics(state)
 
-    def _writer(self, transition: Transition) -> Write:
-        write = self._writers.of(transition)
+    def _make_writer(self, transition: Transition) -> Write:
+        write = self._writers.make(transition)
         if transition.trigger == "after_batch" and self.scalars is not None:
-            write = self._scalars.every(self.scalars, write)
+            write = self._scalars.sampling_writer(self.scalars, write)
         if self._device is not None:
-            write = self._device.marking(transition.source, write)
-        return write if "." in transition.source else self._in_own_process(write)
+            write = self._device.marking_writer(transition.source, write)
+        return write if "." in transition.source else self._fork_checking(write)
 
-    def _in_own_process(self, write: Write) -> Write:
-        def write_here(trainer: TrainerProtocol, state: TrainState) -> None:
-            if os.getpid() != self._process:
+    def _fork_checking(self, write: Write) -> Write:
+        def check_and_write(trainer: TrainerProtocol, state: TrainState) -> None:
+            if os.getpid() != self._pid:
                 raise RuntimeError(
-                    f"{self.path} is the recording of process {self._process}, and this is its "
+                    f"{self.path} is the recording of process {self._pid}, and this is its "
                     f"fork {os.getpid()}; attach a Recorder with another path here"
                 )
             write(trainer, state)
 
-        return write_here
+        return check_and_write
 
     def _timed(self, receiver: Receiver, transition: Transition) -> Receiver:
         owner = owner_of(receiver)
         if owner is self:
             return receiver
         module = getattr(owner, "__module__", type(owner).__module__)
-        what = receiver_name(receiver), transition.trigger, module
-        identity = self._file.identify("receiver", *what, most=RECEIVERS)
-        return timed(self._tape, identity, TRANSITIONS + identity, receiver)
+        entry = receiver_name(receiver), transition.trigger, module
+        identity = self._file.identify("receiver", *entry, most=RECEIVERS)
+        return timed_receiver(self._ring, identity, TRANSITIONS + identity, receiver)
 
 
 def _checked(name: str, value: Any, least: int, most: int) -> int:

@@ -215,7 +215,7 @@ class Recording:
 
     def _read_layout(self) -> Layout:
         try:
-            return Layout.unpacked(self._read(0, HEAD_BYTES))
+            return Layout.unpack(self._read(0, HEAD_BYTES))
         except ValueError as error:
             raise RecordingError(str(error)) from None
 

@@ -360,7 +360,7 @@ class Holds:
 def test_a_handler_whose_state_cannot_be_saved_is_named_with_the_key(tmp_path):
     with pytest.raises(TypeError, match=r"handler Holds.*\['best'\]\[0\] is a set") as caught:
         fitted(tmp_path, Holds({1}), steps=1)
-    assert not any("while it unwound" in note for note in caught.value.__notes__)
+    assert not any("during the unwinding" in note for note in caught.value.__notes__)
     assert steps(tmp_path) == []
 
 
@@ -393,8 +393,9 @@ def test_what_cannot_be_written_ends_the_fit_once_and_what_was_is_whole(
         fitted(tmp_path, steps=1, async_save=async_save)
     monkeypatch.undo()
     notes = "".join(caught.value.__notes__)
-    assert "a checkpoint, was not written" in notes
-    assert "while it unwound" not in notes
+    assert "trackside: the checkpoint " in notes
+    assert " was not written" in notes
+    assert "during the unwinding" not in notes
     assert read_checkpoint(tmp_path)["position"]["step"] >= 1
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
 
@@ -539,7 +540,7 @@ def newer_format(tmp_path):
 def all_damaged(tmp_path):
     for path in tmp_path.glob("step-*/state.pt"):
         path.write_bytes(b"")
-    return trainer_of(Metrics()), CheckpointError, "no checkpoint in .* is whole"
+    return trainer_of(Metrics()), CheckpointError, "every checkpoint in .* is damaged"
 
 
 def nothing_there(tmp_path):
@@ -551,7 +552,7 @@ def nothing_there(tmp_path):
 @pytest.mark.parametrize(
     "make", [another_model, another_chart, newer_format, all_damaged, nothing_there]
 )
-@pytest.mark.filterwarnings("ignore:passing over a damaged checkpoint")
+@pytest.mark.filterwarnings("ignore:skipping a damaged checkpoint")
 def test_what_cannot_be_gone_on_from_is_refused_and_the_trainer_is_as_it_was(tmp_path, make):
     fitted(tmp_path, steps=4)
     trainer, error, said = make(tmp_path)

@@ -70,7 +70,7 @@ def test_the_reason_names_metric_best_value_and_epoch():
 
 def test_the_reason_says_so_if_there_never_was_a_number():
     state = fitted([math.nan, math.nan], patience=2)
-    assert state.cancel.reason.endswith("it never was a number")
+    assert state.cancel.reason.endswith("no value was a number")
 
 
 def test_a_metric_that_is_missing_is_an_error_that_lists_those_there_are():

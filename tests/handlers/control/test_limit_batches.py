@@ -193,9 +193,9 @@ def test_a_hand_made_state_is_enough():
     [
         ({}, TypeError, "give train=, valid=, or both"),
         ({"train": 0}, ValueError, r"LimitBatches\(train=0\): allowed: an int, from 1"),
-        ({"train": 0.5}, TypeError, r"LimitBatches\(train=0.5\): allowed: an int, from 1"),
+        ({"train": 0.5}, TypeError, r"LimitBatches\(train=0.5\): found a float; allowed: an int"),
         ({"valid": -1}, ValueError, r"LimitBatches\(valid=-1\): allowed: an int, from 1"),
-        ({"valid": True}, TypeError, r"LimitBatches\(valid=True\): allowed: an int, from 1"),
+        ({"valid": True}, TypeError, r"LimitBatches\(valid=True\): found a bool; allowed: an int"),
     ],
 )
 def test_a_wrong_argument_is_refused(wrong, error, message):

@@ -153,7 +153,7 @@ def test_a_hand_made_state_is_enough():
 
 @pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
 def test_a_limit_is_a_count(steps, error):
-    with pytest.raises(error, match=r"StepLimit\(.*\): allowed: an int, from 1"):
+    with pytest.raises(error, match=r"StepLimit\(.*\): (found a \w+; )?allowed: an int, from 1"):
         StepLimit(steps)
 
 

@@ -259,7 +259,7 @@ def test_a_module_that_is_not_there_is_refused_when_it_is_attached():
     [
         ({"modules": "0"}, "expected several names"),
         ({"every": 0}, r"every=0\): allowed: an int, from 1"),
-        ({"every": 1.5}, r"every=1.5\): allowed: an int, from 1"),
+        ({"every": 1.5}, r"every=1.5\): found a float; allowed: an int, from 1"),
         ({"bins": 0}, r"bins=0\): allowed: an int, from 1"),
         ({"limits": (1, 1)}, r"\(1, 1\): allowed: two finite numbers, low < high"),
         ({"limits": (0, float("inf"))}, "allowed: two finite numbers"),

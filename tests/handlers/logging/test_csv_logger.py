@@ -171,7 +171,7 @@ def test_the_folder_is_made_and_the_program_may_leave_its_own(tmp_path, monkeypa
 
 def test_a_file_that_is_no_log_is_refused_and_kept(path):
     path.write_text("name,age\nmine,3", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"CSVLogger\(.*that file is not one of CSVLogger"):
+    with pytest.raises(ValueError, match=r"CSVLogger\(.*that file is not a log of CSVLogger"):
         CSVLogger(path)
     assert path.read_text(encoding="utf-8") == "name,age\nmine,3"
 

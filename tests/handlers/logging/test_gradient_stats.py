@@ -153,7 +153,7 @@ def test_a_second_fit_appends_under_its_own_number_and_validating_in_between_not
     ("options", "message"),
     [
         ({"every": 0}, r"GradientStats\(every=0\): allowed: an int, from 1"),
-        ({"bins": True}, r"GradientStats\(bins=True\): allowed: an int, from 1"),
+        ({"bins": True}, r"GradientStats\(bins=True\): found a bool; allowed: an int, from 1"),
         ({"decades": (2, -2)}, r"\(2, -2\): allowed: two finite numbers, low < high"),
     ],
 )

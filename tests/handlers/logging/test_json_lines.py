@@ -86,7 +86,7 @@ def test_a_log_whose_first_line_was_left_unfinished_begins_again(path):
 
 def test_a_file_that_is_no_log_is_refused_and_kept(path):
     path.write_text('{"mine": 1}', encoding="utf-8")
-    with pytest.raises(ValueError, match=r"JSONLines\(.*that file is not one of JSONLines"):
+    with pytest.raises(ValueError, match=r"JSONLines\(.*that file is not a log of JSONLines"):
         JSONLines(path)
     assert path.read_text(encoding="utf-8") == '{"mine": 1}'
 

@@ -23,7 +23,7 @@ from helpers import (
 
 from trackside.events import CancelEpochException, CancelFitException
 from trackside.handlers import Metrics, ProgressBar
-from trackside.handlers.logging._tqdm_bar import Bar
+from trackside.handlers.logging._tqdm_bar import LazyBar
 
 NEVER = float("inf")
 
@@ -190,11 +190,11 @@ def test_no_thread_reads_the_values_beside_the_training(monkeypatch):
     monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have begun its own
     trainer, _ = drawn()
     trainer.fit(batches(1))
-    assert Bar.monitor is None
+    assert LazyBar.monitor is None
 
 
 def test_a_bar_looks_at_the_clock_after_every_batch_however_fast_they_were():
-    bar = Bar(dict, total=100, file=Terminal(), mininterval=1e-9)
+    bar = LazyBar(dict, total=100, file=Terminal(), mininterval=1e-9)
     for _ in range(50):
         bar.update()
     assert bar.miniters == 1

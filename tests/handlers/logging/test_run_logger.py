@@ -27,7 +27,7 @@ from reads import Reads
 
 from trackside.events import CancelEpochException, CancelFitException, CancelStepException
 from trackside.handlers import GradientAccumulation, LRSchedule, Metrics
-from trackside.handlers.logging._run_logger import flat, numbers, plain
+from trackside.handlers.logging._run_logger import flatten_metrics, scalar_values, to_python
 
 TRACKERS = ("TensorBoard", "MLflow", "WandB")
 
@@ -354,7 +354,9 @@ def test_training_is_the_same_bit_for_bit_and_so_are_the_random_numbers(kind, tm
     ("every", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
 )
 def test_a_cadence_is_an_int_from_1(kind, tmp_path, every, error):
-    with pytest.raises(error, match=rf"{kind.name}\(every={every}\): allowed: an int, from 1"):
+    with pytest.raises(
+        error, match=rf"{kind.name}\(every={every}\): (found a \w+; )?allowed: an int, from 1"
+    ):
         kind.make(tmp_path, every=every)
 
 
@@ -448,16 +450,16 @@ print([name for name in ("mlflow", "tensorboard", "wandb") if name in sys.module
     assert done.stdout == "[]\n"
 
 
-def test_a_value_is_made_plain():
-    assert plain(torch.tensor([[0.5], [1.0]])) == [[0.5], [1.0]]
-    assert plain(torch.tensor([0.5])) == 0.5
-    assert type(plain(numpy.float32(0.5))) is float
-    assert plain(torch.empty(2, device="meta")) is None
-    assert plain("text") == "text"
+def test_a_value_is_made_to_python():
+    assert to_python(torch.tensor([[0.5], [1.0]])) == [[0.5], [1.0]]
+    assert to_python(torch.tensor([0.5])) == 0.5
+    assert type(to_python(numpy.float32(0.5))) is float
+    assert to_python(torch.empty(2, device="meta")) is None
+    assert to_python("text") == "text"
 
 
 def test_a_mapping_of_metrics_is_flattened_by_both_names():
-    found = flat({"many": {"a": torch.tensor(1), "deep": {"b": 2}}, "one": 3})
+    found = flatten_metrics({"many": {"a": torch.tensor(1), "deep": {"b": 2}}, "one": 3})
     assert found == {"many_a": 1, "many_deep_b": 2, "one": 3}
 
 
@@ -471,4 +473,4 @@ def test_a_metric_called_like_a_counter_does_not_replace_it(kind_of_files, tmp_p
 
 def test_only_numbers_are_drawn_over_the_steps():
     row = {"fit": 1, "step": 2, "epoch": 3, "a": True, "b": [1], "c": "text", "d": None, "e": 0.5}
-    assert numbers(row) == {"epoch": 3.0, "a": 1.0, "e": 0.5}
+    assert scalar_values(row) == {"epoch": 3.0, "a": 1.0, "e": 0.5}

@@ -55,7 +55,7 @@ def test_what_wandb_init_does_not_take_is_refused_at_once(offline):
 
 
 def test_an_id_is_refused_because_two_fits_would_share_it(offline):
-    with pytest.raises(ValueError, match=r"WandB\(id='a'\): each fit is a run of its own"):
+    with pytest.raises(ValueError, match=r"WandB\(id='a'\): each fit is a new run"):
         WandB(id="a")
 
 

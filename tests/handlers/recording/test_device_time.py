@@ -3,9 +3,9 @@ from helpers import state_of, trainer_of
 
 from trackside.handlers.recording._device_time import DeviceTimes
 from trackside.handlers.recording._mapped_file import RecordingFile
-from trackside.handlers.recording._ring_writer import Tape
-from trackside.handlers.recording._run_metadata import meta_of
-from trackside.handlers.recording._scalar_records import Scalars
+from trackside.handlers.recording._ring_writer import RingWriter
+from trackside.handlers.recording._run_metadata import run_metadata
+from trackside.handlers.recording._scalar_records import ScalarWriter
 from trackside.views import Recording
 
 
@@ -29,13 +29,13 @@ class Event:
 @pytest.fixture
 def times(tmp_path):
     Event.now = Event.waited = 0
-    file = RecordingFile(tmp_path / "run.loop", meta_of(trainer_of(), "run", "events"), 65536)
-    return DeviceTimes(Scalars(file, Tape(file)), Event)
+    file = RecordingFile(tmp_path / "run.loop", run_metadata(trainer_of(), "run", "events"), 65536)
+    return DeviceTimes(ScalarWriter(file, RingWriter(file)), Event)
 
 
 def marked(times, phases):
     for phase in phases:
-        times.marking(phase, lambda trainer, state: None)(None, None)
+        times.marking_writer(phase, lambda trainer, state: None)(None, None)
 
 
 def written(times, tmp_path):

@@ -18,7 +18,7 @@ sizes = st.builds(
 
 @given(sizes)
 def test_a_layout_that_was_packed_is_unpacked(layout):
-    assert Layout.unpacked(layout.packed()) == layout
+    assert Layout.unpack(layout.pack()) == layout
 
 
 @given(sizes)
@@ -34,17 +34,17 @@ def test_the_parts_follow_each_other_each_at_a_whole_word(layout):
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_refused(head):
     with pytest.raises(ValueError, match="does not begin as a recording"):
-        Layout.unpacked(head)
+        Layout.unpack(head)
 
 
 @given(sizes, st.integers(0, 4), st.integers(2**26 + 1, 2**64 - 1))
 def test_a_size_that_cannot_be_is_refused(layout, field, size):
-    head = bytearray(layout.packed())
+    head = bytearray(layout.pack())
     struct.pack_into("<Q", head, 24 + 8 * field, size)
     with pytest.raises(ValueError, match=f"{Layout._fields[field]}={size}; allowed: 1 to"):
-        Layout.unpacked(bytes(head))
+        Layout.unpack(bytes(head))
 
 
 def test_the_head_leaves_room_for_the_live_words():
-    assert len(Layout(1, 1, 1, 1, 1).packed()) <= LIVE_AT
+    assert len(Layout(1, 1, 1, 1, 1).pack()) <= LIVE_AT
     assert LIVE_AT + 8 * len(Live) <= HEAD_BYTES

@@ -250,7 +250,7 @@ def test_device_times_need_a_device(tmp_path):
         assert len(seconds) == 4
         assert min(seconds) > 0
     else:
-        with pytest.raises(RuntimeError, match="PyTorch sees none; allowed: False, or True"):
+        with pytest.raises(RuntimeError, match="PyTorch finds none; allowed: False, or True"):
             trainer_of(Recorder(tmp_path / "run.loop", timing="events"))
 
 
