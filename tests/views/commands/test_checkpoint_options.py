@@ -117,7 +117,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(fit, own):
     (latest(own) / "state.pt").write_bytes(b"")
     done = fit("saving:saves_itself", "--resume", "auto", "--epochs", "3")
     assert done.returncode == 0, done.stderr
-    assert "passing over a damaged checkpoint" in done.stderr
+    assert "skipping a damaged checkpoint" in done.stderr
     assert "resuming own/step-000000000015\n" in done.stdout
     assert "completed after 30 steps" in done.stdout
 
