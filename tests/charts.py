@@ -1,7 +1,10 @@
-"""Valid charts that nobody wrote by hand."""
+"""Charts for tests: the supplied ones, two written by hand, and random ones."""
 
+import functools
 import itertools
 import random
+
+from trackside.engine import EVALUATION, SUPERVISED, Topology
 
 RESTING = ("idle", "completed", "cancelled", "failed")
 SCOPES = ("fit", "epoch", "train", "validate", "batch", "generator", "backward", "step", "round")
@@ -43,7 +46,7 @@ GAN = (
     ("after_fit", "fit.cancelled", "cancelled"),
     ("after_fit", "fit.failing", "failed"),
 )
-"""Two networks in turn: a batch is rounds of the discriminator, then a step of the generator."""
+"""A GAN: a batch is several rounds of the discriminator, then a step of the generator."""
 
 
 ODD = (
@@ -58,30 +61,38 @@ ODD = (
     ("again", "a b.訓_練", "a b.訓_練"),
     ("o\x00n", "a b.訓_練", "a b.訓練"),
 )
-"""A chart whose names nobody should choose."""
+"""A chart with names that need escaping."""
+
+
+@functools.cache
+def topologies(seeds):
+    """Topologies by name: those of the charts above, and of a random chart for each seed."""
+    charts = {"supervised": SUPERVISED, "evaluation": EVALUATION, "gan": GAN, "odd": ODD}
+    charts |= {f"seed {seed}": random_chart(seed) for seed in range(seeds)}
+    return {name: Topology(chart) for name, chart in charts.items()}
 
 
 def random_chart(seed):
-    """A chart of one or two outermost scopes, nested up to four deep; the same for a seed."""
-    return _Maker(random.Random(seed)).chart()
+    """A chart of one or two outermost scopes, nested up to four deep; reproducible by its seed."""
+    return _ChartBuilder(random.Random(seed)).build()
 
 
-class _Maker:
+class _ChartBuilder:
     def __init__(self, rng):
         self.rng = rng
         self.rows = []
         self.leaves = []
 
-    def chart(self):
+    def build(self):
         names = self.rng.sample(SCOPES, self.rng.choice((1, 1, 1, 2)))
         for name in names:
-            self.outermost(name)
+            self.add_outermost(name)
         for _ in range(self.rng.randint(0, 8)):
-            self.extra()
+            self.add_extra_row()
         return tuple(self.rows)
 
-    def outermost(self, name):
-        entry = self.scope(name, 1)
+    def add_outermost(self, name):
+        entry = self.add_scope(name, 1)
         self.rows.insert(0, (f"begin_{name}", RESTING, entry))
         self.rows += [
             ("after_error", name, f"{name}.failing"),
@@ -91,8 +102,8 @@ class _Maker:
             (f"after_{name}", f"{name}.failing", "failed"),
         ]
 
-    def scope(self, path, depth):
-        """Rows of a scope and of all in it; its first leaf."""
+    def add_scope(self, path, depth):
+        """Add the rows of a scope and of everything inside it; return its first leaf."""
         name = path.rpartition(".")[2]
         names = self.rng.sample(LEAVES, self.rng.randint(1, 5))
         leaves = [f"{path}.{leaf}" for leaf in names]
@@ -102,24 +113,25 @@ class _Maker:
         else:
             self.rows.append((f"after_cancel_{name}", path, leaves[0]))
         for here, there in itertools.pairwise(leaves):
-            self.between(path, here, there, depth)
+            self.connect(path, here, there, depth)
         if depth < 4 and self.rng.random() < 0.3:
-            self.between(path, leaves[-1], leaves[0], depth)
+            self.connect(path, leaves[-1], leaves[0], depth)
         return leaves[0]
 
-    def between(self, path, here, there, depth):
+    def connect(self, path, here, there, depth):
+        """Add a row between two leaves of a scope, or an inner scope between them."""
         if depth < 4 and self.rng.random() < 0.4:
             name = self.rng.choice(SCOPES)
             inner = f"{path}.{name}"
             if name not in path.split(".") and not any(inner in row[2] for row in self.rows):
-                entry = self.scope(inner, depth + 1)
+                entry = self.add_scope(inner, depth + 1)
                 self.rows.append((f"begin_{name}", here, entry))
                 self.rows.append((f"after_{name}", inner, there))
                 return
         self.rows.append((self.rng.choice(TRIGGERS), here, there))
 
-    def extra(self):
-        """A row from anywhere inside a scope to a leaf of that scope, or to a place of rest."""
+    def add_extra_row(self):
+        """Add a row from anywhere inside a scope to a leaf of that scope, or to a resting phase."""
         there = self.rng.choice([*self.leaves, "completed", "failed"])
         around = there.rpartition(".")[0]
         within = [leaf for leaf in self.leaves if leaf.startswith(around)]

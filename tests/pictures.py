@@ -1,4 +1,4 @@
-"""What stands where in an SVG of a chart, read from the file itself."""
+"""Positions of boxes, arrows and texts, parsed from the SVG of a chart."""
 
 import re
 from itertools import pairwise
@@ -9,7 +9,7 @@ from trackside.engine.diagram.text_metrics import text_width
 
 SVG = "{http://www.w3.org/2000/svg}"
 SIZES = {"name": (12, True), "note": (9.5, False), "label": (10, False), "count": (10, True)}
-NOTE, COUNT = "1234567× · 12.3 ms", "1234567"
+WIDEST_NOTE, WIDEST_COUNT = "1234567× · 12.3 ms", "1234567"
 
 
 class Rect(NamedTuple):
@@ -19,12 +19,12 @@ class Rect(NamedTuple):
     bottom: float
 
     def overlaps(self, other, by=0.5):
-        """Whether the two have more than a border in common."""
-        wide = min(self.right, other.right) - max(self.left, other.left)
-        high = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return wide > by and high > by
+        """Whether the two share more than a border."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return width > by and height > by
 
-    def holds(self, other):
+    def contains(self, other):
         return (
             self.left <= other.left
             and self.top <= other.top
@@ -93,7 +93,7 @@ def _arrow(group):
 
 
 def _points(part):
-    """The corners of a line; a round corner is taken for a sharp one."""
+    """The corners of a line; round corners count as sharp ones."""
     numbers = [float(number) for number in re.findall(r"-?[\d.]+", part)]
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
@@ -103,11 +103,11 @@ def _texts(group):
 
 
 def _text(element):
-    """The room that a text needs at most, whatever the font; an empty one is thought to be full."""
+    """The largest box that a text may need in any font; empty texts count as filled."""
     role = element.get("class")
     size, bold = SIZES[role]
     lines = ["".join(span.itertext()) for span in element.findall(f"{SVG}tspan")]
-    lines = lines or [element.text or {"note": NOTE, "count": COUNT}[role]]
+    lines = lines or [element.text or {"note": WIDEST_NOTE, "count": WIDEST_COUNT}[role]]
     width = max(text_width(line, size, bold) for line in lines)
     anchor = element.get("text-anchor", "start")
     x = float(element.get("x")) - {"start": 0, "middle": width / 2, "end": width}[anchor]

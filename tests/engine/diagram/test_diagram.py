@@ -7,7 +7,7 @@ from trackside.handlers import EarlyStopping, GradientClip
 
 
 @pytest.mark.parametrize("chart", [SUPERVISED, EVALUATION])
-def test_a_notebook_shows_a_diagram(chart):
+def test_a_notebook_displays_a_diagram(chart):
     topology = Topology(chart)
     assert {*Picture(Diagram(topology)._repr_svg_()).boxes} == {*topology.leaves, *topology.scopes}
 
@@ -18,7 +18,7 @@ def test_a_trainer_draws_its_chart_to_a_file(tmp_path):
     assert (tmp_path / "loop.svg").read_text(encoding="utf-8") == trainer._repr_svg_()
 
 
-def test_the_suffix_says_what_is_written(tmp_path):
+def test_the_suffix_selects_the_format(tmp_path):
     trainer = trainer_of()
     for suffix, text in {
         "svg": trainer.diagram.svg,
@@ -31,28 +31,28 @@ def test_the_suffix_says_what_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["loop.png", "loop", "svg"])
-def test_another_suffix_is_refused_and_those_that_can_be_drawn_are_named(tmp_path, name):
+def test_an_unsupported_suffix_raises_and_lists_the_supported_ones(tmp_path, name):
     with pytest.raises(ValueError, match=r"allowed: \.svg, \.mermaid, \.mmd, \.dot"):
         trainer_of().draw(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_trainer_knows_who_hears_which_signal_in_the_order_in_which_they_run():
+def test_a_diagram_lists_the_subscribers_of_each_signal_in_order():
     clip, stopping, trace = GradientClip(1.0), EarlyStopping(), Trace()
     trainer = trainer_of(stopping, clip, trace)
 
     @trainer.on("begin_step")
-    def tell(trainer, state):
+    def log(trainer, state):
         pass
 
-    heard = trainer.diagram.subscribers
-    assert heard["begin_step"] == ("GradientClip.begin_step", "tell")
-    assert heard["after_epoch"] == ("EarlyStopping.after_epoch",)
-    assert heard["any_transition"] == ("Trace.any_transition",)
-    assert "after_loss" not in heard
+    subscribers = trainer.diagram.subscribers
+    assert subscribers["begin_step"] == ("GradientClip.begin_step", "log")
+    assert subscribers["after_epoch"] == ("EarlyStopping.after_epoch",)
+    assert subscribers["any_transition"] == ("Trace.any_transition",)
+    assert "after_loss" not in subscribers
 
 
-def test_drawing_subscribes_nobody_and_leaves_the_trainer_as_it_was():
+def test_drawing_does_not_change_the_trainer():
     trainer = trainer_of(Trace())
     before = [trainer.explain(row[0]) for row in trainer.topology.rows]
     assert trainer._repr_svg_() == trainer._repr_svg_()

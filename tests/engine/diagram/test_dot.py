@@ -1,49 +1,49 @@
 import re
 
-import pytest
-from charts import GAN, ODD, random_chart
+from charts import topologies
 
-from trackside.engine import EVALUATION, SUPERVISED, Topology
+from trackside.engine import EVALUATION, Topology
 from trackside.engine.diagram.dot import dot
 from trackside.engine.diagram.text_ids import phase_ids
 from trackside.engine.statechart.phase_paths import inside, sources
 
-CHARTS = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]
-every_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: f"{len(chart)} rows")
-
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 
 
-@every_chart
-def test_it_holds_every_phase(chart):
-    topology = Topology(chart)
-    text = dot(topology)
-    names = phase_ids(topology)
-    assert {*re.findall(r"^ *(phase_\w+) \[label=", text, re.M)} == {
-        names[leaf] for leaf in topology.leaves
-    }
-    assert {*re.findall(r"subgraph cluster_(\w+) \{", text)} == {
-        names[scope] for scope in topology.scopes
-    }
-    assert text.count("{") == text.count("}")
+def test_dot_contains_every_phase():
+    for name, topology in topologies(20).items():
+        text = dot(topology)
+        ids = phase_ids(topology)
+        leaves = {*re.findall(r"^ *(phase_\w+) \[label=", text, re.M)}
+        assert leaves == {ids[leaf] for leaf in topology.leaves}, name
+        scopes = {*re.findall(r"subgraph cluster_(\w+) \{", text)}
+        assert scopes == {ids[scope] for scope in topology.scopes}, name
+        assert text.count("{") == text.count("}"), name
 
 
-@every_chart
-def test_it_holds_every_row_from_each_of_its_sources(chart):
-    topology = Topology(chart)
-    names = phase_ids(topology)
-    edges = re.findall(rf"^ *(\w+) -> (\w+) \[label={QUOTED}(.*)\]$", dot(topology), re.M)
-    expected = [(row, source) for row in topology.rows for source in sources(row)]
-    assert len(edges) == len(expected)
-    for (start, end, label, rest), (row, source) in zip(edges, expected, strict=True):
-        assert end == names[row[2]]
-        assert label.replace('\\"', '"').replace("\\\\", "\\") == shown(row[0])
-        if source not in topology.scopes:
-            assert (start, "ltail" in rest) == (names[source], False)
-        elif inside(row[2], source):
-            assert start == f"any_{names[source]}"
-        else:
-            assert f"ltail=cluster_{names[source]}" in rest
+def test_dot_contains_every_row_from_each_of_its_sources():
+    for name, topology in topologies(20).items():
+        ids = phase_ids(topology)
+        edges = re.findall(rf"^ *(\w+) -> (\w+) \[label={QUOTED}(.*)\]$", dot(topology), re.M)
+        expected = [(row, source) for row in topology.rows for source in sources(row)]
+        assert len(edges) == len(expected), name
+        for edge, (row, source) in zip(edges, expected, strict=True):
+            assert is_edge_of(edge, row, source, topology, ids), (name, edge, row, source)
+
+
+def is_edge_of(edge, row, source, topology, ids):
+    start, end, label, rest = edge
+    if end != ids[row[2]] or unquoted(label) != shown(row[0]):
+        return False
+    if source not in topology.scopes:
+        return (start, "ltail" in rest) == (ids[source], False)
+    if inside(row[2], source):
+        return start == f"any_{ids[source]}"
+    return f"ltail=cluster_{ids[source]}" in rest
+
+
+def unquoted(text):
+    return text.replace('\\"', '"').replace("\\\\", "\\")
 
 
 def shown(text):

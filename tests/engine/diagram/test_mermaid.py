@@ -1,55 +1,55 @@
 import re
 
-import pytest
-from charts import GAN, ODD, random_chart
+from charts import topologies
 
-from trackside.engine import EVALUATION, SUPERVISED, Topology
+from trackside.engine import EVALUATION, Topology
 from trackside.engine.diagram.mermaid import mermaid
 from trackside.engine.diagram.text_ids import phase_ids
 from trackside.engine.statechart.phase_paths import inside, sources
 
-CHARTS = [SUPERVISED, EVALUATION, GAN, ODD, *map(random_chart, range(20))]
-every_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: f"{len(chart)} rows")
+
+def unescaped(text):
+    return re.sub(r"#(\d+);", lambda match: chr(int(match[1])), text)
 
 
-def unsafe(text):
-    return re.sub(r"#(\d+);", lambda found: chr(int(found[1])), text)
-
-
-@every_chart
-def test_it_holds_every_phase_where_it_belongs(chart):
-    topology = Topology(chart)
-    names = {name: phase for phase, name in phase_ids(topology).items()}
-    around, found = [], {}
-    for line in mermaid(topology).splitlines():
-        if opened := re.match(r' *state "([^"]*)" as (\w+)( \{)?$', line):
-            if opened[2] in names:
-                found[names[opened[2]]] = ".".join([*around, unsafe(opened[1])])
-            if opened[3]:
-                around.append(unsafe(opened[1]))
+def phases_in(text, phases):
+    """The path of each phase, by its id, as the nesting of the text gives it."""
+    parents, paths = [], {}
+    for line in text.splitlines():
+        if state := re.match(r' *state "([^"]*)" as (\w+)( \{)?$', line):
+            if state[2] in phases:
+                paths[phases[state[2]]] = ".".join([*parents, unescaped(state[1])])
+            if state[3]:
+                parents.append(unescaped(state[1]))
         elif line.strip() == "}":
-            around.pop()
-    assert found == {phase: phase for phase in (*topology.leaves, *topology.scopes)}
+            parents.pop()
+    return paths
 
 
-@every_chart
-def test_it_holds_every_row_from_each_of_its_sources(chart):
-    topology = Topology(chart)
-    names = phase_ids(topology)
-    rows = [
-        (unsafe(found[3]), found[1], found[2])
-        for found in re.finditer(r"^ *(\w+) --> (\w+) : (.*)$", mermaid(topology), re.M)
-    ]
-    assert rows == [
-        (
-            row[0],
-            ("any_" if source in topology.scopes and inside(row[2], source) else "")
-            + names[source],
-            names[row[2]],
-        )
-        for row in topology.rows
-        for source in sources(row)
-    ]
+def test_mermaid_contains_every_phase_in_its_parent():
+    for name, topology in topologies(20).items():
+        phases = {phase_id: phase for phase, phase_id in phase_ids(topology).items()}
+        expected = {phase: phase for phase in (*topology.leaves, *topology.scopes)}
+        assert phases_in(mermaid(topology), phases) == expected, name
+
+
+def test_mermaid_contains_every_row_from_each_of_its_sources():
+    for name, topology in topologies(20).items():
+        ids = phase_ids(topology)
+        rows = [
+            (unescaped(match[3]), match[1], match[2])
+            for match in re.finditer(r"^ *(\w+) --> (\w+) : (.*)$", mermaid(topology), re.M)
+        ]
+        assert rows == [
+            (
+                row[0],
+                ("any_" if source in topology.scopes and inside(row[2], source) else "")
+                + ids[source],
+                ids[row[2]],
+            )
+            for row in topology.rows
+            for source in sources(row)
+        ], name
 
 
 def test_phases_that_a_cancel_or_an_error_reaches_are_marked():

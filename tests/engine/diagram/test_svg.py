@@ -6,9 +6,9 @@ from trackside.engine import SUPERVISED, Diagram, Topology
 from trackside.handlers import GradientClip
 
 
-def drawn(heard=None):
+def drawn(subscribers=None):
     topology = Topology(SUPERVISED)
-    return topology, Picture(Diagram(topology, heard or {}).svg)
+    return topology, Picture(Diagram(topology, subscribers or {}).svg)
 
 
 def tooltip(picture, number):
@@ -19,7 +19,7 @@ def tooltip(picture, number):
     ]
 
 
-def test_every_phase_has_a_place_for_a_note_if_it_is_a_leaf_and_every_arrow_one_for_a_count():
+def test_leaves_have_an_empty_note_and_arrows_an_empty_count():
     _, picture = drawn()
     notes = {phase for phase, role in picture.texts if role == "note"}
     assert notes == {*picture.leaves}
@@ -28,19 +28,19 @@ def test_every_phase_has_a_place_for_a_note_if_it_is_a_leaf_and_every_arrow_one_
         assert all(not blank.text for blank in blanks)
 
 
-def test_an_arrow_tells_its_rows_and_who_hears_them():
-    topology, picture = drawn({"after_loss": ("EMA.after_loss", "tell")})
+def test_the_tooltip_of_an_arrow_lists_its_rows_and_subscribers():
+    topology, picture = drawn({"after_loss": ("EMA.after_loss", "log")})
     number = topology.rows.index(
         ("after_loss", "fit.epoch.train.batch.loss", "fit.epoch.train.batch.scored")
     )
     assert tooltip(picture, number) == [
         "after_loss: fit.epoch.train.batch.loss → fit.epoch.train.batch.scored\n"
-        "subscribers of after_loss: EMA.after_loss, tell"
+        "subscribers of after_loss: EMA.after_loss, log"
     ]
 
 
-def test_arrows_that_somebody_hears_are_marked():
-    topology, picture = drawn({"after_loss": ("tell",)})
+def test_arrows_with_subscribers_are_marked():
+    topology, picture = drawn({"after_loss": ("log",)})
     marked = {
         topology.rows[int(number)][0]
         for group in picture.root.iter(f"{SVG}g")
@@ -50,26 +50,31 @@ def test_arrows_that_somebody_hears_are_marked():
     assert marked == {"after_loss"}
 
 
-def test_who_hears_which_signal_is_listed_below_the_picture():
+def test_subscribers_are_listed_below_the_picture():
     _, bare = drawn()
     _, listed = drawn({"begin_fit": ("A.begin_fit", "b"), "any_transition": ("Trace",)})
-    texts = [t for t in listed.root.iter(f"{SVG}text") if t.get("class") in ("signal", "subscribers")]
+    texts = [
+        t for t in listed.root.iter(f"{SVG}text") if t.get("class") in ("signal", "subscribers")
+    ]
     assert [t.text for t in texts] == ["begin_fit", "A.begin_fit, b", "any_transition", "Trace"]
     assert all(bare.whole.bottom < float(t.get("y")) < listed.whole.bottom for t in texts)
 
 
-def test_a_trainer_lists_its_handlers():
+def test_a_trainer_lists_the_methods_of_its_handlers():
     texts = Picture(trainer_of(GradientClip(1.0))._repr_svg_()).root.iter(f"{SVG}text")
     assert "GradientClip.begin_step" in [text.text for text in texts]
 
 
-def test_sources_that_share_a_row_share_an_arrow_where_they_can():
+def test_sources_of_one_row_share_an_arrow_where_possible():
     _, picture = drawn()
-    again = [arrow for arrow in picture.arrows if 0 in arrow.rows]
-    assert sorted(len(arrow.lines) for arrow in again) == [2, 3]  # from idle; from where a fit ends
+    restarts = [arrow for arrow in picture.arrows if 0 in arrow.rows]
+    assert sorted(len(arrow.lines) for arrow in restarts) == [
+        2,
+        3,
+    ]  # from idle; from the phases where a fit ends
 
 
-def test_a_name_is_only_ever_text():
+def test_names_of_phases_and_triggers_are_escaped():
     topology = Topology(ODD)
     picture = Picture(Diagram(topology).svg)
     assert {*picture.boxes} == {*topology.leaves, *topology.scopes}
@@ -77,11 +82,11 @@ def test_a_name_is_only_ever_text():
     assert any("<script>alert(1)</script>" in arrow.words for arrow in picture.arrows)
 
 
-def test_letters_that_xml_forbids_are_shown_as_missing():
+def test_characters_that_xml_forbids_are_replaced():
     assert "\ufffd" in Diagram(Topology(ODD)).svg
 
 
-def test_it_has_colours_for_light_and_for_dark_and_loads_nothing():
+def test_the_svg_has_light_and_dark_colours_and_loads_no_resource():
     svg = Diagram(Topology(SUPERVISED)).svg
     assert "prefers-color-scheme:dark" in svg
     assert svg.count("http") == 1  # the name of the SVG namespace

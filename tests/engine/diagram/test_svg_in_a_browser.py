@@ -1,10 +1,10 @@
-"""The picture in a real browser: what its fonts make of the room that texts were given."""
+"""The picture in a real browser: its texts fit with the fonts of the browser, too."""
 
 import re
 
 import pytest
 from browsers import chromium, opened
-from pictures import COUNT, NOTE
+from pictures import WIDEST_COUNT, WIDEST_NOTE
 
 from trackside.engine import SUPERVISED, Diagram, Topology
 
@@ -18,20 +18,20 @@ TEXTS = """() => [...document.querySelectorAll("text")].map((text) => {
         leaf: leaf && box(leaf.querySelector("rect").getBoundingClientRect()),
     };
 })"""
-LEADING = 3  # px of a line of text, above and below its letters, that may be shared
+LEADING = 3  # px above and below the letters of a line that may overlap
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with chromium() as found:
-        yield found
+    with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    """A file with the chart, in which every note and every count is as long as it may be."""
+    """The address of a file with the chart, with notes and counts of maximum length."""
     svg = Diagram(Topology(SUPERVISED)).svg
-    for role, text in {"note": NOTE, "count": COUNT}.items():
+    for role, text in {"note": WIDEST_NOTE, "count": WIDEST_COUNT}.items():
         svg = re.sub(rf'(<text class="{role}"[^>]*>)</text>', rf"\g<1>{text}</text>", svg)
     path = tmp_path_factory.mktemp("picture") / "loop.html"
     path.write_text(f"<meta charset=utf-8><body data-ready=true>{svg}", encoding="utf-8")
@@ -39,7 +39,7 @@ def picture(tmp_path_factory):
 
 
 @pytest.mark.parametrize("font", ["sans-serif", "DejaVu Sans", "Liberation Sans", "serif"])
-def test_texts_fit_into_their_boxes_and_do_not_meet(browser, picture, font):
+def test_texts_fit_into_their_boxes_and_do_not_overlap(browser, picture, font):
     with opened(browser, picture) as page:
         page.add_style_tag(content=f".trackside-chart text {{font-family: '{font}' !important}}")
         texts = page.evaluate(TEXTS)
@@ -51,22 +51,22 @@ def test_texts_fit_into_their_boxes_and_do_not_meet(browser, picture, font):
             assert right <= text["leaf"][2], text
             assert text["leaf"][1] - LEADING <= top, text
             assert bottom <= text["leaf"][3] + LEADING, text
-    met = [
+    overlapping = [
         (one["words"], two["words"])
         for number, one in enumerate(texts)
         for two in texts[:number]
-        if meet(one["box"], two["box"])
+        if overlaps(one["box"], two["box"])
     ]
-    assert met == []
+    assert overlapping == []
 
 
-def meet(one, two):
+def overlaps(one, two):
     across = min(one[2], two[2]) - max(one[0], two[0])
     along = min(one[3], two[3]) - max(one[1], two[1])
     return across > 0 and along > 2 * LEADING
 
 
-def test_it_is_light_on_dark_where_the_surroundings_are_dark(browser, picture):
+def test_colours_are_light_on_dark_on_a_dark_page(browser, picture):
     shades = {}
     for scheme in ("light", "dark"):
         with opened(browser, picture, color_scheme=scheme) as page:

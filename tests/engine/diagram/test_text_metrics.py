@@ -8,7 +8,7 @@ from trackside.engine.diagram.text_metrics import text_width
 
 
 @pytest.mark.parametrize("weight", ["normal", "bold"])
-def test_no_letter_is_wider_in_dejavu_sans_than_it_is_taken_for(weight):
+def test_no_ascii_character_of_dejavu_sans_is_wider_than_its_bound(weight):
     font = FT2Font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
     font.set_size(100, 72)
     for letter in string.ascii_letters + string.digits + string.punctuation + " ×·→…":
@@ -16,5 +16,5 @@ def test_no_letter_is_wider_in_dejavu_sans_than_it_is_taken_for(weight):
         assert width <= text_width(letter, 1, weight == "bold"), letter
 
 
-def test_letters_of_other_scripts_are_taken_for_wide():
+def test_characters_of_other_scripts_count_as_wide():
     assert text_width("訓練", 10) >= 20
