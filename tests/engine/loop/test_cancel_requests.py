@@ -259,7 +259,7 @@ def test_a_scope_that_the_run_has_not_is_refused_and_the_others_are_named():
     trainer = trainer_of()
     for transition in trainer.steps(batches(1)):
         if transition.trigger == "begin_fit":
-            with pytest.raises(ValueError, match=r"'episode'.*has only the scopes fit, epoch, train"):
+            with pytest.raises(ValueError, match=r"'episode'.*only the scopes fit, epoch, train"):
                 trainer.request(
                     type("CancelEpisode", (CancelFitException,), {"scope": "episode"})()
                 )

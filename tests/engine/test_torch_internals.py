@@ -1,0 +1,50 @@
+"""Each private part of torch that the engine uses, by name: which one a new torch has changed."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from trackside.engine import torch_internals
+
+ENGINE = Path(__file__).parents[2] / "engine"
+PRIVATE = re.compile(
+    r"torch\._\w|\bfrom torch[\w.]*\._|\bfrom torch[\w.]* import _|_orig_mod|\._version"
+)
+
+
+def test_tensor_base_len_is_the_first_dimension():
+    assert hasattr(torch._C, "TensorBase"), "torch._C.TensorBase is gone"
+    assert torch_internals.first_dimension is torch._C.TensorBase.__len__
+    assert torch_internals.first_dimension(torch.zeros(3, 2)) == 3
+
+
+def test_tensor_base_len_reads_a_subclass_without_a_python_call():
+    assert torch_internals.first_dimension(torch.nn.Parameter(torch.zeros(4))) == 4
+
+
+def test_tensor_base_len_of_a_scalar_is_0():
+    assert torch_internals.first_dimension(torch.tensor(1.0)) == 0
+
+
+@pytest.mark.parametrize("value", [[1, 2], "ab", None])
+def test_tensor_base_len_of_another_type_raises_a_type_error(value):
+    with pytest.raises(TypeError):
+        torch_internals.first_dimension(value)
+
+
+def test_tensor_version_counts_changes_in_place():
+    tensor = torch.zeros(2)
+    assert hasattr(tensor, "_version"), "torch.Tensor._version is gone"
+    before = torch_internals.version(tensor)
+    tensor.add_(1)
+    assert torch_internals.version(tensor) == before + 1
+    tensor + 1
+    assert torch_internals.version(tensor) == before + 1
+
+
+def test_no_other_file_of_the_engine_uses_a_private_part_of_torch():
+    files = [path for path in ENGINE.rglob("*.py") if path.name != "torch_internals.py"]
+    private = {path.name: PRIVATE.findall(path.read_text(encoding="utf-8")) for path in files}
+    assert {name: found for name, found in private.items() if found} == {}
