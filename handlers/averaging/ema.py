@@ -24,7 +24,7 @@ from ._averaged_model import (
 class EMA:
     """Averages the weights exponentially, validates with the average, and keeps it after the fit.
 
-    The average is updated after each step that was made. It continues in the next fit, like the
+    The average is updated after each optimizer step. It continues in the next fit, like the
     momenta of the optimizer; for weights loaded from elsewhere attach a new EMA. Integer buffers
     are copied.
 

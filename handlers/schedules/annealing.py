@@ -36,7 +36,7 @@ class Annealing(Stateful):
 
     Args:
         option: its name in the parameter groups: "lr", "momentum", "weight_decay", "betas", …
-        curve: `curve(progress)` gives the value; see `linear`, `cosine`, `exponential` and
+        curve: `curve(progress)` returns the value; see `linear`, `cosine`, `exponential` and
             `piecewise` beside it.
         group: 0-based number of the parameter group; None: all of them, including those that
             WeightDecayGroups or Unfreeze made.

@@ -31,14 +31,14 @@ def images(count=3, size=4):
 
 def net():
     generator = torch.Generator().manual_seed(0)
-    made = nn.Sequential(nn.Flatten(), nn.Linear(96, 3))
-    for parameter in made.parameters():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(96, 3))
+    for parameter in net.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) / 10
-    return made
+    return net
 
 
 def mixed(cutmix, xb):
-    """The inputs that `cutmix` makes of `xb`, the share of their own, and their partners."""
+    """The mixed inputs, the share of the own image, and the partners."""
     state = state_of(training=True, xb=xb)
     batch = cutmix.within_batch(None, state)
     next(batch)
@@ -46,7 +46,7 @@ def mixed(cutmix, xb):
 
 
 def numbered(count=4, height=6, width=8):
-    """Images whose pixels all are the number of the image."""
+    """Images whose pixels all have the number of the image."""
     return torch.arange(float(count))[:, None, None, None].expand(count, 2, height, width).clone()
 
 
@@ -70,14 +70,14 @@ def test_each_image_has_one_box_of_its_partner(alpha):
 
 
 def test_boxes_have_all_positions_and_sizes():
-    cutmix, covered, found = CutMix(), torch.zeros(6, 8), set()
+    cutmix, covered, shares = CutMix(), torch.zeros(6, 8), set()
     for _ in range(300):
         xb, share, partners = mixed(cutmix, numbered(2))
         if partners[0] == 1:
             covered += xb[0, 0]
-            found.add(round(share, 6))
+            shares.add(round(share, 6))
     assert (covered > 0).all()
-    assert len(found) > 10
+    assert len(shares) > 10
 
 
 def test_loss_is_weighted_over_both_targets():
@@ -153,7 +153,7 @@ def test_global_generator_is_not_used():
 
 
 class AsImages:
-    """Presents the inputs as images of one row, and the model with what they were."""
+    """Reshapes the inputs to images of one row, and back before the forward pass."""
 
     def begin_batch(self, trainer, state):
         state.xb = state.xb[:, None, None]

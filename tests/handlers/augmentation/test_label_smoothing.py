@@ -80,7 +80,7 @@ def test_loss_fn_is_not_changed():
     trainer, seen = trainer_of(LabelSmoothing(), loss_fn=loss_fn), []
     trainer.on("after_loss")(lambda t, state: seen.append(state.loss_fn))
     trainer.fit(batches())
-    assert all(found is loss_fn for found in seen)
+    assert all(used is loss_fn for used in seen)
     assert loss_fn.label_smoothing == 0
 
 

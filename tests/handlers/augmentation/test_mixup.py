@@ -25,7 +25,7 @@ cross_entropy = nn.functional.cross_entropy
 
 
 def mixed_by_hand(data, alpha, seed=0, epochs=1):
-    """The loop of the paper, with the draws in the same order."""
+    """The loop of the paper, with random numbers drawn in the same order."""
     net, generator = model(), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     for x, y in data * epochs:

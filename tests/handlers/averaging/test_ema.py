@@ -29,7 +29,7 @@ def averaged_by_hand(net, decay, epochs=1, **options):
 
 
 def seen_in_validation(trainer, read=weights):
-    """Fills with what `read(trainer)` gives at each batch of validation."""
+    """Record what `read(trainer)` returns at each validation batch."""
     seen = []
     trainer.on("after_pred", when=lambda t, s: not s.training)(
         lambda t, state: seen.append(read(t))
@@ -165,10 +165,10 @@ def test_model_has_the_average_after_the_fit():
 
 def test_other_handlers_see_the_average_at_after_fit():
     ema = EMA(0.9)
-    trainer, found = trainer_of(ema), []
-    trainer.on("after_fit")(lambda t, state: found.append(weights(t)))
+    trainer, recorded = trainer_of(ema), []
+    trainer.on("after_fit")(lambda t, state: recorded.append(weights(t)))
     trainer.fit(batches())
-    assert equal(found[0], values(ema.averaged.module))
+    assert equal(recorded[0], values(ema.averaged.module))
 
 
 def test_cancelled_fit_keeps_the_average():

@@ -105,7 +105,7 @@ def test_averaged_model_is_callable_and_in_eval_mode():
 
 
 class Named(nn.Module):
-    """Takes keywords, and carries its own loss."""
+    """Takes keyword arguments, and returns its own loss."""
 
     def __init__(self):
         super().__init__()
@@ -174,10 +174,10 @@ def test_without_batch_norm_there_is_no_extra_pass():
 
 
 def test_extra_pass_does_not_call_handlers_of_the_trainer():
-    trainer, heard = trainer_of(SWA(0), net=normed()), []
-    trainer.on("begin_batch")(lambda t, state: heard.append(1))
+    trainer, calls = trainer_of(SWA(0), net=normed()), []
+    trainer.on("begin_batch")(lambda t, state: calls.append(1))
     trainer.fit(batches(), epochs=2)
-    assert len(heard) == 6
+    assert len(calls) == 6
     assert trainer.state.samples == 24
 
 
@@ -252,10 +252,10 @@ def test_each_fit_has_its_own_average():
     first = values(swa.averaged)
     trainer.validate(batches(1))
     assert equal(values(swa.averaged), first)
-    begun = model()
-    begun.load_state_dict(trainer.state.model.state_dict())
+    start_model = model()
+    start_model.load_state_dict(trainer.state.model.state_dict())
     trainer.fit(batches(), epochs=2)
-    assert equal(values(swa.averaged), values(averaged_by_hand(begun, 0, epochs=2)))
+    assert equal(values(swa.averaged), values(averaged_by_hand(start_model, 0, epochs=2)))
 
 
 def test_fit_cancelled_at_its_start_does_not_change_the_model():

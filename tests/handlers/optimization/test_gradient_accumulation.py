@@ -31,7 +31,7 @@ OPTIMIZERS = {
 
 
 class Unsized:
-    """A loader that knows its end when it has come."""
+    """A loader without a length; counts the batches that it has yielded."""
 
     def __init__(self, data):
         self.data = data
@@ -43,19 +43,19 @@ class Unsized:
             yield batch
 
 
-def joined(*groups):
+def joined_batches(*groups):
     """Each group of batches as one batch."""
     return [tuple(torch.cat(parts) for parts in zip(*group, strict=True)) for group in groups]
 
 
 def windows(data, k):
-    return joined(*(data[i : i + k] for i in range(0, len(data), k)))
+    return joined_batches(*(data[i : i + k] for i in range(0, len(data), k)))
 
 
 def fitted(data, *handlers, optimizer="sgd", epochs=2, **options):
     net = model()
-    made = OPTIMIZERS[optimizer](net.parameters())
-    trainer = trainer_of(*handlers, net=net, optimizer=made)
+    optim = OPTIMIZERS[optimizer](net.parameters())
+    trainer = trainer_of(*handlers, net=net, optimizer=optim)
     trainer.fit(data, epochs=epochs, **options)
     return trainer
 
@@ -134,7 +134,7 @@ def test_iterator_loses_no_batch_when_train_is_cancelled_in_a_window():
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("after_batch", once=True)(cancel_train)
     trainer.fit(iter(data), epochs=2, batches_per_epoch=3)
-    assert same(trainer, fitted(joined(data[:3], data[3:4]), epochs=1))
+    assert same(trainer, fitted(joined_batches(data[:3], data[3:4]), epochs=1))
 
 
 def cancel_train(trainer, state):
@@ -168,7 +168,7 @@ def test_cancelled_batch_is_not_accumulated(signal, cancelled, groups):
         raise CancelBatchException
 
     trainer.fit(data)
-    assert same(trainer, fitted(joined(*([data[i] for i in g] for g in groups)), epochs=1))
+    assert same(trainer, fitted(joined_batches(*([data[i] for i in g] for g in groups)), epochs=1))
 
 
 @pytest.mark.parametrize("signal", ["after_backward", "begin_step"])
@@ -184,7 +184,7 @@ def test_batch_cancelled_after_backward_is_accumulated(signal, cancelled, groups
         raise CancelBatchException
 
     trainer.fit(data)
-    assert same(trainer, fitted(joined(*([data[i] for i in g] for g in groups)), epochs=1))
+    assert same(trainer, fitted(joined_batches(*([data[i] for i in g] for g in groups)), epochs=1))
 
 
 @pytest.mark.parametrize("cancel", [CancelStepException, CancelBatchException])
@@ -193,7 +193,7 @@ def test_window_with_cancelled_step_goes_into_the_next(cancel):
     trainer = trainer_of(GradientAccumulation(2))
     raise_at(trainer, "begin_step", cancel)  # at batch 1: at batch 0 it is not reached
     trainer.fit(data)
-    assert same(trainer, fitted(joined(data), epochs=1))
+    assert same(trainer, fitted(joined_batches(data), epochs=1))
 
 
 def test_batch_with_cancelled_backward_adds_nothing():
@@ -201,7 +201,7 @@ def test_batch_with_cancelled_backward_adds_nothing():
     trainer = trainer_of(GradientAccumulation(2))
     trainer.on("begin_backward", when=lambda t, state: state.batch_index == 1)(cancel_backward)
     trainer.fit(data)
-    assert same(trainer, fitted(joined(data[:1], data[2:]), epochs=1))
+    assert same(trainer, fitted(joined_batches(data[:1], data[2:]), epochs=1))
 
 
 def cancel_backward(trainer, state):
@@ -232,7 +232,7 @@ def test_incomplete_window_of_a_cancelled_train_goes_into_next_epoch():
         raise CancelTrainException
 
     trainer.fit(data, epochs=2)
-    assert same(trainer, fitted(joined([*data[:2], *data]), epochs=1))
+    assert same(trainer, fitted(joined_batches([*data[:2], *data]), epochs=1))
 
 
 def test_incomplete_window_is_dropped_when_fit_is_cancelled():
@@ -243,7 +243,7 @@ def test_incomplete_window_is_dropped_when_fit_is_cancelled():
     assert trainer.state.step == 0
     assert all(parameter.grad is None for parameter in trainer.state.model.parameters())
     trainer.fit(data)
-    assert same(trainer, fitted(joined(data), epochs=1))
+    assert same(trainer, fitted(joined_batches(data), epochs=1))
 
 
 def cancel_fit(trainer, state):
@@ -322,11 +322,11 @@ def test_accumulated_batches_have_a_cancelled_step_with_reason():
 
 
 def test_batches_per_step_is_readable():
-    found = []
+    recorded = []
     trainer = trainer_of(GradientAccumulation(2))
-    trainer.on("begin_epoch")(lambda t, state: found.append(state.batches_per_step))
+    trainer.on("begin_epoch")(lambda t, state: recorded.append(state.batches_per_step))
     trainer.fit(batches(2))
-    assert found == [2]
+    assert recorded == [2]
     assert trainer.state.batches_per_step == 1
 
 

@@ -25,15 +25,15 @@ from trackside.handlers.schedules.one_cycle import OneCycle
 BOTH = ["2", "0"]
 
 
-def trained(trainer, signal="begin_train"):
-    """The names of the parameters that are trained, at each send of a signal."""
-    found = []
+def record_trained(trainer, signal="begin_train"):
+    """Record the names of the trainable parameters at each send of a signal."""
+    recorded = []
     trainer.on(signal)(
-        lambda t, state: found.append(
+        lambda t, state: recorded.append(
             [name for name, p in state.model.named_parameters() if p.requires_grad]
         )
     )
-    return found
+    return recorded
 
 
 HEAD = ["2.weight", "2.bias"]
@@ -42,16 +42,16 @@ ALL = ["0.weight", "0.bias", *HEAD]
 
 def test_groups_are_unfrozen_one_per_epoch():
     trainer = trainer_of(Unfreeze(["2", "0.weight", "0.bias"]))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=4)
-    assert found == [HEAD, ["0.weight", *HEAD], ALL, ALL]
+    assert recorded == [HEAD, ["0.weight", *HEAD], ALL, ALL]
 
 
 def test_every_sets_the_epochs_between_unfreezings():
     trainer = trainer_of(Unfreeze(["2.bias", "2.weight", "0"], every=2))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=5)
-    assert [len(names) for names in found] == [1, 1, 2, 2, 4]
+    assert [len(names) for names in recorded] == [1, 1, 2, 2, 4]
 
 
 def test_frozen_weights_are_bitwise_unchanged():
@@ -81,23 +81,23 @@ def test_training_equals_a_manual_loop():
 
 def test_parameters_in_no_group_are_trained_from_the_start():
     trainer = trainer_of(Unfreeze(["2.weight", "0.weight"]))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert found == [["0.bias", *HEAD], ALL]
+    assert recorded == [["0.bias", *HEAD], ALL]
 
 
 def test_empty_name_selects_the_remaining_parameters():
     trainer = trainer_of(Unfreeze(["2", ""]))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert found == [HEAD, ALL]
+    assert recorded == [HEAD, ALL]
 
 
 def test_group_can_have_several_names():
     trainer = trainer_of(Unfreeze([["2.bias", "0.bias"], ["2.weight", "0.weight"]]))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert found == [["0.bias", "2.bias"], ALL]
+    assert recorded == [["0.bias", "2.bias"], ALL]
 
 
 def test_name_matches_whole_components():
@@ -105,52 +105,52 @@ def test_name_matches_whole_components():
     for name in ("body", "body2", "head"):
         net.add_module(name, nn.Linear(3 if net else 5, 3))
     trainer = trainer_of(Unfreeze(["head", "body"]), net=net)
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1))
-    assert found == [["body2.weight", "body2.bias", "head.weight", "head.bias"]]
+    assert recorded == [["body2.weight", "body2.bias", "head.weight", "head.bias"]]
 
 
 def test_parameter_frozen_before_stays_frozen():
     net = model()
     net[0].bias.requires_grad_(False)
     trainer = trainer_of(Unfreeze(BOTH), net=net)
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert found == [HEAD, ["0.weight", *HEAD]]
+    assert recorded == [HEAD, ["0.weight", *HEAD]]
     assert not net[0].bias.requires_grad
 
 
 def test_compiled_model_has_the_same_names():
     net = torch.compile(model(), backend="eager")
     trainer = trainer_of(Unfreeze(BOTH), net=net)
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert [len(names) for names in found] == [2, 4]
+    assert [len(names) for names in recorded] == [2, 4]
 
 
 def test_skipped_epochs_unfreeze_their_groups():
     trainer = trainer_of(SkipEpochs(2), Unfreeze(["2.bias", "2.weight", "0"]))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=3)
-    assert found == [ALL]
+    assert recorded == [ALL]
 
 
 def test_epoch_cancelled_at_begin_epoch_delays_nothing():
     trainer = trainer_of()
     raise_at(trainer, "begin_epoch", CancelEpochException)
     trainer.attach(Unfreeze(BOTH))
-    found = trained(trainer)
+    recorded = record_trained(trainer)
     trainer.fit(batches(1), epochs=2)
-    assert found == [ALL]
+    assert recorded == [ALL]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_lr_divisor_divides_the_rate_of_each_next_group(optimizer):
     net = model()
-    made = optimizer(net)
+    optim = optimizer(net)
     rates = {}
-    own = {id(p): float(group["lr"]) for group in made.param_groups for p in group["params"]}
-    trainer = trainer_of(Unfreeze(["2", "0.bias"], lr_divisor=2.0), net=net, optimizer=made)
+    own = {id(p): float(group["lr"]) for group in optim.param_groups for p in group["params"]}
+    trainer = trainer_of(Unfreeze(["2", "0.bias"], lr_divisor=2.0), net=net, optimizer=optim)
 
     @trainer.on("begin_train")
     def look(trainer, state):
@@ -164,22 +164,22 @@ def test_lr_divisor_divides_the_rate_of_each_next_group(optimizer):
 
 def test_optimizer_groups_are_split_in_order_with_param_names():
     net = model()
-    made = torch.optim.SGD(net.named_parameters(), lr=0.1)
-    trainer = trainer_of(Unfreeze(["2.bias", "2.weight"], lr_divisor=10), net=net, optimizer=made)
-    found = []
+    optim = torch.optim.SGD(net.named_parameters(), lr=0.1)
+    trainer = trainer_of(Unfreeze(["2.bias", "2.weight"], lr_divisor=10), net=net, optimizer=optim)
+    recorded = []
     trainer.on("begin_epoch")(
-        lambda t, state: found.extend(
+        lambda t, state: recorded.extend(
             (group["param_names"], group["lr"], len(group["params"]))
             for group in state.optimizer.param_groups
         )
     )
     trainer.fit(batches(1))
-    assert found == [
+    assert recorded == [
         (["2.bias"], 0.1, 1),
         (["2.weight"], 0.01, 1),
         (["0.weight", "0.bias"], 0.1, 2),
     ]
-    assert made.param_groups[0]["param_names"] == ALL
+    assert optim.param_groups[0]["param_names"] == ALL
 
 
 def test_training_with_lr_divisor_equals_manual_groups():
@@ -203,66 +203,66 @@ def test_training_with_lr_divisor_equals_manual_groups():
 def test_schedule_sees_the_split_groups_in_any_attachment_order(schedule, last):
     unfreeze = Unfreeze(BOTH, lr_divisor=2)
     handlers = [schedule(), unfreeze] if last else [unfreeze, schedule()]
-    trainer = trainer_of(*handlers, net=(net := model()), optimizer=(made := sgd(net)))
-    before = options(made)
+    trainer = trainer_of(*handlers, net=(net := model()), optimizer=(optim := sgd(net)))
+    before = options(optim)
     second = seen(trainer, group=1)
     trainer.fit(batches(4))
     expected = 0.05 if isinstance(schedule(), OneCycle) else 1
     assert max(second) == pytest.approx(expected)
-    assert options(made) == before
+    assert options(optim) == before
 
 
 @pytest.mark.parametrize("last", [True, False])
 def test_weight_decay_exemption_is_kept_in_any_attachment_order(last):
     net = model()
-    made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
+    optim = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
     handlers = [Unfreeze(BOTH, lr_divisor=2), WeightDecayGroups()]
-    trainer = trainer_of(*reversed(handlers) if last else handlers, net=net, optimizer=made)
-    found = []
+    trainer = trainer_of(*reversed(handlers) if last else handlers, net=net, optimizer=optim)
+    recorded = []
     trainer.on("begin_train")(
-        lambda t, state: found.append(
-            {(p.ndim, g["lr"], g["weight_decay"]) for g in made.param_groups for p in g["params"]}
+        lambda t, state: recorded.append(
+            {(p.ndim, g["lr"], g["weight_decay"]) for g in optim.param_groups for p in g["params"]}
         )
     )
     for _ in range(2):
         trainer.fit(batches(1))
-    assert found == [{(2, 0.1, 0.01), (1, 0.1, 0.0), (2, 0.05, 0.01), (1, 0.05, 0.0)}] * 2
+    assert recorded == [{(2, 0.1, 0.01), (1, 0.1, 0.0), (2, 0.05, 0.01), (1, 0.05, 0.0)}] * 2
 
 
 @pytest.mark.parametrize("divisor", [1.0, 2.0])
 def test_everything_is_restored_and_second_fit_repeats_the_first(divisor):
     net = model()
-    made = sgd(net)
-    before, groups, held = options(made), list(made.param_groups), made.param_groups
-    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=divisor), net=net, optimizer=made)
-    found = trained(trainer)
+    optim = sgd(net)
+    before, groups, live_groups = options(optim), list(optim.param_groups), optim.param_groups
+    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=divisor), net=net, optimizer=optim)
+    recorded = record_trained(trainer)
     for _ in range(2):
         trainer.fit(batches(2), batches(2), epochs=2)
         trainer.validate(batches(2))
         assert all(parameter.requires_grad for parameter in net.parameters())
-        assert options(made) == before
-        assert made.param_groups is held
-        assert all(ours is theirs for ours, theirs in zip(held, groups, strict=True))
-    assert found == [HEAD, ALL] * 2
+        assert options(optim) == before
+        assert optim.param_groups is live_groups
+        assert all(ours is theirs for ours, theirs in zip(live_groups, groups, strict=True))
+    assert recorded == [HEAD, ALL] * 2
 
 
 def test_optimizer_state_survives_the_split():
     net = model()
-    made = sgd(net)
-    trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, optimizer=made).fit(batches(2), epochs=2)
-    assert set(made.state) == set(net.parameters())
-    assert len(made.state_dict()["state"]) == 4
+    optim = sgd(net)
+    trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, optimizer=optim).fit(batches(2), epochs=2)
+    assert set(optim.state) == set(net.parameters())
+    assert len(optim.state_dict()["state"]) == 4
 
 
 def test_detach_during_fit_restores_everything():
     unfreeze, net = Unfreeze(BOTH, lr_divisor=2), model()
-    trainer = trainer_of(unfreeze, net=net, optimizer=(made := sgd(net)))
-    before = options(made)
+    trainer = trainer_of(unfreeze, net=net, optimizer=(optim := sgd(net)))
+    before = options(optim)
     trainer.on("after_batch", once=True)(lambda t, state: t.detach(unfreeze))
-    found = trained(trainer, "begin_batch")
+    recorded = record_trained(trainer, "begin_batch")
     trainer.fit(batches(2))
-    assert found == [HEAD, ALL]
-    assert options(made) == before
+    assert recorded == [HEAD, ALL]
+    assert options(optim) == before
 
 
 def test_works_on_a_hand_made_state():
@@ -286,7 +286,11 @@ def test_works_on_a_hand_made_state():
         (([],), TypeError, "expected a list of names"),
         ((3,), TypeError, "expected a list of names"),
         ((["2"], 0), ValueError, r"Unfreeze\(every=0\): allowed: an int, from 1"),
-        ((["2"], 1.5), TypeError, r"Unfreeze\(every=1.5\): found a float; allowed: an int, from 1"),
+        (
+            (["2"], 1.5),
+            TypeError,
+            r"Unfreeze\(every=1.5\): found a float; allowed: an int, from 1",
+        ),
         ((["2"], True), TypeError, r"every=True\): found a bool; allowed: an int, from 1"),
         ((["2"], 1, 0), ValueError, r"Unfreeze\(lr_divisor=0\): allowed: a number above 0"),
     ],

@@ -31,7 +31,7 @@ class Block(nn.Module):
 
 
 class Counting(Block):
-    """Counts its calls, which a compiled graph could not."""
+    """Counts its calls; cannot be compiled."""
 
     calls = 0
 
@@ -63,7 +63,7 @@ def deep_trainer(*handlers, options=None, **more):
 
 
 def trained(*handlers, epochs=2, options=None, **more):
-    """A trainer after a fit of which the random numbers are always the same."""
+    """A trainer after a fit with fixed random numbers."""
     trainer = deep_trainer(*handlers, options=options, **more)
     with torch.random.fork_rng():
         torch.manual_seed(11)
@@ -77,7 +77,7 @@ def is_patched(net):
 
 
 def saved_bytes(*handlers):
-    """Of what autograd keeps for the backward pass of one batch."""
+    """The bytes that autograd keeps for the backward pass of one batch."""
     total = 0
 
     def pack(tensor):

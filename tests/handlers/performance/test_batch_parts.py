@@ -9,7 +9,7 @@ Output = namedtuple("Output", "logits extra")
 
 
 class Fields(OrderedDict):
-    """A mapping of its own kind, like the output of a language model."""
+    """A custom mapping class, like the output of a language model."""
 
 
 def test_only_tensors_with_examples_are_split():
@@ -23,18 +23,18 @@ def test_only_tensors_with_examples_are_split():
 def test_split_parts_are_joined_again(size):
     value = (torch.arange(4), Fields(deep=[torch.arange(12).reshape(4, 3), None]))
     sizes = [min(size, 4 - start) for start in range(0, 4, size)]
-    found = join_parts(split_batch(value, 4, size), sizes)
-    assert torch.equal(found[0], value[0])
-    assert torch.equal(found[1]["deep"][0], value[1]["deep"][0])
-    assert found[1]["deep"][1] is None
-    assert type(found[1]) is Fields
+    output = join_parts(split_batch(value, 4, size), sizes)
+    assert torch.equal(output[0], value[0])
+    assert torch.equal(output[1]["deep"][0], value[1]["deep"][0])
+    assert output[1]["deep"][1] is None
+    assert type(output[1]) is Fields
 
 
 def test_scalars_are_averaged_and_other_values_listed():
     parts = [{"loss": torch.tensor(1.0), "name": "a"}, {"loss": torch.tensor(4.0), "name": "b"}]
-    found = join_parts(parts, [2, 1])
-    assert found["loss"].item() == pytest.approx(2.0)
-    assert found["name"] == ["a", "b"]
+    output = join_parts(parts, [2, 1])
+    assert output["loss"].item() == pytest.approx(2.0)
+    assert output["name"] == ["a", "b"]
 
 
 def test_output_without_examples_raises_with_shapes():

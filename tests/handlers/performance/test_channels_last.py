@@ -11,7 +11,7 @@ LAST = torch.channels_last
 
 
 def net(seed=0):
-    """Two convolutions, of which one has a 1×1 kernel, batch norm, and a linear head."""
+    """Two convolutions, one with a 1×1 kernel, batch norm, and a linear head."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return nn.Sequential(

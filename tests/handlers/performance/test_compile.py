@@ -21,7 +21,7 @@ from trackside.handlers.performance.mixed_precision import MixedPrecision
 
 
 class Backend:
-    """Compiles to what it was, and counts the graphs that it is given."""
+    """Returns each graph unchanged, and counts the graphs."""
 
     def __init__(self):
         self.graphs = []
@@ -39,7 +39,7 @@ class Backend:
 
 @pytest.fixture
 def backend():
-    """A backend for which nothing has been compiled yet."""
+    """A backend with an empty compilation cache."""
     torch._dynamo.reset()
     return Backend()
 
@@ -189,7 +189,7 @@ def test_random_numbers_of_the_host_are_unchanged():
 
 
 SHARED = Backend()
-"""For tests enough to make compiling each time slow."""
+"""For tests so numerous that compiling each time would be slow."""
 
 
 @every_cancel

@@ -31,7 +31,7 @@ def test_each_epoch_reports_the_process_peak_in_mib():
     before = process_peak()
     trainer_of(history, Memory()).fit(batches(), batches(1), epochs=2)
     peaks = [row["peak_memory"] for row in history.rows]
-    slack = 1  # MiB: what the kernel tells is summed over processors, and not exact
+    slack = 1  # MiB: the kernel sums it over processors, so it is not exact
     assert before - slack <= peaks[0] <= peaks[1] + slack <= process_peak() + 2 * slack
     assert 50 < before < 1e6
 
@@ -50,19 +50,19 @@ def test_validate_reports_the_peak_and_predict_does_not():
 
 
 class Allocator:
-    """Torch's peak statistics of a device that is not there."""
+    """Fake peak statistics of a CUDA device."""
 
     def __init__(self, monkeypatch):
-        self.peak, self.asked = 0, []
+        self.peak, self.queried = 0, []
         monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", self.read)
 
     def reset(self, device):
-        self.asked.append(device)
+        self.queried.append(device)
         self.peak = 0
 
     def read(self, device):
-        self.asked.append(device)
+        self.queried.append(device)
         return self.peak
 
 
@@ -87,7 +87,7 @@ def test_cuda_peak_is_measured_per_epoch(cuda):
         memory.after_validate(None, state)
         peaks.append(state.metrics["peak_memory"])
     assert peaks == [3, 5, 4, 4]
-    assert set(cuda.asked) == {torch.device("cuda", 1)}
+    assert set(cuda.queried) == {torch.device("cuda", 1)}
 
 
 def test_cuda_peak_of_validate_is_separate(cuda):
@@ -105,7 +105,7 @@ def test_device_defaults_to_that_of_the_model(cuda):
     assert state.metrics["peak_memory"] >= process_peak() / 2
     state.model = torch.nn.Identity()
     memory.after_train(None, state)
-    assert cuda.asked == []
+    assert cuda.queried == []
 
 
 def test_missing_resource_module_raises_at_attach(monkeypatch):

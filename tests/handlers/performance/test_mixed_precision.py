@@ -36,7 +36,7 @@ def scaler(scale=2.0**8, **options):
 
 
 def by_hand(data, dtype, scaler=None, clip=None, window=1):
-    """The loop of torch's own documentation; gives the weights, and the updates that were made."""
+    """The loop of torch's documentation; returns the weights and the number of updates."""
     net, steps = model(), []
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     optimizer.register_step_post_hook(lambda *_: steps.append(1))
@@ -65,7 +65,7 @@ def trained(*handlers, data, epochs=1, **options):
 
 
 class Modes:
-    """Records at each signal whether autocast is on, and in each activity that is watched."""
+    """Records at each signal, and in each watched activity, whether autocast is on."""
 
     def __init__(self):
         self.at_signals = set()
@@ -228,7 +228,7 @@ def test_other_handlers_see_the_unscaled_loss():
 
 
 def test_step_cancelled_after_unscaling_accumulates_correctly():
-    """What was unscaled for the cancelled step is scaled again before more is added to it."""
+    """Gradients unscaled for the cancelled step are scaled again before backward adds to them."""
     trainer = trainer_of(MixedPrecision(torch.float16, scaler(2.0**10)))
 
     class First:
@@ -291,11 +291,11 @@ def test_second_fit_continues_with_the_scale():
     handler = MixedPrecision(torch.float16, scaler(HUGE))
     trainer = trainer_of(handler)
     trainer.fit(batches(4), epochs=12)
-    found = handler.scaler.get_scale()
-    assert found < HUGE
+    first_scale = handler.scaler.get_scale()
+    assert first_scale < HUGE
     trainer.validate(batches(2))
     trainer.fit(batches(4))
-    assert handler.scaler.get_scale() == found
+    assert handler.scaler.get_scale() == first_scale
     assert trainer.state.step == 4
 
 

@@ -27,11 +27,11 @@ def profiler(tmp_path, *, wait=0, warmup=1, active=1, name="trace.json"):
 
 
 def events(path):
-    """Names of what a trace records, in the order of time."""
+    """The names of the events of a trace, in order of time."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8") as file:
-        found = json.load(file)["traceEvents"]
-    spans = [event for event in found if event.get("ph") == "X"]
+        events = json.load(file)["traceEvents"]
+    spans = [event for event in events if event.get("ph") == "X"]
     return [event["name"] for event in sorted(spans, key=lambda event: event["ts"])]
 
 

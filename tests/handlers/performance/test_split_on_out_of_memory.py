@@ -33,7 +33,7 @@ def out_of_memory():
 
 
 class Refusing(torch.autograd.Function):
-    """Has no memory for the backward pass of more than `limit` examples."""
+    """Raises out of memory in the backward pass of more than `limit` examples."""
 
     @staticmethod
     def forward(ctx, x, limit):
@@ -48,7 +48,7 @@ class Refusing(torch.autograd.Function):
 
 
 class Small(nn.Module):
-    """Has memory for `limit` examples at a time; with more it fails in training at `where`."""
+    """Raises out of memory in training, at `where`, for more than `limit` examples."""
 
     def __init__(self, limit=100, where="forward", valid_limit=100, inner=None):
         super().__init__()
@@ -198,10 +198,10 @@ def test_recomputed_part_has_the_same_dropout():
         plain = model()
         return nn.Sequential(plain[0], nn.Dropout(0.5), plain[1], plain[2])
 
-    split, by_hand, found = SplitOnOutOfMemory(), dropping(), []
+    split, by_hand, recorded = SplitOnOutOfMemory(), dropping(), []
     split.train_size = 2
     trainer = small_trainer(split, inner=dropping())
-    trainer.on("begin_step")(lambda trainer, state: found.extend(gradients(trainer)))
+    trainer.on("begin_step")(lambda trainer, state: recorded.extend(gradients(trainer)))
     x, y = batches(1, size=8)[0]
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -210,7 +210,7 @@ def test_recomputed_part_has_the_same_dropout():
         torch.manual_seed(1)
         trainer.fit([(x, y)])
         assert torch.equal(torch.get_rng_state(), expected)
-    assert furthest(found, [p.grad for p in by_hand.parameters()]) < 1e-6
+    assert furthest(recorded, [p.grad for p in by_hand.parameters()]) < 1e-6
 
 
 def gradients(trainer):
@@ -402,7 +402,7 @@ def test_cpu_allocator_error_is_recognised():
 
 
 class Named(nn.Module):
-    """Takes keywords, and gives a mapping with a loss of its own."""
+    """Takes keyword arguments, and returns a mapping with its own loss."""
 
     def __init__(self, limit=100):
         super().__init__()
@@ -485,7 +485,7 @@ def test_detach_inside_a_split_batch_leaves_nothing(signal):
 
 
 class Refuse:
-    """An activity that has no memory for more than two examples."""
+    """An activity that raises out of memory for more than two examples."""
 
     def wrap_forward(self, forward):
         def refuse(state):

@@ -66,15 +66,15 @@ def test_rates_equal_those_of_the_torch_scheduler(curve, make):
 )
 def test_any_option_of_any_optimizer_is_annealed(optimizer, option, curve, expected):
     net = model()
-    made = optimizer(net)
-    before = options(made)
-    trainer = trainer_of(Annealing(option, curve), net=net, optimizer=made)
+    optim = optimizer(net)
+    before = options(optim)
+    trainer = trainer_of(Annealing(option, curve), net=net, optimizer=optim)
     used = seen(trainer, option)
     trainer.fit(batches(2), epochs=2)
     if option == "betas":
         used, expected = torch.tensor(used), torch.tensor(expected)
     assert used == pytest.approx(expected)
-    assert options(made) == before
+    assert options(optim) == before
 
 
 def test_only_the_selected_group_is_annealed():
@@ -88,14 +88,14 @@ def test_only_the_selected_group_is_annealed():
 
 def test_several_annealings_are_independent():
     net = model()
-    made = in_groups(net)
-    before = options(made)
+    optim = in_groups(net)
+    before = options(optim)
     trainer = trainer_of(
         Annealing("lr", linear(1, 0), group=0),
         Annealing("lr", linear(2, 0), group=1),
         Annealing("weight_decay", linear(0, 4)),
         net=net,
-        optimizer=made,
+        optimizer=optim,
     )
     first, second = seen(trainer, group=0), seen(trainer, group=1)
     decay = seen(trainer, "weight_decay", group=3)
@@ -103,20 +103,20 @@ def test_several_annealings_are_independent():
     assert first == [1, 0.75, 0.5, 0.25]
     assert second == [2, 1.5, 1, 0.5]
     assert decay == [0, 1, 2, 3]
-    assert options(made) == before
+    assert options(optim) == before
 
 
 def test_tensor_rate_is_changed_in_place():
     net = model()
-    made = with_tensor(net)
-    held = made.param_groups[0]["lr"]
-    trainer = trainer_of(Annealing("lr", linear(1, 0)), net=net, optimizer=made)
+    optim = with_tensor(net)
+    lr_object = optim.param_groups[0]["lr"]
+    trainer = trainer_of(Annealing("lr", linear(1, 0)), net=net, optimizer=optim)
     used = []
     trainer.on("begin_step")(lambda t, state: used.append(state.lr.item()))
     trainer.fit(batches(4))
     assert used == [1, 0.75, 0.5, 0.25]
-    assert made.param_groups[0]["lr"] is held
-    assert held == 0.1
+    assert optim.param_groups[0]["lr"] is lr_object
+    assert lr_object == 0.1
 
 
 def test_cancelled_batch_does_not_delay_the_schedule():
@@ -235,11 +235,11 @@ def cancel_batch(trainer, state):
 
 @pytest.mark.parametrize("curve", [linear, cosine, exponential])
 def test_curve_runs_from_start_to_end(curve):
-    made = curve(2.0, 8.0)
-    assert made(0) == pytest.approx(2)
-    assert made(1) == pytest.approx(8)
+    scaled = curve(2.0, 8.0)
+    assert scaled(0) == pytest.approx(2)
+    assert scaled(1) == pytest.approx(8)
     middle = {linear: 5, cosine: 5, exponential: 4}[curve]
-    assert made(0.5) == pytest.approx(middle)
+    assert scaled(0.5) == pytest.approx(middle)
 
 
 def test_piecewise_runs_each_piece_from_start_to_end():

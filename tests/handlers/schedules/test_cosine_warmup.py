@@ -98,13 +98,13 @@ def test_second_fit_repeats_the_first():
 
 def test_detach_during_fit_restores_the_rate():
     schedule, net = CosineWarmup(0.5), model()
-    trainer = trainer_of(schedule, net=net, optimizer=(made := sgd(net)))
-    before = options(made)
+    trainer = trainer_of(schedule, net=net, optimizer=(optim := sgd(net)))
+    before = options(optim)
     trainer.on("after_batch", once=True)(lambda t, state: t.detach(schedule))
     rates = seen(trainer)
     trainer.fit(batches(4))
     assert rates[1:] == [0.1] * 3
-    assert options(made) == before
+    assert options(optim) == before
 
 
 def test_attach_during_fit_takes_effect_in_the_next_fit():

@@ -84,15 +84,15 @@ def test_second_fit_repeats_the_first():
 
 def test_detach_during_fit_restores_the_rate():
     schedule, net = FlatCosine(0), model()
-    trainer = trainer_of(schedule, net=net, optimizer=(made := sgd(net)))
-    before = options(made)
+    trainer = trainer_of(schedule, net=net, optimizer=(optim := sgd(net)))
+    before = options(optim)
     trainer.on("after_step", when=lambda t, state: state.step == 3)(
         lambda t, state: t.detach(schedule)
     )
     rates = seen(trainer)
     trainer.fit(batches(4))
     assert rates[2] < rates[3] == 0.1
-    assert options(made) == before
+    assert options(optim) == before
 
 
 def test_attach_during_fit_takes_effect_in_the_next_fit():

@@ -30,7 +30,7 @@ from trackside.handlers.schedules.lr_finder import LRFinder
 
 
 class Restless(nn.Module):
-    """Everything that a forward pass can change: statistics, buffers, random numbers."""
+    """A forward pass that changes all it can: statistics, buffers, random numbers."""
 
     def __init__(self):
         super().__init__()
@@ -57,7 +57,7 @@ def loader_of(count=6):
 
 
 def fitted(optimizer=sgd):
-    """A trainer in the middle of its life, and its loader."""
+    """A trainer that has fitted, with gradients and mixed modes, and its loader."""
     net, loader = Restless(), loader_of()
     trainer = trainer_of(net=net, optimizer=optimizer(net))
     trainer.fit(loader, loader)
@@ -68,7 +68,7 @@ def fitted(optimizer=sgd):
 
 
 def everything(trainer, loader):
-    """All that must not change, copied."""
+    """A copy of everything that must not change."""
     net, optimizer = trainer.state.model, trainer.state.optimizer
     return copy.deepcopy(
         {
@@ -97,8 +97,8 @@ def same(a, b):
     return a == b
 
 
-def held(trainer):
-    """The very objects that others may hold."""
+def live_objects(trainer):
+    """The objects that other code may hold; they must not be replaced."""
     net, optimizer = trainer.state.model, trainer.state.optimizer
     return [
         *net.parameters(),
@@ -114,11 +114,11 @@ def held(trainer):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_everything_is_restored_bitwise(optimizer):
     trainer, loader = fitted(optimizer)
-    before, objects = everything(trainer, loader), held(trainer)
+    before, objects = everything(trainer, loader), live_objects(trainer)
     curve = LRFinder(1e-4, 10, 30).find(trainer, loader)
     assert len(curve.losses) > 5
     assert same(everything(trainer, loader), before)
-    assert all(ours is theirs for ours, theirs in zip(held(trainer), objects, strict=True))
+    assert all(ours is theirs for ours, theirs in zip(live_objects(trainer), objects, strict=True))
 
 
 def test_optimizer_without_state_has_none_afterwards():
@@ -180,7 +180,7 @@ def test_any_error_restores_everything(error, where):
 
 
 class Canceller:
-    """Cancels a scope the first time that a signal is sent in the trial."""
+    """Cancels a scope at the first send of a signal in the trial."""
 
     def __init__(self, signal, scope):
         self.signal, self.scope = signal, scope
@@ -422,17 +422,17 @@ def test_one_value_is_read_per_batch():
 
 
 def test_trial_uses_the_same_trainer_class_and_device():
-    made = []
+    devices = []
 
     class Own(Trainer):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            made.append(self.state.device)
+            devices.append(self.state.device)
 
     net = model()
     trainer = Own(net, nn.CrossEntropyLoss(), sgd(net), device="cpu")
     LRFinder(1e-5, 1e-3, 20).find(trainer, batches(4))
-    assert made == [torch.device("cpu")] * 2
+    assert devices == [torch.device("cpu")] * 2
 
 
 def test_trainer_without_optimizer_raises():

@@ -121,11 +121,11 @@ def test_total_is_the_number_of_scheduler_steps(every, handlers, limit, total):
         def __init__(self, optimizer, total):
             totals.append(total)
             super().__init__(optimizer, lambda n: 1.0)
-            self.made = True
+            self.constructed = True
 
         def step(self, epoch=None):
             super().step()
-            if hasattr(self, "made"):
+            if hasattr(self, "constructed"):
                 steps.append(1)
 
     schedule = LRSchedule(lambda o, total: Counting(o, total=total), every)
@@ -207,20 +207,20 @@ def test_next_fit_starts_a_new_schedule_at_the_first_rate():
 )
 def test_optimizer_options_are_restored_when_the_fit_closes(optimizer):
     net = model()
-    made = optimizer(list(net.parameters()))
+    optim = optimizer(list(net.parameters()))
     trainer = trainer_of(
-        LRSchedule(lambda o, total: OneCycleLR(o, 0.5, total_steps=total)), net=net, optimizer=made
+        LRSchedule(lambda o, total: OneCycleLR(o, 0.5, total_steps=total)), net=net, optimizer=optim
     )
 
     def options():
         return copy.deepcopy(
-            [{k: v for k, v in g.items() if k != "params"} for g in made.param_groups]
+            [{k: v for k, v in g.items() if k != "params"} for g in optim.param_groups]
         )
 
-    before, held = options(), made.param_groups[0]["lr"]
+    before, lr_object = options(), optim.param_groups[0]["lr"]
     trainer.fit(batches(2), epochs=3)
     assert options() == before
-    assert made.param_groups[0]["lr"] is held
+    assert optim.param_groups[0]["lr"] is lr_object
 
 
 def test_rate_set_between_fits_is_the_start_of_the_next():

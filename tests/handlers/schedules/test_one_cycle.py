@@ -225,31 +225,31 @@ def test_endless_loader_with_a_limit_works():
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_options_are_restored_and_second_fit_repeats_the_first(optimizer):
     net = model()
-    made = optimizer(net)
-    before, held = options(made), made.param_groups[0]["lr"]
-    trainer = trainer_of(OneCycle(0.5), net=net, optimizer=made)
+    optim = optimizer(net)
+    before, lr_object = options(optim), optim.param_groups[0]["lr"]
+    trainer = trainer_of(OneCycle(0.5), net=net, optimizer=optim)
     rates = []
     trainer.on("begin_step")(lambda t, state: rates.append(copy.deepcopy(state.lr)))
     trainer.fit(batches(3), batches(2), epochs=2)
-    assert options(made) == before
-    assert made.param_groups[0]["lr"] is held
+    assert options(optim) == before
+    assert optim.param_groups[0]["lr"] is lr_object
     trainer.validate(batches(2))
     trainer.fit(batches(3), batches(2), epochs=2)
     assert rates[:6] == rates[6:]
-    assert options(made) == before
+    assert options(optim) == before
 
 
 def test_detach_during_fit_restores_everything():
     cycle, net = OneCycle(0.5), model()
-    trainer = trainer_of(cycle, net=net, optimizer=(made := sgd(net)))
-    before = options(made)
+    trainer = trainer_of(cycle, net=net, optimizer=(optim := sgd(net)))
+    before = options(optim)
     trainer.on("begin_batch", when=lambda t, state: state.batch_index == 1)(
         lambda t, state: t.detach(cycle)
     )
     rates = seen(trainer)
     trainer.fit(batches(3))
     assert rates[1:] == [0.1, 0.1]
-    assert options(made) == before
+    assert options(optim) == before
     assert cycle.scheduler is None
 
 

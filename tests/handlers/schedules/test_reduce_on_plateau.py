@@ -30,7 +30,7 @@ from trackside.handlers.schedules.reduce_on_plateau import ReduceOnPlateau
 
 
 class Writes:
-    """Writes these values of `valid_loss`, one an epoch; None writes nothing."""
+    """Writes these values of `valid_loss`, one per epoch; None writes nothing."""
 
     def __init__(self, *values):
         self.values = values
@@ -45,20 +45,20 @@ class Writes:
 
 def rates(values, **arguments):
     trainer = trainer_of(Writes(*values), ReduceOnPlateau(**arguments))
-    found = seen(trainer)
+    lrs = seen(trainer)
     trainer.fit(batches(1), epochs=len(values))
-    return found
+    return lrs
 
 
 def by_torch(values, **arguments):
     optimizer = sgd(model())
     scheduler = ReduceLROnPlateau(optimizer, threshold_mode="abs", **arguments)
-    found = []
+    lrs = []
     for value in values:
-        found.append(optimizer.param_groups[0]["lr"])
+        lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step(value)
-    return found
+    return lrs
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def by_torch(values, **arguments):
     ids=["patience", "impatient", "cooldown", "max", "least", "negative", "nan"],
 )
 def test_rates_equal_those_of_torch(values, arguments, theirs):
-    found = rates(values, **arguments)
-    assert found == by_torch(values, **theirs)
-    assert found[-1] < 0.1
+    lrs = rates(values, **arguments)
+    assert lrs == by_torch(values, **theirs)
+    assert lrs[-1] < 0.1
 
 
 def test_all_groups_are_reduced_by_the_same_factor():
@@ -104,8 +104,8 @@ def test_all_groups_are_reduced_by_the_same_factor():
 
 def test_tensor_metric_is_read_once_per_epoch():
     with Reads() as reads:
-        found = rates([torch.tensor(5.0)] * 3, patience=0)
-    assert found == rates([5, 5, 5], patience=0)
+        lrs = rates([torch.tensor(5.0)] * 3, patience=0)
+    assert lrs == rates([5, 5, 5], patience=0)
     assert reads.count == 3
 
 
@@ -130,9 +130,9 @@ def test_epoch_cancelled_before_the_metric_is_not_counted(signal, cancel):
     def cancel_it(trainer, state):
         raise cancel
 
-    found = seen(trainer, signal="after_epoch")
+    lrs = seen(trainer, signal="after_epoch")
     trainer.fit(batches(1), batches(1), epochs=4)
-    assert found == pytest.approx([0.1, 0.1, 0.1, 0.01])
+    assert lrs == pytest.approx([0.1, 0.1, 0.1, 0.01])
 
 
 def test_metric_missing_after_cancelled_training_is_allowed():
@@ -176,43 +176,43 @@ def test_after_epoch_shows_the_rate_of_that_epoch(first):
 
 def test_reads_metrics_in_any_attachment_order():
     trainer = trainer_of(ReduceOnPlateau("train_loss", patience=0, min_delta=100), Metrics())
-    found = seen(trainer)
+    lrs = seen(trainer)
     trainer.fit(batches(1), epochs=3)
-    assert found == pytest.approx([0.1, 0.1, 0.01])
+    assert lrs == pytest.approx([0.1, 0.1, 0.01])
 
 
 def test_works_with_rare_validations():
     trainer = trainer_of(
         Metrics(), ValidateEvery(epochs=2), ReduceOnPlateau(patience=0, min_delta=100)
     )
-    found = seen(trainer)
+    lrs = seen(trainer)
     trainer.fit(batches(1), batches(1), epochs=6)
-    assert found == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    assert lrs == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
 @pytest.mark.parametrize("last", [True, False])
 def test_rates_of_groups_made_at_begin_fit_are_restored(last):
     net = model()
-    made = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
+    optim = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.01)
     handlers = [ReduceOnPlateau(patience=0), WeightDecayGroups(), Unfreeze(["2", "0"])]
     trainer = trainer_of(
-        Writes(5, 5, 5), *reversed(handlers) if last else handlers, net=net, optimizer=made
+        Writes(5, 5, 5), *reversed(handlers) if last else handlers, net=net, optimizer=optim
     )
-    found = seen(trainer, group=1)
+    lrs = seen(trainer, group=1)
     trainer.fit(batches(1), epochs=3)
-    assert found == pytest.approx([0.1, 0.1, 0.01])
-    assert [group["lr"] for group in made.param_groups] == [0.1, 0.1]
+    assert lrs == pytest.approx([0.1, 0.1, 0.01])
+    assert [group["lr"] for group in optim.param_groups] == [0.1, 0.1]
 
 
 def test_second_fit_starts_with_the_first_rate_and_patience():
     trainer = trainer_of(Writes(5, 5, 5), ReduceOnPlateau(patience=0))
-    found = seen(trainer)
+    lrs = seen(trainer)
     before = options(trainer.state.optimizer)
     trainer.fit(batches(1), epochs=3)
     trainer.validate(batches(1))
     assert options(trainer.state.optimizer) == before
     trainer.fit(batches(1), epochs=3)
-    assert found == pytest.approx([0.1, 0.1, 0.01] * 2)
+    assert lrs == pytest.approx([0.1, 0.1, 0.01] * 2)
 
 
 def test_detach_during_fit_restores_the_rate():
@@ -221,9 +221,9 @@ def test_detach_during_fit_restores_the_rate():
     trainer.on("after_train", when=lambda t, state: state.epoch == 2)(
         lambda t, state: t.detach(plateau)
     )
-    found = seen(trainer)
+    lrs = seen(trainer)
     trainer.fit(batches(1), epochs=4)
-    assert found == pytest.approx([0.1, 0.1, 0.01, 0.1])
+    assert lrs == pytest.approx([0.1, 0.1, 0.01, 0.1])
     assert plateau.scheduler is None
 
 
@@ -278,6 +278,6 @@ def test_any_cancel_restores_everything_for_the_next_fit(signal, scope, early):
     plateau = ReduceOnPlateau(patience=0, min_delta=100)
     trainer = cancelled_fit(plateau, signal, scope, early, handlers=[Metrics()])
     assert options(trainer.state.optimizer) == options(trainer_of().state.optimizer)
-    found = seen(trainer)
+    lrs = seen(trainer)
     trainer.fit(batches(1), batches(1), epochs=3)
-    assert found == pytest.approx([0.1, 0.1, 0.01])
+    assert lrs == pytest.approx([0.1, 0.1, 0.01])
