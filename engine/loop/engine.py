@@ -127,9 +127,9 @@ class Engine(Publisher):
     def request(self, cancel: Cancel) -> None:
         """Request a cancel: from another thread, a signal handler, or between two transitions.
 
-        It takes effect after the next transition, before the activity of the phase entered.
-        Requests merge: the outermost scope wins, the others are in its `also`. A cancel closes
-        the scope that is open when it is requested; it expires if that scope has closed by then.
+        It takes effect before the next activity. Requests merge: the outermost scope wins, the
+        others are in its `also`. A cancel closes the scope that is open when it is requested; it
+        expires if that scope has closed by then.
         If none is open it waits for the next one while the scope around it is open: `batch`,
         between two batches, closes the next batch of the pass; `validate`, during training,
         closes the validation of this epoch.

@@ -79,7 +79,7 @@ def test_epochs_must_be_an_int_from_0(trainer, trace, epochs, error):
     assert_usable(trainer)
 
 
-def test_no_epochs_open_and_close_the_fit(trainer, trace):
+def test_zero_epochs_open_and_close_the_fit(trainer, trace):
     trainer.fit(DATA, epochs=0)
     assert trace.triggers == ["begin_fit", "after_fit"]
 
@@ -105,7 +105,7 @@ def test_a_fit_needs_an_optimizer(trainer, trace):
     assert_usable(trainer)
 
 
-def test_an_optimizer_must_be_one_of_torchs(trainer):
+def test_an_optimizer_must_be_a_torch_optimizer(trainer):
     trainer.state.optimizer = "adam"
     with pytest.raises(TypeError, match=r"optimizer is a str; a torch\.optim\.Optimizer"):
         trainer.fit(DATA)
@@ -119,14 +119,14 @@ def test_an_optimizer_that_needs_a_closure_is_refused_before_the_first_batch(tra
     assert trace.triggers == []
 
 
-def test_an_optimizer_of_another_model_is_refused(trainer):
+def test_an_optimizer_without_parameters_of_the_model_is_refused(trainer):
     trainer.state.optimizer = torch.optim.SGD(nn.Linear(5, 3).parameters(), 0.1)
     with pytest.raises(ValueError, match="the optimizer has none of its parameters"):
         trainer.fit(DATA)
     assert_usable(trainer)
 
 
-def test_a_model_of_frozen_parameters_is_refused(trainer):
+def test_a_model_without_trainable_parameters_is_refused(trainer):
     trainer.state.model.requires_grad_(False)
     with pytest.raises(ValueError, match="no parameter requires a gradient"):
         trainer.fit(DATA)
@@ -142,7 +142,7 @@ def test_a_learning_rate_that_is_not_finite_is_refused(trainer, trace, lr):
     assert_usable(trainer)
 
 
-def test_a_fit_without_gradients_is_refused(trainer):
+def test_a_fit_under_no_grad_is_refused(trainer):
     with torch.no_grad(), pytest.raises(RuntimeError, match=r"inside torch\.no_grad\(\)"):
         trainer.fit(DATA)
     assert_usable(trainer)
@@ -160,7 +160,7 @@ def test_a_loader_must_be_iterable(trainer, trace, loader):
 
 
 @pytest.mark.parametrize("loader", [torch.ones(4, 5), "text", {"x": torch.ones(4, 5)}])
-def test_one_batch_is_no_loader(trainer, loader):
+def test_a_single_batch_is_refused_as_a_loader(trainer, loader):
     with pytest.raises(TypeError, match="one batch at the most"):
         trainer.predict(loader)
     assert_usable(trainer)
@@ -176,7 +176,7 @@ def test_an_empty_loader_warns_and_closes_every_scope(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_loader_that_drops_its_only_batch_is_told_so(trainer):
+def test_the_warning_about_an_empty_loader_names_drop_last(trainer):
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(*DATA[0]), batch_size=8, drop_last=True
     )
@@ -204,7 +204,7 @@ def test_a_generator_serves_one_epoch(trainer):
     assert trainer.state.step == 3
 
 
-def test_a_generator_for_two_epochs_is_refused_before_it_is_touched(trainer, trace):
+def test_a_generator_for_two_epochs_is_refused_before_it_is_read(trainer, trace):
     generator = (batch for batch in DATA)
     with pytest.raises(ValueError, match="it serves one epoch, and epochs=2"):
         trainer.fit(generator, epochs=2)
@@ -213,14 +213,14 @@ def test_a_generator_for_two_epochs_is_refused_before_it_is_touched(trainer, tra
     assert_usable(trainer)
 
 
-def test_an_exhausted_generator_is_told_apart_from_an_empty_loader(trainer):
+def test_the_warning_distinguishes_an_exhausted_generator(trainer):
     generator = (batch for batch in DATA)
     trainer.fit(generator)
     with pytest.warns(UserWarning, match="it is an iterator, and exhausted"):
         trainer.fit(generator)
 
 
-def test_an_endless_loader_goes_on_where_it_was_in_each_epoch(trainer):
+def test_an_endless_loader_continues_in_each_epoch_where_it_stopped(trainer):
     def endless():
         n = 0
         while True:
@@ -234,7 +234,7 @@ def test_an_endless_loader_goes_on_where_it_was_in_each_epoch(trainer):
     assert trainer.state.n_batches == 2
 
 
-def test_a_loader_that_raises_in_mid_epoch_closes_every_scope(trainer, trace):
+def test_every_scope_closes_if_a_loader_raises_in_mid_epoch(trainer, trace):
     def broken():
         yield DATA[0]
         raise OSError("disk gone")
@@ -247,7 +247,7 @@ def test_a_loader_that_raises_in_mid_epoch_closes_every_scope(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_wrong_length_is_not_believed(trainer):
+def test_a_loader_with_a_wrong_length_is_read_to_its_end(trainer):
     class Liar(list):
         def __len__(self):
             return 99
@@ -283,7 +283,7 @@ def die():
     ("sixth", "error", "told"),
     [(fail, OSError, "image 5 is damaged"), (die, RuntimeError, r"worker \(pid.* (killed|exited)")],
 )
-def test_a_loader_whose_worker_fails_or_dies_closes_every_scope(trainer, trace, sixth, error, told):
+def test_every_scope_closes_if_a_loader_worker_fails_or_dies(trainer, trace, sixth, error, told):
     with pytest.raises(error, match=told) as caught:
         trainer.fit(DataLoader(Images(sixth), batch_size=6, num_workers=1))
     assert any("fit.epoch.train.fetch, epoch 0" in note for note in caught.value.__notes__)
@@ -291,7 +291,7 @@ def test_a_loader_whose_worker_fails_or_dies_closes_every_scope(trainer, trace, 
     assert_usable(trainer)
 
 
-def test_of_a_cancelled_epoch_the_workers_are_gone_when_the_fit_has_ended(trainer):
+def test_the_workers_of_a_cancelled_epoch_are_gone_after_the_fit(trainer):
     @trainer.on("after_loss", once=True)
     def cancel(trainer, state):
         raise CancelEpochException("enough")
@@ -304,7 +304,7 @@ def test_of_a_cancelled_epoch_the_workers_are_gone_when_the_fit_has_ended(traine
 # model and loss
 
 
-def test_a_batch_on_which_the_model_fails_is_named(trainer, trace):
+def test_an_error_of_the_model_names_the_batch(trainer, trace):
     trainer.state.model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
     trainer.state.optimizer = torch.optim.SGD(trainer.state.model.parameters(), 0.1)
     one = torch.ones(1, 5), torch.zeros(1, dtype=torch.long)
@@ -315,7 +315,7 @@ def test_a_batch_on_which_the_model_fails_is_named(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_model_that_returns_none_is_named(trainer, trace):
+def test_the_error_names_a_model_that_returns_none(trainer, trace):
     trainer.state.model.forward = lambda x: None
     with pytest.raises(TypeError, match=r"Linear\.forward returned None at epoch 0, batch 0"):
         trainer.fit(DATA)
@@ -323,7 +323,7 @@ def test_a_model_that_returns_none_is_named(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_loss_that_is_no_scalar_is_told_its_shape(trainer, trace):
+def test_the_error_for_a_loss_that_is_not_a_scalar_has_its_shape(trainer, trace):
     trainer.state.loss_fn = nn.CrossEntropyLoss(reduction="none")
     with pytest.raises(ValueError, match=r"its shape is \(4,\); expected a scalar"):
         trainer.fit(DATA)
@@ -331,7 +331,7 @@ def test_a_loss_that_is_no_scalar_is_told_its_shape(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_loss_that_a_handler_reduces_is_fine(trainer):
+def test_a_loss_that_a_handler_reduces_is_accepted(trainer):
     trainer.state.loss_fn = nn.CrossEntropyLoss(reduction="none")
 
     @trainer.on("after_loss")
@@ -341,21 +341,21 @@ def test_a_loss_that_a_handler_reduces_is_fine(trainer):
     assert trainer.fit(DATA).step == 3
 
 
-def test_a_detached_loss_is_told_so(trainer):
+def test_the_error_for_a_detached_loss_says_so(trainer):
     trainer.state.loss_fn = lambda pred, yb: pred.detach().sum()
     with pytest.raises(ValueError, match="it needs no gradient; it was detached"):
         trainer.fit(DATA)
     assert_usable(trainer)
 
 
-def test_a_loss_that_is_no_tensor_is_told_its_type(trainer):
+def test_the_error_for_a_loss_that_is_not_a_tensor_has_its_type(trainer):
     trainer.state.loss_fn = lambda pred, yb: 1.5
     with pytest.raises(TypeError, match="it is a float; expected a scalar tensor"):
         trainer.fit(DATA)
     assert_usable(trainer)
 
 
-def test_a_loss_function_that_returns_none_is_named(trainer):
+def test_the_error_names_a_loss_function_that_returns_none(trainer):
     def forgetful(pred, yb):
         pass
 
@@ -372,7 +372,7 @@ def test_without_a_loss_function_the_output_must_carry_a_loss(trainer):
     assert_usable(trainer)
 
 
-def test_an_error_of_the_backward_pass_itself_is_torchs_own(trainer):
+def test_an_error_inside_the_backward_pass_is_torchs_own(trainer):
     class Broken(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
@@ -391,7 +391,7 @@ def test_an_error_of_the_backward_pass_itself_is_torchs_own(trainer):
 # handlers
 
 
-def test_a_handler_that_is_a_class_is_refused(trainer):
+def test_a_handler_class_is_refused(trainer):
     class Handler:
         def after_loss(self, trainer, state):
             pass
@@ -402,12 +402,12 @@ def test_a_handler_that_is_a_class_is_refused(trainer):
         trainer.attach(Handler)
 
 
-def test_a_receiver_with_the_wrong_signature_is_refused_when_it_is_connected(trainer):
+def test_a_receiver_with_a_wrong_signature_is_refused_at_connect(trainer):
     with pytest.raises(ReceiverError, match=r"expected def f\(trainer, state\)"):
         trainer.on("after_loss")(lambda state: None)
 
 
-def test_a_fit_within_a_fit_of_the_same_trainer_is_refused(trainer, trace):
+def test_a_fit_inside_a_fit_of_the_same_trainer_is_refused(trainer, trace):
     @trainer.on("after_loss", once=True)
     def again(trainer, state):
         trainer.fit(DATA)
@@ -418,14 +418,14 @@ def test_a_fit_within_a_fit_of_the_same_trainer_is_refused(trainer, trace):
     assert_usable(trainer)
 
 
-def test_a_fit_of_another_trainer_within_a_fit_is_fine(trainer):
+def test_a_fit_of_another_trainer_inside_a_fit_works(trainer):
     model = nn.Linear(5, 3)
     other = Trainer(model, nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), 0.1))
     trainer.on("after_loss", once=True)(lambda trainer, state: other.fit(DATA))
     assert (trainer.fit(DATA).step, other.state.step) == (3, 3)
 
 
-def test_a_second_thread_in_one_trainer_is_refused_at_once(trainer):
+def test_a_fit_from_a_second_thread_is_refused_at_once(trainer):
     caught = []
 
     def intrude():
@@ -444,7 +444,7 @@ def test_a_second_thread_in_one_trainer_is_refused_at_once(trainer):
     assert len(caught) == 1
 
 
-def test_an_open_iterator_keeps_the_trainer_busy_until_it_is_closed(trainer):
+def test_a_trainer_is_busy_until_its_iterator_is_closed(trainer):
     run = trainer.steps(DATA)
     next(run)
     with pytest.raises(BusyError, match=r"in fit\.ready: .* close its iterator"):
@@ -464,7 +464,7 @@ def test_a_cancel_after_the_fit_has_ended_is_an_error(trainer):
     assert_usable(trainer)
 
 
-def test_a_cancel_of_a_scope_that_is_not_open_says_what_is(trainer):
+def test_the_error_for_an_illegal_cancel_lists_the_open_scopes(trainer):
     from trackside.events import CancelValidException
 
     @trainer.on("after_loss", once=True)
@@ -481,7 +481,7 @@ def test_a_cancel_of_a_scope_that_is_not_open_says_what_is(trainer):
     assert_usable(trainer)
 
 
-def test_a_good_fit_warns_of_nothing(trainer):
+def test_a_correct_fit_warns_about_nothing(trainer):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trainer.fit(DATA, DATA, epochs=2)

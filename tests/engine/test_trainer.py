@@ -65,13 +65,13 @@ def test_a_pair_is_input_and_target():
     assert trainer.state.model.calls == [(1, [])]
 
 
-def test_of_several_parts_the_last_is_the_target():
+def test_the_last_of_several_parts_is_the_target():
     trainer = trainer_of(Adder())
     trainer.fit([(x, x, x, y) for x, y in batches(1)])
     assert trainer.state.model.calls == [(3, [])]
 
 
-def test_a_list_is_taken_like_a_tuple():
+def test_a_list_is_treated_like_a_tuple():
     trainer = trainer_of(Adder())
     trainer.fit([[x, y] for x, y in batches(1)])
     assert trainer.state.model.calls == [(1, [])]
@@ -116,7 +116,7 @@ def test_a_model_that_returns_its_own_loss_needs_no_loss_fn(kind):
     assert trainer.state.step == 3
 
 
-def test_samples_counts_the_examples_of_training():
+def test_samples_counts_the_training_examples():
     trainer = trainer_of()
     trainer.fit([*batches(2), batches(1, size=1)[0]], batches(2), epochs=2)
     assert trainer.state.samples == 2 * (2 * B + 1)
@@ -140,13 +140,13 @@ def test_batches_are_moved_to_the_device_without_waiting(monkeypatch):
     assert [kwargs for args, kwargs in moves if args == (meta,)] == [{"non_blocking": True}] * 2
 
 
-def test_nothing_in_a_plain_fit_reads_the_value_of_a_tensor():
+def test_a_fit_without_handlers_reads_no_tensor_value():
     trainer = trainer_of(nn.Linear(5, 3, device="meta"), device="meta")
     trainer.fit(batches(3), batches(2), epochs=2)
     assert trainer.state.step == 6
 
 
-def test_nested_batches_keep_their_structure_on_the_way_to_the_device():
+def test_nested_batches_keep_their_structure_when_moved_to_a_device():
     trainer = trainer_of(Adder().to("meta"), lambda pred, batch: pred.sum(), device="meta")
     kinds = seen(trainer, "begin_batch", lambda state: type(state.batch["b"]))
     trainer.state.model.forward = lambda a, b: trainer.state.model.linear(a + b[0] + b[1])
@@ -170,7 +170,7 @@ def test_inputs_and_targets_set_at_begin_batch_are_used():
     assert targets == [0]
 
 
-def test_a_changed_prediction_and_loss_are_used():
+def test_a_prediction_and_loss_set_by_a_handler_are_used():
     trainer = trainer_of()
     before = copy.deepcopy(trainer.state.model.state_dict())
 
@@ -187,7 +187,7 @@ def test_a_changed_prediction_and_loss_are_used():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_changed_gradients_are_stepped_with():
+def test_the_step_uses_gradients_changed_by_a_handler():
     trainer = trainer_of()
     before = copy.deepcopy(trainer.state.model.state_dict())
 
@@ -216,7 +216,7 @@ def test_a_loader_and_a_number_of_epochs_set_by_a_handler_are_used():
 # evaluation
 
 
-def test_validate_leaves_weights_and_counters_of_the_fit_alone():
+def test_validate_changes_no_weights_and_no_counters_of_the_fit():
     trainer = trainer_of()
     trainer.fit(batches(3), epochs=2)
     before = copy.deepcopy(trainer.state.model.state_dict())
@@ -228,7 +228,7 @@ def test_validate_leaves_weights_and_counters_of_the_fit_alone():
     assert (trainer.state.step, trainer.state.epoch) == (6, 1)
 
 
-def test_predict_gives_the_outputs_of_all_batches_in_order():
+def test_predict_returns_the_outputs_of_all_batches_in_order():
     trainer = trainer_of(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5)))
     data = [*batches(2), batches(1, size=1)[0]]
     losses = seen(trainer, "after_loss", lambda state: state.loss)
@@ -275,7 +275,7 @@ def test_predict_leaves_out_a_cancelled_batch():
 
 @pytest.mark.parametrize("job", ["fit", "validate", "predict"])
 @pytest.mark.parametrize("training", [True, False])
-def test_modes_of_all_modules_are_left_as_they_were_found(job, training):
+def test_the_train_modes_of_all_modules_are_restored(job, training):
     trainer = trainer_of(nn.Sequential(nn.Linear(5, 3), nn.Dropout()))
     trainer.state.model.train(training)
     trainer.state.model[1].train(not training)
@@ -297,7 +297,7 @@ def test_steps_make_one_transition_each():
     assert [t.trigger for t in run][-1] == "after_fit"
 
 
-def test_fit_and_its_steps_make_the_same_weights():
+def test_fit_and_steps_train_the_same_weights():
     one, other = trainer_of(), trainer_of()
     one.fit(batches(3), batches(2), epochs=2)
     for transition in other.steps(batches(3), batches(2), epochs=2):
@@ -306,7 +306,7 @@ def test_fit_and_its_steps_make_the_same_weights():
         assert torch.equal(a, b)
 
 
-def test_step_makes_the_next_transition_and_none_at_the_end():
+def test_step_makes_the_next_transition_and_returns_none_at_the_end():
     trainer = trainer_of()
     run = trainer.steps(batches(1))
     made = []
@@ -323,7 +323,7 @@ def test_step_without_a_run_says_how_to_get_one():
         trainer.step()
 
 
-def test_leaving_the_loop_over_the_steps_closes_every_scope():
+def test_leaving_a_loop_over_steps_closes_every_scope():
     trainer = trainer_of()
     closed = seen(trainer, "after_batch", lambda state: state.outcome)
     ended = seen(trainer, "after_fit", lambda state: state.cancel and state.cancel.reason)
@@ -376,7 +376,7 @@ def test_a_wrap_is_undone_with_its_handler():
     assert calls == [True, False]
 
 
-def test_a_context_manager_that_decorates_wraps_an_activity():
+def test_a_context_manager_that_is_a_decorator_wraps_an_activity():
     trainer = trainer_of()
     trainer.wrap("forward", torch.autocast("cpu", torch.bfloat16))
     dtypes = seen(trainer, "after_pred", lambda state: state.pred.dtype)
@@ -384,7 +384,7 @@ def test_a_context_manager_that_decorates_wraps_an_activity():
     assert dtypes == [torch.bfloat16]
 
 
-def test_a_wrap_made_during_a_run_holds_from_the_next_phase_on():
+def test_a_wrap_added_during_a_run_is_used_from_the_next_phase_on():
     trainer = trainer_of()
     calls = []
 
@@ -396,7 +396,7 @@ def test_a_wrap_made_during_a_run_holds_from_the_next_phase_on():
     assert calls == [1, 1]
 
 
-def test_a_replaced_loss_is_used_in_training_and_validation_but_not_in_prediction():
+def test_a_replaced_loss_is_used_in_fit_and_validate_not_in_predict():
     trainer = trainer_of()
     phases = []
 
@@ -411,7 +411,7 @@ def test_a_replaced_loss_is_used_in_training_and_validation_but_not_in_predictio
     assert phases == [True, False]
 
 
-def test_an_activity_that_returns_no_trigger_is_an_error_that_says_what_is_allowed():
+def test_an_activity_without_a_trigger_raises_and_lists_the_legal_ones():
     trainer = trainer_of()
     trainer.wrap("forward", lambda forward: lambda state: None)
     with pytest.raises(IllegalTransitionError, match=r"cannot fire None in .*forward.*after_pred"):
@@ -435,7 +435,7 @@ def test_an_engine_runs_any_chart():
     assert made == ["begin_game", "after_move", "after_move", "after_game"]
 
 
-def test_the_machine_is_a_real_one_whose_phase_is_the_live_phase():
+def test_the_machine_of_a_trainer_has_its_live_phase():
     trainer = trainer_of()
     live = seen(trainer, "after_loss", lambda state: trainer.machine.models[0].phase)
     trainer.fit(batches(1))
@@ -446,7 +446,7 @@ def test_the_machine_is_a_real_one_whose_phase_is_the_live_phase():
 # validation inside an epoch, or not at all
 
 
-def test_training_pauses_for_a_validation_and_goes_on_where_it_was():
+def test_training_pauses_for_a_validation_and_resumes_where_it_stopped():
     trainer = trainer_of()
     made = []
 
@@ -466,7 +466,7 @@ def test_training_pauses_for_a_validation_and_goes_on_where_it_was():
     assert indices == [(True, 0), (False, 0), (True, 1), (True, 2), (False, 0)]
 
 
-def test_a_paused_training_whose_epoch_is_cancelled_does_not_go_on_in_the_next():
+def test_a_paused_training_is_not_resumed_after_its_epoch_is_cancelled():
     trainer = trainer_of()
 
     @trainer.on("after_batch", when=lambda t, s: s.training and (s.epoch, s.batch_index) == (0, 0))
@@ -482,7 +482,7 @@ def test_a_paused_training_whose_epoch_is_cancelled_does_not_go_on_in_the_next()
     assert indices == [(0, True), (1, True), (1, True), (1, False)]
 
 
-def test_a_handler_can_leave_the_validation_of_an_epoch_out():
+def test_a_handler_can_skip_the_validation_of_an_epoch():
     trainer = trainer_of()
 
     @trainer.on("begin_epoch", when=lambda trainer, state: state.epoch == 0)
@@ -494,7 +494,7 @@ def test_a_handler_can_leave_the_validation_of_an_epoch_out():
     assert epochs == [1]
 
 
-def test_validate_gives_what_it_found_and_not_what_the_fit_found():
+def test_validate_returns_its_own_metrics_only():
     trainer = trainer_of()
     trainer.on("after_train")(lambda t, state: state.metrics.update(train_loss=1.0, both=1.0))
     trainer.on("after_validate")(lambda t, state: state.metrics.update(valid_loss=2.0, both=2.0))
@@ -503,7 +503,7 @@ def test_validate_gives_what_it_found_and_not_what_the_fit_found():
     assert trainer.state.metrics == {"train_loss": 1.0, "valid_loss": 2.0, "both": 2.0}
 
 
-def test_a_close_reaches_each_of_several_equal_receivers_once():
+def test_a_closing_signal_reaches_receivers_that_compare_equal():
     class Equal:
         def __init__(self, name):
             self.name = name

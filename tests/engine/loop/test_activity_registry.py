@@ -28,12 +28,12 @@ def test_the_longest_name_that_ends_the_path_wins(registry):
     assert registry.activity_of("fit.epoch.validate.fetch")(None) == "f"
 
 
-def test_a_leaf_that_does_the_work_of_its_scope_is_named_by_the_scope():
+def test_a_leaf_named_run_takes_the_activity_of_its_scope():
     registry = ActivityRegistry({"backward": activity("backward")})
     assert registry.activity_of("fit.batch.backward.run")(None) == "backward"
 
 
-def test_a_leaf_without_activity_has_none(registry):
+def test_a_leaf_without_an_activity_has_none(registry):
     assert registry.activity_of("completed") is None
 
 
@@ -51,12 +51,12 @@ def test_a_wrap_can_name_one_of_several_places(registry):
     assert registry.activity_of("a.validate.fetch")(None) == "f"
 
 
-def test_what_stands_outermost_stands_around_every_wrap():
+def test_an_outermost_wrap_is_outside_every_other_wrap():
     registry = ActivityRegistry(REGISTRY, outermost=[("forward", wrapping("outer"))])
     registry.wrap("forward", lambda forward: activity("mine"))
     assert registry.activity_of("a.forward")(None) == "outer(mine)"
 
 
-def test_an_activity_that_does_not_exist_is_refused(registry):
+def test_wrapping_an_unknown_activity_raises_and_suggests_the_nearest(registry):
     with pytest.raises(ValueError, match=r"no activity 'foward'; did you mean forward\?"):
         registry.wrap("foward", wrapping("w"))

@@ -57,7 +57,7 @@ def after(signals, signal, count):
 
 
 @pytest.mark.parametrize(("signal", "scope"), LEGAL)
-def test_a_request_closes_what_a_handler_that_raises_at_that_signal_would_close(signal, scope):
+def test_a_request_closes_the_same_scopes_as_a_cancel_raised_at_that_signal(signal, scope):
     inner = signal.removeprefix("after_cancel_") if signal.startswith("after_cancel_") else ""
     traces = []
     for request in (True, False):
@@ -77,13 +77,13 @@ def test_a_request_closes_what_a_handler_that_raises_at_that_signal_would_close(
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss"])
-def test_a_request_takes_effect_before_the_work_of_the_phase_entered(signal):
+def test_a_request_takes_effect_before_the_next_activity(signal):
     signals = fitted((signal, CancelBatchException()))
     assert after(signals, signal, 2) == ["after_cancel_batch", "after_batch"]
 
 
 @pytest.mark.parametrize("passes", [["train"], ["train", "validate"]], ids=lambda p: p[-1])
-def test_a_request_made_while_a_batch_is_fetched_takes_effect_when_it_has_come(passes):
+def test_a_request_during_a_fetch_takes_effect_after_the_fetch(passes):
     trace = Trace()
     trainer = trainer_of(trace)
 
@@ -106,14 +106,14 @@ def signals_before(signals, signal):
     return signals[: signals.index(signal)]
 
 
-def test_a_request_takes_effect_in_a_validation_of_its_own():
+def test_a_request_takes_effect_in_validate():
     trainer = trainer_of()
     request_at(trainer, "after_pred", CancelValidException("enough"))
     trainer.validate(batches(2))
     assert (trainer.state.outcome, trainer.state.cancel.reason) == ("cancelled", "enough")
 
 
-def test_a_request_says_who_asked_and_where_it_took_effect():
+def test_a_request_records_its_thread_and_where_it_took_effect():
     cancel = CancelEpochException("by hand")
     fitted(("after_pred", cancel))
     assert cancel.requested_by == "thread elsewhere"
@@ -130,7 +130,7 @@ def test_the_loop_reads_one_attribute_for_requests():
 # several
 
 
-def test_of_several_requests_the_outermost_scope_wins_and_all_reasons_are_kept():
+def test_the_outermost_of_several_requests_wins_and_all_reasons_are_kept():
     cancels = [CancelBatchException("a"), CancelEpochException("b"), CancelTrainException("c")]
     signals = fitted(("after_loss", *cancels))
     assert after(signals, "after_loss", 4) == [
@@ -139,13 +139,13 @@ def test_of_several_requests_the_outermost_scope_wins_and_all_reasons_are_kept()
     assert [cancel.reason for cancel in cancels[1].also] == ["a", "c"]
 
 
-def test_of_two_requests_for_one_scope_the_first_wins():
+def test_the_first_of_two_requests_for_one_scope_wins():
     first, second = CancelBatchException("first"), CancelBatchException("second")
     signals = fitted(("after_loss", first, second))
     assert (first.also, signals.count("after_cancel_batch")) == ([second], 1)
 
 
-def test_a_request_outranks_the_cancel_of_an_inner_scope_that_a_handler_raised():
+def test_a_request_beats_a_cancel_of_an_inner_scope_raised_by_a_handler():
     trainer = trainer_of()
     inner = raise_at(trainer, "after_loss", CancelBatchException)
     cancel = request_at(trainer, "after_cancel_batch", CancelFitException("outer"))
@@ -171,31 +171,31 @@ def test_an_error_beats_a_request():
 # scopes that are not open
 
 
-def test_a_cancel_of_the_batch_between_two_closes_the_next_one():
+def test_batch_cancel_requested_between_batches_closes_the_next_batch():
     signals = fitted(("begin_train", CancelBatchException()))
     assert after(signals, "begin_train", 3) == ["begin_batch", "after_cancel_batch", "after_batch"]
     assert signals.count("after_cancel_batch") == 1
 
 
-def test_a_cancel_of_the_validation_asked_for_in_training_closes_the_one_of_this_epoch():
+def test_validate_cancel_requested_during_training_closes_this_epochs_validation():
     signals = fitted(("after_loss", CancelValidException()))
     assert after(signals, "begin_validate", 2) == ["after_cancel_validate", "after_validate"]
     assert signals.count("after_cancel_validate") == 1
 
 
-def test_a_cancel_of_the_training_asked_for_in_the_validation_lapses_with_the_epoch():
+def test_train_cancel_requested_during_validation_expires_with_the_epoch():
     cancel = CancelTrainException()
     signals = fitted(("begin_validate", cancel))
     assert "after_cancel_train" not in signals
     assert cancel.raised_in == ""
 
 
-def test_a_cancel_of_the_epoch_between_two_closes_the_next_one():
+def test_epoch_cancel_requested_between_epochs_closes_the_next_epoch():
     signals = fitted(("after_epoch", CancelEpochException()))
     assert signals[-4:] == ["begin_epoch", "after_cancel_epoch", "after_epoch", "after_fit"]
 
 
-def test_a_cancel_of_a_batch_that_has_closed_meanwhile_lapses():
+def test_a_batch_cancel_expires_if_its_batch_has_closed():
     trainer = trainer_of()
     cancel = CancelBatchException()
 
@@ -212,7 +212,7 @@ def test_a_cancel_of_a_batch_that_has_closed_meanwhile_lapses():
     assert (state.step, cancel.raised_in) == (2, "")
 
 
-def test_a_request_that_still_waits_when_the_run_ends_is_not_kept_for_the_next():
+def test_a_pending_request_is_dropped_when_the_run_ends():
     trainer = trainer_of()
     request_at(trainer, "begin_fit", CancelValidException())
     trainer.fit(batches(1))
@@ -222,7 +222,7 @@ def test_a_request_that_still_waits_when_the_run_ends_is_not_kept_for_the_next()
     assert found == []
 
 
-def test_a_request_made_before_begin_fit_waits_for_it():
+def test_a_request_before_begin_fit_waits_for_begin_fit():
     trainer = trainer_of()
     cancel = CancelFitException("before it began")
     request = [cancel]
@@ -241,7 +241,7 @@ def test_a_request_made_before_begin_fit_waits_for_it():
 
 
 @pytest.mark.parametrize("state", ["never ran", "completed"])
-def test_where_nothing_is_running_a_request_is_refused(state):
+def test_a_request_without_a_run_is_refused(state):
     trainer = trainer_of()
     if state == "completed":
         trainer.fit(batches(1))
@@ -255,7 +255,7 @@ class CancelEpisode(Cancel):
     scope = "episode"
 
 
-def test_a_scope_that_the_run_has_not_is_refused_and_the_others_are_named():
+def test_a_request_for_an_unknown_scope_is_refused_and_the_scopes_are_listed():
     trainer = trainer_of()
     for transition in trainer.steps(batches(1)):
         if transition.trigger == "begin_fit":
@@ -266,7 +266,7 @@ def test_a_scope_that_the_run_has_not_is_refused_and_the_others_are_named():
     assert trainer.state.outcome == "completed"
 
 
-def test_what_is_no_cancel_is_refused():
+def test_a_request_that_is_not_a_cancel_is_refused():
     with pytest.raises(TypeError, match=r"cannot request a str; allowed: a cancel"):
         trainer_of().request("fit")
 
@@ -282,7 +282,7 @@ def test_what_is_no_cancel_is_refused():
     )
 )
 @settings(max_examples=100)
-def test_whatever_is_requested_at_whatever_transition_every_scope_is_closed_once(plan):
+def test_every_scope_is_closed_once_whatever_is_requested_at_any_transition(plan):
     trace = Trace()
     trainer = trainer_of(trace)
     plan = dict(plan)

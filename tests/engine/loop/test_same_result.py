@@ -62,7 +62,7 @@ def by_trainer(seed, optimizer_name, epochs, validate):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @given(seed=st.integers(0, 1000), epochs=st.integers(1, 3), validate=st.booleans())
 @settings(max_examples=5)
-def test_weights_buffers_and_generator_equal_those_of_the_hand_written_loop(
+def test_weights_buffers_and_generator_equal_those_of_a_hand_written_loop(
     optimizer, seed, epochs, validate
 ):
     expected, expected_rng = by_hand(seed, optimizer, epochs, validate)

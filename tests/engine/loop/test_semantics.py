@@ -111,13 +111,13 @@ pauses = st.one_of(st.just(()), st.lists(batches, max_size=3, unique=True).map(t
 
 @given(plans, pauses)
 @settings(max_examples=300)
-def test_a_fit_is_nested_loops_whatever_is_raised_in_it(entries, pauses):
+def test_a_fit_behaves_as_nested_loops_whatever_is_raised_in_it(entries, pauses):
     assert Rig(trainer_of).run(entries, pauses) == by_hand(entries, pauses)
 
 
 @given(plans)
 @settings(max_examples=150)
-def test_every_scope_that_began_is_closed_once_and_the_innermost_first(entries):
+def test_every_open_scope_is_closed_once_and_innermost_first(entries):
     result = used_rig().run(entries)
     assert_nested(result.signals)
     assert result.signals.count("after_error") == (result.ends == "failed") == bool(result.escaped)
@@ -128,7 +128,7 @@ def test_every_scope_that_began_is_closed_once_and_the_innermost_first(entries):
 
 @given(st.lists(plans, min_size=1, max_size=2))
 @settings(max_examples=60)
-def test_nothing_of_a_fit_leaks_into_the_next_one(several):
+def test_a_fit_leaves_nothing_behind_for_the_next_one(several):
     rig = Rig(trainer_of)
     for entries in several:
         rig.run(entries)
@@ -156,7 +156,7 @@ def nesting(trainer, marks):
 
 @given(plans)
 @settings(max_examples=60)
-def test_scope_handlers_close_last_in_first_out_whatever_closed_the_scope(entries):
+def test_scope_handlers_close_in_reverse_order_whatever_closed_the_scope(entries):
     marks = []
     rig = Rig(lambda world: nesting(trainer_of(world), marks))
     nesting(rig.trainer, marks)
@@ -176,7 +176,7 @@ def test_scope_handlers_close_last_in_first_out_whatever_closed_the_scope(entrie
 
 @given(plans, st.data())
 @settings(max_examples=60)
-def test_a_run_can_be_closed_at_any_transition(entries, data):
+def test_the_iterator_can_be_closed_at_any_transition(entries, data):
     rig = Rig(trainer_of)
     left = data.draw(st.integers(1, len(by_hand(entries).signals)))
     rig.begin(entries)
@@ -194,7 +194,7 @@ def test_a_run_can_be_closed_at_any_transition(entries, data):
     assert rig.run() == calm()
 
 
-def test_the_transitions_of_the_iterator_are_those_that_are_published(rig):
+def test_the_iterator_yields_the_published_transitions(rig):
     for entries in [(), (Raise(CancelEpochException, "after_loss", 2),)]:
         rig.begin(entries)
         run = rig.trainer.steps(rig.world.train_loader, rig.world.valid_loader, epochs=2)
@@ -204,7 +204,7 @@ def test_the_transitions_of_the_iterator_are_those_that_are_published(rig):
 
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
-def test_closing_or_dropping_the_iterator_closes_every_scope_as_cancelled(rig, leave):
+def test_closing_or_deleting_the_iterator_cancels_every_scope(rig, leave):
     length = len(calm().signals)
     for made in range(1, length):
         rig.begin()
@@ -237,7 +237,7 @@ def test_closing_or_dropping_the_iterator_closes_every_scope_as_cancelled(rig, l
         (KeyboardInterrupt, ["failed", "failed", "failed", "failed"]),
     ],
 )
-def test_every_close_says_how_its_scope_ended(rig, kind, outcomes):
+def test_outcome_at_every_closing_signal_is_that_of_its_scope(rig, kind, outcomes):
     result = rig.run((Raise(kind, "after_pred", 2),))
     found = [("after_backward", "completed"), ("after_step", "completed")]
     assert result.outcomes[:2] == found
@@ -253,7 +253,7 @@ def test_every_close_says_how_its_scope_ended(rig, kind, outcomes):
         (CancelStepException, "step", ["after_cancel_step", "after_step", "after_batch"]),
     ],
 )
-def test_a_cancelled_part_of_a_batch_leaves_the_batch_completed(rig, kind, scope, then):
+def test_a_batch_with_a_cancelled_backward_or_step_is_completed(rig, kind, scope, then):
     result = rig.run((Raise(kind, f"begin_{scope}", 1),))
     at = result.log.index(f"begin_{scope}") + 1
     assert result.log[at : at + len(then)] == then
@@ -261,14 +261,14 @@ def test_a_cancelled_part_of_a_batch_leaves_the_batch_completed(rig, kind, scope
     assert (first[f"after_{scope}"], first["after_batch"]) == ("cancelled", "completed")
 
 
-def test_a_cancelled_step_keeps_the_gradients_for_the_next_one(rig):
+def test_a_cancelled_step_keeps_the_gradients_for_the_next_step(rig):
     kept = seen(rig.trainer, "begin_batch", lambda state: state.model.weight.grad is not None)
     result = rig.run((Raise(CancelStepException, "begin_step", 1),))
     assert kept[:3] == [False, True, False]
     assert result.steps == 5
 
 
-def test_a_batch_cancelled_after_backward_leaves_its_gradients(rig):
+def test_a_batch_cancelled_after_backward_keeps_its_gradients(rig):
     kept = seen(rig.trainer, "begin_batch", lambda state: state.model.weight.grad is not None)
     rig.run((Raise(CancelBatchException, "after_backward", 1),))
     assert kept[:3] == [False, True, False]
@@ -285,7 +285,7 @@ def test_a_fit_begins_without_gradients(rig):
 # what is readable meanwhile
 
 
-def test_a_cancel_says_why_who_and_where_while_it_closes_its_scope_and_not_longer(rig):
+def test_a_cancel_is_readable_only_while_it_closes_its_scope(rig):
     class Stopper:
         def after_loss(self, trainer, state):
             if state.training and (state.epoch, state.batch_index) == (0, 1):
@@ -316,13 +316,13 @@ def test_a_cancel_says_why_who_and_where_while_it_closes_its_scope_and_not_longe
         ("loader", "fit.epoch.train.fetch"),
     ],
 )
-def test_a_cancel_raised_by_an_activity_names_it(rig, point, phase):
+def test_a_cancel_raised_by_an_activity_names_the_activity(rig, point, phase):
     rig.run((Raise(CancelFitException, point, 1),))
     cancel = rig.trainer.state.cancel
     assert (cancel.raised_by, cancel.raised_in) == (f"activity {phase}", phase)
 
 
-def test_after_a_cancelled_fit_the_cancel_is_still_readable_and_after_another_it_is_gone(rig):
+def test_the_cancel_of_a_fit_is_readable_until_the_next_fit(rig):
     rig.run((Raise(CancelFitException, "after_epoch", 1),))
     state = rig.trainer.state
     assert (state.outcome, state.cancel.reason) == (
@@ -333,7 +333,7 @@ def test_after_a_cancelled_fit_the_cancel_is_still_readable_and_after_another_it
     assert (state.outcome, state.cancel) == ("completed", None)
 
 
-def test_the_error_is_readable_from_the_first_close_to_the_last_and_not_longer(rig):
+def test_the_error_is_readable_only_while_scopes_close(rig):
     signals = ("begin_batch", "after_batch", "after_epoch", "after_error", "after_fit")
     errors = {signal: seen(rig.trainer, signal, lambda state: state.error) for signal in signals}
     rig.trainer.on("after_loss", once=True)(raising(ValueError("bad")))
@@ -344,7 +344,7 @@ def test_the_error_is_readable_from_the_first_close_to_the_last_and_not_longer(r
 
 
 @pytest.mark.parametrize("order", [("after_loss", "after_batch"), ("after_batch", "after_loss")])
-def test_of_two_cancels_the_outer_scope_wins_and_keeps_the_other(rig, order):
+def test_the_cancel_of_the_outer_scope_wins_and_keeps_the_other_in_also(rig, order):
     outer, inner = CancelEpochException("outer"), CancelTrainException("inner")
     for signal, cancel in zip(order, (outer, inner), strict=True):
         rig.trainer.on(signal, once=True)(raising(cancel))
@@ -355,7 +355,7 @@ def test_of_two_cancels_the_outer_scope_wins_and_keeps_the_other(rig, order):
     assert weaker == []
 
 
-def test_of_two_cancels_of_one_scope_the_first_stays_and_keeps_the_other(rig):
+def test_the_first_of_two_cancels_of_one_scope_wins_and_keeps_the_other(rig):
     first, second = CancelTrainException("first"), CancelTrainException("second")
     rig.trainer.on("after_loss", once=True)(raising(first))
     rig.trainer.on("after_batch", once=True)(raising(second))
@@ -364,7 +364,7 @@ def test_of_two_cancels_of_one_scope_the_first_stays_and_keeps_the_other(rig):
     assert kept == [(first, [second])]
 
 
-def test_one_cancel_can_be_raised_again_and_again(rig):
+def test_one_cancel_instance_can_be_raised_several_times(rig):
     cancel = CancelBatchException("each")
     rig.trainer.on("begin_batch")(raising(cancel))
     result = rig.run()
@@ -372,7 +372,7 @@ def test_one_cancel_can_be_raised_again_and_again(rig):
     assert cancel.also == []
 
 
-def test_fields_that_a_cancelled_batch_did_not_compute_read_none(rig):
+def test_fields_that_a_cancelled_batch_did_not_compute_are_none(rig):
     def read(state):
         return [name for name in ("xb", "yb", "pred", "loss") if getattr(state, name) is None]
 
@@ -391,7 +391,7 @@ def test_fields_that_a_cancelled_batch_did_not_compute_read_none(rig):
 # errors
 
 
-def test_the_first_error_escapes_and_the_later_ones_are_told_in_its_notes(rig):
+def test_the_first_error_escapes_and_later_ones_are_in_its_notes(rig):
     rig.trainer.on("after_loss", once=True)(raising(ValueError("first")))
     rig.trainer.on("after_batch", once=True)(raising(OSError("second")))
     rig.trainer.on("after_batch", once=True)(raising(CancelBatchException("too late")))
@@ -405,7 +405,7 @@ def test_the_first_error_escapes_and_the_later_ones_are_told_in_its_notes(rig):
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_outranks_an_error_and_tells_of_it(rig, interrupt):
+def test_an_interrupt_beats_an_error_and_has_it_in_its_notes(rig, interrupt):
     first = interrupt("stop")
     rig.trainer.on("after_loss", once=True)(raising(ValueError("bad")))
     rig.trainer.on("after_batch", once=True)(raising(first))
@@ -420,7 +420,7 @@ def test_an_interrupt_outranks_an_error_and_tells_of_it(rig, interrupt):
     assert "KeyboardInterrupt: again" in told
 
 
-def test_an_error_tells_of_the_cancel_that_it_came_upon(rig):
+def test_an_error_during_a_cancel_names_the_cancel_in_its_notes(rig):
     rig.trainer.on("after_loss", once=True)(raising(CancelEpochException("enough")))
     rig.trainer.on("after_train", once=True)(raising(ValueError("bad")))
     with pytest.raises(ValueError, match="bad") as caught:
@@ -448,7 +448,7 @@ def test_a_cancel_of_a_scope_that_is_not_open_is_an_error(rig, cancel, signal, t
 
 
 @pytest.mark.parametrize("cancel", KINDS[:7])
-def test_a_second_cancel_of_a_scope_that_is_closing_already_is_an_error(rig, cancel):
+def test_a_cancel_of_a_scope_that_is_already_closing_is_an_error(rig, cancel):
     name = cancel.scope
     rig.trainer.on(f"begin_{name}", once=True)(raising(cancel("first")))
     rig.trainer.on(f"after_cancel_{name}")(raising(cancel("second")))
@@ -462,7 +462,7 @@ def test_a_second_cancel_of_a_scope_that_is_closing_already_is_an_error(rig, can
 
 @pytest.mark.parametrize("first", [ValueError, KeyboardInterrupt, CancelFitException])
 @pytest.mark.parametrize("scope", SCOPES)
-def test_a_close_reaches_all_its_receivers_although_some_of_them_raise(rig, scope, first):
+def test_a_closing_signal_reaches_all_receivers_even_if_some_raise(rig, scope, first):
     heard = []
     signal = f"after_{scope}"
 
@@ -481,7 +481,7 @@ def test_a_close_reaches_all_its_receivers_although_some_of_them_raise(rig, scop
     assert_nested(rig.result().signals)
 
 
-def test_a_close_reaches_each_of_several_equal_receivers_once(rig):
+def test_a_closing_signal_reaches_each_of_several_equal_receivers_once(rig):
     @dataclass(unsafe_hash=True)
     class Counter:
         calls: int = field(default=0, compare=False)
@@ -498,14 +498,14 @@ def test_a_close_reaches_each_of_several_equal_receivers_once(rig):
     assert [counter.calls for counter in counters] == [1, 1, 1]
 
 
-def test_a_receiver_of_another_signal_is_not_called_after_one_that_raised(rig):
+def test_other_signals_stop_at_the_first_receiver_that_raises(rig):
     rig.trainer.on("after_pred")(raising(CancelBatchException()))
     heard = seen(rig.trainer, "after_pred", lambda state: state.batch_index)
     rig.run()
     assert heard == []
 
 
-def test_a_handler_that_says_detach_is_taken_off_at_its_first_error(rig, caplog):
+def test_a_handler_with_on_error_detach_is_detached_at_its_first_error(rig, caplog):
     class Logger:
         on_error = "detach"
         calls = 0
@@ -531,7 +531,7 @@ def test_a_handler_that_says_detach_is_taken_off_at_its_first_error(rig, caplog)
     assert "disk full" in caplog.text
 
 
-def test_the_cancel_of_a_handler_that_says_detach_is_a_cancel(rig):
+def test_a_handler_with_on_error_detach_can_cancel(rig):
     class Logger:
         on_error = "detach"
 
@@ -544,7 +544,7 @@ def test_the_cancel_of_a_handler_that_says_detach_is_a_cancel(rig):
     assert logger in rig.trainer.handlers
 
 
-def test_no_except_exception_eats_a_cancel(rig):
+def test_except_exception_does_not_catch_a_cancel(rig):
     forward = rig.world.model.forward
 
     def careless(xb):
@@ -566,7 +566,7 @@ def test_no_except_exception_eats_a_cancel(rig):
 @pytest.mark.parametrize("point", ["after_pred", "model", "begin_validate", "after_fit"])
 @pytest.mark.parametrize("kind", [CancelFitException, ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize("n", [1, 5])
-def test_modes_and_gradients_are_switched_as_they_were(rig, kind, point, n, training):
+def test_train_mode_and_grad_mode_are_restored_after_a_fit(rig, kind, point, n, training):
     rig.world.model.train(training)
     rig.run((Raise(kind, point, n),))
     assert rig.world.model.training is training
@@ -575,7 +575,7 @@ def test_modes_and_gradients_are_switched_as_they_were(rig, kind, point, n, trai
 
 
 @pytest.mark.parametrize("kind", [CancelFitException, ValueError, KeyboardInterrupt])
-def test_gradients_that_a_handler_switched_off_are_on_again_after_the_fit(rig, kind):
+def test_grad_mode_disabled_by_a_handler_is_restored_after_the_fit(rig, kind):
     @rig.trainer.on("begin_validate")
     def off(trainer, state):
         torch.set_grad_enabled(False)
@@ -586,7 +586,7 @@ def test_gradients_that_a_handler_switched_off_are_on_again_after_the_fit(rig, k
     assert found
 
 
-def test_a_run_leaves_nothing_connected_to_the_signals(rig):
+def test_a_run_leaves_no_route_registered_with_the_signals(rig):
     gc.collect()
     before = len(any_transition._routes)
     for entries in [(), (Raise(CancelFitException, "after_loss", 2),)]:
@@ -595,7 +595,7 @@ def test_a_run_leaves_nothing_connected_to_the_signals(rig):
 
 
 @pytest.mark.parametrize("kind", [CancelBatchException, CancelFitException, ValueError])
-def test_a_fit_that_was_broken_off_holds_no_batch_and_no_graph(rig, kind):
+def test_a_cancelled_or_failed_fit_keeps_no_batch_and_no_graph(rig, kind):
     graphs = seen(rig.trainer, "after_loss", lambda state: weakref.ref(state.pred))
     rig.run((Raise(kind, "after_loss", 3),))
     gc.collect()
@@ -606,14 +606,14 @@ def test_a_fit_that_was_broken_off_holds_no_batch_and_no_graph(rig, kind):
 # validation in the middle of an epoch
 
 
-def test_training_goes_on_after_a_validation_in_the_middle_of_it(rig):
+def test_training_resumes_after_a_validation_in_mid_epoch(rig):
     result = rig.run((), [(0, 0), (1, 2)])
     assert result == by_hand((), [(0, 0), (1, 2)])
     assert result.signals.count("begin_validate") == 4
     assert result.steps == calm().steps
 
 
-def test_training_is_not_cut_short_where_there_is_nothing_to_validate(rig):
+def test_training_does_not_pause_without_a_valid_loader(rig):
     rig.begin((), [(0, 0)])
     rig.trainer.fit(rig.world.train_loader, epochs=1)
     assert rig.result().steps == 3
@@ -634,7 +634,7 @@ def test_training_is_not_cut_short_where_there_is_nothing_to_validate(rig):
         (ValueError, "after_validate", ["after_batch", "after_validate", "after_error"]),
     ],
 )
-def test_an_evaluation_closes_like_a_fit(rig, job, kind, point, tail):
+def test_an_evaluation_closes_its_scopes_like_a_fit(rig, job, kind, point, tail):
     n = {"model": 2, "loader": 3, "after_validate": 1}[point]
     rig.begin((Raise(kind, point, n),))
     escaped = None

@@ -121,23 +121,19 @@ def copies(chart):
     return Copies(chart)
 
 
-def test_every_pair_of_leaf_and_trigger_is_a_row_of_the_chart_or_refused_by_the_machine(
-    chart, copies
-):
+def test_the_machine_follows_the_chart_for_every_leaf_and_trigger(chart, copies):
     for leaf, trigger in pairs(chart):
         expected = destination(CHARTS[chart], leaf, trigger)
         assert copies.by_library(leaf, trigger) == expected, (leaf, trigger)
 
 
-def test_every_pair_of_leaf_and_trigger_is_a_row_of_the_chart_or_refused_by_the_table(
-    chart, copies
-):
+def test_the_table_follows_the_chart_for_every_leaf_and_trigger(chart, copies):
     for leaf, trigger in pairs(chart):
         expected = destination(CHARTS[chart], leaf, trigger)
         assert copies.by_table(leaf, trigger) == expected, (leaf, trigger)
 
 
-def test_the_table_has_the_leaves_and_the_rows_of_the_chart_and_no_other(chart, copies):
+def test_the_table_has_exactly_the_leaves_and_rows_of_the_chart(chart, copies):
     assert sorted(copies.table) == paths(CHARTS[chart])
     for leaf, compiled in copies.table.items():
         legal = {t for t in TRIGGERS if destination(CHARTS[chart], leaf, t) is not None}
@@ -152,14 +148,14 @@ def test_the_table_has_the_leaves_and_the_rows_of_the_chart_and_no_other(chart, 
             assert row.signal.name == trigger
 
 
-def test_what_is_refused_is_told_with_what_is_allowed(copies):
+def test_an_illegal_trigger_raises_and_the_legal_ones_are_listed(copies):
     with pytest.raises(
         IllegalTransitionError, match=r"cannot fire 'after_loss' in idle; allowed here: begin_\w+$"
     ):
         copies.table["idle"].activity_rows["after_loss"]
 
 
-def test_every_leaf_of_the_table_knows_the_other_leaves_by_identity(copies):
+def test_rows_refer_to_the_leaves_of_the_table_itself(copies):
     for compiled in copies.table.values():
         for row in compiled.rows.values():
             assert row.leaf is copies.table[row.leaf.phase]
@@ -248,7 +244,7 @@ def finalize_event(machine, call):
 
 @pytest.mark.parametrize("entries", PLANS, ids=IDS)
 @pytest.mark.parametrize("hang", HOOKS.values(), ids=HOOKS)
-def test_what_a_host_hangs_on_the_machine_is_called_and_changes_nothing(rig, hang, entries):
+def test_callbacks_on_the_machine_are_called_and_change_nothing(rig, hang, entries):
     called = []
 
     def call(state):
@@ -274,13 +270,13 @@ def test_what_a_host_hangs_on_the_machine_is_called_and_changes_nothing(rig, han
     ).map(tuple)
 )
 @settings(max_examples=40)
-def test_a_fit_through_the_library_is_a_fit_through_the_table(entries):
+def test_a_fit_through_the_library_equals_a_fit_through_the_table(entries):
     rig = Rig(trainer_of)
     condition_on_every_row(rig.trainer.machine, lambda state: True)
     assert rig.run(entries) == by_hand(entries)
 
 
-def test_callbacks_are_called_on_their_rows_and_phases_only(rig):
+def test_callbacks_are_called_only_for_their_rows_and_phases(rig):
     phases = []
     rig.trainer.machine.on_exit(f"{BATCH}.scored", lambda state: phases.append(state.phase))
     rig.trainer.machine.on_enter("fit.epoch.trained", lambda state: phases.append(state.phase))
@@ -289,7 +285,7 @@ def test_callbacks_are_called_on_their_rows_and_phases_only(rig):
     assert phases == 2 * [scored, scored, scored, trained]
 
 
-def test_a_row_of_which_the_first_choice_is_refused_takes_the_next_one(rig):
+def test_the_next_row_is_taken_if_a_condition_refuses_the_first(rig):
     machine = rig.trainer.machine
     step = machine.get_transitions("after_step", f"{BATCH}.step.cancelled")[0]
     step.conditions.append(Condition(lambda state: False))
@@ -315,7 +311,7 @@ def assert_closed(signals):
 
 
 @pytest.mark.parametrize("trigger", sorted(set(calm().signals) - {"begin_fit"}))
-def test_a_condition_that_refuses_is_an_error_and_closes_every_scope(rig, trigger):
+def test_a_refusing_condition_is_an_error_and_every_scope_closes(rig, trigger):
     refuse(rig.trainer.machine, trigger)
     result = rig.run()
     assert result.escaped[0] == "IllegalTransitionError"
@@ -327,7 +323,7 @@ def test_a_condition_that_refuses_is_an_error_and_closes_every_scope(rig, trigge
 
 
 @pytest.mark.parametrize("before", ["idle", "completed", "cancelled", "failed"])
-def test_a_condition_that_refuses_to_begin_leaves_the_trainer_at_rest(rig, before):
+def test_a_condition_that_refuses_begin_fit_leaves_the_trainer_idle(rig, before):
     kind = {"cancelled": CancelFitException, "failed": ValueError}.get(before)
     if before != "idle":
         rig.run((Raise(kind, "after_loss", 1),) if kind else ())
@@ -354,7 +350,7 @@ def test_a_condition_that_refuses_to_begin_leaves_the_trainer_at_rest(rig, befor
         ("after_error", (Raise(ValueError, "after_loss", 2),)),
     ],
 )
-def test_a_condition_on_a_way_out_keeps_no_scope_open(rig, trigger, entries):
+def test_a_condition_on_a_closing_row_keeps_no_scope_open(rig, trigger, entries):
     refuse(rig.trainer.machine, trigger)
     result = rig.run(entries)
     assert result.escaped[0] in ("IllegalTransitionError", "ValueError")
@@ -367,7 +363,7 @@ def test_a_condition_on_a_way_out_keeps_no_scope_open(rig, trigger, entries):
     "trigger",
     ["after_train", "after_epoch", "after_cancel_batch", "after_cancel_fit", "after_error"],
 )
-def test_an_activity_cannot_leave_scopes_open_behind_it(rig, trigger):
+def test_an_activity_cannot_return_a_trigger_that_skips_a_scope(rig, trigger):
     """The row holds from here, for the closing of scopes; an activity closes none but its own."""
     undo = rig.trainer.wrap("forward", lambda forward: lambda state: trigger)
     result = rig.run()
@@ -392,7 +388,7 @@ def raising_once(error):
 
 @pytest.mark.parametrize("moment", ["prepare", "before", "after"])
 @pytest.mark.parametrize("trigger", ["begin_batch", "after_loss", "after_step", "after_batch"])
-def test_a_callback_that_raises_is_an_error_and_closes_every_scope(rig, trigger, moment):
+def test_an_error_in_a_callback_closes_every_scope(rig, trigger, moment):
     rig.trainer.machine.events[trigger].add_callback(moment, raising_once(OSError("callback")))
     result = rig.run()
     assert result.escaped == ("OSError", "callback")
@@ -402,7 +398,7 @@ def test_a_callback_that_raises_is_an_error_and_closes_every_scope(rig, trigger,
 
 
 @pytest.mark.parametrize("moment", ["prepare", "before", "after"])
-def test_a_callback_that_raises_a_cancel_cancels(rig, moment):
+def test_a_cancel_raised_by_a_callback_cancels(rig, moment):
     cancel = CancelTrainException("callback")
     rig.trainer.machine.events["after_loss"].add_callback(moment, raising_once(cancel))
     result = rig.run()
@@ -411,7 +407,7 @@ def test_a_callback_that_raises_a_cancel_cancels(rig, moment):
     assert result.ends == "completed"
 
 
-def test_a_close_whose_callback_raises_reaches_all_its_receivers_and_the_first_error_escapes(rig):
+def test_a_closing_signal_reaches_all_receivers_if_a_callback_raises(rig):
     heard = []
     error = OSError("callback")
     rig.trainer.machine.events["after_batch"].add_callback("after", raising_once(error))
@@ -427,14 +423,14 @@ def test_a_close_whose_callback_raises_reaches_all_its_receivers_and_the_first_e
     assert any("KeyError: 'receiver'" in note for note in caught.value.__notes__)
 
 
-def test_a_cancelled_close_whose_callback_raises_is_told_as_failed(rig):
+def test_outcome_is_failed_if_a_callback_raises_during_a_cancel(rig):
     closes = rig.trainer.machine.events["after_batch"]
     closes.add_callback("after", raising_once(OSError("callback")))
     result = rig.run((Raise(CancelEpochException, "after_loss", 1),))
     assert result.outcomes[0] == ("after_batch", "failed")
 
 
-def test_an_exception_that_the_host_swallows_leaves_no_transition_unpublished(rig):
+def test_every_transition_is_published_if_on_exception_swallows_an_error(rig):
     machine = rig.trainer.machine
     machine.on_exception = lambda state: None
     machine.events["after_batch"].add_callback("after", raising_once(OSError("swallowed")))
@@ -467,7 +463,7 @@ def warming(world, done):
     return trainer
 
 
-def test_a_phase_and_rows_that_a_host_adds_are_used():
+def test_a_phase_and_rows_added_by_a_host_are_used():
     done, seen = [], []
     rig = Rig(lambda world: warming(world, done))
 
@@ -482,7 +478,7 @@ def test_a_phase_and_rows_that_a_host_adds_are_used():
 
 
 @pytest.mark.parametrize("kind", [CancelEpochException, CancelFitException, ValueError])
-def test_from_a_phase_that_a_host_adds_every_scope_closes(kind):
+def test_every_scope_closes_from_a_phase_added_by_a_host(kind):
     rig = Rig(lambda world: warming(world, []))
 
     def broken(warm):
@@ -499,7 +495,7 @@ def test_from_a_phase_that_a_host_adds_every_scope_closes(kind):
     )
 
 
-def test_a_row_that_a_host_adds_before_those_of_the_chart_can_lead_elsewhere(rig):
+def test_a_row_added_by_a_host_before_those_of_the_chart_wins(rig):
     """A condition on the chart's row, and a row of the host's for when it refuses."""
     machine = rig.trainer.machine
     (row,) = machine.get_transitions("begin_validate")
@@ -510,7 +506,7 @@ def test_a_row_that_a_host_adds_before_those_of_the_chart_can_lead_elsewhere(rig
     assert result.signals.count("after_validate") == 1
 
 
-def test_a_phase_without_an_activity_is_refused_before_the_run_begins(rig):
+def test_a_phase_without_an_activity_is_refused_before_the_run(rig):
     rig.trainer.machine.add_states("fit.epoch.idle")
     rig.trainer.machine.add_transition("begin_train", "fit.epoch.ready", "fit.epoch.idle")
     rig.trainer.machine.add_transition("wait", "fit.epoch.ready", "fit.epoch.idle")
@@ -520,7 +516,7 @@ def test_a_phase_without_an_activity_is_refused_before_the_run_begins(rig):
     assert (result.signals, result.ends) == ([], "idle")
 
 
-def test_what_a_host_hangs_on_the_machine_during_a_run_holds_from_the_next_one_on(rig):
+def test_a_callback_added_during_a_run_is_used_from_the_next_run_on(rig):
     called = []
 
     @rig.trainer.on("begin_fit", once=True)
@@ -538,7 +534,7 @@ def test_what_a_host_hangs_on_the_machine_during_a_run_holds_from_the_next_one_o
 
 @pytest.mark.parametrize("entries", PLANS, ids=IDS)
 @pytest.mark.parametrize("through", [None, before_every_row], ids=["table", "library"])
-def test_the_phase_of_the_machine_is_the_live_phase_in_every_receiver(through, entries):
+def test_the_machine_has_the_live_phase_in_every_receiver(through, entries):
     published, heard = [], []
 
     def watched(world):
@@ -564,7 +560,7 @@ def test_the_phase_of_the_machine_is_the_live_phase_in_every_receiver(through, e
     assert heard == published
 
 
-def test_each_transition_begins_where_the_one_before_it_ended(rig):
+def test_each_transition_begins_where_the_previous_one_ended(rig):
     for entries in PLANS:
         seen = []
 

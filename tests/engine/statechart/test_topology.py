@@ -46,13 +46,13 @@ def test_an_empty_chart_is_refused():
         Topology(())
 
 
-def test_a_misspelt_source_is_refused_and_the_row_named():
+def test_a_misspelt_source_is_refused_and_its_row_is_named():
     rows = (*without("after_work", "work.run"), ("after_work", "work.rum", "completed"))
     with pytest.raises(ChartError, match=r"work\.rum.*did you mean work\.run\?"):
         Topology(rows)
 
 
-def test_a_misspelt_destination_leads_nowhere():
+def test_a_misspelt_destination_is_refused():
     rows = (("begin_work", "idle", "work.rum"), *WORK[1:])
     with pytest.raises(ChartError, match=r"work\.run"):
         Topology(rows)
@@ -64,7 +64,7 @@ def test_a_leaf_that_cannot_be_reached_is_refused():
         Topology(rows)
 
 
-def test_a_leaf_without_a_way_out_is_refused():
+def test_a_leaf_without_a_row_out_of_it_is_refused():
     with pytest.raises(ChartError, match=r"nothing leads out of aside"):
         Topology((*WORK, ("sidestep", "work.run", "aside")))
 
@@ -94,7 +94,7 @@ def test_an_inner_scope_that_cannot_be_closed_is_refused():
         Topology(rows)
 
 
-def test_a_scope_opens_by_its_own_name_only():
+def test_a_scope_is_opened_only_by_its_begin_trigger():
     rows = tuple(("start", *row[1:]) if row[0] == "begin_work" else row for row in WORK)
     with pytest.raises(ChartError, match="it must be begin_work"):
         Topology(rows)
@@ -105,7 +105,7 @@ def test_a_row_into_a_composite_is_refused():
         Topology((*WORK, ("again", "work.run", "work")))
 
 
-def test_a_row_is_normal_or_for_a_cancel_or_for_an_error():
+def test_the_kind_of_a_row_is_normal_cancel_or_error():
     topology = Topology(SUPERVISED)
     kinds = dict(zip([row[0] for row in topology.rows], topology.kinds, strict=True))
     assert {name for name, kind in kinds.items() if kind == "error"} == {"after_error"}
@@ -115,17 +115,17 @@ def test_a_row_is_normal_or_for_a_cancel_or_for_an_error():
     assert set(topology.kinds) == {"normal", "cancel", "error"}
 
 
-def test_its_rows_make_the_same_topology_again_also_from_json():
+def test_a_topology_is_equal_after_a_trip_through_json():
     topology = Topology(SUPERVISED)
     again = Topology(json.loads(json.dumps(topology.rows)))
     assert (again.rows, again.table) == (topology.rows, topology.table)
 
 
-def test_a_trainer_has_the_topology_of_its_fit():
+def test_a_trainer_has_the_topology_of_its_chart():
     assert trainer_of().topology.rows == SUPERVISED
 
 
-def test_a_topology_never_changes():
+def test_a_topology_is_immutable():
     topology = Topology(SUPERVISED)
     with pytest.raises(FrozenInstanceError):
         topology.rows = ()
@@ -135,7 +135,7 @@ def test_a_topology_never_changes():
         topology.table["idle"]["begin_fit"] = "completed"
 
 
-def test_equal_rows_make_equal_topologies_also_when_they_are_copied():
+def test_topologies_of_equal_rows_are_equal_and_copies_too():
     topology = Topology(SUPERVISED)
     assert {topology, Topology(list(SUPERVISED))} == {topology}
     assert pickle.loads(pickle.dumps(topology)) == copy.deepcopy(topology) == topology
