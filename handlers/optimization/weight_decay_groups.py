@@ -48,13 +48,13 @@ class WeightDecayGroups(Stateful):
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if trainer.state.optimizer is not None:
-            _check(trainer.state.optimizer)
+            _check_weight_decay(trainer.state.optimizer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         optimizer = state.optimizer
         assert optimizer is not None
-        _check(optimizer)
-        exempt = {id(parameter) for parameter in _exempt(state.model)}
+        _check_weight_decay(optimizer)
+        exempt = {id(parameter) for parameter in _exempt_parameters(state.model)}
         for index, group in enumerate(list(optimizer.param_groups)):
             is_exempt = [id(parameter) in exempt for parameter in group["params"]]
             if group["weight_decay"] and any(is_exempt):
@@ -75,9 +75,8 @@ class WeightDecayGroups(Stateful):
                 trainer.detach(drop_empty)
 
         if trainer.state.job == "fit" and "." in trainer.state.phase:
-            trainer.on("after_fit")(
-                drop_empty
-            )  # schedules need the same number of groups until then
+            # until then schedules need the same number of groups
+            trainer.on("after_fit")(drop_empty)
         else:
             drop_empty(trainer, trainer.state)
 
@@ -142,7 +141,7 @@ def _ids(parameters: list[Tensor]) -> set[int]:
     return {id(parameter) for parameter in parameters}
 
 
-def _check(optimizer: Optimizer) -> None:
+def _check_weight_decay(optimizer: Optimizer) -> None:
     if not all("weight_decay" in group for group in optimizer.param_groups):
         raise AttachError(
             f"WeightDecayGroups: {type(optimizer).__name__} has no option weight_decay, so no "
@@ -150,7 +149,7 @@ def _check(optimizer: Optimizer) -> None:
         )
 
 
-def _exempt(model: nn.Module) -> list[Tensor]:
+def _exempt_parameters(model: nn.Module) -> list[Tensor]:
     return [
         parameter
         for module in model.modules()
