@@ -1,8 +1,9 @@
 """Where the time of a training batch goes: `python benchmarks/anatomy.py`, or `make bench`.
 
-The 32-64-10 MLP at batch 32, in four loops of which each has all of the one before it: by hand; cut
-into functions that share a state; the engine's activities, one after the other; the whole engine.
-Rounds take turns. In each, the loop by hand runs beside, pair by pair (see `job.Paired`).
+The 32-64-10 MLP at batch 32, in four loops, each with more of the engine than the one before:
+written by hand; split into functions that share a state; the engine's activities called in order;
+the whole engine. Rounds alternate between the loops. In each, the hand-written loop runs in pairs
+with the measured one (see `job.Paired`).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ LOOPS: dict[str, Callable[[Bare, Iterable[Batch]], None]] = {
 
 
 def ratios(rounds: int) -> dict[str, list[float]]:
-    """Of each loop to the one by hand beside it: the median of the pairs of each round."""
+    """Time of each loop relative to the paired hand-written one: one median per round."""
     data = MLP.batches(MLP.stretch * MLP.stretches)
     found: dict[str, list[float]] = {name: [] for name in LOOPS}
     for _ in range(rounds):

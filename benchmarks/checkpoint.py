@@ -1,14 +1,14 @@
-"""What a checkpoint costs: `python benchmarks/checkpoint.py`, or `make bench`.
+"""The cost of a checkpoint: `python benchmarks/checkpoint.py`, or `make bench`.
 
-1. How long the training thread stands still for one save, of 1, 100 and 1 000 MB: weights and both
-   averages of AdamW. Two fits of empty work on the same model, one saving at once, one with
-   async_save, are driven a transition at a time: measured is the one from `after_batch` to the next
-   `begin_batch`. In turns with them, in the same process: `torch.save` of the same state dict to a
-   new file and an fsync, and a plain copy of its tensors, `clone` of each.
-2. From `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an epoch of
-   4 000 040 shuffled examples.
+1. How long one save blocks the training thread, for 1, 100 and 1 000 MB: weights and both averages
+   of AdamW. Two fits with empty activities on the same model, one with synchronous saves and one
+   with async_save, are stepped one transition at a time; the time from `after_batch` to the next
+   `begin_batch` is measured. Two references alternate with them in the same process: `torch.save`
+   of the same state dict to a new file plus an fsync, and a `clone` of each of its tensors.
+2. The time from `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an
+   epoch of 4 000 040 shuffled examples.
 
-Medians of the rounds; of a noisy machine the ratios are the figures to trust.
+All figures are medians over the rounds; on a noisy machine, trust the ratios.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ EMPTY: dict[str, Callable[[Any], str]] = {
 
 
 def model_of(megabytes: int) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Layers whose weights, and what AdamW keeps of them, make up so many MB."""
+    """A model whose weights and AdamW state together have this many MB."""
     width = int((megabytes * 1e6 / 4 / 3 / LAYERS) ** 0.5)
     model = nn.Sequential(*[nn.Linear(width, width, bias=False) for _ in range(LAYERS)])
     optimizer = torch.optim.AdamW(model.parameters())
@@ -67,7 +67,7 @@ def model_of(megabytes: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 
 class Fit:
-    """A fit of empty work that saves after each batch."""
+    """A fit with empty activities that saves after each batch."""
 
     def __init__(self, parts: tuple[nn.Module, torch.optim.Optimizer], folder: Path, **how: Any):
         self.checkpoint = Checkpoint(folder, steps=1, keep_last=1, **how)
@@ -79,7 +79,7 @@ class Fit:
         )
 
     def stands_still(self) -> float:
-        """Seconds from the end of a batch to the next one, a save between them."""
+        """Seconds from the end of a batch to the next one, with a save in between."""
         self.advance("after_batch")
         begun = perf_counter()
         next(self.run)
@@ -91,7 +91,7 @@ class Fit:
                 return
 
     def rest(self) -> None:
-        """Wait until what is written in the background is there: training takes longer."""
+        """Wait until the background write is done; a real batch would take longer than that."""
         name = f"step-{self.trainer.state.step:012}"
         while self.checkpoint.last is None or self.checkpoint.last.name != name:
             time.sleep(0.001)
@@ -125,7 +125,7 @@ def torch_save(state: dict[str, Any], path: Path) -> None:
 
 
 def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float]:
-    """Medians in ms of each way, and the ratios of the pairs."""
+    """Median ms of each kind of save, and the median ratios of the pairs."""
     parts = model_of(megabytes)
     at_once = Fit(parts, folder / "at once")
     behind = Fit(parts, folder / "behind", async_save=True)
@@ -153,7 +153,7 @@ def divided(one: float, other: float) -> float:
 
 
 class Numbers(Dataset[Tensor]):
-    """Examples that cost nothing, enough for a million batches."""
+    """Examples that cost nothing to load, enough for a million batches."""
 
     def __len__(self) -> int:
         return 4 * FAR + 40
@@ -181,7 +181,7 @@ def saved_at_10() -> dict[str, Any]:
 
 
 def at(saved: dict[str, Any], batch: int) -> dict[str, Any]:
-    """The same, as if so many batches had been read."""
+    """A copy of the state, as if `batch` batches had been read."""
     moved = copy.deepcopy(saved)
     moved["position"]["batch_index"] = batch - 1
     moved["loaders"]["train"]["batch"] = batch
@@ -200,7 +200,7 @@ def to_the_first_batch(saved: dict[str, Any]) -> float:
 
 
 def resuming(rounds: int) -> dict[str, float]:
-    """Medians in ms of both, and the ratio of the pairs."""
+    """Median ms of both positions, and the median ratio of the pairs."""
     saved = saved_at_10()
     near, far = at(saved, 10), at(saved, FAR)
     pairs = [(to_the_first_batch(near), to_the_first_batch(far)) for _ in range(rounds + 1)][1:]

@@ -1,4 +1,4 @@
-"""A contender's process, seen from the script that has it run its rounds."""
+"""The parent's side of a contender's process: start it, run its rounds, read its answers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 from environments import HERE, python_of
 
 Pairs = list[tuple[float, float]]
-"""µs a batch of each stretch: the contender's, and the bare loop's beside it."""
+"""µs per batch of each stretch: of the contender, and of the paired bare loop."""
 
 
 class DiedError(RuntimeError):
-    """A contender's process ended before it had answered; the message is the end of its output."""
+    """A contender's process ended before it answered; the message is the end of its output."""
 
 
 class Contender:
-    """One process, one setting, one work. It has a terminal, so that progress bars are drawn."""
+    """One process for one setting and work. It has a terminal, so that progress bars are drawn."""
 
     def __init__(self, name: str, setting: str, work: str) -> None:
         self.name = name
@@ -42,10 +42,10 @@ class Contender:
         threading.Thread(target=self._drain, daemon=True).start()
 
     def round(self) -> None:
-        """One fit.
+        """Run one fit.
 
         Raises:
-            DiedError: it broke off.
+            DiedError: the process ended.
         """
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -54,10 +54,10 @@ class Contender:
         self.rounds.append(self._answer()["pairs"])
 
     def end(self) -> dict[str, Any]:
-        """What the worker says at its end: weights, memory at the peak, callbacks heard.
+        """End the process; return the worker's last report: weights, peak memory, callback counts.
 
         Raises:
-            DiedError: it broke off.
+            DiedError: the process ended without a report.
         """
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -76,7 +76,7 @@ class Contender:
         return answer
 
     def _drain(self) -> None:
-        with contextlib.suppress(OSError):  # how a terminal ends whose other side is closed
+        with contextlib.suppress(OSError):  # raised when the other side of the terminal is closed
             while shown := os.read(self._terminal, 65536):
                 self._shown += shown
                 del self._shown[:-4000]
@@ -84,7 +84,7 @@ class Contender:
 
 
 def import_ms(name: str, module: str) -> float:
-    """Milliseconds that a fresh process of a contender takes to import a module beside torch."""
+    """Milliseconds to import a module in a fresh process of a contender, after torch."""
     command = [python_of(name), HERE / "worker.py", name, "import", module]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

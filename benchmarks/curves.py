@@ -1,6 +1,6 @@
-"""Draws `docs/scaling.svg` from `results/scaling.json`: `python benchmarks/curves.py`.
+"""Draw `docs/scaling.svg` from `results/scaling.json`: `python benchmarks/curves.py`.
 
-Three curves with common axes, both logarithmic: what a batch takes beside a growing number.
+Three curves on the same logarithmic axes: the time of a batch against a growing number.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ text { font: 12px system-ui, sans-serif; fill: var(--text); }
 
 
 def chart(results: dict[str, Any]) -> str:
-    """A panel for each curve, with the exponent of its total."""
+    """The SVG: a panel for each curve, with the exponent of its total."""
     width, height = LEFT + APART * len(TITLES), TOP + HEIGHT + 34
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
@@ -69,7 +69,7 @@ def _panel(name: str, found: dict[str, Any], left: float) -> list[str]:
 
 
 def _told(point: tuple[float, float], count: int, us: float, anchor: str) -> list[str]:
-    """The figures of one end of a curve: above it what a batch takes, below it the number."""
+    """The labels of one end of a curve: the time above it, the number below it."""
     x, y = point
     return [
         f'<text x="{x:.1f}" y="{y - 10:.1f}" text-anchor="{anchor}">{us:.3g}</text>',

@@ -1,8 +1,8 @@
-"""An environment for each contender, made once and kept in `.peers/`, which git ignores.
+"""A virtual environment for each contender, created once in `.peers/`, which git ignores.
 
-torch and numpy lie in one base environment that all of them see through a `.pth` file: ten copies
-of torch would measure the same and take ten gigabytes. Whatever else a peer needs, at the versions
-that it asks for, is its own. Its torch is the one pinned here, whatever it asks for.
+torch and numpy are in one base environment, which all others include through a `.pth` file: ten
+copies of torch would need ten gigabytes. All other requirements of a peer are installed in its own
+environment. Every peer runs with the torch pinned here, whatever version it requires.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ BASE = ("torch==2.13.0", "numpy==2.4.6")
 
 
 class NotInstallableError(RuntimeError):
-    """pip could not install a peer; the message is what it said."""
+    """pip could not install a peer; the message is its error output."""
 
 
 def contenders() -> list[str]:
-    """Every file of `peers/`, in the order of their names."""
+    """The names of all files in `peers/`, sorted."""
     return sorted(path.stem for path in (HERE / "peers").glob("[!_]*.py"))
 
 
@@ -35,7 +35,7 @@ def python_of(name: str) -> Path:
 
 
 def version(name: str) -> str:
-    """The package that a contender is, as pip writes it."""
+    """The requirement that installs a contender, in pip's syntax."""
     if name == "by_hand":
         return BASE[0]
     if name == "trackside":
@@ -46,10 +46,10 @@ def version(name: str) -> str:
 
 
 def make(name: str) -> None:
-    """Make the environment of a contender, unless it is there as its file asks for it.
+    """Create the environment of a contender, unless it exists with the same requirements.
 
     Raises:
-        NotInstallableError: pip refused.
+        NotInstallableError: pip failed.
     """
     base, own = CACHE / "base", CACHE / name
     _make(base, [("install", *BASE)])
@@ -62,12 +62,12 @@ def make(name: str) -> None:
         ],
         sees=base,
     )
-    if name == "trackside":  # its source may have changed since
+    if name == "trackside":  # its source may have changed
         _pip(own, "install", "--no-deps", "--force-reinstall", str(PROJECT))
 
 
 def _constants(name: str) -> dict[str, tuple[str, ...]]:
-    """The tuples of text in a contender's file, which is read and not run: it imports the peer."""
+    """The constant tuples of a contender's file; parsed, because running it imports the peer."""
     found = {}
     for node in ast.parse((HERE / "peers" / f"{name}.py").read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
@@ -77,7 +77,7 @@ def _constants(name: str) -> dict[str, tuple[str, ...]]:
 
 
 def _make(place: Path, installs: list[tuple[str, ...]], sees: Path | None = None) -> None:
-    """A virtual environment; what was asked for is noted in it, and made again if that changes."""
+    """Create a virtual environment and note its requirements; recreate it when they change."""
     note = place / "asked.txt"
     asked = repr(installs)
     if note.exists() and note.read_text() == asked:

@@ -1,14 +1,14 @@
-"""What a training batch takes, counted without a clock: `python benchmarks/guard.py`.
+"""The cost of a training batch, counted without a clock: `python benchmarks/guard.py`.
 
-Two figures, the same on a noisy machine as on a quiet one:
+Two figures that do not depend on the load of the machine:
 
-1. calls: the functions of Python and of C that cProfile sees in a batch of the 32-64-10 MLP, of a
-   fit without handlers and of the hand-written loop. Their difference is the engine's own.
-2. instructions: the bytecode instructions of the engine and the bus in such a batch; they depend
-   on the version of Python, so there is a figure for each one that it was recorded on.
+1. calls: the Python and C function calls that cProfile counts in a batch of the 32-64-10 MLP, in a
+   fit without handlers and in the hand-written loop. The difference is the cost of the engine.
+2. instructions: the bytecode instructions of the engine and the bus in such a batch. They depend
+   on the Python version, so `guard.json` has one figure per recorded version.
 
-`tests/benchmarks/test_guard.py` holds both within 5 % of what `guard.json` has on record.
-`make guard` records them anew: for a change that is meant, never to make a red test green.
+`tests/benchmarks/test_guard.py` checks that both stay within 5 % of `guard.json`. `make guard`
+records new figures: for an intended change only, never to make a failing test pass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from trackside.engine import Trainer
 RECORD = Path(__file__).with_name("guard.json")
 Loop = Callable[[list[Batch]], Any]
 MLP = WORKS["mlp"]
-SHORT, LONG = 5, 25  # batches; what a fit costs once is in both, so their difference is without it
+SHORT, LONG = 5, 25  # batches; the fixed cost of a fit cancels out in their difference
 
 
 def fit() -> Loop:
@@ -45,7 +45,7 @@ def calls(work: Callable[[], Any]) -> int:
 
 
 def instructions(work: Callable[[], Any]) -> int:
-    """Those of the modules of trackside alone: torch's are none of ours."""
+    """Bytecode instructions in modules of trackside only, without those of torch."""
     counted = 0
 
     def count(frame: FrameType, event: str, argument: object) -> Any:
@@ -63,7 +63,7 @@ def instructions(work: Callable[[], Any]) -> int:
 
 def a_batch(counter: Callable[[Callable[[], Any]], int], loop: Loop) -> float:
     data = MLP.batches(LONG)
-    lengths = (SHORT, SHORT, LONG)  # the first for what is done once in a process
+    lengths = (SHORT, SHORT, LONG)  # the first run warms up the process
     _, short, long = (counter(lambda n=n: loop(data[:n])) for n in lengths)
     return (long - short) / (LONG - SHORT)
 
@@ -77,7 +77,7 @@ def measured() -> dict[str, Any]:
 
 
 def record() -> None:
-    """Keeps the figures of other versions of Python."""
+    """Write new figures; those of other Python versions are kept."""
     found = measured()
     known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     found["instructions"] = {**known.get("instructions", {}), **found["instructions"]}

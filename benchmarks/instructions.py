@@ -1,10 +1,10 @@
-"""A training batch in instructions of the processor: `python benchmarks/instructions.py`.
+"""Processor instructions of a training batch: `python benchmarks/instructions.py`.
 
-The 32-64-10 MLP at batch 32, by hand and by the engine, each in a process under callgrind, which
-counts from the 41st batch on: instructions, and misses of a first-level cache as the processor has
-it and of a second one of half a megabyte. It takes two minutes, needs valgrind and its
-`callgrind_control`, and differs by up to 1.2 % of the batch from one environment to another: by how
-the allocator finds its blocks, and by where objects happen to lie.
+The 32-64-10 MLP at batch 32, by hand and with the engine, each in a process under callgrind. From
+the 41st batch on it counts instructions, and misses of a first-level cache like that of the
+processor and of a second-level cache of half a megabyte. It takes two minutes and needs valgrind
+with `callgrind_control`. Between environments the result differs by up to 1.2 % of the batch,
+because of the allocator and the addresses of objects.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ COUNTS = {
 
 
 def served(data: list[Batch]) -> Iterator[Batch]:
-    """The batches; what comes after the warm ones is counted, and then the process is over."""
+    """Yield the batches; count those after the warm-up, then end the process."""
     yield from data[:WARM]
     switch = ["callgrind_control", "--instr=on", str(os.getpid())]
     subprocess.run(switch, check=True, stdout=subprocess.DEVNULL)
@@ -59,7 +59,7 @@ def run(loop: str) -> None:
 
 
 def counted(loop: str, folder: Path) -> dict[str, float]:
-    """A batch of that loop, by what is counted."""
+    """The counts of one batch of a loop, by name."""
     file = folder / loop
     command = [*VALGRIND, SECOND_LEVEL, f"--callgrind-out-file={file}", sys.executable, __file__]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""What a contender is given: a model with its batches, and the equipment of the second setting."""
+"""The input of a contender: a model, its batches, and helpers for the equipped setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NORM = 1.0
 
 
 class Bare:
-    """The loop as one writes it by hand, a stretch of batches at a time."""
+    """The hand-written training loop, with a model of its own."""
 
     def __init__(self, work: Work) -> None:
         torch.manual_seed(0)
@@ -34,10 +34,10 @@ class Bare:
 
 
 class Paired:
-    """Serves the batches once; after each stretch the clock stops, and the bare loop runs one.
+    """Yield the batches once; before each stretch of batches, the bare loop runs the same stretch.
 
-    Both halves of a pair see the same machine, a moment apart, in one process. The clock is the
-    processor's time of the process, which leaves out what others on the machine take of it.
+    Both halves of a pair run in one process, one right after the other, so that the load of the
+    machine is similar. The clock is the CPU time of the process, which excludes other processes.
     """
 
     def __init__(self, data: list[Batch], stretch: int, bare: Bare) -> None:
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def loader(self) -> DataLoader[Any]:
-        """The batches as a DataLoader, for contenders that take nothing else."""
+        """The batches as a DataLoader, for contenders that require one."""
         return DataLoader(_Stream(self.batches), batch_size=None)
 
     @staticmethod
@@ -90,14 +90,14 @@ class Job:
         return StepLR(optimizer, step_size=100, gamma=0.99)
 
     def begin_batch(self) -> None:
-        """What the user has done before each batch."""
+        """The user's callback before each batch."""
         self.begun += 1
 
     def end_batch(self) -> None:
-        """What the user has done after each batch."""
+        """The user's callback after each batch."""
         self.ended += 1
 
 
 def right(pred: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
-    """How many of a batch are classified rightly, on the device."""
+    """The number of correct predictions in a batch, as a tensor on the device."""
     return (pred.argmax(1) == yb).sum()

@@ -1,4 +1,4 @@
-"""What was measured on: enough to judge the figures by, and no name of the machine."""
+"""A description of the machine for the results, without its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def described() -> dict[str, str | int]:
-    """Processor, cores, memory, system, Python, and the day."""
+    """Processor, cores, memory, system, Python version and date."""
     return {
         "processor": _line("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": os.cpu_count() or 0,
@@ -21,7 +21,7 @@ def described() -> dict[str, str | int]:
 
 
 def _line(file: str, key: str) -> str:
-    """The value of a key in a file of the kernel's; empty where there is no such file."""
+    """The value of a key in a /proc file; empty if the file does not exist."""
     path = Path(file)
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

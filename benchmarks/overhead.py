@@ -1,14 +1,14 @@
-"""What the machine and the bus cost: `python benchmarks/overhead.py`, or `make bench`.
+"""The cost of the machine and the bus: `python benchmarks/overhead.py`, or `make bench`.
 
-1. Empty work: activities that do nothing, so that what is left is the engine. µs a training batch
-   with no subscriber, and what each receiver adds.
-2. Real work: the 32-64-10 MLP at batch 32, one thread, beside a hand-written loop. Whenever the
-   trainer has fetched 40 batches its clock stops, 40 batches of the hand-written loop run on a
-   model of their own, and its clock goes on: both halves of a pair see the same machine.
-3. Length: µs a batch over 1 000, 10 000 and 100 000 batches, empty work.
-4. Memory: what 1 000 000 batches of empty work leave behind.
+1. Empty activities, so that only the engine is measured: µs per training batch without a
+   subscriber, and the µs that each receiver adds.
+2. Real work: the 32-64-10 MLP at batch 32, one thread, compared with a hand-written loop. Before
+   every 40 batches of the trainer, the hand-written loop runs 40 batches on a model of its own,
+   which are timed separately: both halves of a pair see a similar load of the machine.
+3. Length: µs per batch of fits of 1 000, 10 000 and 100 000 batches, empty activities.
+4. Memory: the bytes that 1 000 000 batches with empty activities leave behind.
 
-Times are of a noisy machine; the ratio of the pairs is the figure to trust.
+On a noisy machine, trust the ratio of the pairs rather than the times.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def empty_trainer() -> Trainer:
 
 
 def seconds_a_batch(trainer: Trainer, count: int) -> float:
-    """Of one epoch of empty work, from its first batch to its end: setting up is not in it."""
+    """Seconds per batch of one epoch with empty activities, without the setup of the fit."""
     (batch,) = MLP.batches(1)
     clock = {}
     stop = trainer.on("after_train", once=True)
@@ -62,7 +62,7 @@ def seconds_a_batch(trainer: Trainer, count: int) -> float:
 
 
 def engine_alone(rounds: int, count: int) -> dict[str, float]:
-    """µs a batch without subscriber, and µs for each receiver call with 1, 10 and 100 of them."""
+    """µs per batch without subscribers, and µs per receiver call with 1, 10 and 100 receivers."""
     trainer = empty_trainer()
     times: dict[int, list[float]] = {0: [], 1: [], 10: [], 100: []}
     for _ in range(rounds):
@@ -82,7 +82,7 @@ def engine_alone(rounds: int, count: int) -> dict[str, float]:
 
 
 def beside_the_bare_loop(rounds: int) -> dict[str, Any]:
-    """Ratio of the pairs: median of all, and its quartiles; whether the weights are equal."""
+    """Median and quartiles of the ratios of the pairs; whether the weights are equal."""
     bare, own = Bare(MLP), Bare(MLP)
     batches = Paired(MLP.batches(MLP.stretch * MLP.stretches), MLP.stretch, bare)
     Trainer(own.model, own.loss_fn, own.optimizer).fit(batches, epochs=rounds)
@@ -98,7 +98,7 @@ def beside_the_bare_loop(rounds: int) -> dict[str, Any]:
 
 
 def by_length(rounds: int) -> dict[int, float]:
-    """µs a batch of empty work for fits of different lengths, median of interleaved rounds."""
+    """µs per batch with empty activities, by length of the fit; medians of interleaved rounds."""
     trainer = empty_trainer()
     times: dict[int, list[float]] = {1_000: [], 10_000: [], 100_000: []}
     for _ in range(rounds):
@@ -108,7 +108,7 @@ def by_length(rounds: int) -> dict[int, float]:
 
 
 def memory_growth(count: int) -> int:
-    """Bytes that the second half of `count` batches of empty work leaves behind."""
+    """Bytes that the second half of `count` batches with empty activities leaves behind."""
     trainer = empty_trainer()
     sizes = {}
 

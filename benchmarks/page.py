@@ -1,8 +1,8 @@
 """The report of a million records: `python benchmarks/page.py`, or `make bench`.
 
-Its size, how long it takes to write, and how long a headless Chromium takes from opening the file
-to the first complete drawing of it. The aims: 10 MB, 3 s. The durations of the phases are drawn at
-random, so that the times of the records pack as badly as those of a real run.
+Measures its size, the time to write it, and the time of a headless Chromium from opening the file
+to the first complete drawing. The targets: 10 MB, 3 s. The durations of the phases are random, so
+that the times of the records compress as badly as those of a real run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from trackside.engine import Trainer
 from trackside.handlers import Recorder
 from trackside.views.page.report import write_report
 
-A_BATCH = 12  # records: eight transitions, and two for each of two receivers that are timed
+A_BATCH = 12  # records: eight transitions, and two for each of the two timed receivers
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 class Hears:
-    """Two calls a batch."""
+    """A handler that is called twice per batch."""
 
     def after_loss(self, trainer: Any, state: Any) -> None:
         sum(range(random.randrange(200)))
@@ -41,7 +41,7 @@ class Hears:
 
 
 def record(path: Path, records: int) -> None:
-    """A real recording of a fit whose batches are hardly any work."""
+    """Record a real fit whose batches take almost no time."""
     model, optimizer = mlp()
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, activities=EMPTY)
     trainer.attach(Hears())

@@ -1,15 +1,15 @@
 """Training libraries beside the bare loop, in one run: `python benchmarks/peers.py`.
 
-Each contender (a file of `peers/`, which says how one is added) runs in a process and an
-environment of its own, which this script makes on first use: about 3 GB in `.peers/`. Rounds take
-turns, A B C … A B C …, one thread each, with the same seeds and the same pre-made batches. Inside
-a round the clock stops after each stretch of batches, and the bare loop runs as many on a model of
-its own; so both halves of a pair see the same machine, a moment apart.
+Each contender (a file of `peers/`, whose docstring says how to add one) runs in its own process and
+environment, which this script creates on first use: about 3 GB in `.peers/`. Rounds alternate,
+A B C … A B C …, one thread each, with the same seeds and the same precomputed batches. Inside a
+round, the bare loop runs each stretch of batches on its own model right before the contender does;
+so both halves of a pair see a similar load of the machine.
 
-Settings: `bare`, all off that can be off; `equipped`, with a progress bar (on a pseudo terminal),
+Settings: `bare`, with every option off; `equipped`, with a progress bar (on a pseudo terminal),
 running loss, accuracy, a callback before and after each batch, a schedule and gradient clipping.
 
-Writes `results/peers.json`; what is not measured this time stays as it was.
+Writes `results/peers.json`; figures that are not measured this time are kept.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OWN = {"trackside.events": "trackside", "trackside.engine": "trackside"}
 
 
 def summary(rounds: list[Pairs]) -> dict[str, Any]:
-    """Of the rounds' medians over their pairs; the first pair of each warms up, and is left out."""
+    """Summarize the medians of the rounds; the first pair of each round warms up and is ignored."""
     over = [statistics.median(own - bare for own, bare in pairs[1:]) for pairs in rounds]
     ratios = [statistics.median(own / bare for own, bare in pairs[1:]) for pairs in rounds]
     bare = [statistics.median(bare for _, bare in pairs[1:]) for pairs in rounds]
@@ -51,7 +51,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def measure(work: str, setting: str, names: list[str], rounds: int) -> dict[str, Any]:
-    """What all contenders take for one work in one setting; `by_hand` is what they are beside."""
+    """Measure all contenders on one work in one setting, relative to `by_hand`."""
     running = {name: Contender(name, setting, work) for name in names}
     results: dict[str, Any] = {}
     for number in range(rounds + 1):
@@ -69,7 +69,7 @@ def measure(work: str, setting: str, names: list[str], rounds: int) -> dict[str,
 
 
 def _beside(result: dict[str, Any], by_hand: dict[str, Any]) -> dict[str, Any]:
-    """A result, and how it stands to the loop written by hand in the same setting."""
+    """A result, with its comparison to the hand-written loop in the same setting."""
     if "failed" in result:
         return result
     return {
@@ -81,9 +81,9 @@ def _beside(result: dict[str, Any], by_hand: dict[str, Any]) -> dict[str, Any]:
 
 
 def imports(modules: dict[str, str]) -> dict[str, Any]:
-    """Milliseconds to import each module beside torch, in fresh processes that take turns.
+    """Milliseconds to import each module after torch, in fresh processes that alternate.
 
-    `modules`: the contender in whose environment each module lies.
+    `modules`: maps each module to the contender in whose environment it is installed.
     """
     taken: dict[str, list[float]] = {module: [] for module in modules}
     for _ in range(IMPORTS):
@@ -93,7 +93,7 @@ def imports(modules: dict[str, str]) -> dict[str, Any]:
 
 
 def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Those whose environment is there now, and why the others have none."""
+    """Create the environments; return the contenders with one, and the errors of the others."""
     ready, refused = [], {}
     for name in names:
         try:

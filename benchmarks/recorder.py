@@ -1,14 +1,14 @@
-"""What the recorder costs: `python benchmarks/recorder.py`, or `make bench`.
+"""The cost of the recorder: `python benchmarks/recorder.py`, or `make bench`.
 
-1. A transition: a training batch of empty work, 8 transitions, with the recorder as it comes and
-   without; what it adds, divided by 8.
+1. A transition: a training batch with empty activities, 8 transitions, with the default recorder
+   and without; the difference divided by 8.
 2. A timed receiver call: the same with 8 receivers of `after_loss` that do nothing, with
-   `timing=True` and without; what that adds, divided by 8.
-3. Memory: what a run of 10 000 000 records leaves behind, beside the ring itself.
+   `timing=True` and without; the difference divided by 8.
+3. Memory: the bytes that a run of 10 000 000 records leaves behind, without the ring buffer.
 
-The rounds take turns, a few milliseconds each, so that all of them see the same machine. Times are
-CPU time of the thread: nothing here waits, and what other processes do is not in them, but for what
-they leave of the caches. Figures are medians over the rounds, and the fastest tenth of them.
+Rounds alternate every few milliseconds, so that all setups see a similar load of the machine. Times
+are CPU time of the thread, which excludes other processes except for their effect on the caches.
+Figures are medians over the rounds, and the fastest tenth of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def recorded(path: Path, **options: Any) -> Setup:
 
 
 def heard(setup: Setup) -> Setup:
-    """`setup` on a trainer with some receivers that do nothing."""
+    """Wrap `setup`: it runs on a trainer with receivers that do nothing."""
 
     def receivers(trainer: Trainer) -> AbstractContextManager[Any]:
         stack = ExitStack()
@@ -64,7 +64,7 @@ def heard(setup: Setup) -> Setup:
 
 
 def cpu_seconds(trainer: Trainer, count: int) -> float:
-    """A batch, of one epoch of empty work, from its first batch to its end."""
+    """CPU seconds per batch of one epoch with empty activities, without the setup of the fit."""
     batch = MLP.batches(1)[0]
     clock = {}
     stop = trainer.on("after_train", once=True)
@@ -79,7 +79,7 @@ def cpu_seconds(trainer: Trainer, count: int) -> float:
 
 
 def microseconds(setups: dict[str, Setup], rounds: int, count: int) -> dict[str, list[float]]:
-    """µs a batch for each setup, round by round."""
+    """µs per batch of each setup, one figure per round."""
     trainer = empty_trainer()
     times: dict[str, list[float]] = {name: [] for name in setups}
     for _ in range(rounds):
@@ -90,7 +90,7 @@ def microseconds(setups: dict[str, Setup], rounds: int, count: int) -> dict[str,
 
 
 def added(times: dict[str, list[float]], without: str, by: str, parts: int) -> dict[str, float]:
-    """What `by` adds to a batch, divided by `parts`."""
+    """The time that `by` adds to a batch of `without`, divided by `parts`."""
     return {
         "median": (statistics.median(times[by]) - statistics.median(times[without])) / parts,
         "fastest tenth": (tenth(times[by]) - tenth(times[without])) / parts,
@@ -98,7 +98,7 @@ def added(times: dict[str, list[float]], without: str, by: str, parts: int) -> d
 
 
 def tenth(times: list[float]) -> float:
-    """The time that one round in ten stayed below."""
+    """The first decile of the times."""
     return statistics.quantiles(times, n=10)[0]
 
 

@@ -1,6 +1,6 @@
-"""Draws `docs/peers.svg` and writes the README's table, from `results/peers.json`.
+"""Draw `docs/peers.svg` and write the README's table, from `results/peers.json`.
 
-`python benchmarks/report.py`; a test holds that both are what the results say.
+`python benchmarks/report.py`; a test checks that both match the results.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ text { font: 13px system-ui, sans-serif; fill: var(--text); }
 
 
 def ranked(results: dict[str, Any]) -> list[str]:
-    """The contenders that were measured, fastest first; the hand-written loop leads."""
+    """The measured contenders: the hand-written loop, then the fastest first."""
     mlp = results["measured"]["mlp"]["bare"]
     there = [name for name, found in mlp.items() if "failed" not in found]
     return sorted(there, key=lambda name: (name != "by_hand", mlp[name]["ratio"]["median"]))
@@ -99,7 +99,7 @@ def _row(name: str, ratios: list[float | None], most: float, y: float) -> list[s
 
 
 def table(results: dict[str, Any]) -> str:
-    """The README's lines: what was measured, where, and what could not be."""
+    """The lines for the README: figures, machines, and peers that could not be installed."""
     measured = results["measured"]
     cases = [(work, setting) for work in measured for setting in measured[work]]
     head = ["", "version", *(f"{work}, {setting}" for work, setting in cases)]
@@ -118,7 +118,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _measured_on(machines: dict[str, dict[str, Any]]) -> list[str]:
-    """A line for each day and machine, and which parts were measured there and then."""
+    """A line for each day and machine, with the parts measured then."""
     parts: dict[str, list[str]] = {}
     for part, machine in machines.items():
         day, cores, python = machine["date"], machine["cores"], machine["python"]
@@ -154,7 +154,7 @@ def _named(name: str) -> str:
 
 
 def with_table(readme: str, results: dict[str, Any]) -> str:
-    """The README, its table made anew."""
+    """Return the README with a new table."""
     before, _, rest = readme.partition(BEGIN)
     return before + BEGIN + table(results) + END + rest.partition(END)[2]
 

@@ -1,9 +1,9 @@
 """How the cost of a training batch grows: `python benchmarks/scaling.py`, or `make bench`.
 
-Three curves of empty work, so that what grows is the engine: with the number of handlers (1 to
-1 000), of batches in a fit (1 000 to 1 000 000), and of trainers that take turns in one thread (1
-to 100). Each has its slope: the exponent b of `total = a · nᵇ`, fitted to all its points. 1 is
-linear, less is better, and more would be superlinear. Writes `results/scaling.json`.
+Three curves with empty activities, so that only the engine is measured: against the number of
+handlers (1 to 1 000), of batches in a fit (1 000 to 1 000 000), and of trainers that alternate in
+one thread (1 to 100). The slope of a curve is the exponent b of `total = a · nᵇ`, fitted to all its
+points: 1 is linear, more is superlinear. Writes `results/scaling.json`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAINERS = (1, 3, 10, 30, 100)
 
 
 class Counter:
-    """A handler that does next to nothing."""
+    """A handler that does almost nothing."""
 
     def __init__(self) -> None:
         self.heard = 0
@@ -40,7 +40,7 @@ class Counter:
 
 
 def with_handlers(count: int) -> float:
-    """µs a batch."""
+    """µs per batch."""
     trainer = empty_trainer()
     for _ in range(count):
         trainer.attach(Counter())
@@ -48,17 +48,17 @@ def with_handlers(count: int) -> float:
 
 
 def with_batches(count: int) -> float:
-    """µs a batch."""
+    """µs per batch."""
     return seconds_a_batch(empty_trainer(), count) * 1e6
 
 
 def with_trainers(count: int) -> float:
-    """µs a batch of each of the trainers, which make one transition in turn."""
-    batches = max(300, 2_000 // count)  # so that beginning and ending a run count for little
+    """µs per batch and trainer, when the trainers alternate after every transition."""
+    batches = max(300, 2_000 // count)  # so that the start and end of a run hardly matter
     data = list(itertools.repeat(MLP.batches(1)[0], batches))
     runs = [empty_trainer().steps(data) for _ in range(count)]
     for run in runs:
-        next(run)  # which compiles its table
+        next(run)  # compiles its table
     start = process_time()
     for _ in zip(*runs, strict=True):
         pass
@@ -66,9 +66,9 @@ def with_trainers(count: int) -> float:
 
 
 def curve(cost: Callable[[int], float], counts: tuple[int, ...], grows: bool) -> dict[str, Any]:
-    """µs a batch at each count, and the slope of the total.
+    """µs per batch at each count, and the slope of the total.
 
-    `grows`: whether it is the cost of a batch that adds up; else that of all batches does.
+    `grows`: whether the cost of one batch is the total; else it is multiplied by the count.
     """
     rounds = [[cost(count) for count in counts] for _ in range(ROUNDS)]
     medians = [statistics.median(values) for values in zip(*rounds, strict=True)]

@@ -1,9 +1,9 @@
 """Runs inside a contender's environment: `worker.py NAME SETTING WORK`; `peers.py` starts it.
-With `import` for a setting, WORK is a module, and all that is done is to import it.
+With the setting `import`, WORK is a module, which is only imported.
 
-Each line that comes in asks for a round, one fit; its times go out as a line of JSON. At the end
-of the input it says what the weights are, and how much memory the process had at its peak. What
-the contender prints goes where errors go: to a terminal that nobody watches.
+Each input line requests a round, that is one fit; its times are written as a line of JSON. At the
+end of the input the worker reports a digest of the weights and the peak memory of the process. The
+contender's own output is redirected to stderr, a terminal that nobody reads.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import nn
 
 
 def imported(module: str) -> tuple[Any, float]:
-    """A module, and the processor's seconds that importing it took, torch being there already."""
+    """Import a module after torch; return it and the CPU seconds that it took."""
     start = process_time()
     found = importlib.import_module(module)
     return found, process_time() - start
 
 
 def digest(model: nn.Module) -> str:
-    """The same for two models whose parameters are equal bit for bit."""
+    """A hash of the parameters: equal for models that are equal bit for bit."""
     found = hashlib.sha256()
     for parameter in model.parameters():
         found.update(parameter.detach().contiguous().numpy().tobytes())
@@ -38,7 +38,7 @@ def digest(model: nn.Module) -> str:
 
 
 def peak_megabytes() -> float:
-    """Of this process alone; `getrusage` would tell that of its parent, if it had more."""
+    """Peak memory of this process; `getrusage` may return that of the parent instead."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

@@ -1,6 +1,6 @@
-"""The three works on which contenders are measured, and the loops that one writes by hand.
+"""The three works on which the contenders are measured.
 
-mlp:          32-64-10 perceptron, batch 32, SGD: a fifth of a millisecond, which lays overhead bare
+mlp:          32-64-10 perceptron, batch 32, SGD: a fifth of a millisecond, so overhead is visible
 convnet:      two convolutions on scikit-learn's digits, batch 64, Adam: a small real job
 transformer:  4 layers of width 128 on 64 tokens, batch 8, AdamW: tens of milliseconds a step
 """
@@ -26,9 +26,9 @@ class Work:
     optimizer: Callable[[nn.Module], Optimizer]
     batches: Callable[[int], list[Batch]]
     stretch: int
-    """Batches between two stops of the clock."""
+    """Number of batches that are timed together."""
     stretches: int
-    """Stretches in a round."""
+    """Number of stretches in a round."""
 
 
 def mlp() -> nn.Module:
@@ -52,7 +52,7 @@ def convnet() -> nn.Module:
 
 
 def digits(count: int) -> list[Batch]:
-    """From the file that `write_digits` made: no environment but the first needs scikit-learn."""
+    """Load the file of `write_digits`: only the first environment needs scikit-learn."""
     images, targets = torch.load(DIGITS)
     order = torch.randperm(len(images)).split(64)
     full = [part for part in order if len(part) == 64]

@@ -1,8 +1,8 @@
-"""A small convolutional net learns scikit-learn's digits.
+"""Train a small convolutional network on scikit-learn's digits.
 
     trackside fit examples/digits.py:digits --epochs 8 --out runs/digits
 
-The command calls the function and trains the Job that it returns: a trainer and its loaders.
+The command calls the function and trains the returned Job: a trainer and its loaders.
 """
 
 import torch
@@ -17,7 +17,7 @@ from trackside.views import Job
 
 
 def digits(device: torch.device | None = None) -> Job:
-    """Four fifths of the 1797 images to train on, the others to validate; --device is optional."""
+    """Train on four fifths of the 1797 images, validate on the rest; --device is optional."""
     images, targets = load_digits(return_X_y=True)
     images = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
     train, valid = random_split(TensorDataset(images, torch.tensor(targets)), [0.8, 0.2])

@@ -1,8 +1,8 @@
-"""Optuna searches the options of a network; a handler ends the fits of hopeless trials.
+"""Tune the options of a network with Optuna; a handler stops the fits of pruned trials.
 
     python examples/optuna_search.py
 
-Trials run in threads: each has a trainer of its own, and trainers share nothing.
+Trials run in threads, each with its own trainer; trainers share no state.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ EPOCHS = 8
 
 
 class Pruning:
-    """Reports a metric of each epoch to a trial, and ends the fit when the trial is to be pruned.
+    """Reports a metric of each epoch to a trial, and stops the fit when the trial is pruned.
 
     Signals: after_epoch
     Reads: metrics, epoch, outcome
@@ -44,7 +44,7 @@ class Pruning:
 
 
 def accuracy_of(trial: optuna.Trial) -> float:
-    """Fraction of the validation images that a network with the trial's options gets right."""
+    """Train a network with the trial's options; return its accuracy on the validation images."""
     width = trial.suggest_int("width", 8, 64, log=True)
     learning_rate = trial.suggest_float("learning_rate", 1e-5, 1e-1, log=True)
     train, valid = _digits()
@@ -54,7 +54,7 @@ def accuracy_of(trial: optuna.Trial) -> float:
     metrics = Metrics(accuracy=MulticlassAccuracy(10, average="micro"))
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, [metrics, pruning])
     state = trainer.fit(train, valid, epochs=EPOCHS)
-    if pruning.pruned:  # the fit has returned, all its scopes closed
+    if pruning.pruned:  # the fit has returned, and all scopes are closed
         raise optuna.TrialPruned(state.cancel.reason if state.cancel else "")
     return float(state.metrics["valid_accuracy"])
 

@@ -1,4 +1,4 @@
-"""Training jobs over HTTP: started, watched, paused, cancelled.
+"""Start, watch, pause and cancel training jobs over HTTP.
 
     python examples/service_flask.py --port 8000
     curl -H 'Content-Type: application/json' -d '{"epochs": 500}' http://127.0.0.1:8000/runs
@@ -6,7 +6,7 @@
     curl -H 'Content-Type: application/json' -d '{"reason": "enough"}' \\
         http://127.0.0.1:8000/runs/1/cancel
 
-Flask's signals and trackside's are both blinker's: one journal hears requests and fits alike.
+Flask and trackside both use blinker signals: one log subscribes to requests and to fits.
 """
 
 import argparse
@@ -29,7 +29,7 @@ log = logging.getLogger("service")
 
 
 def service(runs: Runs) -> Flask:
-    """The application; it listens nowhere yet."""
+    """Create the application, without a server."""
     app = Flask(__name__)
     app.config.update(MAX_CONTENT_LENGTH=LARGEST_BODY, TRUSTED_HOSTS=HOSTS)
 
@@ -67,19 +67,19 @@ def _asked() -> dict[str, Any]:
 
 @request_finished.connect
 def tell_of_request(app: Flask, response: Response, **_: Any) -> None:
-    """One line for a request."""
+    """Log a request."""
     log.info("%s %r: %s", request.method, request.path, response.status_code)
 
 
 @begin_fit.connect
 def tell_of_begin(trainer: Any, state: TrainState) -> None:
-    """One line for a fit that begins, in whatever trainer of this process."""
+    """Log the start of a fit, of any trainer in this process."""
     log.info("%s begins %s epochs", trainer.name, state.n_epochs)
 
 
 @after_fit.connect
 def tell_of_end(trainer: Any, state: TrainState) -> None:
-    """One line for a fit that has ended."""
+    """Log the end of a fit."""
     reason = f" ({state.cancel.reason!r})" if state.cancel else ""
     log.info("%s %s after %s steps%s", trainer.name, state.outcome, state.step, reason)
 
@@ -90,13 +90,13 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=8000, help="0: any that is free")
     port = arguments.parse_args().port
     logging.basicConfig(level=logging.INFO)
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # the journal has the requests
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # requests are logged above
     with closing(Runs()) as runs:
         server = make_server("127.0.0.1", port, service(runs), threaded=True)
         print(f"http://127.0.0.1:{server.server_port}", flush=True)
         received = _serve_until_a_signal(server)
     signal.signal(received, signal.SIG_DFL)
-    signal.raise_signal(received)  # ends as its sender expects, without the teardown of imports
+    signal.raise_signal(received)  # the process ends by the signal, as its sender expects
 
 
 def _serve_until_a_signal(server: BaseWSGIServer) -> int:
@@ -104,7 +104,7 @@ def _serve_until_a_signal(server: BaseWSGIServer) -> int:
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        Thread(target=server.shutdown).start()  # it waits for the loop, which runs in this thread
+        Thread(target=server.shutdown).start()  # it waits for serve_forever in this thread
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)

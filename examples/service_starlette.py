@@ -4,8 +4,8 @@
     curl -H 'Content-Type: application/json' -d '{"epochs": 500}' http://127.0.0.1:8000/runs
     curl -N http://127.0.0.1:8000/runs/1/progress
 
-The live page is at http://127.0.0.1:8000/watch/ . Fits run in threads of their own: the event loop
-is free to answer, and no client, however many there are, makes a fit wait.
+The live page is at http://127.0.0.1:8000/watch/ . Fits run in their own threads: the event loop
+stays responsive, and a fit never waits for a client.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from trackside.engine import Run
 from trackside.handlers import Recorder
 from trackside.views import watch_app
 
-INTERVAL = 0.2  # seconds from one event of a stream to the next
+INTERVAL = 0.2  # seconds between two events of a stream
 
 
 def service(runs: Runs, recordings: Path) -> Starlette:
-    """The application; it listens nowhere yet."""
+    """Create the application, without a server."""
 
     def overview(request: Request) -> Response:
         return JSONResponse(runs.overview())
@@ -108,7 +108,7 @@ def _refuse_by_starlette(request: Request, error: Exception) -> Response:
 
 
 class Server(uvicorn.Server):
-    """One that ends the fits before it waits for the streams of their progress to end."""
+    """A server that cancels the fits first, so that their progress streams can end."""
 
     def __init__(self, config: uvicorn.Config, runs: Runs) -> None:
         super().__init__(config)

@@ -1,8 +1,8 @@
-"""A network as a scikit-learn classifier: in a pipeline, cross-validated, tuned as any other.
+"""Use a network as a scikit-learn classifier: in pipelines, cross-validation and searches.
 
     python examples/sklearn_pipeline.py
 
-`TorchClassifier` passes scikit-learn's own `check_estimator`, every check of it.
+`TorchClassifier` passes every check of scikit-learn's `check_estimator`.
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ class TorchClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         return scores.softmax(1).numpy()
 
     def predict(self, X: Any) -> Any:  # noqa: N803
-        """The likeliest class of each sample, `(n_samples,)`."""
+        """The most probable class of each sample, `(n_samples,)`."""
         likeliest = self.predict_proba(X).argmax(1)
         return self.classes_[likeliest]
 

@@ -1,4 +1,4 @@
-"""What the two services share: what a client may ask for, and the table of their runs."""
+"""Shared code of the two services: request parsing and the table of runs."""
 
 import json
 import math
@@ -19,12 +19,12 @@ from trackside.handlers import Metrics
 
 HOSTS = ["127.0.0.1", "localhost"]
 LARGEST_BODY = 4096  # bytes
-AT_ONCE = 4  # runs under way
-REMEMBERED = 100  # runs, those that have ended included
+AT_ONCE = 4  # unfinished runs
+REMEMBERED = 100  # runs, finished ones included
 
 
 class Refused(Exception):
-    """What a client is told: an HTTP status, and a sentence."""
+    """An error response: an HTTP status and a sentence for the client."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Number(NamedTuple):
-    """What a field of a request may be."""
+    """Type, range and default of a numeric field of a request."""
 
     kind: type[int] | type[float]
     least: float
@@ -48,9 +48,9 @@ OPTIONS = {
 
 
 def parse(content_type: str, body: bytes) -> dict[str, Any]:
-    """The object in the body of a POST; none is as good as an empty one.
+    """Parse the JSON object in the body of a POST; an empty body counts as `{}`.
 
-    The type must be JSON's: a page of another site cannot send that unasked.
+    The content type must be JSON: pages of other sites cannot send that without a preflight.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, f"the content type is {content_type!r}; allowed: application/json")
@@ -64,7 +64,7 @@ def parse(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def check_fields(asked: dict[str, Any], *allowed: str) -> None:
-    """Refuse what nobody would read."""
+    """Refuse unknown fields."""
     if unknown := sorted(asked.keys() - set(allowed)):
         raise Refused(
             422, f"unknown: {', '.join(map(repr, unknown))}; allowed: {', '.join(allowed) or '-'}"
@@ -72,7 +72,7 @@ def check_fields(asked: dict[str, Any], *allowed: str) -> None:
 
 
 def options(asked: dict[str, Any]) -> dict[str, Any]:
-    """The options of a run: those asked for, and the defaults of the others."""
+    """The options of a run: the requested ones, and defaults for the others."""
     check_fields(asked, *OPTIONS)
     return {name: _number(name, asked.get(name, n.default), n) for name, n in OPTIONS.items()}
 
@@ -89,7 +89,7 @@ def _number(name: str, value: Any, allowed: Number) -> float:
 
 
 def described(number: int, run: Run) -> dict[str, Any]:
-    """How far a run is, as JSON can say it."""
+    """The progress of a run, as data for JSON."""
     done = run.done()
     status = run.status()
     error = run.exception() if done else None
@@ -104,10 +104,10 @@ def described(number: int, run: Run) -> dict[str, Any]:
 
 
 class Runs:
-    """The fits that clients have started, by number. Safe to use from any thread.
+    """The fits that clients have started, by number. Thread-safe.
 
     Args:
-        handlers: gives those of the run with a number, beside the metrics.
+        handlers: returns extra handlers for the run with the given number.
     """
 
     def __init__(self, handlers: Callable[[int], Iterable[Any]] = lambda number: ()) -> None:
@@ -118,7 +118,7 @@ class Runs:
         self._closed = False
 
     def start(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Start a fit with the options asked for."""
+        """Start a fit with the requested options."""
         chosen = options(asked)
         with self._lock:
             if self._closed:
@@ -131,27 +131,27 @@ class Runs:
         return self.describe(number)
 
     def overview(self) -> list[dict[str, Any]]:
-        """All that are remembered, the newest last."""
+        """The progress of all remembered runs, the newest last."""
         return [described(number, run) for number, run in list(self._runs.items())]
 
     def describe(self, number: int) -> dict[str, Any]:
-        """How far a run is."""
+        """The progress of a run."""
         return described(number, self[number])
 
     def pause(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
-        """Have it stand still."""
+        """Pause a run."""
         check_fields(asked)
         self._under_way(number).pause()
         return self.describe(number)
 
     def resume(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
-        """Have it go on."""
+        """Resume a paused run."""
         check_fields(asked)
         self._under_way(number).resume()
         return self.describe(number)
 
     def cancel(self, number: int, asked: dict[str, Any]) -> dict[str, Any]:
-        """Close the `scope` asked for, the whole fit by default, for the `reason` given."""
+        """Cancel the requested `scope` of a run, by default the fit, with the given `reason`."""
         check_fields(asked, "scope", "reason")
         scope, reason = asked.get("scope", "fit"), asked.get("reason", "asked for by a client")
         if not (isinstance(scope, str) and isinstance(reason, str)):
@@ -163,15 +163,15 @@ class Runs:
         return self.describe(number)
 
     def cancel_all(self) -> None:
-        """Start no more, and ask every fit to end; safe in a handler of a signal."""
+        """Accept no more runs and cancel all; safe in a signal handler."""
         self._closed = True
         for run in list(self._runs.values()):
             run.cancel("fit", "the service stops")
 
     def close(self) -> None:
-        """Cancel every fit, and wait until all scopes are closed."""
+        """Cancel every fit and wait until all scopes are closed."""
         self.cancel_all()
-        with self._lock:  # one that was just being started is in the table now
+        with self._lock:  # a run that was being started is in the table now
             self.cancel_all()
         wait(self._runs.values())
 

@@ -1,4 +1,4 @@
-"""accelerate: the loop is the user's own; model, optimizer and loader are prepared by it."""
+"""accelerate: a loop of the user; accelerate prepares model, optimizer and loader."""
 
 from accelerate import Accelerator
 from job import Job

@@ -1,4 +1,4 @@
-"""The loops that one writes by hand: what the contenders are compared with."""
+"""The hand-written loops with which the contenders are compared."""
 
 from typing import Any
 

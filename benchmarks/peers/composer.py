@@ -1,17 +1,17 @@
-"""Composer; it pins a torch below 2.7.1, so it is installed without its dependencies."""
+"""Composer; it requires torch < 2.7.1, so it is installed without its dependencies."""
 
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-import torchmetrics  # noqa: F401  # before the stand-in, which it would take for the real thing
+import torchmetrics  # noqa: F401  # before the stub, which it would take for torchvision
 
 
 class StandIn:
-    """Empty modules for torchvision, which is not installed, for its own pin of torch.
+    """Stub modules for torchvision, which is not installed because it pins another torch.
 
-    Composer imports it for parts that train nothing here.
+    Composer imports it for parts that are not used here.
     """
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
@@ -19,7 +19,7 @@ class StandIn:
         return ModuleSpec(name, self, is_package=True) if mine else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Python's own will do."""
+        """Return None: Python creates the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         def attribute(name: str) -> type:

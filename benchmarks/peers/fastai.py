@@ -1,4 +1,4 @@
-"""fastai: its Learner, which takes any iterable for a loader."""
+"""fastai: its Learner, which accepts any iterable as a loader."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ REQUIRES = (
     "scikit-learn",
     "scipy",
 )
-# it asks for torchvision and spacy, which only its vision and text parts need
+# it requires torchvision and spacy, which only its vision and text parts use
 WITHOUT_DEPENDENCIES = ("fastai==2.8.12",)
 
 
@@ -41,7 +41,7 @@ class Loader:
         return iter(self.batches)
 
     def to(self, device: Any) -> None:
-        """Batches stay where they are."""
+        """Do nothing: batches are on the CPU already."""
 
 
 def _learner(job: Job, **options: Any) -> Learner:

@@ -1,6 +1,6 @@
-"""pytorch-ignite: a naked Engine, then its supervised trainer with handlers.
+"""pytorch-ignite: a plain Engine, then its supervised trainer with handlers.
 
-It has no handler that clips; a hook of the optimizer does.
+It has no handler for gradient clipping; a hook of the optimizer does that.
 """
 
 from typing import Any

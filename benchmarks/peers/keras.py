@@ -1,6 +1,6 @@
 """Keras on torch: compile and fit of a model that wraps the torch module.
 
-Keras steps optimizers of its own only, so its weights are not comparable bit for bit.
+Keras supports only its own optimizers, so its weights are not comparable bit for bit.
 """
 
 import os

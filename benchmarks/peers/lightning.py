@@ -1,4 +1,4 @@
-"""Lightning: its Trainer with everything off, then with bar, logged metrics and clipping."""
+"""Lightning: its Trainer with everything off, then with a bar, logged metrics and clipping."""
 
 from typing import Any
 

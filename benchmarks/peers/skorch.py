@@ -1,4 +1,4 @@
-"""skorch: a NeuralNet whose iterator gives the pre-made batches."""
+"""skorch: a NeuralNet whose iterator yields the precomputed batches."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ class Callbacks(Callback):
 
 
 class Accuracy(Callback):
-    """skorch scores after an epoch; a running accuracy is the user's own."""
+    """skorch computes scores after an epoch; running accuracy is a user callback."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.correct, self.seen = torch.zeros((), dtype=torch.long), 0

@@ -1,4 +1,4 @@
-"""torchtnt: an AutoUnit is bound to devices and processes, so a TrainUnit with the loop's body."""
+"""torchtnt: a TrainUnit with the body of the loop; AutoUnit requires devices and processes."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torchtnt.framework.state import State
 from torchtnt.framework.train import train
 from torchtnt.framework.unit import TrainUnit
 
-REQUIRES = ("torchtnt==0.2.4", "setuptools==80.9.0")  # which has pkg_resources still
+REQUIRES = ("torchtnt==0.2.4", "setuptools==80.9.0")  # the last with pkg_resources
 
 
 class Unit(TrainUnit[Any]):

@@ -13,7 +13,7 @@ def bare(job: Job) -> None:
 
 
 class Accuracy:
-    """A metric as a user writes it."""
+    """A metric written by the user."""
 
     def __init__(self) -> None:
         self.reset()

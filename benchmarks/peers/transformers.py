@@ -1,4 +1,4 @@
-"""The Trainer of transformers; it wants the loss from the model, and a DataLoader."""
+"""The Trainer of transformers; it requires a DataLoader, and a model that returns the loss."""
 
 import tempfile
 from typing import Any
@@ -71,7 +71,7 @@ def equipped(job: Job) -> None:
     import torch
 
     class Scored(WithLoss):
-        """The trainer has no accuracy of training batches; it is the user's own."""
+        """The trainer computes no training accuracy; the user's model does."""
 
         correct, seen = torch.zeros((), dtype=torch.long), 0
 

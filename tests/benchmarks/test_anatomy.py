@@ -1,4 +1,4 @@
-"""Every loop of the anatomy trains, and alike: what differs is how much of the engine is in it."""
+"""All loops of the anatomy train the same weights; they differ in their share of the engine."""
 
 import dataclasses
 import importlib
@@ -16,7 +16,7 @@ def anatomy(monkeypatch):
     return importlib.import_module("anatomy")
 
 
-def test_all_loops_leave_the_weights_of_the_one_by_hand(anatomy):
+def test_all_loops_train_the_weights_of_the_hand_written_one(anatomy):
     torch.manual_seed(1)
     batches = anatomy.MLP.batches(5)
     trained = {name: anatomy.Bare(anatomy.MLP) for name in anatomy.LOOPS}
@@ -28,7 +28,7 @@ def test_all_loops_leave_the_weights_of_the_one_by_hand(anatomy):
         assert all(map(torch.equal, by_hand, parameters))
 
 
-def test_each_round_gives_a_ratio_for_each_loop(anatomy, monkeypatch):
+def test_each_round_yields_a_ratio_for_each_loop(anatomy, monkeypatch):
     short = dataclasses.replace(anatomy.MLP, stretch=2, stretches=3)
     monkeypatch.setattr(anatomy, "MLP", short)
     found = anatomy.ratios(2)

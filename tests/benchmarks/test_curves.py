@@ -1,4 +1,4 @@
-"""The curves of the README are those that were measured, and none of them is superlinear."""
+"""The curves in the README match the results, and none of them is superlinear."""
 
 import importlib
 import json
@@ -22,30 +22,30 @@ def results(curves):
     return json.loads(curves.RESULTS.read_text())
 
 
-def test_the_curves_are_those_of_the_results_and_the_readme_shows_them(curves, results):
+def test_the_chart_matches_the_results_and_is_in_the_readme(curves, results):
     assert curves.CHART.read_text() == curves.chart(results), "run `make results`"
     assert curves.CHART.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
 
 
-def test_each_curve_says_its_exponent_its_ends_and_has_all_its_points(curves, results):
+def test_each_curve_has_its_exponent_its_end_labels_and_all_points(curves, results):
     drawing = ET.fromstring(curves.chart(results))
-    told = [text.strip() for text in drawing.itertext()]
+    texts = [text.strip() for text in drawing.itertext()]
     points = [circle for circle in drawing.iter() if circle.get("class") == "point"]
     assert len(points) == sum(len(results[name]["us_a_batch"]) for name in curves.TITLES)
     for name, title in curves.TITLES.items():
         costs = list(results[name]["us_a_batch"].values())
-        assert title in told
-        assert f"{results[name]['slope']:.2f}" in told
-        assert {f"{costs[0]:.3g}", f"{costs[-1]:.3g}"} <= set(told)
+        assert title in texts
+        assert f"{results[name]['slope']:.2f}" in texts
+        assert {f"{costs[0]:.3g}", f"{costs[-1]:.3g}"} <= set(texts)
 
 
-def test_every_point_lies_inside_of_its_panel(curves, results):
+def test_every_point_lies_inside_its_panel(curves, results):
     drawing = ET.fromstring(curves.chart(results))
     for circle in drawing.iter():
         if circle.get("class") == "point":
             assert curves.TOP <= float(circle.get("cy")) <= curves.TOP + curves.HEIGHT
 
 
-def test_what_was_measured_is_nowhere_superlinear(curves, results):
+def test_no_measured_cost_is_superlinear(curves, results):
     for name in curves.TITLES:
         assert results[name]["slope"] <= 1 + NOISE, name

@@ -1,4 +1,4 @@
-"""The engine's share of a training batch, counted: no clock is read, so no noise can hide it."""
+"""The engine's share of a training batch, in counts, which noise cannot change."""
 
 import json
 import subprocess
@@ -26,24 +26,24 @@ def recorded():
     return json.loads((BENCHMARKS / "guard.json").read_text())
 
 
-def hold(what, counted, recorded):
+def check_figure(what, counted, recorded):
     assert abs(counted - recorded) <= TOLERANCE * recorded, (
         f"{what} a training batch: {counted:g}, on record {recorded:g}, allowed ± 5 %. {RENEW}"
     )
 
 
-def test_the_engine_adds_no_more_function_calls_to_a_batch_than_are_on_record(counted, recorded):
-    hold("calls of the engine in", counted["calls"]["engine"], recorded["calls"]["engine"])
+def test_function_calls_of_the_engine_per_batch_match_the_record(counted, recorded):
+    check_figure("calls of the engine in", counted["calls"]["engine"], recorded["calls"]["engine"])
 
 
-def test_the_engine_executes_no_more_instructions_in_a_batch_than_are_on_record(counted, recorded):
+def test_instructions_of_the_engine_per_batch_match_the_record(counted, recorded):
     ((version, instructions),) = counted["instructions"].items()
     if version not in recorded["instructions"]:
         pytest.skip(f"no figure for Python {version} on record; `make guard` adds it")
-    hold("instructions in", instructions, recorded["instructions"][version])
+    check_figure("instructions in", instructions, recorded["instructions"][version])
 
 
-def test_a_sixth_more_is_refused_and_the_message_says_how_to_renew(recorded):
+def test_a_sixth_more_fails_and_the_message_says_how_to_record(recorded):
     figure = recorded["calls"]["engine"]
     with pytest.raises(AssertionError, match=r"on record .* `make guard` records"):
-        hold("calls of the engine in", figure * 7 / 6, figure)
+        check_figure("calls of the engine in", figure * 7 / 6, figure)

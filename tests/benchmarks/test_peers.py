@@ -1,4 +1,4 @@
-"""The comparison is one of equals: the same batches, the same work, the same weights."""
+"""The comparison is fair: the same batches, the same work, the same weights."""
 
 import ast
 import importlib
@@ -13,12 +13,12 @@ BATCHES, STRETCH = 12, 4
 
 
 @pytest.fixture(autouse=True)
-def as_a_worker_sees_it(monkeypatch):
+def worker_path(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
 
 
 def fitted(contender, setting):
-    """The weights after one fit, the batches that it was served, and the job."""
+    """The weights after one fit, the paired batches, and the job."""
     job, work = importlib.import_module("job"), importlib.import_module("works").WORKS["mlp"]
     torch.manual_seed(1)
     pairs = job.Paired(work.batches(BATCHES), STRETCH, job.Bare(work))
@@ -28,26 +28,26 @@ def fitted(contender, setting):
 
 
 @pytest.mark.parametrize("setting", ["bare", "equipped"])
-def test_trackside_leaves_the_weights_of_the_loop_by_hand_in_both_settings(setting):
+def test_trackside_trains_the_weights_of_the_hand_written_loop(setting):
     ours, _, _ = fitted("trackside", setting)
     by_hand, _, _ = fitted("by_hand", setting)
     assert all(map(torch.equal, ours, by_hand))
 
 
 @pytest.mark.parametrize("contender", ["by_hand", "trackside"])
-def test_equipped_means_that_the_user_is_called_before_and_after_each_batch(contender):
+def test_equipped_calls_the_user_before_and_after_each_batch(contender):
     _, _, fit = fitted(contender, "equipped")
     assert (fit.begun, fit.ended) == (BATCHES, BATCHES)
 
 
-def test_the_bare_loop_runs_as_many_batches_beside_each_stretch_and_learns_the_same():
+def test_the_bare_loop_trains_on_the_same_batches_in_each_stretch():
     weights, pairs, _ = fitted("by_hand", "bare")
     assert len(pairs.us_a_batch) == BATCHES / STRETCH
     assert all(map(torch.equal, weights, pairs.bare.model.parameters()))
 
 
 @pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
-def test_every_contender_says_what_it_needs_and_has_both_settings(path):
+def test_every_contender_declares_its_requirements_and_settings(path):
     body = ast.parse(path.read_text()).body
     functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
     assigned = [node for node in body if isinstance(node, ast.Assign)]

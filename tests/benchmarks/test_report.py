@@ -1,4 +1,4 @@
-"""What the README shows of the peers is what was measured."""
+"""The table and the chart of the peers match the results."""
 
 import importlib.util
 import json
@@ -23,18 +23,18 @@ def results():
     return json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text())
 
 
-def test_the_table_in_the_readme_is_that_of_the_results(report, results):
+def test_the_table_in_the_readme_matches_the_results(report, results):
     readme = (ROOT / "README.md").read_text()
     assert report.BEGIN in readme
     assert report.with_table(readme, results) == readme, "run `make results`"
 
 
-def test_the_chart_is_that_of_the_results(report, results):
+def test_the_chart_matches_the_results(report, results):
     assert report.CHART.read_text() == report.chart(results), "run `make results`"
     assert report.CHART.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
 
 
-def test_the_chart_has_a_row_for_every_contender_and_says_its_ratios(report, results):
+def test_the_chart_has_every_contender_and_its_ratios(report, results):
     drawing = "".join(ET.fromstring(report.chart(results)).itertext())
     names = [path.stem for path in (ROOT / "benchmarks" / "peers").glob("[!_]*.py")]
     for name in set(names) - set(results["not_installed"]):
@@ -44,27 +44,27 @@ def test_the_chart_has_a_row_for_every_contender_and_says_its_ratios(report, res
             assert "failed" in found or f"{found['ratio']['median']:.2f}" in drawing
 
 
-def test_a_contender_that_could_not_be_installed_or_run_is_told_and_not_dropped(report, results):
+def test_contenders_that_failed_to_install_or_run_are_reported(report, results):
     bare = {**results["measured"]["mlp"]["bare"], "keras": {"failed": "it broke"}}
     changed = {
         **results,
         "not_installed": {"composer": "no version for this torch"},
         "measured": {"mlp": {**results["measured"]["mlp"], "equipped": bare}},
     }
-    told = report.table(changed)
-    assert "Not installed: Composer, no version for this torch" in told
-    assert "failed" in next(line for line in told.splitlines() if line.startswith("| Keras"))
+    table = report.table(changed)
+    assert "Not installed: Composer, no version for this torch" in table
+    assert "failed" in next(line for line in table.splitlines() if line.startswith("| Keras"))
 
 
-def test_results_name_no_host_and_say_on_what_each_part_was_measured(results):
-    told = {"processor", "cores", "memory", "system", "python", "date"}
-    assert all(set(machine) == told for machine in results["machines"].values())
+def test_results_describe_the_machine_of_each_part_without_its_name(results):
+    keys = {"processor", "cores", "memory", "system", "python", "date"}
+    assert all(set(machine) == keys for machine in results["machines"].values())
     works = results["measured"].items()
     parts = {f"{work}, {setting}" for work, settings in works for setting in settings}
     assert set(results["machines"]) == {"imports", *parts}
 
 
-def test_parts_that_were_measured_on_other_days_or_machines_are_told_apart(report, results):
+def test_parts_measured_on_other_days_or_machines_have_own_lines(report, results):
     old = {**results["machines"]["imports"], "date": "2020-01-01"}
     changed = {**results, "machines": {"imports": old, "mlp, bare": old, "mlp, equipped": {**old}}}
     assert ": imports; mlp, bare; mlp, equipped" in report.table(changed)
@@ -75,7 +75,7 @@ def test_parts_that_were_measured_on_other_days_or_machines_are_told_apart(repor
     assert lines[2].endswith(": mlp, equipped")
 
 
-def test_the_scaling_in_the_readme_is_what_was_measured_and_none_is_superlinear():
+def test_the_scaling_in_the_readme_matches_the_results_and_is_not_superlinear():
     scaling = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
     rows = (ROOT / "README.md").read_text().splitlines()
     for name, words in (
