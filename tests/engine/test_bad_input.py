@@ -1,4 +1,4 @@
-"""Every bad input gets an error that names what and where, and leaves the trainer usable."""
+"""Every bad input raises an error that says what and where, and the trainer stays usable."""
 
 import gc
 import multiprocessing
@@ -57,7 +57,7 @@ def trace(trainer):
 
 
 def assert_usable(trainer):
-    """A good fit still works, and takes its steps."""
+    """Check that a correct fit still works, and makes its steps."""
     model = nn.Linear(5, 3)
     state = trainer.state
     state.model, state.loss_fn = model, nn.CrossEntropyLoss()
@@ -73,7 +73,7 @@ def assert_usable(trainer):
     [(-1, ValueError), (1.0, TypeError), ("2", TypeError), (True, TypeError)],
 )
 def test_epochs_must_be_an_int_from_0(trainer, trace, epochs, error):
-    with pytest.raises(error, match=r"epochs=.*allowed: an int, from 0"):
+    with pytest.raises(error, match=r"fit\(epochs=.*allowed: an int, from 0"):
         trainer.fit(DATA, epochs=epochs)
     assert trace.triggers == []
     assert_usable(trainer)
@@ -86,7 +86,7 @@ def test_zero_epochs_open_and_close_the_fit(trainer, trace):
 
 @pytest.mark.parametrize(("count", "error"), [(0, ValueError), (2.0, TypeError)])
 def test_batches_per_epoch_must_be_an_int_from_1(trainer, count, error):
-    with pytest.raises(error, match=r"batches_per_epoch=.*allowed: an int, from 1"):
+    with pytest.raises(error, match=r"fit\(batches_per_epoch=.*allowed: an int, from 1"):
         trainer.fit(DATA, batches_per_epoch=count)
     assert_usable(trainer)
 
@@ -257,7 +257,7 @@ def test_a_loader_with_a_wrong_length_is_read_to_its_end(trainer):
 
 
 class Images(Dataset):
-    """Twelve good examples, whose sixth does what it is told to."""
+    """Twelve correct examples, except the sixth, which calls a function."""
 
     def __init__(self, sixth):
         self.sixth = sixth
@@ -280,11 +280,11 @@ def die():
 
 
 @pytest.mark.parametrize(
-    ("sixth", "error", "told"),
+    ("sixth", "error", "message"),
     [(fail, OSError, "image 5 is damaged"), (die, RuntimeError, r"worker \(pid.* (killed|exited)")],
 )
-def test_every_scope_closes_if_a_loader_worker_fails_or_dies(trainer, trace, sixth, error, told):
-    with pytest.raises(error, match=told) as caught:
+def test_every_scope_closes_if_a_loader_worker_fails_or_dies(trainer, trace, sixth, error, message):
+    with pytest.raises(error, match=message) as caught:
         trainer.fit(DataLoader(Images(sixth), batch_size=6, num_workers=1))
     assert any("fit.epoch.train.fetch, epoch 0" in note for note in caught.value.__notes__)
     assert trace.all_closed

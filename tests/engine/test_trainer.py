@@ -42,7 +42,7 @@ def seen(trainer, signal, read):
 
 
 class Adder(nn.Module):
-    """Takes what it is given, by position or by name, and keeps a record of it."""
+    """Accepts inputs by position or by name, and records how it was called."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ class Adder(nn.Module):
         return self.linear(sum((*args, *kwargs.values())))
 
 
-# what a batch may be
+# kinds of batches
 
 
 def test_a_pair_is_input_and_target():
@@ -154,7 +154,7 @@ def test_nested_batches_keep_their_structure_when_moved_to_a_device():
     assert kinds == [list]
 
 
-# what a handler changes is what comes next
+# changes made by handlers
 
 
 def test_inputs_and_targets_set_at_begin_batch_are_used():
@@ -309,11 +309,11 @@ def test_fit_and_steps_train_the_same_weights():
 def test_step_makes_the_next_transition_and_returns_none_at_the_end():
     trainer = trainer_of()
     run = trainer.steps(batches(1))
-    made = []
+    triggers = []
     while (transition := trainer.step()) is not None:
-        made.append(transition.trigger)
-    assert made[0] == "begin_fit"
-    assert made[-1] == "after_fit"
+        triggers.append(transition.trigger)
+    assert triggers[0] == "begin_fit"
+    assert triggers[-1] == "after_fit"
     assert list(run) == []
 
 
@@ -431,8 +431,8 @@ def test_an_engine_runs_any_chart():
     )
     moves = iter(["after_move", "after_move", "after_game"])
     engine = Engine(rows, {"play": lambda state: next(moves)}, TrainState(model=nn.Identity()))
-    made = [transition.trigger for transition in engine.steps()]
-    assert made == ["begin_game", "after_move", "after_move", "after_game"]
+    triggers = [transition.trigger for transition in engine.steps()]
+    assert triggers == ["begin_game", "after_move", "after_move", "after_game"]
 
 
 def test_the_machine_of_a_trainer_has_its_live_phase():
@@ -443,17 +443,17 @@ def test_the_machine_of_a_trainer_has_its_live_phase():
     assert trainer.machine.get_triggers("fit.ready")
 
 
-# validation inside an epoch, or not at all
+# validation in mid-epoch, and skipped
 
 
 def test_training_pauses_for_a_validation_and_resumes_where_it_stopped():
     trainer = trainer_of()
-    made = []
+    triggers = []
 
     @trainer.on("any_transition")
     def watch(trainer, state, transition):
         if transition.trigger.endswith(("_train", "_validate", "_epoch")):
-            made.append(transition.trigger)
+            triggers.append(transition.trigger)
 
     @trainer.on("after_batch", when=lambda t, state: state.training and state.batch_index == 0)
     def request(trainer, state):
@@ -462,7 +462,7 @@ def test_training_pauses_for_a_validation_and_resumes_where_it_stopped():
     indices = seen(trainer, "begin_batch", lambda state: (state.training, state.batch_index))
     trainer.fit(iter(batches(3)), batches(1))
     segment = ["begin_train", "after_train", "begin_validate", "after_validate"]
-    assert made == ["begin_epoch", *segment, *segment, "after_epoch"]
+    assert triggers == ["begin_epoch", *segment, *segment, "after_epoch"]
     assert indices == [(True, 0), (False, 0), (True, 1), (True, 2), (False, 0)]
 
 

@@ -19,14 +19,14 @@ from trackside.events import (
 
 
 def elsewhere(function, *arguments):
-    """Call it in another thread, and wait for that."""
+    """Call a function in another thread, and wait for it."""
     thread = threading.Thread(target=function, args=arguments, name="elsewhere")
     thread.start()
     thread.join()
 
 
 def request_at(trainer, signal, *cancels, when=lambda state: True):
-    """Have the cancels requested from another thread, the first time that `signal` is sent."""
+    """Request the cancels from another thread, the first time that `signal` is sent."""
 
     def requester(trainer, state):
         if when(state):
@@ -38,8 +38,8 @@ def request_at(trainer, signal, *cancels, when=lambda state: True):
     return cancels[0]
 
 
-def fitted(*requests):
-    """The signals of a fit of two epochs, two batches and one validated, with these requests."""
+def fit_signals(*requests):
+    """The signals of a fit with these requests: two epochs of two batches and one to validate."""
     trace = Trace()
     trainer = trainer_of(trace)
     for signal, *cancels in requests:
@@ -78,7 +78,7 @@ def test_a_request_closes_the_same_scopes_as_a_cancel_raised_at_that_signal(sign
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss"])
 def test_a_request_takes_effect_before_the_next_activity(signal):
-    signals = fitted((signal, CancelBatchException()))
+    signals = fit_signals((signal, CancelBatchException()))
     assert after(signals, signal, 2) == ["after_cancel_batch", "after_batch"]
 
 
@@ -94,8 +94,8 @@ def test_a_request_during_a_fetch_takes_effect_after_the_fetch(passes):
     loaders = [slow(), None] if passes == ["train"] else [batches(1), slow()]
     state = trainer.fit(*loaders)
     name = passes[-1]
-    begun = len(signals_before(trace.signals, f"begin_{name}"))
-    assert trace.signals[begun:] == [
+    start = len(signals_before(trace.signals, f"begin_{name}"))
+    assert trace.signals[start:] == [
         *(f"begin_{name}", "begin_batch", "after_batch", f"after_{name}", "after_epoch"),
         *("after_cancel_fit", "after_fit"),
     ]
@@ -115,7 +115,7 @@ def test_a_request_takes_effect_in_validate():
 
 def test_a_request_records_its_thread_and_where_it_took_effect():
     cancel = CancelEpochException("by hand")
-    fitted(("after_pred", cancel))
+    fit_signals(("after_pred", cancel))
     assert cancel.requested_by == "thread elsewhere"
     assert cancel.raised_by == "a request of thread elsewhere"
     assert cancel.raised_in == "fit.epoch.train.batch.loss"
@@ -127,12 +127,12 @@ def test_the_loop_reads_one_attribute_for_requests():
     assert "pending" not in [i.argval for i in dis.get_instructions(Engine._unwind)]
 
 
-# several
+# several requests
 
 
 def test_the_outermost_of_several_requests_wins_and_all_reasons_are_kept():
     cancels = [CancelBatchException("a"), CancelEpochException("b"), CancelTrainException("c")]
-    signals = fitted(("after_loss", *cancels))
+    signals = fit_signals(("after_loss", *cancels))
     assert after(signals, "after_loss", 4) == [
         *("after_batch", "after_train", "after_cancel_epoch", "after_epoch"),
     ]
@@ -141,7 +141,7 @@ def test_the_outermost_of_several_requests_wins_and_all_reasons_are_kept():
 
 def test_the_first_of_two_requests_for_one_scope_wins():
     first, second = CancelBatchException("first"), CancelBatchException("second")
-    signals = fitted(("after_loss", first, second))
+    signals = fit_signals(("after_loss", first, second))
     assert (first.also, signals.count("after_cancel_batch")) == ([second], 1)
 
 
@@ -172,26 +172,26 @@ def test_an_error_beats_a_request():
 
 
 def test_batch_cancel_requested_between_batches_closes_the_next_batch():
-    signals = fitted(("begin_train", CancelBatchException()))
+    signals = fit_signals(("begin_train", CancelBatchException()))
     assert after(signals, "begin_train", 3) == ["begin_batch", "after_cancel_batch", "after_batch"]
     assert signals.count("after_cancel_batch") == 1
 
 
 def test_validate_cancel_requested_during_training_closes_this_epochs_validation():
-    signals = fitted(("after_loss", CancelValidException()))
+    signals = fit_signals(("after_loss", CancelValidException()))
     assert after(signals, "begin_validate", 2) == ["after_cancel_validate", "after_validate"]
     assert signals.count("after_cancel_validate") == 1
 
 
 def test_train_cancel_requested_during_validation_expires_with_the_epoch():
     cancel = CancelTrainException()
-    signals = fitted(("begin_validate", cancel))
+    signals = fit_signals(("begin_validate", cancel))
     assert "after_cancel_train" not in signals
     assert cancel.raised_in == ""
 
 
 def test_epoch_cancel_requested_between_epochs_closes_the_next_epoch():
-    signals = fitted(("after_epoch", CancelEpochException()))
+    signals = fit_signals(("after_epoch", CancelEpochException()))
     assert signals[-4:] == ["begin_epoch", "after_cancel_epoch", "after_epoch", "after_fit"]
 
 
@@ -200,7 +200,7 @@ def test_a_batch_cancel_expires_if_its_batch_has_closed():
     cancel = CancelBatchException()
 
     def zero_grad(inner):
-        def call(state):  # the last work in a batch: the next transition is after_batch
+        def call(state):  # the last activity of a batch: the next transition is after_batch
             if state.batch_index == 0:
                 elsewhere(trainer.request, cancel)
             return inner(state)
@@ -216,10 +216,10 @@ def test_a_pending_request_is_dropped_when_the_run_ends():
     trainer = trainer_of()
     request_at(trainer, "begin_fit", CancelValidException())
     trainer.fit(batches(1))
-    found = []
-    trainer.on("after_cancel_validate")(lambda trainer, state: found.append(state.epoch))
+    cancelled = []
+    trainer.on("after_cancel_validate")(lambda trainer, state: cancelled.append(state.epoch))
     trainer.fit(batches(1), batches(1))
-    assert found == []
+    assert cancelled == []
 
 
 def test_a_request_before_begin_fit_waits_for_begin_fit():
@@ -227,17 +227,17 @@ def test_a_request_before_begin_fit_waits_for_begin_fit():
     cancel = CancelFitException("before it began")
     request = [cancel]
 
-    def refuse_nothing(state):
+    def request_once(state):
         if request:
             trainer.request(request.pop())
         return True
 
-    trainer.machine.events["begin_fit"].transitions["idle"][0].prepare.append(refuse_nothing)
+    trainer.machine.events["begin_fit"].transitions["idle"][0].prepare.append(request_once)
     trainer.fit(batches(1))
     assert (trainer.state.outcome, cancel.raised_in) == ("cancelled", "fit.ready")
 
 
-# what is refused
+# refused requests
 
 
 @pytest.mark.parametrize("state", ["never ran", "completed"])
@@ -271,7 +271,7 @@ def test_a_request_that_is_not_a_cancel_is_refused():
         trainer_of().request("fit")
 
 
-# anything at any time
+# any request at any time
 
 
 @given(

@@ -66,8 +66,8 @@ def test_weights_buffers_and_generator_equal_those_of_a_hand_written_loop(
     optimizer, seed, epochs, validate
 ):
     expected, expected_rng = by_hand(seed, optimizer, epochs, validate)
-    found, found_rng = by_trainer(seed, optimizer, epochs, validate)
-    assert expected.keys() == found.keys()
+    actual, actual_rng = by_trainer(seed, optimizer, epochs, validate)
+    assert expected.keys() == actual.keys()
     for name in expected:
-        assert torch.equal(expected[name], found[name]), name
-    assert torch.equal(expected_rng, found_rng)
+        assert torch.equal(expected[name], actual[name]), name
+    assert torch.equal(expected_rng, actual_rng)

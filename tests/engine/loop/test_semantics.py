@@ -1,4 +1,4 @@
-"""Every plan of raised cancels and errors comes to what nested try/except/finally comes to."""
+"""Every plan of raised cancels and errors has the same result as nested try/except/finally."""
 
 import functools
 import gc
@@ -49,7 +49,7 @@ def rig():
     return Rig(trainer_of)
 
 
-calm = functools.cache(by_hand)
+undisturbed = functools.cache(by_hand)
 used_rig = functools.cache(lambda: Rig(trainer_of))
 
 
@@ -67,7 +67,7 @@ def raising(error):
 
 
 def assert_nested(signals):
-    """Each `after_<scope>` closes the scope that was opened last, and all are closed."""
+    """Check that each `after_<scope>` closes the scope opened last, and that all are closed."""
     open_scopes = []
     for signal in signals:
         moment, _, scope = signal.rpartition("_")
@@ -92,10 +92,10 @@ anywhere = st.lists(raises, min_size=1, max_size=4).map(tuple)
 
 @st.composite
 def chains(draw):
-    """Each exception comes soon after the one before it, and where it is sure to come."""
+    """Plans in which each exception is raised soon after the previous one, and surely is raised."""
     entries, position = (), -1
-    for reach in (len(calm().log), *draw(st.lists(st.sampled_from((2, 6, 30)), max_size=3))):
-        log = calm(entries).log
+    for reach in (len(undisturbed().log), *draw(st.lists(st.sampled_from((2, 6, 30)), max_size=3))):
+        log = undisturbed(entries).log
         if position + 1 == len(log):
             break
         position = draw(st.integers(position + 1, min(position + reach, len(log) - 1)))
@@ -132,21 +132,21 @@ def test_a_fit_leaves_nothing_behind_for_the_next_one(several):
     rig = Rig(trainer_of)
     for entries in several:
         rig.run(entries)
-        assert rig.run() == calm()
+        assert rig.run() == undisturbed()
 
 
 def nesting(trainer, marks):
-    """A scope handler for each scope and mark; the log of what they open and close."""
+    """Add two scope handlers for each scope, which log in `marks` what they open and close."""
 
     def scope_handler(scope, mark):
-        def hold(trainer, state):
+        def log_scope(trainer, state):
             marks.append(("open", scope, mark))
             try:
                 yield
             finally:
                 marks.append(("close", scope, mark))
 
-        return hold
+        return log_scope
 
     for scope in SCOPES:
         for mark in ("outer", "inner"):
@@ -161,13 +161,13 @@ def test_scope_handlers_close_in_reverse_order_whatever_closed_the_scope(entries
     rig = Rig(lambda world: nesting(trainer_of(world), marks))
     nesting(rig.trainer, marks)
     assert rig.run(entries) == by_hand(entries)
-    held = []
+    open_marks = []
     for moment, *which in marks:
         if moment == "open":
-            held.append(which)
+            open_marks.append(which)
         else:
-            assert held.pop() == which
-    assert held == []
+            assert open_marks.pop() == which
+    assert open_marks == []
     assert marks
 
 
@@ -178,12 +178,12 @@ def test_scope_handlers_close_in_reverse_order_whatever_closed_the_scope(entries
 @settings(max_examples=60)
 def test_the_iterator_can_be_closed_at_any_transition(entries, data):
     rig = Rig(trainer_of)
-    left = data.draw(st.integers(1, len(by_hand(entries).signals)))
+    steps = data.draw(st.integers(1, len(by_hand(entries).signals)))
     rig.begin(entries)
     run = rig.trainer.steps(rig.world.train_loader, rig.world.valid_loader, epochs=2)
     raised = None
     try:
-        for _ in range(left):
+        for _ in range(steps):
             next(run, None)
         run.close()
     except BaseException as error:
@@ -191,36 +191,36 @@ def test_the_iterator_can_be_closed_at_any_transition(entries, data):
     assert_nested(rig.result().signals)
     assert rig.trainer.state.error is None
     assert rig.trainer.state.phase in (("failed",) if raised else ("completed", "cancelled"))
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
 def test_the_iterator_yields_the_published_transitions(rig):
     for entries in [(), (Raise(CancelEpochException, "after_loss", 2),)]:
         rig.begin(entries)
         run = rig.trainer.steps(rig.world.train_loader, rig.world.valid_loader, epochs=2)
-        made = [transition.trigger for transition in run]
-        assert made == rig.result().signals
+        yielded = [transition.trigger for transition in run]
+        assert yielded == rig.result().signals
         assert rig.result() == by_hand(entries)
 
 
-@pytest.mark.parametrize("leave", ["close", "drop"])
+@pytest.mark.parametrize("leave", ["close", "delete"])
 def test_closing_or_deleting_the_iterator_cancels_every_scope(rig, leave):
-    length = len(calm().signals)
-    for made in range(1, length):
+    length = len(undisturbed().signals)
+    for steps in range(1, length):
         rig.begin()
         run = rig.trainer.steps(rig.world.train_loader, rig.world.valid_loader, epochs=2)
-        for _ in range(made):
+        for _ in range(steps):
             next(run)
         if leave == "close":
             run.close()
         del run
         result = rig.result()
         assert_nested(result.signals)
-        assert result.signals[:made] == calm().signals[:made]
+        assert result.signals[:steps] == undisturbed().signals[:steps]
         assert result.signals[-2:] == ["after_cancel_fit", "after_fit"]
         assert result.ends == "cancelled"
         assert rig.trainer.state.cancel.reason == "the iterator of the run was closed"
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
 # outcomes
@@ -239,8 +239,8 @@ def test_closing_or_deleting_the_iterator_cancels_every_scope(rig, leave):
 )
 def test_outcome_at_every_closing_signal_is_that_of_its_scope(rig, kind, outcomes):
     result = rig.run((Raise(kind, "after_pred", 2),))
-    found = [("after_backward", "completed"), ("after_step", "completed")]
-    assert result.outcomes[:2] == found
+    first = [("after_backward", "completed"), ("after_step", "completed")]
+    assert result.outcomes[:2] == first
     scopes = ("batch", "train", "epoch", "fit")
     closes = result.outcomes[3:]
     assert [dict(reversed(closes))[f"after_{scope}"] for scope in scopes] == outcomes
@@ -282,7 +282,7 @@ def test_a_fit_begins_without_gradients(rig):
     assert grads == [None]
 
 
-# what is readable meanwhile
+# what is readable while scopes close
 
 
 def test_a_cancel_is_readable_only_while_it_closes_its_scope(rig):
@@ -297,13 +297,13 @@ def test_a_cancel_is_readable_only_while_it_closes_its_scope(rig):
 
     rig.trainer.attach(Stopper())
     closes = ("after_batch", "after_cancel_train", "after_train", "begin_validate", "after_epoch")
-    told = {signal: seen(rig.trainer, signal, read) for signal in closes}
+    read_at = {signal: seen(rig.trainer, signal, read) for signal in closes}
     rig.run()
     cancel = ("enough", "handler Stopper.after_loss", f"{BATCH}.scored")
-    assert told["after_batch"][:3] == [None, cancel, None]
-    assert told["after_cancel_train"] == [cancel]
-    assert told["after_train"] == [cancel, None]
-    assert told["begin_validate"] == told["after_epoch"] == [None, None]
+    assert read_at["after_batch"][:3] == [None, cancel, None]
+    assert read_at["after_cancel_train"] == [cancel]
+    assert read_at["after_train"] == [cancel, None]
+    assert read_at["begin_validate"] == read_at["after_epoch"] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -338,8 +338,8 @@ def test_the_error_is_readable_only_while_scopes_close(rig):
     errors = {signal: seen(rig.trainer, signal, lambda state: state.error) for signal in signals}
     rig.trainer.on("after_loss", once=True)(raising(ValueError("bad")))
     assert rig.run().escaped == ("ValueError", "bad")
-    told = {signal: [str(error) for error in found] for signal, found in errors.items()}
-    assert told == {"begin_batch": ["None"], **{signal: ["bad"] for signal in signals[1:]}}
+    texts = {signal: [str(error) for error in read] for signal, read in errors.items()}
+    assert texts == {"begin_batch": ["None"], **{signal: ["bad"] for signal in signals[1:]}}
     assert rig.trainer.state.error is None
 
 
@@ -349,10 +349,10 @@ def test_the_cancel_of_the_outer_scope_wins_and_keeps_the_other_in_also(rig, ord
     for signal, cancel in zip(order, (outer, inner), strict=True):
         rig.trainer.on(signal, once=True)(raising(cancel))
     kept = seen(rig.trainer, "after_cancel_epoch", lambda state: (state.cancel, state.cancel.also))
-    weaker = seen(rig.trainer, "after_cancel_train", lambda state: state.cancel)
+    inner_sent = seen(rig.trainer, "after_cancel_train", lambda state: state.cancel)
     rig.run()
     assert kept == [(outer, [inner])]
-    assert weaker == []
+    assert inner_sent == []
 
 
 def test_the_first_of_two_cancels_of_one_scope_wins_and_keeps_the_other(rig):
@@ -415,9 +415,9 @@ def test_an_interrupt_beats_an_error_and_has_it_in_its_notes(rig, interrupt):
         rig.trainer.fit(rig.world.train_loader)
     assert caught.value is first
     assert errors == [first]
-    told = "".join(first.__notes__)
-    assert "ValueError: bad" in told
-    assert "KeyboardInterrupt: again" in told
+    notes = "".join(first.__notes__)
+    assert "ValueError: bad" in notes
+    assert "KeyboardInterrupt: again" in notes
 
 
 def test_an_error_during_a_cancel_names_the_cancel_in_its_notes(rig):
@@ -429,7 +429,7 @@ def test_an_error_during_a_cancel_names_the_cancel_in_its_notes(rig):
 
 
 @pytest.mark.parametrize(
-    ("cancel", "signal", "told"),
+    ("cancel", "signal", "message"),
     [
         (CancelBatchException, "begin_train", "no batch is open; open here: train, epoch, fit"),
         (CancelBatchException, "after_batch", "no batch is open; open here: train, epoch, fit"),
@@ -439,10 +439,10 @@ def test_an_error_during_a_cancel_names_the_cancel_in_its_notes(rig):
         (CancelFitException, "after_fit", "no fit is open; open here: nothing"),
     ],
 )
-def test_a_cancel_of_a_scope_that_is_not_open_is_an_error(rig, cancel, signal, told):
+def test_a_cancel_of_a_scope_that_is_not_open_is_an_error(rig, cancel, signal, message):
     late = cancel("late")
     rig.trainer.on(signal, once=True)(raising(late))
-    with pytest.raises(IllegalCancelError, match=f"{cancel.__name__}.*'late'.*{told}") as caught:
+    with pytest.raises(IllegalCancelError, match=f"{cancel.__name__}.*'late'.*{message}") as caught:
         rig.trainer.fit(rig.world.train_loader)
     assert caught.value.__cause__ is late
 
@@ -457,27 +457,27 @@ def test_a_cancel_of_a_scope_that_is_already_closing_is_an_error(rig, cancel):
     assert_nested(rig.result().signals)
 
 
-# who hears what
+# which receivers are called
 
 
 @pytest.mark.parametrize("first", [ValueError, KeyboardInterrupt, CancelFitException])
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_closing_signal_reaches_all_receivers_even_if_some_raise(rig, scope, first):
-    heard = []
+    called = []
     signal = f"after_{scope}"
 
     @rig.trainer.on("any_transition")
     def watcher(trainer, state, transition):
         if transition.trigger == signal:
-            heard.append("watcher")
+            called.append("watcher")
             raise first("watcher")
 
     for name, error in (("one", first), ("two", OSError)):
         rig.trainer.on(signal)(raising(error(name)))
-        rig.trainer.on(signal)(lambda trainer, state, name=name: heard.append(name))
+        rig.trainer.on(signal)(lambda trainer, state, name=name: called.append(name))
     with pytest.raises(BaseException):  # noqa: B017, PT011
         rig.trainer.fit(rig.world.train_loader, rig.world.valid_loader)
-    assert heard == ["watcher", "one", "two"]
+    assert called == ["watcher", "one", "two"]
     assert_nested(rig.result().signals)
 
 
@@ -500,9 +500,9 @@ def test_a_closing_signal_reaches_each_of_several_equal_receivers_once(rig):
 
 def test_other_signals_stop_at_the_first_receiver_that_raises(rig):
     rig.trainer.on("after_pred")(raising(CancelBatchException()))
-    heard = seen(rig.trainer, "after_pred", lambda state: state.batch_index)
+    called = seen(rig.trainer, "after_pred", lambda state: state.batch_index)
     rig.run()
-    assert heard == []
+    assert called == []
 
 
 def test_a_handler_with_on_error_detach_is_detached_at_its_first_error(rig, caplog):
@@ -524,7 +524,7 @@ def test_a_handler_with_on_error_detach_is_detached_at_its_first_error(rig, capl
     logger = Logger()
     rig.trainer.attach(logger)
     with caplog.at_level(logging.ERROR, logger="trackside"):
-        assert rig.run() == calm()
+        assert rig.run() == undisturbed()
     assert (logger.calls, logger.closed) == (1, 1)
     assert logger not in rig.trainer.handlers
     assert "Logger.after_batch failed in fit.epoch.train.fetch, epoch 0, batch 0" in caplog.text
@@ -559,7 +559,7 @@ def test_except_exception_does_not_catch_a_cancel(rig):
     assert result == by_hand((Raise(CancelTrainException, "model", 2),))
 
 
-# what is left behind
+# what remains after a fit
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -577,13 +577,13 @@ def test_train_mode_and_grad_mode_are_restored_after_a_fit(rig, kind, point, n, 
 @pytest.mark.parametrize("kind", [CancelFitException, ValueError, KeyboardInterrupt])
 def test_grad_mode_disabled_by_a_handler_is_restored_after_the_fit(rig, kind):
     @rig.trainer.on("begin_validate")
-    def off(trainer, state):
+    def disable(trainer, state):
         torch.set_grad_enabled(False)
 
     rig.run((Raise(kind, "model", 4),))
-    found = torch.is_grad_enabled()
+    enabled = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
-    assert found
+    assert enabled
 
 
 def test_a_run_leaves_no_route_registered_with_the_signals(rig):
@@ -610,7 +610,7 @@ def test_training_resumes_after_a_validation_in_mid_epoch(rig):
     result = rig.run((), [(0, 0), (1, 2)])
     assert result == by_hand((), [(0, 0), (1, 2)])
     assert result.signals.count("begin_validate") == 4
-    assert result.steps == calm().steps
+    assert result.steps == undisturbed().steps
 
 
 def test_training_does_not_pause_without_a_valid_loader(rig):
@@ -648,4 +648,4 @@ def test_an_evaluation_closes_its_scopes_like_a_fit(rig, job, kind, point, tail)
     assert result.ends == (
         "failed" if escaped else {"batch": "completed"}.get(kind.scope, "cancelled")
     )
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()

@@ -1,4 +1,4 @@
-"""The machine is the authority, the compiled table its copy, and the chart the source of both."""
+"""The machine and the compiled table follow the chart, also with callbacks on the machine."""
 
 import functools
 import itertools
@@ -34,7 +34,7 @@ PLANS = (
     (Raise(CancelBatchException, "after_backward", 2), Raise(ValueError, "after_train", 2)),
     (Raise(CancelEpochException, "after_loss", 4), Raise(CancelFitException, "begin_epoch", 2)),
 )
-IDS = ("calm", "step and train", "batch and error", "epoch and fit")
+IDS = ("undisturbed", "step and train", "batch and error", "epoch and fit")
 CANCELS = (CancelStepException, CancelBatchException, CancelTrainException, CancelEpochException)
 
 
@@ -47,14 +47,14 @@ def rig():
     return Rig(trainer_of)
 
 
-calm = functools.cache(by_hand)
+undisturbed = functools.cache(by_hand)
 
 
 # the chart, the machine and the table
 
 
 def paths(chart):
-    """Leaves and composites of a chart, read off its rows alone."""
+    """The leaves of a chart, computed from its rows alone."""
     leaves = set()
     for _, source, destination in chart:
         leaves.add(destination)
@@ -64,15 +64,15 @@ def paths(chart):
 
 
 def destination(chart, leaf, trigger):
-    """Where the chart leads: by the row whose source is nearest around `leaf`; None: nowhere."""
-    found = {
+    """The destination by the row with the innermost source around `leaf`; None without one."""
+    matching = {
         source: row[2]
         for row in reversed(chart)
         if row[0] == trigger
         for source in ((row[1],) if isinstance(row[1], str) else row[1])
         if leaf == source or leaf.startswith(source + ".")
     }
-    return found[max(found, key=len)] if found else None
+    return matching[max(matching, key=len)] if matching else None
 
 
 def pairs(name):
@@ -139,9 +139,9 @@ def test_the_table_has_exactly_the_leaves_and_rows_of_the_chart(chart, copies):
         legal = {t for t in TRIGGERS if destination(CHARTS[chart], leaf, t) is not None}
         outer = leaf.split(".")[:-2]
         closing = {"after_error"} | {t for t in legal if t.removeprefix("after_") in outer}
-        asked = {t for t in legal - closing if not t.startswith("after_cancel_")}
+        returned = {t for t in legal - closing if not t.startswith("after_cancel_")}
         assert set(compiled.rows) == legal
-        assert asked <= set(compiled.activity_rows) <= legal
+        assert returned <= set(compiled.activity_rows) <= legal
         for trigger, row in compiled.rows.items():
             assert compiled.activity_rows.get(trigger, row) is row
             assert row.transition == (trigger, leaf, destination(CHARTS[chart], leaf, trigger))
@@ -243,15 +243,15 @@ def finalize_event(machine, call):
 
 
 @pytest.mark.parametrize("entries", PLANS, ids=IDS)
-@pytest.mark.parametrize("hang", HOOKS.values(), ids=HOOKS)
-def test_callbacks_on_the_machine_are_called_and_change_nothing(rig, hang, entries):
+@pytest.mark.parametrize("add_callbacks", HOOKS.values(), ids=HOOKS)
+def test_callbacks_on_the_machine_are_called_and_change_nothing(rig, add_callbacks, entries):
     called = []
 
     def call(state):
         called.append(state)
         return True
 
-    hang(rig.trainer.machine, call)
+    add_callbacks(rig.trainer.machine, call)
     assert rig.run(entries) == by_hand(entries)
     assert called
     assert all(state is rig.trainer.state for state in called)
@@ -297,7 +297,7 @@ def test_the_next_row_is_taken_if_a_condition_refuses_the_first(rig):
     assert after[0] == f"{BATCH}.zero_grad"
 
 
-# refusals
+# conditions that refuse
 
 
 def refuse(machine, trigger):
@@ -310,7 +310,7 @@ def assert_closed(signals):
         assert signals.count(f"begin_{scope}") == signals.count(f"after_{scope}"), scope
 
 
-@pytest.mark.parametrize("trigger", sorted(set(calm().signals) - {"begin_fit"}))
+@pytest.mark.parametrize("trigger", sorted(set(undisturbed().signals) - {"begin_fit"}))
 def test_a_refusing_condition_is_an_error_and_every_scope_closes(rig, trigger):
     refuse(rig.trainer.machine, trigger)
     result = rig.run()
@@ -323,7 +323,7 @@ def test_a_refusing_condition_is_an_error_and_every_scope_closes(rig, trigger):
 
 
 @pytest.mark.parametrize("before", ["idle", "completed", "cancelled", "failed"])
-def test_a_condition_that_refuses_begin_fit_leaves_the_trainer_idle(rig, before):
+def test_a_condition_that_refuses_begin_fit_leaves_the_phase_unchanged(rig, before):
     kind = {"cancelled": CancelFitException, "failed": ValueError}.get(before)
     if before != "idle":
         rig.run((Raise(kind, "after_loss", 1),) if kind else ())
@@ -337,7 +337,7 @@ def test_a_condition_that_refuses_begin_fit_leaves_the_trainer_idle(rig, before)
         before,
     )
     allowed.append(True)
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
 @pytest.mark.parametrize(
@@ -364,13 +364,13 @@ def test_a_condition_on_a_closing_row_keeps_no_scope_open(rig, trigger, entries)
     ["after_train", "after_epoch", "after_cancel_batch", "after_cancel_fit", "after_error"],
 )
 def test_an_activity_cannot_return_a_trigger_that_skips_a_scope(rig, trigger):
-    """The row holds from here, for the closing of scopes; an activity closes none but its own."""
+    """Unwinding may use such a row; an activity closes no scope but its own."""
     undo = rig.trainer.wrap("forward", lambda forward: lambda state: trigger)
     result = rig.run()
     assert_closed(result.signals)
     assert (result.escaped[0], result.ends) == ("IllegalTransitionError", "failed")
     undo()
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
 # callbacks that raise
@@ -394,7 +394,7 @@ def test_an_error_in_a_callback_closes_every_scope(rig, trigger, moment):
     assert result.escaped == ("OSError", "callback")
     assert_closed(result.signals)
     assert result.signals[-2:] == ["after_error", "after_fit"]
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
 @pytest.mark.parametrize("moment", ["prepare", "before", "after"])
@@ -408,7 +408,7 @@ def test_a_cancel_raised_by_a_callback_cancels(rig, moment):
 
 
 def test_a_closing_signal_reaches_all_receivers_if_a_callback_raises(rig):
-    heard = []
+    called = []
     error = OSError("callback")
     rig.trainer.machine.events["after_batch"].add_callback("after", raising_once(error))
 
@@ -416,10 +416,10 @@ def test_a_closing_signal_reaches_all_receivers_if_a_callback_raises(rig):
     def receiver(trainer, state):
         raise KeyError("receiver")
 
-    rig.trainer.on("after_batch")(lambda trainer, state: heard.append(state.phase))
+    rig.trainer.on("after_batch")(lambda trainer, state: called.append(state.phase))
     with pytest.raises(OSError, match="callback") as caught:
         rig.trainer.fit(rig.world.train_loader)
-    assert heard == ["fit.epoch.train.fetch"]
+    assert called == ["fit.epoch.train.fetch"]
     assert any("KeyError: 'receiver'" in note for note in caught.value.__notes__)
 
 
@@ -434,14 +434,14 @@ def test_every_transition_is_published_if_on_exception_swallows_an_error(rig):
     machine = rig.trainer.machine
     machine.on_exception = lambda state: None
     machine.events["after_batch"].add_callback("after", raising_once(OSError("swallowed")))
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
 
 
-# what a host adds
+# phases and rows added by a host
 
 
-def warming(world, done):
-    """A trainer to whose machine a phase was added, before the training of the first epoch."""
+def trainer_with_warm_up(world, done):
+    """A trainer with a phase added to its machine, before the training of the first epoch."""
 
     def warm(state):
         done.append(state.phase)
@@ -452,12 +452,12 @@ def warming(world, done):
     trainer.machine.add_transition("warm_up", "fit.epoch.ready", "fit.epoch.warm")
     trainer.machine.add_transition("begin_train", "fit.epoch.warm", "fit.epoch.train.fetch")
 
-    def first(ready):
-        def go(state):
-            trigger = ready(state)
+    def first(begin_training):
+        def warm_up_first(state):
+            trigger = begin_training(state)
             return "warm_up" if state.epoch == 0 else trigger
 
-        return go
+        return warm_up_first
 
     trainer.wrap("epoch.ready", first)
     return trainer
@@ -465,13 +465,13 @@ def warming(world, done):
 
 def test_a_phase_and_rows_added_by_a_host_are_used():
     done, seen = [], []
-    rig = Rig(lambda world: warming(world, done))
+    rig = Rig(lambda world: trainer_with_warm_up(world, done))
 
     @rig.trainer.on("any_transition")
     def watch(trainer, state, transition):
         seen.append(tuple(transition))
 
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
     assert done == ["fit.epoch.warm"]
     at = seen.index(("warm_up", "fit.epoch.ready", "fit.epoch.warm"))
     assert seen[at + 1] == ("begin_train", "fit.epoch.warm", "fit.epoch.train.fetch")
@@ -479,15 +479,15 @@ def test_a_phase_and_rows_added_by_a_host_are_used():
 
 @pytest.mark.parametrize("kind", [CancelEpochException, CancelFitException, ValueError])
 def test_every_scope_closes_from_a_phase_added_by_a_host(kind):
-    rig = Rig(lambda world: warming(world, []))
+    rig = Rig(lambda world: trainer_with_warm_up(world, []))
 
-    def broken(warm):
+    def failing(warm):
         def fail(state):
             raise kind("in the warm-up")
 
         return fail
 
-    rig.trainer.wrap("warm", broken)
+    rig.trainer.wrap("warm", failing)
     result = rig.run()
     assert_closed(result.signals)
     assert result.ends == {"epoch": "completed", "fit": "cancelled"}.get(
@@ -496,7 +496,7 @@ def test_every_scope_closes_from_a_phase_added_by_a_host(kind):
 
 
 def test_a_row_added_by_a_host_before_those_of_the_chart_wins(rig):
-    """A condition on the chart's row, and a row of the host's for when it refuses."""
+    """A condition on the row of the chart, and a row of the host that is used if it refuses."""
     machine = rig.trainer.machine
     (row,) = machine.get_transitions("begin_validate")
     row.conditions.append(Condition(lambda state: state.epoch == 1))
@@ -520,12 +520,12 @@ def test_a_callback_added_during_a_run_is_used_from_the_next_run_on(rig):
     called = []
 
     @rig.trainer.on("begin_fit", once=True)
-    def hang(trainer, state):
+    def add_callback(trainer, state):
         trainer.machine.events["after_loss"].add_callback("before", called.append)
 
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
     assert called == []
-    assert rig.run() == calm()
+    assert rig.run() == undisturbed()
     assert called
 
 
@@ -535,7 +535,7 @@ def test_a_callback_added_during_a_run_is_used_from_the_next_run_on(rig):
 @pytest.mark.parametrize("entries", PLANS, ids=IDS)
 @pytest.mark.parametrize("through", [None, before_every_row], ids=["table", "library"])
 def test_the_machine_has_the_live_phase_in_every_receiver(through, entries):
-    published, heard = [], []
+    published, received = [], []
 
     def watched(world):
         trainer = trainer_of(world)
@@ -549,7 +549,7 @@ def test_the_machine_has_the_live_phase_in_every_receiver(through, entries):
 
             @trainer.on(signal)
             def receiver(trainer, state, signal=signal):
-                heard.append((signal, model.phase, state.phase))
+                received.append((signal, model.phase, state.phase))
 
         return trainer
 
@@ -557,7 +557,7 @@ def test_the_machine_has_the_live_phase_in_every_receiver(through, entries):
     if through:
         through(rig.trainer.machine, lambda state: None)
     assert rig.run(entries) == by_hand(entries)
-    assert heard == published
+    assert received == published
 
 
 def test_each_transition_begins_where_the_previous_one_ended(rig):
