@@ -1,4 +1,4 @@
-"""The page on embedding: what it says that no other test shows, and that all of it is shown."""
+"""Tests of docs/embedding.md: each sentence has a test; here are those without one elsewhere."""
 
 import ast
 import copy
@@ -26,10 +26,10 @@ LONG = 300
 # the page
 
 
-def said():
-    """(sentence or row, the tests named behind it) for each line of the page that says something.
+def statements():
+    """(sentence or row, its tests) for each line of the page that makes a statement.
 
-    Headings, the head of the table, and the line that introduces the next one say nothing.
+    Not headings, the head of the table, and lines that introduce the next one.
     """
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         text, _, comment = line.partition("<!--")
@@ -47,29 +47,29 @@ def existing_tests():
 
 def test_every_sentence_names_existing_tests():
     exist = {*existing_tests()}
-    assert [sentence for sentence, named in said() if not named] == []
-    assert [name for _, named in said() for name in named if name not in exist] == []
-    assert len([*said()]) > 50
+    assert [sentence for sentence, named in statements() if not named] == []
+    assert [name for _, named in statements() for name in named if name not in exist] == []
+    assert len([*statements()]) > 50
 
 
 def test_every_line_of_the_page_is_one_sentence_or_one_row():
-    several = [text for text, _ in said() if re.search(r"\. [A-Z`]", text)]
+    several = [text for text, _ in statements() if re.search(r"\. [A-Z`]", text)]
     assert several == []
-    assert all(text.endswith((".", "|")) for text, _ in said())
+    assert all(text.endswith((".", "|")) for text, _ in statements())
 
 
 def test_every_test_of_this_file_is_named_by_a_sentence():
     tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
     names = {f"{Path(__file__).name}::{node.name}" for node in tree.body if is_test(node)}
     of_the_page = {name for name in names if "_page" in name or "_this_file_" in name}
-    assert names - {name for _, named in said() for name in named} == of_the_page
+    assert names - {name for _, named in statements() for name in named} == of_the_page
 
 
 def is_test(node):
     return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 
 
-# what a trainer touches, and who hears it
+# what a trainer changes, and who receives its signals
 
 
 def test_a_data_loader_draws_from_the_global_generator_unless_it_has_its_own():
@@ -97,7 +97,7 @@ trainer_of().fit(batches(1))
 
 
 def python(code):
-    """What a process prints that runs this; it finds the modules of the tests."""
+    """Run code in a new process that can import the test modules; return its output."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=TESTS
     )
@@ -236,17 +236,17 @@ def test_pickling_or_copying_a_trainer_is_refused_with_the_reason(way, phase):
 
 
 class Place:
-    """Calls something in the midst of a fit in the background; what came of it, or was raised."""
+    """Calls a function during a fit in the background; `outcome` is its result or error."""
 
     def __init__(self, trainer, call):
         self.trainer, self.call = trainer, call
-        self.came = None
+        self.outcome = None
 
     def once(self, *_):
         try:
-            self.came = self.call()
+            self.outcome = self.call()
         except Exception as error:
-            self.came = error
+            self.outcome = error
 
     def a_handler(self, run):
         called = threading.Event()
@@ -275,14 +275,14 @@ PLACES = ["a_handler", "another_thread", "a_signal_handler"]
 
 
 def called_from(place, call):
-    """What `call(trainer, run)` gave or raised, in a fit that goes on until it is cancelled."""
+    """The result or error of `call(trainer, run)` in a fit that runs until it is cancelled."""
     trainer = trainer_of()
     with trainer.start(batches(2), batches(1), epochs=10**9) as run:
-        made = Place(trainer, lambda: call(trainer, run))
-        getattr(made, place)(run)
+        caller = Place(trainer, lambda: call(trainer, run))
+        getattr(caller, place)(run)
         run.resume()
         assert run.wait_for("fit.epoch.validate", LONG)
-    return made.came
+    return caller.outcome
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -303,16 +303,16 @@ def test_cancel_and_pause_are_allowed_from_everywhere(place, call):
 
 def subscribe(trainer, run):
     trainer.on("after_loss")(hear)
-    trainer.within("batch")(opened)
+    trainer.within("batch")(scope)
     trainer.detach(hear)
-    trainer.detach(opened)
+    trainer.detach(scope)
 
 
 def hear(trainer, state):
     pass
 
 
-def opened(trainer, state):
+def scope(trainer, state):
     yield
 
 
@@ -325,7 +325,7 @@ def test_subscribing_is_allowed_in_handlers_and_other_threads(place):
 @pytest.mark.parametrize("tried", ["fit", "start", "steps", "validate", "predict"])
 def test_a_second_run_is_refused_from_everywhere(place, tried):
     def call(trainer, run):
-        made = getattr(trainer, tried)(batches(1))
-        return next(made) if tried == "steps" else made
+        result = getattr(trainer, tried)(batches(1))
+        return next(result) if tried == "steps" else result
 
     assert isinstance(called_from(place, call), BusyError)

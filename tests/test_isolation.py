@@ -1,4 +1,4 @@
-"""Nothing leaks: what importing, fitting, copying and dropping leave of the host as it was."""
+"""Importing, fitting and dropping a trainer changes no global state and leaks nothing."""
 
 import gc
 import json
@@ -80,7 +80,7 @@ def test_importing_any_module_changes_nothing_in_the_process():
 
 @pytest.fixture(scope="module", autouse=True)
 def torch_at_work():
-    """The first optimizer of a process makes torch import more of itself, and log about it."""
+    """The first optimizer of a process makes torch import more modules, which log."""
     by_hand(model(), batches(1), epochs=1)
 
 
@@ -88,7 +88,7 @@ ENDS = ["completes", "is cancelled", "fails"]
 
 
 def run(how, trainer, *loaders):
-    """A fit of two epochs that ends in this way."""
+    """Run a fit of two epochs that ends in this way."""
     if how != "completes":
         error = {"is cancelled": KeyboardInterrupt, "fails": ZeroDivisionError}[how]
         trainer.on("after_loss", every=3)(lambda trainer, state: fail(error))
@@ -168,7 +168,7 @@ def by_hand(net, loader, epochs):
 
 
 def recipe(seed):
-    """A trainer, and the arguments of its fit, that depend on the seed alone."""
+    """A trainer and the arguments of its fit, which depend only on the seed."""
     net = model(seed)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05 + seed / 100, momentum=0.9)
     trainer = trainer_of(GradientClip(0.5), EMA(0.9), net=net, optimizer=optimizer)
@@ -202,44 +202,44 @@ def test_trainers_in_eight_threads_give_the_weights_of_running_alone():
 
 
 def use_and_drop():
-    """Make a trainer, use it in most ways, and drop it; weak references to what it held."""
+    """Create a trainer, use it in most ways and drop it; return weak references to its parts."""
     handler = GradientClip(1.0)
     trainer = trainer_of(handler, name="dropped")
     trainer.on("after_loss", every=2)(lambda trainer, state: None)
-    trainer.within("batch")(opened)
-    after_loss.connect(hear, sender=trainer)
+    trainer.within("batch")(scope)
+    after_loss.connect(receive, sender=trainer)
     trainer.fit(batches(1))
     next(trainer.steps(batches(1)))
     return [weakref.ref(thing) for thing in (trainer, trainer.state, trainer.state.model, handler)]
 
 
-def opened(trainer, state):
+def scope(trainer, state):
     yield
 
 
-def hear(trainer, state):
+def receive(trainer, state):
     pass
 
 
-def made_and_dropped(count):
-    """The bytes left by `count` trainers, of which nothing is alive."""
+def bytes_left_by(count):
+    """The bytes left by `count` trainers, after checking that all objects are freed."""
     gone = []
     before = tracemalloc.get_traced_memory()[0]
     for number in range(count):
         gone += use_and_drop()
-        if number % 10 == 9:  # or the tables of the bus grow to hold all that wait for collection
+        if number % 10 == 9:  # else the tables of the bus grow with uncollected trainers
             gc.collect()
             assert {reference() for reference in gone} == {None}
             gone.clear()
     return tracemalloc.get_traced_memory()[0] - before
 
 
-def kinds():
+def class_counts():
     return Counter(type(thing).__name__ for thing in gc.get_objects())
 
 
 def connected():
-    """How much each table of the bus holds; a trainer of another test may be alive still."""
+    """Entries in each table of the bus; a trainer of another test may still be alive."""
     tables = ("receivers", "_by_sender", "_by_receiver", "_routes", "_weak_senders")
     signals = (*SIGNALS.values(), any_transition)
     return Counter({(s.name, table): len(getattr(s, table)) for s in signals for table in tables})
@@ -248,15 +248,15 @@ def connected():
 def check_dropping(count):
     gc.collect()
     connected_before = connected()
-    made_and_dropped(20)
-    kinds()  # the first time it asks abc, which makes a reference to each kind of mapping
-    before = kinds()
-    made_and_dropped(count)
-    assert {name: n for name, n in (kinds() - before).items() if n >= count / 2} == {}
+    bytes_left_by(20)
+    class_counts()  # the first call makes abc cache a reference to each mapping class
+    before = class_counts()
+    bytes_left_by(count)
+    assert {name: n for name, n in (class_counts() - before).items() if n >= count / 2} == {}
     tracemalloc.start()
     try:
-        made_and_dropped(20)
-        assert made_and_dropped(count) < 120_000, "bytes: as much as one trainer has"
+        bytes_left_by(20)
+        assert bytes_left_by(count) < 120_000, "bytes: as much as one trainer has"
     finally:
         tracemalloc.stop()
     assert connected() - connected_before == Counter()

@@ -10,7 +10,7 @@ from torch import Tensor
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import optimizer_state
-from .training_state import FORMAT, StateDict, chart_rows, stateful_handlers
+from .training_state import STATE_DICT_FORMAT, StateDict, chart_rows, stateful_handlers
 
 _MAX_SHOWN = 5
 
@@ -66,9 +66,9 @@ def _check_format(saved: Any) -> None:
         raise ResumeError(
             f"a {type(saved).__name__} without a format is not the state dict of a trainer"
         )
-    if number > FORMAT:
+    if number > STATE_DICT_FORMAT:
         raise ResumeError(
-            f"the state dict has format {number}, from a newer trackside; allowed: up to {FORMAT}"
+            f"the state dict has format {number}, from a newer trackside; allowed: up to {STATE_DICT_FORMAT}"
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from .atomic_directory import FileDigest, hash_file
 
-FORMAT = 1
+MANIFEST_FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 _MAX_BYTES = 1 << 24
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -50,7 +50,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The manifest as JSON, with its own checksum."""
-        fields = asdict(self) | {"format": FORMAT}
+        fields = asdict(self) | {"format": MANIFEST_FORMAT}
         fields["files"] = {name: file._asdict() for name, file in self.files.items()}
         return json.dumps(fields | {"sha256": _checksum(fields)}, indent=1).encode()
 
@@ -106,10 +106,10 @@ def _fields(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{folder}: {MANIFEST_FILE} is not JSON: {error}") from None
     if not isinstance(fields, dict) or type(fields.get("format")) is not int:
         raise DamagedError(f"{folder}: {MANIFEST_FILE} has no format")
-    if fields["format"] > FORMAT:
+    if fields["format"] > MANIFEST_FORMAT:
         raise CheckpointError(
             f"{folder}: a newer trackside wrote it in format {fields['format']}; this one reads "
-            f"formats up to {FORMAT}"
+            f"formats up to {MANIFEST_FORMAT}"
         )
     return fields
 

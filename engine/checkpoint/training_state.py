@@ -24,7 +24,7 @@ from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizer, optimizer_state
 from .plain_data import to_plain_data
 
-FORMAT = 1
+STATE_DICT_FORMAT = 1
 
 StateDict = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
         )
     is_inside = "." in state.phase
     return {
-        "format": FORMAT,
+        "format": STATE_DICT_FORMAT,
         "chart": chart_rows(trainer),
         "phase": state.phase,
         "position": capture_position(state),

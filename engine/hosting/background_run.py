@@ -41,7 +41,7 @@ class Run(Future[TrainState]):
         self._started = threading.Event()
         name = " ".join(filter(None, ("trackside", trainer.name)))
         self._thread = threading.Thread(
-            target=self._drive, args=(transitions,), name=name, daemon=True
+            target=self._run_to_end, args=(transitions,), name=name, daemon=True
         )
         _live_runs.add(self)
         _cancel_at_exit()
@@ -159,7 +159,7 @@ class Run(Future[TrainState]):
         if error is None:
             self.result()
 
-    def _drive(self, transitions: Iterator[Transition]) -> None:
+    def _run_to_end(self, transitions: Iterator[Transition]) -> None:
         try:
             for _ in transitions:
                 pass

@@ -12,7 +12,7 @@ from typing import Any
 from ...events import CancelFitException, IllegalCancelError, TrainState
 from ..loop.engine import Engine
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
@@ -72,7 +72,7 @@ def interruptible(trainer: Engine) -> Iterator[Interruption]:
             f"{threading.current_thread().name} use trainer.request(CancelFitException(…))"
         )
     interruption = Interruption(trainer)
-    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    previous = {number: signal.getsignal(number) for number in HANDLED_SIGNALS}
     for number, handler in previous.items():
         if handler is None:
             raise RuntimeError(

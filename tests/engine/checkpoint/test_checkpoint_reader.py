@@ -17,7 +17,7 @@ from trackside.engine import (
     read_checkpoint,
 )
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
-from trackside.engine.checkpoint.manifest import FORMAT, Manifest
+from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ def test_reading_a_damaged_checkpoint_by_its_path_is_an_error(folder, name, dama
 def test_any_flipped_bit_is_detected(folder):
     for name in FILES:
         path = newest(folder) / name
-        whole = path.read_bytes()
-        for place in range(0, len(whole), 29):
-            flipped = bytearray(whole)
+        original = path.read_bytes()
+        for place in range(0, len(original), 29):
+            flipped = bytearray(original)
             flipped[place] ^= 1 << place % 8
             path.write_bytes(flipped)
             with pytest.raises(CheckpointError):
                 read_checkpoint(newest(folder))
-        path.write_bytes(whole)
+        path.write_bytes(original)
     assert latest(folder) == newest(folder)
 
 
@@ -123,10 +123,10 @@ def test_other_names_links_and_files_are_not_checkpoints(folder):
 
 
 def forged(folder, **fields):
-    """A manifest that somebody changed, who knows how its checksum is made."""
+    """Change fields of the newest manifest, with a correct checksum."""
     path = newest(folder)
-    there = Manifest.read(path)
-    changed = Manifest(**{**vars(there), **fields})
+    original = Manifest.read(path)
+    changed = Manifest(**{**vars(original), **fields})
     (path / "manifest.json").write_bytes(changed.to_bytes())
     return path
 
@@ -160,14 +160,14 @@ def test_a_manifest_of_gigabytes_is_not_read(folder):
 
 def test_a_checkpoint_of_a_newer_format_is_an_error_and_not_skipped(folder):
     path = newest(folder) / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT + 1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": MANIFEST_FORMAT + 1}))
     for find in (latest, read_checkpoint):
         with pytest.raises(CheckpointError, match="newer trackside wrote it") as caught:
             find(folder)
         assert not isinstance(caught.value, DamagedError)
 
 
-class Evil:
+class Malicious:
     def __init__(self, path):
         self.path = str(path)
 
@@ -176,15 +176,17 @@ class Evil:
 
 
 def test_a_malicious_pickle_with_the_right_checksum_is_refused_and_not_run(folder, tmp_path):
-    path, made = newest(folder), tmp_path / "made by the pickle"
+    path, created = newest(folder), tmp_path / "created by the pickle"
     (path / "state.pt").unlink()
-    torch.save({"state": {"model": {}, "evil": Evil(made)}, "tied": {}}, path / "state.pt")
+    torch.save(
+        {"state": {"model": {}, "malicious": Malicious(created)}, "tied": {}}, path / "state.pt"
+    )
     files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
     with pytest.raises(CheckpointError, match="refused before any of its code ran"):
         read_checkpoint(forged(folder, files=files))
-    assert not made.exists()
+    assert not created.exists()
     torch.load(path / "state.pt", weights_only=False)
-    assert made.exists(), "the pickle was evil"
+    assert created.exists(), "the pickle is not malicious"
 
 
 @pytest.mark.parametrize("name", FILES[1:])

@@ -143,7 +143,7 @@ def tiny_disk(folder):
 
 @contextmanager
 def limited_files(folder):
-    """Files cannot grow beyond 4 MB: what anybody can have instead of a full disk."""
+    """Limit files to 4 MB, which needs no root."""
     folder.mkdir()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -156,7 +156,7 @@ def limited_files(folder):
 
 
 FULL = {limited_files: errno.EFBIG} | ({tiny_disk: errno.ENOSPC} if os.geteuid() == 0 else {})
-"""How a disk can be full; a small file system, which only root can mount, where it can be had."""
+"""Ways to run out of space, with the errno; only root can mount a small file system."""
 
 
 @pytest.mark.parametrize("full", FULL, ids=lambda full: full.__name__)
@@ -177,7 +177,7 @@ def test_a_full_disk_raises_and_the_previous_checkpoint_stays_intact(tmp_path, f
 
 def test_a_read_only_folder_is_refused_by_open(tmp_path):
     folder = tmp_path / "disk"
-    if os.geteuid() == 0:  # whom permissions do not stop
+    if os.geteuid() == 0:  # root ignores permissions
         folder.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], check=True)
     else:
@@ -204,7 +204,7 @@ def test_a_deleted_folder_is_an_error_and_is_not_recreated(store):
 
 
 def operations(folder):
-    """What some saves do when nothing stops them."""
+    """The log of the file operations of some saves."""
     folder.mkdir()
     files = Files(folder)
     crash.saves(folder / "runs", files, files.acknowledge)
@@ -220,7 +220,7 @@ def number_of_operations(tmp_path):
 
 
 def check_nothing_acknowledged_is_lost(folder, log):
-    """The latest is at least as new as the last that was acknowledged, and as it was written."""
+    """The latest checkpoint is intact and not older than the last acknowledged one."""
     acknowledged = [Path(path).name for operation, path, *_ in log if operation == "acknowledged"]
     if not acknowledged and not any((folder / "runs").glob("step-*")):
         return
@@ -275,23 +275,23 @@ def test_an_error_in_any_file_operation_escapes_and_loses_nothing(tmp_path, step
         with pytest.raises(OSError, match="purpose"):
             crash.saves(folder / "runs", files, files.acknowledge)
         check_nothing_acknowledged_is_lost(folder, files.log)
-        check_that_it_goes_on(folder / "runs")
+        check_next_process_can_save(folder / "runs")
 
 
 @pytest.mark.parametrize("step", ["before", "middle", "after"])
 def test_a_kill_at_any_file_operation_loses_nothing(tmp_path, step):
     for number in range(number_of_operations(tmp_path)):
-        folder, told = tmp_path / f"{number}", tmp_path / f"{number}.told"
+        folder, acknowledged = tmp_path / f"{number}", tmp_path / f"{number}.acknowledged"
         folder.mkdir()
-        told.touch()
-        assert crash.run(crash.killed_saves, folder, told, number, step) == -signal.SIGKILL
-        log = [("acknowledged", path) for path in told.read_text().split()]
+        acknowledged.touch()
+        assert crash.run(crash.killed_saves, folder, acknowledged, number, step) == -signal.SIGKILL
+        log = [("acknowledged", path) for path in acknowledged.read_text().split()]
         check_nothing_acknowledged_is_lost(folder, log)
-        check_that_it_goes_on(folder / "runs")
+        check_next_process_can_save(folder / "runs")
 
 
-def check_that_it_goes_on(folder):
-    """The next process writes there, and leaves nothing half done."""
+def check_next_process_can_save(folder):
+    """The next process can write there, and deletes unfinished checkpoints."""
     store = opened(folder)
     assert all(name.startswith("step-") for name in names(folder))
     assert store.save(state_of_training(), 9, {}) == latest(folder)

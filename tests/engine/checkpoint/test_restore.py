@@ -1,4 +1,4 @@
-"""A fit goes on from a state dict, whatever its loaders are, and refuses one that does not fit."""
+"""Resume a fit from a state dict with any kind of loader; refuse one that does not fit."""
 
 import random
 import warnings
@@ -35,7 +35,7 @@ def with_loaders(train, valid=None, *handlers):
 
 
 def differences(make, folder, epochs=2, only=None):
-    """(boundary, what differs) for each at which a fit does not go on as it was."""
+    """(boundary, difference) for each boundary at which a resumed fit differs."""
     whole = Check(make(), folder, MEASURED).whole(epochs)
     numbers = range(len(whole["boundaries"])) if only is None else only
     found = [(number, Check(make(), folder, MEASURED).rest(number, whole)) for number in numbers]
@@ -52,8 +52,8 @@ class Unsized:
         return iter(self.given)
 
 
-class Guest:
-    """A loader of somebody else's, with a position."""
+class ThirdPartyLoader:
+    """A third-party loader with a position."""
 
     def __init__(self, given):
         self.given = given
@@ -87,15 +87,17 @@ def images(count=4, size=4):
     ]
 
 
-def own_generator():
+def seeded_generator():
     return torch.Generator().manual_seed(5)
 
 
 LOADERS = {
     "a list": images,
-    "a guest": lambda: Guest(images()),
+    "third-party": lambda: ThirdPartyLoader(images()),
     "a DataLoader": lambda: DataLoader(Images(14), 4, shuffle=True),
-    "with a generator": lambda: DataLoader(Images(14), 4, shuffle=True, generator=own_generator()),
+    "with a generator": lambda: DataLoader(
+        Images(14), 4, shuffle=True, generator=seeded_generator()
+    ),
     "with workers": lambda: DataLoader(Images(14), 4, shuffle=True, num_workers=1),
     "an IterableDataset": lambda: DataLoader(Rows(), 4),
     "without a length": lambda: Unsized(images()),
@@ -111,7 +113,7 @@ def test_a_fit_resumes_with_any_kind_of_loader(kind, tmp_path):
     assert found == []
 
 
-@pytest.mark.parametrize("kind", ["a guest", "without a length"])
+@pytest.mark.parametrize("kind", ["third-party", "without a length"])
 @pytest.mark.filterwarnings(REPLAY)
 def test_a_fit_resumes_where_a_batch_is_read_ahead(kind, tmp_path):
     make = LOADERS[kind]
@@ -128,14 +130,14 @@ def test_a_fit_resumes_in_an_endless_stream_that_is_passed_again(tmp_path):
     states = []
     for transition in whole.steps(endless(), None, 3, batches_per_epoch=3):
         if transition.trigger == "after_batch":
-            states.append(copied(whole.state_dict()))
+            states.append(cloned(whole.state_dict()))
     for state in states:
         rest = trainer_of(net=net())
         rest.fit(endless(), resume=state)
         assert equal(weights(rest), weights(whole))
 
 
-def copied(state):
+def cloned(state):
     return torch.utils._pytree.tree_map(
         lambda part: part.clone() if isinstance(part, torch.Tensor) else part, state
     )
@@ -170,7 +172,7 @@ def test_replaying_a_loader_warns_and_says_what_is_exact():
     state = None
     for transition in trainer.steps(data):
         if transition.trigger == "after_batch" and trainer.state.batch_index == 1:
-            state = copied(trainer.state_dict())
+            state = cloned(trainer.state_dict())
     with pytest.warns(UserWarning, match=r"train_loader \(Unsized\).*first 2 batches.*Exact:.*Not"):
         trainer_of().fit(data, resume=state)
 
@@ -179,7 +181,7 @@ def test_at_the_boundary_of_an_epoch_no_loader_is_replayed():
     data = DataLoader(Images(14), 4, shuffle=True)
     trainer = trainer_of(net=net())
     state = next(
-        copied(trainer.state_dict())
+        cloned(trainer.state_dict())
         for transition in trainer.steps(data, None, 2)
         if transition.trigger == "after_epoch"
     )
@@ -188,50 +190,50 @@ def test_at_the_boundary_of_an_epoch_no_loader_is_replayed():
 
 
 def stopped_after(trainer, signal, *loaders, **options):
-    """The state of a fit after a signal was sent the first time; the fit is left there."""
+    """The state of a fit after the first time that a signal was sent."""
     for transition in trainer.steps(*loaders, **options):
         if transition.trigger == signal:
-            return copied(trainer.state_dict())
+            return cloned(trainer.state_dict())
     raise AssertionError(f"{signal} was never sent")
 
 
-# what handlers hear
+# what handlers receive
 
 
-class Opened:
-    """Keeps count of its scopes, and of what it hears."""
+class ScopeRecorder:
+    """Records its signals and the opening and closing of its scopes."""
 
     def __init__(self):
-        self.heard = []
+        self.received = []
 
     def state_dict(self):
         return {}
 
     def load_state_dict(self, state):
-        raise AssertionError("it has saved nothing")
+        raise AssertionError("its saved state is empty")
 
     def begin_fit(self, trainer, state):
-        self.heard.append("begin_fit")
+        self.received.append("begin_fit")
 
     def resumed(self, trainer, state):
-        self.heard.append(f"resumed in {state.phase}, step {state.step}")
+        self.received.append(f"resumed in {state.phase}, step {state.step}")
 
     def within_train(self, trainer, state):
-        self.heard.append("train opens")
+        self.received.append("train opens")
         yield
-        self.heard.append(f"train closes: {state.outcome}")
+        self.received.append(f"train closes: {state.outcome}")
 
     def within_fit(self, trainer, state):
-        self.heard.append("fit opens")
+        self.received.append("fit opens")
         yield
-        self.heard.append("fit closes")
+        self.received.append("fit closes")
 
 
 def test_handlers_get_resumed_instead_of_begin_fit_and_reopen_their_scopes():
-    state = stopped_after(trainer_of(Opened()), "after_batch", batches(2))
-    opened, trace = Opened(), Trace()
-    trainer_of(opened, trace).fit(batches(2), resume=state)
-    assert opened.heard == [
+    state = stopped_after(trainer_of(ScopeRecorder()), "after_batch", batches(2))
+    recorder, trace = ScopeRecorder(), Trace()
+    trainer_of(recorder, trace).fit(batches(2), resume=state)
+    assert recorder.received == [
         "resumed in fit.epoch.train.fetch, step 1",
         "fit opens",
         "train opens",
@@ -243,31 +245,31 @@ def test_handlers_get_resumed_instead_of_begin_fit_and_reopen_their_scopes():
 
 def test_functions_can_subscribe_to_resumed_and_explain_lists_them():
     state = stopped_after(trainer_of(), "after_batch", batches(2))
-    trainer, heard = trainer_of(), []
-    trainer.on("resumed")(lambda trainer, state: heard.append(state.batch_index))
+    trainer, received = trainer_of(), []
+    trainer.on("resumed")(lambda trainer, state: received.append(state.batch_index))
     trainer.fit(batches(2), resume=state)
-    assert heard == [0]
+    assert received == [0]
     assert trainer.explain("resumed").startswith("resumed: 1 to run")
 
 
 def test_filtered_subscriptions_continue_to_count():
-    def subscribed(heard):
+    def subscribed(received):
         trainer = trainer_of()
-        trainer.on("after_batch", every=2)(lambda t, state: heard.append(state.batch_index))
-        trainer.on("after_batch", once=True)(lambda t, state: heard.append("once"))
+        trainer.on("after_batch", every=2)(lambda t, state: received.append(state.batch_index))
+        trainer.on("after_batch", once=True)(lambda t, state: received.append("once"))
         return trainer
 
     state = stopped_after(subscribed([]), "after_batch", batches(4))
-    heard = []
-    subscribed(heard).fit(batches(4), resume=state)
-    assert heard == [1, 3]
+    received = []
+    subscribed(received).fit(batches(4), resume=state)
+    assert received == [1, 3]
 
 
 # what is restored
 
 
 def test_the_global_generators_are_restored():
-    """That they go on as in the fit that was not stopped is seen with the images of resumable."""
+    """The fits of resumable.py show that a resumed fit equals one that was not stopped."""
 
     def drawing(found):
         trainer = trainer_of()
@@ -292,7 +294,7 @@ def test_a_generator_of_a_module_is_restored():
     class Noisy(nn.Linear):
         def __init__(self):
             super().__init__(5, 3)
-            self.own = own_generator()
+            self.own = seeded_generator()
 
         def forward(self, x):
             return super().forward(x) + torch.rand(3, generator=self.own)
@@ -396,7 +398,7 @@ def test_two_handlers_of_one_class_do_not_collide():
         assert equal(one.averaged.parameters(), other.averaged.parameters())
 
 
-# what it is asked to do
+# the arguments of the fit
 
 
 def test_a_resumed_fit_keeps_its_number_of_epochs():
@@ -452,7 +454,7 @@ def test_saving_inside_validate_is_refused():
 def test_a_state_saved_outside_of_a_fit_can_be_loaded_but_not_resumed():
     trainer = trainer_of()
     trainer.fit(batches(2))
-    state = copied(trainer.state_dict())
+    state = cloned(trainer.state_dict())
     with pytest.raises(ResumeError, match="outside of a fit, in phase completed"):
         trainer_of().fit(batches(2), resume=state)
     other = trainer_of(net=model(seed=3))
@@ -524,7 +526,7 @@ def test_a_valid_loader_that_the_saved_fit_had_not_is_refused():
 
 
 def test_a_logger_that_cannot_load_is_detached_and_the_fit_continues(caplog):
-    class Logger(Opened):
+    class Logger(ScopeRecorder):
         on_error = "detach"
 
         def state_dict(self):
@@ -541,20 +543,20 @@ def test_a_logger_that_cannot_load_is_detached_and_the_fit_continues(caplog):
 
 
 def test_if_a_handler_cannot_load_the_scopes_close_and_the_trainer_is_idle():
-    class Stubborn(Opened):
+    class CannotLoad(ScopeRecorder):
         def state_dict(self):
             return {"some": 1}
 
         def load_state_dict(self, state):
-            raise KeyError("nothing known of it")
+            raise KeyError("unknown state")
 
-    state = stopped_after(trainer_of(Stubborn()), "after_batch", batches(2))
-    stubborn = Stubborn()
-    trainer = trainer_of(stubborn)
-    with pytest.raises(KeyError, match="nothing known"):
+    state = stopped_after(trainer_of(CannotLoad()), "after_batch", batches(2))
+    handler = CannotLoad()
+    trainer = trainer_of(handler)
+    with pytest.raises(KeyError, match="unknown state"):
         trainer.fit(batches(2), resume=state)
     assert trainer.state.phase == "idle"
-    assert stubborn.heard[-2:] == ["train closes: completed", "fit closes"]
+    assert handler.received[-2:] == ["train closes: completed", "fit closes"]
     assert trainer.fit(batches(2)).outcome == "completed"
 
 
@@ -566,7 +568,7 @@ def test_a_running_trainer_refuses_to_load_a_state_dict():
         trainer.fit(batches(1))
 
 
-# what handlers remember
+# what handlers keep
 
 
 class Counting:

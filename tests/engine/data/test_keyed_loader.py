@@ -16,7 +16,7 @@ from trackside.engine import KeyedLoader
 
 
 class Augmented:
-    """Examples that say which they are, and what they drew from each generator."""
+    """Examples that contain their index and a random number of each generator."""
 
     def __init__(self, examples):
         self.examples = examples
@@ -32,12 +32,12 @@ class Augmented:
 
 
 def noisy(examples):
-    """A collate_fn that draws, too."""
+    """A collate_fn that draws a random number."""
     return torch.stack(examples) + torch.rand(())
 
 
 def stream(loader, until=3):
-    """(position after it, batch) of all batches before an epoch."""
+    """(position after it, batch) of all batches before epoch `until`."""
     found = []
     while loader.position < (until, 0):
         found += [(loader.position, batch) for batch in loader]
@@ -220,7 +220,7 @@ for batch in KeyedLoader(Data(), 1, num_workers=2, multiprocessing_context="{met
 def test_a_worker_exits_when_the_trainer_is_killed(tmp_path, method, stuck):
     script = tmp_path / "trainer.py"
     code = TRAINER.format(stuck=stuck, method=method)
-    if method == "forkserver":  # which imports the script
+    if method == "forkserver":  # it imports the script
         head, loop = code.split("\nfor ")
         code = f"{head}\nif __name__ == '__main__':\n  for {loop.replace(chr(10), chr(10) + '  ')}"
     script.write_text(code)

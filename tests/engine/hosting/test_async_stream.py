@@ -59,9 +59,9 @@ def test_two_streams_interleave_in_one_event_loop():
 
 
 def cancelled_at(count, inside):
-    """The signals of a stream whose task is cancelled at a transition, and the trainer.
+    """The trainer and the signals of a stream whose task is cancelled after `count` transitions.
 
-    `inside`: it waits in the body of the loop when it is cancelled, else in the stream.
+    `inside`: the task waits in the body of the loop when it is cancelled, else in the stream.
     """
     trace = Trace()
     trainer = trainer_of(trace)
@@ -87,7 +87,7 @@ def cancelled_at(count, inside):
     task = None
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(main())
-    assert phases == ["cancelled"], "the scopes were open still when the task was told"
+    assert phases == ["cancelled"], "scopes were still open when the task was cancelled"
     return trainer, trace.signals
 
 

@@ -14,11 +14,11 @@ from trackside.engine import BusyError, Run
 from trackside.events import CancelFitException, begin_fit
 
 LONG = 300
-"""Seconds after which a test gives up waiting; none takes a hundredth of it."""
+"""Seconds after which a test stops waiting; normally it needs less than a hundredth."""
 
 
 class Gate:
-    """A loader that stands still before the batch `at`, until it is opened."""
+    """A loader that blocks before the batch `at` until `open` is called."""
 
     def __init__(self, data, at=1):
         self.data, self.at = data, at
@@ -46,15 +46,15 @@ def endless(trainer, **options):
     return trainer.start(batches(2), batches(1), epochs=1_000_000, **options)
 
 
-def standing(run):
-    """The status of a run that was asked to stand still, when it does."""
+def paused_status(run):
+    """Pause a run, wait until it is paused, and return its status."""
     run.pause()
     while not (status := run.status()).paused:
         assert not run.done()
     return status
 
 
-# it is a fit
+# the fit
 
 
 def test_a_run_in_the_background_gives_the_weights_of_a_fit():
@@ -152,7 +152,7 @@ def test_the_status_of_a_finished_run_stays_when_the_trainer_fits_again():
 def test_a_paused_run_makes_no_transition_until_it_is_resumed():
     trace = Trace()
     with endless(trainer_of(trace)) as run:
-        before = standing(run)
+        before = paused_status(run)
         count = len(trace.signals)
         assert (run.status(), len(trace.signals)) == (before, count)
         run.resume()
@@ -164,20 +164,20 @@ def test_a_run_can_be_paused_in_training_validation_and_fetch(gate):
     with endless(trainer_of()) as run:
         for phase in ("fit.epoch.train.batch", "fit.epoch.validate.batch", "fit.epoch.train.fetch"):
             run.wait_for(phase, LONG)
-            standing(run)
+            paused_status(run)
             run.resume()
     trainer = trainer_of()
     with trainer.start(gate) as run:
         assert gate.reached.wait(LONG)
         run.pause()
         gate.open()
-        status = standing(run)
+        status = paused_status(run)
         assert (status.phase, status.batch_index) == ("fit.epoch.train.batch.forward", 1)
 
 
 def test_a_pause_does_not_count_as_time():
     with endless(trainer_of()) as run:
-        seconds = standing(run).seconds
+        seconds = paused_status(run).seconds
         assert run.status().seconds == seconds
 
 
@@ -187,11 +187,11 @@ def test_a_cancel_takes_effect_in_a_paused_run_which_stays_paused(gate):
         assert gate.reached.wait(LONG)
         run.pause()
         gate.open()
-        assert standing(run).phase == "fit.epoch.train.batch.forward"
+        assert paused_status(run).phase == "fit.epoch.train.batch.forward"
         run.cancel("epoch", "by hand")
         while run.status().phase != "fit.ready":
             assert not run.done()
-        assert standing(run).epoch == 0
+        assert paused_status(run).epoch == 0
         assert trace.signals[-1] == "after_epoch"
     assert run.status().phase == "cancelled"
 
@@ -217,7 +217,7 @@ def test_each_scope_can_be_cancelled_with_a_reason(scope):
         cancelled.append((type(state.cancel), state.cancel.reason))
 
     with endless(trainer) as run:
-        while not cancelled:  # a cancel lapses if its scope closes before it is read
+        while not cancelled:  # a cancel expires if its scope closes before it is read
             epoch = run.status().epoch
             assert run.cancel(scope, "by hand")
             while not cancelled and run.status().epoch == epoch:
@@ -256,7 +256,7 @@ def test_wait_for_returns_when_the_run_reaches_the_phase(gate):
         gate.reached.wait(LONG)
         with futures.ThreadPoolExecutor() as pool:
             waiting = pool.submit(run.wait_for, "fit.epoch.validate", LONG)
-            while not trainer.handlers:  # it listens, before the run gets there
+            while not trainer.handlers:  # wait until it has subscribed
                 assert not waiting.done()
             gate.open()
             assert waiting.result(LONG) is True
@@ -303,21 +303,21 @@ def test_an_unknown_phase_is_refused_with_the_nearest_name():
 
 @pytest.mark.parametrize("tried", ["result", "exception", "wait_for"])
 def test_waiting_for_a_run_in_its_own_thread_is_refused(tried):
-    trainer, told = trainer_of(), []
+    trainer, messages = trainer_of(), []
 
     @trainer.on("after_loss", once=True)
     def wait(trainer, state):
-        assert handed.wait(LONG)
+        assert run_assigned.wait(LONG)
         try:
             getattr(runs[0], tried)(*(["fit.epoch.validate"] if tried == "wait_for" else []))
         except RuntimeError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
-    handed, runs = threading.Event(), []
+    run_assigned, runs = threading.Event(), []
     runs.append(trainer.start(batches(1)))
-    handed.set()
+    run_assigned.set()
     runs[0].result(LONG)
-    assert told == [
+    assert messages == [
         f"cannot call {tried} in the thread of the fit, which would wait for itself; "
         "allowed there: status, pause, resume, cancel"
     ]
@@ -339,7 +339,7 @@ def test_leaving_the_block_cancels_the_fit_and_joins_its_thread():
 
 def test_leaving_the_block_ends_a_paused_run():
     with endless(trainer_of()) as run:
-        standing(run)
+        paused_status(run)
     assert run.status().phase == "cancelled"
 
 
@@ -408,7 +408,7 @@ def test_cancelling_the_task_that_awaits_a_run_cancels_the_fit():
     assert run.result(LONG).outcome == "cancelled"
 
 
-# many, and the end of the process
+# many requests, and the end of the process
 
 
 def test_a_thousand_requests_from_eight_threads_leave_all_scopes_closed():
@@ -484,11 +484,11 @@ def test_a_finished_run_is_garbage_collected():
 
 
 def test_receivers_are_called_in_the_thread_of_the_fit():
-    heard = []
+    threads = []
 
     @begin_fit.connect
     def hear(trainer, state):
-        heard.append(threading.current_thread())
+        threads.append(threading.current_thread())
         raise CancelFitException("from another module")
 
     try:
@@ -496,4 +496,4 @@ def test_receivers_are_called_in_the_thread_of_the_fit():
     finally:
         begin_fit.disconnect(hear)
     assert state.cancel.reason == "from another module"
-    assert heard != [threading.current_thread()]
+    assert threads != [threading.current_thread()]

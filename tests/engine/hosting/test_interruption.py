@@ -23,7 +23,7 @@ def handlers():
 
 
 def send(number):
-    """A handler that has the process receive a signal."""
+    """A handler that sends a signal to this process."""
     return lambda trainer, state: signal.raise_signal(number)
 
 
@@ -122,7 +122,7 @@ def test_validate_is_interrupted_only_by_the_second_signal():
     assert trainer.state.phase == "failed"
 
 
-# two signals, and none
+# two signals, and without interruptible
 
 
 def test_the_second_signal_raises_keyboard_interrupt():
@@ -147,8 +147,8 @@ def test_without_interruptible_keyboard_interrupt_unwinds_and_escapes():
     ]
 
 
-def interrupted_in_the_begin(trainer, at):
-    """Interrupt a fit at the so-many-th call, or return from one; whether it came so far."""
+def interrupted_at(trainer, at):
+    """Interrupt a fit at the `at`-th call or return; whether the fit got that far."""
     left = at
 
     def interrupt(frame, event, argument):
@@ -170,14 +170,14 @@ def interrupted_in_the_begin(trainer, at):
     return left == 0
 
 
-# Python swallows what comes in a finalizer that it runs
+# Python swallows an exception that is raised in a finalizer
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_anywhere_in_the_start_of_a_fit_leaves_the_trainer_free():
     for place in itertools.count(1, 61):
         trainer = trainer_of()
-        came = interrupted_in_the_begin(trainer, place)
+        interrupted = interrupted_at(trainer, place)
         assert trainer.fit(batches(1)).outcome == "completed", f"after {place} calls"
-        if not came:
+        if not interrupted:
             break
     assert place > 1_000
 
@@ -224,18 +224,18 @@ def test_an_interrupt_while_a_run_is_closed_leaves_the_trainer_free():
 
 
 def test_any_thread_but_the_main_one_is_refused():
-    told = []
+    messages = []
 
     def enter():
         try:
             interruptible(trainer_of()).__enter__()
         except RuntimeError as error:
-            told.append(str(error))
+            messages.append(str(error))
 
     thread = threading.Thread(target=enter, name="worker")
     thread.start()
     thread.join()
-    assert told == [
+    assert messages == [
         "interruptible handles signals, which Python allows only in the main thread; in worker "
         "use trainer.request(CancelFitException(…))"
     ]
@@ -245,7 +245,7 @@ def test_any_thread_but_the_main_one_is_refused():
 
 
 class Server:
-    """The server of child processes, and what it says."""
+    """Starts the server of child processes and reads its output."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -256,11 +256,11 @@ class Server:
             env={**os.environ, "PYTHONPATH": str(SERVER.parent), "OMP_NUM_THREADS": "1"},
         )
 
-    def ask(self, kind):
+    def start_child(self, kind):
         print(kind, file=self.process.stdin, flush=True)
-        return int(self.hear())
+        return int(self.read_line())
 
-    def hear(self):
+    def read_line(self):
         return self.process.stdout.readline().strip()
 
     def close(self):
@@ -277,17 +277,17 @@ def server():
 
 
 def check_one(server, random, kind, number):
-    """Send a child its signal at a random time, and look at what became of it."""
-    child = server.ask(kind)
+    """Send a child its signal at a random time, and check its report and exit code."""
+    child = server.start_child(kind)
     if kind == "twice":
-        assert server.hear() == "blocked"
+        assert server.read_line() == "blocked"
         os.kill(child, signal.SIGTERM)
     else:
-        time.sleep(random.expovariate(100))  # seconds: some hundred transitions
+        time.sleep(random.expovariate(100))  # seconds: a few hundred transitions
     os.kill(child, number)
-    report = json.loads(server.hear())
-    assert isinstance(report, dict), f"{kind}: it ended with {report}, and without a word"
-    code = int(server.hear())
+    report = json.loads(server.read_line())
+    assert isinstance(report, dict), f"{kind}: it ended with {report} and without a report"
+    code = int(server.read_line())
     phases = {"asked": ["cancelled"], "twice": ["failed"], "bare": ["failed", "idle"]}
     assert report.pop("phase") in phases[kind]
     assert report == {"closed": True, "ended": True, "restored": True, "fits_again": "completed"}
