@@ -68,7 +68,8 @@ def _check_format(saved: Any) -> None:
         )
     if number > STATE_DICT_FORMAT:
         raise ResumeError(
-            f"the state dict has format {number}, from a newer trackside; allowed: up to {STATE_DICT_FORMAT}"
+            f"the state dict has format {number}, from a newer trackside; "
+            f"allowed: up to {STATE_DICT_FORMAT}"
         )
 
 
