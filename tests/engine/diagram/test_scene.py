@@ -21,8 +21,11 @@ def pictures():
 
 def check_every_chart(violations):
     """Fail with the name of each chart for which `violations` yields anything."""
-    found = {name: list(violations(*drawn)) for name, drawn in pictures().items()}
-    failed = {name: problems for name, problems in found.items() if problems}
+    failed = {
+        name: problems
+        for name, drawn in pictures().items()
+        if (problems := list(violations(*drawn)))
+    }
     assert not failed, failed
 
 
