@@ -28,7 +28,7 @@ from trackside.handlers import Checkpoint, History, Metrics
 
 
 class Draws:
-    """Makes every batch depend on the generator, so that a wrong one would be seen."""
+    """Makes every batch depend on the random generator, so that a wrong state is detected."""
 
     def begin_batch(self, trainer, state):
         state.xb = state.xb + torch.randn_like(state.xb) / 10
@@ -48,7 +48,7 @@ def fitted(folder, *handlers, of=3, **options):
 
 
 def resumed(path, *handlers, **options):
-    """A fit that goes on from a checkpoint, in a trainer whose generators stand elsewhere."""
+    """A fit resumed from a checkpoint, in a trainer whose generators have another state."""
     trainer, checkpoint = trainer_with(path.parent, *handlers, **options)
     torch.manual_seed(4711)
     trainer.fit(batches(5), batches(2), resume=path)
@@ -78,12 +78,12 @@ def undisturbed(tmp_path):
         ({"steps": 5}, [5, 10, 15]),
     ],
 )
-def test_it_is_saved_every_n_steps_and_every_n_epochs(tmp_path, options, written):
+def test_it_saves_every_n_steps_and_every_n_epochs(tmp_path, options, written):
     fitted(tmp_path, **options)
     assert steps(tmp_path) == written
 
 
-def test_it_is_saved_every_n_minutes_of_the_clock_since_the_last_time(tmp_path):
+def test_it_saves_every_n_minutes_since_the_last_save(tmp_path):
     now = {"time": 0.0}
     trainer, _ = trainer_with(tmp_path, minutes=2, steps=6, clock=lambda: now["time"])
     trainer.on("after_step")(lambda trainer, state: now.update(time=now["time"] + 50))
@@ -96,13 +96,13 @@ def test_it_is_saved_every_n_minutes_of_the_clock_since_the_last_time(tmp_path):
     ]
 
 
-def test_without_minutes_no_clock_is_read(tmp_path):
+def test_without_minutes_the_clock_is_not_read(tmp_path):
     fitted(tmp_path, steps=1, clock=lambda: pytest.fail("the clock was read"))
 
 
 @pytest.mark.parametrize("async_save", [False, True])
 @pytest.mark.parametrize("options", [{"steps": 1, "keep_last": None}, {"keep_last": None}])
-def test_a_fit_goes_on_from_each_checkpoint_bit_for_bit(tmp_path, undisturbed, options, async_save):
+def test_a_fit_resumes_from_each_checkpoint_bit_for_bit(tmp_path, undisturbed, options, async_save):
     trainer, _ = fitted(tmp_path / "a", async_save=async_save, **options)
     assert equal(weights(trainer), undisturbed)
     for path in list((tmp_path / "a").iterdir()):
@@ -112,7 +112,7 @@ def test_a_fit_goes_on_from_each_checkpoint_bit_for_bit(tmp_path, undisturbed, o
             assert rest.state.step == 15
 
 
-def test_a_resumed_fit_saves_as_the_one_that_was_not_interrupted(tmp_path):
+def test_a_resumed_fit_saves_like_an_uninterrupted_one(tmp_path):
     fitted(tmp_path / "whole", steps=4, keep_last=None)
     trainer, _ = trainer_with(tmp_path / "cut", steps=4, keep_last=None)
     trainer.on("after_step", every=9)(cancel_the_fit)
@@ -126,13 +126,13 @@ def cancel_the_fit(trainer, state):
 
 
 @pytest.mark.parametrize("keep_last", [1, 2, None])
-def test_the_last_ones_are_kept(tmp_path, keep_last):
+def test_the_newest_checkpoints_are_kept(tmp_path, keep_last):
     fitted(tmp_path, steps=3, keep_last=keep_last)
     assert steps(tmp_path) == [3, 6, 9, 12, 15][-(keep_last or 0) :]
 
 
 class Scores:
-    """Gives each epoch a score."""
+    """Writes a score to the metrics of each epoch."""
 
     runs_after = ("Metrics",)
 
@@ -167,7 +167,7 @@ def test_the_best_of_a_metric_are_kept(tmp_path, scores, mode, keep_best, writte
     assert checkpoint.best == tmp_path / f"step-{best:012}"
 
 
-def test_the_best_is_kept_beside_the_last(tmp_path):
+def test_the_best_is_kept_in_addition_to_the_newest(tmp_path):
     scores = Scores(3.0, 1.0, 2.0, 2.5, 2.0)
     _, checkpoint = fitted(tmp_path, scores, of=5, steps=4, metric="score", keep_last=2)
     assert steps(tmp_path) == [10, 20, 24]
@@ -176,7 +176,7 @@ def test_the_best_is_kept_beside_the_last(tmp_path):
     assert facts(checkpoint.best)["metrics"]["score"] == 1.0
 
 
-def test_the_best_before_a_resume_counts_after_it(tmp_path):
+def test_the_best_before_a_resume_counts_after_the_resume(tmp_path):
     scores = Scores(1.0, 2.0, 3.0)
     trainer, _ = trainer_with(tmp_path, scores, metric="score", epochs=1)
     trainer.on("after_epoch", every=2)(cancel_the_fit)
@@ -185,14 +185,14 @@ def test_the_best_before_a_resume_counts_after_it(tmp_path):
     assert checkpoint.best == tmp_path / "step-000000000005"
 
 
-def test_a_metric_that_is_nowhere_is_told_once(tmp_path):
+def test_a_missing_metric_is_warned_about_once(tmp_path):
     with pytest.warns(UserWarning, match="no metric 'acuracy'.*valid_loss") as caught:
         fitted(tmp_path, metric="acuracy")
     assert len(caught) == 1
     assert steps(tmp_path) == []
 
 
-def test_a_cancelled_fit_is_saved_where_it_stood(tmp_path, undisturbed):
+def test_a_cancelled_fit_is_saved_at_its_position(tmp_path, undisturbed):
     trainer, _ = trainer_with(tmp_path)
     trainer.on("after_batch", every=3)(cancel_the_fit)
     trainer.fit(batches(5), batches(2), epochs=3)
@@ -203,7 +203,7 @@ def test_a_cancelled_fit_is_saved_where_it_stood(tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("signal", ["after_epoch", "after_train", "after_validate", "begin_train"])
-def test_a_fit_that_is_cancelled_at_a_boundary_goes_on_bit_for_bit(tmp_path, signal):
+def test_a_fit_cancelled_at_a_boundary_resumes_bit_for_bit(tmp_path, signal):
     whole, history = History(), History()
     undisturbed, _ = fitted(tmp_path / "whole", whole)
     trainer, _ = trainer_with(tmp_path / "cut", History())
@@ -215,7 +215,7 @@ def test_a_fit_that_is_cancelled_at_a_boundary_goes_on_bit_for_bit(tmp_path, sig
 
 
 @every_cancel
-def test_whatever_is_cancelled_the_fit_goes_on_from_what_was_saved(tmp_path, signal, scope):
+def test_after_any_cancel_the_fit_resumes_from_the_saved_state(tmp_path, signal, scope):
     trainer, _ = trainer_with(tmp_path, steps=100)
     if signal.startswith("after_cancel_"):
         inner = signal.removeprefix("after_cancel_")
@@ -230,7 +230,7 @@ def test_whatever_is_cancelled_the_fit_goes_on_from_what_was_saved(tmp_path, sig
         assert rest.state.outcome == "completed"
         assert rest.state.epoch == 2
     else:
-        assert trainer.state.epoch == -1, "nothing had begun"
+        assert trainer.state.epoch == -1, "no epoch had begun"
 
 
 def failing(trainer, state):
@@ -240,7 +240,7 @@ def failing(trainer, state):
 @pytest.mark.parametrize(
     "signal", ["begin_batch", "after_loss", "after_backward", "after_step", "after_batch"]
 )
-def test_after_an_error_it_goes_on_as_if_the_batch_had_been_cancelled(tmp_path, signal):
+def test_after_an_error_it_resumes_as_if_the_batch_was_cancelled(tmp_path, signal):
     trainer, _ = trainer_with(tmp_path)
     trainer.on(signal, every=3)(failing)
     with pytest.raises(ValueError, match="on purpose"):
@@ -251,7 +251,7 @@ def test_after_an_error_it_goes_on_as_if_the_batch_had_been_cancelled(tmp_path, 
     assert rest.state.samples == 60
 
 
-def test_a_loader_that_fails_gives_the_same_batch_again(tmp_path, undisturbed):
+def test_after_a_loader_error_the_same_batch_is_fetched_again(tmp_path, undisturbed):
     def broken():
         yield from batches(5)[:2]
         raise ValueError("on purpose")
@@ -272,7 +272,7 @@ class FailsInStep(torch.optim.SGD):
         raise ValueError("on purpose")
 
 
-def test_after_an_error_in_a_step_nothing_is_saved_since_weights_may_be_half_updated(tmp_path):
+def test_after_an_error_in_a_step_nothing_is_saved(tmp_path):
     net = model()
     checkpoint = Checkpoint(tmp_path)
     trainer = trainer_of(checkpoint, net=net, optimizer=FailsInStep(net.parameters(), lr=0.1))
@@ -284,7 +284,7 @@ def test_after_an_error_in_a_step_nothing_is_saved_since_weights_may_be_half_upd
     assert steps(tmp_path) == []
 
 
-def test_an_interrupt_is_saved_too(tmp_path):
+def test_an_interrupted_fit_is_saved_too(tmp_path):
     def interrupt(trainer, state):
         raise KeyboardInterrupt
 
@@ -296,7 +296,7 @@ def test_an_interrupt_is_saved_too(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["on_cancel", "on_failure"])
-def test_what_is_not_wanted_is_not_saved(tmp_path, option):
+def test_on_cancel_and_on_failure_can_be_turned_off(tmp_path, option):
     trainer, _ = trainer_with(tmp_path, **{option: False})
     trainer.on("after_batch", once=True)(cancel_the_fit if option == "on_cancel" else failing)
     try:
@@ -306,7 +306,7 @@ def test_what_is_not_wanted_is_not_saved(tmp_path, option):
     assert steps(tmp_path) == []
 
 
-def test_a_validation_of_its_own_is_no_boundary_of_a_fit(tmp_path):
+def test_validate_outside_of_a_fit_saves_nothing(tmp_path):
     trainer, _ = fitted(tmp_path, steps=5)
     before = steps(tmp_path)
     trainer.validate(batches(3))
@@ -314,7 +314,7 @@ def test_a_validation_of_its_own_is_no_boundary_of_a_fit(tmp_path):
     assert steps(tmp_path) == before
 
 
-def test_a_validation_is_saved_in_its_middle(tmp_path, undisturbed):
+def test_it_saves_in_the_middle_of_a_validation(tmp_path, undisturbed):
     now = {"time": 0.0}
 
     def tick(trainer, state):
@@ -329,14 +329,14 @@ def test_a_validation_is_saved_in_its_middle(tmp_path, undisturbed):
         assert equal(weights(resumed(path, keep_last=None)[0]), undisturbed)
 
 
-def test_a_fit_does_not_begin_in_the_folder_of_another_one(tmp_path):
+def test_a_new_fit_in_the_folder_of_another_one_is_refused(tmp_path):
     fitted(tmp_path)
     with pytest.raises(CheckpointError, match=r"checkpoints of another fit.*resume="):
         fitted(tmp_path)
     assert steps(tmp_path) == [5, 10, 15]
 
 
-def test_a_fit_begins_beside_what_is_damaged_no_more_than_beside_what_is_whole(tmp_path):
+def test_a_new_fit_is_refused_beside_damaged_checkpoints_too(tmp_path):
     _, checkpoint = fitted(tmp_path, keep_last=1)
     (checkpoint.last / "manifest.json").write_text("{}")
     with pytest.raises(CheckpointError, match="checkpoints of another fit"):
@@ -357,7 +357,7 @@ class Holds:
         pass
 
 
-def test_a_handler_whose_state_cannot_be_saved_is_named_with_the_key(tmp_path):
+def test_an_unsavable_handler_state_is_reported_with_its_key(tmp_path):
     with pytest.raises(TypeError, match=r"handler Holds.*\['best'\]\[0\] is a set") as caught:
         fitted(tmp_path, Holds({1}), steps=1)
     assert not any("during the unwinding" in note for note in caught.value.__notes__)
@@ -365,13 +365,13 @@ def test_a_handler_whose_state_cannot_be_saved_is_named_with_the_key(tmp_path):
 
 
 @pytest.mark.parametrize("value", [torch.empty(2, device="meta"), torch.nn.UninitializedBuffer()])
-def test_a_tensor_that_cannot_be_loaded_again_is_refused(tmp_path, value):
+def test_an_unloadable_tensor_is_refused(tmp_path, value):
     with pytest.raises(TypeError, match=r"handler Holds.*\['best'\]\[0\] is a"):
         fitted(tmp_path, Holds(value), steps=1)
 
 
 def full_disk(monkeypatch, after):
-    """From some writes on every further one finds the disk full."""
+    """Let every write fail with a full disk, after some writes."""
     real, count = os.write, 0
 
     def write(file, data):
@@ -385,7 +385,7 @@ def full_disk(monkeypatch, after):
 
 
 @pytest.mark.parametrize("async_save", [False, True])
-def test_what_cannot_be_written_ends_the_fit_once_and_what_was_is_whole(
+def test_a_failed_write_ends_the_fit_and_keeps_earlier_checkpoints(
     tmp_path, monkeypatch, async_save
 ):
     full_disk(monkeypatch, after=12)
@@ -400,13 +400,13 @@ def test_what_cannot_be_written_ends_the_fit_once_and_what_was_is_whole(
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".tmp")] == []
 
 
-def test_what_goes_wrong_in_the_background_after_the_last_batch_surfaces_too(tmp_path, monkeypatch):
+def test_an_error_of_the_last_background_write_is_raised(tmp_path, monkeypatch):
     full_disk(monkeypatch, after=0)
     with pytest.raises(OSError, match="No space left"):
         fitted(tmp_path, epochs=1, async_save=True)
 
 
-def test_in_the_background_training_goes_on_and_the_next_save_waits(tmp_path, monkeypatch):
+def test_async_save_continues_training_and_the_next_save_waits(tmp_path, monkeypatch):
     trainer, checkpoint = trainer_with(tmp_path, steps=2, async_save=True, keep_last=None)
     batches_behind, may_write = [], threading.Event()
     save = checkpoint._store.save
@@ -433,7 +433,7 @@ def test_in_the_background_training_goes_on_and_the_next_save_waits(tmp_path, mo
         assert not thread.is_alive(), "it lives longer than its work"
 
 
-def test_what_is_written_in_the_background_is_what_was_at_the_boundary(tmp_path):
+def test_async_save_writes_the_state_at_the_boundary(tmp_path):
     trainer, _ = trainer_with(tmp_path, async_save=True, keep_last=None)
     kept = []
     trainer.on("after_epoch")(lambda trainer, state: kept.append(weights(trainer)))
@@ -443,7 +443,7 @@ def test_what_is_written_in_the_background_is_what_was_at_the_boundary(tmp_path)
         assert equal([saved[name] for name in model().state_dict()], there)
 
 
-def test_it_is_not_attached_to_what_cannot_save():
+def test_attaching_to_a_trainer_that_cannot_save_is_refused():
     activities = dict.fromkeys(("ready", "fetch"), lambda state: "after_fit")
     engine = Engine(SUPERVISED, activities, state_of())
     with pytest.raises(AttachError, match=r"cannot be attached to a Engine: it has no checkpoints"):
@@ -463,7 +463,7 @@ def test_it_is_not_attached_to_what_cannot_save():
         ({"keep_best": None}, r"Checkpoint\(keep_best=None\)"),
     ],
 )
-def test_wrong_arguments_are_refused_at_once(options, said):
+def test_invalid_arguments_raise(options, said):
     with pytest.raises((TypeError, ValueError), match=said):
         Checkpoint("runs", **options)
 
@@ -484,7 +484,7 @@ run.wait_for("fit.epoch.train.batch.step")
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
-def test_a_process_that_ends_while_a_fit_runs_in_the_background_saves_it(tmp_path, how):
+def test_a_process_that_exits_during_a_background_fit_saves_it(tmp_path, how):
     run = [sys.executable, "-W", "error", "-c", ENDS, str(tmp_path / "runs"), how]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -507,14 +507,14 @@ while trainer.state.step < 3:
 """
 
 
-def test_a_process_that_ends_with_an_iterator_left_open_keeps_what_was_saved(tmp_path):
+def test_a_process_that_exits_with_an_open_iterator_keeps_checkpoints(tmp_path):
     run = [sys.executable, "-W", "error", "-c", LEAVES, str(tmp_path / "runs")]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert latest(tmp_path / "runs").name == "step-000000000002"
 
 
-def test_a_fit_goes_on_without_it_as_well(tmp_path, undisturbed):
+def test_a_fit_resumes_without_the_handler_too(tmp_path, undisturbed):
     fitted(tmp_path, steps=4)
     rest = trainer_of(Draws(), Metrics())
     rest.fit(batches(5), batches(2), resume=tmp_path)
@@ -553,21 +553,21 @@ def nothing_there(tmp_path):
     "make", [another_model, another_chart, newer_format, all_damaged, nothing_there]
 )
 @pytest.mark.filterwarnings("ignore:skipping a damaged checkpoint")
-def test_what_cannot_be_gone_on_from_is_refused_and_the_trainer_is_as_it_was(tmp_path, make):
+def test_an_unusable_checkpoint_is_refused_and_changes_nothing(tmp_path, make):
     fitted(tmp_path, steps=4)
     trainer, error, said = make(tmp_path)
-    heard = []
-    trainer.on("any_transition")(lambda trainer, state, transition: heard.append(transition))
+    transitions = []
+    trainer.on("any_transition")(lambda trainer, state, transition: transitions.append(transition))
     before, generator = trainer.state_dict(), torch.get_rng_state()
     before = copy.deepcopy(before)
     with pytest.raises(error, match=said):
         trainer.fit(batches(5), batches(2), resume=tmp_path)
     assert same(trainer.state_dict(), before)
     assert torch.equal(torch.get_rng_state(), generator)
-    assert heard == []
+    assert transitions == []
 
 
-def test_the_folder_is_free_for_others_after_the_fit_and_after_a_detach(tmp_path):
+def test_the_folder_is_unlocked_after_the_fit_and_after_detach(tmp_path):
     trainer, checkpoint = fitted(tmp_path / "a")
     trainer.detach(checkpoint)
     assert checkpoint._store._lock._file is None

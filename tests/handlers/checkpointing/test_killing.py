@@ -1,4 +1,4 @@
-"""A fit is killed, again and again, and ends as if nothing had happened."""
+"""A fit that is killed many times ends like an undisturbed one."""
 
 import random
 import signal
@@ -15,13 +15,13 @@ from trackside.engine import latest, read_checkpoint
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What comes of a fit that nobody kills, and the seconds that its process takes."""
+    """The result of a fit that is not killed, and the seconds that its process takes."""
     folder = tmp_path_factory.mktemp("undisturbed")
     crash.run(killed.fit, folder)  # the first process is slower
     folder = tmp_path_factory.mktemp("undisturbed")
-    begun = time.monotonic()
+    started = time.monotonic()
     assert crash.run(killed.fit, folder) == 0
-    return result_of(folder), time.monotonic() - begun
+    return result_of(folder), time.monotonic() - started
 
 
 def result_of(folder):
@@ -29,22 +29,23 @@ def result_of(folder):
 
 
 def check_nothing_acknowledged_is_lost(folder):
-    """The latest is whole, without a warning, and no older than the last one that was told of.
+    """Check that the newest checkpoint is intact, and no older than the last acknowledged one.
 
-    Gives its name.
+    Returns its name.
     """
-    told = (folder / "told").read_text().split() if (folder / "told").exists() else []
-    if not told and not any((folder / "runs").glob("step-*")):
+    acknowledged = (folder / "told").read_text().split() if (folder / "told").exists() else []
+    if not acknowledged and not any((folder / "runs").glob("step-*")):
         return None
     path = latest(folder / "runs")
-    step = int(told[-1].removeprefix("step-").partition(".")[0]) if told else 0
+    step = int(acknowledged[-1].removeprefix("step-").partition(".")[0]) if acknowledged else 0
     assert read_checkpoint(path)["position"]["step"] >= step
     return path.name
 
 
 def storm(tmp_path, undisturbed, kills, workers):
-    """Kill processes at random instants; begin another fit whenever one has ended. Gives the
-    number of fits.
+    """Kill processes at random times; begin another fit when one has ended.
+
+    Returns the number of fits.
     """
     expected, patience = undisturbed
     draw = random.Random(kills)
@@ -62,27 +63,25 @@ def storm(tmp_path, undisturbed, kills, workers):
             exit_code = process.exitcode
             assert exit_code in (0, -signal.SIGKILL)
             count += exit_code != 0
-            # half of the processes get somewhere, however slow the machine is
+            # half of the processes make progress, on a slow machine, too
             before, saved = saved, check_nothing_acknowledged_is_lost(folder)
             patience *= 1.1 if saved == before else 0.9
         assert same(result_of(folder), expected)
     return fits
 
 
-def test_a_fit_that_is_killed_at_random_instants_ends_as_if_it_had_not_been(tmp_path, undisturbed):
+def test_a_fit_killed_at_random_times_ends_like_an_undisturbed_one(tmp_path, undisturbed):
     storm(tmp_path, undisturbed, kills=20, workers=[0])
 
 
 @pytest.mark.long
-def test_a_fit_that_is_killed_at_300_random_instants_ends_as_if_it_had_not_been(
-    tmp_path, undisturbed
-):
+def test_a_fit_killed_at_300_random_times_ends_like_an_undisturbed_one(tmp_path, undisturbed):
     fits = storm(tmp_path, undisturbed, kills=300, workers=[0, 0, 0, 2])
     print(f"300 kills in {fits} fits")
 
 
 def killed_at(folder, number, step, undisturbed):
-    """Kill a fit at one file operation; the next process ends it."""
+    """Kill a fit at one file operation; the next process completes it."""
     folder.mkdir()
     assert crash.run(killed.fit_with_a_fault, folder, number, step) == -signal.SIGKILL
     check_nothing_acknowledged_is_lost(folder)
@@ -91,7 +90,7 @@ def killed_at(folder, number, step, undisturbed):
 
 
 def operations(tmp_path):
-    """Numbers of the file operations of two saves in the middle of a fit, with what they delete."""
+    """Numbers of the file operations of two saves in the middle of a fit, with their deletions."""
     folder = tmp_path / "counted"
     folder.mkdir()
     assert crash.run(killed.count_operations, folder) == 0
@@ -99,9 +98,7 @@ def operations(tmp_path):
     return range(middle, middle + 50)
 
 
-def test_a_fit_that_is_killed_at_some_file_operations_ends_as_if_it_had_not_been(
-    tmp_path, undisturbed
-):
+def test_a_fit_killed_at_some_file_operations_ends_like_an_undisturbed_one(tmp_path, undisturbed):
     draw = random.Random(0)
     numbers = operations(tmp_path)
     for step in ("before", "middle", "after"):
@@ -111,7 +108,7 @@ def test_a_fit_that_is_killed_at_some_file_operations_ends_as_if_it_had_not_been
 
 @pytest.mark.long
 @pytest.mark.parametrize("step", ["before", "middle", "after"])
-def test_a_fit_that_is_killed_at_every_file_operation_of_a_save_ends_as_if_it_had_not_been(
+def test_a_fit_killed_at_every_file_operation_ends_like_an_undisturbed_one(
     tmp_path, undisturbed, step
 ):
     for number in operations(tmp_path):

@@ -35,7 +35,7 @@ def undisturbed(tmp_path_factory):
         ("compiling", "fit.epoch.train.fetch"),
     ],
 )
-def test_wherever_a_signal_comes_the_fit_is_saved_at_the_next_boundary_and_the_process_exits(
+def test_a_signal_saves_the_fit_at_the_next_boundary_and_exits(
     tmp_path, undisturbed, place, phase, number
 ):
     process = crash.started(preempted.fit, tmp_path, place)
@@ -52,7 +52,7 @@ def test_wherever_a_signal_comes_the_fit_is_saved_at_the_next_boundary_and_the_p
     assert same(preempted.resumed(tmp_path / "runs", *compiled), undisturbed)
 
 
-def test_a_signal_to_the_whole_process_group_with_its_workers_is_survived(tmp_path, undisturbed):
+def test_a_signal_to_the_process_group_with_workers_saves_the_fit(tmp_path, undisturbed):
     process = crash.started(preempted.fit_with_workers, tmp_path)
     until((tmp_path / "here").exists)
     os.killpg(process.pid, signal.SIGTERM)
@@ -63,7 +63,7 @@ def test_a_signal_to_the_whole_process_group_with_its_workers_is_survived(tmp_pa
 
 
 class Sends:
-    """Sends this process a signal when the first batch of an epoch has been trained on."""
+    """Sends this process a signal after the first training batch of an epoch."""
 
     def __init__(self, *numbers, epoch=1):
         self.numbers, self.epoch = numbers, epoch
@@ -84,7 +84,7 @@ def fitted(folder, *handlers, **options):
     return trainer
 
 
-def test_the_handlers_of_the_signals_are_restored_when_the_fit_ends(tmp_path):
+def test_signal_handlers_are_restored_when_the_fit_ends(tmp_path):
     before = handlers_of_signals()
     meanwhile = []
 
@@ -109,7 +109,7 @@ class Fails:
         pass
 
 
-def test_they_are_restored_after_an_error_too_and_when_it_is_detached(tmp_path):
+def test_signal_handlers_are_restored_after_an_error_and_on_detach(tmp_path):
     before = handlers_of_signals()
     with pytest.raises(ValueError, match="on purpose"):
         fitted(tmp_path / "a", Fails())
@@ -131,19 +131,19 @@ def test_they_are_restored_after_an_error_too_and_when_it_is_detached(tmp_path):
         ((signal.SIGTERM, signal.SIGTERM, signal.SIGTERM), 143),
     ],
 )
-def test_the_exit_code_is_that_of_the_signal_however_often_it_comes(tmp_path, numbers, code):
+def test_the_exit_code_is_that_of_the_signal_even_if_repeated(tmp_path, numbers, code):
     with pytest.raises(SystemExit) as caught:
         fitted(tmp_path, Sends(*numbers))
     assert caught.value.code == code
 
 
-def test_other_signals_are_handled_if_they_are_named(tmp_path):
+def test_other_signals_can_be_chosen(tmp_path):
     with pytest.raises(SystemExit) as caught:
         fitted(tmp_path, Sends(signal.SIGUSR2), signals=[signal.SIGUSR2])
     assert caught.value.code == 128 + signal.SIGUSR2
 
 
-def test_a_signal_beats_the_error_that_comes_after_it(tmp_path):
+def test_a_signal_wins_over_a_later_error(tmp_path):
     class FailsAfterwards(Sends):
         def after_batch(self, trainer, state):
             super().after_batch(trainer, state)
@@ -156,7 +156,7 @@ def test_a_signal_beats_the_error_that_comes_after_it(tmp_path):
     assert "on purpose" in "".join(caught.value.__notes__)
 
 
-def test_a_fit_outside_of_the_main_thread_is_refused_with_what_to_do(tmp_path):
+def test_a_fit_outside_of_the_main_thread_is_refused(tmp_path):
     trainer = trainer_of(Checkpoint(tmp_path), Preemption())
     errors = []
 
@@ -173,7 +173,7 @@ def test_a_fit_outside_of_the_main_thread_is_refused_with_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize("options", [None, {"on_cancel": False}])
-def test_without_a_checkpoint_that_would_save_it_is_refused(tmp_path, options):
+def test_without_a_checkpoint_that_saves_on_cancel_it_is_refused(tmp_path, options):
     checkpoints = [] if options is None else [Checkpoint(tmp_path, **options)]
     with pytest.raises(RuntimeError, match="attach a Checkpoint with on_cancel=True"):
         trainer_of(*checkpoints, Preemption()).fit(batches(2))
@@ -188,12 +188,12 @@ def test_without_a_checkpoint_that_would_save_it_is_refused(tmp_path, options):
         ([1000], "1000 is not a valid Signals"),
     ],
 )
-def test_wrong_signals_are_refused_at_once(signals, said):
+def test_wrong_signals_are_refused(signals, said):
     with pytest.raises(ValueError, match=said):
         Preemption(signals=signals)
 
 
-def test_a_validation_of_its_own_is_not_ended_not_even_after_a_signal(tmp_path):
+def test_validate_outside_of_a_fit_is_not_ended_by_a_signal(tmp_path):
     before = handlers_of_signals()
     trainer = trainer_of(Sends(signal.SIGTERM, epoch=0), Checkpoint(tmp_path), Preemption())
     with pytest.raises(SystemExit):

@@ -14,7 +14,7 @@ from trackside.handlers import EarlyStopping, Metrics
 
 
 class Writes:
-    """Writes these values of `valid_loss`, one an epoch; None is an epoch without validation."""
+    """Writes one value of `valid_loss` each epoch; None: the epoch has no validation."""
 
     def __init__(self, *values):
         self.values = values
@@ -51,7 +51,7 @@ def fitted(values, **options):
         ([torch.tensor(5.0), torch.tensor(6.0)], {"patience": 1}, 1),
     ],
 )
-def test_the_fit_ends_after_so_many_epochs_without_improvement(values, options, last):
+def test_the_fit_ends_after_patience_epochs_without_improvement(values, options, last):
     state = fitted(values, **options)
     if last is None:
         assert (state.phase, state.epoch) == ("completed", len(values) - 1)
@@ -68,12 +68,12 @@ def test_the_reason_names_metric_best_value_and_epoch():
     assert state.cancel.raised_by == "handler EarlyStopping.after_epoch"
 
 
-def test_the_reason_says_so_if_there_never_was_a_number():
+def test_the_reason_says_if_no_value_was_a_number():
     state = fitted([math.nan, math.nan], patience=2)
     assert state.cancel.reason.endswith("no value was a number")
 
 
-def test_a_metric_that_is_missing_is_an_error_that_lists_those_there_are():
+def test_a_missing_metric_raises_an_error_that_lists_the_existing_ones():
     trainer = trainer_of(Metrics(), EarlyStopping())
     with pytest.raises(LookupError, match=r"no metric 'valid_loss' .*there are: train_loss"):
         trainer.fit(batches(1), epochs=3)
@@ -85,7 +85,7 @@ def test_without_any_metric_the_error_says_what_to_attach():
         trainer_of(EarlyStopping()).fit(batches(1))
 
 
-def test_it_watches_what_metrics_computes_whatever_the_order_of_attachment():
+def test_it_reads_the_values_of_metrics_in_any_attachment_order():
     trainer = trainer_of(EarlyStopping("train_loss", patience=1, min_delta=100), Metrics())
     trainer.fit(batches(1), epochs=5)
     assert trainer.state.epoch == 1
@@ -100,7 +100,7 @@ def test_it_watches_what_metrics_computes_whatever_the_order_of_attachment():
         ("after_cancel_validate", CancelEpochException),
     ],
 )
-def test_an_epoch_that_is_cancelled_before_the_metric_is_computed_is_not_counted(signal, cancel):
+def test_an_epoch_cancelled_before_its_metric_is_not_counted(signal, cancel):
     stopping = EarlyStopping(patience=1, min_delta=100)
     trainer = trainer_of(Metrics(), stopping)
 
@@ -130,7 +130,7 @@ def test_an_epoch_without_a_validation_is_not_counted():
     assert trainer.state.epoch == 3
 
 
-def test_an_epoch_all_of_whose_batches_were_cancelled_is_not_counted():
+def test_an_epoch_with_all_batches_cancelled_is_not_counted():
     stopping = EarlyStopping(patience=1, min_delta=100)
     trainer = trainer_of(Metrics(), stopping)
 
@@ -142,7 +142,7 @@ def test_an_epoch_all_of_whose_batches_were_cancelled_is_not_counted():
     assert (trainer.state.epoch, stopping.best_epoch) == (2, 1)
 
 
-def test_an_epoch_that_is_cancelled_after_the_metric_was_computed_is_counted():
+def test_an_epoch_cancelled_after_its_metric_is_counted():
     trainer = trainer_of(Metrics(), EarlyStopping(patience=1, min_delta=100))
 
     @trainer.on("after_validate")
@@ -153,7 +153,7 @@ def test_an_epoch_that_is_cancelled_after_the_metric_was_computed_is_counted():
     assert trainer.state.epoch == 1
 
 
-def test_a_failing_epoch_hides_no_error_behind_its_own():
+def test_the_error_of_a_failed_epoch_is_not_replaced():
     trainer = trainer_of(Metrics(), EarlyStopping())
 
     @trainer.on("begin_train")
@@ -164,7 +164,7 @@ def test_a_failing_epoch_hides_no_error_behind_its_own():
         trainer.fit(batches(1), batches(1))
 
 
-def test_a_new_fit_begins_from_nothing():
+def test_a_new_fit_starts_without_a_best_value():
     stopping = EarlyStopping(patience=2)
     trainer = trainer_of(Writes(1, 2, 3), stopping)
     for _ in range(2):
@@ -173,7 +173,7 @@ def test_a_new_fit_begins_from_nothing():
         assert trainer.state.epoch == 2
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     stopping, state = EarlyStopping("score", patience=1, mode="max"), state_of(epoch=0)
     stopping.begin_fit(None, state)
     state.metrics["score"] = 1
@@ -194,12 +194,12 @@ def test_a_hand_made_state_is_enough():
         ({"mode": "best"}, ValueError),
     ],
 )
-def test_wrong_arguments_are_refused(options, error):
+def test_invalid_arguments_raise(options, error):
     with pytest.raises(error, match=rf"EarlyStopping\({next(iter(options))}="):
         EarlyStopping(**options)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(
         Writes(1, 2, 3), EarlyStopping(patience=2), net=model().to("meta"), device="meta"
     )
@@ -209,7 +209,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_any_cancel_is_survived_and_the_next_fit_is_judged_anew(signal, scope, early):
+def test_the_next_fit_works_after_any_cancel(signal, scope, early):
     stopping = EarlyStopping("train_loss", patience=1, min_delta=100)
     trainer = cancelled_fit(stopping, signal, scope, early, handlers=[Metrics()])
     trainer.fit(batches(), batches(), epochs=9)

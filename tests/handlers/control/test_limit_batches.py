@@ -22,7 +22,7 @@ from trackside.handlers.schedules.lr_schedule import LRSchedule
 
 
 class Counts:
-    """How many batches each pass has had, and what it was said to have."""
+    """(batches, n_batches) of each pass."""
 
     def __init__(self):
         self.train, self.valid = [], []
@@ -52,38 +52,41 @@ def counted(handler, train=5, valid=4, epochs=2, **options):
         ({"train": 5, "valid": 4}, 5, 4),
     ],
 )
-def test_each_pass_has_so_many_batches_at_most(limits, train, valid):
+def test_each_pass_has_at_most_the_given_batches(limits, train, valid):
     counts = counted(LimitBatches(**limits))
     assert counts.train == [(train, train)] * 2
     assert counts.valid == [(valid, valid)] * 2
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(2, 2), (4, 3)])
-def test_of_two_limits_of_a_training_the_smaller_holds(limit, expected):
+def test_the_smaller_of_two_training_limits_applies(limit, expected):
     counts = counted(LimitBatches(train=3), batches_per_epoch=limit)
     assert counts.train == [(expected, expected)] * 2
 
 
-def test_the_limit_of_the_call_is_there_again_after_the_fit():
+def test_the_limit_of_the_fit_call_is_restored_after_the_fit():
     trainer = trainer_of(LimitBatches(train=2))
     trainer.fit(batches(5), batches_per_epoch=4)
     assert trainer.state.batches_per_epoch == 4
 
 
-def test_training_is_that_with_a_shorter_loader_bit_for_bit():
+def test_training_equals_a_shorter_loader_bit_for_bit():
     limited, short = trainer_of(LimitBatches(train=2, valid=1)), trainer_of()
     limited.fit(batches(5), batches(5), epochs=2)
     short.fit(batches(5)[:2], batches(5)[:1], epochs=2)
     assert equal(weights(limited), weights(short))
 
 
-def test_no_pass_is_cancelled_and_its_metrics_are_those_of_its_batches():
+def test_no_pass_is_cancelled_and_metrics_cover_its_batches():
     trace, valid = Trace(), batches(5)
     trainer = trainer_of(LimitBatches(train=2, valid=2), Metrics(), trace)
     trainer.fit(batches(5), valid)
     assert not [signal for signal in trace.signals if "cancel" in signal]
-    found = trainer.state.metrics["valid_loss"]
-    assert found == trainer_of(Metrics(), net=trainer.state.model).validate(valid[:2])["valid_loss"]
+    valid_loss = trainer.state.metrics["valid_loss"]
+    assert (
+        valid_loss
+        == trainer_of(Metrics(), net=trainer.state.model).validate(valid[:2])["valid_loss"]
+    )
 
 
 def test_loaders_without_a_length_are_limited_too():
@@ -98,7 +101,7 @@ def test_loaders_without_a_length_are_limited_too():
     assert counts.valid == [(3, 3)] * 2
 
 
-def test_an_endless_loader_goes_on_in_the_next_epoch():
+def test_an_iterator_continues_in_the_next_epoch():
     data = batches(6)
     targets = []
     trainer = trainer_of(LimitBatches(train=2))
@@ -107,7 +110,7 @@ def test_an_endless_loader_goes_on_in_the_next_epoch():
     assert equal(targets, [y for _, y in data])
 
 
-def test_no_batch_is_read_that_is_not_used():
+def test_no_unused_batch_is_read():
     read = []
 
     class Reading:
@@ -123,7 +126,7 @@ def test_no_batch_is_read_that_is_not_used():
     assert len(read) == 3
 
 
-def test_validate_and_predict_read_everything():
+def test_validate_and_predict_are_not_limited():
     trainer, counts = trainer_of(LimitBatches(train=1, valid=1)), Counts()
     trainer.attach(counts)
     trainer.validate(batches(3))
@@ -139,14 +142,14 @@ def test_every_validation_of_an_epoch_is_limited():
     assert counts.valid == [(2, 2)] * 3
 
 
-def test_accumulation_knows_the_last_batch():
+def test_accumulation_steps_at_the_last_batch():
     trainer = trainer_of(LimitBatches(train=3), GradientAccumulation(2))
     trainer.fit(batches(5), epochs=2)
     assert trainer.state.step == 4
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_schedules_know_of_it_whatever_the_order_of_attachment(last):
+def test_schedules_use_the_limit_in_any_attachment_order(last):
     totals = []
 
     def factory(optimizer, total):
@@ -168,7 +171,7 @@ def test_a_second_fit_is_limited_like_the_first():
     assert counts.valid == [(1, 1), (3, 3), (1, 1)]
 
 
-def test_detached_in_a_fit_it_limits_no_further_pass():
+def test_detached_during_a_fit_it_limits_no_further_pass():
     limit, counts = LimitBatches(train=2, valid=1), Counts()
     trainer = trainer_of(limit, counts)
     trainer.on("after_train", once=True)(lambda t, state: t.detach(limit))
@@ -177,7 +180,7 @@ def test_detached_in_a_fit_it_limits_no_further_pass():
     assert counts.valid == [(4, 4), (4, 4)]
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     state = state_of(valid_loader=batches(4))
     limit = LimitBatches(train=3, valid=2)
     fit = limit.within_fit(None, state)
@@ -198,12 +201,12 @@ def test_a_hand_made_state_is_enough():
         ({"valid": True}, TypeError, r"LimitBatches\(valid=True\): found a bool; allowed: an int"),
     ],
 )
-def test_a_wrong_argument_is_refused(wrong, error, message):
+def test_invalid_arguments_raise(wrong, error, message):
     with pytest.raises(error, match=message):
         LimitBatches(**wrong)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     net = model().to("meta")
     trainer = trainer_of(LimitBatches(train=2, valid=1), net=net, device="meta")
     trainer.fit(batches(), batches(), epochs=2)
@@ -212,7 +215,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_left_and_the_next_fit_is_whole(signal, scope, early):
+def test_the_next_fit_is_complete_after_any_cancel(signal, scope, early):
     limit = LimitBatches(train=2, valid=1)
     trainer = cancelled_fit(limit, signal, scope, early)
     assert trainer.state.batches_per_epoch is None
@@ -223,7 +226,7 @@ def test_whatever_is_cancelled_nothing_is_left_and_the_next_fit_is_whole(signal,
     assert (counts.train, counts.valid) == ([(2, 2)], [(1, 1)])
 
 
-def test_a_validation_that_is_cancelled_does_not_disturb_the_next():
+def test_a_cancelled_validation_does_not_affect_the_next():
     trainer, counts = trainer_of(LimitBatches(valid=2)), Counts()
     raise_at(trainer, "begin_validate", CancelValidException)
     trainer.attach(counts)

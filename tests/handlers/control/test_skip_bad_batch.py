@@ -61,7 +61,7 @@ def without(*at, count=4):
 
 @BY
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_it_is_as_if_the_bad_batch_had_never_come(by, value):
+def test_a_bad_batch_has_no_effect_on_training(by, value):
     skip = SkipBadBatch()
     trainer = fitted(Poison(1, by=by, value=value), skip)
     assert equal(weights(trainer), weights(fitted(data=without(1))))
@@ -69,7 +69,7 @@ def test_it_is_as_if_the_bad_batch_had_never_come(by, value):
 
 
 @BY
-def test_the_batch_is_cancelled_and_says_why_and_where(by):
+def test_the_batch_is_cancelled_with_the_reason_and_place(by):
     reasons = []
     trainer = trainer_of(Poison(1, by=by), SkipBadBatch())
     trainer.on("after_cancel_batch")(lambda trainer, state: reasons.append(state.cancel.reason))
@@ -88,7 +88,7 @@ def test_a_bad_loss_is_not_differentiated():
     assert ran == [0, 2, 3]
 
 
-def test_bad_gradients_are_gone():
+def test_bad_gradients_are_removed():
     left = []
     trainer = trainer_of(Poison(1, by="gradients"), SkipBadBatch())
 
@@ -101,7 +101,7 @@ def test_bad_gradients_are_gone():
 
 
 @BY
-def test_metrics_do_not_count_it(by):
+def test_metrics_do_not_count_a_bad_batch(by):
     metrics = fitted(Poison(1, by=by), SkipBadBatch(), Metrics()).state.metrics
     assert metrics == fitted(Metrics(), data=without(1)).state.metrics
 
@@ -111,7 +111,7 @@ def normed(seed=0):
     return nn.Sequential(net[0], nn.BatchNorm1d(8), net[1], net[2])
 
 
-def test_a_batch_with_a_nan_in_it_leaves_no_trace_in_the_statistics_of_batch_norm():
+def test_batch_norm_statistics_are_restored_after_a_nan_batch():
     data = batches(4)
     data[1][0][0, 0] = math.nan
     trainer = fitted(SkipBadBatch(), data=data, net=normed())
@@ -120,7 +120,7 @@ def test_a_batch_with_a_nan_in_it_leaves_no_trace_in_the_statistics_of_batch_nor
     assert equal(trainer.state.model.buffers(), expected.state.model.buffers())
 
 
-def test_without_it_the_statistics_are_ruined():
+def test_without_the_handler_the_statistics_become_nan():
     data = batches(4)
     data[1][0][0, 0] = math.nan
     assert not all(
@@ -129,7 +129,7 @@ def test_without_it_the_statistics_are_ruined():
 
 
 @BY
-def test_more_in_a_row_than_allowed_end_the_fit_with_finite_weights(by):
+def test_too_many_in_a_row_cancel_the_fit_with_finite_weights(by):
     skip = SkipBadBatch(in_a_row=2)
     trainer = fitted(Poison(1, 2, 3, by=by), skip, data=batches(6))
     assert (trainer.state.phase, trainer.state.batch_index, skip.skipped) == ("cancelled", 3, 2)
@@ -141,18 +141,18 @@ def test_more_in_a_row_than_allowed_end_the_fit_with_finite_weights(by):
 
 
 @BY
-def test_a_good_batch_ends_the_row(by):
+def test_a_good_batch_resets_the_count_in_a_row(by):
     trainer = fitted(Poison(0, 1, 3, 4, by=by), SkipBadBatch(in_a_row=2), data=batches(6))
     assert (trainer.state.phase, trainer.state.step) == ("completed", 2)
 
 
 @BY
-def test_a_row_goes_on_over_the_end_of_an_epoch(by):
+def test_the_count_in_a_row_continues_across_epochs(by):
     trainer = fitted(Poison(3, 4, by=by), SkipBadBatch(in_a_row=1), epochs=2)
     assert (trainer.state.phase, trainer.state.epoch) == ("cancelled", 1)
 
 
-def test_batches_whose_loss_is_good_do_not_hide_that_every_step_is_bad():
+def test_good_losses_do_not_reset_the_count_of_bad_gradients():
     trainer = trainer_of(GradientAccumulation(2), SkipBadBatch(in_a_row=2))
     trainer.attach(Poison(1, 3, 5, 7, by="gradients"))
     trainer.fit(batches(10))
@@ -160,7 +160,7 @@ def test_batches_whose_loss_is_good_do_not_hide_that_every_step_is_bad():
 
 
 @BY
-def test_more_in_all_than_allowed_end_the_fit(by):
+def test_too_many_in_one_fit_cancel_the_fit(by):
     skip = SkipBadBatch(in_all=2)
     trainer = fitted(Poison(0, 2, 4, by=by), skip, data=batches(6))
     assert (trainer.state.phase, trainer.state.batch_index) == ("cancelled", 4)
@@ -168,12 +168,12 @@ def test_more_in_all_than_allowed_end_the_fit(by):
 
 
 @pytest.mark.parametrize("budget", [{"in_a_row": 0}, {"in_all": 0}])
-def test_none_allowed_ends_the_fit_at_the_first(budget):
+def test_a_limit_of_0_cancels_the_fit_at_the_first_bad_batch(budget):
     trainer = fitted(Poison(1), SkipBadBatch(**budget))
     assert (trainer.state.phase, trainer.state.batch_index) == ("cancelled", 1)
 
 
-def test_a_second_fit_has_the_whole_budget_again():
+def test_a_second_fit_has_the_full_limits_again():
     skip, poison = SkipBadBatch(in_a_row=1, in_all=1), Poison(3, 4)
     trainer = trainer_of(poison, skip)
     trainer.fit(batches(4))
@@ -182,7 +182,7 @@ def test_a_second_fit_has_the_whole_budget_again():
     assert (trainer.state.phase, trainer.state.step, skip.skipped) == ("completed", 3, 1)
 
 
-def test_a_validation_is_not_judged():
+def test_a_validation_is_not_checked():
     bad = [(x * math.nan, y) for x, y in batches(2)]
     trainer = trainer_of(SkipBadBatch(in_a_row=0))
     trainer.fit(batches(2), bad)
@@ -191,18 +191,18 @@ def test_a_validation_is_not_judged():
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
-def test_it_looks_before_gradients_are_clipped_and_before_the_fit_is_ended(order):
+def test_it_runs_before_gradient_clip_and_stop_on_nan(order):
     handlers = [GradientClip(max_norm=1.0), SkipBadBatch(), StopOnNaN()]
     trainer = fitted(Poison(1, by="gradients"), *[handlers[i] for i in order])
     assert (trainer.state.phase, trainer.state.step) == ("completed", 3)
 
 
-def test_a_bad_loss_inside_a_window_leaves_what_was_accumulated():
+def test_a_bad_loss_keeps_the_accumulated_gradients():
     trainer = fitted(Poison(0), GradientAccumulation(2), SkipBadBatch(), data=batches(2))
     assert furthest(weights(trainer), weights(fitted(data=without(0, count=2)))) < 1e-6
 
 
-def test_an_overflow_of_float16_is_no_bad_batch():
+def test_a_float16_overflow_is_not_a_bad_batch():
     skip = SkipBadBatch(in_a_row=0)
     scaler = GradScaler("cpu", init_scale=2.0**40)
     trainer = fitted(skip, MixedPrecision(torch.float16, scaler), epochs=2)
@@ -210,14 +210,14 @@ def test_an_overflow_of_float16_is_no_bad_batch():
 
 
 @pytest.mark.parametrize(("window", "expected"), [(1, 12), (3, 8)])
-def test_a_value_is_read_once_a_batch_and_once_an_optimizer_step(window, expected):
+def test_it_syncs_once_a_batch_and_once_an_optimizer_step(window, expected):
     trainer = trainer_of(SkipBadBatch(), GradientAccumulation(window))
     with Reads() as reads:
         trainer.fit(batches(6), batches(3))
     assert reads.count == expected
 
 
-def test_a_good_fit_is_the_same_bit_for_bit_and_keeps_no_copies():
+def test_a_good_fit_is_unchanged_bit_for_bit_and_keeps_no_copies():
     skip = SkipBadBatch()
     trainer = fitted(skip, net=normed(), epochs=2)
     expected = fitted(net=normed(), epochs=2)
@@ -226,7 +226,7 @@ def test_a_good_fit_is_the_same_bit_for_bit_and_keeps_no_copies():
     assert skip._buffers == []
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     skip, net = SkipBadBatch(in_a_row=1), model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     state = state_of(model=net, optimizer=optimizer, loss=torch.tensor(1.0), training=True)
@@ -248,14 +248,14 @@ def test_a_hand_made_state_is_enough():
 @pytest.mark.parametrize(
     ("number", "error"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)]
 )
-def test_what_is_no_count_is_refused(name, number, error):
+def test_wrong_counts_are_refused(name, number, error):
     with pytest.raises(
         error, match=rf"SkipBadBatch\({name}={number}\): (found a \w+; )?allowed: an int, from 0"
     ):
         SkipBadBatch(**{name: number})
 
 
-def test_detached_inside_a_batch_it_leaves_nothing():
+def test_detached_inside_a_batch_it_keeps_nothing():
     skip = SkipBadBatch()
     trainer = trainer_of(skip, net=normed())
     trainer.on("after_pred", once=True)(lambda trainer, state: trainer.detach(skip))
@@ -266,7 +266,7 @@ def test_detached_inside_a_batch_it_leaves_nothing():
 
 @every_cancel
 @early_or_late
-def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, early, undisturbed):
+def test_the_next_fit_is_complete_after_any_cancel(signal, scope, early, undisturbed):
     skip = SkipBadBatch()
     trainer = cancelled_fit(skip, signal, scope, early)
     assert (skip.skipped, skip._buffers) == (0, [])

@@ -22,7 +22,7 @@ from trackside.handlers.schedules.one_cycle import OneCycle
 
 
 @pytest.mark.parametrize(("before", "steps"), [(0, 12), (1, 9), (3, 3), (4, 0), (9, 0)])
-def test_the_epochs_before_it_are_cancelled(before, steps):
+def test_the_first_epochs_are_cancelled(before, steps):
     history = History()
     trainer = trainer_of(SkipEpochs(before), history)
     trainer.fit(batches(3), epochs=4)
@@ -34,7 +34,7 @@ def test_the_epochs_before_it_are_cancelled(before, steps):
     assert trainer.state.phase == "completed"
 
 
-def test_they_read_no_batch_and_draw_no_random_number():
+def test_skipped_epochs_read_no_batch_and_draw_no_random_number():
     read = []
 
     class Reading:
@@ -49,7 +49,7 @@ def test_they_read_no_batch_and_draw_no_random_number():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_run_that_is_entered_again_is_the_run_that_was_left():
+def test_a_run_continued_by_skipping_equals_one_run():
     whole, checkpoints = trainer_of(OneCycle(0.5)), []
 
     @whole.on("begin_epoch", when=lambda t, state: state.epoch == 2)
@@ -66,14 +66,14 @@ def test_a_run_that_is_entered_again_is_the_run_that_was_left():
     assert equal(weights(again), weights(whole))
 
 
-def test_it_says_why():
+def test_the_cancel_has_a_reason():
     trainer, reasons = trainer_of(SkipEpochs(2)), []
     trainer.on("after_cancel_epoch")(lambda t, state: reasons.append(state.cancel.reason))
     trainer.fit(batches(1), epochs=3)
     assert reasons == ["epochs before 2 are skipped"] * 2
 
 
-def test_who_waits_for_an_improvement_does_not_count_them():
+def test_early_stopping_does_not_count_skipped_epochs():
     stopping = EarlyStopping(patience=1, min_delta=100)
     trainer = trainer_of(SkipEpochs(3), Metrics(), stopping)
     trainer.fit(batches(1), batches(1), epochs=9)
@@ -88,7 +88,7 @@ def test_a_second_fit_skips_them_again():
         assert trainer.state.step == 2
 
 
-def test_detached_in_a_fit_it_skips_no_more():
+def test_detached_during_a_fit_it_skips_no_more_epochs():
     skip = SkipEpochs(3)
     trainer = trainer_of(skip)
     trainer.on("after_epoch", once=True)(lambda t, state: t.detach(skip))
@@ -96,7 +96,7 @@ def test_detached_in_a_fit_it_skips_no_more():
     assert trainer.state.step == 4
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     SkipEpochs(2).begin_epoch(None, state_of(epoch=2))
     with pytest.raises(CancelEpochException):
         SkipEpochs(2).begin_epoch(None, state_of(epoch=1))
@@ -105,19 +105,19 @@ def test_a_hand_made_state_is_enough():
 @pytest.mark.parametrize(
     ("before", "error"), [(-1, ValueError), (1.0, TypeError), (True, TypeError)]
 )
-def test_the_first_epoch_is_a_number(before, error):
+def test_invalid_arguments_raise(before, error):
     with pytest.raises(error, match=r"SkipEpochs\(.*\): (found a \w+; )?allowed: an int, from 0"):
         SkipEpochs(before)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(SkipEpochs(1), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 3
 
 
 @every_cancel
-def test_whatever_is_cancelled_the_next_fit_skips_the_same(signal, scope):
+def test_the_next_fit_skips_the_same_after_any_cancel(signal, scope):
     trainer = cancelled_fit(SkipEpochs(1), signal, scope, early=False)
     trainer.fit(batches(3), epochs=3)
     assert (trainer.state.step, trainer.state.phase) == (6, "completed")

@@ -20,25 +20,25 @@ from trackside.handlers.optimization.gradient_accumulation import GradientAccumu
 
 
 @pytest.mark.parametrize(
-    ("steps", "made", "epochs"),
+    ("steps", "expected", "epochs"),
     [(1, 1, 1), (4, 4, 1), (5, 5, 1), (6, 6, 2), (10, 10, 2), (99, 15, 3)],
 )
-def test_the_fit_ends_after_so_many_steps(steps, made, epochs):
+def test_the_fit_ends_after_the_given_steps(steps, expected, epochs):
     history = History()
     trainer = trainer_of(StepLimit(steps), history)
     trainer.fit(batches(5), epochs=3)
-    assert (trainer.state.step, trainer.state.phase) == (made, "completed")
+    assert (trainer.state.step, trainer.state.phase) == (expected, "completed")
     assert len(history.rows) == epochs
 
 
-def test_training_is_that_of_the_same_batches_bit_for_bit():
+def test_training_equals_the_same_batches_bit_for_bit():
     limited, short = trainer_of(StepLimit(7)), trainer_of()
     limited.fit(batches(5), epochs=3)
     short.fit([*batches(5), *batches(5)[:2]])
     assert equal(weights(limited), weights(short))
 
 
-def test_the_last_epoch_has_its_metrics_and_its_validation_and_nothing_is_cancelled():
+def test_the_last_epoch_has_metrics_and_validation_and_no_cancel():
     history, trace = History(), Trace()
     trainer = trainer_of(StepLimit(7), Metrics(), history, trace)
     trainer.fit(batches(5), batches(2), epochs=3)
@@ -48,7 +48,7 @@ def test_the_last_epoch_has_its_metrics_and_its_validation_and_nothing_is_cancel
     assert all({"train_loss", "valid_loss"} <= row.keys() for row in history.rows)
 
 
-def test_no_batch_is_fetched_after_the_last():
+def test_no_batch_is_fetched_after_the_last_step():
     read = []
 
     class Reading:
@@ -61,7 +61,7 @@ def test_no_batch_is_fetched_after_the_last():
     assert len(read) == 3
 
 
-def test_an_endless_loader_goes_on_in_the_next_fit_where_it_was():
+def test_an_iterator_continues_in_the_next_fit():
     data, targets = batches(6), []
     loader = iter(data)
     trainer = trainer_of(StepLimit(3))
@@ -71,13 +71,13 @@ def test_an_endless_loader_goes_on_in_the_next_fit_where_it_was():
     assert equal(targets, [y for _, y in data])
 
 
-def test_it_counts_updates_and_not_batches():
+def test_it_counts_optimizer_steps_and_not_batches():
     trainer = trainer_of(StepLimit(3), GradientAccumulation(2))
     trainer.fit(batches(8), epochs=3)
     assert (trainer.state.step, trainer.state.samples) == (3, 24)
 
 
-def test_steps_that_were_not_made_do_not_count():
+def test_cancelled_steps_do_not_count():
     trainer = trainer_of(StepLimit(3))
 
     @trainer.on("begin_step", when=lambda t, state: state.batch_index == 1)
@@ -89,7 +89,7 @@ def test_steps_that_were_not_made_do_not_count():
 
 
 @pytest.mark.parametrize("cancel", [CancelBatchException, CancelEpochException])
-def test_a_last_batch_that_is_cancelled_after_its_step_is_the_last(cancel):
+def test_a_batch_cancelled_after_the_last_step_is_the_last(cancel):
     trainer = trainer_of(StepLimit(2))
 
     @trainer.on("after_step", when=lambda t, state: state.step == 2)
@@ -102,7 +102,7 @@ def test_a_last_batch_that_is_cancelled_after_its_step_is_the_last(cancel):
 
 
 @pytest.mark.parametrize("last", [True, False])
-def test_beside_validations_within_an_epoch_the_last_weights_are_validated_once(last):
+def test_with_validate_every_the_last_weights_are_validated_once(last):
     handlers = [StepLimit(4), ValidateEvery(steps=2)]
     trainer = trainer_of(*reversed(handlers) if last else handlers)
     validated = []
@@ -111,7 +111,7 @@ def test_beside_validations_within_an_epoch_the_last_weights_are_validated_once(
     assert validated == [2, 4]
 
 
-def test_each_fit_has_all_of_its_steps():
+def test_each_fit_has_the_full_limit():
     trainer = trainer_of(StepLimit(3))
     for _ in range(2):
         trainer.fit(batches(2), epochs=9)
@@ -119,15 +119,15 @@ def test_each_fit_has_all_of_its_steps():
         assert trainer.state.step == 3
 
 
-def test_schedules_are_told_and_after_the_fit_nobody():
-    trainer, told = trainer_of(StepLimit(3)), []
-    trainer.on("begin_epoch")(lambda t, state: told.append(state.max_steps))
+def test_max_steps_is_set_for_schedules_and_reset_after_the_fit():
+    trainer, seen = trainer_of(StepLimit(3)), []
+    trainer.on("begin_epoch")(lambda t, state: seen.append(state.max_steps))
     trainer.fit(batches(2))
-    assert told == [3]
+    assert seen == [3]
     assert trainer.state.max_steps is None
 
 
-def test_detached_in_a_fit_it_ends_nothing_and_leaves_no_limit():
+def test_detached_during_a_fit_it_removes_the_limit():
     limit = StepLimit(2)
     trainer = trainer_of(limit)
     trainer.on("after_batch", once=True)(lambda t, state: t.detach(limit))
@@ -136,14 +136,14 @@ def test_detached_in_a_fit_it_ends_nothing_and_leaves_no_limit():
     assert trainer.state.max_steps is None
 
 
-def test_attached_in_a_fit_it_ends_it():
+def test_attached_during_a_fit_it_ends_the_fit():
     trainer = trainer_of()
     trainer.on("after_batch", once=True)(lambda t, state: t.attach(StepLimit(2)))
     trainer.fit(batches(5), epochs=3)
     assert trainer.state.step == 2
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     state = state_of(step=2, training=True, epoch=1, n_epochs=9, batch_index=3, n_batches=None)
     StepLimit(3).after_batch(None, state)
     assert state.n_epochs == 9
@@ -152,19 +152,19 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
-def test_a_limit_is_a_count(steps, error):
+def test_wrong_limits_are_refused(steps, error):
     with pytest.raises(error, match=r"StepLimit\(.*\): (found a \w+; )?allowed: an int, from 1"):
         StepLimit(steps)
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     trainer = trainer_of(StepLimit(4), net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.step == 4
 
 
 @every_cancel
-def test_whatever_is_cancelled_no_more_steps_are_made_and_the_next_fit_has_all(signal, scope):
+def test_the_limit_holds_after_any_cancel_and_in_the_next_fit(signal, scope):
     trainer = cancelled_fit(StepLimit(5), signal, scope, early=False)
     assert trainer.state.step <= 5
     assert trainer.state.notes == {}

@@ -18,7 +18,7 @@ from trackside.handlers import GradientAccumulation, GradientClip, StopOnNaN
 
 
 def poisoned(*at, by="loss", value=math.nan):
-    """A trainer whose loss, or gradients, are no numbers in these batches."""
+    """A trainer whose loss or gradients are not finite in some batches."""
     trainer = trainer_of()
 
     @trainer.on("after_loss" if by == "loss" else "after_backward")
@@ -37,7 +37,7 @@ def finite(trainer):
     return all(w.isfinite().all() for w in weights(trainer))
 
 
-def test_without_it_the_weights_are_ruined():
+def test_without_the_handler_the_weights_become_nan():
     trainer = poisoned(1)
     trainer.fit(batches())
     assert not finite(trainer)
@@ -45,7 +45,7 @@ def test_without_it_the_weights_are_ruined():
 
 @pytest.mark.parametrize("by", ["loss", "gradients"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_the_fit_ends_before_the_step_that_would_ruin_the_weights(by, value):
+def test_the_fit_ends_before_a_step_with_bad_values(by, value):
     trainer = poisoned(1, by=by, value=value)
     trainer.attach(StopOnNaN())
     trainer.fit(batches(), epochs=3)
@@ -55,7 +55,7 @@ def test_the_fit_ends_before_the_step_that_would_ruin_the_weights(by, value):
 
 
 @pytest.mark.parametrize("by", ["loss", "gradients"])
-def test_the_reason_says_what_and_where(by):
+def test_the_reason_has_the_cause_and_place(by):
     trainer = poisoned(1, by=by)
     trainer.attach(StopOnNaN())
     trainer.fit(batches())
@@ -65,7 +65,7 @@ def test_the_reason_says_what_and_where(by):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_it_looks_before_the_gradients_are_clipped(order):
+def test_it_checks_before_the_gradients_are_clipped(order):
     handlers = [GradientClip(value=1.0), StopOnNaN()]
     trainer = poisoned(1, by="gradients", value=math.inf)
     for i in order:
@@ -75,7 +75,7 @@ def test_it_looks_before_the_gradients_are_clipped(order):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_part_of_an_accumulated_batch_is_found_before_its_step(order):
+def test_a_bad_accumulated_batch_is_detected_before_its_step(order):
     handlers = [GradientAccumulation(3), StopOnNaN()]
     trainer = poisoned(0)
     for i in order:
@@ -85,7 +85,7 @@ def test_a_part_of_an_accumulated_batch_is_found_before_its_step(order):
     assert finite(trainer)
 
 
-def test_with_more_between_two_checks_the_next_check_finds_it():
+def test_with_fewer_checks_the_next_check_detects_it():
     trainer = poisoned(0)
     trainer.attach(StopOnNaN(every=3))
     trainer.fit(batches(9))
@@ -93,7 +93,7 @@ def test_with_more_between_two_checks_the_next_check_finds_it():
     assert not finite(trainer)
 
 
-def test_gradients_whose_norm_overflows_are_still_finite():
+def test_finite_gradients_with_an_overflowing_norm_are_accepted():
     net = model()
     state = state_of(
         model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1), loss=torch.tensor(1.0)
@@ -106,7 +106,7 @@ def test_gradients_whose_norm_overflows_are_still_finite():
         StopOnNaN().begin_step(None, state)
 
 
-def test_parameters_without_a_gradient_are_no_error():
+def test_parameters_without_a_gradient_are_ignored():
     net = model()
     state = state_of(
         model=net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1), loss=torch.tensor(1.0)
@@ -121,12 +121,12 @@ def test_a_validation_is_not_checked():
 
 
 @pytest.mark.parametrize(("every", "error"), [(0, ValueError), (1.0, TypeError), (True, TypeError)])
-def test_every_is_a_count(every, error):
+def test_wrong_values_of_every_are_refused(every, error):
     with pytest.raises(error, match=r"StopOnNaN\(every="):
         StopOnNaN(every)
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, guarded = trainer_of(), trainer_of(StopOnNaN())
     for trainer in (plain, guarded):
         trainer.fit(batches(), batches(), epochs=2)
@@ -139,7 +139,7 @@ class Nothing:
 
 
 @every_cancel
-def test_whatever_is_cancelled_the_weights_are_those_without_the_handler(signal, scope):
+def test_after_any_cancel_the_weights_equal_those_without_it(signal, scope):
     guarded = cancelled_fit(StopOnNaN(), signal, scope, early=False)
     plain = cancelled_fit(Nothing(), signal, scope, early=False)
     assert equal(weights(guarded), weights(plain))

@@ -47,7 +47,7 @@ def observed(net, x, **options):
     return stats.rows
 
 
-def test_each_module_that_contains_no_other_has_its_row():
+def test_each_innermost_module_has_a_row():
     net, (x, _) = model(), batches(1)[0]
     rows = observed(net, x)
     outputs = [net[0](x), net[1](net[0](x)), net(x)]
@@ -58,28 +58,28 @@ def test_each_module_that_contains_no_other_has_its_row():
         assert row["histogram"] == torch.histc(output, 40, -10, 10).tolist()
 
 
-def test_a_model_without_parts_is_called_by_its_class():
+def test_a_model_without_submodules_is_named_by_its_class():
     assert [row["name"] for row in observed(nn.Linear(5, 3), torch.ones(2, 5))] == ["Linear"]
 
 
-def test_chosen_modules_are_observed_in_the_order_in_which_they_run():
+def test_chosen_modules_have_rows_in_the_order_of_their_calls():
     net = nn.Sequential(model(), nn.Tanh())
     rows = observed(net, torch.ones(2, 5), modules=["1", "0", "0.2"])
     assert [row["name"] for row in rows] == ["0.2", "0", "1"]
 
 
-def test_what_lies_outside_counts_in_the_outermost_bins_and_nan_in_none():
+def test_values_outside_count_in_the_outermost_bins_and_nan_in_none():
     values = torch.tensor([-7.0, -1.0, -0.5, 0.5, 99.0, float("inf"), float("nan")])
     (row,) = observed(nn.Identity(), values, bins=4, limits=(-1, 1))
     assert row["histogram"] == [2, 1, 0, 3]
     assert row["mean"] != row["mean"]
 
 
-def test_the_edges_of_the_bins_are_told():
+def test_the_edges_of_the_bins_are_an_attribute():
     assert ActivationStats(bins=4, limits=(-1, 1)).edges == [-1, -0.5, 0, 0.5, 1]
 
 
-def test_of_one_value_the_deviation_is_zero():
+def test_the_deviation_of_one_value_is_zero():
     (row,) = observed(nn.Identity(), torch.tensor([3.0]))
     assert (row["mean"], row["std"]) == (3, 0)
 
@@ -90,7 +90,7 @@ def test_numbers_of_any_kind_are_counted(dtype):
     assert (row["mean"], row["std"], sum(row["histogram"])) == (2, 1, 2)
 
 
-def test_of_complex_numbers_both_parts_are_counted():
+def test_both_parts_of_complex_numbers_are_counted():
     (row,) = observed(nn.Identity(), torch.tensor([1 + 3j]))
     assert (row["mean"], row["std"]) == (2, 1)
 
@@ -113,13 +113,13 @@ ONE = torch.ones(2)
     [(ONE, ONE * 2), {"a": None, "b": [ONE]}, Named("x", ONE)],
     ids=["tuple", "dict", "named"],
 )
-def test_of_several_outputs_the_first_tensor_is_taken(output):
+def test_the_first_tensor_of_several_outputs_is_used(output):
     (row,) = observed(Outputs(output), None)
     assert row["mean"] == 1
 
 
 @pytest.mark.parametrize("output", ["text", None, torch.empty(0)])
-def test_an_output_without_values_has_no_row(output):
+def test_an_empty_output_has_no_row(output):
     assert observed(Outputs(output), None) == []
 
 
@@ -132,12 +132,12 @@ def test_a_module_that_is_called_twice_has_two_rows():
     assert len(observed(nn.Sequential(tanh, nn.Identity(), tanh), ONE)) == 3
 
 
-def test_a_module_that_changes_its_input_is_seen_before_and_after():
+def test_an_output_is_recorded_before_an_inplace_module_changes_it():
     rows = observed(nn.Sequential(nn.Identity(), nn.ReLU(inplace=True)), torch.tensor([-1.0, 1.0]))
     assert [row["mean"] for row in rows] == [0, 0.5]
 
 
-def test_rows_are_of_every_nth_batch_of_each_epoch():
+def test_every_nth_batch_of_each_epoch_has_rows():
     stats = ActivationStats(["0"], every=2)
     trainer_of(stats).fit(batches(5), batches(5), epochs=2)
     assert column(stats, "epoch") == [0] * 3 + [1] * 3
@@ -145,7 +145,7 @@ def test_rows_are_of_every_nth_batch_of_each_epoch():
     assert column(stats, "step") == [0, 2, 4, 5, 7, 9]
 
 
-def test_a_second_fit_appends_under_its_own_number_and_validating_in_between_nothing():
+def test_a_second_fit_appends_its_rows_and_validate_adds_none():
     stats = ActivationStats(["0"], every=2)
     trainer = trainer_of(stats)
     trainer.fit(batches(), epochs=1)
@@ -158,7 +158,7 @@ def test_a_second_fit_appends_under_its_own_number_and_validating_in_between_not
     assert column(stats, "fit") == [0, 0, 1, 1]
 
 
-def test_hooks_are_there_in_the_forward_pass_of_an_observed_batch_and_nowhere_else():
+def test_hooks_exist_only_in_the_forward_pass_of_an_observed_batch():
     net, seen, inside = model(), set(), []
     trainer = trainer_of(net=net)
     trainer.wrap(
@@ -192,7 +192,7 @@ def test_hooks_are_removed_when_the_model_raises(error):
     assert hooks(net) == 0
 
 
-def test_an_epoch_that_failed_has_its_rows():
+def test_a_failed_epoch_has_its_rows():
     stats = ActivationStats(["0"], every=1)
     trainer = trainer_of(stats)
 
@@ -206,7 +206,7 @@ def test_an_epoch_that_failed_has_its_rows():
 
 
 @pytest.mark.parametrize("compiled_first", [True, False])
-def test_a_model_that_is_compiled_is_observed(compiled_first):
+def test_a_model_compiled_by_the_handler_is_observed(compiled_first):
     stats, plain = ActivationStats(every=2), ActivationStats(every=2)
     both = [Compile(backend="eager"), stats]
     trainer_of(*(both if compiled_first else both[::-1])).fit(batches())
@@ -214,7 +214,7 @@ def test_a_model_that_is_compiled_is_observed(compiled_first):
     assert stats.rows == plain.rows
 
 
-def test_a_model_that_came_compiled_is_observed():
+def test_a_model_compiled_by_the_user_is_observed():
     stats, plain = ActivationStats(every=2), ActivationStats(every=2)
     trainer_of(stats, net=torch.compile(model(), backend="eager")).fit(batches())
     trainer_of(plain).fit(batches())
@@ -222,7 +222,7 @@ def test_a_model_that_came_compiled_is_observed():
 
 
 @pytest.mark.parametrize("observed_first", [True, False])
-def test_what_backward_computes_again_is_not_observed_again(observed_first):
+def test_activations_recomputed_in_backward_are_not_observed(observed_first):
     stats, plain = (ActivationStats(["0", "2"], every=1) for _ in range(2))
     both = [stats, ActivationCheckpointing("0")]
     trainer_of(*(both if observed_first else both[::-1])).fit(batches())
@@ -230,7 +230,7 @@ def test_what_backward_computes_again_is_not_observed_again(observed_first):
     assert stats.rows == plain.rows
 
 
-def test_a_batch_in_parts_has_a_row_for_each_part():
+def test_a_split_batch_has_a_row_for_each_part():
     class Small(nn.Module):
         def forward(self, x):
             if len(x) > 2:
@@ -249,7 +249,7 @@ def test_an_averaged_model_has_no_hooks():
     assert hooks(ema.averaged) == 0
 
 
-def test_a_module_that_is_not_there_is_refused_when_it_is_attached():
+def test_an_unknown_module_is_refused_when_attached():
     with pytest.raises(AttachError, match="Sequential has no module '3'; it has 0, 1, 2"):
         trainer_of(ActivationStats(["0", "3"]))
 
@@ -265,40 +265,40 @@ def test_a_module_that_is_not_there_is_refused_when_it_is_attached():
         ({"limits": (0, float("inf"))}, "allowed: two finite numbers"),
     ],
 )
-def test_arguments_out_of_range_are_refused(options, message):
+def test_invalid_arguments_raise(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         ActivationStats(**options)
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, watched = trainer_of(net=normed()), trainer_of(ActivationStats(every=1), net=normed())
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     stats = ActivationStats(every=1)
     trainer_of(stats, net=model().to("meta"), device="meta").fit(batches(), epochs=2)
     assert stats.rows == []
     assert stats._unread == []
 
 
-def test_no_value_is_read_in_a_batch():
+def test_no_device_sync_in_a_batch():
     trainer = trainer_of(ActivationStats(every=1))
     with Reads() as reads:
         trainer.fit(batches(), epochs=2)
     assert reads.count == 0
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(ActivationStats(every=1))
     before = torch.get_rng_state()
     trainer.fit(batches())
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_detached_in_the_middle_of_a_fit_it_keeps_its_rows_and_makes_no_more():
+def test_detached_during_a_fit_it_keeps_its_rows_and_adds_none():
     stats = ActivationStats(["0"], every=1)
     trainer = trainer_of(stats)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: t.detach(stats))
@@ -309,7 +309,7 @@ def test_detached_in_the_middle_of_a_fit_it_keeps_its_rows_and_makes_no_more():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_no_hook_is_left_and_nothing_is_unread(signal, scope, early):
+def test_after_any_cancel_no_hook_and_no_unread_row_is_left(signal, scope, early):
     stats = ActivationStats(every=1)
     trainer = cancelled_fit(stats, signal, scope, early)
     assert hooks(trainer.state.model) == 0

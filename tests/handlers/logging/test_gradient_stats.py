@@ -48,7 +48,7 @@ def by_hand():
     return [parameter.grad for parameter in net.parameters()]
 
 
-def test_each_parameter_has_its_row():
+def test_each_parameter_has_a_row():
     stats = GradientStats()
     trainer_of(stats).fit(batches(1))
     assert column(stats, "name") == NAMES
@@ -58,17 +58,17 @@ def test_each_parameter_has_its_row():
         assert row["histogram"] == torch.histc(gradient.abs().log10(), 40, -12, 2).tolist()
 
 
-def test_the_histogram_counts_magnitudes_by_their_decades():
+def test_the_histogram_counts_log10_of_the_magnitudes():
     gradient = torch.tensor([0.0, 1e-9, -0.02, 0.5, -3.0, 1e9, math.nan, math.inf])
     (row,) = observed(gradient, bins=4, decades=(-3, 1))
     assert row["histogram"] == [2, 1, 1, 3]
 
 
-def test_the_edges_of_the_bins_are_told():
+def test_the_edges_of_the_bins_are_an_attribute():
     assert GradientStats(bins=2, decades=(-4, 0)).edges == [-4, -2, 0]
 
 
-def test_a_sparse_gradient_counts_what_it_has():
+def test_a_sparse_gradient_counts_its_stored_values():
     table = nn.Embedding(4, 2, sparse=True)
     (
         table(torch.tensor([0, 2, 2])) * torch.tensor([[1.0, 3.0], [1.0, 1.0], [1.0, 1.0]])
@@ -92,13 +92,13 @@ def test_a_parameter_without_a_gradient_has_no_row():
     assert column(stats, "name") == NAMES[2:]
 
 
-def test_of_a_compiled_model_the_names_are_those_of_the_model():
+def test_the_names_of_a_compiled_model_have_no_prefix():
     stats = GradientStats()
     trainer_of(stats, net=torch.compile(model(), backend="eager")).fit(batches(1))
     assert column(stats, "name") == NAMES
 
 
-def test_rows_are_of_every_nth_step_of_the_fit():
+def test_every_nth_step_of_the_fit_has_rows():
     stats = GradientStats(every=4)
     trainer_of(stats).fit(batches(), batches(), epochs=3)
     assert column(stats, "step") == [0] * 4 + [4] * 4 + [8] * 4
@@ -107,7 +107,7 @@ def test_rows_are_of_every_nth_step_of_the_fit():
 
 
 @pytest.mark.parametrize("stats_first", [True, False])
-def test_accumulated_gradients_are_seen_whole_and_before_they_are_clipped(stats_first):
+def test_accumulated_gradients_are_recorded_complete_and_unclipped(stats_first):
     stats, plain = GradientStats(every=1), GradientStats(every=1)
     others = [GradientAccumulation(2), GradientClip(max_norm=1e-3)]
     trainer_of(*([stats, *others] if stats_first else [*others, stats])).fit(batches(2, size=2))
@@ -118,7 +118,7 @@ def test_accumulated_gradients_are_seen_whole_and_before_they_are_clipped(stats_
 
 
 @pytest.mark.parametrize("stats_first", [True, False])
-def test_scaled_gradients_are_seen_unscaled(stats_first):
+def test_scaled_gradients_are_recorded_unscaled(stats_first):
     stats, plain = GradientStats(), GradientStats()
     scaled = MixedPrecision(torch.float16, GradScaler("cpu", init_scale=2.0**10))
     trainer_of(*([stats, scaled] if stats_first else [scaled, stats])).fit(batches(1))
@@ -127,7 +127,7 @@ def test_scaled_gradients_are_seen_unscaled(stats_first):
 
 
 @pytest.mark.parametrize("guard", [StopOnNaN, SkipBadBatch])
-def test_the_gradients_that_a_guard_refuses_are_seen(guard):
+def test_gradients_that_stop_the_fit_are_recorded(guard):
     stats = GradientStats(every=1)
     data = batches(1)
     data[0][0][0, 0] = math.nan
@@ -137,7 +137,7 @@ def test_the_gradients_that_a_guard_refuses_are_seen(guard):
     assert all(math.isnan(mean) for mean in column(stats, "mean"))
 
 
-def test_a_second_fit_appends_under_its_own_number_and_validating_in_between_nothing():
+def test_a_second_fit_appends_its_rows_and_validate_adds_none():
     stats = GradientStats(every=2)
     trainer = trainer_of(stats)
     trainer.fit(batches())
@@ -157,40 +157,40 @@ def test_a_second_fit_appends_under_its_own_number_and_validating_in_between_not
         ({"decades": (2, -2)}, r"\(2, -2\): allowed: two finite numbers, low < high"),
     ],
 )
-def test_arguments_out_of_range_are_refused(options, message):
+def test_invalid_arguments_raise(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         GradientStats(**options)
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, watched = trainer_of(), trainer_of(GradientStats(every=1))
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     stats = GradientStats(every=1)
     trainer_of(stats, net=model().to("meta"), device="meta").fit(batches(), epochs=2)
     assert stats.rows == []
     assert stats._unread == []
 
 
-def test_no_value_is_read_in_a_batch():
+def test_no_device_sync_in_a_batch():
     trainer = trainer_of(GradientStats(every=1))
     with Reads() as reads:
         trainer.fit(batches(), epochs=2)
     assert reads.count == 0
 
 
-def test_the_global_generator_is_untouched():
+def test_global_generator_is_not_used():
     trainer = trainer_of(GradientStats(every=1))
     before = torch.get_rng_state()
     trainer.fit(batches())
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_detached_in_the_middle_of_a_fit_it_keeps_its_rows_and_makes_no_more():
+def test_detached_during_a_fit_it_keeps_its_rows_and_adds_none():
     stats = GradientStats(every=1)
     trainer = trainer_of(stats)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: t.detach(stats))
@@ -200,7 +200,7 @@ def test_detached_in_the_middle_of_a_fit_it_keeps_its_rows_and_makes_no_more():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_nothing_is_unread_and_training_is_as_without(signal, scope, early):
+def test_after_any_cancel_no_row_is_unread_and_training_is_unchanged(signal, scope, early):
     stats = GradientStats(every=1)
     trainer = cancelled_fit(stats, signal, scope, early)
     assert stats._unread == []

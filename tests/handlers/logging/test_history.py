@@ -20,7 +20,7 @@ from trackside.handlers import History, LRSchedule, Metrics
 
 
 class Writes:
-    """Writes the metric `m` at the end of the epochs in which it is told to."""
+    """Writes the metric `m` at the end of the given epochs."""
 
     def __init__(self, *values):
         self.values = list(values)
@@ -56,7 +56,7 @@ def test_each_epoch_has_a_row():
     assert all({"train_loss", "valid_loss"} <= row.keys() for row in history.rows)
 
 
-def test_the_counters_come_first_and_no_metric_hides_one():
+def test_counters_come_first_and_are_not_replaced_by_metrics():
     history = History()
     trainer = trainer_of(history)
     trainer.on("after_train")(lambda t, state: state.metrics.update(loss=0.5, epoch=7))
@@ -65,13 +65,13 @@ def test_the_counters_come_first_and_no_metric_hides_one():
     assert history.rows[0]["epoch"] == 0
 
 
-def test_a_metric_is_not_carried_over_from_an_earlier_epoch():
+def test_a_metric_of_an_earlier_epoch_is_not_repeated():
     history = history_of(0.5, None, 0.25)
     assert column(history, "m") == [0.5, None, 0.25]
     assert "m" not in history.rows[1]
 
 
-def test_a_second_fit_appends_under_its_own_number():
+def test_a_second_fit_appends_its_rows():
     history = history_of(1, 2, 3, None, fits=2)
     assert column(history, "fit") == [0, 0, 1, 1]
     assert column(history, "epoch") == [0, 1, 0, 1]
@@ -79,7 +79,7 @@ def test_a_second_fit_appends_under_its_own_number():
     assert column(history, "m") == [1, 2, 3, None]
 
 
-def test_validating_in_between_changes_no_row():
+def test_validate_between_fits_changes_no_row():
     history = History()
     trainer = trainer_of(Metrics(), history)
     trainer.fit(batches(), batches(2))
@@ -91,7 +91,7 @@ def test_validating_in_between_changes_no_row():
     assert "valid_loss" not in history.rows[1]
 
 
-def test_a_cancelled_epoch_has_its_row():
+def test_a_cancelled_epoch_has_a_row():
     history = History()
     trainer = trainer_of(Metrics(), history)
 
@@ -104,7 +104,7 @@ def test_a_cancelled_epoch_has_its_row():
     assert [("train_loss" in row) for row in history.rows] == [True, False, True]
 
 
-def test_a_failed_epoch_has_its_row():
+def test_a_failed_epoch_has_a_row():
     history = History()
     trainer = trainer_of(Metrics(), history)
 
@@ -117,7 +117,7 @@ def test_a_failed_epoch_has_its_row():
     assert column(history, "outcome") == ["completed", "failed"]
 
 
-def test_the_row_is_made_though_another_handler_ends_the_fit_there():
+def test_the_row_is_added_even_if_another_handler_ends_the_fit():
     history = History()
     trainer = trainer_of()
 
@@ -130,7 +130,7 @@ def test_the_row_is_made_though_another_handler_ends_the_fit_there():
     assert column(history, "outcome") == ["completed"]
 
 
-def test_the_rate_in_a_row_is_the_one_that_the_epoch_ended_with():
+def test_the_rate_in_a_row_is_the_last_one_of_the_epoch():
     history = History()
     schedule = LRSchedule(
         lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), every="epoch"
@@ -147,7 +147,7 @@ def test_a_rate_that_is_a_tensor_is_written_as_a_number():
     assert isinstance(history.rows[0]["lr"], float)
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     history, state = History(), state_of(epoch=4, step=20, samples=80, metrics={"m": 1.5})
     history.after_epoch(None, state)
     assert history.rows == [
@@ -168,7 +168,7 @@ def read(path):
         return list(csv.reader(file))
 
 
-def test_the_csv_has_a_line_for_each_row_and_empty_cells_for_what_is_missing(tmp_path):
+def test_the_csv_has_a_line_for_each_row_and_empty_cells(tmp_path):
     history_of(0.5, None, -1e-9).to_csv(tmp_path / "history.csv")
     assert read(tmp_path / "history.csv") == [
         ["fit", "epoch", "step", "samples", "lr", "outcome", "m"],
@@ -178,13 +178,13 @@ def test_the_csv_has_a_line_for_each_row_and_empty_cells_for_what_is_missing(tmp
     ]
 
 
-def test_numbers_come_back_from_the_csv_exactly(tmp_path):
+def test_numbers_are_read_back_from_the_csv_exactly(tmp_path):
     history_of(1 / 3).to_csv(tmp_path / "history.csv")
     assert float(read(tmp_path / "history.csv")[1][-1]) == 1 / 3
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)"])
-def test_text_that_would_be_a_formula_is_neutralised(tmp_path, text):
+def test_text_that_could_be_a_formula_has_an_apostrophe(tmp_path, text):
     history = History()
     trainer = trainer_of(history)
     trainer.on("after_train")(lambda t, state: state.metrics.update({text: text}))
@@ -195,13 +195,13 @@ def test_text_that_would_be_a_formula_is_neutralised(tmp_path, text):
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, torch.tensor(-2.0), float("-inf"), True])
-def test_a_number_in_the_csv_is_left_alone(tmp_path, value):
+def test_a_number_in_the_csv_is_written_unchanged(tmp_path, value):
     history_of(value).to_csv(tmp_path / "history.csv")
     cell = read(tmp_path / "history.csv")[1][-1]
     assert cell == str(value.item() if isinstance(value, torch.Tensor) else value)
 
 
-def test_a_tensor_in_the_csv_is_written_as_its_values(tmp_path):
+def test_a_tensor_in_the_csv_is_written_as_a_list(tmp_path):
     history_of(torch.tensor([0.5, -1.0])).to_csv(tmp_path / "history.csv")
     assert read(tmp_path / "history.csv")[1][-1] == "[0.5, -1.0]"
 
@@ -211,7 +211,7 @@ def test_an_empty_history_has_a_csv_with_a_header(tmp_path):
     assert read(tmp_path / "history.csv") == [["fit", "epoch", "step", "samples", "lr", "outcome"]]
 
 
-def test_the_plot_has_a_panel_for_each_measure_and_a_line_for_each_metric(tmp_path):
+def test_the_plot_groups_training_and_validation_in_panels(tmp_path):
     history = History()
     trainer = trainer_of(Metrics(), history)
     trainer.on("after_train", when=lambda t, state: state.epoch == 1)(
@@ -232,7 +232,7 @@ def test_two_fits_are_plotted_one_after_the_other():
     assert list(figure.axes[0].get_lines()[0].get_xdata()) == [1, 2, 3, 4]
 
 
-def test_without_a_metric_there_is_nothing_to_plot():
+def test_plotting_without_a_metric_is_refused():
     with pytest.raises(ValueError, match="no metric in 0 rows"):
         History().plot()
 
@@ -243,14 +243,14 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
         history_of(1).plot()
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, watched = trainer_of(), trainer_of(History())
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_no_value_is_read_on_a_device():
+def test_no_device_sync():
     history = History()
     trainer_of(history, net=model().to("meta"), device="meta").fit(batches(), epochs=2)
     assert column(history, "step") == [3, 6]
@@ -258,7 +258,7 @@ def test_no_value_is_read_on_a_device():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_every_epoch_has_one_row(signal, scope, early):
+def test_after_any_cancel_every_epoch_has_one_row(signal, scope, early):
     history = History()
     trainer = cancelled_fit(history, signal, scope, early)
     assert column(history, "epoch") == list(range(trainer.state.epoch + 1))

@@ -21,13 +21,13 @@ def row_of(path, **metrics):
     return json_rows(path)[-1]
 
 
-def test_each_epoch_is_a_line_that_says_what_came_of_it(path):
+def test_each_epoch_has_a_line_with_its_outcome(path):
     trainer_of(JSONLines(path)).fit(batches(), epochs=2)
     row = {"fit": 0, "epoch": 0, "step": 3, "samples": 12, "lr": 0.1, "outcome": "completed"}
     assert json_rows(path) == [row, {**row, "epoch": 1, "step": 6, "samples": 24}]
 
 
-def test_lines_of_steps_have_the_loss_and_no_outcome(path):
+def test_step_lines_have_the_loss_and_no_outcome(path):
     trainer_of(JSONLines(path, every=2)).fit(batches(5))
     rows = json_rows(path)
     assert [row["step"] for row in rows] == [2, 4, 5]
@@ -41,7 +41,7 @@ def test_lines_of_steps_have_the_loss_and_no_outcome(path):
 @pytest.mark.parametrize(
     ("value", "text"), [(math.nan, "NaN"), (math.inf, "Infinity"), (-math.inf, "-Infinity")]
 )
-def test_a_float_that_json_does_not_know_is_text_that_float_reads(path, value, text):
+def test_floats_that_json_does_not_support_are_written_as_text(path, value, text):
     row_of(path, m=value, many=torch.tensor([[1.0, value]]))
 
     def refuse(constant):
@@ -58,33 +58,33 @@ def test_tensors_are_lists_and_a_mapping_is_flattened(path):
     assert (row["many_a"], row["many_b"]) == (1, [2, 3])
 
 
-def test_what_json_has_no_kind_for_is_text(path):
+def test_other_types_are_written_as_text(path):
     assert row_of(path, where=path)["where"] == str(path)
 
 
-def test_a_value_without_a_value_is_null(path):
+def test_a_meta_tensor_is_null(path):
     assert row_of(path, m=torch.empty(1, device="meta"))["m"] is None
 
 
-def test_text_stays_in_its_line(path):
+def test_text_is_written_in_one_line(path):
     assert row_of(path, **{"a\nb": "c\nd"})["a\nb"] == "c\nd"
     assert len(path.read_bytes().splitlines()) == 1
 
 
-def test_what_a_full_disk_left_unfinished_is_cut_off(path):
+def test_an_incomplete_last_line_is_removed(path):
     trainer_of(JSONLines(path)).fit(batches(1), epochs=2)
     path.write_bytes(path.read_bytes()[:-7])
     assert row_of(path)["fit"] == 1
     assert [row["epoch"] for row in json_rows(path)] == [0, 0]
 
 
-def test_a_log_whose_first_line_was_left_unfinished_begins_again(path):
+def test_a_log_with_an_incomplete_first_line_starts_at_fit_0(path):
     path.write_text('{"fi', encoding="utf-8")
     assert row_of(path)["fit"] == 0
     assert len(json_rows(path)) == 1
 
 
-def test_a_file_that_is_no_log_is_refused_and_kept(path):
+def test_another_file_is_refused_and_kept(path):
     path.write_text('{"mine": 1}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"JSONLines\(.*that file is not a log of JSONLines"):
         JSONLines(path)

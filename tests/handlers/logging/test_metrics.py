@@ -28,7 +28,7 @@ from trackside.handlers import Metrics
 
 
 class Correct:
-    """The least that a metric can be."""
+    """The smallest possible metric."""
 
     def __init__(self):
         self.moved = []
@@ -54,7 +54,7 @@ class Correct:
 
 
 def mean_loss(net, data):
-    """Over all examples at once."""
+    """The mean loss over all examples at once."""
     x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
     with torch.no_grad():
         return nn.functional.cross_entropy(net(x), y).item()
@@ -66,7 +66,7 @@ def accuracy(net, data):
         return (net(x).argmax(-1) == y).double().mean().item()
 
 
-def test_the_valid_loss_is_the_mean_over_examples_whatever_the_batch_sizes():
+def test_the_valid_loss_is_the_mean_over_examples_for_any_batch_size():
     data = batches(size=[4, 4, 1])
     trainer = trainer_of(Metrics())
     trainer.fit(batches(), data)
@@ -75,7 +75,7 @@ def test_the_valid_loss_is_the_mean_over_examples_whatever_the_batch_sizes():
     )
 
 
-def test_the_train_loss_is_the_mean_of_the_losses_trained_on_weighted_by_their_examples():
+def test_the_train_loss_is_weighted_by_batch_size():
     trainer, losses = trainer_of(Metrics()), []
     trainer.on("after_loss")(lambda t, state: losses.append((state.loss.item(), state.batch_size)))
     trainer.fit(batches(size=[4, 4, 1]))
@@ -83,7 +83,7 @@ def test_the_train_loss_is_the_mean_of_the_losses_trained_on_weighted_by_their_e
     assert trainer.state.metrics == {"train_loss": pytest.approx(mean)}
 
 
-def test_metrics_are_floats_of_python():
+def test_metrics_are_python_floats():
     trainer = trainer_of(Metrics(right=Correct()))
     trainer.fit(batches(), batches(2))
     assert sorted(trainer.state.metrics) == [
@@ -95,7 +95,7 @@ def test_metrics_are_floats_of_python():
     assert {type(value) for value in trainer.state.metrics.values()} == {float}
 
 
-def test_a_metric_is_updated_with_every_example_of_the_pass_and_of_no_other():
+def test_a_metric_is_updated_with_exactly_the_examples_of_its_pass():
     data = batches(size=[4, 2, 3])
     trainer = trainer_of(Metrics(right=Correct()))
     trainer.fit(batches(), data, epochs=3)
@@ -104,7 +104,7 @@ def test_a_metric_is_updated_with_every_example_of_the_pass_and_of_no_other():
     )
 
 
-def test_a_metric_of_torchmetrics_works_as_it_is():
+def test_a_torchmetrics_metric_works():
     data = batches(5)
     trainer = trainer_of(
         Metrics(accuracy=torchmetrics.classification.MulticlassAccuracy(3, average="micro"))
@@ -115,19 +115,19 @@ def test_a_metric_of_torchmetrics_works_as_it_is():
     assert 0 <= trainer.state.metrics["train_accuracy"] <= 1
 
 
-def test_a_collection_and_a_matrix_of_torchmetrics_are_kept_as_they_are_computed():
+def test_torchmetrics_collections_and_matrices_are_kept():
     collection = torchmetrics.MetricCollection(
         {"all": torchmetrics.classification.MulticlassAccuracy(3, average="none")}
     )
     matrix = torchmetrics.classification.MulticlassConfusionMatrix(3)
     trainer = trainer_of(Metrics(many=collection, matrix=matrix))
-    found = trainer.validate(batches(2))
-    assert found["valid_many"]["all"].shape == (3,)
-    assert found["valid_matrix"].sum() == 8
-    assert found["valid_matrix"].device.type == "cpu"
+    metrics = trainer.validate(batches(2))
+    assert metrics["valid_many"]["all"].shape == (3,)
+    assert metrics["valid_matrix"].sum() == 8
+    assert metrics["valid_matrix"].device.type == "cpu"
 
 
-def test_validate_gives_the_metrics_outside_a_fit():
+def test_validate_returns_the_metrics_outside_of_a_fit():
     data = batches(2)
     trainer = trainer_of(Metrics(right=Correct()))
     assert trainer.validate(data) == {
@@ -136,7 +136,7 @@ def test_validate_gives_the_metrics_outside_a_fit():
     }
 
 
-def test_a_prediction_counts_nothing():
+def test_predict_is_not_counted():
     right = Correct()
     trainer = trainer_of(Metrics(right=right))
     trainer.predict(batches(2))
@@ -145,7 +145,7 @@ def test_a_prediction_counts_nothing():
 
 
 @pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "begin_step"])
-def test_a_cancelled_batch_does_not_count(signal):
+def test_a_cancelled_batch_is_not_counted(signal):
     trainer = trainer_of(Metrics(right=Correct()))
 
     @trainer.on(signal)
@@ -164,7 +164,7 @@ def test_a_cancelled_batch_does_not_count(signal):
     )
 
 
-def test_what_counted_nothing_is_not_computed():
+def test_a_pass_without_completed_batches_is_not_computed():
     right = Correct()
     trainer = trainer_of(Metrics(right=right))
 
@@ -177,7 +177,7 @@ def test_what_counted_nothing_is_not_computed():
     assert right.computed == 0
 
 
-def test_a_pass_that_is_cut_short_by_its_own_cancel_is_computed_from_what_it_had():
+def test_a_cancelled_pass_is_computed_from_its_completed_batches():
     data = batches(3)
     trainer = trainer_of(Metrics())
 
@@ -186,11 +186,11 @@ def test_a_pass_that_is_cut_short_by_its_own_cancel_is_computed_from_what_it_had
         if not state.training and state.batch_index == 2:
             raise CancelValidException
 
-    found = trainer.validate(data)
-    assert found["valid_loss"] == pytest.approx(mean_loss(trainer.state.model, data[:2]))
+    metrics = trainer.validate(data)
+    assert metrics["valid_loss"] == pytest.approx(mean_loss(trainer.state.model, data[:2]))
 
 
-def test_a_pass_that_the_cancel_of_the_fit_broke_off_is_not_computed():
+def test_a_pass_ended_by_a_cancel_of_the_fit_is_not_computed():
     trainer = trainer_of(Metrics())
     trainer.on("begin_batch", when=lambda t, state: state.batch_index == 2)(cancel_fit)
     trainer.fit(batches())
@@ -201,7 +201,7 @@ def cancel_fit(trainer, state):
     raise CancelFitException
 
 
-def test_a_pass_that_failed_is_not_computed_and_hides_nothing():
+def test_a_failed_pass_is_not_computed_and_hides_no_error():
     trainer = trainer_of(Metrics(right=Correct()))
 
     @trainer.on("after_loss", when=lambda t, state: state.batch_index == 1)
@@ -213,7 +213,7 @@ def test_a_pass_that_failed_is_not_computed_and_hides_nothing():
     assert trainer.state.metrics == {}
 
 
-def test_metrics_are_moved_once_a_pass_to_the_device_of_the_predictions():
+def test_metrics_are_moved_to_the_predictions_once_a_pass():
     right = Correct()
     trainer_of(Metrics(right=right)).fit(batches(), batches(), epochs=2)
     assert right.moved == [torch.device("cpu")] * 4
@@ -230,7 +230,7 @@ def pausing(*handlers):
     return trainer
 
 
-def test_a_training_that_pauses_for_a_validation_is_computed_as_one_pass():
+def test_training_with_a_pause_is_computed_as_one_pass():
     paused, plain = (
         make(Metrics(right=Correct(), f1=torchmetrics.classification.MulticlassF1Score(3)))
         for make in (pausing, trainer_of)
@@ -240,7 +240,7 @@ def test_a_training_that_pauses_for_a_validation_is_computed_as_one_pass():
     assert paused.state.metrics == plain.state.metrics
 
 
-def test_at_the_pause_the_metrics_are_those_until_there():
+def test_at_a_pause_the_metrics_cover_the_batches_so_far():
     trainer = pausing(Metrics(right=Correct()))
     seen = []
     trainer.on("after_validate")(lambda t, state: seen.append(dict(state.metrics)))
@@ -249,14 +249,14 @@ def test_at_the_pause_the_metrics_are_those_until_there():
         lambda t, state: losses.append(state.loss.item())
     )
     trainer.fit(batches(), batches(2))
-    assert [found["train_loss"] for found in seen] == [
+    assert [metrics["train_loss"] for metrics in seen] == [
         pytest.approx(sum(losses[:2]) / 2),
         pytest.approx(sum(losses) / 3),
     ]
     assert seen[0].keys() == {"train_loss", "train_right", "valid_loss", "valid_right"}
 
 
-def test_a_pause_that_ends_the_epoch_leaves_nothing_to_the_next():
+def test_a_pause_that_ends_the_epoch_does_not_affect_the_next():
     trainer = pausing(Metrics(right=Correct()))
 
     @trainer.on("begin_validate", when=lambda t, state: state.epoch == 0)
@@ -271,7 +271,7 @@ def test_a_pause_that_ends_the_epoch_leaves_nothing_to_the_next():
     assert trainer.state.metrics["train_loss"] == pytest.approx(sum(losses) / 3)
 
 
-def test_a_batch_without_targets_updates_with_the_prediction_alone():
+def test_without_targets_a_metric_gets_only_the_prediction():
     class Sum:
         def update(self, pred):
             self.total += pred.sum()
@@ -283,11 +283,11 @@ def test_a_batch_without_targets_updates_with_the_prediction_alone():
             self.total = torch.tensor(0.0)
 
     trainer = trainer_of(Metrics(sum=Sum()), loss_fn=lambda pred: pred.square().mean())
-    found = trainer.validate([x for x, _ in batches(2)])
-    assert isinstance(found["valid_sum"], float)
+    metrics = trainer.validate([x for x, _ in batches(2)])
+    assert isinstance(metrics["valid_sum"], float)
 
 
-def test_predictions_in_containers_keep_their_kind_and_are_detached():
+def test_predictions_in_containers_keep_their_type_and_are_detached():
     Output = namedtuple("Output", "logits extra")
     seen = []
 
@@ -319,7 +319,7 @@ def test_predictions_in_containers_keep_their_kind_and_are_detached():
     assert trainer.state.metrics["train_watch"] == 1.0
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     metrics = Metrics()
     state = state_of(training=True)
     metrics.begin_train(None, state)
@@ -339,7 +339,7 @@ def test_the_sum_is_precise_over_many_batches():
     assert state.metrics["train_loss"] == pytest.approx(torch.tensor(0.1).item(), rel=1e-12)
 
 
-def test_a_close_that_was_never_begun_reports_nothing():
+def test_the_end_of_a_pass_that_never_began_reports_nothing():
     metrics, state = Metrics(), state_of()
     metrics.after_train(None, state)
     metrics.after_validate(None, state)
@@ -354,17 +354,17 @@ def test_a_loss_that_is_nan_is_reported():
 
 
 @pytest.mark.parametrize("wrong", [object(), Correct, len])
-def test_what_is_no_metric_is_refused_by_name(wrong):
+def test_an_object_that_is_not_a_metric_is_refused_by_name(wrong):
     with pytest.raises(TypeError, match=r"Metrics\(accuracy=.*expected an object with update"):
         Metrics(accuracy=wrong)
 
 
-def test_the_name_of_the_loss_is_taken():
+def test_a_metric_named_loss_is_refused():
     with pytest.raises(ValueError, match="computes the loss itself"):
         Metrics(loss=Correct())
 
 
-def test_training_is_the_same_bit_for_bit():
+def test_training_is_bitwise_unchanged():
     plain, watched = trainer_of(), trainer_of(Metrics(right=Correct()))
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
@@ -381,7 +381,7 @@ def test_no_value_is_read_during_a_pass():
 
 @every_cancel
 @early_or_late
-def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, early):
+def test_the_next_fit_is_complete_after_any_cancel(signal, scope, early):
     metrics = Metrics(right=Correct())
     trainer = cancelled_fit(metrics, signal, scope, early)
     fresh = trainer_of(Metrics(right=Correct()))
@@ -391,7 +391,7 @@ def test_any_cancel_is_survived_and_the_next_fit_is_whole(signal, scope, early):
     assert trainer.state.metrics == fresh.state.metrics
 
 
-def test_a_cancel_that_hides_the_beginning_of_a_pass_hides_nothing_of_the_next():
+def test_a_pass_whose_begin_was_not_received_does_not_affect_the_next():
     trainer = trainer_of()
     raise_at(trainer, "begin_train", CancelFitException)
     trainer.attach(Metrics())

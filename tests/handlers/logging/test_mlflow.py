@@ -9,7 +9,7 @@ from trackside.handlers.logging.mlflow import MLflow
 
 @pytest.fixture
 def make(mlflow_uri, tmp_path):
-    """Makes a logger in an experiment of its own."""
+    """Makes a logger with its own experiment."""
     return lambda **options: MLflow(tmp_path.name, mlflow_uri, **options)
 
 
@@ -32,8 +32,8 @@ def test_metrics_have_their_names_and_the_step_of_the_fit(make, client):
     logger = make()
     trainer = trainer_of(Metrics(), logger)
     trainer.fit(batches(), batches(2), epochs=2)
-    found = mlflow_series(client, client.get_run(logger.run_id))
-    assert sorted(found) == [
+    series = mlflow_series(client, client.get_run(logger.run_id))
+    assert sorted(series) == [
         "epoch",
         "epoch_completed",
         "lr",
@@ -41,8 +41,8 @@ def test_metrics_have_their_names_and_the_step_of_the_fit(make, client):
         "train_loss",
         "valid_loss",
     ]
-    assert found["epoch"] == [(3, 0.0), (6, 1.0)]
-    assert found["valid_loss"][-1] == (6, trainer.state.metrics["valid_loss"])
+    assert series["epoch"] == [(3, 0.0), (6, 1.0)]
+    assert series["valid_loss"][-1] == (6, trainer.state.metrics["valid_loss"])
 
 
 def test_a_run_has_its_name_its_fit_and_its_params(make, client):
@@ -56,13 +56,13 @@ def test_a_run_has_its_name_its_fit_and_its_params(make, client):
     assert names == [("fit_0", "0"), ("fit_1", "1")]
 
 
-def test_a_run_has_the_name_that_it_is_given(make, client):
+def test_a_run_has_the_given_name(make, client):
     logger = make(run_name="wide")
     trainer_of(logger).fit(batches(1))
     assert client.get_run(logger.run_id).info.run_name == "wide"
 
 
-def test_a_run_is_running_while_the_fit_does(make, client):
+def test_a_run_is_running_during_the_fit(make, client):
     logger, seen = make(), []
     trainer = trainer_of(logger)
     trainer.on("begin_epoch")(lambda t, state: seen.append(status(client, logger)))
@@ -70,7 +70,7 @@ def test_a_run_is_running_while_the_fit_does(make, client):
     assert [*seen, status(client, logger)] == ["RUNNING", "FINISHED"]
 
 
-def test_a_fit_that_is_stopped_early_was_killed(make, client):
+def test_a_cancelled_fit_ends_as_killed(make, client):
     logger = make()
     trainer = trainer_of(Metrics(), EarlyStopping(patience=1, min_delta=100), logger)
     trainer.fit(batches(), batches(1), epochs=5)
@@ -82,7 +82,7 @@ def test_a_fit_that_is_stopped_early_was_killed(make, client):
     "signal",
     ["begin_fit", "begin_epoch", "after_pred", "after_step", "after_validate", "after_epoch"],
 )
-def test_a_run_has_failed_wherever_the_error_came(make, client, signal):
+def test_a_run_ends_as_failed_after_an_error_anywhere(make, client, signal):
     logger = make()
     trainer = trainer_of(logger)
     trainer.on(signal)(fail)
@@ -92,7 +92,7 @@ def test_a_run_has_failed_wherever_the_error_came(make, client, signal):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_run_has_failed_if_the_error_came_when_it_was_closed_already(make, client, first):
+def test_a_closed_run_becomes_failed_after_a_later_error(make, client, first):
     logger = make()
     trainer = trainer_of(*[] if first else [logger])
     trainer.on("after_fit")(fail)
@@ -103,7 +103,7 @@ def test_a_run_has_failed_if_the_error_came_when_it_was_closed_already(make, cli
     assert status(client, logger) == "FAILED"
 
 
-def test_an_error_outside_of_a_fit_is_none_of_the_run(make, client):
+def test_an_error_outside_of_a_fit_does_not_change_the_run(make, client):
     logger = make()
     trainer = trainer_of(logger)
     trainer.fit(batches(1))
@@ -120,16 +120,16 @@ def cancel(trainer, state):
 
 
 @pytest.mark.parametrize(
-    "unheard",
+    "receivers",
     [{"begin_fit": fail}, {"begin_fit": cancel, "after_fit": fail}],
     ids=["failed", "cancelled_first"],
 )
-def test_an_error_in_a_fit_that_it_never_heard_begin_is_none_of_the_last_run(make, client, unheard):
+def test_an_error_before_a_run_is_opened_does_not_change_the_last_one(make, client, receivers):
     logger = make()
     trainer = trainer_of(logger)
     trainer.fit(batches(1))
     trainer.detach(logger)
-    for signal, receiver in unheard.items():
+    for signal, receiver in receivers.items():
         trainer.on(signal)(receiver)
     trainer.attach(logger)
     with pytest.raises(ValueError, match="mine"):
@@ -137,7 +137,7 @@ def test_an_error_in_a_fit_that_it_never_heard_begin_is_none_of_the_last_run(mak
     assert status(client, logger) == "FINISHED"
 
 
-def test_a_fit_cancelled_before_it_was_heard_leaves_no_run(make, mlflow_uri, tmp_path):
+def test_a_fit_cancelled_before_begin_fit_leaves_no_run(make, mlflow_uri, tmp_path):
     trainer = trainer_of()
     raise_at(trainer, "begin_fit", CancelFitException)
     trainer.attach(make())
@@ -145,7 +145,7 @@ def test_a_fit_cancelled_before_it_was_heard_leaves_no_run(make, mlflow_uri, tmp
     assert mlflow_runs(mlflow_uri, tmp_path.name) == []
 
 
-def test_a_run_that_could_not_be_opened_whole_is_closed(make, client, caplog):
+def test_a_partly_opened_run_is_closed(make, client, caplog):
     logger = make(params={"?": 1})
     trainer = trainer_of(logger)
     assert trainer.fit(batches(1)).outcome == "completed"
@@ -154,7 +154,7 @@ def test_a_run_that_could_not_be_opened_whole_is_closed(make, client, caplog):
     assert "MLflow.begin_fit failed" in caplog.text
 
 
-def test_a_run_that_could_not_be_opened_at_all_is_told_once(make, client, tmp_path, caplog):
+def test_a_run_that_cannot_be_opened_is_logged_once(make, client, tmp_path, caplog):
     client.delete_experiment(client.create_experiment(tmp_path.name))
     logger = make()
     trainer = trainer_of(logger)
@@ -177,7 +177,7 @@ def test_a_run_that_could_not_be_opened_at_all_is_told_once(make, client, tmp_pa
         ("", "_"),
     ],
 )
-def test_a_name_that_mlflow_does_not_take_is_changed_into_one_that_it_does(make, client, name, key):
+def test_a_name_that_mlflow_refuses_is_replaced(make, client, name, key):
     logger = make()
     trainer = trainer_of(logger)
     trainer.on("after_train")(lambda t, state: state.metrics.update({name: 0.5}))
@@ -185,7 +185,7 @@ def test_a_name_that_mlflow_does_not_take_is_changed_into_one_that_it_does(make,
     assert client.get_run(logger.run_id).data.metrics[key] == 0.5
 
 
-def test_more_metrics_than_mlflow_takes_at_once_are_all_logged(make, client):
+def test_more_metrics_than_one_request_allows_are_logged(make, client):
     logger = make()
     trainer = trainer_of(logger)
     trainer.on("after_train")(lambda t, state: state.metrics.update(dict.fromkeys(names, 0.5)))
@@ -194,7 +194,7 @@ def test_more_metrics_than_mlflow_takes_at_once_are_all_logged(make, client):
     assert {*names} <= client.get_run(logger.run_id).data.metrics.keys()
 
 
-def test_the_active_run_of_the_program_is_left_alone(make):
+def test_the_active_run_of_the_program_is_not_used(make):
     import mlflow
 
     logger, seen = make(), []
@@ -204,12 +204,12 @@ def test_the_active_run_of_the_program_is_left_alone(make):
     assert seen == [None]
 
 
-def test_without_a_uri_it_goes_where_mlflow_is_told_to(mlflow_uri, monkeypatch, tmp_path):
+def test_without_a_uri_the_configuration_of_mlflow_is_used(mlflow_uri, monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_uri)
     trainer_of(MLflow(tmp_path.name)).fit(batches(1))
     assert len(mlflow_runs(mlflow_uri, tmp_path.name)) == 1
 
 
-def test_a_uri_that_is_none_is_refused_at_once(offline):
+def test_an_invalid_uri_is_refused(offline):
     with pytest.raises(Exception, match="nowhere"):
         MLflow(tracking_uri="nowhere://here")

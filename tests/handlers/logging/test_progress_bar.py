@@ -33,7 +33,7 @@ class Terminal(io.StringIO):
         return True
 
     def screen(self):
-        """What a person sees in the end: the lines, and whether the cursor is on a new one."""
+        """The lines on the screen at the end; checks that the cursor is on a new one."""
         lines, row, column = [[]], 0, 0
         for part in self.getvalue().replace("\x1b[A", "\v"):
             if part == "\n":
@@ -87,7 +87,7 @@ def open_bars():
     return [bar for bar in tqdm.std.tqdm._instances if not bar.disable]
 
 
-def test_one_bar_stays_with_the_epochs_made_and_the_metrics_of_the_last():
+def test_the_epoch_bar_stays_with_the_metrics_of_the_last_epoch():
     trainer, terminal = drawn()
     trainer.fit(batches(), batches(2), epochs=2)
     (line,) = terminal.screen()
@@ -97,7 +97,7 @@ def test_one_bar_stays_with_the_epochs_made_and_the_metrics_of_the_last():
     assert line.endswith(f"valid_loss={loss:.4g}]")
 
 
-def test_the_batches_of_training_and_validation_have_a_bar_that_goes_with_its_pass():
+def test_each_pass_has_a_batch_bar_that_is_removed_at_its_end():
     trainer, terminal = drawn()
     trainer.fit(batches(3), batches(2))
     text = terminal.getvalue()
@@ -118,7 +118,7 @@ def test_the_loss_is_read_only_when_a_bar_is_drawn():
         assert Counted.reads == expected
 
 
-def test_a_loader_without_a_length_is_counted():
+def test_batches_of_a_loader_without_a_length_are_counted():
     trainer, terminal = drawn()
     trainer.fit(Unsized(batches(3)), Unsized(batches(2)))
     assert "train: 3it [" in terminal.getvalue()
@@ -144,7 +144,7 @@ def test_validate_and_predict_have_a_bar_that_stays(job, result):
     assert ("loss" in line) == bool(result)
 
 
-def test_a_training_that_pauses_for_a_validation_goes_on_where_its_bar_was():
+def test_the_bar_of_a_paused_training_continues_at_its_position():
     trainer, terminal = drawn()
 
     @trainer.on("after_batch", when=lambda t, state: state.training and state.batch_index == 1)
@@ -161,7 +161,7 @@ def test_a_training_that_pauses_for_a_validation_goes_on_where_its_bar_was():
     assert "0/3 [" not in gone_on
 
 
-def test_several_trainers_draw_at_once():
+def test_several_trainers_draw_at_the_same_time():
     terminal = Terminal()
     trainers = [trainer_of(ProgressBar(terminal, 0.0)) for _ in range(3)]
     runs = [trainer.steps(batches(2), batches(1), epochs=2) for trainer in trainers]
@@ -171,7 +171,7 @@ def test_several_trainers_draw_at_once():
     assert open_bars() == []
 
 
-def test_several_threads_draw_at_once():
+def test_several_threads_draw_at_the_same_time():
     terminal = Terminal()
     trainers = [trainer_of(ProgressBar(terminal, 0.0)) for _ in range(3)]
     threads = [
@@ -186,14 +186,14 @@ def test_several_threads_draw_at_once():
     assert open_bars() == []
 
 
-def test_no_thread_reads_the_values_beside_the_training(monkeypatch):
-    monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have begun its own
+def test_no_other_thread_reads_the_values(monkeypatch):
+    monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have started one
     trainer, _ = drawn()
     trainer.fit(batches(1))
     assert LazyBar.monitor is None
 
 
-def test_a_bar_looks_at_the_clock_after_every_batch_however_fast_they_were():
+def test_a_bar_checks_the_time_after_every_batch():
     bar = LazyBar(dict, total=100, file=Terminal(), mininterval=1e-9)
     for _ in range(50):
         bar.update()
@@ -201,19 +201,19 @@ def test_a_bar_looks_at_the_clock_after_every_batch_however_fast_they_were():
     bar.close()
 
 
-def test_a_log_gets_a_line_for_each_epoch_and_nothing_else():
+def test_a_log_has_one_line_for_each_epoch():
     trainer, log = logged()
     lines = []
     trainer.on("after_epoch")(lambda t, state: lines.append(dict(state.metrics)))
     trainer.fit(batches(), batches(2), epochs=2)
     assert log.getvalue() == "".join(
-        f"epochs {n}/2, train_loss={found['train_loss']:.4g}, "
-        f"valid_loss={found['valid_loss']:.4g}\n"
-        for n, found in enumerate(lines, 1)
+        f"epochs {n}/2, train_loss={metrics['train_loss']:.4g}, "
+        f"valid_loss={metrics['valid_loss']:.4g}\n"
+        for n, metrics in enumerate(lines, 1)
     )
 
 
-def test_a_log_says_how_an_epoch_ended():
+def test_a_log_has_the_outcome_of_a_cancelled_epoch():
     trainer, log = logged()
 
     @trainer.on("begin_batch", when=lambda t, state: state.batch_index == 1)
@@ -224,7 +224,7 @@ def test_a_log_says_how_an_epoch_ended():
     assert log.getvalue() == "epochs 1/3, cancelled\nepochs 2/3, cancelled (it is late)\n"
 
 
-def test_a_log_says_when_an_epoch_failed():
+def test_a_log_has_the_outcome_of_a_failed_epoch():
     trainer, log = logged()
     trainer.on("after_loss")(fail)
     with pytest.raises(ValueError, match="mine"):
@@ -236,7 +236,7 @@ def fail(trainer, state):
     raise ValueError("mine")
 
 
-def test_a_log_gets_a_line_for_a_validation_and_one_for_a_prediction():
+def test_a_log_has_a_line_for_validate_and_predict():
     trainer, log = logged()
     loss = trainer.validate(batches(2))["valid_loss"]
     trainer.predict(batches(3))
@@ -244,7 +244,7 @@ def test_a_log_gets_a_line_for_a_validation_and_one_for_a_prediction():
 
 
 @pytest.mark.parametrize(("size", "draws"), [((0, 0), False), ((100, 40), True)])
-def test_a_terminal_without_a_size_gets_lines(size, draws):
+def test_a_terminal_without_a_size_shows_lines(size, draws):
     screen, keyboard = pty.openpty()
     termios.tcsetwinsize(keyboard, size[::-1])
     with open(keyboard, "w") as terminal:
@@ -256,20 +256,20 @@ def test_a_terminal_without_a_size_gets_lines(size, draws):
     assert ("epochs: " in text, "epochs 1/1\r\n" in text) == (draws, not draws)
 
 
-def test_it_writes_to_stderr_if_it_is_told_nothing_else(capsys):
+def test_it_writes_to_stderr_by_default(capsys):
     trainer_of(ProgressBar()).fit(batches())
     out, err = capsys.readouterr()
     assert (out, err) == ("", "epochs 1/1\n")
 
 
-def test_stderr_is_looked_up_when_it_is_written_to(monkeypatch):
+def test_stderr_is_looked_up_at_each_write(monkeypatch):
     terminal, trainer = Terminal(), trainer_of(ProgressBar())
     monkeypatch.setattr(sys, "stderr", terminal)
     trainer.fit(batches())
     assert "epochs: 100%" in terminal.screen()[0]
 
 
-def test_what_is_no_number_is_not_shown():
+def test_values_that_are_not_numbers_are_not_shown():
     trainer, log = logged()
     trainer.on("after_train")(
         lambda t, state: state.metrics.update(matrix=torch.eye(2), name="x", one=torch.tensor(1.0))
@@ -289,7 +289,7 @@ def test_an_error_leaves_no_bar_open_and_the_cursor_on_a_new_line():
         assert open_bars() == []
 
 
-def test_an_epoch_that_failed_is_not_counted_as_made():
+def test_a_failed_epoch_is_not_counted():
     trainer, terminal = drawn()
     trainer.on("after_loss")(fail)
     with pytest.raises(ValueError, match="mine"):
@@ -297,7 +297,7 @@ def test_an_epoch_that_failed_is_not_counted_as_made():
     assert "0/1" in terminal.screen()[0]
 
 
-def test_a_run_that_the_host_drops_leaves_no_bar_open():
+def test_an_abandoned_run_leaves_no_bar_open():
     trainer, terminal = drawn()
     run = trainer.steps(batches(), epochs=2)
     for transition in run:
@@ -308,7 +308,7 @@ def test_a_run_that_the_host_drops_leaves_no_bar_open():
     assert len(terminal.screen()) == 1
 
 
-def test_detached_in_a_fit_it_leaves_no_bar_open():
+def test_detached_during_a_fit_it_leaves_no_bar_open():
     terminal = Terminal()
     bar = ProgressBar(terminal, 0.0)
     trainer = trainer_of(bar)
@@ -318,7 +318,7 @@ def test_detached_in_a_fit_it_leaves_no_bar_open():
     assert len(terminal.screen()) == 1
 
 
-def test_attached_in_a_fit_it_begins_with_the_next_scope():
+def test_attached_during_a_fit_it_starts_at_the_next_scope():
     terminal = Terminal()
     bar = ProgressBar(terminal, 0.0)
     trainer = trainer_of()
@@ -330,7 +330,7 @@ def test_attached_in_a_fit_it_begins_with_the_next_scope():
 
 @pytest.mark.parametrize("kind", [io.StringIO, Terminal])
 @pytest.mark.parametrize("good", [0, 1, 5, 20])
-def test_a_stream_that_fails_does_not_end_the_training(kind, good, caplog):
+def test_a_broken_stream_does_not_end_training(kind, good, caplog):
     class Broken(kind):
         written = 0
 
@@ -348,7 +348,7 @@ def test_a_stream_that_fails_does_not_end_the_training(kind, good, caplog):
     assert open_bars() == []
 
 
-def test_a_hand_made_state_is_enough():
+def test_works_on_a_hand_made_state():
     log = io.StringIO()
     state = state_of(epoch=0, n_epochs=2, metrics={"m": 0.123456})
     ProgressBar(log).after_epoch(None, state)
@@ -356,20 +356,20 @@ def test_a_hand_made_state_is_enough():
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan")])
-def test_the_interval_is_in_seconds_from_0(wrong):
+def test_wrong_intervals_are_refused(wrong):
     with pytest.raises(ValueError, match=r"ProgressBar\(mininterval="):
         ProgressBar(mininterval=wrong)
 
 
 @pytest.mark.parametrize("file", [Terminal, io.StringIO])
-def test_training_is_the_same_bit_for_bit(file):
+def test_training_is_bitwise_unchanged(file):
     plain, watched = trainer_of(), trainer_of(ProgressBar(file(), 0.0))
     for trainer in (plain, watched):
         trainer.fit(batches(), batches(), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_a_loss_without_a_value_is_not_shown():
+def test_a_meta_loss_is_not_shown():
     trainer, terminal = drawn(net=model().to("meta"), device="meta")
     trainer.fit(batches(), batches(), epochs=2)
     assert trainer.state.phase == "completed"
@@ -378,7 +378,7 @@ def test_a_loss_without_a_value_is_not_shown():
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_no_bar_is_left_open(signal, scope, early):
+def test_after_any_cancel_no_bar_is_left_open(signal, scope, early):
     terminal = Terminal()
     trainer = cancelled_fit(ProgressBar(terminal, 0.0), signal, scope, early)
     assert open_bars() == []

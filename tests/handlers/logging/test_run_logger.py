@@ -1,4 +1,4 @@
-"""What all loggers promise, and each of the five keeps."""
+"""Behaviour that all five loggers share."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ TRACKERS = ("TensorBoard", "MLflow", "WandB")
 
 
 class Writes:
-    """Writes the metric `m` at the end of the epochs in which it is told to."""
+    """Writes the metric `m` at the end of the given epochs."""
 
     def __init__(self, *values):
         self.values = list(values)
@@ -74,7 +74,7 @@ def test_each_epoch_has_a_row(kind, tmp_path):
     assert run.end == kind.ends["completed"]
 
 
-def test_what_metrics_computes_at_the_end_of_a_pass_is_in_the_row(kind, tmp_path):
+def test_metrics_computed_at_the_end_of_a_pass_are_in_the_row(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path), Metrics())
     trainer.fit(batches(), batches(2))
     (run,) = kind.read(tmp_path)
@@ -82,7 +82,7 @@ def test_what_metrics_computes_at_the_end_of_a_pass_is_in_the_row(kind, tmp_path
         assert run.epochs[0][name] == pytest.approx(trainer.state.metrics[name], rel=1e-6)
 
 
-def test_the_loss_is_logged_every_so_many_steps(kind, tmp_path):
+def test_the_loss_is_logged_every_n_steps(kind, tmp_path):
     trainer, losses = trainer_of(kind.make(tmp_path, every=2)), []
     trainer.on("after_loss")(lambda t, state: state.training and losses.append(state.loss.item()))
     trainer.fit(batches(3), batches(1), epochs=2)
@@ -92,7 +92,7 @@ def test_the_loss_is_logged_every_so_many_steps(kind, tmp_path):
     assert len(kind.outcomes(tmp_path)[0]) == 2
 
 
-def test_a_value_is_read_at_that_cadence_and_never_otherwise(kind_of_files, tmp_path):
+def test_values_are_read_only_every_n_steps(kind_of_files, tmp_path):
     for every, expected in ((None, 0), (2, 3), (1, 6)):
         trainer = trainer_of(kind_of_files.make(tmp_path, every=every))
         with Reads() as reads:
@@ -100,7 +100,7 @@ def test_a_value_is_read_at_that_cadence_and_never_otherwise(kind_of_files, tmp_
         assert reads.count == expected
 
 
-def test_a_rate_and_a_metric_that_are_tensors_are_read_once_an_epoch(kind_of_files, tmp_path):
+def test_tensor_rates_and_metrics_are_read_once_an_epoch(kind_of_files, tmp_path):
     def reads_of(*handlers):
         net = model()
         optimizer = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.25))
@@ -116,7 +116,7 @@ def test_a_rate_and_a_metric_that_are_tensors_are_read_once_an_epoch(kind_of_fil
     assert column(run.epochs, "m") == [0.5, 0.75]
 
 
-def test_no_value_is_read_on_a_device(kind, tmp_path):
+def test_no_device_sync(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path, every=1), net=model().to("meta"), device="meta")
     trainer.on("after_train")(lambda t, state: state.metrics.update(m=state.loss, n=1.5))
     trainer.fit(batches(), batches(1), epochs=2)
@@ -128,7 +128,7 @@ def test_no_value_is_read_on_a_device(kind, tmp_path):
     assert run.end == kind.ends["completed"]
 
 
-def test_a_step_that_was_not_made_has_no_loss(kind_of_files, tmp_path):
+def test_a_cancelled_step_has_no_loss(kind_of_files, tmp_path):
     trainer = trainer_of(kind_of_files.make(tmp_path, every=1))
 
     @trainer.on("begin_step", when=lambda t, s: s.batch_index == 1)
@@ -140,7 +140,7 @@ def test_a_step_that_was_not_made_has_no_loss(kind_of_files, tmp_path):
     assert [step for step, _ in run.losses] == [1, 2]
 
 
-def test_of_accumulated_batches_the_last_has_its_loss_logged(kind_of_files, tmp_path):
+def test_the_loss_of_the_last_accumulated_batch_is_logged(kind_of_files, tmp_path):
     trainer = trainer_of(GradientAccumulation(2), kind_of_files.make(tmp_path, every=1))
     losses = []
     trainer.on("after_loss")(lambda t, state: losses.append(state.loss.item()))
@@ -150,7 +150,7 @@ def test_of_accumulated_batches_the_last_has_its_loss_logged(kind_of_files, tmp_
     assert [loss for _, loss in run.losses] == pytest.approx(losses[1::2], rel=1e-6)
 
 
-def test_the_rate_in_a_row_is_the_one_that_it_was_made_with(kind_of_files, tmp_path):
+def test_the_rate_in_a_row_is_the_one_of_its_epoch(kind_of_files, tmp_path):
     def halved(optimizer):
         return torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
 
@@ -160,7 +160,7 @@ def test_the_rate_in_a_row_is_the_one_that_it_was_made_with(kind_of_files, tmp_p
     assert column(run.epochs, "lr") == pytest.approx([0.1, 0.05, 0.025])
 
 
-def test_a_metric_is_not_carried_over_from_an_earlier_epoch(kind_of_files, tmp_path):
+def test_a_metric_of_an_earlier_epoch_is_not_repeated(kind_of_files, tmp_path):
     trainer = trainer_of(Writes(0.5, None, 0.25), kind_of_files.make(tmp_path))
     trainer.fit(batches(), epochs=3)
     (run,) = kind_of_files.read(tmp_path)
@@ -171,7 +171,7 @@ def test_a_metric_is_not_carried_over_from_an_earlier_epoch(kind_of_files, tmp_p
         assert column(run.epochs, "m") == [0.5, None, 0.25]
 
 
-def test_a_second_fit_is_a_run_of_its_own_and_validating_in_between_is_none(kind, tmp_path):
+def test_a_second_fit_is_a_new_run_and_validate_is_none(kind, tmp_path):
     trainer = trainer_of(Metrics(), kind.make(tmp_path, every=2))
     trainer.fit(batches(), batches(2), epochs=2)
     before = kind.read(tmp_path)
@@ -188,13 +188,13 @@ def test_a_second_fit_is_a_run_of_its_own_and_validating_in_between_is_none(kind
     assert second.end == kind.ends["completed"]
 
 
-def test_a_new_logger_goes_on_where_the_old_one_ended(kind_of_files, tmp_path):
+def test_a_new_logger_continues_the_log_of_the_old_one(kind_of_files, tmp_path):
     for _ in range(3):
         trainer_of(kind_of_files.make(tmp_path)).fit(batches(), epochs=2)
     assert [column(run.epochs, "epoch") for run in kind_of_files.read(tmp_path)] == [[0, 1]] * 3
 
 
-def test_a_cancelled_epoch_has_its_row(kind, tmp_path):
+def test_a_cancelled_epoch_has_a_row(kind, tmp_path):
     trainer = trainer_of(Writes(0.5, 0.25), kind.make(tmp_path))
 
     @trainer.on("begin_batch", when=lambda t, s: s.epoch == 1 and s.batch_index == 1)
@@ -208,7 +208,7 @@ def test_a_cancelled_epoch_has_its_row(kind, tmp_path):
     assert run.end == kind.ends["completed"]
 
 
-def test_epochs_without_a_step_between_them_do_not_overwrite_each_other(kind, tmp_path):
+def test_epochs_at_the_same_step_do_not_overwrite_each_other(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path))
 
     @trainer.on("begin_epoch", when=lambda t, s: s.epoch != 1)
@@ -219,11 +219,11 @@ def test_epochs_without_a_step_between_them_do_not_overwrite_each_other(kind, tm
     (run,) = kind.read(tmp_path)
     assert column(run.epochs, "epoch") == [0, 1, 2, 3]
     assert column(run.epochs, "step") == [0, 3, 3, 3]
-    told = kind.told("cancelled", "completed", "cancelled", "cancelled")
-    assert column(run.epochs, "outcome") == told
+    outcomes = kind.told("cancelled", "completed", "cancelled", "cancelled")
+    assert column(run.epochs, "outcome") == outcomes
 
 
-def test_a_failed_epoch_has_its_row_and_the_run_has_failed(kind, tmp_path):
+def test_a_failed_epoch_has_a_row_and_the_run_is_failed(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path))
     trainer.on("after_loss", when=lambda t, s: s.epoch == 1)(fail)
     with pytest.raises(ValueError, match="mine"):
@@ -233,7 +233,7 @@ def test_a_failed_epoch_has_its_row_and_the_run_has_failed(kind, tmp_path):
     assert run.end == kind.ends["failed"]
 
 
-def test_an_interrupt_is_an_error(kind, tmp_path):
+def test_an_interrupted_run_is_failed(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path))
 
     @trainer.on("after_loss")
@@ -246,7 +246,7 @@ def test_an_interrupt_is_an_error(kind, tmp_path):
     assert ends(kind, tmp_path) == [kind.ends["failed"]]
 
 
-def test_a_cancelled_fit_has_its_rows_and_says_so(kind, tmp_path):
+def test_a_cancelled_fit_has_its_rows_and_its_outcome(kind, tmp_path):
     trainer = trainer_of(kind.make(tmp_path))
     trainer.on("after_loss", when=lambda t, s: s.epoch == 1)(cancel_fit)
     trainer.fit(batches(), epochs=3)
@@ -265,7 +265,7 @@ def test_a_run_whose_iterator_is_closed_is_cancelled(kind, tmp_path):
     assert ends(kind, tmp_path) == [kind.ends["cancelled"]]
 
 
-def test_the_row_is_written_though_another_handler_ends_the_fit_there(kind_of_files, tmp_path):
+def test_the_row_is_written_even_if_another_handler_ends_the_fit(kind_of_files, tmp_path):
     trainer = trainer_of()
     trainer.on("after_epoch")(cancel_fit)
     trainer.attach(kind_of_files.make(tmp_path))
@@ -273,7 +273,7 @@ def test_the_row_is_written_though_another_handler_ends_the_fit_there(kind_of_fi
     assert kind_of_files.outcomes(tmp_path) == [["completed"]]
 
 
-def test_attached_in_the_middle_of_a_fit_it_begins_there(kind, tmp_path):
+def test_attached_during_a_fit_it_logs_from_then(kind, tmp_path):
     logger, trainer = kind.make(tmp_path), trainer_of(Writes(1, 2))
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: t.attach(logger))
     trainer.fit(batches(), epochs=2)
@@ -283,7 +283,7 @@ def test_attached_in_the_middle_of_a_fit_it_begins_there(kind, tmp_path):
     assert run.end == kind.ends["completed"]
 
 
-def test_detached_in_the_middle_of_a_fit_it_leaves_nothing_open(kind, tmp_path):
+def test_detached_during_a_fit_it_closes_its_run(kind, tmp_path):
     logger = kind.make(tmp_path, every=1)
     trainer = trainer_of(logger)
     trainer.on("after_step", when=lambda t, s: s.step == 4)(lambda t, state: t.detach(logger))
@@ -297,7 +297,7 @@ def test_detached_in_the_middle_of_a_fit_it_leaves_nothing_open(kind, tmp_path):
     assert kind.read(tmp_path) == [run]
 
 
-def test_an_error_of_its_own_takes_it_off_and_the_fit_goes_on(kind, tmp_path, caplog):
+def test_an_error_of_the_logger_detaches_it_and_the_fit_continues(kind, tmp_path, caplog):
     logger = kind.make(tmp_path)
     trainer = trainer_of(logger)
     trainer.on("begin_epoch", when=lambda t, s: s.epoch == 1)(lambda t, state: break_(logger))
@@ -316,7 +316,7 @@ def break_(logger):
     logger._write = refuse
 
 
-def test_an_error_while_it_closes_does_not_end_the_fit_either(kind_of_files, tmp_path, caplog):
+def test_an_error_while_closing_does_not_end_the_fit(kind_of_files, tmp_path, caplog):
     logger = kind_of_files.make(tmp_path)
     closed = logger._close
 
@@ -333,7 +333,7 @@ def test_an_error_while_it_closes_does_not_end_the_fit_either(kind_of_files, tmp
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
 
-def test_training_is_the_same_bit_for_bit_and_so_are_the_random_numbers(kind, tmp_path):
+def test_training_and_random_numbers_are_the_same_bit_for_bit(kind, tmp_path):
     logger = kind.make(tmp_path, every=1)
     seen = []
     for handlers in ((), (logger,)):
@@ -353,7 +353,7 @@ def test_training_is_the_same_bit_for_bit_and_so_are_the_random_numbers(kind, tm
 @pytest.mark.parametrize(
     ("every", "error"), [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError)]
 )
-def test_a_cadence_is_an_int_from_1(kind, tmp_path, every, error):
+def test_wrong_values_of_every_are_refused(kind, tmp_path, every, error):
     with pytest.raises(
         error, match=rf"{kind.name}\(every={every}\): (found a \w+; )?allowed: an int, from 1"
     ):
@@ -372,7 +372,7 @@ def test_without_its_library_the_error_names_the_extra(kind, tmp_path, monkeypat
         kind.make(tmp_path)
 
 
-def test_a_hand_made_state_is_enough(kind, tmp_path):
+def test_works_on_a_hand_made_state(kind, tmp_path):
     logger, state = kind.make(tmp_path), state_of(epoch=4, step=20, samples=80, metrics={"m": 1.5})
     logger.after_epoch(None, state)
     logger.after_fit(None, state)
@@ -384,7 +384,7 @@ def test_a_hand_made_state_is_enough(kind, tmp_path):
 
 @every_cancel
 @early_or_late
-def test_whatever_is_cancelled_every_epoch_has_one_row_and_every_step_its_loss(
+def test_after_any_cancel_each_epoch_has_one_row_and_each_step_a_loss(
     kind_of_files, tmp_path, signal, scope, early
 ):
     logger = kind_of_files.make(tmp_path, every=1)
@@ -402,7 +402,7 @@ def test_whatever_is_cancelled_every_epoch_has_one_row_and_every_step_its_loss(
 
 @pytest.mark.parametrize("kind", ["MLflow", "WandB"], indirect=True)
 @pytest.mark.parametrize("scope", CANCELS)
-def test_whatever_is_cancelled_a_tracker_has_every_epoch_and_an_end(kind, tmp_path, scope):
+def test_after_any_cancel_a_tracker_has_every_epoch_and_an_end(kind, tmp_path, scope):
     trainer = cancelled_fit(kind.make(tmp_path), f"begin_{scope}", scope, early=True)
     (run,) = kind.read(tmp_path) or [Run([], [], kind.ends["cancelled"])]
     assert column(run.epochs, "epoch") == list(range(trainer.state.epoch + 1))
@@ -427,7 +427,7 @@ trainer.fit(batches(), epochs=3)
 """
 
 
-def test_a_killed_process_leaves_all_rows_that_it_has_written(tmp_path):
+def test_a_killed_process_loses_no_written_row(tmp_path):
     tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     done = subprocess.run(
         [sys.executable, "-c", KILLED, tests], cwd=tmp_path, capture_output=True, check=False
@@ -438,7 +438,7 @@ def test_a_killed_process_leaves_all_rows_that_it_has_written(tmp_path):
     assert scalars(tmp_path / "runs" / "fit_0")["epoch"] == [(3, 0.0), (6, 1.0)]
 
 
-def test_the_libraries_are_not_imported_before_a_logger_is_made():
+def test_no_library_is_imported_before_its_logger_is_created():
     code = """
 import sys
 import trackside.handlers.logging.mlflow
@@ -450,7 +450,7 @@ print([name for name in ("mlflow", "tensorboard", "wandb") if name in sys.module
     assert done.stdout == "[]\n"
 
 
-def test_a_value_is_made_to_python():
+def test_to_python_converts_tensors_and_arrays():
     assert to_python(torch.tensor([[0.5], [1.0]])) == [[0.5], [1.0]]
     assert to_python(torch.tensor([0.5])) == 0.5
     assert type(to_python(numpy.float32(0.5))) is float
@@ -458,12 +458,12 @@ def test_a_value_is_made_to_python():
     assert to_python("text") == "text"
 
 
-def test_a_mapping_of_metrics_is_flattened_by_both_names():
-    found = flatten_metrics({"many": {"a": torch.tensor(1), "deep": {"b": 2}}, "one": 3})
-    assert found == {"many_a": 1, "many_deep_b": 2, "one": 3}
+def test_a_mapping_of_metrics_is_flattened_with_joined_names():
+    flat = flatten_metrics({"many": {"a": torch.tensor(1), "deep": {"b": 2}}, "one": 3})
+    assert flat == {"many_a": 1, "many_deep_b": 2, "one": 3}
 
 
-def test_a_metric_called_like_a_counter_does_not_replace_it(kind_of_files, tmp_path):
+def test_a_metric_named_like_a_counter_does_not_replace_it(kind_of_files, tmp_path):
     trainer = trainer_of(kind_of_files.make(tmp_path))
     trainer.on("after_train")(lambda t, state: state.metrics.update(step=99, outcome="mine", fit=7))
     trainer.fit(batches())
@@ -471,6 +471,6 @@ def test_a_metric_called_like_a_counter_does_not_replace_it(kind_of_files, tmp_p
     assert (run.epochs[0]["step"], run.epochs[0]["outcome"]) == (3, "completed")
 
 
-def test_only_numbers_are_drawn_over_the_steps():
+def test_scalar_values_are_only_numbers():
     row = {"fit": 1, "step": 2, "epoch": 3, "a": True, "b": [1], "c": "text", "d": None, "e": 0.5}
     assert scalar_values(row) == {"epoch": 3.0, "a": 1.0, "e": 0.5}

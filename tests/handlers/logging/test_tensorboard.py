@@ -12,8 +12,8 @@ from trackside.handlers.logging.tensorboard import TensorBoard
 def test_metrics_have_their_names_and_the_step_of_the_fit(tmp_path):
     trainer = trainer_of(Metrics(), TensorBoard(tmp_path))
     trainer.fit(batches(), batches(2), epochs=2)
-    found = scalars(tmp_path / "fit_0")
-    assert sorted(found) == [
+    series = scalars(tmp_path / "fit_0")
+    assert sorted(series) == [
         "epoch",
         "lr",
         "outcome",
@@ -21,13 +21,13 @@ def test_metrics_have_their_names_and_the_step_of_the_fit(tmp_path):
         "train_loss",
         "valid_loss",
     ]
-    assert [step for step, _ in found["valid_loss"]] == [3, 6]
+    assert [step for step, _ in series["valid_loss"]] == [3, 6]
     last = trainer.state.metrics["valid_loss"]
-    assert found["valid_loss"][-1][1] == pytest.approx(last, rel=1e-6)
-    assert found["outcome"] == [(3, "completed"), (6, "completed")]
+    assert series["valid_loss"][-1][1] == pytest.approx(last, rel=1e-6)
+    assert series["outcome"] == [(3, "completed"), (6, "completed")]
 
 
-def test_each_fit_has_a_folder_of_its_own_after_those_that_are_there(tmp_path):
+def test_each_fit_has_its_own_folder_after_existing_ones(tmp_path):
     (tmp_path / "runs" / "fit_0").mkdir(parents=True)
     trainer = trainer_of(TensorBoard(tmp_path / "runs"))
     trainer.fit(batches(1))
@@ -38,18 +38,18 @@ def test_each_fit_has_a_folder_of_its_own_after_those_that_are_there(tmp_path):
     assert [scalars(folder)["epoch"] for folder in folders[1:]] == [[(1, 0.0)], [(2, 0.0)]]
 
 
-def test_what_is_no_number_is_left_out_and_nan_is_one(tmp_path):
+def test_values_that_are_not_numbers_are_left_out_but_nan_is_logged(tmp_path):
     trainer = trainer_of(TensorBoard(tmp_path))
     trainer.on("after_train")(
         lambda t, state: state.metrics.update(text="a", matrix=torch.eye(2), gone=float("nan"))
     )
     trainer.fit(batches(1))
-    found = scalars(tmp_path / "fit_0")
-    assert sorted(found) == ["epoch", "gone", "lr", "outcome", "samples"]
-    assert str(found["gone"]) == "[(1, nan)]"
+    series = scalars(tmp_path / "fit_0")
+    assert sorted(series) == ["epoch", "gone", "lr", "outcome", "samples"]
+    assert str(series["gone"]) == "[(1, nan)]"
 
 
-def test_an_epoch_is_readable_when_it_is_over(tmp_path):
+def test_an_epoch_is_readable_as_soon_as_it_ends(tmp_path):
     trainer, seen = trainer_of(TensorBoard(tmp_path)), []
     trainer.on("begin_epoch", when=lambda t, s: s.epoch > 0)(
         lambda t, state: seen.append(scalars(tmp_path / "fit_0")["epoch"])
@@ -72,7 +72,7 @@ def test_a_file_is_refused(tmp_path):
         TensorBoard(path)
 
 
-def test_a_run_that_could_not_be_opened_is_told_once_and_training_goes_on(tmp_path, caplog):
+def test_a_run_that_cannot_be_opened_is_logged_once(tmp_path, caplog):
     logger = TensorBoard(tmp_path / "runs")
     (tmp_path / "runs").touch()
     trainer = trainer_of(logger)

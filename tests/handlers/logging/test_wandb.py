@@ -27,7 +27,7 @@ def test_each_epoch_is_a_row_with_its_outcome(folder):
     }
 
 
-def test_what_wandb_init_takes_it_gets_for_every_run(folder):
+def test_arguments_of_wandb_init_are_used_for_every_run(folder):
     trainer = trainer_of(WandB(dir=str(folder), config={"width": 8}))
     for _ in range(2):
         trainer.fit(batches(1))
@@ -35,7 +35,7 @@ def test_what_wandb_init_takes_it_gets_for_every_run(folder):
     assert [(file.config["width"], file.config["fit"]) for file in files] == [(8, 0), (8, 1)]
 
 
-def test_the_run_of_the_program_is_left_alone_and_its_own_is_at_hand(folder):
+def test_the_run_of_the_program_is_not_used(folder):
     import wandb
 
     logger, seen = WandB(dir=str(folder)), []
@@ -49,7 +49,7 @@ def test_the_run_of_the_program_is_left_alone_and_its_own_is_at_hand(folder):
     assert file.history[0]["mine"] == 1
 
 
-def test_what_wandb_init_does_not_take_is_refused_at_once(offline):
+def test_an_unknown_argument_of_wandb_init_is_refused(offline):
     with pytest.raises(TypeError, match=r"wandb\.init .*'projct'"):
         WandB(projct="typo")
 
@@ -59,10 +59,10 @@ def test_an_id_is_refused_because_two_fits_would_share_it(offline):
         WandB(id="a")
 
 
-def test_a_run_that_could_not_be_opened_is_told_once_and_training_goes_on(folder, caplog):
+def test_a_run_that_cannot_be_opened_is_logged_once(folder, caplog):
     logger = WandB(dir=str(folder), mode="nonsense")
     trainer = trainer_of(logger)
     assert trainer.fit(batches(1)).outcome == "completed"
     assert logger not in trainer.handlers
-    told = [record.getMessage()[:23] for record in caplog.records if record.name == "trackside"]
-    assert told == ["WandB.begin_fit failed "]
+    messages = [record.getMessage()[:23] for record in caplog.records if record.name == "trackside"]
+    assert messages == ["WandB.begin_fit failed "]

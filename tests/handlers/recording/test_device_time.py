@@ -10,7 +10,7 @@ from trackside.views import Recording
 
 
 class Event:
-    """As one of CUDA, of a device whose clock is one millisecond further at each record."""
+    """Like a CUDA event, of a device whose clock advances one millisecond at each record."""
 
     now = 0
     waited = 0
@@ -44,7 +44,7 @@ def written(times, tmp_path):
         return {s.name: s.value for s in recording.scalars()}
 
 
-def test_the_time_between_two_marks_is_that_of_the_phase_which_the_second_leaves(times, tmp_path):
+def test_the_time_between_two_marks_belongs_to_the_phase_that_ends(times, tmp_path):
     marked(times, ["idle", "fit.a", "fit.b", "fit.a"])
     assert written(times, tmp_path) == {
         "device seconds in fit.a": pytest.approx(0.002),
@@ -52,7 +52,7 @@ def test_the_time_between_two_marks_is_that_of_the_phase_which_the_second_leaves
     }
 
 
-def test_no_time_is_lost_or_counted_twice_over_many_marks_and_several_epochs(times, tmp_path):
+def test_no_time_is_lost_or_counted_twice_over_many_marks(times, tmp_path):
     total = 0.0
     for _ in range(3):
         marked(times, ["fit.a"] * 10_000)
@@ -61,7 +61,7 @@ def test_no_time_is_lost_or_counted_twice_over_many_marks_and_several_epochs(tim
     assert len(times._marks) == 1
 
 
-def test_a_device_is_waited_for_once_a_time_that_is_written_and_seldom_between(times, tmp_path):
+def test_it_waits_for_the_device_once_for_each_write(times, tmp_path):
     marked(times, ["fit.a"] * 4000)
     assert Event.waited == 0
     written(times, tmp_path)

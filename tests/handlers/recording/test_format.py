@@ -17,12 +17,12 @@ sizes = st.builds(
 
 
 @given(sizes)
-def test_a_layout_that_was_packed_is_unpacked(layout):
+def test_unpack_returns_the_packed_layout(layout):
     assert Layout.unpack(layout.pack()) == layout
 
 
 @given(sizes)
-def test_the_parts_follow_each_other_each_at_a_whole_word(layout):
+def test_the_parts_are_in_order_and_aligned_to_8_bytes(layout):
     places = [HEAD_BYTES, layout.table_at, layout.totals_at, layout.receivers_at, layout.ring_at]
     assert places == sorted(places)
     assert all(place % 8 == 0 for place in places)
@@ -38,7 +38,7 @@ def test_any_other_bytes_are_refused(head):
 
 
 @given(sizes, st.integers(0, 4), st.integers(2**26 + 1, 2**64 - 1))
-def test_a_size_that_cannot_be_is_refused(layout, field, size):
+def test_an_invalid_size_is_refused(layout, field, size):
     head = bytearray(layout.pack())
     struct.pack_into("<Q", head, 24 + 8 * field, size)
     with pytest.raises(ValueError, match=f"{Layout._fields[field]}={size}; allowed: 1 to"):

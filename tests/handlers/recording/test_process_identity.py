@@ -16,26 +16,26 @@ def child():
     child.communicate()
 
 
-def test_a_process_has_the_start_time_that_the_system_tells(child):
+def test_a_process_has_the_start_time_of_the_system(child):
     ticks = process.start_time(child.pid)
     seconds = psutil.boot_time() + ticks / os.sysconf("SC_CLK_TCK")
     assert seconds == pytest.approx(psutil.Process(child.pid).create_time(), abs=1.5)
     assert process.start_time(child.pid) == ticks
 
 
-def test_a_process_that_was_waited_for_has_none(child):
+def test_an_ended_process_has_no_start_time(child):
     child.kill()
     child.wait()
     assert process.start_time(child.pid) is None
 
 
-def test_a_zombie_has_none(child):
+def test_a_zombie_has_no_start_time(child):
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert process.start_time(child.pid) is None
 
 
-def test_a_name_with_brackets_and_spaces_does_not_confuse(tmp_path):
+def test_a_name_with_brackets_and_spaces_is_parsed(tmp_path):
     program = tmp_path / "a) Z 1 2 (b"
     program.symlink_to("/bin/sleep")
     child = subprocess.Popen([program, "600"])
@@ -46,7 +46,7 @@ def test_a_name_with_brackets_and_spaces_does_not_confuse(tmp_path):
     assert ticks > 0
 
 
-def test_boot_and_namespace_are_the_same_for_two_processes_of_a_machine(child):
+def test_two_processes_of_a_machine_have_the_same_boot_and_namespace(child):
     code = (
         "from trackside.handlers.recording import process_identity as p; "
         "print(p.boot(), p.pid_namespace())"

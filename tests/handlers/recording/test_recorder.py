@@ -30,7 +30,7 @@ def test_every_transition_of_a_fit_is_recorded_in_order(tmp_path):
     assert times == sorted(times)
 
 
-def test_evaluation_runs_are_recorded_too(tmp_path):
+def test_validate_and_predict_are_recorded_too(tmp_path):
     recorder, trace = Recorder(tmp_path / "run.loop", scalars=None), Trace()
     trainer = trainer_of(recorder, trace)
     trainer.validate(batches(2))
@@ -42,15 +42,15 @@ def test_evaluation_runs_are_recorded_too(tmp_path):
     assert {entry.row for entry in entries} == {-1}
 
 
-def test_totals_count_every_transition_and_all_the_time(tmp_path):
+def test_totals_cover_every_transition_and_all_time(tmp_path):
     trace = Trace()
     with recorded(tmp_path / "run.loop", trace, scalars=None) as recording:
-        found, records = totals(recording), list(recording.records())
+        all_totals, records = totals(recording), list(recording.records())
     by_trigger = Counter()
-    for entry, total in found.transitions.items():
+    for entry, total in all_totals.transitions.items():
         by_trigger[entry.trigger] += total.count
     assert by_trigger == Counter(trace.signals)
-    inside = sum(total.ns for entry, total in found.transitions.items() if "." in entry.source)
+    inside = sum(total.ns for entry, total in all_totals.transitions.items() if "." in entry.source)
     assert inside == records[-1].time_ns - records[0].time_ns
 
 
@@ -68,7 +68,7 @@ def test_a_wrapped_ring_keeps_the_newest_records_and_all_totals(tmp_path):
         )
 
 
-def test_a_cancel_and_its_reason_follow_its_transition(tmp_path):
+def test_the_record_of_a_cancel_follows_its_transition(tmp_path):
     trainer = trainer_of(Recorder(tmp_path / "run.loop", scalars=None))
     raise_at(trainer, "after_loss", CANCELS["batch"])
     trainer.fit(batches(3))
@@ -82,9 +82,9 @@ def test_a_cancel_and_its_reason_follow_its_transition(tmp_path):
     assert cancel.raised_in == "fit.epoch.train.batch.scored"
 
 
-def test_timing_puts_a_pair_of_records_around_each_receiver(tmp_path):
+def test_timing_writes_a_record_before_and_after_each_receiver(tmp_path):
     with recorded(tmp_path / "run.loop", EMA(), timing=True, scalars=None) as recording:
-        found, table = totals(recording).receivers, recording.table
+        by_receiver, table = totals(recording).receivers, recording.table
         open_, names = [], Counter()
         for record in recording.records():
             if record.kind == Kind.BEGIN_RECEIVER:
@@ -93,8 +93,8 @@ def test_timing_puts_a_pair_of_records_around_each_receiver(tmp_path):
                 assert record.id == open_.pop()
                 names[table.receiver(record.id)] += 1
     assert not open_
-    assert names == {entry: total.count for entry, total in found.items()}
-    steps = next(total for entry, total in found.items() if entry.name == "EMA.after_step")
+    assert names == {entry: total.count for entry, total in by_receiver.items()}
+    steps = next(total for entry, total in by_receiver.items() if entry.name == "EMA.after_step")
     assert steps.count == 10
     assert steps.ns > 0
 
@@ -104,24 +104,24 @@ def test_without_timing_no_receiver_is_wrapped(tmp_path):
         assert set(kinds(recording)) == {Kind.TRANSITION}
 
 
-def test_a_receiver_that_raises_has_its_end_recorded(tmp_path):
+def test_the_end_of_a_raising_receiver_is_recorded(tmp_path):
     recorder = Recorder(tmp_path / "run.loop", timing=True, scalars=None)
     trainer = trainer_of(recorder)
     raise_at(trainer, "after_loss", CANCELS["batch"])
     trainer.fit(batches(3))
     with Recording(recorder.path) as recording:
-        found = Counter(kinds(recording))
-    assert found[Kind.BEGIN_RECEIVER] == found[Kind.END_RECEIVER] == 1
+        counts = Counter(kinds(recording))
+    assert counts[Kind.BEGIN_RECEIVER] == counts[Kind.END_RECEIVER] == 1
 
 
-def test_a_fit_recorded_with_timing_has_the_weights_of_one_that_is_not(tmp_path):
+def test_a_fit_recorded_with_timing_has_the_same_weights(tmp_path):
     plain, watched = trainer_of(), trainer_of(Recorder(tmp_path / "run.loop", timing=True))
     for trainer in (plain, watched):
         trainer.fit(batches(5), batches(2), epochs=2)
     assert equal(weights(plain), weights(watched))
 
 
-def test_loss_and_rate_are_recorded_at_their_cadence_and_metrics_each_epoch(tmp_path):
+def test_loss_and_rate_are_sampled_and_metrics_recorded_each_epoch(tmp_path):
     losses = []
     recorder = Recorder(tmp_path / "run.loop", scalars=2)
     trainer = trainer_of(Metrics(), recorder)
@@ -129,16 +129,16 @@ def test_loss_and_rate_are_recorded_at_their_cadence_and_metrics_each_epoch(tmp_
     when(lambda trainer, state: losses.append(state.loss.item()))
     trainer.fit(batches(5), batches(2), epochs=2)
     with Recording(recorder.path) as recording:
-        found = list(recording.scalars())
-    read = [s.value for s in found if s.name == "loss"]
+        scalars = list(recording.scalars())
+    read = [s.value for s in scalars if s.name == "loss"]
     assert read == pytest.approx(losses[1::2])
-    assert [s.step for s in found if s.name == "loss"] == [2, 4, 6, 8, 10]
-    assert [s.value for s in found if s.name == "lr"] == pytest.approx([0.1] * 5)
-    by_epoch = {s.epoch: s.value for s in found if s.name == "valid_loss"}
+    assert [s.step for s in scalars if s.name == "loss"] == [2, 4, 6, 8, 10]
+    assert [s.value for s in scalars if s.name == "lr"] == pytest.approx([0.1] * 5)
+    by_epoch = {s.epoch: s.value for s in scalars if s.name == "valid_loss"}
     assert by_epoch[1] == pytest.approx(trainer.state.metrics["valid_loss"])
 
 
-def test_no_tensor_is_read_where_a_device_has_no_values(tmp_path):
+def test_no_tensor_value_is_read_without_scalars(tmp_path):
     with torch.device("meta"):
         net = torch.nn.Linear(5, 3)
     trainer = trainer_of(Recorder(tmp_path / "run.loop", scalars=None), net=net, device="meta")
@@ -146,14 +146,14 @@ def test_no_tensor_is_read_where_a_device_has_no_values(tmp_path):
     assert trainer.state.outcome == "completed"
 
 
-def test_the_file_is_its_owners_alone_and_nothing_is_left_beside_it(tmp_path):
+def test_only_the_owner_can_read_and_no_temporary_file_is_left(tmp_path):
     recorded(tmp_path / "deep" / "run.loop")
-    (found,) = (tmp_path / "deep").iterdir()
-    assert found.name == "run.loop"
-    assert stat.S_IMODE(found.stat().st_mode) == 0o600
+    (file,) = (tmp_path / "deep").iterdir()
+    assert file.name == "run.loop"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_another_recording_at_the_path_leaves_the_reader_of_the_first_alone(tmp_path):
+def test_a_new_recording_at_the_path_does_not_affect_open_readers(tmp_path):
     path = tmp_path / "run.loop"
     first = recorded(path, scalars=None)
     before = list(first.records())
@@ -163,18 +163,20 @@ def test_another_recording_at_the_path_leaves_the_reader_of_the_first_alone(tmp_
     assert list(first.records()) == before
 
 
-def test_two_fits_are_in_one_recording(tmp_path):
+def test_one_recording_contains_two_fits(tmp_path):
     recorder = Recorder(tmp_path / "run.loop", scalars=None)
     trainer = trainer_of(recorder)
     trainer.fit(batches(2))
     trainer.fit(batches(2))
     with Recording(recorder.path) as recording:
-        found = totals(recording)
-    begun = [t.count for entry, t in found.transitions.items() if entry.trigger == "begin_fit"]
-    assert begun == [1, 1]  # from idle, and from completed
+        all_totals = totals(recording)
+    counts = [
+        t.count for entry, t in all_totals.transitions.items() if entry.trigger == "begin_fit"
+    ]
+    assert counts == [1, 1]  # from idle, and from completed
 
 
-def test_each_of_several_processes_has_a_file_of_its_own(tmp_path, monkeypatch):
+def test_each_rank_has_its_own_file(tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "8")
     recorder = Recorder(tmp_path / "run.loop")
@@ -184,7 +186,7 @@ def test_each_of_several_processes_has_a_file_of_its_own(tmp_path, monkeypatch):
         assert (recording.meta.rank, recording.meta.world) == (3, 8)
 
 
-def test_a_detached_recorder_writes_no_more_and_says_so(tmp_path):
+def test_a_detached_recorder_stops_and_marks_the_file_closed(tmp_path):
     recorder = Recorder(tmp_path / "run.loop", timing=True)
     trainer = trainer_of(recorder)
     trainer.fit(batches(2))
@@ -198,7 +200,7 @@ def test_a_detached_recorder_writes_no_more_and_says_so(tmp_path):
     assert trainer.instruments == ()
 
 
-def test_a_fork_does_not_write_into_the_recording_of_its_parent(tmp_path, caplog):
+def test_a_fork_does_not_write_to_the_recording_of_its_parent(tmp_path, caplog):
     recorder = Recorder(tmp_path / "run.loop", scalars=None)
     trainer = trainer_of(recorder)
     trainer.fit(batches(2))
@@ -213,7 +215,7 @@ def test_a_fork_does_not_write_into_the_recording_of_its_parent(tmp_path, caplog
         assert not recording.closed
 
 
-def test_a_fit_that_goes_on_is_recorded_from_where_it_goes_on(tmp_path):
+def test_a_resumed_fit_is_recorded_from_its_position(tmp_path):
     trainer, saved = trainer_of(), []
 
     def saving(fetch):
@@ -235,13 +237,13 @@ def test_a_fit_that_goes_on_is_recorded_from_where_it_goes_on(tmp_path):
             seen.append((status(recording), next(recording.records())))
 
     other.fit(batches(4), epochs=3, resume=saved[0])
-    found, record = seen[0]
-    assert found.phase == "fit.epoch.train.batch.backward.run"
-    assert (found.counters.epoch, found.counters.n_epochs, found.counters.batch) == (1, 3, 2)
+    live, record = seen[0]
+    assert live.phase == "fit.epoch.train.batch.backward.run"
+    assert (live.counters.epoch, live.counters.n_epochs, live.counters.batch) == (1, 3, 2)
     assert record.argument == 2
 
 
-def test_device_times_need_a_device(tmp_path):
+def test_device_times_need_a_cuda_device(tmp_path):
     if torch.cuda.is_available():
         trainer = trainer_of(Recorder(tmp_path / "run.loop", timing="events"), device="cuda")
         trainer.fit(batches(5), batches(2), epochs=2)
@@ -254,7 +256,7 @@ def test_device_times_need_a_device(tmp_path):
             trainer_of(Recorder(tmp_path / "run.loop", timing="events"))
 
 
-def test_while_batches_are_recorded_no_file_is_written_to_and_no_thread_begins(tmp_path):
+def test_recording_a_batch_makes_no_write_call_and_no_thread(tmp_path):
     def written_and_threads(trainer, state):
         counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         seen.append((counts["syscw"], {*os.listdir("/proc/self/task")}))
@@ -265,17 +267,17 @@ def test_while_batches_are_recorded_no_file_is_written_to_and_no_thread_begins(t
     trainer.on("begin_train")(written_and_threads)
     trainer.on("after_train")(written_and_threads)
     trainer.fit(batches(50), epochs=2)
-    (written, threads), (written_later, threads_later) = seen[2:]  # torch's own begin before
+    (written, threads), (written_later, threads_later) = seen[2:]  # torch starts threads before
     assert written_later == written
-    assert threads_later <= threads  # one of another test may end meanwhile
+    assert threads_later <= threads  # a thread of another test may end
 
 
-def test_another_timing_is_refused(tmp_path):
+def test_an_unknown_timing_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"timing='sync'.*allowed: False, True, 'events'"):
         Recorder(tmp_path / "run.loop", timing="sync")
 
 
-def test_memory_does_not_grow_with_what_is_recorded(tmp_path):
+def test_memory_does_not_grow_with_the_records(tmp_path):
     trainer, sizes = trainer_of(Recorder(tmp_path / "run.loop", records=1024, timing=True)), {}
 
     @trainer.on("begin_batch", when=lambda trainer, state: state.batch_index in (300, 2300))
@@ -314,7 +316,7 @@ def test_a_recorder_records_one_trainer(tmp_path):
         ({"scalars": True}, TypeError),
     ],
 )
-def test_a_wrong_value_is_refused_when_it_is_made(tmp_path, options, error):
+def test_invalid_arguments_raise(tmp_path, options, error):
     with pytest.raises(error, match=r"Recorder\((records|scalars)=.*allowed: an int, from"):
         Recorder(tmp_path / "run.loop", **options)
 
@@ -324,7 +326,7 @@ def test_a_folder_is_refused(tmp_path):
         Recorder(tmp_path)
 
 
-def test_a_file_that_cannot_be_made_is_an_error_when_it_is_attached(tmp_path):
+def test_a_file_that_cannot_be_created_raises_when_attached(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         trainer_of(Recorder(tmp_path / "file" / "run.loop"))
