@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from overhead import EMPTY, batches, mlp
+from overhead import MLP, empty_trainer
 from playwright.sync_api import Browser, sync_playwright
-from torch import nn
 
-from trackside.engine import Trainer
 from trackside.handlers import Recorder
 from trackside.views.page.report import write_report
 
@@ -30,7 +28,7 @@ A_BATCH = 12  # records: eight transitions, and two for each of the two timed re
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
-class Hears:
+class TwoReceivers:
     """A handler that is called twice per batch."""
 
     def after_loss(self, trainer: Any, state: Any) -> None:
@@ -42,11 +40,10 @@ class Hears:
 
 def record(path: Path, records: int) -> None:
     """Record a real fit whose batches take almost no time."""
-    model, optimizer = mlp()
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, activities=EMPTY)
-    trainer.attach(Hears())
+    trainer = empty_trainer()
+    trainer.attach(TwoReceivers())
     trainer.attach(Recorder(path, records=2**20, timing=True))
-    trainer.fit(batches(1) * (records // A_BATCH // 20), epochs=20)
+    trainer.fit(MLP.batches(1) * (records // A_BATCH // 20), epochs=20)
 
 
 def ready(browser: Browser, address: str) -> float:
