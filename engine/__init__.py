@@ -12,8 +12,9 @@ from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
 from .loop.engine import BusyError, Engine
 from .statechart.chart import EVALUATION, SUPERVISED
+from .statechart.chart_error import ChartError
 from .statechart.compiled_table import IllegalTransitionError
-from .statechart.topology import ChartError, Topology
+from .statechart.topology import Topology
 from .trainer import Trainer
 
 if TYPE_CHECKING:

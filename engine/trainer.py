@@ -28,9 +28,10 @@ from .loop.batch import concatenate, to_device
 from .loop.diagnostics import check_model, check_trainable
 from .loop.engine import Engine
 from .run_context import evaluation_session, fit_session
-from .statechart.chart import EVALUATION, SUPERVISED, Row
+from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.compiled_table import Activity
 from .statechart.machine import build_machine
+from .statechart.phase_paths import Row
 from .statechart.topology import Topology
 from .statechart.transitions_internals import Machine
 

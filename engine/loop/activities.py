@@ -194,7 +194,8 @@ def _models_loss(pred: Any) -> Any:
     return pred.get("loss") if isinstance(pred, Mapping) else getattr(pred, "loss", None)
 
 
-def _return_always(trigger: str) -> Activity:
+def return_always(trigger: str) -> Activity:
+    """An activity that does nothing but return a trigger."""
     return lambda state: trigger
 
 
@@ -205,15 +206,15 @@ ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
         "train.fetch": fetch_training,
         "forward": forward,
         "loss": loss,
-        "train.batch.scored": _return_always("begin_backward"),
+        "train.batch.scored": return_always("begin_backward"),
         "backward": backward,
-        "differentiated": _return_always("begin_step"),
+        "differentiated": return_always("begin_step"),
         "step": step,
         "zero_grad": zero_grad,
-        "accumulated": _return_always("after_batch"),
+        "accumulated": return_always("after_batch"),
         "trained": validate_if_due,
         "validate.fetch": fetch_validation,
-        "validate.batch.scored": _return_always("after_batch"),
+        "validate.batch.scored": return_always("after_batch"),
         "validated": resume_paused_training,
     }
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from ...events import TrainState
 from ...events.handler_discovery import did_you_mean
 from ..statechart.compiled_table import Activity
 
@@ -16,16 +18,23 @@ class ActivityRegistry:
 
     A name is any end of a path, `forward` or `validate.batch.forward`. The last part `run`, of the
     leaf in which a scope does its work, is left out: `backward` names `….backward.run`.
+
+    Args:
+        activities: by name.
+        outermost: wraps outside every other one.
+        shortcuts: see `Chart.shortcuts`.
     """
 
     def __init__(
         self,
         activities: Mapping[str, Activity],
         outermost: Sequence[tuple[str, Wrapper]] = (),
+        shortcuts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._activities = dict(activities)
         self._wraps: list[tuple[str, Wrapper]] = []
         self._outermost = tuple(outermost)
+        self._shortcuts = dict(shortcuts)
 
     @property
     def names(self) -> list[str]:
@@ -43,7 +52,19 @@ class ActivityRegistry:
         for name, wrapper in (*self._wraps, *self._outermost):
             if _ends_with(path, name):
                 activity = wrapper(activity)
-        return activity
+        return self._with_shortcuts(activity) if self._shortcuts else activity
+
+    def _with_shortcuts(self, activity: Activity) -> Activity:
+        """`activity`; for the trigger of a scope that was taken out, another one decides."""
+
+        def decide(state: TrainState) -> str:
+            trigger = activity(state)
+            if trigger not in self._shortcuts:
+                return trigger
+            deciding = self.activity_of(self._shortcuts[trigger])
+            return trigger if deciding is None else deciding(state)
+
+        return decide
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
         """Replace the activities called `name` by `wrapper(activity)`; returns the undo function.

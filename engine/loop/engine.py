@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ...events import Cancel, Publisher, TrainState, Transition
 from ...events.order import Receiver
 from ...events.signal import unlink
-from ..statechart.chart import Row
 from ..statechart.compiled_table import Activity, LeafPhase, TableRow, compile_table
+from ..statechart.composition import Chart
 from ..statechart.machine import build_machine
-from ..statechart.phase_paths import open_scopes
+from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of
 from .activity_registry import ActivityRegistry, Wrapper
 from .cancel_requests import Requests
+from .chart_activities import chart_activities
 from .unwinding import Unwinding, describe_raiser
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Engine(Publisher):
     """Runs a chart with activities: a Moore machine that publishes every transition.
 
     Args:
-        chart: the rows (see `chart`).
+        chart: the rows, as a `Chart` or as they are (see `chart`).
         activities: by the end of the path of a leaf, the function that does its work: it takes the
             TrainState and returns the next trigger. A run ends in a leaf without one.
         state: shared by the activities and the handlers.
@@ -53,7 +54,9 @@ class Engine(Publisher):
     ) -> None:
         super().__init__(name)
         self.state = state
-        self._registry = ActivityRegistry(activities, outermost)
+        chart = chart if isinstance(chart, Chart) else Chart(tuple(chart))
+        defaults = chart_activities(chart)
+        self._registry = ActivityRegistry({**defaults, **activities}, outermost, chart.shortcuts)
         self._topology = Topology(chart)
         self._machine = build_machine(self._topology, state)
         self._first_trigger = chart[0][0]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
-from .chart import Row
+Row = tuple[str, str | tuple[str, ...], str]
+"""Trigger, source or sources, destination."""
+
+RESTING = ("idle", "completed", "cancelled", "failed")
+"""The phases in which no run is live: the sources of the first row of a chart."""
 
 Kind = Literal["normal", "cancel", "error"]
 

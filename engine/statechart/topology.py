@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
 from ...events.handler_discovery import did_you_mean
-from .chart import Row
-from .phase_paths import Kind, enclosing, inside, kind, scope_name, sources
-
-
-class ChartError(ValueError):
-    """A chart is unsound; the message names the row or the phase."""
+from .chart_error import ChartError
+from .composition import Chart
+from .phase_paths import Kind, Row, enclosing, inside, kind, scope_name, sources
 
 
 @dataclass(frozen=True)
@@ -21,16 +18,21 @@ class Topology:
     """The phases of a chart, in the order in which its rows first name them; immutable.
 
     Args:
-        rows: kept as tuples; `Topology(topology.rows)` is equal, also after a trip through JSON.
+        rows: a `Chart`, or rows, which become one; `Topology(topology.rows)` is equal, also after a
+            trip through JSON.
 
     Raises:
         ChartError: a row or a phase is unsound.
     """
 
     rows: Sequence[Row]
+    chart: Chart = field(init=False, repr=False, compare=False)
+    """The rows, with the roles of the scopes."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", tuple(_as_tuples(row) for row in self.rows))
+        chart = self.rows if isinstance(self.rows, Chart) else Chart(tuple(self.rows))
+        object.__setattr__(self, "chart", chart)
+        object.__setattr__(self, "rows", chart.rows)
         if not self.rows:
             raise ChartError("a chart needs rows: (trigger, source or sources, destination)")
         self._check_names()
@@ -69,7 +71,7 @@ class Topology:
         return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
 
     def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
-        return Topology, (self.rows,)
+        return Topology, (self.chart,)
 
     def _exits(self, leaf: str) -> dict[str, str]:
         """Trigger → destination; the innermost row wins, among those the first."""
@@ -137,9 +139,3 @@ class Topology:
 
     def _leaves_of(self, scope: str) -> Iterator[str]:
         return (leaf for leaf in self.leaves if leaf.rpartition(".")[0] == scope)
-
-
-def _as_tuples(row: Row) -> Row:
-    """A row as tuples; JSON reads it, and its sources, as lists."""
-    trigger, source, destination = row
-    return trigger, source if isinstance(source, str) else tuple(source), destination

@@ -1,0 +1,272 @@
+"""Charts as values: rows and roles, and the operations that make one chart of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args, overload
+
+from ...events.handler_discovery import did_you_mean
+from .chart_error import ChartError
+from .dissolving import dissolve
+from .nesting import nest
+from .optimizer_update import Update
+from .phase_paths import RESTING, Row, enclosing, inside, scope_name, sources
+
+Role = Literal["run", "round", "pass", "unit", "update", "evaluation"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+STANDARD_ROLES: Mapping[str, Role] = {
+    "fit": "run",
+    "epoch": "round",
+    "train": "pass",
+    "validate": "evaluation",
+    "batch": "unit",
+}
+"""The roles of the scopes of the supervised chart, by name."""
+
+_SEVERAL = ("update", "evaluation")
+
+
+@dataclass(frozen=True, eq=False)
+class Chart(Sequence[Row]):
+    """The rows of a machine, and the roles of its scopes; a value: no method changes it.
+
+    Args:
+        rows: (trigger, source or sources, destination) each; see `chart`.
+        roles: what a scope is for, by its name: "run" (outermost), "round" (an epoch), "pass" (over
+            a loader), "unit" (a batch), "update" (of an optimizer), "evaluation". Engine,
+            checkpoints and handlers ask for the role, never for the name. Several scopes may be
+            updates or evaluations. Without any role the standard names have theirs, and the
+            outermost scope is the run.
+        of: the name of the model and of the optimizer that a scope trains, by its name.
+        parts: the updates that run one after the other in a scope, by its path.
+        shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
+
+    Raises:
+        ChartError: a role is unknown, is that of two scopes, or of a scope that is not there.
+    """
+
+    rows: tuple[Row, ...]
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    of: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shortcuts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(_checked_row(row) for row in self.rows))
+        names = list(dict.fromkeys(map(scope_name, self.scopes)))
+        if not self.roles:
+            object.__setattr__(self, "roles", self._standard_roles(names))
+        _check_roles(self.roles, names)
+        for name in self.of:
+            _require_scope(f"of={{{name!r}: …}}", name, names)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The paths of the composite phases, in the order of the rows."""
+        return tuple(dict.fromkeys(c for row in self.rows for c in enclosing(row[2])[::-1]))
+
+    def scope(self, role: Role) -> str | None:
+        """The name of the first scope that has a role; None: there is no such scope."""
+        return next((name for name, other in self.roles.items() if other == role), None)
+
+    def plus(self, rows: Iterable[Row], roles: Mapping[str, Role] | None = None) -> Chart:
+        """This chart and more rows, with roles for scopes that they add."""
+        return replace(self, rows=(*self.rows, *rows), roles={**self.roles, **(roles or {})})
+
+    def without(self, scope: str) -> Chart:
+        """This chart with a scope taken out; what is in it stays, one level further out.
+
+        Its signals are gone. `SUPERVISED.without("epoch")` trains and validates with no rounds.
+        """
+        path = self.path(scope)
+        rows, shortcuts = dissolve(self.rows, path)
+        return replace(
+            self,
+            rows=rows,
+            roles=self._roles_in(rows),
+            parts={_lifted(at, path): names for at, names in self.parts.items()},
+            shortcuts={**self.shortcuts, **shortcuts},
+        )
+
+    def cut(self, scope: str) -> Chart:
+        """This chart without a scope and everything in it."""
+        path = self.path(scope)
+        rows = [_without_sources(row, path) for row in self.rows if not inside(row[2], path)]
+        kept = _reachable([row for row in rows if row is not None])
+        return self._with_rows(kept)
+
+    def replace(self, scope: str, *updates: Update) -> Chart:
+        """This chart with updates, one after the other, as the work of a scope.
+
+        The scope gets a phase `ready`, and after each update a phase `<name>_done`; the activity of
+        each may begin any update, so that one is left out or repeated.
+
+        Raises:
+            ChartError: there is no such scope, or no update; two updates have one name.
+        """
+        path = self.path(scope)
+        names = [part.name for part in updates]
+        if not names or len({*names}) < len(names):
+            raise ChartError(f"replace({scope!r}, …): expected updates of different names, {names}")
+        pauses = tuple(f"{path}.{name}" for name in ("ready", *(f"{n}_done" for n in names)))
+        rows = [
+            (row[0], row[1], pauses[0])
+            if row[0] == f"begin_{scope_name(path)}" and inside(row[2], path)
+            else row
+            for row in self.rows
+            if not _is_work_inside(row, path)
+        ]
+        for part, done in zip(updates, pauses[1:], strict=True):
+            inner = f"{path}.{part.name}"
+            rows.append((f"begin_{part.name}", pauses, f"{inner}.forward"))
+            rows += part.rows(inner)
+            rows.append((f"after_{part.name}", inner, done))
+        owners = {part.name: part.of for part in updates if part.of is not None}
+        return replace(
+            self,
+            rows=tuple(rows),
+            roles={**self._roles_in(rows), **dict.fromkeys(names, "update")},
+            of={**self.of, **owners},
+            parts={**self.parts, path: tuple(names)},
+        )
+
+    def inside(self, path: str) -> Chart:
+        """This chart as the work of outer scopes: `SUPERVISED.inside("folds.fold")`.
+
+        Each outer scope has a phase `ready`, whose activity begins the next one inside or closes
+        it, and the innermost has `done` behind this chart's run.
+        """
+        names = path.split(".")
+        return replace(
+            self,
+            rows=nest(self.rows, self.scopes, names),
+            roles={names[0]: "run", **{n: role for n, role in self.roles.items() if role != "run"}},
+            parts={f"{path}.{at}": parts for at, parts in self.parts.items()},
+            shortcuts={trigger: f"{path}.{phase}" for trigger, phase in self.shortcuts.items()},
+        )
+
+    def path(self, scope: str) -> str:
+        """The path of the scope that a name, or the end of a path, means.
+
+        Raises:
+            ChartError: there is none, or there are several.
+        """
+        found = [path for path in self.scopes if f".{path}".endswith(f".{scope}")]
+        if not found:
+            _require_scope(repr(scope), scope, [*map(scope_name, self.scopes)])
+        if len(found) > 1:
+            raise ChartError(f"{scope!r} means several scopes: {', '.join(found)}; name one path")
+        return found[0]
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, index: int | slice) -> Row | tuple[Row, ...]:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, tuple):
+            return self.rows == other
+        if not isinstance(other, Chart):
+            return NotImplemented
+        mine, theirs = (
+            (chart.rows, chart.roles, chart.of, chart.parts, chart.shortcuts)
+            for chart in (self, other)
+        )
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash(self.rows)
+
+    def _with_rows(self, rows: Iterable[Row]) -> Chart:
+        return replace(self, rows=tuple(rows), roles=self._roles_in(rows))
+
+    def _roles_in(self, rows: Iterable[Row]) -> dict[str, Role]:
+        left = {scope_name(c) for row in rows for c in enclosing(row[2])}
+        return {name: role for name, role in self.roles.items() if name in left}
+
+    def _standard_roles(self, names: Sequence[str]) -> dict[str, Role]:
+        roles = {name: role for name, role in STANDARD_ROLES.items() if name in names}
+        outermost = {path for path in self.scopes if "." not in path}
+        if "fit" not in outermost and len(outermost) == 1:
+            return {**{n: r for n, r in roles.items() if r != "run"}, outermost.pop(): "run"}
+        return roles
+
+
+def _checked_row(row: Sequence[object]) -> Row:
+    """A row as tuples; it, and its sources, may have come as lists.
+
+    Raises:
+        ChartError: it is not (trigger, source or sources, destination).
+    """
+    match row:
+        case [str(trigger), str(source), str(destination)]:
+            return trigger, source, destination
+        case [str(trigger), [*found], str(destination)] if found and all(
+            isinstance(source, str) for source in found
+        ):
+            return trigger, tuple(map(str, found)), destination
+    raise ChartError(f"row {row!r}: expected (trigger, source or sources, destination)")
+
+
+def _check_roles(roles: Mapping[str, Role], names: Sequence[str]) -> None:
+    for name, role in roles.items():
+        if role not in ROLES:
+            raise ChartError(
+                f"roles={{{name!r}: {role!r}}}{did_you_mean(role, ROLES)}; "
+                f"allowed: {', '.join(ROLES)}"
+            )
+        _require_scope(f"roles={{{name!r}: {role!r}}}", name, names)
+        claiming = [other for other, its in roles.items() if its == role]
+        if len(claiming) > 1 and role not in _SEVERAL:
+            raise ChartError(f"the role {role} is claimed by two scopes: {', '.join(claiming)}")
+
+
+def _require_scope(tried: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise ChartError(
+            f"{tried}: the chart has no scope {name!r}{did_you_mean(name, names)}; "
+            f"scopes are {', '.join(dict.fromkeys(names))}"
+        )
+
+
+def _is_work_inside(row: Row, path: str) -> bool:
+    """Whether a row stays inside a scope, and is not the one that cancels it."""
+    cancels = row[0] == f"after_cancel_{scope_name(path)}"
+    return not cancels and all(inside(phase, path) for phase in (*sources(row), row[2]))
+
+
+def _lifted(phase: str, path: str) -> str:
+    """Where a phase lies when the scope at `path` was taken out."""
+    outer = path.rpartition(".")[0]
+    return f"{outer}{phase.removeprefix(path)}" if inside(phase, path) else phase
+
+
+def _without_sources(row: Row, path: str) -> Row | None:
+    """A row without its sources in a scope; None if none is left."""
+    left = tuple(source for source in sources(row) if not inside(source, path))
+    return (row[0], left[0] if len(left) == 1 else left, row[2]) if left else None
+
+
+def _reachable(rows: Sequence[Row]) -> list[Row]:
+    """The rows without sources to which no row leads any more."""
+    while True:
+        leaves = {*sources(rows[0]), *RESTING, *(row[2] for row in rows)}
+        known = leaves | {c for leaf in leaves for c in enclosing(leaf)}
+        kept = []
+        for row in rows:
+            left = tuple(source for source in sources(row) if source in known)
+            if left:
+                kept.append((row[0], left[0] if len(left) == 1 else left, row[2]))
+        if kept == list(rows):
+            return kept
+        rows = kept

@@ -1,0 +1,218 @@
+"""Charts are values: what each operation makes of one, and that a fit runs on what it makes."""
+
+import pytest
+import torch
+from charts import random_chart
+from helpers import Trace, batches, model, trainer_of, weights
+
+from trackside import Cancel, CancelTrainException
+from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
+from trackside.engine.statechart.composition import Chart
+from trackside.engine.statechart.optimizer_update import update
+
+
+def signals_of(chart, loaders=1, activities=None, **options):
+    trace = Trace()
+    trainer = trainer_of(trace, chart=chart, activities=activities)
+    trainer.fit(*[batches(2)] * loaders, **options)
+    return trainer, trace.signals
+
+
+def test_a_chart_is_a_sequence_of_its_rows():
+    rows = (("begin_fit", ("idle", "completed", "cancelled", "failed"), "fit.ready"),)
+    assert list(SUPERVISED) == list(SUPERVISED.rows)
+    assert SUPERVISED[0] == rows[0]
+    assert len(SUPERVISED) == 33
+    assert Chart(SUPERVISED.rows) == SUPERVISED
+    assert hash(Chart(SUPERVISED.rows)) == hash(SUPERVISED)
+
+
+def test_no_operation_changes_the_chart():
+    before = Chart(SUPERVISED.rows, SUPERVISED.roles)
+    SUPERVISED.without("epoch")
+    SUPERVISED.cut("validate")
+    SUPERVISED.replace("train.batch", update("generator"))
+    SUPERVISED.inside("folds.fold")
+    SUPERVISED.plus([("again", "fit.epoch.trained", "fit.epoch.trained")])
+    assert before == SUPERVISED
+
+
+def test_plus_adds_rows_and_their_roles():
+    rows = [
+        ("begin_warmup", "fit.ready", "fit.warmup.run"),
+        ("after_cancel_warmup", "fit.warmup", "fit.warmup.cancelled"),
+        ("after_warmup", "fit.warmup", "fit.ready"),
+    ]
+    chart = SUPERVISED.plus(rows, roles={"warmup": "evaluation"})
+    assert chart.rows == (*SUPERVISED.rows, *rows)
+    assert chart.roles["warmup"] == "evaluation"
+    Topology(chart)
+
+
+def test_without_a_scope_its_signals_are_gone_and_its_work_is_the_same():
+    plain, with_epochs = signals_of(SUPERVISED, 2, epochs=2)
+    other, signals = signals_of(SUPERVISED.without("epoch"), 2, epochs=2)
+    assert signals == [name for name in with_epochs if not name.endswith("_epoch")]
+    assert all(map(torch.equal, weights(other), weights(plain)))
+    assert other.state.epoch == 1
+
+
+def test_a_cancel_in_a_chart_without_epochs_closes_its_scope():
+    trace = Trace()
+    trainer = trainer_of(trace, chart=SUPERVISED.without("epoch"))
+
+    @trainer.on("begin_batch", once=True)
+    def cancel(trainer, state):
+        raise CancelTrainException("enough")
+
+    state = trainer.fit(batches(3))
+    assert trace.signals[-4:] == ["after_batch", "after_cancel_train", "after_train", "after_fit"]
+    assert state.outcome == "completed"
+
+
+def test_cut_removes_a_scope_and_all_that_only_it_leads_to():
+    chart = SUPERVISED.cut("validate")
+    assert not any("validate" in str(row) for row in chart.rows)
+    assert "validate" not in chart.roles
+    assert signals_of(chart)[1] == signals_of(SUPERVISED)[1]
+
+
+def test_updates_take_the_place_of_the_work_of_a_scope():
+    chart = SUPERVISED.cut("validate").replace("batch", update("one"), update("other"))
+    assert chart.roles["one"] == chart.roles["other"] == "update"
+    _, signals = signals_of(chart, epochs=1)
+    first = signals.index("begin_batch")
+    inner = ["after_pred", "after_loss", "begin_backward", "after_backward", "begin_step"]
+    expected = [
+        "begin_batch",
+        *("begin_one", *inner, "after_step", "after_one"),
+        *("begin_other", *inner, "after_step", "after_other"),
+        "after_batch",
+    ]
+    assert signals[first : first + len(expected)] == expected
+
+
+def test_a_phase_between_updates_may_begin_any_of_them():
+    chart = SUPERVISED.cut("validate").replace("batch", update("critic"), update("actor"))
+    critic_steps = []
+
+    def repeat(state):
+        critic_steps.append(state.step)
+        return "begin_critic" if len(critic_steps) % 3 else "begin_actor"
+
+    _, signals = signals_of(chart, activities={"critic_done": repeat})
+    assert [name for name in signals if name in ("begin_critic", "begin_actor")] == [
+        *(["begin_critic"] * 3 + ["begin_actor"]) * 2
+    ]
+
+
+@pytest.mark.parametrize("scope", ["one", "other"])
+def test_each_update_is_cancelled_by_itself(scope):
+    class CancelUpdate(Cancel):
+        pass
+
+    CancelUpdate.scope = scope
+    chart = SUPERVISED.cut("validate").replace("batch", update("one"), update("other"))
+    trace = Trace()
+    trainer = trainer_of(trace, chart=chart)
+
+    @trainer.on("after_loss")
+    def cancel(trainer, state):
+        if f".{scope}." in state.phase:
+            raise CancelUpdate("not now")
+
+    state = trainer.fit(batches(2))
+    assert trace.signals.count(f"after_cancel_{scope}") == 2
+    assert trace.signals.count("after_one") == trace.signals.count("after_other") == 2
+    assert state.step == 2
+
+
+def test_inside_outer_scopes_the_fit_is_run_as_often_as_they_ask():
+    chart = SUPERVISED.cut("validate").inside("folds.fold")
+    folds = []
+
+    def next_fold(state):
+        folds.append(len(folds))
+        return "begin_fold" if len(folds) <= 2 else "after_folds"
+
+    def begin_fit(state):
+        state.epoch = -1
+        return "begin_fit"
+
+    activities = {
+        "folds.ready": next_fold,
+        "fold.ready": begin_fit,
+        "fold.done": lambda state: "after_fold",
+    }
+    trainer, signals = signals_of(chart, activities=activities)
+    assert [s for s in signals if s.endswith(("folds", "fold", "_fit"))] == [
+        "begin_folds",
+        *["begin_fold", "begin_fit", "after_fit", "after_fold"] * 2,
+        "after_folds",
+    ]
+    assert trainer.state.phase == "completed"
+    assert chart.scope("run") == "folds"
+
+
+def test_operations_combine():
+    chart = SUPERVISED.cut("validate").without("epoch").replace("batch", update("a"), update("b"))
+    Topology(chart.inside("trials.trial"))
+    assert chart.inside("trials").parts == {"trials.fit.train.batch": ("a", "b")}
+
+
+def test_standard_names_have_their_roles_and_the_outermost_scope_is_the_run():
+    assert dict(SUPERVISED.roles) == {
+        "fit": "run",
+        "epoch": "round",
+        "train": "pass",
+        "validate": "evaluation",
+        "batch": "unit",
+    }
+    assert EVALUATION.scope("run") == "validate"
+    assert SUPERVISED.scope("update") is None
+    for seed in range(20):
+        chart = Chart(random_chart(seed))
+        outermost = {path for path in chart.scopes if "." not in path}
+        assert len(outermost) > 1 or chart.scope("run") in outermost
+
+
+def test_a_topology_keeps_the_roles_of_its_chart():
+    roles = {"fit": "run", "batch": "unit"}
+    assert Topology(Chart(SUPERVISED.rows, roles)).chart.roles == roles
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Chart(SUPERVISED.rows, {"fitt": "run"}), "no scope 'fitt'; did you mean fit"),
+        (lambda: Chart(SUPERVISED.rows, {"fit": "runn"}), "did you mean run.*allowed: run, round"),
+        (
+            lambda: Chart(SUPERVISED.rows, {"fit": "run", "epoch": "run"}),
+            "the role run is claimed by two scopes: fit, epoch",
+        ),
+        (lambda: Chart(SUPERVISED.rows, of={"generatr": "g"}), "no scope 'generatr'"),
+        (lambda: Chart((("begin_fit", 3, "fit.ready"),)), "expected .trigger, source or sources"),
+        (lambda: SUPERVISED.without("epok"), "no scope 'epok'"),
+        (lambda: SUPERVISED.without("fit"), "outermost scope cannot be taken out"),
+        (lambda: SUPERVISED.replace("batch", update("a")), "means several scopes: .*name one path"),
+        (lambda: SUPERVISED.replace("train.batch"), "expected updates of different names"),
+        (
+            lambda: SUPERVISED.replace("train.batch", update("a"), update("a")),
+            "expected updates of different names",
+        ),
+        (lambda: update("two words"), "allowed: an identifier"),
+        (lambda: SUPERVISED.inside("epoch"), "'epoch'; allowed: an identifier that is no scope"),
+        (lambda: SUPERVISED.inside("a..b"), "''; allowed: an identifier"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused_and_the_reason_named(make, message):
+    with pytest.raises(ChartError, match=message):
+        make()
+
+
+def test_a_model_trained_by_an_update_equals_one_trained_by_the_plain_chart():
+    chart = SUPERVISED.replace("train.batch", update("only"))
+    ours, theirs = trainer_of(net=model(), chart=chart), trainer_of(net=model())
+    ours.fit(batches(3), batches(2), epochs=2)
+    theirs.fit(batches(3), batches(2), epochs=2)
+    assert all(map(torch.equal, weights(ours), weights(theirs)))
