@@ -10,10 +10,14 @@ from .data.keyed_loader import KeyedLoader
 from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
+from .loop.activities import ACTIVITIES, begin_pass
 from .loop.engine import BusyError, Engine
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.chart_error import ChartError
 from .statechart.compiled_table import IllegalTransitionError
+from .statechart.composition import Chart
+from .statechart.optimizer_update import update
+from .statechart.phase_paths import RESTING
 from .statechart.topology import Topology
 from .trainer import Trainer
 
@@ -21,9 +25,12 @@ if TYPE_CHECKING:
     from .diagram.diagram import Diagram
 
 __all__ = [
+    "ACTIVITIES",
     "EVALUATION",
+    "RESTING",
     "SUPERVISED",
     "BusyError",
+    "Chart",
     "ChartError",
     "CheckpointError",
     "CheckpointStore",
@@ -39,9 +46,11 @@ __all__ = [
     "Status",
     "Topology",
     "Trainer",
+    "begin_pass",
     "interruptible",
     "latest",
     "read_checkpoint",
+    "update",
 ]
 
 

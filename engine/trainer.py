@@ -80,7 +80,7 @@ class Trainer(Engine):
             device=target,
         )
         self._unsaved = UnsavedStateCheck()
-        super().__init__(chart, {**ACTIVITIES, **(activities or {})}, state, OUTERMOST_WRAPS, name)
+        super().__init__(chart, activities or {}, state, OUTERMOST_WRAPS, name, defaults=ACTIVITIES)
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)

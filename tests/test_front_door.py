@@ -36,9 +36,10 @@ PUBLIC = {
         resumed signal
     """,
     "trackside.engine": """
-        BusyError ChartError CheckpointError CheckpointStore DamagedError Diagram EVALUATION
-        Engine IllegalTransitionError Interruption KeyedLoader NoCheckpointError ResumeError Run
-        SUPERVISED Status Topology Trainer interruptible latest read_checkpoint
+        ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
+        Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader NoCheckpointError RESTING
+        ResumeError Run SUPERVISED Status Topology Trainer begin_pass interruptible latest
+        read_checkpoint update
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast

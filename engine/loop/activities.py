@@ -44,7 +44,7 @@ def next_epoch(state: TrainState) -> str:
 
 def begin_training(state: TrainState) -> str:
     """Switch to train mode, and reset the counters of the pass."""
-    _begin_pass(state, training=True)
+    begin_pass(state, training=True)
     return "begin_train"
 
 
@@ -135,7 +135,7 @@ def validate_if_due(state: TrainState) -> str:
     state.batches = None
     if state.valid_loader is None or not (state.validation_due or state.paused):
         return "after_epoch"
-    _begin_pass(state, training=False)
+    begin_pass(state, training=False)
     return "begin_validate"
 
 
@@ -158,7 +158,7 @@ def resume_paused_training(state: TrainState) -> str:
     """Resume the training that paused for this validation, or end the epoch."""
     if state.paused is None:
         return "after_epoch"
-    _begin_pass(state, training=True)
+    begin_pass(state, training=True)
     state.batches, state.batch_index, state.n_batches, state.pass_begun = state.paused
     state.paused = None
     return "begin_train"
@@ -166,7 +166,7 @@ def resume_paused_training(state: TrainState) -> str:
 
 def begin_evaluation(state: TrainState) -> None:
     """Switch to eval mode, and reset the counters of the pass."""
-    _begin_pass(state, training=False)
+    begin_pass(state, training=False)
 
 
 def _pause_training(state: TrainState, batches: Iterator[Any]) -> str:
@@ -175,7 +175,8 @@ def _pause_training(state: TrainState, batches: Iterator[Any]) -> str:
     return "after_train"
 
 
-def _begin_pass(state: TrainState, training: bool) -> None:
+def begin_pass(state: TrainState, training: bool) -> None:
+    """Begin a pass over a loader: switch the model's mode, and reset the counters."""
     state.batches = state.pass_begun = None
     state.batch_index = -1
     state.n_batches = None

@@ -42,6 +42,11 @@ class ActivityRegistry:
         short = (name.rpartition(".")[2] for name in self._activities)
         return list(dict.fromkeys([*self._activities, *short]))
 
+    def has_activity(self, phase: str) -> bool:
+        """Whether a leaf has an activity."""
+        path = phase.removesuffix(".run")
+        return any(_ends_with(path, name) for name in self._activities)
+
     def activity_of(self, phase: str) -> Activity | None:
         """The activity of a leaf inside its wraps, the newest outside; None if it has none."""
         path = phase.removesuffix(".run")

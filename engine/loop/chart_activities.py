@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+import torch
+
 from ...events import TrainState
+from ...events.handler_discovery import did_you_mean
+from ..statechart.chart import EVALUATION
+from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import Chart
-from ..statechart.phase_paths import scope_name
+from ..statechart.phase_paths import inside, scope_name
+from ..statechart.topology import Topology
 from .activities import return_always, zero_grad
+from .activity_registry import ActivityRegistry, Wrapper
+
+_WITHOUT_ACTIVITY = ("cancelled", "failing")
 
 
 def chart_activities(chart: Chart) -> dict[str, Activity]:
@@ -36,3 +47,64 @@ def _zero_grad_and(trigger: str) -> Activity:
         return trigger
 
     return activity
+
+
+def evaluation_wraps(topology: Topology) -> Iterator[tuple[str, Wrapper]]:
+    """Gradients are off in the work of every scope with the role of an evaluation.
+
+    The phase `fetch` is left out: a loader may be shared with the training.
+    """
+    evaluations = [
+        path
+        for path in topology.scopes
+        if topology.chart.roles.get(scope_name(path)) == "evaluation"
+    ]
+    for leaf in topology.leaves:
+        if any(inside(leaf, path) for path in evaluations) and scope_name(leaf) != "fetch":
+            yield leaf.removesuffix(".run"), torch.no_grad()
+
+
+def check_activities(topology: Topology, registry: ActivityRegistry, given: Iterable[str]) -> None:
+    """Refuse a leaf without an activity, and an activity whose name is almost that of a leaf.
+
+    Args:
+        given: the names of the activities that the author of the chart gave.
+
+    Raises:
+        ChartError: names the row or the activity, and what to do.
+    """
+    for row in topology.rows:
+        leaf = row[2]
+        if "." not in leaf or scope_name(leaf) in _WITHOUT_ACTIVITY or registry.has_activity(leaf):
+            continue
+        raise ChartError(
+            f"row {row}: no activity for {leaf}, so a run would end in it with its scopes open; "
+            f"give it one: activities={{{'.'.join(leaf.split('.')[-2:])!r}: function}}"
+        )
+    for name in unused_activities(topology, topology.leaves, given):
+        ends = {".".join(leaf.split(".")[-n:]) for leaf in topology.leaves for n in (1, 2)}
+        if near := did_you_mean(name, sorted(ends)):
+            raise ChartError(f"activities={{{name!r}: …}}: the chart has no phase {name!r}{near}")
+
+
+def check_all_used(topology: Topology, phases: Iterable[str], given: Iterable[str]) -> None:
+    """Refuse an activity that no phase uses, those included that a host added to the machine.
+
+    Raises:
+        ChartError: names the activity, and the phases.
+    """
+    phases = list(phases)
+    for name in unused_activities(topology, phases, given):
+        raise ChartError(
+            f"activities={{{name!r}: …}}: the chart has no phase {name!r}; "
+            f"phases are {', '.join(phases)}"
+        )
+
+
+def unused_activities(
+    topology: Topology, phases: Iterable[str], given: Iterable[str]
+) -> Iterator[str]:
+    """The names that end the path of no phase, also not of one of `validate()` and `predict()`."""
+    leaves = (*phases, *Topology(EVALUATION).leaves, *topology.chart.shortcuts.values())
+    paths = [f".{leaf.removesuffix('.run')}" for leaf in leaves]
+    yield from (name for name in given if not any(p.endswith(f".{name}") for p in paths))

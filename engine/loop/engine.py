@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...events import Cancel, Publisher, TrainState, Transition
@@ -18,7 +19,12 @@ from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of
 from .activity_registry import ActivityRegistry, Wrapper
 from .cancel_requests import Requests
-from .chart_activities import chart_activities
+from .chart_activities import (
+    chart_activities,
+    check_activities,
+    check_all_used,
+    evaluation_wraps,
+)
 from .unwinding import Unwinding, describe_raiser
 
 if TYPE_CHECKING:
@@ -39,9 +45,10 @@ class Engine(Publisher):
         state: shared by the activities and the handlers.
         outermost: wraps outside every other wrap.
         name: modules may subscribe by it (see `Publisher`).
+        defaults: more activities, of which some may be used by no leaf.
 
     Raises:
-        ChartError: the chart is unsound.
+        ChartError: the chart is unsound, a leaf has no activity, an activity has no leaf.
     """
 
     def __init__(
@@ -51,13 +58,19 @@ class Engine(Publisher):
         state: TrainState,
         outermost: Sequence[tuple[str, Wrapper]] = (),
         name: str = "",
+        *,
+        defaults: Mapping[str, Activity] = MappingProxyType({}),
     ) -> None:
         super().__init__(name)
         self.state = state
         chart = chart if isinstance(chart, Chart) else Chart(tuple(chart))
-        defaults = chart_activities(chart)
-        self._registry = ActivityRegistry({**defaults, **activities}, outermost, chart.shortcuts)
         self._topology = Topology(chart)
+        wraps = (*outermost, *evaluation_wraps(self._topology))
+        self._registry = ActivityRegistry(
+            {**defaults, **chart_activities(chart), **activities}, wraps, chart.shortcuts
+        )
+        self._given = tuple(activities)
+        check_activities(self._topology, self._registry, self._given)
         self._machine = build_machine(self._topology, state)
         self._first_trigger = chart[0][0]
         self._table: dict[str, LeafPhase] = {}
@@ -173,7 +186,10 @@ class Engine(Publisher):
         try:
             if self._runs.setdefault("live", run) is not run:
                 raise self._busy(first_trigger)
-            self.requests.begin_run(phases_of(machine))
+            phases = phases_of(machine)
+            if machine is self._machine:
+                check_all_used(self._topology, phases, self._given)
+            self.requests.begin_run(phases)
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.activity_of)
                 start = self._table[self.state.phase]

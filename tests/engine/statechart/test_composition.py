@@ -216,3 +216,41 @@ def test_a_model_trained_by_an_update_equals_one_trained_by_the_plain_chart():
     ours.fit(batches(3), batches(2), epochs=2)
     theirs.fit(batches(3), batches(2), epochs=2)
     assert all(map(torch.equal, weights(ours), weights(theirs)))
+
+
+def test_a_leaf_without_an_activity_is_refused_when_the_trainer_is_made():
+    rows = [("pause", "fit.epoch.trained", "fit.epoch.pausing")]
+    with pytest.raises(ChartError, match=r"'pause'.*no activity for fit.epoch.pausing.*'epoch.pau"):
+        trainer_of(chart=SUPERVISED.plus(rows))
+
+
+def test_a_misspelt_activity_is_refused_when_the_trainer_is_made():
+    with pytest.raises(ChartError, match=r"no phase 'zero_grd'; did you mean zero_grad"):
+        trainer_of(activities={"zero_grd": lambda state: "after_batch"})
+
+
+def test_an_activity_that_no_phase_uses_is_refused_before_a_signal_is_sent():
+    trace = Trace()
+    trainer = trainer_of(trace, activities={"penalize": lambda state: "after_batch"})
+    with pytest.raises(ChartError, match=r"no phase 'penalize'; phases are idle, "):
+        trainer.fit(batches(1))
+    assert trace.signals == []
+
+
+def test_gradients_are_off_in_every_scope_with_the_role_of_an_evaluation():
+    rows = [
+        ("begin_probe", "fit.epoch.trained", "fit.epoch.probe.forward"),
+        ("after_cancel_probe", "fit.epoch.probe", "fit.epoch.probe.cancelled"),
+        ("after_probe", "fit.epoch.probe", "fit.epoch.validated"),
+    ]
+    modes = []
+
+    def forward(state):
+        modes.append(torch.is_grad_enabled())
+        return "after_probe"
+
+    activities = {"trained": lambda state: "begin_probe", "probe.forward": forward}
+    chart = SUPERVISED.plus(rows, roles={"probe": "evaluation"})
+    trainer_of(chart=chart, activities=activities).fit(batches(1))
+    trainer_of(chart=SUPERVISED.plus(rows), activities=activities).fit(batches(1))
+    assert modes == [False, True]
