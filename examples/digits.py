@@ -11,9 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
-from trackside.engine import Trainer
-from trackside.handlers import GradientClip, LRSchedule
-from trackside.views import Job
+from trackside import GradientClip, Job, LRSchedule, Trainer
 
 
 def digits(device: torch.device | None = None) -> Job:

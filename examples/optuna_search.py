@@ -14,9 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 from torchmetrics.classification import MulticlassAccuracy
 
-from trackside.engine import Trainer
-from trackside.events import CancelFitException, TrainState
-from trackside.handlers import Metrics
+from trackside import CancelFitException, Metrics, Trainer, TrainState
 
 EPOCHS = 8
 

@@ -23,7 +23,8 @@ from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, parse
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from trackside.events import TrainState, after_fit, begin_fit
+from trackside import TrainState
+from trackside.events import after_fit, begin_fit
 
 log = logging.getLogger("service")
 

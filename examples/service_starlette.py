@@ -29,8 +29,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
 
-from trackside.engine import Run
-from trackside.handlers import Recorder
+from trackside import Recorder, Run
 from trackside.views import watch_app
 
 INTERVAL = 0.2  # seconds between two events of a stream

@@ -22,11 +22,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from trackside.engine import Trainer
+from trackside import Trainer
 
 
 class TorchClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn has no types
-    """A multilayer perceptron, trained by a `trackside.engine.Trainer`.
+    """A multilayer perceptron, trained by a `trackside.Trainer`.
 
     Args:
         hidden: width of each hidden layer.

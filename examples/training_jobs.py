@@ -14,8 +14,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
 
-from trackside.engine import Run, Trainer
-from trackside.handlers import Metrics
+from trackside import Metrics, Run, Trainer
 
 HOSTS = ["127.0.0.1", "localhost"]
 LARGEST_BODY = 4096  # bytes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trackside.views.commands.main import parser
+from trackside.views.commands.main import build_parser
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -77,7 +77,7 @@ def test_its_commands_are_commands(document):
     targets = set(re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for program, *words in filter(None, commands(document)):
         if program == "trackside":
-            parser().parse_args(words)
+            build_parser().parse_args(words)
         elif program == "make":
             assert {word for word in words if "=" not in word} <= targets
         for word in words:

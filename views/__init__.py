@@ -1,4 +1,4 @@
-"""What a person looks at: the command line, and what it is given to train."""
+"""What people use to look at a fit: the command line, recordings, the live page, reports."""
 
 from .jobs.job import Job
 from .page.watch_app import watch_app

@@ -80,7 +80,7 @@ def test_the_scaling_in_the_readme_matches_the_results_and_is_not_superlinear():
     rows = (ROOT / "README.md").read_text().splitlines()
     for name, words in (
         ("batches", "a batch in a fit of"),
-        ("handlers", "handlers that hear it"),
+        ("handlers", "subscribed handlers"),
         ("trainers", "trainers that take turns"),
     ):
         row = next(row for row in rows if row.startswith("|") and words in row)

@@ -6,7 +6,7 @@ import pytest
 import resumable
 
 from trackside import handlers
-from trackside.views.verify.resume_worker import Check
+from trackside.views.verify.resume_worker import ResumeCheck
 from trackside.views.verify.verify_resume import MEASURED, verify_resume
 
 SAMPLE = 6
@@ -23,7 +23,7 @@ def folder(monkeypatch, tmp_path):
 
 
 def check(make, folder):
-    return Check(make(), folder, MEASURED)
+    return ResumeCheck(make(), folder, MEASURED)
 
 
 @pytest.fixture
@@ -43,29 +43,29 @@ each = pytest.mark.parametrize("prepared", resumable.MAKERS, indirect=True)
 @each
 def test_a_fit_with_it_goes_on_at_any_boundary(prepared, folder):
     make = resumable.MAKERS[prepared]
-    whole = check(make, folder).whole(epochs=2)
+    whole = check(make, folder).run_baseline(epochs=2)
     assert [told for told in whole["warnings"] if "cannot save" in told] == []
     boundaries = range(len(whole["boundaries"]))
     for number in sorted(random.Random(prepared).sample(boundaries, min(SAMPLE, len(boundaries)))):
-        found = check(make, folder).rest(number, whole)
+        found = check(make, folder).resume(number, whole)
         assert (number, found["difference"]) == (number, "")
 
 
 def test_all_together_go_on_at_every_boundary(folder):
-    whole = check(resumable.everything, folder).whole(epochs=2)
+    whole = check(resumable.everything, folder).run_baseline(epochs=2)
     assert len(whole["boundaries"]) > 30
     for number in range(len(whole["boundaries"])):
-        found = check(resumable.everything, folder).rest(number, whole)
+        found = check(resumable.everything, folder).resume(number, whole)
         assert (number, found["difference"]) == (number, "")
 
 
 @pytest.mark.parametrize(("name", "file"), [("CSVLogger", "log.csv"), ("JSONLines", "log.jsonl")])
 def test_a_log_has_every_row_once(name, file, folder):
     make = resumable.MAKERS[name]
-    whole = check(make, folder).whole(epochs=2)
+    whole = check(make, folder).run_baseline(epochs=2)
     rows = (folder / file).read_bytes()
     for number in (1, 5, 9, 15, 20, 24):
-        check(make, folder).rest(number, whole)
+        check(make, folder).resume(number, whole)
         assert (folder / file).read_bytes() == rows
 
 

@@ -6,7 +6,7 @@ import sysconfig
 import pytest
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # models this small gain nothing by more
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads do not help models this small
 
 JOBS = """
 import torch
@@ -39,7 +39,7 @@ def shows_its_device():
     return Job(trainer(ShowsDevice()), BATCHES)
 
 
-def gives_a_trainer():
+def returns_a_trainer():
     return trainer()
 
 
@@ -48,13 +48,13 @@ def has_no_loader():
 
 
 def fails():
-    raise TypeError("said in the factory")
+    raise TypeError("raised in the factory")
 
 
 class FailsInTraining:
     def after_loss(self, trainer, state):
         if state.step == 7:
-            raise ValueError("said in the training")
+            raise ValueError("raised in the training")
 
 
 def fails_in_training():
@@ -73,7 +73,7 @@ def stops():
 
 @pytest.fixture(scope="session")
 def run_in():
-    """Run `trackside …` in a directory that has jobs.py; its exit code, stdout and stderr."""
+    """Run `trackside …` in a folder with jobs.py; the completed process, with its output."""
 
     def run(directory, *arguments):
         (directory / "jobs.py").write_text(JOBS)
@@ -91,7 +91,7 @@ def run_in():
 
 @pytest.fixture
 def start():
-    """Start `trackside …` in a directory; the running process, with pipes."""
+    """Start `trackside …` in a folder; the running process, with pipes."""
 
     def started(directory, *arguments):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -109,7 +109,7 @@ def command(run_in, tmp_path):
 
 @pytest.fixture
 def refused(command):
-    """Run a command that is an error of use; the one line that it says."""
+    """Run a command, check that it is a usage error, and return its one line."""
 
     def run(*arguments):
         done = command(*arguments)

@@ -1,4 +1,4 @@
-"""The command line: a file for each command, and the options that they share.
+"""The command line: one file for each command, and the options that commands share.
 
 May import: output, jobs, recordings, exports, page, verify.
 """

@@ -1,4 +1,4 @@
-"""What `trackside fit` saves while it trains, and from where it goes on."""
+"""The options `--checkpoint` and `--resume` of `trackside fit`."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ MINUTES = 10
 
 
 def attach_checkpoint(trainer: Trainer, folder: Path) -> None:
-    """Save to `folder` each epoch and every ten minutes, and when the process is to end.
+    """Save to `folder` each epoch, every ten minutes, and before the process is terminated.
 
     Raises:
-        UsageError: the job saves somewhere already.
+        UsageError: the job already has a Checkpoint.
     """
-    if own := _checkpoint_of(trainer):
+    if existing := _checkpoint_handler(trainer):
         raise UsageError(
-            f"--checkpoint {folder}: the job has a Checkpoint of its own, which saves to "
-            f"{own.folder}; leave one of them out"
+            f"--checkpoint {folder}: the job already has a Checkpoint, which saves to "
+            f"{existing.folder}; remove one of them"
         )
     trainer.attach(Checkpoint(folder, epochs=1, minutes=MINUTES))
     if not any(isinstance(handler, Preemption) for handler in trainer.handlers):
         trainer.attach(Preemption())
 
 
-def resumed_from(trainer: Trainer, resume: str | None) -> Path | None:
-    """The checkpoint from which the fit is to go on; None: it begins from scratch.
+def find_resume_checkpoint(trainer: Trainer, resume: str | None) -> Path | None:
+    """The checkpoint to resume; None: start a new fit.
 
     Args:
-        resume: a path; "auto" for the latest of the folder where the trainer saves; None.
+        resume: a path; "auto": the latest checkpoint in the folder where the trainer saves; None.
 
     Raises:
-        UsageError: there is none that is whole; the fit would be mixed up with another one.
+        UsageError: no intact checkpoint exists; or a new fit would save to the folder of another.
     """
-    checkpoint = _checkpoint_of(trainer)
+    checkpoint = _checkpoint_handler(trainer)
     if resume is None:
         if checkpoint is not None and _latest(checkpoint.folder):
             raise UsageError(
-                f"{checkpoint.folder} holds the checkpoints of another fit: go on from them with "
+                f"{checkpoint.folder} contains checkpoints of another fit: resume it with "
                 "--resume auto, or save to another folder"
             )
         return None
     if resume != "auto":
         path = _latest(Path(resume))
         if path is None:
-            raise UsageError(f"--resume {resume}: there is no checkpoint")
+            raise UsageError(f"--resume {resume}: no checkpoint at this path")
         return path
     if checkpoint is None:
-        raise UsageError("--resume auto: nothing says where checkpoints are; see --checkpoint DIR")
+        raise UsageError("--resume auto: it needs a folder of checkpoints; see --checkpoint DIR")
     path = _latest(checkpoint.folder)
     print(f"resuming {path}" if path else f"no checkpoint in {checkpoint.folder}: a new fit begins")
     return path
 
 
-def _checkpoint_of(trainer: Trainer) -> Checkpoint | None:
+def _checkpoint_handler(trainer: Trainer) -> Checkpoint | None:
     return next((h for h in trainer.handlers if isinstance(h, Checkpoint)), None)
 
 

@@ -1,4 +1,4 @@
-"""`trackside compare A B`."""
+"""`trackside compare A B`: compare two recorded runs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,34 @@ if TYPE_CHECKING:
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "say how two recorded runs differ, by phase, transition and handler"
+    """Add the command to the parser."""
+    about = "compare two recorded runs, by phase, transition and handler"
     compare = commands.add_parser("compare", help=about, description=about)
-    compare.add_argument("a", metavar="A", help="a recording; of a folder all of them together")
-    compare.add_argument("b", metavar="B", help="another")
     compare.add_argument(
-        "-o", "--out", type=Path, metavar="FILE", help="also write it there, as a page in one file"
+        "a", metavar="A", help="a recording, or a folder: all its recordings together"
+    )
+    compare.add_argument("b", metavar="B", help="another recording or folder")
+    compare.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write the comparison to FILE, as an HTML page",
     )
     compare.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from ..recordings.comparison import compare
-    from ..recordings.recording_set import merged, recordings
+    from ..recordings.recording_set import merge_totals, open_recordings
     from ..recordings.run_health import status
     from ..recordings.totals import totals
 
-    with recordings(arguments.a) as a, recordings(arguments.b) as b:
-        for letter, found in (("A", a), ("B", b)):
-            for recording in found:
+    with open_recordings(arguments.a) as a, open_recordings(arguments.b) as b:
+        for letter, recordings in (("A", a), ("B", b)):
+            for recording in recordings:
                 print(f"{letter}  {recording.path}: {recording.meta.name}, {status(recording)}")
-        print(f"\n{compare(merged(map(totals, a)), merged(map(totals, b)))}")
+        print(f"\n{compare(merge_totals(map(totals, a)), merge_totals(map(totals, b)))}")
         if arguments.out is not None:
             _write(a, b, arguments.out)
 

@@ -1,4 +1,4 @@
-"""`trackside demo`."""
+"""`trackside demo`: train a small network on digits."""
 
 from __future__ import annotations
 
@@ -7,43 +7,45 @@ import os
 import sys
 from pathlib import Path
 
-from ..output.output_files import writable
-from .parser import Commands, add_out, count
+from ..output.output_files import create_output_folder
+from .parser import Commands, add_out_option, whole_number
 from .record_option import attach_recorder
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "train a small convolutional net on scikit-learn's digits"
+    """Add the command to the parser."""
+    about = "train a small convolutional network on scikit-learn's digits"
     demo = commands.add_parser("demo", help=about, description=about)
-    demo.add_argument("--epochs", type=count, metavar="N", help="default: 8")
-    demo.add_argument("--seed", type=count, default=0, metavar="N", help="default: 0")
-    add_out(demo, default="runs/demo")
+    demo.add_argument("--epochs", type=whole_number, metavar="N", help="default: 8")
+    demo.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
+    add_out_option(demo, default="runs/demo")
     demo.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    out = writable(arguments.out)
+    out = create_output_folder(arguments.out)
 
     import torch
 
     from ..jobs.demo_job import digits
     from ..page.report import write_report
-    from .run_fit import train
+    from .run_fit import fit_job
 
-    torch.set_num_threads(1)  # more gain nothing for so small a net, and lose on a busy machine
+    torch.set_num_threads(
+        1
+    )  # more threads do not help a network this small, and are slow on a busy machine
     job = digits(arguments.seed)
     attach_recorder(job.trainer, out / "run.loop")
-    train(job, arguments.epochs, out)
+    fit_job(job, arguments.epochs, out)
     write_report([out / "run.loop"], out / "report.html")
-    print(_how_to_look(out))
+    print(_next_steps(out))
 
 
-def _how_to_look(out: Path) -> str:
-    named = Path(sys.argv[0]).name == "trackside"
-    command = os.path.relpath(sys.argv[0]) if named else "trackside"
+def _next_steps(out: Path) -> str:
+    is_script = Path(sys.argv[0]).name == "trackside"
+    command = os.path.relpath(sys.argv[0]) if is_script else "trackside"
     return (
-        f"\nTo see this fit again: open {out / 'report.html'} in a browser; it needs no server.\n"
-        f"To see one that runs: `{command} watch {out}`, and in another terminal "
+        f"\nTo look at this fit: open {out / 'report.html'} in a browser; it needs no server.\n"
+        f"To watch a fit while it runs: `{command} watch {out}`, and in another terminal "
         f"`{command} demo --epochs 200`."
     )

@@ -1,23 +1,23 @@
-"""`trackside export RECORDING… -o FILE`."""
+"""`trackside export RECORDING… -o FILE`: convert recordings to another format."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from ..output.output_files import write_whole
+from ..output.output_files import write_atomically
 from ..output.usage_error import UsageError
 from .parser import Commands
 
-_ENDINGS = ".pftrace for Perfetto, .json for Chrome's trace format, .csv for a table"
+_SUFFIXES = ".pftrace for Perfetto, .json for Chrome's trace format, .csv for a table"
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "write recordings in a format that other tools read"
+    """Add the command to the parser."""
+    about = "convert recordings to a format of other tools"
     export = commands.add_parser("export", help=about, description=about)
     export.add_argument("recordings", nargs="+", metavar="RECORDING", help="a file, or a folder")
-    export.add_argument("-o", "--out", required=True, metavar="FILE", help=_ENDINGS)
+    export.add_argument("-o", "--out", required=True, metavar="FILE", help=_SUFFIXES)
     export.set_defaults(command=_run)
 
 
@@ -25,20 +25,22 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..exports.chrome_trace import write_chrome
     from ..exports.csv_export import write_csv
     from ..exports.perfetto_trace import write_perfetto
-    from ..recordings.recording_set import recordings
+    from ..recordings.recording_set import open_recordings
 
     out = Path(arguments.out)
     writers = {".pftrace": write_perfetto, ".json": write_chrome, ".csv": write_csv}
     if out.suffix not in writers:
-        raise UsageError(f"cannot export to {out}: allowed endings are {_ENDINGS}")
+        raise UsageError(
+            f"cannot export to {out}: its suffix is {out.suffix!r}; allowed: {_SUFFIXES}"
+        )
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            writers[out.suffix](found, file)
+            writers[out.suffix](recordings, file)
 
-    with recordings(*arguments.recordings) as found:
+    with open_recordings(*arguments.recordings) as recordings:
         try:
-            write_whole(out, write)
+            write_atomically(out, write)
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
     print(f"wrote {out}")

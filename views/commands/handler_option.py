@@ -1,4 +1,4 @@
-"""Handlers that the command line names."""
+"""The option `--handler NAME`: attach handlers by their published names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ...engine import Trainer
 
 
-def check_published(names: Sequence[str]) -> None:
-    """Look up what is to be attached later, and load none of it.
+def check_handler_names(names: Sequence[str]) -> None:
+    """Check that each name is published, without importing the handlers.
 
     Raises:
-        UsageError: one is published by nobody, or by several.
+        UsageError: no distribution publishes a name, or several do.
     """
     from ...events.plugins import find
 
@@ -26,11 +26,11 @@ def check_published(names: Sequence[str]) -> None:
             find(name)
 
 
-def attach_published(trainer: Trainer, names: Sequence[str]) -> None:
-    """Load and attach each.
+def attach_handlers(trainer: Trainer, names: Sequence[str]) -> None:
+    """Load each handler and attach it.
 
     Raises:
-        UsageError: one cannot be loaded, made without arguments, or attached.
+        UsageError: a handler cannot be imported, created without arguments, or attached.
     """
     with _usage_errors():
         for name in names:

@@ -1,4 +1,4 @@
-"""The table of handlers in the README, made from their docstrings by `make readme`."""
+"""Generate the table of handlers in the README from their docstrings: `make readme`."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from ... import handlers
 BEGIN, END = "<!-- handlers: made by `make readme` -->", "<!-- end of handlers -->"
 
 
-def table() -> str:
-    """Markdown tables, one for each wing: each handler, what it does, its signals, its cost.
+def handler_table() -> str:
+    """Markdown tables, one for each wing, with a row for each handler: its signals, its cost.
 
     Raises:
-        ValueError: the docstring of a handler lacks one of the labels.
+        ValueError: a label is missing in the docstring of a handler.
     """
     wings: dict[str, list[str]] = {}
     for name in sorted(handlers.__all__):
         wings.setdefault(getattr(handlers, name).__module__.split(".")[-2], []).append(name)
-    return "\n\n".join(_wing(wing, names) for wing, names in sorted(wings.items()))
+    return "\n\n".join(_wing_table(wing, names) for wing, names in sorted(wings.items()))
 
 
-def _wing(wing: str, names: list[str]) -> str:
+def _wing_table(wing: str, names: list[str]) -> str:
     doc = import_module(f"{handlers.__name__}.{wing}").__doc__ or ""
-    head = f"**{wing}**: {doc.partition(chr(10))[0]}"
-    lines = [head, "", "| handler | what it does | signals | cost |", "|---|---|---|---|"]
+    heading = f"**{wing}**: {doc.partition(chr(10))[0]}"
+    lines = [heading, "", "| handler | what it does | signals | cost |", "|---|---|---|---|"]
     for name in names:
         doc = inspect.getdoc(getattr(handlers, name)) or ""
-        does = doc.partition("\n\n")[0].replace("\n", " ")
-        signals, cost = (_labelled(name, doc, label) for label in ("Signals", "Cost"))
-        cells = (f"`{name}`", does, signals, cost)
+        summary = doc.partition("\n\n")[0].replace("\n", " ")
+        signals, cost = (_labelled_text(name, doc, label) for label in ("Signals", "Cost"))
+        cells = (f"`{name}`", summary, signals, cost)
         lines.append(f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |")
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
-    """`text` with its table of handlers made anew.
+def replace_table(text: str) -> str:
+    """Replace the table of handlers in `text` by a new one.
 
     Raises:
-        ValueError: the marks between which it stands are missing.
+        ValueError: the markers around the table are missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"the text has no place for the table: {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+        raise ValueError(f"the text has no markers for the table: {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{handler_table()}\n{END}{after}"
 
 
-def _labelled(name: str, doc: str, label: str) -> str:
-    """The text behind a label, up to the next label, empty line or the end."""
-    found = re.search(rf"^{label}:\s*(.+?)(?=^\S[^\n]*?:\s|\n\n|\Z)", doc, re.M | re.S)
-    if found is None:
+def _labelled_text(name: str, doc: str, label: str) -> str:
+    """The text after a label, up to the next label, an empty line or the end."""
+    match = re.search(rf"^{label}:\s*(.+?)(?=^\S[^\n]*?:\s|\n\n|\Z)", doc, re.M | re.S)
+    if match is None:
         raise ValueError(f"the docstring of {name} has no line `{label}:`")
-    return " ".join(found[1].split())
+    return " ".join(match[1].split())
 
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    path.write_text(with_table(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(replace_table(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`trackside handlers`."""
+"""`trackside handlers`: list the installed handlers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from .parser import Commands
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "list the handlers that installed distributions publish; loads none of them"
+    """Add the command to the parser."""
+    about = "list the handlers of installed distributions, without importing them"
     handlers = commands.add_parser("handlers", help=about, description=about)
     handlers.set_defaults(command=_run)
 

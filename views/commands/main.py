@@ -1,4 +1,4 @@
-"""The command line: a file for each command, `<name>_command.py`, which adds itself."""
+"""The entry point of the command line; each command has a file, `<name>_command.py`."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0; 2 after an error of use, one line on stderr; 130 after Ctrl-C. What a
-        model, a loader or a handler raises escapes.
+        The exit code: 0; 2 after a usage error, one line on stderr; 130 after Ctrl-C. An
+        exception of a model, a loader or a handler is not caught.
     """
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
-        arguments = parser().parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         code: int | None = arguments.command(arguments)
     except UsageError as error:
         print(f"trackside: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("trackside: interrupted; every scope is closed", file=sys.stderr)
+        print("trackside: interrupted; all scopes are closed", file=sys.stderr)
         return 130
     return code or 0
 
 
-def parser() -> Parser:
-    """What the command line takes."""
+def build_parser() -> Parser:
+    """The parser of the command line, with all commands."""
     root = Parser(prog="trackside", description="Training as a state machine.")
     root.add_argument("--version", action="version", version=f"trackside {__version__}")
     commands = root.add_subparsers(required=True, metavar="COMMAND")

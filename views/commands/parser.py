@@ -1,4 +1,4 @@
-"""What the commands of the command line share: their parser, and options that several take."""
+"""The parser of the command line, and arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ FACTORY = "module:function, or path/to/file.py:function"
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose errors are one line."""
+    """An argument parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-"""To which a command adds itself."""
+"""The collection of commands to which `add` adds one."""
 
 
-def add_out(command: Parser, default: str | None = None) -> None:
+def add_out_option(command: Parser, default: str | None = None) -> None:
     """Add `--out DIR`."""
     command.add_argument(
         "--out",
         metavar="DIR",
         default=default,
-        help="where history.csv, model.pt and loop.svg are written; "
-        f"default: {default or 'nowhere'}",
+        help="write history.csv, model.pt and loop.svg to this folder; "
+        f"default: {default or 'write no files'}",
     )
 
 
-def count(text: str) -> int:
-    """A whole number from 0 to 2**63 - 1, from its digits."""
+def whole_number(text: str) -> int:
+    """Parse a whole number from 0 to 2**63 - 1; only digits are allowed."""
     if not (text.isdecimal() and text.isascii() and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2**63 - 1")
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}; allowed: a whole number from 0 to 2**63 - 1"
+        )
     return int(text)

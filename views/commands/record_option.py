@@ -1,4 +1,4 @@
-"""`--record FILE`: the flight recorder, from the command line."""
+"""The option `--record FILE`: attach a Recorder."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from ...engine import Trainer
 
 
-_SCALARS = 20  # batches: short fits have curves, too
+_SCALARS = 20  # batches between two scalars, so that short fits have curves
 
 
-def add_record(command: Parser) -> None:
+def add_record_option(command: Parser) -> None:
     """Add `--record FILE`."""
     command.add_argument(
         "--record",
         metavar="FILE",
-        help="record every transition and handler call there, such as runs/run.loop",
+        help="record every transition and handler call to FILE, such as runs/run.loop",
     )
 
 
 def attach_recorder(trainer: Trainer, path: str | Path) -> None:
-    """Record what `trainer` does from here on, with the time of each handler.
+    """Record the trainer to `path`, with the time of each handler call.
 
     Raises:
-        UsageError: no file can be made there.
+        UsageError: the file cannot be created.
     """
     from ...handlers import Recorder
 

@@ -1,4 +1,4 @@
-"""`trackside report`."""
+"""`trackside report`: write recordings as an HTML page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from .parser import Commands
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "write recordings as a page in one file, which opens offline"
+    """Add the command to the parser."""
+    about = "write recordings as a page in one file; it opens offline"
     report = commands.add_parser("report", help=about, description=about)
     report.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING")
     report.add_argument(
-        "-o", "--out", type=Path, metavar="FILE", help="default: the first recording's, with .html"
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: the path of the first recording, with the suffix .html",
     )
     report.set_defaults(command=_run)
 

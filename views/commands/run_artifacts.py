@@ -1,4 +1,4 @@
-"""The files of a run."""
+"""Write the files of a run: history, weights, chart."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 from ...engine import Trainer
 from ...handlers import History
-from ..output.output_files import write_whole
+from ..output.output_files import write_atomically
 
 
-def save(directory: Path, history: History, trainer: Trainer) -> None:
-    """Write `history.csv`, the weights, `model.pt`, and the drawn chart, `loop.svg`.
+def write_artifacts(folder: Path, history: History, trainer: Trainer) -> None:
+    """Write the history, `history.csv`, the weights, `model.pt`, and the chart, `loop.svg`.
 
-    Load the weights with `weights_only=True`.
+    `torch.load(…, weights_only=True)` can load the weights.
     """
     weights = trainer.state.model.state_dict()
     files: dict[str, Callable[[Path], object]] = {
@@ -24,5 +24,5 @@ def save(directory: Path, history: History, trainer: Trainer) -> None:
         "loop.svg": lambda path: path.write_text(trainer.diagram.svg, encoding="utf-8"),
     }
     for name, write in files.items():
-        write_whole(directory / name, write)
-    print(f"wrote {', '.join(str(directory / name) for name in files)}")
+        write_atomically(folder / name, write)
+    print(f"wrote {', '.join(str(folder / name) for name in files)}")

@@ -1,4 +1,4 @@
-"""Training a job while a person watches."""
+"""Fit a job from the command line, with progress bars and a summary."""
 
 from __future__ import annotations
 
@@ -10,50 +10,58 @@ from ...engine import Trainer
 from ...events import TrainState, Transition
 from ...handlers import History, Metrics, ProgressBar
 from ..jobs.job import Job
-from ..output.epoch_table import table
+from ..output.epoch_table import format_epochs
 from ..output.usage_error import UsageError, first_line
-from .checkpoint_options import attach_checkpoint, resumed_from
-from .run_artifacts import save
+from .checkpoint_options import attach_checkpoint, find_resume_checkpoint
+from .run_artifacts import write_artifacts
 
 H = TypeVar("H", Metrics, History, ProgressBar)
 
 
-def train(
+def fit_job(
     job: Job,
     epochs: int | None = None,
     out: Path | None = None,
     checkpoint: Path | None = None,
     resume: str | None = None,
 ) -> None:
-    """Fit, with progress bars; print the epochs; leave history and weights in `out`.
+    """Fit with progress bars, print the epochs, and write the artifacts.
 
-    Metrics, a history and a progress bar are attached where the job's trainer has none. The
-    files are written however the fit ends, by an interrupt or an error too. `checkpoint` is where
-    the fit is saved, `resume` what it goes on from; see `checkpoints`.
+    Metrics, History and ProgressBar are attached if the trainer does not have them.
+
+    Args:
+        job: the trainer and its loaders.
+        epochs: None: the epochs of the job, or of the checkpoint that is resumed.
+        out: the folder for the artifacts, which are written even if the fit is interrupted or
+            fails; None: do not write.
+        checkpoint: the folder for checkpoints; None: attach no Checkpoint.
+        resume: see `find_resume_checkpoint`.
 
     Raises:
-        UsageError: the fit cannot begin with what the job holds.
+        UsageError: the fit cannot begin with this job.
     """
     trainer = job.trainer
-    _attached(trainer, Metrics)
-    history = _attached(trainer, History)
-    _attached(trainer, ProgressBar)
+    _get_or_attach(trainer, Metrics)
+    history = _get_or_attach(trainer, History)
+    _get_or_attach(trainer, ProgressBar)
     if checkpoint is not None:
         attach_checkpoint(trainer, checkpoint)
-    run = [_begin(job, epochs, resumed_from(trainer, resume))]
+    run = [_begin_steps(job, epochs, find_resume_checkpoint(trainer, resume))]
     try:
-        for _ in run.pop():  # the loop alone holds the iterator, so leaving it closes the scopes
+        for _ in (
+            run.pop()
+        ):  # only the loop refers to the iterator, so leaving the loop closes the scopes
             pass
     finally:
         if out is not None:
-            save(out, history, trainer)
+            write_artifacts(out, history, trainer)
     if history.rows:
-        print(table(history.rows))
-    print(_ending(trainer.state))
+        print(format_epochs(history.rows))
+    print(_summary(trainer.state))
 
 
-def _attached(trainer: Trainer, kind: type[H]) -> H:
-    """The trainer's handler of this kind; a new one where it has none."""
+def _get_or_attach(trainer: Trainer, kind: type[H]) -> H:
+    """Return the trainer's handler of this class; attach a new one if it has none."""
     for handler in trainer.handlers:
         if isinstance(handler, kind):
             return handler
@@ -62,7 +70,7 @@ def _attached(trainer: Trainer, kind: type[H]) -> H:
     return handler
 
 
-def _begin(job: Job, epochs: int | None, resume: Path | None) -> Iterator[Transition]:
+def _begin_steps(job: Job, epochs: int | None, resume: Path | None) -> Iterator[Transition]:
     if epochs is None and resume is None:
         epochs = job.epochs
     try:
@@ -71,6 +79,6 @@ def _begin(job: Job, epochs: int | None, resume: Path | None) -> Iterator[Transi
         raise UsageError(f"cannot fit this job: {first_line(error)}") from None
 
 
-def _ending(state: TrainState) -> str:
+def _summary(state: TrainState) -> str:
     by = f" by {state.cancel.raised_by}: {state.cancel.reason}" if state.cancel else ""
     return f"{state.outcome} after {state.step} steps{by}"

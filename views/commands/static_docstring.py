@@ -1,9 +1,10 @@
-"""What the source of an object says, read without importing its module: that would run code."""
+"""Read the docstring of an object from its source, without importing, which would run code."""
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator, Sequence
 from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
@@ -12,41 +13,49 @@ _Documented = (ast.ClassDef, ast.FunctionDef)
 
 
 def summary(target: str) -> str:
-    """First docstring line of the class or function `module:name`; empty where it is not seen.
+    """First docstring line of the class or function `module:name`; empty if it is not found.
 
-    A name that a package re-exports from a module of its own is followed there.
+    A name that is imported from another module is looked up there.
     """
     try:
-        return _summary(target, hops=8)
-    except Exception:  # a stranger's installation, broken in a way of its own, is still listed
+        return _summary(target, imports_left=8)
+    except Exception:  # a handler is listed even if its package is broken
         return ""
 
 
-def _summary(target: str, hops: int) -> str:
+def _summary(target: str, imports_left: int) -> str:
     module, _, name = target.partition(":")
-    spec = _spec(module)
-    if spec is None or not hops:
+    spec = _find_spec(module)
+    if spec is None or not imports_left:
         return ""
-    for node in ast.parse(_source(spec)).body:
+    for node in _statements(ast.parse(_source(spec)).body):
         if isinstance(node, _Documented) and node.name == name:
             return (ast.get_docstring(node) or "").partition("\n")[0]
-        if isinstance(node, ast.ImportFrom) and (original := _imported(node, name)):
-            origin = resolve_name("." * node.level + (node.module or ""), spec.parent)
-            return _summary(f"{origin}:{original}", hops - 1)
+        if isinstance(node, ast.ImportFrom) and (original := _original_name(node, name)):
+            source = resolve_name("." * node.level + (node.module or ""), spec.parent)
+            return _summary(f"{source}:{original}", imports_left - 1)
     return ""
 
 
-def _imported(node: ast.ImportFrom, name: str) -> str | None:
-    """What is called `name` after an import, as the module that it comes from calls it."""
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of a module, with those of its `if TYPE_CHECKING:` blocks."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _statements(node.body)
+
+
+def _original_name(node: ast.ImportFrom, name: str) -> str | None:
+    """The name in the imported module of what this import binds to `name`."""
     return next((a.name for a in node.names if name == (a.asname or a.name)), None)
 
 
-def _spec(module: str) -> ModuleSpec | None:
-    """As `importlib.util.find_spec`, which would import the packages that the module is in."""
+def _find_spec(module: str) -> ModuleSpec | None:
+    """Like `importlib.util.find_spec`, but without importing the parent packages."""
     parent, _, _ = module.rpartition(".")
     path = None
     if parent:
-        package = _spec(parent)
+        package = _find_spec(parent)
         if package is None or package.submodule_search_locations is None:
             return None
         path = list(package.submodule_search_locations)

@@ -1,4 +1,4 @@
-"""`trackside top PATH…`."""
+"""`trackside top RECORDING…`: show recordings in the terminal."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ if TYPE_CHECKING:
 
     from .top_view import TopView
 
-_SECONDS = 0.5
+_REFRESH_SECONDS = 0.5
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
-    about = "show a recorded fit on the terminal, while it runs or afterwards"
+    """Add the command to the parser."""
+    about = "show recorded fits in the terminal, while they run or afterwards"
     top = commands.add_parser("top", help=about, description=about)
     top.add_argument(
-        "recordings", nargs="+", metavar="RECORDING", help="a file; a folder for all in it"
+        "recordings", nargs="+", metavar="RECORDING", help="a file, or a folder: all its recordings"
     )
     top.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> None:
     try:
-        import rich  # noqa: F401  # an extra, and the view is made of it
+        import rich  # noqa: F401  # the view needs it; it is an extra
     except ModuleNotFoundError:
         raise UsageError("trackside top needs rich: pip install 'trackside[top]'") from None
-    from ..recordings.recording_set import recordings
+    from ..recordings.recording_set import open_recordings
     from .top_view import TopView
 
-    with recordings(*arguments.recordings) as found, suppress(KeyboardInterrupt):
-        _show([TopView(recording) for recording in found])
+    with open_recordings(*arguments.recordings) as recordings, suppress(KeyboardInterrupt):
+        _show([TopView(recording) for recording in recordings])
 
 
 def _show(views: list[TopView]) -> None:
-    """Draw until no run goes on; once where there is no terminal."""
+    """Draw until all runs have ended; only once if the output is not a terminal."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
-    goes_on, picture = _drawn(views)
-    if not (goes_on and console.is_terminal):
+    is_active, picture = _render(views)
+    if not (is_active and console.is_terminal):
         console.print(picture)
         return
     with Live(picture, console=console, auto_refresh=False) as live:
-        while goes_on:
-            time.sleep(_SECONDS)
-            goes_on, picture = _drawn(views)
+        while is_active:
+            time.sleep(_REFRESH_SECONDS)
+            is_active, picture = _render(views)
             live.update(picture, refresh=True)
 
 
-def _drawn(views: list[TopView]) -> tuple[bool, RenderableType]:
-    """Whether any of the runs goes on, and the picture of all."""
+def _render(views: list[TopView]) -> tuple[bool, RenderableType]:
+    """Whether a run is running or waiting, and the picture of all runs."""
     from rich.console import Group
 
-    drawn = [view.render() for view in views]
-    goes_on = any(now.condition in ("running", "waiting") for now, _ in drawn)
-    return goes_on, Group(*(picture for _, picture in drawn))
+    rendered = [view.render() for view in views]
+    is_active = any(now.condition in ("running", "waiting") for now, _ in rendered)
+    return is_active, Group(*(picture for _, picture in rendered))

@@ -1,6 +1,6 @@
-"""A recorded run on a terminal, through Rich: where it is, where its time goes, what it costs.
+"""Render a recorded run for the terminal, with Rich: its status, its times, its costs.
 
-Rich is imported where it is used: it takes numbers from the random state of the process.
+Rich is imported where it is used: its import draws numbers from the global random state.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..output.units import duration
+from ..output.units import format_duration
 from ..recordings.recording import Recording
-from ..recordings.run_health import Status, position, status
+from ..recordings.run_health import Status, format_position, status
 from ..recordings.totals import Total, Totals, totals
 
 if TYPE_CHECKING:
@@ -18,43 +18,45 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_RECEIVERS = 12
-_TAIL = 2**13
-_BAR = 24
+_MAX_RECEIVERS = 12
+_TAIL_RECORDS = 2**13
+_BAR_WIDTH = 24
 
 
 class TopView:
-    """Draws one recording, again and again; shares of time are those since the last drawing."""
+    """Renders one recording repeatedly; shares of time are those since the last rendering."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
-        self._before: dict[str, int] = {}
+        self._last_ns: dict[str, int] = {}
 
     def render(self) -> tuple[Status, RenderableType]:
-        """How the run is, and the picture of it."""
+        """The current status, and the picture."""
         from rich.console import Group
         from rich.panel import Panel
         from rich.text import Text
 
-        found, now = totals(self.recording), status(self.recording)
+        current, now = totals(self.recording), status(self.recording)
         parts: list[RenderableType] = [
             _heading(now),
-            _facts(self.recording, found),
-            self._phases(found, now),
+            _facts(self.recording, current),
+            self._phases(current, now),
         ]
-        parts += [table for table in (_receivers(found), _cancels(found, now)) if table.row_count]
+        parts += [
+            table for table in (_receivers(current), _cancels(current, now)) if table.row_count
+        ]
         title = Text(f"{self.recording.meta.name} · rank {self.recording.meta.rank}")
         return now, Panel(Group(*parts), title=title, title_align="left")
 
-    def _phases(self, found: Totals, now: Status) -> Table:
+    def _phases(self, current: Totals, now: Status) -> Table:
         from rich.bar import Bar
         from rich.text import Text
 
-        phases = {phase: total for phase, total in found.phases.items() if "." in phase}
-        spent = {phase: total.ns - self._before.get(phase, 0) for phase, total in phases.items()}
-        self._before = {phase: total.ns for phase, total in phases.items()}
+        phases = {phase: total for phase, total in current.phases.items() if "." in phase}
+        spent = {phase: total.ns - self._last_ns.get(phase, 0) for phase, total in phases.items()}
+        self._last_ns = {phase: total.ns for phase, total in phases.items()}
         if now.condition != "running" or not any(spent.values()):
-            spent = self._before
+            spent = self._last_ns
         table = _table("phase", "", "share", "count", "mean", "total")
         for depth, path, inside in _tree(list(phases)):
             share = sum(spent[leaf] for leaf in inside) / (sum(spent.values()) or 1)
@@ -63,22 +65,24 @@ class TopView:
             )
             name = Text("  " * depth + path.rpartition(".")[2])
             name.stylize("bold" if now.phase == path or now.phase.startswith(f"{path}.") else "")
-            bar = Bar(1, 0, share, width=_BAR, color="cyan" if path in phases else "bright_black")
+            bar = Bar(
+                1, 0, share, width=_BAR_WIDTH, color="cyan" if path in phases else "bright_black"
+            )
             table.add_row(name, bar, f"{share:.0%}", *_numbers(total))
         return table
 
 
 def _tree(phases: list[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """(depth, path, phases inside) of scopes and phases, each scope before what it holds."""
+    """(depth, path, phases inside) of scopes and phases; a scope comes before its content."""
     parts = [phase.split(".") for phase in phases]
     paths = {".".join(path[:depth]): None for path in parts for depth in range(1, len(path) + 1)}
     order = {path: number for number, path in enumerate(paths)}
 
-    def place(path: str) -> list[int]:
+    def sort_key(path: str) -> list[int]:
         split = path.split(".")
         return [order[".".join(split[:depth])] for depth in range(1, len(split) + 1)]
 
-    for path in sorted(paths, key=place):
+    for path in sorted(paths, key=sort_key):
         yield path.count("."), path, [p for p in phases if p == path or p.startswith(f"{path}.")]
 
 
@@ -90,33 +94,33 @@ def _heading(now: Status) -> Text:
     return Text(f" {now} ", style=colour)
 
 
-def _facts(recording: Recording, found: Totals) -> Text:
+def _facts(recording: Recording, current: Totals) -> Text:
     from rich.text import Text
 
     counters = recording.counters
-    scalars = {s.name: s.value for s in recording.scalars(recording.end - _TAIL)}
-    facts = [position(counters), f"step {counters.step}", f"{counters.samples} samples"]
+    scalars = {s.name: s.value for s in recording.scalars(recording.end - _TAIL_RECORDS)}
+    facts = [format_position(counters), f"step {counters.step}", f"{counters.samples} samples"]
     facts += [f"{name} {value:.4g}" for name, value in scalars.items()]
-    facts += [f"{duration(found.seconds)} in all", f"{recording.end} records"]
+    facts += [f"{format_duration(current.seconds)} in all", f"{recording.end} records"]
     return Text(" · ".join(facts), style="dim")
 
 
-def _receivers(found: Totals) -> Table:
+def _receivers(current: Totals) -> Table:
     from rich.text import Text
 
     table = _table("handler", "module", "calls", "mean", "total")
-    costly = sorted(found.receivers.items(), key=lambda item: -item[1].ns)
-    for entry, total in costly[:_RECEIVERS]:
+    costly = sorted(current.receivers.items(), key=lambda item: -item[1].ns)
+    for entry, total in costly[:_MAX_RECEIVERS]:
         table.add_row(Text(str(entry)), Text(entry.module), *_numbers(total))
     return table
 
 
-def _cancels(found: Totals, now: Status) -> Table:
+def _cancels(current: Totals, now: Status) -> Table:
     from rich.text import Text
 
     table = _table("cancels and errors", "count")
     counts: dict[str, int] = {}
-    for entry, total in found.transitions.items():
+    for entry, total in current.transitions.items():
         if entry.kind != "normal":
             counts[entry.trigger] = counts.get(entry.trigger, 0) + total.count
     for trigger, count in counts.items():
@@ -130,12 +134,12 @@ def _table(*heads: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place >= len(heads) - 3 and place else "left")
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index >= len(heads) - 3 and index else "left")
     return table
 
 
 def _numbers(total: Total) -> tuple[str, str, str]:
     if not total.count:
-        return "", "", duration(total.seconds)
-    return str(total.count), duration(total.mean), duration(total.seconds)
+        return "", "", format_duration(total.seconds)
+    return str(total.count), format_duration(total.mean), format_duration(total.seconds)

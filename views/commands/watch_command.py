@@ -1,4 +1,4 @@
-"""`trackside watch`."""
+"""`trackside watch`: serve the live page."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import socket
 from pathlib import Path
 
 from ..output.usage_error import UsageError
-from ..page.loopback import LOOPBACK
-from .parser import Commands, count
+from ..page.loopback import LOOPBACK_HOSTS
+from .parser import Commands, whole_number
 
 
 def add(commands: Commands) -> None:
-    """Add it to the command line."""
+    """Add the command to the parser."""
     about = "show recordings in a browser, live"
     watch = commands.add_parser("watch", help=about, description=about)
     watch.add_argument(
@@ -22,15 +22,19 @@ def add(commands: Commands) -> None:
         type=Path,
         default=[Path("runs")],
         metavar="PATH",
-        help="of a recording, or of a folder of them; default: runs",
+        help="a recording, or a folder of recordings; default: runs",
     )
-    watch.add_argument("--port", type=count, default=0, metavar="N", help="default: a free one")
+    watch.add_argument(
+        "--port", type=whole_number, default=0, metavar="N", help="default: a free port"
+    )
     watch.add_argument(
         "--host",
-        default=LOOPBACK[0],
-        help="the address to listen at; one that other machines reach needs --token",
+        default=LOOPBACK_HOSTS[0],
+        help="the address to listen on; one that other machines can reach needs --token",
     )
-    watch.add_argument("--token", help="what the address must carry; default: made up, good once")
+    watch.add_argument(
+        "--token", help="the secret in the address; default: a random one that works once"
+    )
     watch.set_defaults(command=_run)
 
 
@@ -44,20 +48,20 @@ def _run(arguments: argparse.Namespace) -> None:
         ) from None
     token = arguments.token or secrets.token_urlsafe(24)
     listening = _listen(arguments.host, arguments.port)
-    serve(arguments.paths, listening, arguments.host, token, chosen=arguments.token is not None)
+    serve(arguments.paths, listening, arguments.host, token, reusable=arguments.token is not None)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     for path in arguments.paths:
         if not path.exists():
-            raise UsageError(f"there is no {path}: a Recorder writes it when a fit begins")
-    if arguments.host not in LOOPBACK and not arguments.token:
+            raise UsageError(f"cannot find {path}: a Recorder creates recordings when a fit begins")
+    if arguments.host not in LOOPBACK_HOSTS and not arguments.token:
         raise UsageError(
-            f"--host {arguments.host} can be reached from other machines: choose a --token of 16 "
-            "characters or more"
+            f"--host {arguments.host}: other machines can reach it; set --token, of 16 or more "
+            "characters"
         )
     if arguments.token is not None and len(arguments.token) < 16:
-        raise UsageError("--token is too short; allowed: 16 characters or more")
+        raise UsageError("--token is too short; allowed: 16 or more characters")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -68,5 +72,5 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except (OSError, OverflowError) as error:
         listening.close()
-        raise UsageError(f"cannot listen at {host}, port {port}: {error}") from None
+        raise UsageError(f"cannot listen on {host}, port {port}: {error}") from None
     return listening

@@ -1,4 +1,4 @@
-"""Recordings in the formats of other tools: Chrome trace, Perfetto, CSV.
+"""Convert recordings to the formats of other tools: Chrome trace, Perfetto, CSV.
 
 May import: output, recordings.
 """

@@ -1,4 +1,4 @@
-"""Recordings as a trace of Chrome's JSON format, which many tools read."""
+"""Write recordings in Chrome's JSON trace format, which many tools read."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from ..recordings.recording import Recording
-from ..recordings.timeline import Closed, Happening, Moment, Opened, walk
+from ..recordings.timeline import Instant, SliceBegin, SliceEnd, TimelineEvent, timeline_events
 
 _LANES = ("phases", "receivers")
 
 
 def write_chrome(recordings: Sequence[Recording], file: IO[bytes]) -> None:
-    """Write a trace: for each recording a process, with a thread of phases and one of receivers.
+    """Write a trace with a process for each recording: a thread of phases, and one of receivers.
 
-    Times are microseconds since the first of the recorders was attached, on the wall clock, so
-    that recordings of several machines lie beside each other.
+    Times are microseconds of the wall clock since the first recorder was attached, so that
+    recordings of several machines can be compared.
     """
     file.write(b'{"displayTimeUnit":"ms","traceEvents":[\n')
     start = min(recording.meta.wall_ns for recording in recordings)
@@ -38,17 +38,17 @@ def _events(recording: Recording, process: int, start: int) -> Iterator[dict[str
         args = {"name": lane}
         yield {"ph": "M", "pid": process, "tid": thread, "name": "thread_name", "args": args}
     offset = meta.wall_ns - meta.monotonic_ns - start
-    for happening in walk(recording.records(), recording.table):
-        yield {"pid": process, "ts": (happening.time_ns + offset) / 1e3, **_of(happening)}
+    for event in timeline_events(recording.records(), recording.table):
+        yield {"pid": process, "ts": (event.time_ns + offset) / 1e3, **_fields(event)}
 
 
-def _of(happening: Happening) -> dict[str, Any]:
-    if isinstance(happening, Opened):
-        return {"ph": "B", "tid": _LANES.index(happening.lane), "name": happening.name}
-    if isinstance(happening, Closed):
-        return {"ph": "E", "tid": _LANES.index(happening.lane)}
-    if isinstance(happening, Moment):
-        args = {"text": happening.text}
-        return {"ph": "i", "tid": 0, "s": "p", "name": happening.kind, "args": args}
-    value = happening.value if math.isfinite(happening.value) else None
-    return {"ph": "C", "name": happening.name, "args": {happening.name: value}}
+def _fields(event: TimelineEvent) -> dict[str, Any]:
+    if isinstance(event, SliceBegin):
+        return {"ph": "B", "tid": _LANES.index(event.lane), "name": event.name}
+    if isinstance(event, SliceEnd):
+        return {"ph": "E", "tid": _LANES.index(event.lane)}
+    if isinstance(event, Instant):
+        args = {"text": event.text}
+        return {"ph": "i", "tid": 0, "s": "p", "name": event.kind, "args": args}
+    value = event.value if math.isfinite(event.value) else None
+    return {"ph": "C", "name": event.name, "args": {event.name: value}}

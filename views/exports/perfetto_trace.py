@@ -1,4 +1,4 @@
-"""Recordings as a trace for Perfetto: https://ui.perfetto.dev, or its trace processor."""
+"""Write recordings as a trace for Perfetto: https://ui.perfetto.dev, or its trace processor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import IO, Any
 from ..output.usage_error import UsageError
 from ..recordings.recording import Recording
 from ..recordings.records import Meta
-from ..recordings.timeline import Closed, Happening, Moment, Opened, walk
+from ..recordings.timeline import Instant, SliceBegin, SliceEnd, TimelineEvent, timeline_events
 
 _SEQUENCE = 1
-_REALTIME, _MONOTONIC = 1, 3  # of Perfetto's builtin clocks
+_REALTIME, _MONOTONIC = 1, 3  # ids of Perfetto's built-in clocks
 
 
 def write_perfetto(recordings: Sequence[Recording], file: IO[bytes]) -> None:
-    """Write a trace: for each recording a process, with tracks of phases, receivers and scalars.
+    """Write a trace with a process for each recording: tracks of phases, receivers and scalars.
 
-    Times are of the wall clock, so that recordings of several machines lie beside each other.
+    Times are wall clock times, so that recordings of several machines can be compared.
 
     Raises:
         UsageError: the package perfetto is not installed.
@@ -33,12 +33,12 @@ def write_perfetto(recordings: Sequence[Recording], file: IO[bytes]) -> None:
     out = builder.StreamingTraceProtoBuilder(file)
     for recording in recordings:
         process = _Process(out, recording.meta)
-        for happening in walk(recording.records(), recording.table):
-            process.write(happening)
+        for event in timeline_events(recording.records(), recording.table):
+            process.write(event)
 
 
 class _Process:
-    """A process of the trace, and its tracks, each described when it is first used."""
+    """Writes one process of the trace; a track is declared when it is first used."""
 
     def __init__(self, out: Any, meta: Meta) -> None:
         self.out = out
@@ -54,24 +54,24 @@ class _Process:
         packet.track_descriptor.process.process_name = self.name
         out.write_packet(packet)
 
-    def write(self, happening: Happening) -> None:
+    def write(self, event: TimelineEvent) -> None:
         packet = self.out.create_packet()
-        packet.timestamp = happening.time_ns + self.offset
+        packet.timestamp = event.time_ns + self.offset
         packet.trusted_packet_sequence_id = _SEQUENCE
-        event = packet.track_event
-        if isinstance(happening, Opened):
-            event.type = event.TYPE_SLICE_BEGIN
-            event.name, event.track_uuid = happening.name, self._track(happening.lane)
-        elif isinstance(happening, Closed):
-            event.type = event.TYPE_SLICE_END
-            event.track_uuid = self._track(happening.lane)
-        elif isinstance(happening, Moment):
-            event.type = event.TYPE_INSTANT
-            event.name, event.track_uuid = happening.text, self._track(f"{happening.kind}s")
+        proto = packet.track_event
+        if isinstance(event, SliceBegin):
+            proto.type = proto.TYPE_SLICE_BEGIN
+            proto.name, proto.track_uuid = event.name, self._track(event.lane)
+        elif isinstance(event, SliceEnd):
+            proto.type = proto.TYPE_SLICE_END
+            proto.track_uuid = self._track(event.lane)
+        elif isinstance(event, Instant):
+            proto.type = proto.TYPE_INSTANT
+            proto.name, proto.track_uuid = event.text, self._track(f"{event.kind}s")
         else:
-            event.type = event.TYPE_COUNTER
-            event.track_uuid = self._track(happening.name, counter=True)
-            event.double_counter_value = happening.value
+            proto.type = proto.TYPE_COUNTER
+            proto.track_uuid = self._track(event.name, counter=True)
+            proto.double_counter_value = event.value
         self.out.write_packet(packet)
 
     def _track(self, name: str, counter: bool = False) -> int:

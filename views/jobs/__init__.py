@@ -1,4 +1,4 @@
-"""A trainer and its loaders, made by a function that the command line names.
+"""Import a factory that the command line names, and create its job: a trainer and its loaders.
 
 May import: output.
 """

@@ -1,4 +1,4 @@
-"""The demo's job: a small convolutional net learns scikit-learn's digits."""
+"""The job of the demo: a small convolutional network learns scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from .job import Job
 
 
 class Accuracy:
-    """Fraction of the predictions `(B, C)` whose largest score is that of the target `(B,)`."""
+    """Fraction of predictions `(B, C)` whose largest score is at the target `(B,)`."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        self.right: torch.Tensor | int = 0
-        self.seen = 0
+        self.correct: torch.Tensor | int = 0
+        self.count = 0
 
     def update(self, pred: torch.Tensor, target: torch.Tensor) -> None:
-        self.right = self.right + (pred.argmax(1) == target).sum()
-        self.seen += len(target)
+        self.correct = self.correct + (pred.argmax(1) == target).sum()
+        self.count += len(target)
 
     def compute(self) -> torch.Tensor | float:
-        return self.right / self.seen
+        return self.correct / self.count
 
 
 def digits(seed: int = 0) -> Job:
-    """Four fifths of the 1797 images to train on, the others to validate.
+    """A job that trains on 80 % of the 1797 images and validates on the others.
 
-    The same job for the same seed; the global random state is as it was.
+    The same seed gives the same job; the global random state is not changed.
 
     Raises:
         UsageError: scikit-learn is not installed.
@@ -59,12 +59,12 @@ def digits(seed: int = 0) -> Job:
 
 
 def _images() -> TensorDataset:
-    """Images `(1797, 1, 8, 8) float32` from 0 to 1, and their digits `(1797,) int64`."""
+    """Images `(1797, 1, 8, 8) float32`, from 0 to 1, and digits `(1797,) int64`."""
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
         raise UsageError(
-            "the demo's images come with scikit-learn: pip install 'trackside[demo]'"
+            "the images of the demo need scikit-learn: pip install 'trackside[demo]'"
         ) from None
     images, targets = load_digits(return_X_y=True)
     return TensorDataset(

@@ -1,4 +1,4 @@
-"""The device that `--device` names: whether it is there, and how a trainer gets to it."""
+"""Check the device of `--device`, and move a trainer to it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ..output.usage_error import UsageError, first_line
 
 
 def usable_device(name: str) -> torch.device:
-    """The device called `name`; tried out.
+    """Return the device called `name`, after a test that it can compute.
 
     Raises:
-        UsageError: there is none, or it holds no values, as `meta`.
+        UsageError: the device is not available, or holds no values, as `meta`.
     """
     try:
         device = torch.device(name)
@@ -22,24 +22,24 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def move(trainer: Trainer, device: torch.device) -> None:
-    """Have a trainer that is not running work on `device`: model, loss, optimizer, batches.
+def move_trainer(trainer: Trainer, device: torch.device) -> None:
+    """Move a trainer that is not running to `device`: model, loss, optimizer, batches.
 
     Raises:
-        UsageError: the model cannot get there but with new parameters, as on some accelerators;
-            the optimizer would go on with the old ones.
+        UsageError: the move replaces the parameters, as on some accelerators; the optimizer would
+            keep the old ones.
     """
     state = trainer.state
     before = list(state.model.parameters())
     state.model.to(device)
     if any(old is not new for old, new in zip(before, state.model.parameters(), strict=True)):
         raise UsageError(
-            f"cannot move a model to {device} beneath its optimizer; give the factory a "
-            "parameter device, and make the model there"
+            f"cannot move the model to {device}: its optimizer would keep the old parameters; give "
+            "the factory a parameter device, and create the model there"
         )
     state.device = device
     if isinstance(state.loss_fn, torch.nn.Module):
         state.loss_fn.to(device)
     if state.optimizer is not None and state.optimizer.state:
-        # loading puts what it remembers of a parameter beside that parameter
+        # load_state_dict moves the state of each parameter to the device of the parameter
         state.optimizer.load_state_dict(state.optimizer.state_dict())

@@ -1,4 +1,4 @@
-"""From `module:factory`, or `path/to/file.py:factory`, to the function in it."""
+"""Import a factory by its target: `module:factory`, or `path/to/file.py:factory`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from ...events.handler_discovery import did_you_mean
 from ..output.usage_error import UsageError
 
 
-def find_factory(target: str) -> Callable[..., Any]:
-    """Import the module that `target` names, and give the factory in it.
+def import_factory(target: str) -> Callable[..., Any]:
+    """Import the module of `target`, and return its factory.
 
     Raises:
-        UsageError: `target` names none. What the module itself raises is left as it is.
+        UsageError: `target` is not a target, the module or the factory does not exist, or it is
+            not callable. An exception of the module itself is not caught.
     """
-    where, _, name = target.rpartition(":")
-    if not (where and name):
+    source, _, name = target.rpartition(":")
+    if not (source and name):
         raise UsageError(
             f"cannot read {target!r}; expected module:factory, or path/to/file.py:factory"
         )
-    module = _load_file(Path(where)) if where.endswith(".py") else _load_module(where)
+    module = _load_file(Path(source)) if source.endswith(".py") else _load_module(source)
     if not hasattr(module, name):
-        raise UsageError(f"there is no {name!r} in {where}{did_you_mean(name, vars(module))}")
+        raise UsageError(f"cannot find {name!r} in {source}{did_you_mean(name, vars(module))}")
     factory = getattr(module, name)
     if not callable(factory):
         raise UsageError(
@@ -43,17 +44,17 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there; one that it imports is not
+            raise  # the module exists, but one that it imports does not
         raise UsageError(
-            f"there is no module {error.name!r}, neither in this directory nor installed"
+            f"cannot find module {error.name!r}: it is neither in this directory nor installed"
         ) from None
 
 
 def _load_file(path: Path) -> ModuleType:
-    """As `python path` would: the file's own directory comes first among those searched."""
+    """Load a file as `python path` does: with its folder at the front of `sys.path`."""
     if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    if _is_taken(path):
+        raise UsageError(f"cannot find file {path}")
+    if _hides_module(path):
         raise UsageError(
             f"cannot import {path}: it would hide the module {path.stem!r}; rename the file"
         )
@@ -66,8 +67,8 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _is_taken(path: Path) -> bool:
-    """Whether another module has the name that the file will have."""
+def _hides_module(path: Path) -> bool:
+    """Whether a module of this name exists: the file would take its place."""
     if path.stem in sys.modules:
         return True
     spec = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None

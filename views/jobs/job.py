@@ -1,4 +1,4 @@
-"""What `trackside fit module:factory` trains."""
+"""The job that `trackside fit module:factory` trains."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """A trainer and what it is to be fitted to: the arguments of `Trainer.fit`.
+    """A trainer, and the arguments for its `fit`.
 
-    The factory that makes it takes no argument, or `device`: the `torch.device` that was asked
-    for at the command line.
+    Its factory has no parameter, or `device`: the `torch.device` of the option `--device`.
     """
 
     trainer: Trainer
-    """With its model, optimizer and handlers."""
+    """It has the model, the optimizer and the handlers."""
     train_loader: Iterable[Any]
-    """Anything that gives batches, once an epoch."""
+    """Any iterable of batches; it is iterated once in each epoch."""
     valid_loader: Iterable[Any] | None = None
-    """Read at the end of each epoch; None: epochs have no validation."""
+    """Iterated once at the end of each epoch; None: no validation."""
     epochs: int = 1
-    """Epochs to train, where the command line names no other number."""
+    """Epochs to train, unless the command line sets `--epochs`."""

@@ -1,4 +1,4 @@
-"""From a factory to the job that it makes, on the device that was asked for."""
+"""Call a factory to create a job on the requested device."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ import torch
 
 from ...engine import Trainer
 from ..output.usage_error import UsageError
-from .device import move
+from .device import move_trainer
 from .job import Job
 
 
-def make_job(factory: Callable[..., Any], name: str, device: torch.device | None = None) -> Job:
-    """Call a factory, which messages call `name`; its job works on `device`, if one is given.
+def create_job(factory: Callable[..., Any], name: str, device: torch.device | None = None) -> Job:
+    """Call a factory, and return its job.
 
-    A factory with a parameter `device` gets it; what another one made is moved.
+    If `device` is given, it is passed to a factory with a parameter `device`; the job of another
+    factory is moved to it.
+
+    Args:
+        factory: returns a `Job`.
+        name: of the factory, in messages.
 
     Raises:
-        UsageError: the factory cannot be called like this, or gives no job. What it raises
-            itself is left as it is.
+        UsageError: the factory cannot be called with these arguments, or does not return a Job.
+            An exception of the factory itself is not caught.
     """
-    given = _arguments(factory, name, device)
-    job = factory(**given)
+    arguments = _arguments(factory, name, device)
+    job = factory(**arguments)
     if not isinstance(job, Job):
         raise UsageError(f"{name} returned a {type(job).__name__}; expected a trackside.views.Job")
     if not isinstance(job.trainer, Trainer):
         raise UsageError(
-            f"the Job of {name} has a {type(job.trainer).__name__} for a trainer; "
+            f"the trainer of the Job of {name} is a {type(job.trainer).__name__}; "
             "expected a trackside.engine.Trainer"
         )
-    if device is not None and not given:
-        move(job.trainer, device)
+    if device is not None and not arguments:
+        move_trainer(job.trainer, device)
     return job
 
 
@@ -41,14 +46,14 @@ def _arguments(
     factory: Callable[..., Any], name: str, device: torch.device | None
 ) -> dict[str, torch.device]:
     signature = inspect.signature(factory)
-    given = {}
+    arguments = {}
     if device is not None and "device" in signature.parameters:
-        given["device"] = device
+        arguments["device"] = device
     try:
-        signature.bind(**given)
+        signature.bind(**arguments)
     except TypeError as error:
         raise UsageError(
-            f"cannot call {name} with {'device' if given else 'no argument'}: {error}; "
-            "a factory is given nothing but --device, if it has a parameter device"
+            f"cannot call {name} with {'device' if arguments else 'no argument'}: {error}; "
+            "allowed: a factory without parameters, or with the parameter device, for --device"
         ) from None
-    return given
+    return arguments

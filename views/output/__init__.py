@@ -1,4 +1,4 @@
-"""What every view writes with: units, text columns, whole files, the one-line error.
+"""Write output for people: units, text columns, complete files, one-line errors.
 
 May import: nothing in views.
 """

@@ -1,37 +1,38 @@
-"""The epochs of a fit as text."""
+"""Format the epochs of a fit as a text table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .text_columns import columns
+from .text_columns import align_columns
 
-Row = Mapping[str, object]
+HistoryRow = Mapping[str, object]
 
-_FIRST = ("epoch", "step", "lr")
-_LEFT_OUT = ("fit", "samples", "outcome")
+_FIRST_COLUMNS = ("epoch", "step", "lr")
+_OMITTED_COLUMNS = ("fit", "samples", "outcome")
 
 
-def table(rows: Sequence[Row]) -> str:
-    """One line an epoch of a history; what is no number is left out.
+def format_epochs(rows: Sequence[HistoryRow]) -> str:
+    """One line for each row of a history; metrics that are not numbers are left out.
 
-    The outcomes are shown if an epoch was not completed.
+    There is a column of outcomes if an epoch was not completed.
     """
-    names = [*_FIRST, *_metrics(rows)]
+    names = [*_FIRST_COLUMNS, *_metric_names(rows)]
     if any(row["outcome"] != "completed" for row in rows):
         names.append("outcome")
-    lines = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
-    return columns(lines)
+    lines = [names, *([_format_cell(row.get(name)) for name in names] for row in rows)]
+    return align_columns(lines)
 
 
-def _metrics(rows: Sequence[Row]) -> list[str]:
+def _metric_names(rows: Sequence[HistoryRow]) -> list[str]:
     numbers = (
         name for row in rows for name, value in row.items() if isinstance(value, (int, float))
     )
-    return [name for name in dict.fromkeys(numbers) if name not in (*_FIRST, *_LEFT_OUT)]
+    known = (*_FIRST_COLUMNS, *_OMITTED_COLUMNS)
+    return [name for name in dict.fromkeys(numbers) if name not in known]
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

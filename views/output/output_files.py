@@ -1,4 +1,4 @@
-"""What `--out` names, and how files get there."""
+"""Create the folder for output files, and write files atomically."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from .usage_error import UsageError
 
 
-def writable(name: str) -> Path:
-    """The directory called `name`, made if it is not there, and tried out.
+def create_output_folder(name: str) -> Path:
+    """Create the folder of `--out`, if needed, and check that it is writable.
 
     Raises:
-        UsageError: nothing can be written there.
+        UsageError: the folder cannot be created, or is not writable.
     """
-    directory = Path(name)
+    folder = Path(name)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return directory
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
     except OSError as error:
         raise UsageError(f"cannot write to --out {name}: {error.strerror}") from None
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """All of a file or nothing: an error in between leaves the one that was there."""
-    unfinished = path.with_name(f".{path.name}.part")
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged."""
+    temporary = path.with_name(f".{path.name}.part")
     try:
-        write(unfinished)
-        os.replace(unfinished, path)
+        write(temporary)
+        os.replace(temporary, path)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

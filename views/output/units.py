@@ -1,11 +1,11 @@
-"""Numbers as a person reads them."""
+"""Format durations and relative changes."""
 
 from __future__ import annotations
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Three digits and a unit: `12.3 ms`; from two minutes on `3 min 20 s`, `2 h 3 min`."""
     if seconds == 0:
         return "0"
@@ -17,8 +17,8 @@ def duration(seconds: float) -> str:
     return f"{_three_digits(seconds / size)} {unit}"
 
 
-def change(before: float, after: float) -> str:
-    """By how much `after` differs: `+12 %`, `new`, `gone`; empty where there is nothing."""
+def format_change(before: float, after: float) -> str:
+    """The relative change: `+12 %`; `new` or `gone` if one value is 0; empty if both are."""
     if not before:
         return "new" if after else ""
     if not after:

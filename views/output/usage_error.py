@@ -1,12 +1,12 @@
-"""What a person at the command line got wrong."""
+"""A mistake of the person at the command line."""
 
 from __future__ import annotations
 
 
 class UsageError(Exception):
-    """Ends the command with this one line on stderr, and exit code 2."""
+    """Ends the command: its one line goes to stderr, and the exit code is 2."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, as far as it fits on the one line that a `UsageError` has."""
+    """The first line of an error's message, for use in a `UsageError`."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

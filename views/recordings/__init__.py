@@ -1,4 +1,4 @@
-"""Recordings read and checked: records, totals, health, comparison.
+"""Read and check recordings: records, totals, the health of a run, comparison of two runs.
 
 May import: output.
 """

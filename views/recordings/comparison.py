@@ -1,18 +1,18 @@
-"""How two recorded runs differ: by phase, by transition and by receiver."""
+"""Compare the totals of two recorded runs, by phase, by transition and by receiver."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..output.text_columns import columns
-from ..output.units import change, duration
+from ..output.text_columns import align_columns
+from ..output.units import format_change, format_duration
 from .totals import Total, Totals
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in both runs; in one of them it may have never happened."""
+    """The totals of one phase, transition or receiver in both runs; a count may be 0."""
 
     name: str
     before: Total
@@ -20,20 +20,20 @@ class Difference:
 
     @property
     def ns(self) -> int:
-        """How much more time it took in the second."""
+        """The additional time in the second run; negative: it took less."""
         return self.after.ns - self.before.ns
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two runs did, that with the largest difference in time first."""
+    """The differences between two runs; the largest difference in time comes first."""
 
     phases: list[Difference]
-    """How often a phase was entered, and the time spent there."""
+    """By phase: how often it was entered, and the time spent there."""
     rows: list[Difference]
-    """By trigger and destination; the time is that spent in the source before."""
+    """By trigger and destination; the time is the time spent in the source."""
     receivers: list[Difference]
-    """By receiver and signal; empty where the recorders timed none."""
+    """By receiver and signal; empty if both recorders had `timing` off."""
 
     def __str__(self) -> str:
         parts = (
@@ -45,7 +45,7 @@ class Comparison:
 
 
 def compare(before: Totals, after: Totals) -> Comparison:
-    """Put the totals of two runs beside each other."""
+    """Compare the totals of two runs."""
     return Comparison(
         phases=_differences(_phases(before), _phases(after)),
         rows=_differences(_rows(before), _rows(after)),
@@ -54,36 +54,36 @@ def compare(before: Totals, after: Totals) -> Comparison:
 
 
 def _differences(before: Mapping[str, Total], after: Mapping[str, Total]) -> list[Difference]:
-    found = [
+    differences = [
         Difference(name, before.get(name, Total()), after.get(name, Total()))
         for name in {**before, **after}
     ]
-    return sorted(found, key=lambda difference: -abs(difference.ns))
+    return sorted(differences, key=lambda difference: -abs(difference.ns))
 
 
 def _phases(totals: Totals) -> dict[str, Total]:
-    """Those of runs: what passes between two runs says nothing of either."""
+    """Without the resting phases: the time between two runs belongs to neither."""
     return {phase: total for phase, total in totals.phases.items() if "." in phase}
 
 
 def _rows(totals: Totals) -> dict[str, Total]:
-    found: dict[str, Total] = {}
+    rows: dict[str, Total] = {}
     for entry, total in totals.transitions.items():
         row = f"{entry.trigger} → {entry.destination}"
         counted = total if "." in entry.source else Total(total.count)
-        found[row] = found.get(row, Total()).plus(counted)
-    return found
+        rows[row] = rows.get(row, Total()).plus(counted)
+    return rows
 
 
 def _receivers(totals: Totals) -> dict[str, Total]:
     return {str(entry): total for entry, total in totals.receivers.items()}
 
 
-_HEAD = ("count A", "count B", "mean A", "mean B", "", "total A", "total B", "B - A")
+_COLUMNS = ("count A", "count B", "mean A", "mean B", "", "total A", "total B", "B - A")
 
 
 def _table(head: str, differences: Sequence[Difference]) -> str:
-    return columns([(head, *_HEAD), *map(_line, differences)], left=1)
+    return align_columns([(head, *_COLUMNS), *map(_line, differences)], left=1)
 
 
 def _line(difference: Difference) -> tuple[str, ...]:
@@ -92,10 +92,10 @@ def _line(difference: Difference) -> tuple[str, ...]:
         difference.name,
         str(a.count),
         str(b.count),
-        duration(a.mean),
-        duration(b.mean),
-        change(a.mean, b.mean),
-        duration(a.seconds),
-        duration(b.seconds),
-        duration((b.ns - a.ns) / 1e9),
+        format_duration(a.mean),
+        format_duration(b.mean),
+        format_change(a.mean, b.mean),
+        format_duration(a.seconds),
+        format_duration(b.seconds),
+        format_duration((b.ns - a.ns) / 1e9),
     )

@@ -1,4 +1,4 @@
-"""Reading a recording, while it is written or afterwards."""
+"""Read a recording, while it is written or afterwards."""
 
 from __future__ import annotations
 
@@ -20,76 +20,76 @@ from ...handlers.recording.format import (
     Layout,
     Live,
 )
-from .record_validation import is_empty, sound
+from .record_validation import is_all_zero, zero_torn_records
 from .records import Counters, Meta, Record, RecordingError, Scalar, parse_meta
-from .symbol_table import Table
+from .symbol_table import SymbolTable
 
 CHUNK = 2**16
-"""Records that are read at once."""
+"""The most records that are read at once."""
 MARGIN = 64
-"""Of the oldest records, left out: the writer may be about to overwrite them."""
+"""The oldest records, as many as this, are skipped: the writer may soon overwrite them."""
 
 _LIVE = struct.Struct(f"<{len(Live)}Q")
-_ID = 0xFFFF
-_KINDS = (Kind.TRANSITION, *Kind)  # by number; there is no kind 0
+_ID_MASK = 0xFFFF
+_KINDS = (Kind.TRANSITION, *Kind)  # by number, from 1; index 0 is not used
 
 
 class Chunk(NamedTuple):
-    """Some records as they are in the file."""
+    """Consecutive records as bytes."""
 
     first: int
-    """The number of the first."""
+    """The number of the first record."""
     data: bytes
-    """16 bytes each; all 0 where one is torn or overwritten, so that its kind is 0."""
+    """16 bytes each; all 0 where a record is torn or overwritten, so that its kind is 0."""
 
     @property
     def rejected(self) -> int:
-        """How many are."""
+        """The number of torn and overwritten records."""
         return sum(not word for _, word, _ in RECORD.iter_unpack(self.data))
 
     @property
     def end(self) -> int:
-        """The number of the record that comes next."""
+        """The number of the record after the last."""
         return self.first + len(self.data) // RECORD_BYTES
 
     def records(self) -> Iterator[Record]:
-        """Those that are whole."""
-        if is_empty(self.data):
+        """The intact records."""
+        if is_all_zero(self.data):
             return
         for number, (time, word, argument) in enumerate(RECORD.iter_unpack(self.data), self.first):
             if word:
-                yield Record(number, time, _KINDS[word >> 28], word & _ID, argument)
+                yield Record(number, time, _KINDS[word >> 28], word & _ID_MASK, argument)
 
 
 class Recording:
-    """A recording, open for reading; the run may go on meanwhile.
+    """A recording, open for reading; the run may continue meanwhile.
 
-    Nothing of the file is mapped and nothing of it is believed: a file that is torn, cut off or
-    made up gives a `RecordingError` when it is opened, or those of its records that are whole.
+    The file is not mapped into memory, and its content is not trusted: a torn, truncated or forged
+    file raises a `RecordingError` when it is opened, or gives the records that are intact.
 
     Attributes:
-        path: of the file.
-        meta: which run and which process, and the rows of the chart.
-        layout: the sizes of its parts.
+        path: the path of the file.
+        meta: the meta data: run, process, clocks, rows of the chart.
+        layout: the sizes of the parts of the file.
 
     Raises:
-        RecordingError: there is no recording at `path`.
+        RecordingError: the file at `path` is not a recording, or cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = _opened(self.path)
+        self._file = _open_file(self.path)
         try:
             self.layout = self._read_layout()
             self.meta = self._read_meta()
         except RecordingError as error:
             self.close()
             raise RecordingError(f"cannot read {path}: {error}") from None
-        self._table = Table()
-        self._table_read = 0
+        self._table = SymbolTable()
+        self._table_bytes_read = 0
 
     def close(self) -> None:
-        """Read no more."""
+        """Close the file."""
         os.close(self._file)
 
     def __enter__(self) -> Recording:
@@ -105,7 +105,7 @@ class Recording:
 
     @property
     def replaced(self) -> bool:
-        """Whether another recording, or nothing, is at the path now."""
+        """Whether the path now has another file, or none."""
         try:
             return not os.path.samestat(os.stat(self.path), os.fstat(self._file))
         except OSError:
@@ -113,33 +113,34 @@ class Recording:
 
     @property
     def counters(self) -> Counters:
-        """Where the run is, as of the last record outside of a batch, or at its begin or end."""
+        """The counters, as of the last record outside of a batch, or at its begin or end."""
         return Counters.of(self._live())
 
     @property
     def closed(self) -> bool:
-        """Whether the recorder was taken off: nothing follows."""
+        """Whether the recorder was detached: no more will be recorded."""
         return self._live()[Live.CLOSED] != 0
 
     @property
-    def table(self) -> Table:
-        """What the ids in records stand for, as far as it is written."""
+    def table(self) -> SymbolTable:
+        """The symbol table, with the lines that have been written so far."""
         size = min(self._live()[Live.TABLE_BYTES], self.layout.table_bytes)
-        text = self._read(self.layout.table_at + self._table_read, size - self._table_read)
-        whole = text[: text.rfind(b"\n") + 1]
-        for line in whole.splitlines():
+        done = self._table_bytes_read
+        text = self._read(self.layout.table_at + done, size - done)
+        complete = text[: text.rfind(b"\n") + 1]
+        for line in complete.splitlines():
             self._table.add(line)
-        self._table_read += len(whole)
+        self._table_bytes_read += len(complete)
         return self._table
 
     @property
     def end(self) -> int:
-        """The number that the next record will have."""
+        """The number of the next record to be written."""
         end, window = self._live()[Live.WRITTEN], MARGIN
         limit = end + self.layout.records
         while end < limit:
-            found = self._sound(end, min(window, limit - end))
-            words = [word for _, word, _ in RECORD.iter_unpack(found)]
+            data = self._read_records(end, min(window, limit - end))
+            words = [word for _, word, _ in RECORD.iter_unpack(data)]
             if 0 in words:
                 return end + words.index(0)
             end, window = end + len(words), min(2 * window, CHUNK)
@@ -147,19 +148,20 @@ class Recording:
 
     @property
     def start(self) -> int:
-        """The number of the oldest record that is still there."""
+        """The number of the oldest record that can still be read."""
         return self._oldest(self.end)
 
     def chunk(self, start: int = 0, most: int = CHUNK) -> Chunk:
-        """Records from number `start`, or from the oldest that is there; at most so many."""
+        """Read at most `most` records, from number `start` or the oldest that can be read."""
         end = self.end
-        first = min(self._next_there(max(start, self._oldest(end))), end)
-        data = self._sound(first, min(end - first, most, self._there(first)))
-        lost = min(max(0, self._oldest(self.end) - first) * RECORD_BYTES, len(data))
-        return Chunk(first, bytes(lost) + data[lost:])
+        first = min(self._first_in_file(max(start, self._oldest(end))), end)
+        data = self._read_records(first, min(end - first, most, self._slots_in_file(first)))
+        # the writer may have overwritten some of them meanwhile
+        overwritten = min(max(0, self._oldest(self.end) - first) * RECORD_BYTES, len(data))
+        return Chunk(first, bytes(overwritten) + data[overwritten:])
 
     def records(self, start: int = 0) -> Iterator[Record]:
-        """The records from number `start` on, to the last that there is now."""
+        """The records from number `start` to the last one now."""
         end = self.end
         while start < end:
             chunk = self.chunk(start, min(CHUNK, end - start))
@@ -169,49 +171,49 @@ class Recording:
             start = chunk.end
 
     def scalars(self, start: int = 0) -> Iterator[Scalar]:
-        """Loss, learning rate and metrics among the records from number `start` on."""
-        table, where = self.table, None
+        """Loss, learning rate and metrics in the records from number `start` on."""
+        table, position = self.table, None
         for record in self.records(start):
             if record.kind == Kind.POSITION:
-                where = record
-            elif record.kind == Kind.SCALAR and where is not None:
+                position = record
+            elif record.kind == Kind.SCALAR and position is not None:
                 name = table.scalar(record.id)
-                yield Scalar(record.time_ns, where.id, where.argument, name, record.value)
+                yield Scalar(record.time_ns, position.id, position.argument, name, record.value)
 
-    def slots(self, place: int, count: int) -> list[tuple[int, int]]:
-        """Totals, (count, nanoseconds) each."""
-        data = self._read(place, count * SLOT_BYTES)
+    def slots(self, offset: int, count: int) -> list[tuple[int, int]]:
+        """Read totals at a byte offset, (count, nanoseconds) each."""
+        data = self._read(offset, count * SLOT_BYTES)
         return list(struct.iter_unpack("<QQ", data[: len(data) // SLOT_BYTES * SLOT_BYTES]))
 
     def _oldest(self, end: int) -> int:
-        lost = end - self.layout.records
-        return lost + min(MARGIN, self.layout.records) if lost > 0 else 0
+        overwritten = end - self.layout.records
+        return overwritten + min(MARGIN, self.layout.records) if overwritten > 0 else 0
 
-    def _next_there(self, number: int) -> int:
-        """The first record from `number` on whose slot is in the file, which may be cut off."""
-        return number if self._there(number) else number + -number % self.layout.records
+    def _first_in_file(self, number: int) -> int:
+        """The first record from `number` on whose slot is in the file, which may be truncated."""
+        return number if self._slots_in_file(number) else number + -number % self.layout.records
 
-    def _there(self, number: int) -> int:
-        """Slots that the file has from that of a record on, up to the end of the ring."""
+    def _slots_in_file(self, number: int) -> int:
+        """Count the slots in the file from this record's slot to the end of the ring."""
         size = min(os.fstat(self._file).st_size, self.layout.file_bytes)
         slots = max(0, size - self.layout.ring_at) // RECORD_BYTES
         return max(0, slots - number % self.layout.records)
 
-    def _sound(self, first: int, count: int) -> bytes:
-        """Records by number; those that are not whole, or not there, are all 0."""
-        records = self.layout.records
-        slot = first % records
-        ahead = min(count, records - slot)
-        place = self.layout.ring_at
-        data = self._padded(place + slot * RECORD_BYTES, ahead * RECORD_BYTES)
-        data += self._padded(place, (count - ahead) * RECORD_BYTES)
-        return sound(data, first, records)
+    def _read_records(self, first: int, count: int) -> bytes:
+        """Read records by number; torn and missing ones are all 0."""
+        slots = self.layout.records
+        slot = first % slots
+        until_wrap = min(count, slots - slot)
+        ring = self.layout.ring_at
+        data = self._read_padded(ring + slot * RECORD_BYTES, until_wrap * RECORD_BYTES)
+        data += self._read_padded(ring, (count - until_wrap) * RECORD_BYTES)
+        return zero_torn_records(data, first, slots)
 
-    def _padded(self, place: int, size: int) -> bytes:
-        return self._read(place, size).ljust(size, b"\0")
+    def _read_padded(self, offset: int, size: int) -> bytes:
+        return self._read(offset, size).ljust(size, b"\0")
 
     def _live(self) -> tuple[int, ...]:
-        return _LIVE.unpack(self._padded(LIVE_AT, _LIVE.size))
+        return _LIVE.unpack(self._read_padded(LIVE_AT, _LIVE.size))
 
     def _read_layout(self) -> Layout:
         try:
@@ -222,19 +224,19 @@ class Recording:
     def _read_meta(self) -> Meta:
         return parse_meta(self._read(HEAD_BYTES, self.layout.meta_bytes))
 
-    def _read(self, place: int, size: int) -> bytes:
+    def _read(self, offset: int, size: int) -> bytes:
         try:
-            return os.pread(self._file, size, place) if size > 0 else b""
+            return os.pread(self._file, size, offset) if size > 0 else b""
         except OSError as error:
             raise RecordingError(f"cannot read {self.path}: {error.strerror}") from None
 
 
-def _opened(path: Path) -> int:
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait
+def _open_file(path: Path) -> int:
+    try:  # without O_NONBLOCK, opening a pipe would block
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise RecordingError(f"cannot read {path}: it is no file")
-    return number
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise RecordingError(f"cannot read {path}: it is not a regular file")
+    return descriptor

@@ -14,52 +14,52 @@ from .run_health import status
 PATTERN = "*.loop"
 
 
-class Shelf:
-    """The recordings among files and, with all that they hold, folders; they come and go.
+class RecordingIndex:
+    """Lists the recordings at some paths; each call reads the folders again.
 
     Args:
-        paths: those of recordings, or folders of files whose names end in `.loop`.
+        paths: of recordings, or of folders, which are searched for `*.loop` with their subfolders.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = [path.resolve() for path in paths]
 
-    def path(self, name: str) -> Path:
-        """Where the recording is that `entries` calls `name`.
+    def path(self, identity: str) -> Path:
+        """The path of the recording with this `id` in `entries`.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no recording has this id.
         """
-        return {_name(path): path for path in self._found()}[name]
+        return {_identity(path): path for path in self._recording_paths()}[identity]
 
     def entries(self) -> list[dict[str, Any]]:
-        """Each recording that can be read, the newest run first."""
-        readable = [entry for path in self._found() if (entry := _entry(path)) is not None]
+        """One entry for each readable recording, the newest run first."""
+        readable = [e for path in self._recording_paths() if (e := _entry(path)) is not None]
         return sorted(readable, key=lambda entry: (-entry["wall_ns"], entry["rank"]))
 
-    def _found(self) -> Iterator[Path]:
+    def _recording_paths(self) -> Iterator[Path]:
         for path in self._paths:
             yield from sorted(path.rglob(PATTERN)) if path.is_dir() else [path]
 
 
-def _name(path: Path) -> str:
-    """No path: that is nothing for a page to know."""
+def _identity(path: Path) -> str:
+    """A hash of the path: a page must not learn the path itself."""
     return hashlib.sha256(str(path).encode()).hexdigest()[:16]
 
 
 def _entry(path: Path) -> dict[str, Any] | None:
     try:
         with Recording(path) as recording:
-            seen = status(recording)
+            now = status(recording)
             return {
-                "id": _name(path),
+                "id": _identity(path),
                 "name": recording.meta.name,
                 "rank": recording.meta.rank,
                 "world": recording.meta.world,
                 "wall_ns": recording.meta.wall_ns,
-                "status": "stuck" if seen.stuck else seen.condition,
-                "phase": seen.phase,
-                **seen.counters._asdict(),
+                "status": "stuck" if now.stuck else now.condition,
+                "phase": now.phase,
+                **now.counters._asdict(),
             }
     except RecordingError:
         return None

@@ -1,4 +1,4 @@
-"""Several recordings at once: the ranks of a run, or several runs."""
+"""Open several recordings, and add up their totals: the ranks of a run, or several runs."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ from .totals import Total, Totals
 
 
 @contextmanager
-def recordings(*paths: str | Path) -> Iterator[list[Recording]]:
-    """The recordings at `paths`, by name and rank; of a folder all that it holds, `*.loop`.
+def open_recordings(*paths: str | Path) -> Iterator[list[Recording]]:
+    """Open the recordings at `paths`, sorted by name and rank; of a folder all its `*.loop` files.
 
     Raises:
-        RecordingError: one of the files is no recording; a folder has none.
+        RecordingError: a file is not a recording; a folder contains none.
     """
-    with ExitStack() as opened:
-        found = [opened.enter_context(Recording(path)) for given in paths for path in _files(given)]
-        yield sorted(found, key=lambda recording: (recording.meta.name, recording.meta.rank))
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(Recording(file)) for path in paths for file in _files(Path(path))
+        ]
+        yield sorted(opened, key=lambda recording: (recording.meta.name, recording.meta.rank))
 
 
-def merged(several: Iterable[Totals]) -> Totals:
-    """The totals of several recordings as one; what is the same transition is counted together.
+def merge_totals(parts: Iterable[Totals]) -> Totals:
+    """Add up the totals of several recordings; the same transition is counted together.
 
-    The rows are those of the first recording that has the transition.
+    The row of a transition is that of the first recording which has it.
     """
     transitions: dict[tuple[str, str, str], tuple[TransitionEntry, Total]] = {}
     receivers: dict[ReceiverEntry, Total] = {}
-    for one in several:
-        for entry, total in one.transitions.items():
-            known, before = transitions.get(entry[:3], (entry, Total()))
-            transitions[entry[:3]] = known, before.plus(total)
-        for receiver, total in one.receivers.items():
+    for part in parts:
+        for entry, total in part.transitions.items():
+            first, before = transitions.get(entry[:3], (entry, Total()))
+            transitions[entry[:3]] = first, before.plus(total)
+        for receiver, total in part.receivers.items():
             receivers[receiver] = receivers.get(receiver, Total()).plus(total)
     return Totals(dict(transitions.values()), receivers)
 
 
-def _files(given: str | Path) -> list[Path]:
-    path = Path(given)
+def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    found = sorted(path.rglob(PATTERN))
-    if not found:
-        raise RecordingError(f"there is no recording, {PATTERN}, in {path}")
-    return found
+    files = sorted(path.rglob(PATTERN))
+    if not files:
+        raise RecordingError(f"no recording in {path}; expected files {PATTERN}")
+    return files

@@ -1,4 +1,4 @@
-"""What a recording consists of: its records, who recorded them, and where the run is."""
+"""The parts of a recording: its records, its meta data, and the counters of the run."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from typing import Any, NamedTuple
 
 from ...handlers.recording.format import UNKNOWN, Kind, Live
 from ..output.usage_error import UsageError
-from .untrusted_input import clean, fits, is_a
+from .untrusted_input import has_field_types, has_type, printable_line
 
 Row = tuple[str, str | tuple[str, ...], str]
 
 
 class RecordingError(UsageError):
-    """A file cannot be read as a recording; the message says why."""
+    """A file cannot be read as a recording; the message gives the reason."""
 
 
 class Record(NamedTuple):
     """One record."""
 
     number: int
-    """From 0; those that the ring has lost are missing at the front."""
+    """From 0; the ring keeps the newest records, so the first numbers may be missing."""
     time_ns: int
-    """On the monotonic clock of the machine; `Meta.wall` makes a date of it."""
+    """On the monotonic clock of the machine; `Meta.wall` converts it to wall time."""
     kind: Kind
     id: int
-    """Of what, in the table; see `events.layout.Kind`."""
+    """The key into the symbol table; see `Kind`."""
     argument: int
     """A batch, an epoch or a step; of a scalar the bits of its float32, see `value`."""
 
     @property
     def value(self) -> float:
-        """Of a scalar."""
-        found: float = struct.unpack("<f", struct.pack("<I", self.argument))[0]
-        return found
+        """The value of a scalar."""
+        value: float = struct.unpack("<f", struct.pack("<I", self.argument))[0]
+        return value
 
 
 class Scalar(NamedTuple):
-    """A number that was recorded, and where the run was."""
+    """A recorded number, and the position of the run."""
 
     time_ns: int
     epoch: int
     step: int
-    """Optimizer updates made until then."""
+    """Optimizer updates made so far."""
     name: str
     value: float
 
 
 class Meta(NamedTuple):
-    """Which run, which process, and on which clock."""
+    """The meta data: which run, which process, which clocks."""
 
     name: str
     host: str
@@ -63,15 +63,15 @@ class Meta(NamedTuple):
     monotonic_ns: int
     timing: bool
     rows: tuple[Row, ...]
-    """Those of the chart of the fit, for `engine.Topology`."""
+    """The rows of the chart of the fit, for `engine.Topology`."""
 
     def wall(self, time_ns: int) -> float:
-        """Seconds since 1970 of a time on the monotonic clock of the recording."""
+        """Convert a time on the monotonic clock of the recording to seconds since 1970."""
         return (time_ns - self.monotonic_ns + self.wall_ns) / 1e9
 
 
 class Counters(NamedTuple):
-    """Where a run is; 0-based, None where that is not known."""
+    """The counters of a run; epoch and batch from 0; None if not known."""
 
     epoch: int | None
     n_epochs: int | None
@@ -82,39 +82,39 @@ class Counters(NamedTuple):
 
     @classmethod
     def of(cls, words: tuple[int, ...]) -> Counters:
-        """Those among the live words of a recording."""
-        found = (words[place] for place in _COUNTED)
-        return cls(*(None if number == UNKNOWN else number for number in found))
+        """Pick the counters out of the live words of a recording."""
+        numbers = (words[index] for index in _COUNTER_WORDS)
+        return cls(*(None if number == UNKNOWN else number for number in numbers))
 
 
-_COUNTED = (Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES, Live.STEP, Live.SAMPLES)
+_COUNTER_WORDS = (Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES, Live.STEP, Live.SAMPLES)
 
 
 def parse_meta(text: bytes) -> Meta:
-    """What the recorder has written about itself.
+    """Parse and check the meta data that the recorder has written.
 
     Raises:
-        RecordingError: this is not it.
+        RecordingError: the text is not valid meta data.
     """
     try:
-        found = json.loads(text)
-        rows = tuple(_row(row) for row in found.pop("rows"))
-        meta = Meta(**found, rows=rows)
+        fields = json.loads(text)
+        rows = tuple(_row(row) for row in fields.pop("rows"))
+        meta = Meta(**fields, rows=rows)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RecordingError(f"what it says of its run cannot be read: {error}") from None
-    if not fits(Meta, list(meta)):
-        raise RecordingError("what it says of its run is of wrong types")
-    return Meta(*map(clean, meta))
+        raise RecordingError(f"its meta data cannot be parsed: {error}") from None
+    if not has_field_types(Meta, list(meta)):
+        raise RecordingError("its meta data has fields of wrong types")
+    return Meta(*map(printable_line, meta))
 
 
 def _row(row: Any) -> Row:
     trigger, source, destination = row
     sources = tuple(source) if isinstance(source, list) else (source,)
-    if not all(is_a(str, part) for part in (trigger, *sources, destination)):
+    if not all(has_type(str, part) for part in (trigger, *sources, destination)):
         raise TypeError(f"a row of the chart is {row!r:.60}")
-    cleaned = tuple(map(clean, sources))
+    cleaned = tuple(map(printable_line, sources))
     return (
-        clean(trigger),
+        printable_line(trigger),
         (cleaned if isinstance(source, list) else cleaned[0]),
-        clean(destination),
+        printable_line(destination),
     )

@@ -1,4 +1,4 @@
-"""How a recorded run is: does it run, is it stuck, how did it end, where did it die?"""
+"""The health of a recorded run: running, stuck, ended or died, and in which phase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from ...handlers.recording import process_identity as process
+from ...handlers.recording import process_identity
 from ...handlers.recording.format import Kind
 from .recording import Recording
 from .records import Counters, Meta, Record
@@ -15,119 +15,118 @@ from .symbol_table import TransitionEntry
 
 Condition = Literal["waiting", "running", "ended", "died", "away"]
 
-_STUCK = 10
-_AT_LEAST = 1.0
-_LOOKED_AT = 2**14
+_STUCK_FACTOR = 10
+_STUCK_SECONDS = 1.0
+_TAIL_RECORDS = 2**14
 
 
 @dataclass(frozen=True)
 class Status:
-    """A run, seen from another process."""
+    """The state of a run, as another process can see it in the recording."""
 
     condition: Condition
-    """waiting: no run has begun; running; ended; died: its process is gone, and it had not ended;
-    away: it had not ended, and its process cannot be seen from here, on another machine."""
+    """waiting: no run has begun; running; ended; died: the process exited before the run ended;
+    away: the run had not ended, and its process is on another machine, so it cannot be checked."""
     phase: str
-    """The live phase, or the last; "completed", "cancelled" or "failed" where the run has ended;
+    """The live phase, or the last one; "completed", "cancelled" or "failed" if the run has ended;
     empty before the first transition."""
     receiver: str
-    """The receiver that was called last and has not returned; empty if there is none, or if the
-    recorder times none."""
+    """The receiver that is being called; empty if none is, or if the recorder has `timing` off."""
     counters: Counters
     reason: str
-    """The cancel or the error that ended the run, or that is ending scopes now."""
+    """The cancel or error that ended the run, or that is closing scopes now."""
     last_ns: int
-    """When the last record was made, on the clock of the recording; 0 before the first."""
+    """The time of the last record, on the clock of the recording; 0 before the first."""
     idle: float | None
-    """Seconds since then; None where the run does not go on, or its clock is not this machine's."""
+    """Seconds since the last record; None unless the run is running."""
     usual: float | None
-    """Seconds that are usually spent in this phase: 99 of 100 stays were shorter; None if none
-    was recorded."""
+    """Seconds of a usual stay in this phase: 99 of 100 stays were shorter; None if no stay was
+    recorded, or unless the run is running."""
 
     @property
     def scopes(self) -> list[str]:
-        """The scopes that are open, outermost first."""
+        """The open scopes, outermost first."""
         return self.phase.split(".")[:-1]
 
     @property
     def stuck(self) -> bool:
-        """Whether nothing has happened for ten times as long as usual, and for a second."""
+        """Whether no record was made for ten times the usual stay, and for a second."""
         if self.idle is None or self.usual is None:
             return False
-        return self.idle > max(_STUCK * self.usual, _AT_LEAST)
+        return self.idle > max(_STUCK_FACTOR * self.usual, _STUCK_SECONDS)
 
     def __str__(self) -> str:
-        where = " › ".join(self.phase.split("."))
+        phase = " › ".join(self.phase.split("."))
         if self.condition == "ended":
             return f"{self.phase}{f': {self.reason}' if self.reason else ''}"
         if self.condition == "waiting":
             return "no run has begun"
-        said = {"running": "stuck" if self.stuck else "running", "died": "died", "away": "was last"}
-        held = f", called {self.receiver}" if self.receiver else ""
-        return f"{said[self.condition]} in {where}{held}, {position(self.counters)}"
+        running = "stuck" if self.stuck else "running"
+        word = {"running": running, "died": "died", "away": "last seen"}[self.condition]
+        receiver = f", called {self.receiver}" if self.receiver else ""
+        return f"{word} in {phase}{receiver}, {format_position(self.counters)}"
 
 
 def status(recording: Recording) -> Status:
-    """How the run is now. Cost: reads some of the newest records."""
-    newest = _Newest(recording)
-    entry = newest.entry
-    phase = "" if entry is None else entry.destination
+    """The current status of the run. Cost: reads the newest records, 16384 or more."""
+    tail = _TailState(recording)
+    phase = "" if tail.entry is None else tail.entry.destination
     condition = _condition(recording, phase)
-    goes_on = condition == "running"
+    is_running = condition == "running"
     return Status(
         condition=condition,
         phase=phase,
-        receiver=newest.receiver if condition != "ended" else "",
+        receiver=tail.receiver if condition != "ended" else "",
         counters=recording.counters,
-        reason=newest.reason,
-        last_ns=newest.last_ns,
-        idle=(time.monotonic_ns() - newest.last_ns) / 1e9 if goes_on else None,
-        usual=newest.usual if goes_on else None,
+        reason=tail.reason,
+        last_ns=tail.last_ns,
+        idle=(time.monotonic_ns() - tail.last_ns) / 1e9 if is_running else None,
+        usual=tail.usual if is_running else None,
     )
 
 
-class _Newest:
-    """What the newest records say: the last transition, and what followed it."""
+class _TailState:
+    """The state after the newest records: the last transition, and the records after it."""
 
     def __init__(self, recording: Recording) -> None:
         self._table = recording.table
-        self._called: list[str] = []
+        self._active: list[str] = []
         self._stays: dict[str, list[int]] = {}
         self.entry: TransitionEntry | None = None
-        self.entered = self.last_ns = 0
+        self._entered_ns = self.last_ns = 0
         self.reason = ""
         for record in _tail(recording):
             self.last_ns = record.time_ns
             if record.kind == Kind.TRANSITION:
-                self._enter(record)
+                self._add_transition(record)
             else:
-                self._take(record)
+                self._add_other(record)
 
     @property
     def receiver(self) -> str:
-        """The receiver that was called last and has not returned."""
-        return self._called[-1] if self._called else ""
+        """The innermost receiver that has not returned yet."""
+        return self._active[-1] if self._active else ""
 
     @property
     def usual(self) -> float | None:
-        """Seconds: 99 of 100 stays in the phase were shorter."""
+        """Seconds of a usual stay in the phase: 99 of 100 stays were shorter."""
         stays = sorted(self._stays.get(self.entry.destination, ())) if self.entry else []
         return stays[len(stays) * 99 // 100] / 1e9 if stays else None
 
-    def _enter(self, record: Record) -> None:
+    def _add_transition(self, record: Record) -> None:
         if self.entry is not None:
-            stay = record.time_ns - self.entered
+            stay = record.time_ns - self._entered_ns
             self._stays.setdefault(self.entry.destination, []).append(stay)
-        self.entry, self.entered = self._table.transition(record.id), record.time_ns
-        self._called.clear()
+        self.entry, self._entered_ns = self._table.transition(record.id), record.time_ns
+        self._active.clear()
         if self.entry.trigger.startswith("begin_") or self.entry.destination == "completed":
             self.reason = ""
 
-    def _take(self, record: Record) -> None:
+    def _add_other(self, record: Record) -> None:
         if record.kind == Kind.BEGIN_RECEIVER:
-            self._called.append(self._table.receiver(record.id).name)
-        elif record.kind == Kind.END_RECEIVER and self._called:
-            self._called.pop()
+            self._active.append(self._table.receiver(record.id).name)
+        elif record.kind == Kind.END_RECEIVER and self._active:
+            self._active.pop()
         elif record.kind == Kind.CANCEL:
             self.reason = str(self._table.cancel(record.id))
         elif record.kind == Kind.ERROR:
@@ -135,43 +134,48 @@ class _Newest:
 
 
 def _tail(recording: Recording) -> list[Record]:
-    """The newest records: so many that a transition is among them, if there is one."""
-    end, oldest, looked_at = recording.end, recording.start, _LOOKED_AT
+    """The newest records: enough to contain a transition, if the ring has one."""
+    end, oldest, size = recording.end, recording.start, _TAIL_RECORDS
     while True:
-        start = max(oldest, end - looked_at)
+        start = max(oldest, end - size)
         records = list(recording.records(start))
         if start == oldest or any(record.kind == Kind.TRANSITION for record in records):
             return records
-        looked_at *= 16
+        size *= 16
 
 
 def _condition(recording: Recording, phase: str) -> Condition:
     if phase and "." not in phase:
         return "ended"
     meta = recording.meta
-    if not _here(meta):
+    if not _can_see_process(meta):
         return "away"
-    runs = process.start_time(meta.pid) in (meta.started, 0) and meta.boot == process.boot()
-    if phase and (recording.closed or not runs):
+    is_alive = (
+        process_identity.start_time(meta.pid) in (meta.started, 0)
+        and meta.boot == process_identity.boot()
+    )
+    if phase and (recording.closed or not is_alive):
         return "died"
     return "running" if phase else "waiting"
 
 
-def _here(meta: Meta) -> bool:
-    """Whether the process, or that there is none, can be seen from this one."""
-    if meta.host == socket.gethostname() and meta.boot != process.boot():
+def _can_see_process(meta: Meta) -> bool:
+    """Whether this process can check if the recorded process is alive."""
+    if meta.host == socket.gethostname() and meta.boot != process_identity.boot():
         return True
-    return meta.boot == process.boot() and meta.namespace == process.pid_namespace()
+    return (
+        meta.boot == process_identity.boot() and meta.namespace == process_identity.pid_namespace()
+    )
 
 
-def position(counters: Counters) -> str:
-    """`epoch 3 of 0 to 39, batch 57 of 0 to 59`: as in the TrainState, from 0."""
-    places = [
+def format_position(counters: Counters) -> str:
+    """`epoch 3 of 0 to 39, batch 57 of 0 to 59`: from 0, as in the TrainState."""
+    counts = [
         ("epoch", counters.epoch, counters.n_epochs),
         ("batch", counters.batch, counters.n_batches),
     ]
     return ", ".join(
         f"{name} {number}" + (f" of 0 to {total - 1}" if total else "")
-        for name, number, total in places
+        for name, number, total in counts
         if number is not None
     )

@@ -1,4 +1,4 @@
-"""What the ids in records stand for."""
+"""The symbol table of a recording: it maps the ids in records to names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import NamedTuple
 
 from ...handlers.recording.format import MAX_IDS
-from .untrusted_input import clean, fits, is_a
+from .untrusted_input import has_field_types, has_type, printable_line
 
 
 class TransitionEntry(NamedTuple):
@@ -16,30 +16,30 @@ class TransitionEntry(NamedTuple):
     source: str
     destination: str
     row: int
-    """The index of the row of `Meta.rows` that makes it; -1: one of another chart."""
+    """The index of its row in `Meta.rows`; -1: the transition belongs to another chart."""
 
     @property
     def kind(self) -> str:
-        """What makes it happen: "normal", "cancel" or "error"."""
+        """The cause: "normal", "cancel" or "error"."""
         if self.trigger == "after_error":
             return "error"
         return "cancel" if self.trigger.startswith("after_cancel_") else "normal"
 
 
 class ReceiverEntry(NamedTuple):
-    """A receiver at one signal."""
+    """A receiver of one signal."""
 
     name: str
     signal: str
     module: str
 
     def __str__(self) -> str:
-        own = self.name.endswith(f".{self.signal}")
-        return self.name if own else f"{self.name} at {self.signal}"
+        names_signal = self.name.endswith(f".{self.signal}")
+        return self.name if names_signal else f"{self.name} at {self.signal}"
 
 
 class CancelEntry(NamedTuple):
-    """A cancel, in the words of whoever raised it."""
+    """A cancel: its type, its reason, and where it was raised."""
 
     type: str
     reason: str
@@ -61,7 +61,7 @@ class ErrorEntry(NamedTuple):
 
 
 class ScalarEntry(NamedTuple):
-    """A number that was recorded: `loss`, `lr`, a metric."""
+    """The name of a recorded number: `loss`, `lr`, a metric."""
 
     name: str
 
@@ -77,10 +77,10 @@ _ENTRIES: dict[str, type[Entry]] = {
 }
 
 
-class Table:
-    """What the ids in records stand for, by kind; it grows while the run goes on.
+class SymbolTable:
+    """Maps the ids in records to entries, by kind; it grows while the run is recorded.
 
-    An id that the table has no room for, or no line, stands for an entry of question marks.
+    An id without an entry, because the table is full or not yet read, gives one of question marks.
     """
 
     def __init__(self) -> None:
@@ -106,13 +106,15 @@ class Table:
         return self.scalars.get(identity, ScalarEntry("?")).name
 
     def add(self, line: bytes) -> bool:
-        """Take in a line of the table; False: it is none."""
+        """Add a line of the table; return False if the line is not valid."""
         try:
             kind, identity, *fields = json.loads(line)
             entry = _ENTRIES[kind]
         except (ValueError, TypeError, KeyError, RecursionError):
             return False
-        if not (is_a(int, identity) and 0 < identity < MAX_IDS and fits(entry, fields)):
+        if not (
+            has_type(int, identity) and 0 < identity < MAX_IDS and has_field_types(entry, fields)
+        ):
             return False
-        getattr(self, f"{kind}s")[identity] = entry(*map(clean, fields))
+        getattr(self, f"{kind}s")[identity] = entry(*map(printable_line, fields))
         return True

@@ -1,4 +1,4 @@
-"""From records to what happened: phases and receivers that opened and closed, and moments."""
+"""Convert records into timeline events: slices of phases and receivers, instants, samples."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Literal, NamedTuple
 
 from ...handlers.recording.format import Kind
 from .records import Record
-from .symbol_table import Table, TransitionEntry
+from .symbol_table import SymbolTable, TransitionEntry
 
 Lane = Literal["phases", "receivers"]
 
 
-class Opened(NamedTuple):
-    """A scope, a phase or a receiver begins; it lies within those of its lane that are open."""
+class SliceBegin(NamedTuple):
+    """The begin of a scope, a phase or a receiver; slices of a lane are nested."""
 
     time_ns: int
     lane: Lane
     name: str
 
 
-class Closed(NamedTuple):
-    """What was opened last in a lane ends."""
+class SliceEnd(NamedTuple):
+    """The end of the innermost open slice of a lane."""
 
     time_ns: int
     lane: Lane
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """A cancel or an error."""
 
     time_ns: int
@@ -35,7 +35,7 @@ class Moment(NamedTuple):
     text: str
 
 
-class Sample(NamedTuple):
+class CounterSample(NamedTuple):
     """The value of a scalar."""
 
     time_ns: int
@@ -43,60 +43,62 @@ class Sample(NamedTuple):
     value: float
 
 
-Happening = Opened | Closed | Moment | Sample
+TimelineEvent = SliceBegin | SliceEnd | Instant | CounterSample
 
 
-def walk(records: Iterable[Record], table: Table) -> Iterator[Happening]:
-    """What happened, in order of time; whatever is open at the end is closed at the last record.
+def timeline_events(records: Iterable[Record], table: SymbolTable) -> Iterator[TimelineEvent]:
+    """Events in order of time; slices that are open at the end are closed at the last record.
 
-    Resting phases (`idle`, `completed`, …) are no happening. Where the ring has lost the
-    beginning, what was open there opens at the first transition that is left.
+    Resting phases (`idle`, `completed`, …) have no slice. If the ring has lost the first records,
+    the slices that were open then begin at the first transition that is left.
     """
     open_phases: list[str] = []
-    receivers: list[int] = []
+    open_receivers: list[int] = []
     time = 0
     for record in records:
         time = record.time_ns
         if record.kind == Kind.TRANSITION:
-            yield from _moved(open_phases, table.transition(record.id), time)
+            yield from _change_phase(open_phases, table.transition(record.id), time)
         elif record.kind == Kind.BEGIN_RECEIVER:
-            receivers.append(record.id)
-            yield Opened(time, "receivers", table.receiver(record.id).name)
+            open_receivers.append(record.id)
+            yield SliceBegin(time, "receivers", table.receiver(record.id).name)
         elif record.kind == Kind.END_RECEIVER:
-            yield from _returned(receivers, record.id, time)
+            yield from _close_receiver(open_receivers, record.id, time)
         elif record.kind != Kind.POSITION:
-            yield _moment(record, table)
-    yield from (Closed(time, "receivers") for _ in receivers)
-    yield from (Closed(time, "phases") for _ in open_phases)
+            yield _instant_or_sample(record, table)
+    yield from (SliceEnd(time, "receivers") for _ in open_receivers)
+    yield from (SliceEnd(time, "phases") for _ in open_phases)
 
 
-def _moved(open_phases: list[str], entry: TransitionEntry, time: int) -> Iterator[Happening]:
-    """Close what the transition leaves, innermost first, and open what it enters."""
+def _change_phase(
+    open_phases: list[str], entry: TransitionEntry, time: int
+) -> Iterator[TimelineEvent]:
+    """Close the slices that the transition leaves, innermost first, and open those it enters."""
     path = entry.destination.split(".") if "." in entry.destination else []
     scopes = path[:-1]
     kept = 0
     while kept < len(scopes) and open_phases[kept : kept + 1] == [scopes[kept]]:
         kept += 1
     for _ in open_phases[kept:]:
-        yield Closed(time, "phases")
+        yield SliceEnd(time, "phases")
     for name in path[kept:]:
-        yield Opened(time, "phases", name)
+        yield SliceBegin(time, "phases", name)
     open_phases[:] = path
 
 
-def _returned(receivers: list[int], identity: int, time: int) -> Iterator[Happening]:
-    """Close a receiver, and those within it whose end an interrupt has swallowed."""
-    if identity not in receivers:  # the ring has lost its begin
+def _close_receiver(open_receivers: list[int], identity: int, time: int) -> Iterator[TimelineEvent]:
+    """Close a receiver, and nested ones whose end was not recorded because of an interrupt."""
+    if identity not in open_receivers:  # the ring has lost its begin
         return
-    while receivers:
-        yield Closed(time, "receivers")
-        if receivers.pop() == identity:
+    while open_receivers:
+        yield SliceEnd(time, "receivers")
+        if open_receivers.pop() == identity:
             return
 
 
-def _moment(record: Record, table: Table) -> Happening:
+def _instant_or_sample(record: Record, table: SymbolTable) -> TimelineEvent:
     if record.kind == Kind.SCALAR:
-        return Sample(record.time_ns, table.scalar(record.id), record.value)
+        return CounterSample(record.time_ns, table.scalar(record.id), record.value)
     if record.kind == Kind.CANCEL:
-        return Moment(record.time_ns, "cancel", str(table.cancel(record.id)))
-    return Moment(record.time_ns, "error", str(table.error(record.id)))
+        return Instant(record.time_ns, "cancel", str(table.cancel(record.id)))
+    return Instant(record.time_ns, "error", str(table.error(record.id)))

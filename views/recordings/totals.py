@@ -1,4 +1,4 @@
-"""Counts and times of a whole run, of which the ring may have lost the beginning."""
+"""Counts and times of a whole recording, including records that the ring has overwritten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .symbol_table import ReceiverEntry, TransitionEntry
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How often, and how long in all."""
+    """A count, and the sum of the times."""
 
     count: int = 0
     ns: int = 0
@@ -23,7 +23,7 @@ class Total:
 
     @property
     def mean(self) -> float:
-        """Seconds each time; 0 if there was none."""
+        """Seconds per count; 0 if the count is 0."""
         return self.seconds / self.count if self.count else 0.0
 
     def plus(self, other: Total) -> Total:
@@ -32,10 +32,10 @@ class Total:
 
 @dataclass(frozen=True)
 class Totals:
-    """What has been recorded since the recorder was attached, by transition and by receiver.
+    """Totals by transition and by receiver, since the recorder was attached.
 
-    The time of a transition is the time spent in its source, each time that it was left by this
-    transition. That of the live phase is not in it.
+    The time of a transition is the time spent in its source, summed over the times that this
+    transition left it. The current stay in the live phase is not included.
     """
 
     transitions: Mapping[TransitionEntry, Total]
@@ -43,29 +43,29 @@ class Totals:
 
     @property
     def phases(self) -> dict[str, Total]:
-        """For each phase how often it was entered, and the time spent there before it was left."""
-        found: dict[str, Total] = defaultdict(Total)
+        """By phase: how often it was entered, and the time spent in it until it was left."""
+        by_phase: dict[str, Total] = defaultdict(Total)
         for entry, total in self.transitions.items():
-            found[entry.source] = found[entry.source].plus(Total(0, total.ns))
-            found[entry.destination] = found[entry.destination].plus(Total(total.count, 0))
-        return dict(found)
+            by_phase[entry.source] = by_phase[entry.source].plus(Total(0, total.ns))
+            by_phase[entry.destination] = by_phase[entry.destination].plus(Total(total.count, 0))
+        return dict(by_phase)
 
     @property
     def rows(self) -> dict[int, Total]:
-        """The same by row of the chart; -1 has those of other charts."""
-        found: dict[int, Total] = defaultdict(Total)
+        """The transitions by row of the chart; -1 has those of other charts."""
+        by_row: dict[int, Total] = defaultdict(Total)
         for entry, total in self.transitions.items():
-            found[entry.row] = found[entry.row].plus(total)
-        return dict(found)
+            by_row[entry.row] = by_row[entry.row].plus(total)
+        return dict(by_row)
 
     @property
     def seconds(self) -> float:
-        """All the time there is, but what was spent outside of runs."""
+        """The time spent in runs: the time between runs is left out."""
         return sum(t.seconds for entry, t in self.transitions.items() if "." in entry.source)
 
 
 def totals(recording: Recording) -> Totals:
-    """The totals as they are now."""
+    """Read the current totals."""
     layout, table = recording.layout, recording.table
     transitions = recording.slots(layout.totals_at, layout.transitions)
     receivers = recording.slots(layout.receivers_at, layout.receivers)

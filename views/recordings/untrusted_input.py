@@ -1,35 +1,40 @@
-"""What a file says, believed only as far as it has the types that were declared."""
+"""Check the types of what a file contains, and make its texts safe to show."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any, get_type_hints
 
-_LONGEST = 500
-_CHECKED = (str, int, bool)
+_MAX_CHARACTERS = 500
+_CHECKED_TYPES = (str, int, bool)
 
 
-def fits(entry: Any, fields: list[Any]) -> bool:
-    """Whether the fields have the types that a NamedTuple declares; of texts, numbers and flags."""
-    declared = _declared(entry)
-    return len(fields) == len(declared) and all(
-        is_a(kind, value) for value, kind in zip(fields, declared, strict=True) if kind in _CHECKED
+def has_field_types(entry: Any, values: list[Any]) -> bool:
+    """Check that the values have the types which a NamedTuple declares: str, int and bool."""
+    declared = _field_types(entry)
+    return len(values) == len(declared) and all(
+        has_type(kind, value)
+        for value, kind in zip(values, declared, strict=True)
+        if kind in _CHECKED_TYPES
     )
 
 
 @functools.cache
-def _declared(entry: Any) -> tuple[Any, ...]:
+def _field_types(entry: Any) -> tuple[Any, ...]:
     return tuple(get_type_hints(entry).values())
 
 
-def is_a(kind: type, value: Any) -> bool:
-    """Whether a value is of a type, and a number one that a word holds."""
+def has_type(kind: type, value: Any) -> bool:
+    """Check that a value is exactly of a type; an int must fit into 64 bits, signed."""
     return type(value) is kind and (type(value) is not int or -(2**63) <= value < 2**63)
 
 
-def clean(value: Any) -> Any:
-    """Text as one line of printable characters: it may be shown on a terminal, or to a browser."""
+def printable_line(value: Any) -> Any:
+    """Make text one line of printable characters: a terminal or a browser may show it.
+
+    Other values are returned unchanged.
+    """
     if not isinstance(value, str):
         return value
-    line = " ".join(value[:_LONGEST].split())
+    line = " ".join(value[:_MAX_CHARACTERS].split())
     return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)

@@ -1,4 +1,4 @@
-"""Checks that a fit of yours resumes exactly: `trackside verify-resume`.
+"""Verify that your fit resumes exactly: `trackside verify-resume`.
 
 May import: output, jobs.
 """

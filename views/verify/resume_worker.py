@@ -1,7 +1,7 @@
 """The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker FACTORY …`.
 
-This one imports what the fits need, and does nothing else; each fit runs in a copy of it, so that
-none finds anything that another one has left.
+The worker only imports what the fits need. Each fit runs in a fork of it, so that no fit sees the
+side effects of another.
 """
 
 from __future__ import annotations
@@ -17,55 +17,55 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # what optimizers import when they are made, for a second in each copy
+import torch._dynamo  # optimizers import it when they are created: a second in each fork
 
 from ...events import TrainState, Transition
 from ...handlers import LimitBatches
-from ..jobs.import_target import find_factory
+from ..jobs.import_target import import_factory
 from ..jobs.job import Job
-from ..jobs.job_factory import make_job
+from ..jobs.job_factory import create_job
 from .state_diff import fingerprints, first_difference
-from .verify_resume import WHOLE, result_of
+from .verify_resume import BASELINE, result_path
 
 
 def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> None:
-    """Run the fit, and the rest of it from each boundary; leave what came of it in `folder`."""
-    here = Path(folder)
-    factory = find_factory(target)
+    """Run the uninterrupted fit, then resume it from each boundary; write results to `folder`."""
+    results = Path(folder)
+    factory = import_factory(target)
 
-    def check() -> Check:
-        job = make_job(factory, target)
+    def new_check() -> ResumeCheck:
+        job = create_job(factory, target)
         job.trainer.attach(LimitBatches(int(batches), int(batches)))
-        return Check(job, here, ignored)
+        return ResumeCheck(job, results, ignored)
 
-    def rest(number: int) -> dict[str, Any]:
-        return check().rest(number, whole)
+    def resume(number: int) -> dict[str, Any]:
+        return new_check().resume(number, baseline)
 
-    _in_a_copy(here / WHOLE, lambda: check().whole(int(epochs)))
-    whole = json.loads((here / WHOLE).read_text())
-    for number in range(len(whole.get("boundaries", ()))):
-        _in_a_copy(result_of(here, number), partial(rest, number))
+    _run_in_fork(results / BASELINE, lambda: new_check().run_baseline(int(epochs)))
+    baseline = json.loads((results / BASELINE).read_text())
+    for number in range(len(baseline.get("boundaries", ()))):
+        _run_in_fork(result_path(results, number), partial(resume, number))
 
 
-def _in_a_copy(result: Path, work: Callable[[], dict[str, Any]]) -> None:
-    """Do `work` in a fork of this process, and write what it gives, or raises, to `result`."""
+def _run_in_fork(path: Path, work: Callable[[], dict[str, Any]]) -> None:
+    """Call `work` in a fork of this process, and write its result or its error to `path`."""
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
-        if not result.exists():
+        if not path.exists():
             code = os.waitstatus_to_exitcode(status)
-            result.write_text(json.dumps({"error": f"the process died with exit code {code}"}))
+            path.write_text(json.dumps({"error": f"the process died with exit code {code}"}))
         return
     try:
-        found = work()
+        result = work()
     except BaseException as error:
-        found = {"error": "".join(traceback.format_exception_only(error)).strip()}
-    result.write_text(json.dumps(found))
+        result = {"error": "".join(traceback.format_exception_only(error)).strip()}
+    path.write_text(json.dumps(result))
     os._exit(0)
 
 
-class Check:
-    """One fit, of which the parts of its state are recorded, or compared, at each boundary."""
+class ResumeCheck:
+    """One fit: either the baseline, or a resumed fit that is compared with the baseline."""
 
     def __init__(self, job: Job, folder: Path, ignored: Collection[str]) -> None:
         self.job = job
@@ -73,8 +73,8 @@ class Check:
         self.folder = folder
         self.ignored = ignored
 
-    def whole(self, epochs: int) -> dict[str, Any]:
-        """The fit that nothing stops; writes the state at each boundary."""
+    def run_baseline(self, epochs: int) -> dict[str, Any]:
+        """Run the fit without interruption; save the state at each boundary."""
         signals: list[str] = []
         boundaries: list[dict[str, Any]] = []
         with warnings.catch_warnings(record=True) as caught:
@@ -84,8 +84,8 @@ class Check:
                 if self._is_at_boundary():
                     state = self.trainer.state_dict()
                     torch.save(state, self.folder / f"{len(boundaries)}.pt")
-                    place = {"sent": len(signals), "where": self._where()}
-                    boundaries.append({**place, "parts": fingerprints(state)})
+                    boundary = {"n_signals": len(signals), "where": self._where()}
+                    boundaries.append({**boundary, "parts": fingerprints(state)})
             end = self._parts()
         return {
             "signals": signals,
@@ -94,34 +94,36 @@ class Check:
             "warnings": list(dict.fromkeys(str(warning.message) for warning in caught)),
         }
 
-    def rest(self, number: int, whole: dict[str, Any]) -> dict[str, Any]:
-        """The fit that goes on at a boundary, up to where it first differs from the whole one."""
-        boundaries = iter(whole["boundaries"][number:])
+    def resume(self, number: int, baseline: dict[str, Any]) -> dict[str, Any]:
+        """Resume the fit from a boundary; stop at its first difference from the baseline."""
+        boundaries = iter(baseline["boundaries"][number:])
         saved = torch.load(self.folder / f"{number}.pt", weights_only=True)
-        first: list[str] = []
+        restored: list[str] = []  # the difference right after the restore, before an activity runs
 
-        def look(activity: Callable[[TrainState], str]) -> Callable[[TrainState], str]:
-            def looking(state: TrainState) -> str:
-                if not first:
-                    first.append(self._difference(next(boundaries)["parts"]))
+        def compare_first(activity: Callable[[TrainState], str]) -> Callable[[TrainState], str]:
+            def compare_then_run(state: TrainState) -> str:
+                if not restored:
+                    restored.append(self._difference(next(boundaries)["parts"]))
                 return activity(state)
 
-            return looking
+            return compare_then_run
 
-        self.trainer.wrap(self._activity_of(saved["phase"]), look)
-        expected = iter(whole["signals"][whole["boundaries"][number]["sent"] :])
+        self.trainer.wrap(self._activity_name(saved["phase"]), compare_first)
+        expected = iter(baseline["signals"][baseline["boundaries"][number]["n_signals"] :])
         for transition in self._steps(resume=saved):
             signal = next(expected, "nothing")
-            if first[0]:
-                return {"difference": first[0], "where": "at once"}
+            if restored[0]:
+                return {"difference": restored[0], "where": "at once"}
             if signal != transition.trigger:
-                return self._found(f"signal {transition.trigger} instead of {signal}")
+                return self._result(f"signal {transition.trigger} instead of {signal}")
             if self._is_at_boundary():
                 difference = self._difference(next(boundaries)["parts"])
                 if difference:
-                    return self._found(difference)
+                    return self._result(difference)
         missing = next(expected, "")
-        return self._found(f"no signal {missing}" if missing else self._difference(whole["end"]))
+        return self._result(
+            f"no signal {missing}" if missing else self._difference(baseline["end"])
+        )
 
     def _steps(self, **options: Any) -> Iterator[Transition]:
         return self.trainer.steps(self.job.train_loader, self.job.valid_loader, **options)
@@ -130,7 +132,7 @@ class Check:
         state = self.trainer.state
         return "." in state.phase and state.at_boundary and not self.trainer.is_closing
 
-    def _activity_of(self, phase: str) -> str:
+    def _activity_name(self, phase: str) -> str:
         names = (name for name in self.trainer.activities if f".{phase}".endswith(f".{name}"))
         return max(names, key=len)
 
@@ -140,7 +142,7 @@ class Check:
     def _difference(self, expected: dict[str, str]) -> str:
         return first_difference(expected, self._parts(), self.ignored)
 
-    def _found(self, difference: str) -> dict[str, Any]:
+    def _result(self, difference: str) -> dict[str, Any]:
         return {"difference": difference, "where": self._where()}
 
     def _where(self) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a trainer's state dict by the names that a person has for them."""
+"""Compare the state dicts of a trainer, part by part, with readable names."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _CONTAINERS = (Mapping, list, tuple, torch.Tensor)
 
 
 def fingerprints(state: Mapping[str, Any]) -> dict[str, str]:
-    """What each part of a state dict is, to the bit, by name: `optimizer: exp_avg of 0.weight`."""
-    return {_named(path): _fingerprint(value) for path, value in _parts(state)}
+    """Fingerprint each part, bit for bit; the keys are names, `optimizer: exp_avg of 0.weight`."""
+    return {_name(path): _fingerprint(value) for path, value in _parts(state)}
 
 
 def first_difference(
     one: Mapping[str, str], other: Mapping[str, str], ignored: Collection[str] = ()
 ) -> str:
-    """The name of the first part that differs between two `fingerprints`; empty if none does.
+    """The name of the first part that differs between two `fingerprints`; empty if they are equal.
 
-    Names in which one of `ignored` occurs are passed over.
+    A part is skipped if its name contains one of `ignored`.
     """
     for name in (*one, *other):
         is_ignored = any(part in name for part in ignored)
@@ -43,7 +43,7 @@ def _parts(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def _named(path: Path) -> str:
+def _name(path: Path) -> str:
     """`handler EMA: averaged of layer2.weight`, `model: layer2.weight`, `position: step`."""
     first, *rest = [str(part) for part in path]
     if first == "handlers" and rest:

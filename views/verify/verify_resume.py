@@ -1,4 +1,4 @@
-"""Whether a fit of yours goes on, wherever it is stopped, as if nothing had happened."""
+"""Verify that a fit, stopped at any boundary, resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from typing import Any, NamedTuple
 
 from ..output.usage_error import UsageError
 
-WHOLE = "whole.json"
-"""Where a worker writes what came of the fit that nothing stops."""
+BASELINE = "baseline.json"
+"""The file for the result of the uninterrupted fit."""
 
 MEASURED = ("peak_memory", "TimeLimit: passed")
-"""What differs from process to process, as it should."""
+"""Parts of the state that are measured, so they differ between processes."""
 
 
-class Difference(NamedTuple):
-    """Where a fit that went on was first seen to be another one than the fit that went through."""
+class ResumeDifference(NamedTuple):
+    """The first difference between a resumed fit and the uninterrupted one."""
 
     stopped: str
-    """The boundary at which it was stopped, `fit.epoch.train.fetch of epoch 0, after 3 batches`."""
+    """The boundary it was resumed from, `fit.epoch.train.fetch of epoch 0, after 3 batches`."""
     name: str
-    """What differs: `handler EMA: averaged of layer2.weight`; or the error that was raised."""
+    """The part that differs, `handler EMA: averaged of layer2.weight`; or the error raised."""
     where: str
-    """How far it had got; `at once`: what was loaded is not what was saved."""
+    """Where the difference appeared; `at once`: the restored state is not the saved state."""
 
     def __str__(self) -> str:
         return f"stopped in {self.stopped}: {self.name} differs, {self.where}"
 
 
 class Verification(NamedTuple):
-    """What `verify_resume` found."""
+    """The result of `verify_resume`."""
 
     boundaries: int
-    """At so many the fit was stopped."""
-    differences: tuple[Difference, ...]
-    """The first one of each boundary at which there is one."""
+    """The number of boundaries at which the fit was stopped and resumed."""
+    differences: tuple[ResumeDifference, ...]
+    """For each boundary with differences, the first one."""
     warnings: tuple[str, ...]
-    """Of the fit that was not stopped; such as that of a handler that cannot save what it keeps."""
+    """Warnings of the uninterrupted fit, for example of a handler that cannot save its state."""
 
     def __str__(self) -> str:
         count = len(self.differences)
-        told = f"{count} of {self.boundaries} resumed fits differ from the one that was not stopped"
+        summary = f"{count} of {self.boundaries} resumed fits differ from the uninterrupted one"
         if not count:
-            told = f"{self.boundaries} resumed fits equal the one that was not stopped, bit for bit"
-        return "\n".join([told, *map(str, self.differences), *self.warnings])
+            summary = f"{self.boundaries} resumed fits equal the uninterrupted one, bit for bit"
+        return "\n".join([summary, *map(str, self.differences), *self.warnings])
 
 
 def verify_resume(
@@ -58,76 +58,81 @@ def verify_resume(
     batches: int = 4,
     ignored: Collection[str] = MEASURED,
 ) -> Verification:
-    """Run a short fit; stop it at every boundary, and have it go on in a fresh process each time.
+    """Run a short fit, and resume it from every boundary, each time in a fresh process.
 
-    Signals, and all that the trainer's `state_dict` holds, are compared to the bit from there to
-    the end. Each process is forked from one that has imported the factory's module, with
-    `OMP_NUM_THREADS=1`, and has run nothing.
+    From the boundary to the end, the signals and the trainer's `state_dict` are compared with the
+    uninterrupted fit, bit for bit. Each process is forked from one that has imported the module of
+    the factory, with `OMP_NUM_THREADS=1`, and has run no fit.
 
     Args:
-        factory: makes the Job, as for `trackside fit`: a function at the top of a module or
-            script, or where it is, `module:factory` or `path/to/file.py:factory`.
+        factory: returns the Job, as for `trackside fit`: a top-level function of a module or
+            script, or its target, `module:factory` or `path/to/file.py:factory`.
         epochs: of the short fit.
-        batches: in each training and each validation, at most.
-        ignored: parts of the names of what may differ.
+        batches: at most, in each training pass and each validation.
+        ignored: substrings of the names of parts that may differ.
 
     Raises:
-        UsageError: there is no such factory, or it gives no job.
-        RuntimeError: the fit itself fails; or the system cannot fork.
+        UsageError: the factory does not exist, or does not return a Job.
+        RuntimeError: the uninterrupted fit fails, or the system cannot fork.
     """
     if not hasattr(os, "fork"):
         raise RuntimeError("verify_resume needs os.fork, which this system does not have")
-    target = factory if isinstance(factory, str) else _target_of(factory)
+    target = factory if isinstance(factory, str) else _import_target(factory)
     with TemporaryDirectory() as folder:
-        _work(target, folder, epochs, batches, ignored)
-        return _read(Path(folder))
+        _run_worker(target, folder, epochs, batches, ignored)
+        return _read_results(Path(folder))
 
 
-def result_of(folder: Path, number: int) -> Path:
-    """Where it writes what came of going on at a boundary."""
+def result_path(folder: Path, number: int) -> Path:
+    """The file for the result of the fit that is resumed from a boundary, by number from 0."""
     return folder / f"{number}.json"
 
 
-def _work(target: str, folder: str, epochs: int, batches: int, ignored: Collection[str]) -> None:
+def _run_worker(
+    target: str, folder: str, epochs: int, batches: int, ignored: Collection[str]
+) -> None:
     command = [sys.executable, "-m", f"{__package__}.resume_worker", target, folder]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, str(epochs), str(batches), *ignored],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise UsageError(done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}")
+    if process.returncode:
+        raise UsageError(
+            process.stderr.strip().rpartition("\n")[2] or f"exit code {process.returncode}"
+        )
 
 
-def _read(folder: Path) -> Verification:
-    whole = json.loads((folder / WHOLE).read_text())
-    if "error" in whole:
-        raise RuntimeError(f"the fit that nothing stops has failed: {whole['error']}")
+def _read_results(folder: Path) -> Verification:
+    baseline = json.loads((folder / BASELINE).read_text())
+    if "error" in baseline:
+        raise RuntimeError(f"the uninterrupted fit failed: {baseline['error']}")
     differences = []
-    for number, boundary in enumerate(whole["boundaries"]):
-        found = json.loads(result_of(folder, number).read_text())
-        if "error" in found:
-            found = {"difference": found["error"], "where": "raised"}
-        if found["difference"]:
-            found = Difference(boundary["where"], found["difference"], found["where"])
-            differences.append(found)
-    return Verification(len(whole["boundaries"]), tuple(differences), tuple(whole["warnings"]))
+    for number, boundary in enumerate(baseline["boundaries"]):
+        result = json.loads(result_path(folder, number).read_text())
+        if "error" in result:
+            result = {"difference": result["error"], "where": "raised"}
+        if result["difference"]:
+            differences.append(
+                ResumeDifference(boundary["where"], result["difference"], result["where"])
+            )
+    return Verification(
+        len(baseline["boundaries"]), tuple(differences), tuple(baseline["warnings"])
+    )
 
 
-def _target_of(factory: Callable[..., Any]) -> str:
-    """`module:factory`, or the file of a script."""
+def _import_target(factory: Callable[..., Any]) -> str:
+    """The target of a function: `module:factory`, or the file of a script and its factory."""
     module, name = factory.__module__, getattr(factory, "__qualname__", "<object>")
     if not name.isidentifier():
         raise UsageError(
-            f"cannot find {name} in another process; expected a function at the top of a file"
+            f"cannot import {name} in another process; expected a top-level function of a module"
         )
     if module != "__main__":
         return f"{module}:{name}"
     file = getattr(sys.modules[module], "__file__", None)
     if file is None:
-        raise UsageError(
-            f"cannot find {name} in another process: it was typed in; put it in a file"
-        )
+        raise UsageError(f"cannot import {name} in another process: it is not defined in a file")
     return f"{file}:{name}"

@@ -23,14 +23,14 @@ DATA = torch.utils.data.TensorDataset(INPUTS, TARGETS)
 
 
 class Stops:
-    # the first process waits in batch 7 until somebody ends it
+    # the first process waits in batch 7 for the test
 
     def after_batch(self, trainer, state):
-        here = pathlib.Path("here")
-        if state.step == 7 and not here.exists():
-            here.touch()
-            patience = time.monotonic() + 300
-            while not pathlib.Path("goes on").exists() and time.monotonic() < patience:
+        reached = pathlib.Path("reached")
+        if state.step == 7 and not reached.exists():
+            reached.touch()
+            deadline = time.monotonic() + 300
+            while not pathlib.Path("continue").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
 
@@ -60,18 +60,18 @@ def fit(command, tmp_path):
 
 @pytest.fixture
 def preempted(fit, start, tmp_path):
-    """A fit that was ended by a signal: its exit code, stdout and stderr."""
+    """A fit that SIGTERM has stopped: its exit code, stdout and stderr."""
     arguments = ["fit", "saving:stops", "--checkpoint", "run", "--resume", "auto"]
     with start(tmp_path, *arguments) as process:
-        until((tmp_path / "here").exists)
+        until((tmp_path / "reached").exists)
         process.send_signal(signal.SIGTERM)
-        (tmp_path / "goes on").touch()
+        (tmp_path / "continue").touch()
         stdout, stderr = process.communicate(timeout=300)
     return process.returncode, stdout, stderr
 
 
 def rows(stdout):
-    """Epochs and ending, as they are printed."""
+    """The printed epochs and summary."""
     return stdout.splitlines()[-3:]
 
 
@@ -79,7 +79,7 @@ def weights(folder):
     return torch.load(folder / "model.pt", weights_only=True)
 
 
-def test_the_same_command_begins_a_fit_and_goes_on_with_it(fit, preempted, tmp_path):
+def test_the_same_command_starts_a_fit_and_resumes_it(fit, preempted, tmp_path):
     code, stdout, stderr = preempted
     assert code == 143
     assert stdout.startswith("no checkpoint in run: a new fit begins\n")
@@ -100,20 +100,20 @@ def test_the_same_command_begins_a_fit_and_goes_on_with_it(fit, preempted, tmp_p
 
 @pytest.fixture(scope="module")
 def finished(run_in, tmp_path_factory):
-    """The folder of a fit that saved itself."""
-    here = tmp_path_factory.mktemp("finished")
-    (here / "saving.py").write_text(JOBS)
-    run_in(here, "fit", "saving:saves_itself")
-    return here / "own"
+    """The folder of a finished fit of a job with its own Checkpoint."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "saving.py").write_text(JOBS)
+    run_in(folder, "fit", "saving:saves_itself")
+    return folder / "own"
 
 
 @pytest.fixture
 def own(fit, finished, tmp_path):
-    """Its checkpoints, in the test's own directory."""
+    """A copy of its checkpoints, in the test's own directory."""
     return shutil.copytree(finished, tmp_path / "own")
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_told(fit, own):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(fit, own):
     (latest(own) / "state.pt").write_bytes(b"")
     done = fit("saving:saves_itself", "--resume", "auto", "--epochs", "3")
     assert done.returncode == 0, done.stderr
@@ -123,7 +123,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(fit, own):
 
 
 @pytest.mark.parametrize("resume", ["auto", "own/step-000000000020"])
-def test_where_nothing_is_whole_no_fit_begins(fit, own, resume):
+def test_no_fit_begins_if_all_checkpoints_are_damaged(fit, own, resume):
     for path in own.glob("step-*"):
         (path / "state.pt").write_bytes(b"")
     done = fit("saving:saves_itself", "--resume", resume)
@@ -133,22 +133,22 @@ def test_where_nothing_is_whole_no_fit_begins(fit, own, resume):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["saving:job", "--resume", "auto"], "nothing says where checkpoints are"),
-        (["saving:job", "--resume", "nowhere"], "--resume nowhere: there is no checkpoint"),
-        (["saving:saves_itself", "--checkpoint", "other"], "a Checkpoint of its own"),
+        (["saving:job", "--resume", "auto"], "it needs a folder of checkpoints"),
+        (["saving:job", "--resume", "nowhere"], "--resume nowhere: no checkpoint at this path"),
+        (["saving:saves_itself", "--checkpoint", "other"], "the job already has a Checkpoint"),
     ],
 )
-def test_what_cannot_be_gone_on_from_is_one_line(fit, arguments, said):
+def test_an_invalid_resume_is_refused_in_one_line(fit, arguments, message):
     done = fit(*arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_two_fits_are_not_mixed_up_in_one_folder(fit, own):
+def test_a_new_fit_does_not_save_to_the_folder_of_another(fit, own):
     done = fit("saving:saves_itself")
     assert done.returncode == 2
-    assert "own holds the checkpoints of another fit" in done.stderr
+    assert "own contains checkpoints of another fit" in done.stderr
     assert done.stderr.count("\n") == 1

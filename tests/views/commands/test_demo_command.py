@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """As the command does: more gain nothing, and lose much where tests run side by side."""
+    """As in the command: more threads do not help, and are slow if tests run in parallel."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -22,16 +22,16 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def demo(run_in, tmp_path_factory):
-    """A directory, and the demo as a person runs it there, with fewer epochs."""
-    here = tmp_path_factory.mktemp("demo")
-    done = run_in(here, "demo", "--epochs", "5")
+    """A folder, and the finished demo command, with fewer epochs than the default."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run_in(folder, "demo", "--epochs", "5")
     assert done.returncode == 0, done.stderr
-    return here, done
+    return folder, done
 
 
 def test_the_demo_learns_the_digits(demo):
-    here, _ = demo
-    with (here / "runs" / "demo" / "history.csv").open(newline="") as file:
+    folder, _ = demo
+    with (folder / "runs" / "demo" / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
     assert float(rows[-1]["valid_accuracy"]) >= 0.97
@@ -45,9 +45,9 @@ def test_the_demo_prints_a_table_of_epochs(demo):
     assert [line.split()[0] for line in epochs] == ["0", "1", "2", "3", "4"]
 
 
-def test_the_demo_ends_by_writing_its_report_and_saying_how_to_look(demo):
-    here, done = demo
-    report = here / "runs" / "demo" / "report.html"
+def test_the_demo_writes_a_report_and_prints_the_next_steps(demo):
+    folder, done = demo
+    report = folder / "runs" / "demo" / "report.html"
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "open runs/demo/report.html in a browser" in done.stdout
     assert "trackside watch runs/demo`" in done.stdout
@@ -59,21 +59,21 @@ def test_the_demo_shows_its_progress(demo):
 
 
 def test_the_weights_of_the_demo_can_be_loaded(demo):
-    here, _ = demo
-    weights = torch.load(here / "runs" / "demo" / "model.pt", weights_only=True)
+    folder, _ = demo
+    weights = torch.load(folder / "runs" / "demo" / "model.pt", weights_only=True)
     job = digits()
     job.trainer.state.model.load_state_dict(weights)
     assert job.trainer.validate(job.valid_loader)["valid_accuracy"] >= 0.97
 
 
-def test_the_demo_leaves_its_drawn_chart_with_who_heard_its_signals(demo):
-    here, _ = demo
-    picture = (here / "runs" / "demo" / "loop.svg").read_text(encoding="utf-8")
+def test_the_demo_draws_its_chart_with_receivers(demo):
+    folder, _ = demo
+    picture = (folder / "runs" / "demo" / "loop.svg").read_text(encoding="utf-8")
     assert 'data-phase="fit.epoch.train.batch.forward"' in picture
     assert "ProgressBar." in picture
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_the_weights_depend_only_on_the_seed():
     def trained(seed):
         job = digits(seed)
         job.trainer.fit(job.train_loader, epochs=1)
@@ -94,7 +94,7 @@ def test_the_example_trains_the_network_of_the_demo(run_in, tmp_path):
     digits().trainer.state.model.load_state_dict(weights)
 
 
-def test_without_scikit_learn_one_line_names_the_extra(tmp_path):
+def test_without_scikit_learn_the_error_names_the_extra(tmp_path):
     code = (
         "import sys; sys.modules['sklearn'] = None; "
         "from trackside.views.commands.main import main; "
@@ -105,5 +105,5 @@ def test_without_scikit_learn_one_line_names_the_extra(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "trackside: the demo's images come with scikit-learn: pip install 'trackside[demo]'\n"
+        "trackside: the images of the demo need scikit-learn: pip install 'trackside[demo]'\n"
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_picture_in_the_readme_is_the_one_that_the_command_draws(run_in, tmp_path):
+def test_the_picture_in_the_readme_is_up_to_date(run_in, tmp_path):
     example = f"{ROOT / 'examples' / 'digits.py'}:digits"
     done = run_in(tmp_path, "draw", example, "-o", "loop.svg")
     assert (done.returncode, done.stdout) == (0, "wrote loop.svg\n"), done.stderr
@@ -12,21 +12,21 @@ def test_the_picture_in_the_readme_is_the_one_that_the_command_draws(run_in, tmp
     assert "](docs/loop.svg)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_suffix_says_what_is_drawn(command, tmp_path):
+def test_the_suffix_sets_the_format(command, tmp_path):
     assert command("draw", "jobs:job", "--out", "loop.mmd").returncode == 0
     assert (tmp_path / "loop.mmd").read_text(encoding="utf-8").startswith("stateDiagram-v2")
 
 
-def test_a_suffix_that_cannot_be_drawn_is_an_error_of_use(refused, tmp_path):
-    said = refused("draw", "jobs:job", "-o", "loop.png")
-    assert said.endswith("loop.png: its suffix is '.png'; allowed: .svg, .mermaid, .mmd, .dot")
+def test_an_unknown_suffix_is_a_usage_error(refused, tmp_path):
+    message = refused("draw", "jobs:job", "-o", "loop.png")
+    assert message.endswith("loop.png: its suffix is '.png'; allowed: .svg, .mermaid, .mmd, .dot")
 
 
-def test_a_place_where_nothing_can_be_written_is_an_error_of_use(refused):
+def test_an_unwritable_path_is_a_usage_error(refused):
     assert "cannot write to --out nowhere/loop.svg" in refused(
         "draw", "jobs:job", "-o", "nowhere/loop.svg"
     )
 
 
-def test_a_factory_that_gives_no_job_is_an_error_of_use(refused):
-    assert "expected a trackside.views.Job" in refused("draw", "jobs:gives_a_trainer")
+def test_a_factory_that_does_not_return_a_job_is_a_usage_error(refused):
+    assert "expected a trackside.views.Job" in refused("draw", "jobs:returns_a_trainer")

@@ -15,7 +15,7 @@ from trackside.views import Recording, totals
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Recordings of two ranks, each with a cancelled batch, an own name, and receivers timed."""
+    """Recordings of two ranks, each with a cancelled batch, a name, and the times of receivers."""
     folder = tmp_path_factory.mktemp("export")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
@@ -30,13 +30,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(folder, run_in):
-    """What the command makes of them, by ending."""
+    """A function that exports the folder, and returns the bytes of the file with this suffix."""
 
-    def export(ending):
-        done = run_in(folder, "export", folder, "-o", folder / f"run{ending}")
+    def export(suffix):
+        done = run_in(folder, "export", folder, "-o", folder / f"run{suffix}")
         assert done.returncode == 0, done.stderr
-        assert done.stdout == f"wrote {folder / f'run{ending}'}\n"
-        return (folder / f"run{ending}").read_bytes()
+        assert done.stdout == f"wrote {folder / f'run{suffix}'}\n"
+        return (folder / f"run{suffix}").read_bytes()
 
     return export
 
@@ -56,7 +56,7 @@ def leaves_entered(recording):
 
 
 def opened_scopes(recording):
-    """How often each scope was opened, by name; each is opened by its begin_ signal."""
+    """How often each scope was opened, by name: the count of its begin_ signal."""
     counts = Counter()
     for entry, total in totals(recording).transitions.items():
         if entry.trigger.startswith("begin_"):
@@ -71,9 +71,7 @@ def received(recording):
     return counts
 
 
-def test_a_perfetto_trace_parsed_by_perfettos_own_schema_has_all_that_was_recorded(
-    exported, recordings
-):
+def test_a_perfetto_trace_contains_every_record(exported, recordings):
     trace = Trace()
     trace.ParseFromString(exported(".pftrace"))
     tracks = {p.track_descriptor.uuid: p.track_descriptor for p in trace.packet}
@@ -85,12 +83,12 @@ def test_a_perfetto_trace_parsed_by_perfettos_own_schema_has_all_that_was_record
     for process, recording in zip(processes, recordings, strict=True):
         own = {u: t.name for u, t in tracks.items() if t.parent_uuid == process}
         events = [p.track_event for p in trace.packet if p.track_event.track_uuid in own]
-        begun = {lane: Counter() for lane in own.values()}
+        begins = {lane: Counter() for lane in own.values()}
         for event in events:
             if event.type == TrackEvent.TYPE_SLICE_BEGIN:
-                begun[own[event.track_uuid]][event.name] += 1
-        assert begun["phases"] == leaves_entered(recording) + opened_scopes(recording)
-        assert begun["receivers"] == received(recording)
+                begins[own[event.track_uuid]][event.name] += 1
+        assert begins["phases"] == leaves_entered(recording) + opened_scopes(recording)
+        assert begins["receivers"] == received(recording)
         kinds = Counter(event.type for event in events)
         assert kinds[TrackEvent.TYPE_SLICE_BEGIN] == kinds[TrackEvent.TYPE_SLICE_END]
         records = Counter(record.kind for record in recording.records())
@@ -98,7 +96,7 @@ def test_a_perfetto_trace_parsed_by_perfettos_own_schema_has_all_that_was_record
         assert kinds[TrackEvent.TYPE_COUNTER] == records[Kind.SCALAR]
 
 
-def test_the_slices_of_a_perfetto_trace_nest_and_lie_on_the_wall_clock(exported, recordings):
+def test_the_slices_of_a_perfetto_trace_nest_and_have_wall_clock_times(exported, recordings):
     trace = Trace()
     trace.ParseFromString(exported(".pftrace"))
     depth, time = Counter(), {}
@@ -116,7 +114,7 @@ def test_the_slices_of_a_perfetto_trace_nest_and_lie_on_the_wall_clock(exported,
     assert last / 1e9 == pytest.approx(recordings[1].meta.wall(newest.time_ns), abs=1e-6)
 
 
-def test_a_chrome_trace_has_all_that_was_recorded(exported, recordings):
+def test_a_chrome_trace_contains_every_record(exported, recordings):
     events = json.loads(exported(".json"))["traceEvents"]
     for process, recording in enumerate(recordings):
         own = [event for event in events if event["pid"] == process]
@@ -134,7 +132,7 @@ def test_a_chrome_trace_has_all_that_was_recorded(exported, recordings):
         assert stamps == sorted(stamps)
 
 
-def test_a_table_has_a_line_for_each_record(exported, recordings):
+def test_a_csv_file_has_a_line_for_each_record(exported, recordings):
     rows = list(csv.DictReader(exported(".csv").decode().splitlines()))
     for rank, recording in enumerate(recordings):
         own = [row for row in rows if row["rank"] == str(rank)]
@@ -151,12 +149,12 @@ def test_a_table_has_a_line_for_each_record(exported, recordings):
     )
 
 
-def test_a_table_has_no_cell_that_a_spreadsheet_takes_for_a_formula(exported):
+def test_no_csv_cell_is_a_formula_for_a_spreadsheet(exported):
     rows = csv.reader(exported(".csv").decode().splitlines())
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]
 
 
-def test_a_wrapped_ring_gives_a_trace_of_what_it_still_has(tmp_path, run_in):
+def test_a_trace_of_a_wrapped_ring_is_nested_and_closed(tmp_path, run_in):
     trainer = trainer_of(EMA(), Recorder(tmp_path / "run.loop", records=256, timing=True))
     trainer.fit(batches(6), batches(2), epochs=9)
     done = run_in(tmp_path, "export", "run.loop", "-o", "run.json")
@@ -169,16 +167,16 @@ def test_a_wrapped_ring_gives_a_trace_of_what_it_still_has(tmp_path, run_in):
 
 
 @pytest.mark.parametrize("name", ["run.pdf", "run", ".json"])
-def test_another_ending_is_refused_with_those_that_are_allowed(refused, folder, name):
-    said = refused("export", folder, "-o", name)
-    assert "allowed endings are .pftrace for Perfetto, .json for Chrome" in said
+def test_another_suffix_is_refused_with_the_allowed_ones(refused, folder, name):
+    message = refused("export", folder, "-o", name)
+    assert "allowed: .pftrace for Perfetto, .json for Chrome" in message
 
 
-def test_a_place_that_cannot_be_written_is_refused(refused, folder, tmp_path):
+def test_an_unwritable_path_is_refused(refused, folder, tmp_path):
     assert "cannot write" in refused("export", folder, "-o", tmp_path / "no" / "run.json")
 
 
-def test_without_perfetto_one_line_names_the_extra(folder, tmp_path):
+def test_without_perfetto_the_error_names_the_extra(folder, tmp_path):
     code = (
         "import sys; sys.modules['perfetto'] = None; "
         "from trackside.views.commands.main import main; "

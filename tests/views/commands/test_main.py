@@ -46,14 +46,14 @@ def test_version_is_that_of_the_package(command):
     assert done.stdout == f"trackside {version('trackside')}\n"
 
 
-def test_help_names_both_commands(command):
+def test_help_lists_the_commands(command):
     done = command("--help")
     assert done.returncode == 0
     assert "demo" in done.stdout
     assert "fit" in done.stdout
 
 
-def test_an_error_of_use_does_not_wait_for_torch(tmp_path):
+def test_a_usage_error_does_not_import_torch(tmp_path):
     code = (
         "import sys; from trackside.views.commands.main import main; "
         "assert main(['fit', 'nowhere:job']) == 2; sys.exit('torch' in sys.modules)"
@@ -68,23 +68,23 @@ def test_the_module_is_the_same_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "required: COMMAND"),
         (["train"], "invalid choice: 'train'"),
         (["fit"], "required: factory"),
-        (["fit", "jobs:job", "--epochs", "-1"], "'-1' is no whole number from 0"),
-        (["fit", "jobs:job", "--epochs", "1.5"], "'1.5' is no whole number from 0"),
-        (["demo", "--seed", "one"], "'one' is no whole number from 0"),
-        (["demo", "--seed", 2**64], f"'{2**64}' is no whole number from 0"),
+        (["fit", "jobs:job", "--epochs", "-1"], "found '-1'; allowed: a whole number from 0"),
+        (["fit", "jobs:job", "--epochs", "1.5"], "found '1.5'; allowed: a whole number from 0"),
+        (["demo", "--seed", "one"], "found 'one'; allowed: a whole number from 0"),
+        (["demo", "--seed", 2**64], f"found '{2**64}'; allowed: a whole number from 0"),
         (["demo", "--colour"], "unrecognized arguments: --colour"),
     ],
 )
-def test_an_argument_that_cannot_be_is_refused_in_one_line(refused, arguments, said):
-    assert said in refused(*arguments)
+def test_an_invalid_argument_is_refused_in_one_line(refused, arguments, message):
+    assert message in refused(*arguments)
 
 
-def test_an_interrupt_closes_the_scopes_and_is_one_line_and_exit_code_130(tmp_path):
+def test_an_interrupt_closes_the_scopes_and_exits_with_130(tmp_path):
     (tmp_path / "jobs.py").write_text(ENDLESS)
     run = [sys.executable, "-c", INTERRUPTIBLE, "fit", "jobs:endless", "--out", "run"]
     with subprocess.Popen(

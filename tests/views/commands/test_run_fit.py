@@ -6,16 +6,16 @@ import torch
 
 @pytest.fixture(scope="module")
 def trained(run_in, tmp_path_factory):
-    """A directory, and the command that trained a job and left its files there."""
-    here = tmp_path_factory.mktemp("trained")
-    return here, run_in(here, "fit", "jobs.py:job", "--out", "runs/one")
+    """A folder, and the command that trained a job and wrote its files there."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run_in(folder, "fit", "jobs.py:job", "--out", "runs/one")
 
 
 @pytest.fixture(scope="module")
 def failed(run_in, tmp_path_factory):
-    """The same of a job that fails in its second epoch."""
-    here = tmp_path_factory.mktemp("failed")
-    return here, run_in(here, "fit", "jobs:fails_in_training", "--out", "run")
+    """The same with a job that fails in its second epoch."""
+    folder = tmp_path_factory.mktemp("failed")
+    return folder, run_in(folder, "fit", "jobs:fails_in_training", "--out", "run")
 
 
 def rows(file):
@@ -32,9 +32,9 @@ def test_a_job_is_trained_for_its_own_epochs(trained):
     assert ending == "completed after 10 steps"
 
 
-def test_history_and_weights_are_written_where_out_says(trained):
-    here, _ = trained
-    out = here / "runs" / "one"
+def test_history_and_weights_are_written_to_the_out_folder(trained):
+    folder, _ = trained
+    out = folder / "runs" / "one"
     assert [row["epoch"] for row in rows(out / "history.csv")] == ["0", "1"]
     weights = torch.load(out / "model.pt", weights_only=True)
     torch.nn.Linear(4, 2).load_state_dict(weights)
@@ -42,20 +42,20 @@ def test_history_and_weights_are_written_where_out_says(trained):
     assert written == ["history.csv", "loop.svg", "model.pt"]
 
 
-def test_the_command_line_has_the_last_word_on_epochs_and_writes_nothing_unasked(command, tmp_path):
+def test_epochs_override_the_job_and_without_out_no_file_is_written(command, tmp_path):
     done = command("fit", "jobs:job", "--epochs", "3")
     assert "completed after 15 steps" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} <= {"jobs.py", "__pycache__"}
 
 
-def test_no_epoch_is_no_error(command, tmp_path):
+def test_zero_epochs_are_allowed(command, tmp_path):
     done = command("fit", "jobs:job", "--epochs", "0", "--out", "run")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("completed after 0 steps\n")
     assert rows(tmp_path / "run" / "history.csv") == []
 
 
-def test_a_cancelled_fit_says_who_stopped_it_and_why(command):
+def test_a_cancelled_fit_prints_its_origin_and_reason(command):
     done = command("fit", "jobs:stops")
     assert done.returncode == 0
     assert done.stdout.endswith("cancelled after 5 steps by handler Stops.after_epoch: enough\n")
@@ -65,16 +65,16 @@ def test_a_job_that_cannot_be_fitted_is_refused_in_one_line(refused):
     assert "cannot fit this job: train_loader is a NoneType" in refused("fit", "jobs:has_no_loader")
 
 
-def test_what_training_raises_is_a_traceback_and_exit_code_1(failed):
+def test_an_error_in_training_gives_a_traceback_and_exit_code_1(failed):
     _, done = failed
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert "ValueError: said in the training" in done.stderr
+    assert "ValueError: raised in the training" in done.stderr
     assert "handler FailsInTraining.after_loss" in done.stderr
 
 
-def test_what_was_trained_before_an_error_is_written(failed):
-    here, _ = failed
-    outcomes = [row["outcome"] for row in rows(here / "run" / "history.csv")]
+def test_history_and_weights_are_written_after_an_error(failed):
+    folder, _ = failed
+    outcomes = [row["outcome"] for row in rows(folder / "run" / "history.csv")]
     assert outcomes == ["completed", "failed"]
-    assert (here / "run" / "model.pt").is_file()
+    assert (folder / "run" / "model.pt").is_file()

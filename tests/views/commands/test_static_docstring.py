@@ -6,11 +6,12 @@ from trackside.views.commands.static_docstring import summary
 
 FILES = {
     "unseen/__init__.py": "raise SystemExit('imported')\nfrom .inner import Shown as Renamed\n",
-    "unseen/inner.py": 'class Shown:\n  """What it does.\n\n  More."""\ndef made():\n    "Made."\n',
+    "unseen/inner.py": 'class Shown:\n  """What it does.\n\n  More."""\ndef f():\n  "Is called."\n',
     "unseen/round.py": "from .about import Round\n",
     "unseen/about.py": "from .round import Round\n",
     "unseen/bare.py": "class Bare:\n    pass\n",
     "unseen/far.py": "from unseen_space.part import Far\n",
+    "unseen/lazy.py": "if TYPE_CHECKING:\n    from .inner import Shown\n",
     "unseen/wrong.py": "class Wrong(:\n",
     "unseen_space/part.py": 'class Far:\n    """In a namespace."""\n',
 }
@@ -29,13 +30,14 @@ def files(tmp_path, monkeypatch):
     ("target", "line"),
     [
         ("unseen.inner:Shown", "What it does."),
-        ("unseen.inner:made", "Made."),
+        ("unseen.inner:f", "Is called."),
         ("unseen:Renamed", "What it does."),
         ("unseen.far:Far", "In a namespace."),
-        ("trackside.handlers:EMA", "Keeps an exponential moving average of the weights"),
+        ("unseen.lazy:Shown", "What it does."),
+        ("trackside.handlers:EMA", "Averages the weights exponentially, "),
     ],
 )
-def test_the_first_line_is_read_where_the_object_is_defined_and_nothing_is_imported(target, line):
+def test_the_first_docstring_line_is_read_without_imports(target, line):
     before = set(sys.modules)
     assert summary(target).startswith(line)
     assert not {name for name in set(sys.modules) - before if name.startswith("unseen")}
@@ -56,5 +58,5 @@ def test_the_first_line_is_read_where_the_object_is_defined_and_nothing_is_impor
         "",
     ],
 )
-def test_what_cannot_be_seen_is_left_empty(target):
+def test_an_object_that_is_not_found_has_an_empty_summary(target):
     assert summary(target) == ""

@@ -22,7 +22,7 @@ COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 
 
 def drawn(recording, width=100):
-    """What the view draws, as plain text, a line a row."""
+    """The picture as plain text."""
     console = Console(record=True, width=width, file=io.StringIO())
     console.print(TopView(recording).render()[1])
     return console.export_text()
@@ -33,12 +33,12 @@ def line_of(text, name):
     return line.strip("│ ").split()
 
 
-def test_it_shows_how_the_run_is_where_its_time_goes_and_what_handlers_cost(tmp_path):
+def test_the_view_shows_status_phase_times_and_handler_costs(tmp_path):
     trainer = trainer_of(EMA(), Metrics(), Recorder(tmp_path / "run.loop", timing=True, name="mlp"))
     raise_at(trainer, "after_loss", CANCELS["batch"])
     trainer.fit(batches(5), batches(2), epochs=2)
     with Recording(tmp_path / "run.loop") as recording:
-        text, found = drawn(recording), totals(recording)
+        text, current = drawn(recording), totals(recording)
     assert "mlp · rank 0" in text
     assert "completed" in text
     assert "step 9 · 40 samples" in text
@@ -47,10 +47,10 @@ def test_it_shows_how_the_run_is_where_its_time_goes_and_what_handlers_cost(tmp_
     assert line_of(text, "EMA.after_step")[1:3] == ["trackside.handlers.averaging.ema", "9"]
     assert line_of(text, "after_cancel_batch")[-1] == "1"
     assert line_of(text, "fit")[-3:-2] == ["100%"]
-    assert sum(total.count for total in found.transitions.values()) > 0
+    assert sum(total.count for total in current.transitions.values()) > 0
 
 
-def test_a_name_from_a_recording_is_only_ever_text(tmp_path):
+def test_names_from_a_recording_are_shown_as_plain_text(tmp_path):
     class Odd:
         def after_loss(self, trainer, state):
             pass
@@ -65,7 +65,7 @@ def test_a_name_from_a_recording_is_only_ever_text(tmp_path):
     assert "\x1b" not in text
 
 
-def test_without_a_terminal_it_is_drawn_once(command, tmp_path):
+def test_without_a_terminal_the_view_is_drawn_once(command, tmp_path):
     recorded(tmp_path / "one.loop", name="first").close()
     recorded(tmp_path / "two.loop", name="second").close()
     done = command("top", tmp_path)
@@ -75,7 +75,7 @@ def test_without_a_terminal_it_is_drawn_once(command, tmp_path):
 
 
 class Terminal:
-    """`trackside …` on a terminal of its own."""
+    """`trackside …` in its own pseudo-terminal."""
 
     def __init__(self, *arguments):
         self.reader, writer = pty.openpty()
@@ -87,18 +87,18 @@ class Terminal:
             env={**os.environ, "COLUMNS": "100", "LINES": "60", "TERM": "xterm"},
         )
         os.close(writer)
-        self.said = b""
+        self.output = b""
 
     @property
     def text(self):
-        return self.said.decode(errors="replace")
+        return self.output.decode(errors="replace")
 
-    def until(self, said):
-        """Read until it has said that, or has ended, or five minutes have passed."""
+    def until(self, text):
+        """Read until the output has `text`, the process has ended, or five minutes have passed."""
         end = time.monotonic() + 300
-        while said not in self.text and select.select([self.reader], [], [], 300)[0]:
+        while text not in self.text and select.select([self.reader], [], [], 300)[0]:
             try:
-                self.said += os.read(self.reader, 65536)
+                self.output += os.read(self.reader, 65536)
             except OSError:  # the terminal is closed
                 break
             if time.monotonic() > end:
@@ -119,10 +119,10 @@ def running(tmp_path):
     process.communicate()
 
 
-def test_on_a_terminal_it_is_drawn_until_the_process_has_died(running):
+def test_in_a_terminal_the_view_is_updated_until_the_process_dies(running):
     process, path = running
     top = Terminal("top", path)
-    drawn = " in fit › epoch › train › batch"  # stuck there, if a second has passed meanwhile
+    drawn = " in fit › epoch › train › batch"  # after a second: stuck there
     assert drawn in top.until(drawn)
     process.kill()
     assert f"died{drawn}" in top.until(f"died{drawn}")
@@ -130,7 +130,7 @@ def test_on_a_terminal_it_is_drawn_until_the_process_has_died(running):
     top.close()
 
 
-def test_an_interrupt_ends_it_quietly_and_leaves_the_fit_alone(running):
+def test_an_interrupt_stops_the_view_and_not_the_fit(running):
     process, path = running
     top = Terminal("top", path)
     drawn = " in fit › epoch › train › batch"
@@ -142,7 +142,7 @@ def test_an_interrupt_ends_it_quietly_and_leaves_the_fit_alone(running):
     top.close()
 
 
-def test_without_rich_one_line_names_the_extra(tmp_path):
+def test_without_rich_the_error_names_the_extra(tmp_path):
     code = (
         "import sys; sys.modules['rich'] = None; "
         "from trackside.views.commands.main import main; "

@@ -2,20 +2,20 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("target", "said"),
+    ("target", "message"),
     [
         ("jobs", "expected module:factory"),
         (":job", "expected module:factory"),
         ("jobs:", "expected module:factory"),
-        ("jabs:job", "there is no module 'jabs'"),
-        ("sys.sub:job", "there is no module 'sys.sub'"),
-        ("jabs.py:job", "there is no file jabs.py"),
-        ("jobs:jobb", "there is no 'jobb' in jobs; did you mean job?"),
+        ("jabs:job", "cannot find module 'jabs'"),
+        ("sys.sub:job", "cannot find module 'sys.sub'"),
+        ("jabs.py:job", "cannot find file jabs.py"),
+        ("jobs:jobb", "cannot find 'jobb' in jobs; did you mean job?"),
         ("jobs.py:NUMBER", "jobs.py:NUMBER is a int; expected a function"),
     ],
 )
-def test_what_names_no_factory_is_refused_in_one_line(refused, target, said):
-    assert said in refused("fit", target)
+def test_an_invalid_target_is_refused_in_one_line(refused, target, message):
+    assert message in refused("fit", target)
 
 
 @pytest.mark.parametrize("name", ["argparse", "torch", "this"])
@@ -24,14 +24,14 @@ def test_a_file_that_would_hide_another_module_is_refused(refused, tmp_path, nam
     assert f"it would hide the module '{name}'" in refused("fit", f"{name}.py:job")
 
 
-def test_a_module_that_cannot_import_another_keeps_its_traceback(command, tmp_path):
+def test_a_failed_import_inside_the_module_keeps_its_traceback(command, tmp_path):
     (tmp_path / "broken.py").write_text("import no_such_thing")
     done = command("fit", "broken:job")
     assert done.returncode == 1
     assert "ModuleNotFoundError: No module named 'no_such_thing'" in done.stderr
 
 
-def test_a_file_is_loaded_from_any_directory_with_its_neighbours(command, tmp_path):
+def test_a_file_can_import_modules_of_its_own_folder(command, tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "neighbour.py").write_text("def job(): return 'neither a job'")
     (tmp_path / "deep" / "mine.py").write_text("from neighbour import job")

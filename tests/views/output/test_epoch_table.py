@@ -1,6 +1,6 @@
 import torch
 
-from trackside.views.output.epoch_table import table
+from trackside.views.output.epoch_table import format_epochs
 
 
 def row(epoch, outcome="completed", **metrics):
@@ -8,28 +8,28 @@ def row(epoch, outcome="completed", **metrics):
     return {**counters, "outcome": outcome, **metrics}
 
 
-def test_columns_are_aligned_and_numbers_short():
+def test_columns_are_aligned_and_numbers_are_short():
     rows = [row(0, valid_loss=0.1234567), row(10, valid_loss=12.0)]
-    assert table(rows).splitlines() == [
+    assert format_epochs(rows).splitlines() == [
         "epoch  step   lr  valid_loss",
         "    0     5  0.1      0.1235",
         "   10    55  0.1          12",
     ]
 
 
-def test_a_value_that_an_epoch_lacks_is_left_empty():
+def test_a_missing_value_is_an_empty_cell():
     rows = [row(0), row(1, f1=0.5)]
-    assert table(rows).splitlines() == [
+    assert format_epochs(rows).splitlines() == [
         "epoch  step   lr   f1",
         "    0     5  0.1     ",
         "    1    10  0.1  0.5",
     ]
 
 
-def test_what_is_no_number_is_left_out():
-    assert "confusion" not in table([row(0, confusion=torch.eye(2), f1=0.5)])
+def test_metrics_that_are_not_numbers_are_left_out():
+    assert "confusion" not in format_epochs([row(0, confusion=torch.eye(2), f1=0.5)])
 
 
-def test_outcomes_are_shown_where_an_epoch_was_not_completed():
-    lines = table([row(0), row(1, outcome="cancelled")]).splitlines()
+def test_outcomes_are_shown_if_an_epoch_was_not_completed():
+    lines = format_epochs([row(0), row(1, outcome="cancelled")]).splitlines()
     assert [line.split()[-1] for line in lines] == ["outcome", "completed", "cancelled"]

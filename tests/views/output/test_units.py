@@ -1,10 +1,10 @@
 import pytest
 
-from trackside.views.output.units import change, duration
+from trackside.views.output.units import format_change, format_duration
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0, "0"),
         (4e-8, "40.0 ns"),
@@ -18,13 +18,13 @@ from trackside.views.output.units import change, duration
         (-0.0123, "-12.3 ms"),
     ],
 )
-def test_a_duration_has_three_digits_and_a_unit(seconds, said):
-    assert duration(seconds) == said
+def test_a_duration_has_three_digits_and_a_unit(seconds, text):
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "text"),
     [(2, 3, "+50 %"), (4, 3, "-25 %"), (0, 1, "new"), (1, 0, "gone"), (0, 0, "")],
 )
-def test_a_change_is_in_percent_of_what_was_before(before, after, said):
-    assert change(before, after) == said
+def test_a_change_is_in_percent_of_the_earlier_value(before, after, text):
+    assert format_change(before, after) == text

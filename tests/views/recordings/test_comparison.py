@@ -13,7 +13,7 @@ def by_name(differences):
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
-    """Two runs: of the second a batch is cancelled, it is longer, and it has a handler more."""
+    """Two recordings; the second run is longer, has one more handler and a cancelled batch."""
     folder = tmp_path_factory.mktemp("both")
     recorded(folder / "a.loop", timing=True).close()
     trainer = trainer_of(EMA(), Recorder(folder / "b.loop", timing=True))
@@ -35,14 +35,14 @@ def test_each_phase_has_its_count_in_both_runs(compared):
     assert forward.ns == forward.after.ns - forward.before.ns
 
 
-def test_what_happened_in_one_run_only_is_there_with_no_count_for_the_other(compared):
+def test_a_phase_of_one_run_only_has_count_0_in_the_other(compared):
     cancelled = by_name(compared.phases)["fit.epoch.train.batch.cancelled"]
     assert (cancelled.before.count, cancelled.after.count) == (0, 1)
     row = by_name(compared.rows)["after_cancel_batch → fit.epoch.train.batch.cancelled"]
     assert (row.before.count, row.after.count) == (0, 1)
 
 
-def test_a_row_is_counted_whatever_it_leaves(compared):
+def test_a_row_is_counted_for_all_its_sources(compared):
     row = by_name(compared.rows)["after_batch → fit.epoch.train.fetch"]
     assert (row.before.count, row.after.count) == (10, 15)
 
@@ -58,16 +58,16 @@ def test_the_largest_difference_comes_first(compared):
         assert sizes == sorted(sizes, reverse=True)
 
 
-def test_time_outside_of_runs_is_not_compared(compared):
+def test_time_between_runs_is_not_compared(compared):
     assert "idle" not in by_name(compared.phases)
     assert by_name(compared.rows)["begin_fit → fit.ready"].after.ns == 0
 
 
-def test_a_run_compared_with_itself_does_not_differ(both):
+def test_a_run_compared_with_itself_has_no_difference(both):
     from trackside.views import Recording
 
-    found = totals(Recording(both[0]))
-    same = compare(found, found)
+    run = totals(Recording(both[0]))
+    same = compare(run, run)
     assert all(d.ns == 0 and d.before == d.after for d in (*same.phases, *same.rows))
 
 
@@ -85,7 +85,7 @@ def test_the_command_prints_a_table_of_phases_transitions_and_handlers(command, 
     assert "new" in step
 
 
-def test_a_file_that_is_no_recording_is_refused_in_one_line(refused, tmp_path, both):
+def test_a_file_that_is_not_a_recording_is_refused_in_one_line(refused, tmp_path, both):
     (tmp_path / "notes.txt").write_text("no recording")
     assert "notes.txt: it does not begin as a recording does" in refused(
         "compare", both[0], tmp_path / "notes.txt"

@@ -17,11 +17,11 @@ from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTE
 from trackside.views import Recording, RecordingError, status, totals
 from trackside.views.commands.top_view import TopView
 from trackside.views.recordings.comparison import compare
-from trackside.views.recordings.timeline import walk
+from trackside.views.recordings.timeline import timeline_events
 
 
 class Content(bytes):
-    """Of a file; in the report of a failure it is named, and not shown."""
+    """The content of a file; a failure report does not print its bytes."""
 
     def __repr__(self):
         return f"the {len(self)} bytes of a recording"
@@ -40,27 +40,27 @@ def whole(folder):
 
 
 def everything(path):
-    """All that can be read of a recording, read."""
+    """Read everything in a recording, by all readers."""
     with Recording(path) as recording:
         records = list(recording.records())
-        found = totals(recording)
-        read = (found.phases, found.rows, found.seconds, str(status(recording)))
-        happened = list(walk(records, recording.table))
-        shown = (str(compare(found, found)), TopView(recording).render())
-        return records, read, list(recording.scalars()), recording.counters, happened, shown
+        sums = totals(recording)
+        read = (sums.phases, sums.rows, sums.seconds, str(status(recording)))
+        events = list(timeline_events(records, recording.table))
+        shown = (str(compare(sums, sums)), TopView(recording).render())
+        return records, read, list(recording.scalars()), recording.counters, events, shown
 
 
 def readable(path):
-    """The records of a file that may be refused; None if it is."""
+    """The records of a file; None if it is refused."""
     try:
         return everything(path)[0]
     except RecordingError as error:
-        refused = str(error)
-    assert refused.startswith(f"cannot read {path}: ")
+        message = str(error)
+    assert message.startswith(f"cannot read {path}: ")
     return None
 
 
-def test_a_chunk_has_the_bytes_of_the_file_and_the_number_of_what_follows(folder, whole):
+def test_consecutive_chunks_contain_every_record_once(folder, whole):
     with Recording(folder / "run.loop") as recording:
         start, chunks = 0, []
         while start < recording.end:
@@ -74,33 +74,33 @@ def test_a_chunk_has_the_bytes_of_the_file_and_the_number_of_what_follows(folder
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "does not begin as a recording does"),
         (b"\x89PNG\r\n\x1a\n" + bytes(5000), "does not begin as a recording does"),
         (b"no recording at all\n" * 500, "does not begin as a recording does"),
     ],
 )
-def test_a_foreign_file_is_refused(tmp_path, content, said):
+def test_a_foreign_file_is_refused(tmp_path, content, message):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(RecordingError, match=said) as refused:
+    with pytest.raises(RecordingError, match=message) as refused:
         Recording(tmp_path / "file")
     assert str(tmp_path / "file") in str(refused.value)
 
 
-def test_what_is_no_file_is_refused_without_waiting(tmp_path):
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in [
-        (tmp_path / "pipe", "it is no file"),
-        (tmp_path, "it is no file"),
+    for path, message in [
+        (tmp_path / "pipe", "it is not a regular file"),
+        (tmp_path, "it is not a regular file"),
         (tmp_path / "nothing", "No such file"),
-        ("/dev/zero", "it is no file"),
+        ("/dev/zero", "it is not a regular file"),
     ]:
-        with pytest.raises(RecordingError, match=said):
+        with pytest.raises(RecordingError, match=message):
             Recording(path)
 
 
-def test_another_version_is_refused_by_its_number(tmp_path, whole):
+def test_another_format_version_is_refused(tmp_path, whole):
     (tmp_path / "run.loop").write_bytes(whole[:16] + struct.pack("<Q", 7) + whole[24:])
     with pytest.raises(RecordingError, match="version 7 of the format; allowed: 1"):
         Recording(tmp_path / "run.loop")
@@ -108,18 +108,16 @@ def test_another_version_is_refused_by_its_number(tmp_path, whole):
 
 @pytest.mark.parametrize("field", range(5))
 @pytest.mark.parametrize("size", [0, 2**63, 2**64 - 1])
-def test_sizes_that_cannot_be_are_refused_before_anything_is_allocated(
-    tmp_path, whole, field, size
-):
-    place = 24 + 8 * field
+def test_impossible_sizes_are_refused_before_any_allocation(tmp_path, whole, field, size):
+    offset = 24 + 8 * field
     (tmp_path / "run.loop").write_bytes(
-        whole[:place] + struct.pack("<Q", size) + whole[place + 8 :]
+        whole[:offset] + struct.pack("<Q", size) + whole[offset + 8 :]
     )
     with pytest.raises(RecordingError, match=f"={size}; allowed: 1 to"):
         Recording(tmp_path / "run.loop")
 
 
-def test_the_largest_ring_that_is_allowed_is_read_at_once_where_it_is_not_there(tmp_path, whole):
+def test_the_largest_allowed_ring_is_read_at_once_if_it_is_missing(tmp_path, whole):
     huge = whole[:56] + struct.pack("<Q", 2**26) + whole[64:]
     live = LIVE_AT + 8 * Live.WRITTEN
     (tmp_path / "run.loop").write_bytes(huge[:live] + struct.pack("<Q", 2**63) + huge[live + 8 :])
@@ -130,11 +128,11 @@ def test_the_largest_ring_that_is_allowed_is_read_at_once_where_it_is_not_there(
     "meta",
     [b"{}", b"[]", b"null", b'{"rows": 3}', b"[" * 100_000, b'{"rows": [["a", {}, "b"]]}', b"\xff"],
 )
-def test_what_a_run_says_of_itself_is_checked(tmp_path, whole, meta):
+def test_invalid_meta_data_is_refused(tmp_path, whole, meta):
     (size,) = struct.unpack_from("<Q", whole, 24)
     text = meta[:size].ljust(size)
     (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
-    with pytest.raises(RecordingError, match="what it says of its run"):
+    with pytest.raises(RecordingError, match="its meta data"):
         Recording(tmp_path / "run.loop")
 
 
@@ -142,19 +140,19 @@ def test_what_a_run_says_of_itself_is_checked(tmp_path, whole, meta):
     "change",
     [{"pid": "1"}, {"wall_ns": 10**30}, {"rank": 1.5}, {"name": 5}, {"timing": 1}, {"more": 1}],
 )
-def test_what_a_run_says_of_itself_has_the_types_that_it_should(tmp_path, folder, whole, change):
+def test_meta_data_with_wrong_types_is_refused(tmp_path, folder, whole, change):
     with Recording(folder / "run.loop") as recording:
         meta = recording.meta._asdict() | {"rows": [["a", "b", "c"]]} | change
     (size,) = struct.unpack_from("<Q", whole, 24)
     text = json.dumps(meta).encode().ljust(size)
     (tmp_path / "run.loop").write_bytes(whole[:HEAD_BYTES] + text + whole[HEAD_BYTES + size :])
-    with pytest.raises(RecordingError, match="what it says of its run"):
+    with pytest.raises(RecordingError, match="its meta data"):
         Recording(tmp_path / "run.loop")
 
 
 @settings(max_examples=60)
 @given(cut=st.integers(min_value=0))
-def test_a_file_that_was_cut_off_gives_the_records_that_are_left_or_an_error(folder, whole, cut):
+def test_a_truncated_file_gives_its_remaining_records_or_an_error(folder, whole, cut):
     path = folder / "cut.loop"
     path.write_bytes(whole[: cut % len(whole)])
     full = {record.number: record for record in everything(folder / "run.loop")[0]}
@@ -164,12 +162,12 @@ def test_a_file_that_was_cut_off_gives_the_records_that_are_left_or_an_error(fol
 
 @settings(max_examples=120)
 @given(data=st.data())
-def test_a_file_with_flipped_bytes_gives_an_error_or_a_reading(folder, whole, data):
+def test_a_file_with_flipped_bytes_gives_records_or_an_error(folder, whole, data):
     content = bytearray(whole)
     head_or_any = st.integers(0, HEAD_BYTES + 3000) | st.integers(0, len(whole) - 1)
-    places = data.draw(st.lists(head_or_any, min_size=1, max_size=20))
-    for place in places:
-        content[place] = data.draw(st.integers(0, 255))
+    offsets = data.draw(st.lists(head_or_any, min_size=1, max_size=20))
+    for offset in offsets:
+        content[offset] = data.draw(st.integers(0, 255))
     path = folder / "flipped.loop"
     path.write_bytes(content)
     numbers = [record.number for record in readable(path) or ()]
@@ -178,32 +176,32 @@ def test_a_file_with_flipped_bytes_gives_an_error_or_a_reading(folder, whole, da
 
 @settings(max_examples=50)
 @given(noise=st.binary(min_size=1, max_size=1600), at=st.integers(min_value=0))
-def test_noise_in_the_ring_costs_at_most_the_records_that_it_hits_and_what_follows(
-    folder, whole, noise, at
-):
+def test_records_before_noise_in_the_ring_are_intact(folder, whole, noise, at):
     ring = len(whole) - 512 * RECORD_BYTES
-    place = ring + at % (len(whole) - ring - len(noise))
+    offset = ring + at % (len(whole) - ring - len(noise))
     content = bytearray(whole)
-    content[place : place + len(noise)] = noise
+    content[offset : offset + len(noise)] = noise
     path = folder / "noise.loop"
     path.write_bytes(content)
-    hit = range((place - ring) // RECORD_BYTES, (place + len(noise) - 1 - ring) // RECORD_BYTES + 1)
+    hit = range(
+        (offset - ring) // RECORD_BYTES, (offset + len(noise) - 1 - ring) // RECORD_BYTES + 1
+    )
     full = everything(folder / "run.loop")[0]
     before = [*itertools.takewhile(lambda record: record.number % 512 not in hit, full)]
-    found = [record for record in readable(path) if record.number >= full[0].number]
-    assert found[: len(before)] == before
+    remaining = [record for record in readable(path) if record.number >= full[0].number]
+    assert remaining[: len(before)] == before
 
 
-def half_written(whole, folder, half, lap_ago):
-    """A recording in which one half of a record is still that of a lap ago."""
+def half_written(whole, folder, half, old_half):
+    """The bytes of a recording in which half of a record is from the lap before."""
     ring = len(whole) - 512 * RECORD_BYTES
     with Recording(folder / "run.loop") as recording:
         number = recording.end - 100
-    place = ring + number % 512 * RECORD_BYTES + half * 8
-    return number, whole[:place] + lap_ago + whole[place + 8 :]
+    offset = ring + number % 512 * RECORD_BYTES + half * 8
+    return number, whole[:offset] + old_half + whole[offset + 8 :]
 
 
-def test_a_record_whose_time_is_still_that_of_a_lap_ago_is_left_out(tmp_path, folder, whole):
+def test_a_record_with_the_time_of_the_lap_before_is_rejected(tmp_path, folder, whole):
     records = {record.number: record for record in everything(folder / "run.loop")[0]}
     oldest = records[min(records)]
     number, content = half_written(whole, folder, 0, struct.pack("<Q", oldest.time_ns - 1))
@@ -211,36 +209,36 @@ def test_a_record_whose_time_is_still_that_of_a_lap_ago_is_left_out(tmp_path, fo
     assert set(records) - {r.number for r in everything(tmp_path / "torn.loop")[0]} == {number}
 
 
-def test_a_record_whose_kind_is_still_that_of_a_lap_ago_is_left_out(tmp_path, folder, whole):
+def test_a_record_with_the_kind_of_the_lap_before_is_rejected(tmp_path, folder, whole):
     records = {record.number: record for record in everything(folder / "run.loop")[0]}
     any_number = next(n for n, record in records.items() if record.kind == Kind.TRANSITION)
-    lap_ago = (any_number // 512 - 1) & 0xFFF
-    word = Kind.TRANSITION << 28 | lap_ago << 16 | records[any_number].id
+    lap_before = (any_number // 512 - 1) & 0xFFF
+    word = Kind.TRANSITION << 28 | lap_before << 16 | records[any_number].id
     number, content = half_written(whole, folder, 1, struct.pack("<II", word, 0))
     (tmp_path / "torn.loop").write_bytes(content)
     assert set(records) - {r.number for r in everything(tmp_path / "torn.loop")[0]} == {number}
 
 
-def test_a_reader_that_follows_a_running_fit_sees_each_record_once_and_none_torn(tmp_path):
+def test_a_reader_of_a_running_fit_sees_each_record_once_and_intact(tmp_path):
     recorder = Recorder(tmp_path / "run.loop", records=4096, scalars=None)
     trainer = trainer_of(recorder)
-    seen, problems, done = [], [], threading.Event()
+    records, rejected, done = [], [], threading.Event()
 
     def follow():
         with Recording(recorder.path) as recording:
             start = 0
             while not done.is_set() or start < recording.end:
                 chunk = recording.chunk(start)
-                seen.extend(chunk.records())
-                problems.append(chunk.rejected)
+                records.extend(chunk.records())
+                rejected.append(chunk.rejected)
                 start = chunk.end
 
     reader = threading.Thread(target=follow)
     with Recording(recorder.path) as recording:
 
         @trainer.on("begin_epoch")
-        def wait(trainer, state):  # or the ring could overtake a reader that gets no processor
-            while recording.end - len(seen) > 1024:
+        def wait(trainer, state):  # the ring must not overtake a reader that gets no CPU time
+            while recording.end - len(records) > 1024:
                 assert reader.is_alive()
 
         reader.start()
@@ -249,14 +247,14 @@ def test_a_reader_that_follows_a_running_fit_sees_each_record_once_and_none_torn
         reader.join()
         end, table = recording.end, recording.table
     assert end > 3 * 4096
-    assert [record.number for record in seen] == [*range(end)]
-    assert sum(problems) == 0
-    for before, after in itertools.pairwise(seen):
+    assert [record.number for record in records] == [*range(end)]
+    assert sum(rejected) == 0
+    for before, after in itertools.pairwise(records):
         left, entered = (table.transition(r.id) for r in (before, after))
         assert left.destination == entered.source
 
 
-def test_a_table_that_grows_is_read_on(tmp_path):
+def test_new_lines_of_the_table_are_read_later(tmp_path):
     recorder = Recorder(tmp_path / "run.loop", scalars=1)
     trainer = trainer_of(recorder)
     with Recording(recorder.path) as recording:
@@ -265,7 +263,7 @@ def test_a_table_that_grows_is_read_on(tmp_path):
         assert {entry.name for entry in recording.table.scalars.values()} == {"loss", "lr"}
 
 
-def test_a_table_that_is_full_gives_question_marks(tmp_path, monkeypatch):
+def test_a_full_table_gives_question_marks(tmp_path, monkeypatch):
     monkeypatch.setattr("trackside.handlers.recording._mapped_file.TABLE_BYTES", 2000)
     with recorded(tmp_path / "run.loop", scalars=1) as recording:
         table = recording.table

@@ -4,10 +4,10 @@ from recordings import recorded
 
 from trackside.handlers import Recorder
 from trackside.views import RecordingError, totals
-from trackside.views.recordings.recording_set import merged, recordings
+from trackside.views.recordings.recording_set import merge_totals, open_recordings
 
 
-def test_the_recordings_in_a_folder_come_by_name_and_rank(tmp_path, monkeypatch):
+def test_the_recordings_in_a_folder_are_sorted_by_name_and_rank(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "12")
     for rank in (10, 2, 0):
         monkeypatch.setenv("RANK", str(rank))
@@ -15,23 +15,23 @@ def test_the_recordings_in_a_folder_come_by_name_and_rank(tmp_path, monkeypatch)
     monkeypatch.setenv("WORLD_SIZE", "1")
     recorded(tmp_path / "other.loop", name="a")
     (tmp_path / "notes.txt").write_text("no recording")
-    with recordings(tmp_path) as found:
-        assert [(r.meta.name, r.meta.rank) for r in found][1:] == [("b", 0), ("b", 2), ("b", 10)]
-        assert found[0].meta.name == "a"
+    with open_recordings(tmp_path) as opened:
+        assert [(r.meta.name, r.meta.rank) for r in opened][1:] == [("b", 0), ("b", 2), ("b", 10)]
+        assert opened[0].meta.name == "a"
 
 
 def test_a_folder_without_a_recording_is_refused(tmp_path):
-    with pytest.raises(RecordingError, match="there is no recording"), recordings(tmp_path):
+    with pytest.raises(RecordingError, match="no recording in "), open_recordings(tmp_path):
         pass
 
 
-def test_merged_totals_are_the_sums(tmp_path):
+def test_merged_totals_are_sums(tmp_path):
     traces = [Trace(), Trace()]
     one = recorded(tmp_path / "one.loop", traces[0], scalars=None)
     other = recorded(tmp_path / "other.loop", traces[1], epochs=3, scalars=None)
-    found = merged([totals(one), totals(other)])
-    assert sum(total.count for total in found.transitions.values()) == sum(
+    merged = merge_totals([totals(one), totals(other)])
+    assert sum(total.count for total in merged.transitions.values()) == sum(
         len(trace.signals) for trace in traces
     )
     ns = totals(one).phases["fit.ready"].ns + totals(other).phases["fit.ready"].ns
-    assert found.phases["fit.ready"].ns == ns
+    assert merged.phases["fit.ready"].ns == ns

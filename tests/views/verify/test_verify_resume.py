@@ -5,65 +5,67 @@ import pytest
 
 from trackside.views.commands.main import main
 from trackside.views.output.usage_error import UsageError
-from trackside.views.verify.resume_worker import Check
+from trackside.views.verify.resume_worker import ResumeCheck
 from trackside.views.verify.verify_resume import verify_resume
 
 
-def names(found):
-    return {difference.name for difference in found.differences}
+def names(verification):
+    return {difference.name for difference in verification.differences}
 
 
-def test_a_sound_fit_goes_on_from_every_boundary_in_fresh_processes():
-    found = verify_resume(planted.sound, epochs=1, batches=2)
-    assert found.boundaries == 11
-    assert found.differences == ()
-    assert str(found) == "11 resumed fits equal the one that was not stopped, bit for bit"
+def test_a_correct_fit_resumes_exactly_from_every_boundary():
+    verification = verify_resume(planted.sound, epochs=1, batches=2)
+    assert verification.boundaries == 11
+    assert verification.differences == ()
+    assert str(verification) == "11 resumed fits equal the uninterrupted one, bit for bit"
 
 
-def rests(make, folder, epochs=2):
-    """What came of going on at each boundary, in this process."""
-    whole = Check(make(), folder, ()).whole(epochs)
-    numbers = range(len(whole["boundaries"]))
+def resume_at_each_boundary(make, folder, epochs=2):
+    """The baseline, and the result of each resumed fit, in this process."""
+    baseline = ResumeCheck(make(), folder, ()).run_baseline(epochs)
+    numbers = range(len(baseline["boundaries"]))
     with warnings.catch_warnings(action="ignore"):
-        return whole, [Check(make(), folder, ()).rest(number, whole) for number in numbers]
+        return baseline, [
+            ResumeCheck(make(), folder, ()).resume(number, baseline) for number in numbers
+        ]
 
 
-def test_what_only_matters_later_is_found_when_it_does_and_who_keeps_it_is_told(tmp_path):
-    whole, found = rests(planted.counter, tmp_path)
-    assert [told.partition(":")[0] for told in whole["warnings"]] == [
+def test_unsaved_state_is_detected_when_it_has_an_effect(tmp_path):
+    baseline, results = resume_at_each_boundary(planted.counter, tmp_path)
+    assert [warning.partition(":")[0] for warning in baseline["warnings"]] == [
         "handler Counter keeps batches and cannot save it"
     ]
-    third = found[4]  # it would have changed the next batch
-    assert third == {
+    after_four = results[4]  # the counter would have changed the next batch
+    assert after_four == {
         "difference": "position: loss",
         "where": "fit.epoch.train.fetch of epoch 0, after 4 batches",
     }
 
 
-def test_a_handler_that_hides_what_it_keeps_is_found_out(tmp_path):
-    whole, found = rests(planted.silent, tmp_path)
-    assert whole["warnings"] == []
-    assert {rest["difference"] for rest in found} >= {"position: loss"}
+def test_state_that_a_handler_hides_is_detected(tmp_path):
+    baseline, results = resume_at_each_boundary(planted.silent, tmp_path)
+    assert baseline["warnings"] == []
+    assert {result["difference"] for result in results} >= {"position: loss"}
 
 
 def test_a_signal_that_differs_is_named(tmp_path):
-    _, found = rests(planted.stops, tmp_path)
-    told = {rest["difference"] for rest in found}
-    assert "signal after_pred instead of after_batch" in told
+    _, results = resume_at_each_boundary(planted.stops, tmp_path)
+    differences = {result["difference"] for result in results}
+    assert "signal after_pred instead of after_batch" in differences
 
 
-def test_what_is_raised_in_a_resumed_fit_escapes(tmp_path):
+def test_an_error_in_a_resumed_fit_is_raised(tmp_path):
     with pytest.raises(KeyError, match="best"):
-        rests(planted.refuses, tmp_path)
+        resume_at_each_boundary(planted.refuses, tmp_path)
 
 
-def test_a_process_that_dies_is_told():
-    found = verify_resume(planted.dies, epochs=1, batches=1)
-    assert names(found) == {"the process died with exit code 3"}
+def test_the_death_of_a_process_is_reported():
+    verification = verify_resume(planted.dies, epochs=1, batches=1)
+    assert names(verification) == {"the process died with exit code 3"}
 
 
-def test_a_fit_that_fails_by_itself_is_an_error():
-    with pytest.raises(RuntimeError, match="nothing stops has failed: OSError: no more"):
+def test_a_failing_uninterrupted_fit_is_an_error():
+    with pytest.raises(RuntimeError, match="the uninterrupted fit failed: OSError: no more"):
         verify_resume(planted.breaks, epochs=1, batches=1)
 
 
@@ -76,16 +78,16 @@ def test_a_fit_that_fails_by_itself_is_an_error():
         ("planted:nothing", "is a int"),
     ],
 )
-def test_what_no_other_process_could_find_is_refused(factory, message):
+def test_a_factory_that_another_process_cannot_import_is_refused(factory, message):
     with pytest.raises(UsageError, match=message):
         verify_resume(factory)
 
 
-def test_the_command_names_what_a_handler_forgot_down_to_the_parameter(capsys):
+def test_the_command_names_the_parameter_that_a_handler_did_not_save(capsys):
     assert main(["verify-resume", "planted:forgetful", "--epochs", "1", "--batches", "1"]) == 1
-    told = capsys.readouterr().out.splitlines()
-    assert told[0] == "9 of 9 resumed fits differ from the one that was not stopped"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "9 of 9 resumed fits differ from the uninterrupted one"
     assert (
         "stopped in fit.epoch.train.fetch of epoch 0, after 1 batches: "
         "handler Forgetful: averaged of 0.weight differs, at once"
-    ) in told
+    ) in lines
