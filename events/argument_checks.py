@@ -1,4 +1,4 @@
-"""Checks of arguments that engine and handlers share."""
+"""Checks of arguments, shared by engine and handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What attaching gives back: the means to undo it."""
+"""The return value of `attach`, which undoes it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from types import TracebackType
 
 
 class Attachment:
-    """Undoes one `attach`: call it, or leave its `with` block. A second time does nothing."""
+    """Undoes one `attach` when it is called, or when its `with` block is left.
+
+    A second call does nothing.
+    """
 
     def __init__(self) -> None:
         self.undo = ExitStack()
         self._connections: list[ExitStack] = []
 
     def __call__(self) -> None:
-        """Take the handler off; its receivers, wraps and open scopes with it."""
+        """Detach the handler: disconnect its receivers, undo its wraps, close its open scopes."""
         self.undo.close()
 
     def add(self, connection: ExitStack) -> None:
-        """Take over one of several connections of a function."""
+        """Add one of several connections of a function."""
         self._connections.append(connection)
         self.undo.callback(connection.close)
 
     def remove(self, connection: ExitStack) -> None:
-        """Undo one of them; with the last one the whole attachment."""
+        """Undo one connection; with the last one, the whole attachment."""
         connection.close()
         self._connections.remove(connection)
         if not self._connections:

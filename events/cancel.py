@@ -1,4 +1,4 @@
-"""What a handler or an activity raises to close a scope early.
+"""Exceptions that a handler or an activity raises to close a scope early.
 
     BaseException
     └── Cancel                       abstract: one scope, one reason
@@ -10,8 +10,8 @@
         ├── CancelBackwardException  batch ⊃ backward
         └── CancelStepException      batch ⊃ step
 
-A cancel is control flow and no error, so it derives from BaseException: a handler's own
-``except Exception`` cannot eat one.
+A cancel is control flow, not an error, so it derives from BaseException: ``except Exception`` in
+a handler does not catch it.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from types import MappingProxyType
 
 
 class Cancel(BaseException):
-    """Closes one scope; derive one for each scope of a chart of your own and set `scope`.
+    """Closes one scope; for a scope of your own chart, derive a class and set `scope`.
 
     Attributes:
         scope: the last part of the path of the scope that it closes, `"batch"`.
-        reason: why, in the words of whoever raised it; may be empty.
+        reason: the text that it was raised with; may be empty.
         raised_by: the handler or activity that raised it; the engine writes it.
         raised_in: the phase in which it was raised; the engine writes it.
-        requested_by: the thread that asked for it, where it was not raised but requested; the
+        requested_by: the thread that called `request`, for a cancel that was requested; the
             engine writes it.
-        also: cancels that came while this one was closing its scope, and that it outranks.
+        also: cancels raised or requested while this one was pending, which it outranks.
 
     Raises:
-        TypeError: when a class that names no scope is instantiated.
+        TypeError: the class has no scope.
     """
 
     scope: str = ""
@@ -41,7 +41,7 @@ class Cancel(BaseException):
     def __init__(self, reason: str = "") -> None:
         if not self.scope:
             raise TypeError(
-                f"{type(self).__name__} names no scope; raise one of its subclasses, "
+                f"{type(self).__name__} has no scope; raise one of its subclasses, "
                 "or set the class attribute `scope`"
             )
         super().__init__(reason)
@@ -59,7 +59,7 @@ class CancelFitException(Cancel):
 
 
 class CancelEpochException(Cancel):
-    """Closes the epoch, its validation included; the fit goes on with the next epoch."""
+    """Closes the epoch, including its validation; the next epoch follows."""
 
     scope = "epoch"
 
@@ -71,13 +71,13 @@ class CancelTrainException(Cancel):
 
 
 class CancelValidException(Cancel):
-    """Closes the validation; the fit goes on with the next epoch."""
+    """Closes the validation; the next epoch follows."""
 
     scope = "validate"
 
 
 class CancelBatchException(Cancel):
-    """Closes the batch; the next one follows. Gradients made so far are kept."""
+    """Closes the batch; the next one follows. Gradients computed so far are kept."""
 
     scope = "batch"
 
@@ -112,4 +112,4 @@ CANCELS: Mapping[str, type[Cancel]] = MappingProxyType(
 
 
 class IllegalCancelError(RuntimeError):
-    """A cancel was raised for a scope that is not open, or that is closing already."""
+    """A cancel was raised for a scope that is not open, or that is already closing."""

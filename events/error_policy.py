@@ -1,4 +1,4 @@
-"""The error policy of a handler: let its errors end the run, or take it off and go on."""
+"""The error policy of a handler: its errors end the run, or only detach the handler."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from .log import log
 from .order import Receiver, receiver_name
 from .transition import Transition
-from .transition_binding import bound
+from .transition_binding import bind_transition
 
 POLICIES = ("raise", "detach")
 
 
-class Guard:
-    """Stands before a receiver of a handler that says `on_error = "detach"`.
+class DetachOnError:
+    """Wraps a receiver of a handler with `on_error = "detach"`.
 
-    The handler's first error is logged with its name, and the handler is taken off: a logger
-    must not end a training. Cancels and interrupts pass.
+    The first error of the handler is logged with its name, and the handler is detached: a logger
+    must not end a training. Cancels and interrupts are raised.
     """
 
     def __init__(self, receiver: Receiver, detach: Callable[[], None]) -> None:
@@ -31,30 +31,30 @@ class Guard:
         try:
             self.__wrapped__(trainer, state=state, **extra)
         except Exception:
-            self._take_off(state)
+            self._log_and_detach(state)
 
     def for_transition(self, transition: Transition) -> Receiver | None:
-        """What stands before the receiver of one transition, where the handler prepares one.
+        """The receiver that the handler prepares for one transition, wrapped in the same way.
 
-        Nothing stands before a receiver that says `cannot_fail = True`: the guard costs as much
-        as a small receiver.
+        A receiver with `cannot_fail = True` is not wrapped: the wrapper costs as much as a small
+        receiver.
         """
-        receiver = bound(self.__wrapped__, transition)
+        receiver = bind_transition(self.__wrapped__, transition)
         if receiver is None or getattr(receiver, "cannot_fail", False):
             return receiver
 
         @functools.wraps(receiver)
-        def guarded(trainer: Any, state: Any) -> None:
+        def call(trainer: Any, state: Any) -> None:
             try:
                 receiver(trainer, state)
             except Exception:
-                self._take_off(state)
+                self._log_and_detach(state)
 
-        return guarded
+        return call
 
-    def _take_off(self, state: Any) -> None:
+    def _log_and_detach(self, state: Any) -> None:
         log.exception(
-            "%s failed in %s, epoch %s, batch %s; it is detached and the run goes on",
+            "%s failed in %s, epoch %s, batch %s; it is detached and the run continues",
             receiver_name(self.__wrapped__),
             state.phase,
             state.epoch,

@@ -1,54 +1,55 @@
-"""Which sends of a signal a receiver hears: every n-th, the first, those that a predicate picks."""
+"""Receivers that are called for some sends only: every n-th, the first, or if a predicate holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .lock import BUS
+from .argument_checks import check_whole_number
+from .lock import BUS_LOCK
 from .order import Receiver
 
 Predicate = Callable[[Any, Any], bool]
 
 
-class Filter:
+class FilteredReceiver:
     """Calls `receiver` for every `every`-th send for which `when(trainer, state)` is true.
 
     Args:
         every: 1 for each of them, 100 for the 100th, the 200th and so on.
-        when: None picks all of them.
+        when: None counts all sends.
+
+    Attributes:
+        count: sends for which `when` was true.
 
     Raises:
-        TypeError: `every` is no int.
+        TypeError: `every` is not an int.
         ValueError: `every` is below 1.
     """
 
     def __init__(self, receiver: Receiver, every: int, when: Predicate | None) -> None:
-        if isinstance(every, bool) or not isinstance(every, int):
-            raise TypeError(f"every={every!r} is a {type(every).__name__}; allowed: an int, from 1")
-        if every < 1:
-            raise ValueError(f"every={every} picks no send; allowed: an int, from 1")
+        check_whole_number(f"trainer.on(…, every={every!r})", every, least=1)
         self.__wrapped__ = receiver
         self.every = every
         self.when = when
-        self.heard = 0
+        self.count = 0
 
     def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
         if self.when is not None and not self.when(trainer, state):
             return
-        self.heard += 1
-        if self.heard % self.every == 0:
+        self.count += 1
+        if self.count % self.every == 0:
             self.__wrapped__(trainer, state=state, **extra)
 
 
-class Once:
-    """Calls `receiver` for the first send that reaches it, and detaches it before that."""
+class OnceReceiver:
+    """Calls `receiver` for the first send only, and detaches it before the call."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.__wrapped__ = receiver
         self.detach: Callable[[], None] = lambda: None
 
     def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
-        with BUS:  # another thread may be about to say how it is detached
+        with BUS_LOCK:  # `Publisher.on` may be about to set `detach` in another thread
             self.detach()
         self.__wrapped__(trainer, state=state, **extra)

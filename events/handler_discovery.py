@@ -1,4 +1,4 @@
-"""Which methods of a handler are subscriptions: found, and checked, when it is attached."""
+"""Find the methods of a handler that subscribe to signals, and check them when it is attached."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .error_policy import POLICIES
 from .signal import Signal
-from .signals import BESIDE_CHARTS, SIGNALS
+from .signals import NON_TRIGGER_SIGNALS, SIGNALS
 
 WRAP = "wrap_"
 WITHIN = "within_"
@@ -16,52 +16,52 @@ RESERVED = ("begin_", "after_", WRAP, WITHIN)
 
 
 class AttachError(TypeError):
-    """A handler is wired wrongly; found when it is attached, never in batch 4000."""
+    """A handler or a subscription is invalid; raised when it is attached, before the run."""
 
 
 class Subscriptions(NamedTuple):
-    """What a handler asks for, by method."""
+    """Methods of a handler that are subscribed, with their signal, activity or scope."""
 
     receivers: list[tuple[Signal, Callable[..., Any]]]
     wraps: list[tuple[str, Callable[..., Any]]]
     scopes: list[tuple[str, Callable[..., Any]]]
 
 
-def subscriptions(handler: Any, activities: Collection[str]) -> Subscriptions:
-    """The receivers, wraps and scope functions among the methods of `handler`.
+def find_subscriptions(handler: Any, activities: Collection[str]) -> Subscriptions:
+    """Find the receivers, wraps and scope functions among the methods of `handler`.
 
-    A method named like a signal hears it; `wrap_<activity>` wraps that activity;
+    A method named like a signal receives it; `wrap_<activity>` wraps that activity;
     `within_<scope>` is a generator that is open as long as the scope.
 
     Raises:
-        AttachError: a class or a function instead of an instance; a method whose name is almost
-            a signal's; an activity or a scope that does not exist; nothing to subscribe at all.
+        AttachError: a class or a function instead of an instance; a method whose name is similar
+            to that of a signal; an unknown activity or scope; no method to subscribe.
         ValueError: `on_error` is neither "raise" nor "detach".
     """
     _check_kind(handler)
     methods = dict(_methods(handler))
-    known = SIGNALS | BESIDE_CHARTS
+    known = SIGNALS | NON_TRIGGER_SIGNALS
     _check_names(type(handler).__name__, methods, known, activities)
-    found = Subscriptions(
+    subscriptions = Subscriptions(
         receivers=[(known[name], methods[name]) for name in known if name in methods],
         wraps=[(n.removeprefix(WRAP), m) for n, m in methods.items() if n.startswith(WRAP)],
         scopes=[(n.removeprefix(WITHIN), m) for n, m in methods.items() if n.startswith(WITHIN)],
     )
-    if not any(found):
+    if not any(subscriptions):
         raise AttachError(
-            f"{type(handler).__name__} hears no signal: none of its methods is named like one; "
+            f"{type(handler).__name__} receives no signal: none of its methods is named like one; "
             f"signals are {', '.join(known)}"
         )
-    return found
+    return subscriptions
 
 
-def signal_named(name: str) -> Signal:
-    """The signal called `name`.
+def find_signal(name: str) -> Signal:
+    """Return the signal called `name`.
 
     Raises:
-        AttachError: there is none; the message names the nearest.
+        AttachError: no signal has this name; the message suggests the most similar name.
     """
-    known = SIGNALS | BESIDE_CHARTS
+    known = SIGNALS | NON_TRIGGER_SIGNALS
     if name not in known:
         raise AttachError(
             f"there is no signal {name!r}{did_you_mean(name, known)}; signals are "
@@ -71,15 +71,15 @@ def signal_named(name: str) -> Signal:
 
 
 def did_you_mean(name: str, known: Collection[str], cutoff: float = 0.75) -> str:
-    """`; did you mean after_epoch?`, or nothing where nothing is near."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f"; did you mean {near[0]}?" if near else ""
+    """Return `; did you mean after_epoch?`, or an empty text if no known name is similar."""
+    similar = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
-def scopes() -> list[str]:
-    """Names of the scopes that can be within: those with a `begin_` and an `after_` signal."""
-    begun = [name.removeprefix("begin_") for name in SIGNALS if name.startswith("begin_")]
-    return [scope for scope in begun if f"after_{scope}" in SIGNALS]
+def scope_names() -> list[str]:
+    """Names of the scopes that have a `begin_` and an `after_` signal."""
+    opened = [name.removeprefix("begin_") for name in SIGNALS if name.startswith("begin_")]
+    return [scope for scope in opened if f"after_{scope}" in SIGNALS]
 
 
 def _check_kind(handler: Any) -> None:
@@ -89,7 +89,7 @@ def _check_kind(handler: Any) -> None:
         )
     if callable(handler) and hasattr(handler, "__name__"):
         raise AttachError(
-            f"cannot attach the function {handler.__name__}: nothing says which signal it hears; "
+            f"cannot attach the function {handler.__name__}: its signal is not known; "
             f'use trainer.on("after_loss")({handler.__name__})'
         )
     policy = getattr(handler, "on_error", POLICIES[0])
@@ -121,11 +121,11 @@ def _check_names(
         if name.startswith(WRAP):
             _require(owner, name, "activity", name.removeprefix(WRAP), activities)
         elif name.startswith(WITHIN):
-            _require(owner, name, "scope", name.removeprefix(WITHIN), scopes())
+            _require(owner, name, "scope", name.removeprefix(WITHIN), scope_names())
         elif name.startswith(RESERVED) or difflib.get_close_matches(name, known, 1, cutoff=0.8):
             raise AttachError(
-                f"{owner}.{name} hears no signal{did_you_mean(name, known)}; "
-                "a helper method of yours starts with an underscore"
+                f"{owner}.{name} receives no signal{did_you_mean(name, known)}; "
+                "begin the name of a helper method with an underscore"
             )
 
 

@@ -1,4 +1,4 @@
-"""The number of batches that a loader has, where it knows."""
+"""The number of batches of a loader, if it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of the bus: one thread at a time changes who hears what. Sending takes no lock."""
+"""The lock of the signals: one thread at a time subscribes. Sending takes no lock."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# of one thread it may be taken again: a collection of garbage disconnects, at any moment
-BUS = threading.RLock()
+# reentrant: a garbage collection, which disconnects receivers, may start while the lock is held
+BUS_LOCK = threading.RLock()
 
-if hasattr(os, "register_at_fork"):  # or a child might find it taken, by a thread it has not got
-    os.register_at_fork(before=BUS.acquire, after_in_parent=BUS.release, after_in_child=BUS.release)
+if hasattr(os, "register_at_fork"):  # a child has no other thread that could release the lock
+    os.register_at_fork(
+        before=BUS_LOCK.acquire,
+        after_in_parent=BUS_LOCK.release,
+        after_in_child=BUS_LOCK.release,
+    )
 
 
 def locked(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, in one thread at a time."""
+    """Decorate `function` to hold the lock while it runs."""
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with BUS:
+        with BUS_LOCK:
             return function(*args, **kwargs)
 
     return call

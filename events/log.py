@@ -1,4 +1,4 @@
-"""Where the project logs, under the name `trackside`: silent until a host configures logging."""
+"""The logger of the project, `trackside`: silent until the host application configures logging."""
 
 from __future__ import annotations
 

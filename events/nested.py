@@ -1,4 +1,4 @@
-"""One map over nested containers: batches, targets and predictions may be made of parts."""
+"""Map a function over nested containers: batches, targets and predictions may have parts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _ATOMS = {str, int, float, bytes, bool, type(None)}
 
 
 def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: type = object) -> Any:
-    """Call `change` for every leaf of `value`, and keep the containers around the leaves.
+    """Replace every leaf of `value` by `change(leaf)`, in containers like those of `value`.
 
-    Containers are tuples, named tuples, lists and mappings, which keep their type where it can be
-    built from its parts; everything else is a leaf.
+    Containers are tuples, named tuples, lists and mappings; a mapping becomes a dict if its type
+    cannot be called with a dict. Everything else is a leaf.
 
     Args:
-        change: `change(leaf)` gives the new leaf; with `others`, `change(leaf, *their_leaves)`.
+        change: returns the new leaf; with `others`, it is called `change(leaf, *their_leaves)`.
         others: values of the same structure as `value`.
         only: leaves of other types are kept as they are.
     """
@@ -29,14 +29,14 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: type 
         return parts if type(value) is dict else _mapping_like(value, parts)
     if isinstance(value, SEQUENCES):
         if only is not object and _ATOMS.issuperset(map(type, value)):
-            return value  # the hundreds of numbers of a random number generator
+            return value  # for speed: a generator state is a tuple of hundreds of numbers
         columns = zip(value, *others, strict=True)
         return _sequence_like(value, (map_nested(change, *column, only=only) for column in columns))
     return change(value, *others) if isinstance(value, only) else value
 
 
 def leaves(value: Any, only: type = object) -> Iterator[Any]:
-    """The leaves of `value` that are instances of `only`, in order; see `map_nested`."""
+    """Yield the leaves of `value` that are instances of `only`, in order; see `map_nested`."""
     if isinstance(value, Mapping):
         for part in value.values():
             yield from leaves(part, only)

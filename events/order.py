@@ -1,9 +1,9 @@
 """The order in which the receivers of a signal run: declared, never numbered.
 
-A handler class, or a function, may carry `runs_after` and `runs_before`: names of handler classes
-or functions. Declared constraints come first, then the order of connection: at each place stands
-the earliest connected receiver all of whose predecessors have their place. Receivers that close a
-scope (`closes_scope`) come last, in the reverse of their order: last in, first out.
+A handler class, or a function, may have `runs_after` and `runs_before`: names of handler classes
+or functions. The order is a stable topological sort: declared constraints first, then the order of
+connection. Receivers that close a scope (`closes_scope`) run last, in reverse order: last in, first
+out.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ class OrderError(ValueError):
     """Declared constraints contradict each other; the message prints the cycle."""
 
 
-class Place(NamedTuple):
-    """A receiver's place in the order, and why it stands there."""
+class OrderedReceiver(NamedTuple):
+    """One receiver of a sorted list, and the reason for its position."""
 
     receiver: Receiver
     reason: str
 
 
 def unwrapped(receiver: Receiver) -> Receiver:
-    """What was subscribed, below the filters, guards and partials put around it."""
+    """The subscribed callable, without filters, error policies and partials around it."""
     while True:
         if isinstance(receiver, functools.partial):
             receiver = receiver.func
@@ -39,13 +39,13 @@ def unwrapped(receiver: Receiver) -> Receiver:
 
 
 def owner_of(receiver: Receiver) -> Any:
-    """The handler object of a bound method; the callable itself otherwise."""
+    """The handler of a bound method; for other receivers the callable itself."""
     inner = unwrapped(receiver)
     return getattr(inner, "__self__", inner)
 
 
 def receiver_name(receiver: Receiver) -> str:
-    """`EarlyStopping.after_epoch`, `my_function`: for messages and for the order."""
+    """The name for messages: `EarlyStopping.after_epoch`, `my_function`."""
     inner = unwrapped(receiver)
     owner = getattr(inner, "__self__", None)
     name = getattr(inner, "__name__", type(inner).__name__)
@@ -64,12 +64,12 @@ def _declared(receiver: Receiver, attribute: str) -> frozenset[str]:
 
 
 def _predecessors(receivers: Sequence[Receiver]) -> list[dict[int, str]]:
-    """For each receiver the indices of those that must run before it, with the reason."""
-    found: list[dict[int, str]] = [{} for _ in receivers]
+    """For each receiver, the indices of those that must run before it, with the reason."""
+    reasons: list[dict[int, str]] = [{} for _ in receivers]
     after = [_declared(r, "runs_after") for r in receivers]
     before = [_declared(r, "runs_before") for r in receivers]
     if not any(after) and not any(before):
-        return found
+        return reasons
     by_name: dict[str, list[int]] = {}
     for i, receiver in enumerate(receivers):
         for name in _names(receiver):
@@ -81,10 +81,10 @@ def _predecessors(receivers: Sequence[Receiver]) -> list[dict[int, str]]:
 
     for i, receiver in enumerate(receivers):
         for j in others(i, after[i]):
-            found[i][j] = f"declares that it runs after {receiver_name(receivers[j])}"
+            reasons[i][j] = f"declares that it runs after {receiver_name(receivers[j])}"
         for j in others(i, before[i]):
-            found[j].setdefault(i, f"{receiver_name(receiver)} declares that it runs before it")
-    return found
+            reasons[j].setdefault(i, f"{receiver_name(receiver)} declares that it runs before it")
+    return reasons
 
 
 def _cycle(receivers: Sequence[Receiver], waiting: dict[int, dict[int, str]]) -> str:
@@ -95,7 +95,7 @@ def _cycle(receivers: Sequence[Receiver], waiting: dict[int, dict[int, str]]) ->
     return " runs after ".join(receiver_name(receivers[i]) for i in loop)
 
 
-def _sorted(receivers: Sequence[Receiver], signal: str) -> list[Place]:
+def _topological_sort(receivers: Sequence[Receiver], signal: str) -> list[OrderedReceiver]:
     predecessors = _predecessors(receivers)
     waiting = {i: dict(before) for i, before in enumerate(predecessors) if before}
     followers: dict[int, list[int]] = {}
@@ -103,11 +103,11 @@ def _sorted(receivers: Sequence[Receiver], signal: str) -> list[Place]:
         for j in before:
             followers.setdefault(j, []).append(i)
     ready = [i for i in range(len(receivers)) if i not in waiting]
-    places = []
+    ordered = []
     while ready:
         i = heapq.heappop(ready)
         reason = "; ".join(predecessors[i].values()) or "order of connection"
-        places.append(Place(receivers[i], reason))
+        ordered.append(OrderedReceiver(receivers[i], reason))
         for follower in followers.get(i, ()):
             del waiting[follower][i]
             if not waiting[follower]:
@@ -115,24 +115,24 @@ def _sorted(receivers: Sequence[Receiver], signal: str) -> list[Place]:
                 heapq.heappush(ready, follower)
     if waiting:
         raise OrderError(
-            f"the order of the receivers of {signal} goes round in a circle: "
+            f"the declared order of the receivers of {signal} has a cycle: "
             f"{_cycle(receivers, waiting)}; drop one of the declared runs_after or runs_before"
         )
-    return places
+    return ordered
 
 
-def arrange(receivers: Iterable[Receiver], signal: str) -> list[Place]:
-    """Every receiver once, in the order in which it runs.
+def arrange(receivers: Iterable[Receiver], signal: str) -> list[OrderedReceiver]:
+    """Sort receivers into the order in which they run.
 
     Raises:
         OrderError: the declared constraints form a cycle.
     """
-    opening: list[Receiver] = []
     closing: list[Receiver] = []
+    others: list[Receiver] = []
     for receiver in receivers:
-        (closing if getattr(receiver, "closes_scope", False) else opening).append(receiver)
+        (closing if getattr(receiver, "closes_scope", False) else others).append(receiver)
     last = [
-        Place(place.receiver, "closes a scope: last in, first out")
-        for place in reversed(_sorted(closing, signal))
+        OrderedReceiver(ordered.receiver, "closes a scope: last in, first out")
+        for ordered in reversed(_topological_sort(closing, signal))
     ]
-    return _sorted(opening, signal) + last
+    return _topological_sort(others, signal) + last

@@ -1,8 +1,8 @@
-"""Handlers that installed distributions publish: listed without loading, made only when named.
+"""Handlers of installed distributions: listed without loading them, loaded by name.
 
 A distribution publishes them under the entry-point group `trackside.handlers`, each a class, or a
-function, that makes a handler when it is called without arguments. Loading one runs its code, so
-nothing here does it but `make`, for the one that it is given the name of.
+function, that returns a handler when it is called without arguments. Loading one runs its code, so
+only `make_handler` does it, and only for the handler that it is called with.
 """
 
 from __future__ import annotations
@@ -20,76 +20,84 @@ GROUP = "trackside.handlers"
 
 
 class Plugin(NamedTuple):
-    """A published handler, which is not loaded."""
+    """A published handler that is not loaded."""
 
     name: str
-    """What it is named by: its own name, or `distribution:name` where several have that name."""
+    """Its entry-point name, or `distribution:name` if several distributions have that name."""
     distribution: str
-    """Name and version of the distribution that published it."""
+    """Name and version of the distribution that publishes it."""
     entry: EntryPoint
-    """Its `value` is the `module:object` that makes it."""
+    """Its `value` is the `module:object` of the class or function."""
 
 
-def published() -> list[Plugin]:
-    """All of them, by distribution and name. Reads metadata, and imports nothing."""
+def list_plugins() -> list[Plugin]:
+    """All published handlers, sorted by distribution and name. Reads metadata, imports nothing."""
     entries = list(entry_points(group=GROUP))
     uses = Counter(entry.name for entry in entries)
     plugins = [_plugin(entry, shared=uses[entry.name] > 1) for entry in entries]
     return sorted(plugins, key=lambda plugin: (plugin.distribution.lower(), plugin.name))
 
 
-def find(name: str) -> Plugin:
-    """The published handler called `name`; `distribution:name` is always one of its names.
+def find_plugin(name: str) -> Plugin:
+    """Find a published handler by its name or by `distribution:name`, without loading it.
 
     Raises:
-        AttachError: there is none, and the nearest is named; or several distributions publish it.
+        AttachError: no handler has this name, and the most similar name is suggested; or several
+            distributions publish it.
     """
-    plugins = published()
-    found = [p for p in plugins if name in (p.entry.name, f"{_of(p.entry).name}:{p.entry.name}")]
-    if not found:
+    plugins = list_plugins()
+    matches = [plugin for plugin in plugins if name in _names(plugin.entry)]
+    if not matches:
         raise AttachError(
             f"no installed distribution publishes a handler {name!r}"
             f"{did_you_mean(name, [plugin.name for plugin in plugins], cutoff=0.6)}; "
             "`trackside handlers` lists them"
         )
-    if len(found) > 1:
+    if len(matches) > 1:
         raise AttachError(
             f"several distributions publish a handler {name!r}: "
-            f"{', '.join(plugin.distribution for plugin in found)}; "
-            f"name one of them: {', '.join(plugin.name for plugin in found)}"
+            f"{', '.join(plugin.distribution for plugin in matches)}; "
+            f"name one of them: {', '.join(plugin.name for plugin in matches)}"
         )
-    return found[0]
+    return matches[0]
 
 
-def make(name: str) -> Any:
-    """Load the published handler called `name`, and call it.
+def make_handler(name: str) -> Any:
+    """Load a published handler by its name, and call it.
 
     Raises:
-        AttachError: as `find`; or it cannot be loaded, or made without arguments.
+        AttachError: as `find_plugin`; or it cannot be loaded, or called without arguments.
     """
-    plugin = find(name)
+    plugin = find_plugin(name)
     what = f"handler {plugin.name!r} ({plugin.entry.value} of {plugin.distribution})"
-    factory = _called(plugin.entry.load, f"cannot load {what}")
+    factory = _call(plugin.entry.load, f"cannot load {what}")
     _check_factory(factory, what)
-    handler = _called(factory, f"cannot make {what}")
+    handler = _call(factory, f"cannot make {what}")
     log.info("loaded %s", what)
     return handler
 
 
-def _called(function: Callable[[], Any], failure: str) -> Any:
+def _call(function: Callable[[], Any], failure: str) -> Any:
     try:
         return function()
-    except (Exception, SystemExit) as error:  # a stranger's module must not end the process
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # must not end the process
         raise AttachError(f"{failure}: {type(error).__name__}: {error}") from error
 
 
 def _plugin(entry: EntryPoint, shared: bool) -> Plugin:
-    distribution = _of(entry)
+    distribution = _distribution(entry)
     name = f"{distribution.name}:{entry.name}" if shared else entry.name
     return Plugin(name, f"{distribution.name} {distribution.version}", entry)
 
 
-def _of(entry: EntryPoint) -> Distribution:
+def _names(entry: EntryPoint) -> tuple[str, str]:
+    return entry.name, f"{_distribution(entry).name}:{entry.name}"
+
+
+def _distribution(entry: EntryPoint) -> Distribution:
     assert entry.dist is not None  # entry_points() reads them from distributions
     return entry.dist
 
@@ -97,13 +105,12 @@ def _of(entry: EntryPoint) -> Distribution:
 def _check_factory(factory: Any, what: str) -> None:
     if not callable(factory):
         raise AttachError(
-            f"{what} is a {type(factory).__name__}; expected a class, or a function, that makes a "
-            "handler"
+            f"{what} is a {type(factory).__name__}; expected a class, or a function, that returns "
+            "a handler"
         )
     try:
         inspect.signature(factory).bind()
     except TypeError as error:
         raise AttachError(
-            f"cannot make {what} without arguments: {error}; import it, and attach one that "
-            "you have made"
+            f"cannot make {what} without arguments: {error}; import it, and attach an instance"
         ) from None

@@ -1,4 +1,4 @@
-"""What can be subscribed to: the sender's side of the bus."""
+"""A sender of signals: attach handlers, subscribe functions, detach both."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Callable, Collection, Hashable
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
-from blinker._utilities import make_id
-
 from .attachment import Attachment
-from .error_policy import Guard
-from .filters import Filter, Once, Predicate
-from .handler_discovery import AttachError, did_you_mean, scopes, signal_named, subscriptions
-from .lock import BUS, locked
+from .blinker_internals import make_id
+from .error_policy import DetachOnError
+from .filters import FilteredReceiver, OnceReceiver, Predicate
+from .handler_discovery import (
+    AttachError,
+    did_you_mean,
+    find_signal,
+    find_subscriptions,
+    scope_names,
+)
+from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
 from .scope_handlers import ScopeFunction, ScopeHandler
 from .signal import Signal, any_transition, check_receiver
@@ -26,20 +31,20 @@ Instrument = Callable[[Receiver, Transition], Receiver]
 
 
 class Explanation(str):
-    """Text that a prompt shows as it is."""
+    """Text that an interactive prompt shows without quotes."""
 
     __repr__ = str.__str__
 
 
 class Publisher(ABC):
-    """Sends signals: handlers are attached to it, functions subscribed, and taken off again.
+    """Sends signals to attached handlers and subscribed functions.
 
     Args:
-        name: what modules that have never seen this sender subscribe by:
-            `begin_fit.connect(f, sender="detector")`; several senders may share it.
+        name: modules without a reference to this sender subscribe by it:
+            `begin_fit.connect(f, sender="detector")`; several senders may have the same name.
 
     Raises:
-        TypeError: the name is no str.
+        TypeError: the name is not a str.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -48,13 +53,13 @@ class Publisher(ABC):
         self._name = name
         self._attached: dict[Hashable, tuple[Any, Attachment]] = {}
         self.instruments: tuple[Instrument, ...] = ()
-        """What stands around each receiver that is called; see `instrument`."""
+        """Wrappers of every receiver; see `instrument`."""
         self.subscription_counts = SubscriptionCounts()
-        """What functions have heard that are subscribed to some of the sends only."""
+        """Counts of the functions that are subscribed to some sends only."""
 
     @property
     def name(self) -> str:
-        """What its subscribers know it by; empty for a sender that was given none."""
+        """The name by which modules subscribe; empty if it has none."""
         return self._name
 
     @property
@@ -64,52 +69,52 @@ class Publisher(ABC):
 
     @abstractmethod
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
-        """Replace activity `name` by `wrapper(activity)`; gives back the undo."""
+        """Replace activity `name` by `wrapper(activity)`; returns a function that undoes it."""
 
     @property
     def handlers(self) -> list[Any]:
-        """What is attached or subscribed, in order of attachment."""
+        """Attached handlers and subscribed functions, in order of attachment."""
         return [subscribed for subscribed, _ in tuple(self._attached.values())]
 
     def attach(self, handler: Any) -> Attachment:
         """Subscribe every method of `handler` that is named like a signal.
 
-        A string names a handler that an installed distribution publishes (see `plugins`): it is
-        loaded, and made without arguments.
+        A string is the name of a handler that an installed distribution publishes (see
+        `plugins`): it is loaded, and called without arguments.
 
         `wrap_<activity>` methods wrap that activity, `within_<scope>` generators are open with
-        their scope. `attached(trainer)` and `detached(trainer)`, where the handler has them, are
-        called at the beginning and at the end. All of it is undone by `detach`, by calling what
-        this gives back, or by leaving its `with` block.
+        their scope. Optional methods `attached(trainer)` and `detached(trainer)` are called at
+        the beginning and at the end. Everything is undone by `detach`, by calling the returned
+        Attachment, or by leaving its `with` block.
 
         Raises:
-            AttachError: the handler is wired wrongly, or attached already; there is none of this
-                name, or it cannot be loaded.
+            AttachError: the handler is invalid, or already attached; or no handler is published
+                by this name, or it cannot be loaded.
             ReceiverError: a method does not take `(trainer, state)`.
-            OrderError: its declared order closes a circle. It is not attached in any of these.
+            OrderError: its declared order has a cycle. After an error it is not attached.
         """
         if isinstance(handler, str):
-            handler = _published(handler)
+            handler = _load_plugin(handler)
         if make_id(handler) in self._attached:
-            raise AttachError(f"{type(handler).__name__} is attached already; attach it once")
-        found = subscriptions(handler, self.activities)
-        attachment = self._register(handler)
-        guarded = getattr(handler, "on_error", "raise") == "detach"
+            raise AttachError(f"{type(handler).__name__} is already attached; attach it once")
+        methods = find_subscriptions(handler, self.activities)
+        attachment = self._add_attachment(handler)
+        detaches = getattr(handler, "on_error", "raise") == "detach"
 
-        def receiver(method: Receiver) -> Receiver:
-            return Guard(method, attachment) if guarded else method
+        def with_policy(receiver: Receiver) -> Receiver:
+            return DetachOnError(receiver, attachment) if detaches else receiver
 
         try:
             if hasattr(handler, "attached"):
                 handler.attached(self)
             if hasattr(handler, "detached"):
                 attachment.undo.callback(handler.detached, self)
-            for signal, method in found.receivers:
+            for signal, method in methods.receivers:
                 check_receiver(method, signal)
-                self._connect(attachment.undo, signal, receiver(method))
-            for scope, function in found.scopes:
-                self._connect_scope(attachment.undo, scope, ScopeHandler(function), receiver)
-            for activity, wrapper in found.wraps:
+                self._connect(attachment.undo, signal, with_policy(method))
+            for scope, function in methods.scopes:
+                self._connect_scope(attachment.undo, scope, ScopeHandler(function), with_policy)
+            for activity, wrapper in methods.wraps:
                 attachment.undo.callback(self.wrap(activity, wrapper))
         except BaseException:
             attachment()
@@ -117,10 +122,10 @@ class Publisher(ABC):
         return attachment
 
     def detach(self, subscribed: Any) -> None:
-        """Take off a handler, or a function from everything it was subscribed to here.
+        """Detach a handler, or a function from all signals of this sender.
 
         Raises:
-            AttachError: it is not subscribed here.
+            AttachError: it is not attached to this sender.
         """
         if make_id(subscribed) not in self._attached:
             raise AttachError(f"{receiver_name(subscribed)} is not attached to this trainer")
@@ -134,65 +139,65 @@ class Publisher(ABC):
         Args:
             every: call it for the n-th send, the 2n-th, and so on.
             once: call it the first time only.
-            when: `when(trainer, state)` picks the sends that count; all of them by default.
+            when: only sends for which `when(trainer, state)` is true count; by default all.
 
         Raises:
-            AttachError: there is no such signal; the nearest is named.
+            AttachError: no signal has this name; the message suggests the most similar name.
             ReceiverError: `f` does not take `(trainer, state)`.
         """
-        signal = signal_named(name)
+        signal = find_signal(name)
 
         def subscribe(function: F) -> F:
             check_receiver(function, signal)
-            single = Once(function) if once else None
+            single = OnceReceiver(function) if once else None
             receiver: Receiver = single or function
-            some = Filter(receiver, every, when) if every != 1 or when is not None else None
-            receiver = some or receiver
+            is_filtered = every != 1 or when is not None
+            filtered = FilteredReceiver(receiver, every, when) if is_filtered else None
+            receiver = filtered or receiver
             connection = ExitStack()
-            with BUS:
+            with BUS_LOCK:
                 self._connect(connection, signal, receiver)
-                attachment = self._registered(function)
+                attachment = self._attachment_of(function)
                 attachment.add(connection)
                 if single is not None:
                     single.detach = lambda: attachment.remove(connection)
-            self.subscription_counts.add(function, name, some, single)
+            self.subscription_counts.add(function, name, filtered, single)
             return function
 
         return subscribe
 
     def within(self, scope: str) -> Callable[[ScopeFunction], ScopeFunction]:
-        """Subscribe a generator function with one `yield`: open as long as `scope` is.
+        """Subscribe a generator function with one `yield`, which is open as long as `scope`.
 
-        It runs to the yield at `begin_<scope>` and to its end at `after_<scope>`, whatever closed
-        the scope, last in, first out.
+        It runs to the yield at `begin_<scope>` and to its end at `after_<scope>`, however the scope
+        closes; last in, first out.
 
         Raises:
-            AttachError: there is no such scope.
+            AttachError: no scope has this name.
         """
-        if scope not in scopes():
+        if scope not in scope_names():
             raise AttachError(
-                f"there is no scope {scope!r}{did_you_mean(scope, scopes())}; "
-                f"scopes are {', '.join(scopes())}"
+                f"there is no scope {scope!r}{did_you_mean(scope, scope_names())}; "
+                f"scopes are {', '.join(scope_names())}"
             )
 
         def subscribe(function: ScopeFunction) -> ScopeFunction:
-            connection = ExitStack()
-            self._connect_scope(connection, scope, ScopeHandler(function), lambda half: half)
-            self._registered(function).add(connection)
+            connection, handler = ExitStack(), ScopeHandler(function)
+            self._connect_scope(connection, scope, handler, lambda receiver: receiver)
+            self._attachment_of(function).add(connection)
             return function
 
         return subscribe
 
     @locked
     def instrument(self, around: Instrument) -> Callable[[], None]:
-        """Have `around(receiver, transition)` stand for each receiver of this sender.
+        """Replace each receiver of this sender by `around(receiver, transition)`.
 
-        It is asked when the routes of a run are made, and whenever somebody connects: what it
-        gives back, `f(trainer, state)`, calls the receiver, and carries it as `__wrapped__`.
-        Costs nothing where nobody asks for it.
+        It is called when the routes of a run are built, and when a receiver is connected. It
+        returns `f(trainer, state)`, which calls the receiver and has it as `__wrapped__`.
 
         Returns:
-            The undo.
+            A function that undoes it.
         """
         self.instruments += (around,)
         any_transition.refresh()
@@ -205,26 +210,26 @@ class Publisher(ABC):
         return undo
 
     def explain(self, name: str) -> Explanation:
-        """Who will run at the signal `name` of this sender, in order, and why in that order."""
-        signal = signal_named(name)
+        """The receivers of the signal `name` of this sender, in order, each with the reason."""
+        signal = find_signal(name)
         first = [any_transition] if name in SIGNALS else []
-        places = [place for s in (*first, signal) for place in s.arranged(self)]
+        ordered = [receiver for s in (*first, signal) for receiver in s.arranged(self)]
         lines = [
-            f"{number:3}. {receiver_name(place.receiver)}: {place.reason}"
-            for number, place in enumerate(places, 1)
+            f"{number:3}. {receiver_name(receiver)}: {reason}"
+            for number, (receiver, reason) in enumerate(ordered, 1)
         ]
         return Explanation("\n".join([f"{name}: {len(lines)} to run", *lines]))
 
-    def _register(self, subscribed: Any) -> Attachment:
+    def _add_attachment(self, subscribed: Any) -> Attachment:
         attachment = Attachment()
         self._attached[make_id(subscribed)] = subscribed, attachment
         attachment.undo.callback(self._attached.pop, make_id(subscribed))
         return attachment
 
-    def _registered(self, function: Any) -> Attachment:
+    def _attachment_of(self, function: Any) -> Attachment:
         """The attachment of a function, which may be subscribed to several signals."""
         if make_id(function) not in self._attached:
-            return self._register(function)
+            return self._add_attachment(function)
         return self._attached[make_id(function)][1]
 
     def _connect(self, undo: ExitStack, signal: Signal, receiver: Receiver) -> None:
@@ -236,14 +241,14 @@ class Publisher(ABC):
         undo: ExitStack,
         scope: str,
         handler: ScopeHandler,
-        guard: Callable[[Receiver], Receiver],
+        with_policy: Callable[[Receiver], Receiver],
     ) -> None:
-        undo.callback(handler.close)
-        self._connect(undo, SIGNALS[f"begin_{scope}"], guard(handler.opener))
-        self._connect(undo, SIGNALS[f"after_{scope}"], guard(handler.closer))
+        undo.callback(handler.detach)
+        self._connect(undo, SIGNALS[f"begin_{scope}"], with_policy(handler.opener))
+        self._connect(undo, SIGNALS[f"after_{scope}"], with_policy(handler.closer))
 
 
-def _published(name: str) -> Any:
-    from .plugins import make  # noqa: PLC0415  # reading metadata takes as long as all of the bus
+def _load_plugin(name: str) -> Any:
+    from .plugins import make_handler  # noqa: PLC0415  # importlib.metadata is slow to import
 
-    return make(name)
+    return make_handler(name)

@@ -11,60 +11,60 @@ ScopeFunction = Callable[..., Generator[None, None, None]]
 
 
 class ScopeHandler:
-    """Runs a generator function to its `yield` when a scope opens, to its end when it closes.
+    """Runs a generator function to its `yield` when a scope opens, and to its end when it closes.
 
-    The end runs whatever closed the scope: its work, a cancel, an error, an interrupt. A scope
-    that closes although this handler never saw it open leaves it alone.
+    The end runs however the scope closes: completed, cancelled, by an error, by an interrupt.
+    Nothing runs when a scope closes that was already open when this handler was attached.
     """
 
     def __init__(self, function: ScopeFunction) -> None:
         self.function = function
-        self.open: Generator[None, None, None] | None = None
-        self.closed = False
-        self.opener: Receiver = _Opener(self)
-        self.closer: Receiver = _Closer(self)
+        self.generator: Generator[None, None, None] | None = None
+        self.detached = False
+        self.opener: Receiver = _ScopeOpener(self)
+        self.closer: Receiver = _ScopeCloser(self)
 
-    def close(self) -> None:
-        """Open no more, and close what is open: for a handler that is detached inside its scope.
+    def detach(self) -> None:
+        """Close the generator if the scope is open, and never open another.
 
-        It may be detached while `begin_<scope>` is being sent, before its opener has run.
+        A handler may be detached while `begin_<scope>` is being sent, before its opener has run.
         """
-        self.closed = True
-        generator, self.open = self.open, None
+        self.detached = True
+        generator, self.generator = self.generator, None
         if generator is not None:
             generator.close()
 
 
-class _Half:
-    """One of the two receivers; named, and ordered, as the function that it runs."""
+class _ScopeReceiver:
+    """One of the two receivers; it has the name and the order of the generator function."""
 
-    def __init__(self, scope: ScopeHandler) -> None:
-        self.scope = scope
-        self.__wrapped__ = scope.function
+    def __init__(self, handler: ScopeHandler) -> None:
+        self.handler = handler
+        self.__wrapped__ = handler.function
 
 
-class _Opener(_Half):
+class _ScopeOpener(_ScopeReceiver):
     opens_scope = True
 
     def __call__(self, trainer: Any, state: Any) -> None:
-        if self.scope.closed:
+        if self.handler.detached:
             return
-        generator = self.scope.function(trainer, state)
+        generator = self.handler.function(trainer, state)
         for _ in generator:
-            self.scope.open = generator
+            self.handler.generator = generator
             return
 
 
-class _Closer(_Half):
+class _ScopeCloser(_ScopeReceiver):
     closes_scope = True
 
     def __call__(self, trainer: Any, state: Any) -> None:
-        generator, self.scope.open = self.scope.open, None
+        generator, self.handler.generator = self.handler.generator, None
         if generator is None:
             return
         for _ in generator:
             generator.close()
             raise RuntimeError(
-                f"{receiver_name(self.scope.function)} yielded twice; a scope handler yields "
-                "once: what is before the yield opens the scope, what is after it closes it"
+                f"{receiver_name(self.handler.function)} yielded twice; a scope handler yields "
+                "once: before the yield it opens the scope, after the yield it closes it"
             )

@@ -5,37 +5,34 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Collection, Generator, Hashable
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Hashable
 from typing import Any, TypeVar
 
-import blinker
-from blinker._utilities import make_id
-from blinker.base import ANY, ANY_ID
-
+from .blinker_internals import ANY, ConnectionTables, make_id
 from .lock import locked
-from .order import OrderError, Place, Receiver, arrange, receiver_name
+from .order import OrderedReceiver, OrderError, Receiver, arrange, receiver_name
 from .transition import Transition
-from .transition_binding import bound
-from .weak_receivers import Weakly, reference
+from .transition_binding import bind_transition
+from .weak_receivers import WeakReceiver
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Receiver)
 
 _KEPT = "_kept_receivers"
+"""The attribute of a sender that holds its receivers, by signal and identity."""
 
 
 class ReceiverError(TypeError):
-    """A receiver cannot be called the way its signal calls it; found when it is connected."""
+    """A receiver cannot be called as its signal calls it; raised when it is connected."""
 
 
-class Signal(blinker.NamedSignal):
+class Signal(ConnectionTables):
     """A `blinker` signal that differs in four ways, each deliberate.
 
-    Receivers are held strongly unless `weak=True`: by the signal when they hear every sender, by
-    the sender when they hear just one, so that dropping a trainer drops its handlers. A sender that
-    is a str stands for every trainer of that name, made or still to be made. Receivers run in
-    a defined order (see `order`). An engine sends over a cached tuple, its `Route`; connecting or
-    disconnecting while the signal is being sent takes effect at the next send.
+    Receivers are held strongly unless `weak=True`: by the signal if they are connected to all
+    senders, by the sender if to one, so that deleting a trainer deletes its handlers. A sender that
+    is a str means every trainer of that name, existing or future. Receivers run in a defined order
+    (see `order`). An engine dispatches to a cached tuple, its `Route`; connecting or disconnecting
+    while the signal is being sent takes effect at the next send.
 
     A receiver is `def f(trainer, state)`: the sender, and the keywords named by `payload`.
     """
@@ -44,28 +41,27 @@ class Signal(blinker.NamedSignal):
         super().__init__(name, doc)
         self.payload = payload
         self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
-        self._weak: set[Hashable] = set()
+        self._weak_ids: set[Hashable] = set()
 
     @locked
     def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
-        """Have `receiver` called whenever `sender`, by default anyone, sends this signal.
+        """Call `receiver` whenever `sender`, by default any sender, sends this signal.
 
         Raises:
             ReceiverError: it does not take `(trainer, state)`, or is a coroutine function.
-            OrderError: its declared order closes a circle; it is not connected then.
+            OrderError: its declared order closes a cycle; it is not connected.
         """
         check_receiver(receiver, self)
-        identity = make_id(receiver)
-        held = self.receivers.get(identity)
-        strong = held is not None and not isinstance(held, weakref.ref)
-        kept = not weak and not strong and sender is not ANY and _keep(self, sender, receiver)
+        connected, strong = self._is_connected(receiver), self._is_strong(receiver)
+        to_sender = not weak and not strong and sender is not ANY
+        owned = to_sender and _store_on_sender(self, sender, receiver)
         super().connect(receiver, sender, weak=False)
-        if (weak or kept) and not strong:
-            self.receivers[identity] = reference(receiver, self._make_cleanup_receiver(identity))
+        if (weak or owned) and not strong:
+            self._make_weak(receiver)
         if not weak:
-            self._weak.discard(identity)
-        elif held is None:
-            self._weak.add(identity)
+            self._weak_ids.discard(make_id(receiver))
+        elif not connected:
+            self._weak_ids.add(make_id(receiver))
         try:
             self.arranged(sender)
             self.refresh()
@@ -74,94 +70,46 @@ class Signal(blinker.NamedSignal):
             raise
         return receiver
 
-    def arranged(self, sender: Any) -> list[Place]:
-        """Who is called when `sender` sends this, in order, and why in that order."""
-        return arrange(self._found(sender), self.name)
+    def arranged(self, sender: Any) -> list[OrderedReceiver]:
+        """The receivers that are called when `sender` sends this, in order, with the reason."""
+        return arrange(self._connected_receivers(sender), self.name)
 
     def receivers_for(self, sender: Any) -> Generator[Receiver, None, None]:
-        """Yield the receivers that `sender` reaches, in order."""
-        yield from (place.receiver for place in self.arranged(sender))
+        """Yield the receivers that are called when `sender` sends this, in order."""
+        yield from (ordered.receiver for ordered in self.arranged(sender))
 
-    @contextmanager
-    def muted(self) -> Generator[None, None, None]:
-        """Call nobody while the block runs."""
-        self.is_muted = True
-        self.refresh()
-        try:
-            yield
-        finally:
-            self.is_muted = False
-            self.refresh()
-
-    def _found(self, sender: Any) -> Generator[Receiver, None, None]:
-        heard = {*self._by_sender.get(ANY_ID, ())}
-        if sender is not ANY:
-            heard.update(self._by_sender.get(make_id(sender), ()))
-        name = getattr(sender, "name", "")
-        if isinstance(name, str) and name:
-            heard.update(self._by_sender.get(name, ()))
-        # a list of the keys, made without allocating: a collection of garbage may disconnect
-        for identity in list(self.receivers):
-            if identity in heard:
-                receiver = self.receivers.get(identity)
-                alive = receiver() if isinstance(receiver, weakref.ref) else receiver
-                if alive is not None:
-                    yield alive
-
-    def _callables(self, sender: Any) -> list[Receiver]:
-        return [] if self.is_muted else [self._callable(r) for r in self.receivers_for(sender)]
-
-    def _callable(self, receiver: Receiver) -> Receiver:
-        """`receiver` as the engine calls it: positionally, and not kept alive if it is weak."""
-        if make_id(receiver) in self._weak:
-            return Weakly(receiver)
-        if _takes(receiver, *self.payload):
-            return receiver
-        return _by_keyword(receiver)
-
-    @locked
-    def _disconnect(self, receiver_id: Hashable, sender_id: Hashable) -> None:
-        """blinker's own, without the empty records that it leaves behind."""
-        if sender_id != ANY_ID and self._by_receiver.get(receiver_id) == {sender_id}:
-            super()._disconnect(receiver_id, ANY_ID)
-        else:
-            super()._disconnect(receiver_id, sender_id)
-        if not self._by_sender.get(sender_id, True):
-            del self._by_sender[sender_id]
-            self._weak_senders.pop(sender_id, None)
-        if receiver_id not in self.receivers:
-            self._weak.discard(receiver_id)
-        self.refresh()
-
-    def _make_cleanup_sender(self, sender_id: Hashable) -> Callable[[weakref.ref[Any]], None]:
-        """blinker's own forgets the sender, but not the receivers that heard it alone."""
-        forget = super()._make_cleanup_sender(sender_id)
-
-        def cleanup(reference: weakref.ref[Any]) -> None:
-            for receiver_id in tuple(self._by_sender.get(sender_id, ())):
-                self._disconnect(receiver_id, sender_id)
-            forget(reference)
-
-        return cleanup
+    def _forget(self, receiver_id: Hashable) -> None:
+        self._weak_ids.discard(receiver_id)
 
     @locked
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
-        """Call `receiver` no more for `sender`; by default for nobody."""
+        """Do not call `receiver` any more when `sender` sends; by default for all senders."""
         super().disconnect(receiver, sender)
         if sender is not ANY:
-            _release(self, sender, receiver)
+            _remove_from_sender(self, sender, receiver)
 
     @locked
     def refresh(self) -> None:
-        """Ask again who hears the transitions that are sent over this signal."""
+        """Update the routes of this signal."""
         refresh(tuple(self._routes))
+
+    def _adapted_receivers(self, sender: Any) -> list[Receiver]:
+        return [] if self.is_muted else [self._adapted(r) for r in self.receivers_for(sender)]
+
+    def _adapted(self, receiver: Receiver) -> Receiver:
+        """`receiver` as a route calls it: positionally, and not kept alive if it is weak."""
+        if make_id(receiver) in self._weak_ids:
+            return WeakReceiver(receiver)
+        if _accepts(receiver, *self.payload):
+            return receiver
+        return _by_keyword(receiver)
 
 
 class Route:
-    """What one sender's transition calls, in order: `for receive in route.receivers`.
+    """The receivers of one transition of one sender, in order: `for receive in route.receivers`.
 
-    The tuple is replaced, never changed, whenever somebody connects or disconnects. A new route
-    calls nobody until `link` has been told of it.
+    The tuple is replaced, never changed, when a receiver is connected or disconnected. The tuple
+    of a new route is empty until `link` is called with it.
     """
 
     __slots__ = ("__weakref__", "receivers", "sender", "signal", "transition")
@@ -184,7 +132,7 @@ def link(routes: Collection[Route]) -> None:
 
 @locked
 def unlink(routes: Collection[Route]) -> None:
-    """Keep `routes` up to date no more; they are not used again."""
+    """Stop updating `routes`, which are no longer used."""
     for route in routes:
         route.signal._routes.discard(route)
         any_transition._routes.discard(route)
@@ -192,27 +140,27 @@ def unlink(routes: Collection[Route]) -> None:
 
 @locked
 def refresh(routes: Collection[Route]) -> None:
-    """Ask their signals, and `any_transition`, again who hears the transitions of `routes`."""
-    heard: dict[tuple[str, int], list[Receiver]] = {}
+    """Replace the receivers of `routes`: those of `any_transition`, then those of the signal."""
+    cache: dict[tuple[str, int], list[Receiver]] = {}
 
-    def ask(signal: Signal, sender: Any) -> list[Receiver]:
+    def receivers_of(signal: Signal, sender: Any) -> list[Receiver]:
         key = signal.name, id(sender)
-        if key not in heard:
-            heard[key] = signal._callables(sender)
-        return heard[key]
+        if key not in cache:
+            cache[key] = signal._adapted_receivers(sender)
+        return cache[key]
 
     for route in routes:
-        transition = route.transition
-        asked = (bound(watcher, transition) for watcher in ask(any_transition, route.sender))
-        watchers = [watcher for watcher in asked if watcher is not None]
-        receivers = (*watchers, *ask(route.signal, route.sender))
-        for around in getattr(route.sender, "instruments", ()):
+        transition, sender = route.transition, route.sender
+        bound = [bind_transition(r, transition) for r in receivers_of(any_transition, sender)]
+        of_any = [receiver for receiver in bound if receiver is not None]
+        receivers = (*of_any, *receivers_of(route.signal, sender))
+        for around in getattr(sender, "instruments", ()):
             receivers = tuple(around(receiver, transition) for receiver in receivers)
         route.receivers = receivers
 
 
 def _by_keyword(receiver: Receiver) -> Receiver:
-    """For `def f(sender, **payload)`, which takes nothing but keywords."""
+    """Adapt `def f(sender, **payload)`, which takes only keywords."""
 
     @functools.wraps(receiver)
     def call(sender: Any, state: Any, **extra: Any) -> None:
@@ -221,28 +169,27 @@ def _by_keyword(receiver: Receiver) -> Receiver:
     return call
 
 
-def _keep(signal: Signal, sender: Any, receiver: Receiver) -> bool:
-    """Let the sender own the receiver; False where one of the two cannot take part."""
+def _store_on_sender(signal: Signal, sender: Any, receiver: Receiver) -> bool:
+    """Let the sender hold the receiver; False if it cannot, or one has no weak references."""
     try:
         weakref.ref(receiver.__self__ if inspect.ismethod(receiver) else receiver)
         weakref.ref(sender)
-        kept = vars(sender).setdefault(_KEPT, {})
+        stored = vars(sender).setdefault(_KEPT, {})
     except TypeError:
         return False
-    kept[signal.name, make_id(receiver)] = receiver
+    stored[signal.name, make_id(receiver)] = receiver
     return True
 
 
-def _release(signal: Signal, sender: Any, receiver: Receiver) -> None:
-    kept = getattr(sender, _KEPT, {})
-    kept.pop((signal.name, make_id(receiver)), None)
+def _remove_from_sender(signal: Signal, sender: Any, receiver: Receiver) -> None:
+    getattr(sender, _KEPT, {}).pop((signal.name, make_id(receiver)), None)
 
 
-def _takes(receiver: Receiver, *names: str) -> bool:
-    """Whether it can be called `receiver(sender, state)`; the rest always comes by keyword."""
+def _accepts(receiver: Receiver, *names: str) -> bool:
+    """Check that `receiver(sender, state)` is a legal call; the rest is passed by keyword."""
     try:
         signature = inspect.signature(receiver)
-    except ValueError:  # some builtins tell nothing of themselves
+    except ValueError:  # some builtins have no signature
         return True
     try:
         signature.bind(None, None, **dict.fromkeys(names[1:]))
@@ -252,10 +199,10 @@ def _takes(receiver: Receiver, *names: str) -> bool:
 
 
 def check_receiver(receiver: Any, signal: Signal) -> None:
-    """Refuse what `signal` could not call.
+    """Refuse a receiver that `signal` could not call.
 
     Raises:
-        ReceiverError: says what was given, and what is expected.
+        ReceiverError: names the receiver, and the signature that is expected.
     """
     if not callable(receiver):
         raise ReceiverError(f"cannot connect {receiver!r} to {signal.name}: it is not callable")
@@ -280,7 +227,6 @@ def check_receiver(receiver: Any, signal: Signal) -> None:
 
 any_transition = Signal(
     "any_transition",
-    "Every transition of every chart, before the signal of its own; the receiver also gets the "
-    "`Transition`: `def f(trainer, state, transition)`. Costs nothing when nobody listens.",
+    "Sent at every transition, before its own signal; `def f(trainer, state, transition)`.",
     payload=("state", "transition"),
 )

@@ -17,55 +17,54 @@ Job = Literal["fit", "validate", "predict"]
 
 @dataclass(slots=True, eq=False, repr=False, weakref_slot=True)
 class TrainState:
-    """All that a run knows, readable and writable by every handler.
+    """The state of a run, readable and writable by every handler.
 
-    A change made by a handler is what the next activity uses. Fields that the engine writes say
-    so; a handler that writes one of `phase`, `outcome`, `cancel`, `error` confuses the readers
-    that come after it, and nothing else.
+    The next activity uses what handlers have changed. Fields that the engine writes say so; do not
+    write `phase`, `outcome`, `cancel` and `error`: later receivers would read the wrong value.
     """
 
     model: torch.nn.Module
-    """Called by `forward` with the inputs; replaceable."""
+    """Called by `forward` with the inputs; a handler may replace it."""
     optimizer: torch.optim.Optimizer | None = None
-    """Stepped by `step`; None is enough for `validate` and `predict`."""
+    """Stepped by `step`; may be None for `validate` and `predict`."""
     loss_fn: Callable[..., Any] | None = None
-    """`loss_fn(pred, yb)`; None when the model's output carries its own loss."""
+    """`loss_fn(pred, yb)`; None if the model's output has a `loss`."""
     device: torch.device | None = None
-    """Where batches are moved to; None: they are taken as they come."""
+    """Batches are moved there; None: they are not moved."""
 
     train_loader: Iterable[Any] | None = None
     """Read by `train.fetch`; a handler may replace it until `begin_train` has been sent."""
     valid_loader: Iterable[Any] | None = None
     """Read by `validate.fetch`; None: epochs have no validation."""
     batches: Iterator[Any] | None = None
-    """The open iterator of the loader in use; the engine opens and drops it."""
+    """The iterator of the current pass over a loader; the engine writes it."""
     batches_per_epoch: int | None = None
-    """At most so many batches are trained on in an epoch; None: all that the loader gives."""
+    """Limit of training batches in an epoch; None: all of the loader."""
     batches_per_validation: int | None = None
-    """At most so many batches are read by a validation of a fit; None: all of them."""
+    """Limit of batches in each validation of a fit; None: all of the loader."""
     batches_per_step: int = 1
-    """Training batches that make one optimizer step; GradientAccumulation writes it."""
+    """Training batches in one optimizer step; GradientAccumulation writes it."""
     max_steps: int | None = None
-    """The fit ends after so many optimizer steps; StepLimit writes it. None: there is no limit."""
+    """The fit ends after this many optimizer steps; StepLimit writes it. None: no limit."""
     pass_begun: dict[str, Any] | None = None
-    """Where random number generators stood when the live pass was opened; the engine writes it.
-    With it the pass of a loader that cannot tell its position is found again."""
+    """States of the random number generators before the current pass; the engine writes it.
+    Restoring them makes a loader that has no state of its own repeat its batches."""
 
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """`n_epochs` and `batches_per_epoch` as `fit` was called with them; the engine writes it."""
+    """`n_epochs` and `batches_per_epoch` as passed to `fit`; the engine writes it."""
 
     validation_due: bool = True
-    """Whether validation follows training, if there is a `valid_loader`; True again at each
-    epoch's begin, a handler may change it until `after_train` has been sent."""
+    """Whether validation follows training, if there is a `valid_loader`; True when an epoch
+    begins, a handler may change it until `after_train` has been sent."""
     validate_next: bool = False
-    """Set by a handler: training pauses before its next batch, for a validation; the engine
-    clears it. Training then goes on where it was, in the same epoch: `begin_train` again."""
+    """Set by a handler to validate before the next training batch; the engine clears it.
+    Training then continues in the same epoch and pass, after a second `begin_train`."""
     paused: tuple[Iterator[Any], int, int | None, dict[str, Any] | None] | None = None
-    """Where training goes on after such a validation: `batches`, `batch_index`, `n_batches` and
-    `pass_begun`; the engine writes it."""
+    """During such a validation, the training pass that continues after it: `batches`,
+    `batch_index`, `n_batches`, `pass_begun`; None at other times. The engine writes it."""
 
     batch: Any = None
-    """The batch as the loader gave it, on `device`; from `begin_batch` on."""
+    """The batch from the loader, on `device`; from `begin_batch` on."""
     xb: Any = None
     """Inputs: a tensor `(B, …)`; a tuple is passed as arguments, a dict as keywords."""
     yb: Any = None
@@ -75,47 +74,47 @@ class TrainState:
     loss: Any = None
     """The live scalar loss `()`; from `after_loss` on, None before. Reading its value syncs."""
     previous_loss: Any = None
-    """The loss of the batch before. It keeps autograd's accumulation nodes alive until the next
-    graph has taken them over, as the variable of a hand-written loop does; made anew in every
-    batch they would cost 5 % of a small model's time. Its saved tensors are gone with backward."""
+    """The loss of the previous batch. Like the variable of a hand-written loop, it keeps autograd's
+    accumulation nodes alive until the next graph uses them; creating them for every batch would
+    cost 5 % of a small model's time. Backward has freed its saved tensors."""
     batch_size: int = 0
     """Examples in the batch: the first dimension of the first input."""
 
     job: Job = "fit"
-    """What the trainer was asked to do; the engine writes it."""
+    """The method of the trainer that is running, or ran last; the engine writes it."""
     epoch: int = -1
-    """0-based index of the epoch last begun; -1 before the first. The engine writes it."""
+    """0-based index of the current or last epoch; -1 before the first. The engine writes it."""
     n_epochs: int = 0
-    """Epochs to make; a handler may raise or lower it, `fit.ready` reads it."""
+    """Number of epochs of the fit; a handler may change it, `fit.ready` reads it."""
     batch_index: int = -1
-    """0-based index of the batch in its loader's pass; -1 before the first."""
+    """0-based index of the batch in the current pass; -1 before the first."""
     n_batches: int | None = None
-    """Batches in this pass; None if the loader does not know."""
+    """Number of batches in the current pass; None if the loader has no length."""
     step: int = 0
-    """Optimizer updates made in this fit; the engine writes it."""
+    """Number of optimizer updates in this fit; the engine writes it."""
     samples: int = 0
-    """Training examples fetched in this fit, the current batch included."""
+    """Number of training examples fetched in this fit, including the current batch."""
     training: bool = False
     """True in `train`, False in `validate`; the engine writes it."""
     phase: str = "idle"
     """The live phase of the machine, `fit.epoch.train.batch.forward`; the engine writes it."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    """What this epoch has computed, by name, `train_loss`, `valid_accuracy`: floats. Empty again
-    when the next epoch begins; after the fit, what the last one computed."""
+    """Metrics of this epoch by name, `train_loss`, `valid_accuracy`: floats. Emptied when the next
+    epoch begins; after the fit, those of the last epoch."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """Anything else that a handler wants to leave there; emptied when a fit begins."""
+    """Other values that handlers store; emptied when a fit begins."""
 
     outcome: Outcome = "completed"
-    """At `after_<scope>`: how that scope ended. The engine writes it."""
+    """At `after_<scope>`, how that scope ended; the engine writes it."""
     cancel: Cancel | None = None
-    """The cancel that is closing scopes, and after a cancelled run the one that ended it."""
+    """The cancel that is closing scopes; after a cancelled run, the one that ended it."""
     error: BaseException | None = None
-    """The error that is closing scopes; None again when it has escaped."""
+    """The error that is closing scopes; None after it was raised to the caller."""
 
     @property
     def at_boundary(self) -> bool:
-        """Whether no batch is live in this phase, and no scope is being closed."""
+        """True in phases outside a batch, except `cancelled` and `failing`, which close a scope."""
         *scopes, leaf = self.phase.split(".")
         return "batch" not in scopes and not (scopes and leaf in ("cancelled", "failing"))
 

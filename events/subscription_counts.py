@@ -1,4 +1,4 @@
-"""How often those have been called that hear only some of the sends of a signal."""
+"""Counts of the functions that are subscribed with `every=`, `when=` or `once=`."""
 
 from __future__ import annotations
 
@@ -6,57 +6,63 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
 
-from .filters import Filter, Once
+from .filters import FilteredReceiver, OnceReceiver
 from .order import receiver_name
 
 
 class SubscriptionCounts:
-    """The counts of functions subscribed with `every=` or `when=`, and who with `once=` is done.
+    """Counts of filtered subscriptions, and which `once=` subscriptions were called, as a state.
 
-    Each goes by its name and its signal, and by a number where it is subscribed several times.
-    Methods are left out: the object that has them may have a state of its own.
+    The key is the function's name and its signal, and a number if it is subscribed several times.
+    Methods are not included: their object may have a state of its own.
     """
 
     def __init__(self) -> None:
-        self._counting: WeakValueDictionary[str, Filter] = WeakValueDictionary()
-        self._waiting: WeakValueDictionary[str, Once] = WeakValueDictionary()
+        self._filtered: WeakValueDictionary[str, FilteredReceiver] = WeakValueDictionary()
+        self._pending: WeakValueDictionary[str, OnceReceiver] = WeakValueDictionary()
         self._done: set[str] = set()
 
-    def add(self, function: Any, signal: str, some: Filter | None, once: Once | None) -> None:
-        """Keep an eye on a subscription for as long as it lives."""
-        if (some is None and once is None) or hasattr(function, "__self__"):
+    def add(
+        self,
+        function: Any,
+        signal: str,
+        filtered: FilteredReceiver | None,
+        once: OnceReceiver | None,
+    ) -> None:
+        """Include a subscription for as long as it lives."""
+        if (filtered is None and once is None) or hasattr(function, "__self__"):
             return
-        name = self._free_name(f"{receiver_name(function)} at {signal}")
-        if some is not None:
-            self._counting[name] = some
+        name = self._unused_name(f"{receiver_name(function)} at {signal}")
+        if filtered is not None:
+            self._filtered[name] = filtered
         if once is not None:
-            self._waiting[name] = once
-            once.detach = self._ending(name, once.detach)
+            self._pending[name] = once
+            once.detach = self._recording_detach(name, once.detach)
 
     def state_dict(self) -> dict[str, Any]:
-        """Sends heard by name, and the names of those that wait for no further one."""
-        counts = {name: some.heard for name, some in self._counting.items()}
+        """Counts by name, and the names of `once=` subscriptions that were called."""
+        counts = {name: filtered.count for name, filtered in self._filtered.items()}
         return {"counts": counts, "done": sorted(self._done)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Count on from there; who is not subscribed here is passed over."""
+        """Continue from these counts; names that are not subscribed here are skipped."""
         for name, count in state["counts"].items():
-            if name in self._counting:
-                self._counting[name].heard = count
+            if name in self._filtered:
+                self._filtered[name].count = count
         for name in state["done"]:
-            if name in self._waiting:
-                self._waiting[name].detach()
+            if name in self._pending:
+                self._pending[name].detach()
 
-    def _ending(self, name: str, detach: Callable[[], None]) -> Callable[[], None]:
-        def end() -> None:
+    def _recording_detach(self, name: str, detach: Callable[[], None]) -> Callable[[], None]:
+        def record_and_detach() -> None:
             self._done.add(name)
             detach()
 
-        return end
+        return record_and_detach
 
-    def _free_name(self, name: str) -> str:
-        taken = {*self._counting, *self._waiting, *self._done}
+    def _unused_name(self, name: str) -> str:
+        used = {*self._filtered, *self._pending, *self._done}
         number = 1
-        while (name if number == 1 else f"{name} {number}") in taken:
+        while (name if number == 1 else f"{name} {number}") in used:
             number += 1
         return name if number == 1 else f"{name} {number}"

@@ -1,8 +1,8 @@
-"""What a handler may ask of the trainer that calls it."""
+"""The interface of a trainer that handlers may use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from .attachment import Attachment
 from .cancel import Cancel
 from .publisher import Explanation, Instrument
+from .scope_handlers import ScopeFunction
 from .state import TrainState
 
 
@@ -21,27 +22,43 @@ class Chart(Protocol):
         """Trigger, source or sources, destination."""
 
 
-class CheckpointFolder(Protocol):
-    """A folder into which a trainer's checkpoints are written, each whole or not at all."""
+class Manifest(Protocol):
+    """The description of a checkpoint."""
 
     @property
-    def written(self) -> Mapping[Path, Any]:
-        """The manifests of the checkpoints in it, oldest first; each has `step` and `facts`."""
+    def step(self) -> int:
+        """Number of optimizer updates when it was saved."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The JSON that it was saved with."""
+
+
+class CheckpointFolder(Protocol):
+    """A folder of checkpoints; each is written completely or not at all."""
+
+    @property
+    def written(self) -> Mapping[Path, Manifest]:
+        """The checkpoints in the folder, oldest first."""
 
     def open(self, new: bool = False) -> None:
-        """Make the folder, lock it, and delete what a killed process left half written."""
+        """Create and lock the folder, and delete unfinished checkpoints of killed processes.
+
+        Args:
+            new: refuse a folder that already contains checkpoints.
+        """
 
     def close(self) -> None:
-        """Release the lock."""
+        """Unlock the folder."""
 
     def copied(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A copy of a state dict, in memory, that training does not change."""
+        """A copy of a state dict in CPU memory, which training does not change."""
 
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
-        """Write a checkpoint; when this returns, it survives a power cut."""
+        """Write a checkpoint and return its path; afterwards it survives a power cut."""
 
-    def keep(self, wanted: Iterable[Path]) -> None:
-        """Delete every other checkpoint."""
+    def keep(self, wanted: Collection[Path]) -> None:
+        """Delete every checkpoint that is not in `wanted`."""
 
 
 class TrainerProtocol(Protocol):
@@ -49,11 +66,11 @@ class TrainerProtocol(Protocol):
 
     @property
     def state(self) -> TrainState:
-        """The state that every signal carries."""
+        """The second argument of every receiver."""
 
     @property
     def name(self) -> str:
-        """The name by which modules subscribe to it; may be empty."""
+        """The name by which modules subscribe; empty if it has none."""
 
     @property
     def handlers(self) -> list[Any]:
@@ -65,10 +82,10 @@ class TrainerProtocol(Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """Whether a cancel or an error is closing scopes."""
+        """True while a cancel or an error closes scopes, or will at the next transition."""
 
     def attach(self, handler: Any) -> Attachment:
-        """Subscribe a handler."""
+        """Subscribe the methods of a handler."""
 
     def detach(self, subscribed: Any) -> None:
         """Detach a handler or a function."""
@@ -81,25 +98,28 @@ class TrainerProtocol(Protocol):
         once: bool = False,
         when: Callable[[Any, Any], bool] | None = None,
     ) -> Callable[[Any], Any]:
-        """Subscribe a function to a signal."""
+        """Subscribe a function to the signal `name`."""
+
+    def within(self, scope: str) -> Callable[[ScopeFunction], ScopeFunction]:
+        """Subscribe a generator function that is open as long as `scope`."""
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
-        """Replace the activity `name` by `wrapper(activity)`; returns the undo."""
+        """Replace activity `name` by `wrapper(activity)`; returns a function that undoes it."""
 
     def instrument(self, around: Instrument) -> Callable[[], None]:
-        """Replace each receiver by `around(receiver, transition)`; returns the undo."""
+        """Replace each receiver by `around(receiver, transition)`; returns its undo function."""
 
     def explain(self, name: str) -> Explanation:
-        """Who will run at a signal, in which order, and why."""
+        """The receivers of the signal `name`, in order, each with the reason."""
 
     def request(self, cancel: Cancel) -> None:
-        """Request a cancel; it is raised at the next transition."""
+        """Request a cancel from any thread; it is raised at the next transition."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything from which the fit can resume."""
+        """Capture the complete training state, from which a fit resumes."""
 
     def checkpoints(self, folder: str | Path) -> CheckpointFolder:
-        """The folder into which this trainer's checkpoints are written."""
+        """The folder object that writes this trainer's checkpoints."""
 
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
         """Restore every random number generator when the block is left."""

@@ -1,4 +1,4 @@
-"""A receiver of every transition, as it is called for one of them."""
+"""Bind a receiver of every transition to one of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from .order import Receiver
 from .transition import Transition
 
 
-def bound(receiver: Receiver, transition: Transition) -> Receiver | None:
-    """`receiver` of `any_transition`, as `f(trainer, state)` for one transition.
+def bind_transition(receiver: Receiver, transition: Transition) -> Receiver | None:
+    """A receiver of `any_transition` as `f(trainer, state)` for one transition.
 
-    A handler, or a receiver, that has a method `for_transition(transition)` is asked for it, once
-    for each time that the route is made, and can prepare what it would otherwise do each time;
-    with None it says that it does not hear this one.
+    A handler, or a receiver, may have a method `for_transition(transition)`. It is called whenever
+    a route is updated, and can prepare what would otherwise be done at each send; if it returns
+    None, nothing is called for this transition.
     """
     owner = getattr(receiver, "__self__", receiver)
     prepare = getattr(owner, "for_transition", None)

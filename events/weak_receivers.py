@@ -13,16 +13,16 @@ from .order import Receiver
 class _MethodReference(weakref.ref[Any]):
     """A weak reference to a bound method.
 
-    `weakref.WeakMethod` complains to stderr when an instance and its class die together.
+    `weakref.WeakMethod` prints to stderr when an instance and its class are deleted together.
     """
 
     __slots__ = ("_function",)
     _function: weakref.ref[Any]
 
     def __new__(cls, method: Any, callback: Callable[[Any], None] | None) -> _MethodReference:
-        made = super().__new__(cls, method.__self__, callback)
-        made._function = weakref.ref(method.__func__)
-        return made
+        reference = super().__new__(cls, method.__self__, callback)
+        reference._function = weakref.ref(method.__func__)
+        return reference
 
     def __call__(self) -> Any:
         owner, function = super().__call__(), self._function()
@@ -38,17 +38,17 @@ def reference(
     return weakref.ref(receiver, callback)
 
 
-class Weakly:
-    """Calls a receiver without keeping it alive; does nothing once it is gone."""
+class WeakReceiver:
+    """Calls a receiver without keeping it alive; does nothing after it was deleted."""
 
     def __init__(self, receiver: Receiver) -> None:
-        self._ref = reference(receiver)
+        self._reference = reference(receiver)
 
     @property
     def __wrapped__(self) -> Receiver | None:
-        return self._ref()
+        return self._reference()
 
     def __call__(self, sender: Any, state: Any, **extra: Any) -> None:
-        receiver = self._ref()
+        receiver = self._reference()
         if receiver is not None:
             receiver(sender, state=state, **extra)

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trackside.engine import Trainer
 from trackside.events import SIGNALS, after_loss, any_transition
+from trackside.events.blinker_internals import TABLES
 from trackside.handlers import EMA, GradientClip, History, MixedPrecision, OneCycle
 
 ROOT = Path(__file__).parents[1]
@@ -240,7 +241,7 @@ def class_counts():
 
 def connected():
     """Entries in each table of the bus; a trainer of another test may still be alive."""
-    tables = ("receivers", "_by_sender", "_by_receiver", "_routes", "_weak_senders")
+    tables = (*TABLES, "_routes")
     signals = (*SIGNALS.values(), any_transition)
     return Counter({(s.name, table): len(getattr(s, table)) for s in signals for table in tables})
 

@@ -31,7 +31,7 @@ def test_a_cancel_carries_its_reason():
 
 
 def test_the_abstract_cancel_cannot_be_raised():
-    with pytest.raises(TypeError, match="Cancel names no scope"):
+    with pytest.raises(TypeError, match="Cancel has no scope"):
         Cancel("why")
 
 

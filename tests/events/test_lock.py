@@ -63,16 +63,16 @@ def test_a_locked_function_keeps_its_name_and_its_result():
 
 FORK = """
 import os, threading
-from trackside.events.lock import BUS
+from trackside.events.lock import BUS_LOCK
 taken, forking = threading.Event(), threading.Event()
 
 def hold():
-    with BUS:
+    with BUS_LOCK:
         taken.set()
         forking.wait()
 
 def take():
-    free.append(BUS.acquire(timeout=10))
+    free.append(BUS_LOCK.acquire(timeout=10))
 
 threading.Thread(target=hold).start()
 taken.wait()

@@ -162,8 +162,8 @@ def refused(run):
     def refused(name):
         code = (
             "from trackside.events import AttachError\n"
-            "from trackside.events.plugins import make\n"
-            f"try: make({name!r})\n"
+            "from trackside.events.plugins import make_handler\n"
+            f"try: make_handler({name!r})\n"
             "except AttachError as error: print(error)"
         )
         done = run("-c", code)
@@ -234,7 +234,7 @@ def test_a_name_of_two_distributions_is_refused_and_both_are_named(refused):
         ("acme.broken", "ModuleNotFoundError: No module named 'a_module_that_nobody_has'"),
         ("acme.exits", "SystemExit: 3"),
         ("acme.typo", "AttributeError: module 'acme.drift' has no attribute 'Drif'"),
-        ("acme.number", "is a int; expected a class, or a function, that makes a handler"),
+        ("acme.number", "is a int; expected a class, or a function, that returns a handler"),
         ("acme.picky", "without arguments: missing a required argument: 'limit'"),
     ],
 )

@@ -91,7 +91,7 @@ def test_a_handler_is_detached_by_name_too_and_can_come_back(desk):
 def test_attaching_the_same_handler_twice_is_an_error(desk):
     recorder = Recorder()
     desk.attach(recorder)
-    with pytest.raises(AttachError, match="Recorder is attached already"):
+    with pytest.raises(AttachError, match="Recorder is already attached"):
         desk.attach(recorder)
     desk.send("begin_batch")
     assert recorder.log == ["begin_batch"]
@@ -141,7 +141,7 @@ def test_a_helper_method_with_an_underscore_is_no_subscription(desk):
 
 
 def test_a_handler_that_hears_nothing_is_refused(desk):
-    with pytest.raises(AttachError, match="Deaf hears no signal"):
+    with pytest.raises(AttachError, match="Deaf receives no signal"):
         desk.attach(type("Deaf", (), {})())
 
 
@@ -237,14 +237,14 @@ def test_once_hears_one_send_and_is_gone(desk):
 def test_once_hears_one_send_though_another_thread_sends_while_it_is_subscribed(monkeypatch, desk):
     log = []
     sender = threading.Thread(target=desk.send, args=("after_loss",))
-    registered = desk._registered
+    attachment_of = desk._attachment_of
 
     def send_meanwhile(function):
         sender.start()
         sender.join(0.2)  # seconds: it is through by then, unless it waits for the subscriber
-        return registered(function)
+        return attachment_of(function)
 
-    monkeypatch.setattr(desk, "_registered", send_meanwhile)
+    monkeypatch.setattr(desk, "_attachment_of", send_meanwhile)
     desk.on("after_loss", once=True)(lambda trainer, state: log.append(1))
     sender.join()
     desk.send("after_loss")

@@ -82,7 +82,7 @@ def test_what_a_handler_prepares_is_guarded_like_the_handler(caplog):
         trainer.fit(batches(2))
     assert handler.heard == ["begin_fit"]
     assert handler not in trainer.handlers
-    assert "it is detached and the run goes on" in caplog.text
+    assert "it is detached and the run continues" in caplog.text
 
 
 def test_what_says_that_it_cannot_fail_is_not_guarded():

@@ -19,11 +19,11 @@ def check_handler_names(names: Sequence[str]) -> None:
     Raises:
         UsageError: no distribution publishes a name, or several do.
     """
-    from ...events.plugins import find
+    from ...events.plugins import find_plugin
 
     with _usage_errors():
         for name in names:
-            find(name)
+            find_plugin(name)
 
 
 def attach_handlers(trainer: Trainer, names: Sequence[str]) -> None:

@@ -15,12 +15,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ...events.plugins import published
+    from ...events.plugins import list_plugins
     from .static_docstring import summary
 
     rows = [
         (plugin.distribution, plugin.name, plugin.entry.value, summary(plugin.entry.value))
-        for plugin in published()
+        for plugin in list_plugins()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

@@ -449,7 +449,7 @@ def test_running_trainer_raises():
 
 
 def test_lr_finder_cannot_be_attached():
-    with pytest.raises(AttachError, match="LRFinder hears no signal"):
+    with pytest.raises(AttachError, match="LRFinder receives no signal"):
         trainer_of(LRFinder())
 
 
