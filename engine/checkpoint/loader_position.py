@@ -5,15 +5,18 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
+from operator import length_hint
 from typing import Any
 
 from torch.utils.data import DataLoader
 
-from ...events import TrainState
+from ...events import Cancel, TrainState
 from ..data.loader_traits import has_position, is_one_pass
 from ..data.rng_state import loader_generators, restore_generators
 from .plain_data import to_plain_data
+
+_BUILT_IN_ITERATORS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))
 
 
 def loader_states(state: TrainState) -> dict[str, Any]:
@@ -34,9 +37,25 @@ def loader_states(state: TrainState) -> dict[str, Any]:
             "valid": has_position_or_none(state.valid_loader),
         },
         "open": is_open,
+        "ended": {"train": _is_cut_short(training), "valid": _is_cut_short(validation)},
+        "ahead": _is_read_ahead(training) and not has_position(state.train_loader),
         "begun": state.pass_begun if is_open else None,
         "paused": None if paused is None else list(paused[1:]),
     }
+
+
+def _is_cut_short(batches: Any) -> bool:
+    """Whether a pass ends without another request to its loader.
+
+    A handler may have put an empty iterator in place of the rest of the pass.
+    """
+    own = batches.batches if isinstance(batches, _RemainingBatches) else batches
+    return isinstance(own, _BUILT_IN_ITERATORS) and length_hint(own) == 0
+
+
+def _is_read_ahead(batches: Any) -> bool:
+    """Whether the next batch, or the end, has been read already, by a LookaheadIterator."""
+    return bool(getattr(batches, "has_read_ahead", False))
 
 
 def has_position_or_none(loader: Any) -> bool | None:
@@ -67,58 +86,109 @@ def restore_loaders(state: TrainState, saved: dict[str, Any]) -> None:
             loader.load_state_dict(position)  # type: ignore[union-attr]
     if saved["paused"] is not None:
         index, count, rng_states = saved["paused"]
-        remaining = _remaining_training(state, index, count, rng_states)
-        state.paused = _RemainingBatches(remaining, saved["train"]), index, count, rng_states
+        remaining = _remaining_training(state, saved, index, count, rng_states)
+        state.paused = remaining, index, count, rng_states
     if not saved["open"]:
         return
     state.pass_begun = saved["begun"]
     index, count = state.batch_index, state.n_batches
     if state.training:
-        remaining = _remaining_training(state, index, count, saved["begun"])
-        state.batches = _RemainingBatches(remaining, saved["train"])
+        state.batches = _remaining_training(state, saved, index, count, saved["begun"])
     else:
-        remaining = _remaining(state.valid_loader, "valid_loader", index + 1, saved["begun"])
-        remaining = _limited(remaining, index, count, state.batches_per_validation)
-        state.batches = _RemainingBatches(remaining, saved["valid"])
+        state.batches = _remaining_validation(state, saved, index, count, saved["begun"])
 
 
 class _RemainingBatches:
     """The remaining batches of a pass.
 
     Attributes:
+        batches: yields them.
         loader_state: the position of the loader until the first batch is read; some loaders apply
             a restored position only when they are read.
+        has_read_ahead: whether the first one has been read, as it was when the fit was saved.
     """
 
-    def __init__(self, batches: Iterator[Any], loader_state: Any) -> None:
-        self._batches = batches
+    def __init__(self, batches: Iterator[Any], loader_state: Any, read_ahead: bool = False) -> None:
+        self.batches = _read_first(batches) if read_ahead else batches
         self.loader_state = loader_state
+        self.has_read_ahead = read_ahead
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        self.loader_state = None
-        return next(self._batches)
+        self.loader_state, self.has_read_ahead = None, False
+        return next(self.batches)
+
+
+def _read_first(batches: Iterator[Any]) -> Iterator[Any]:
+    """Read the first batch; its error or cancel is raised where the batch would be yielded."""
+    try:
+        first = [*islice(batches, 1)]
+    except (Exception, Cancel) as raised:
+        return chain(_raise_later(raised), batches)
+    return chain(first, batches)
+
+
+def _raise_later(raised: BaseException) -> Iterator[Any]:
+    raise raised
+    yield
 
 
 def _remaining_training(
-    state: TrainState, index: int, count: int | None, rng_states: dict[str, Any] | None
-) -> Iterator[Any]:
+    state: TrainState,
+    saved: dict[str, Any],
+    index: int,
+    count: int | None,
+    rng_states: dict[str, Any] | None,
+) -> _RemainingBatches:
     limit, loader = state.batches_per_epoch, state.train_loader
     assert loader is not None
     n_read = index + 1
-    if is_one_pass(loader) and limit is not None:  # one iterator serves all epochs
+    if limit is not None and is_one_pass(loader):  # one iterator serves all epochs
         n_read += state.epoch * limit
-    return _limited(_remaining(loader, "train_loader", n_read, rng_states), index, count, limit)
+    if _is_over(loader, saved, "train", index, count):
+        return _RemainingBatches(_nothing(loader, saved, "train"), saved["train"])
+    remaining = _remaining(loader, "train_loader", n_read, rng_states)
+    ahead = saved.get("ahead", False)
+    return _RemainingBatches(_limited(remaining, index, limit), saved["train"], ahead)
 
 
-def _limited(
-    remaining: Iterator[Any], index: int, count: int | None, limit: int | None
-) -> Iterator[Any]:
-    if count is not None and index + 1 >= count:
-        return islice(remaining, 0)
-    return remaining if limit is None else islice(remaining, limit - index - 1)
+def _remaining_validation(
+    state: TrainState,
+    saved: dict[str, Any],
+    index: int,
+    count: int | None,
+    rng_states: dict[str, Any] | None,
+) -> _RemainingBatches:
+    limit, loader = state.batches_per_validation, state.valid_loader
+    if _is_over(loader, saved, "valid", index, count):
+        return _RemainingBatches(_nothing(loader, saved, "valid"), saved["valid"])
+    remaining = _remaining(loader, "valid_loader", index + 1, rng_states)
+    return _RemainingBatches(_limited(remaining, index, limit), saved["valid"])
+
+
+def _is_over(loader: Any, saved: dict[str, Any], name: str, index: int, count: int | None) -> bool:
+    """Whether a pass ends without another request to its loader.
+
+    A loader with a position would begin its next pass. Any other one is asked for its end, as it
+    was in the saved fit: a sampler may draw random numbers there, as torch's does.
+    """
+    is_complete = count is not None and index + 1 >= count
+    if "ended" not in saved or has_position(loader):
+        return is_complete
+    return bool(saved["ended"][name])
+
+
+def _nothing(loader: Any, saved: dict[str, Any], name: str) -> Iterator[Any]:
+    """The end of a pass: it stays open until it is dropped, unless a handler has cut it short."""
+    if saved.get("ended", {}).get(name) or not has_position(loader):
+        return iter(())
+    return islice(iter(loader), 0)
+
+
+def _limited(remaining: Iterator[Any], index: int, limit: int | None) -> Iterator[Any]:
+    return remaining if limit is None else islice(remaining, max(0, limit - index - 1))
 
 
 def _remaining(
@@ -130,9 +200,8 @@ def _remaining(
     """
     if has_position(loader):
         return iter(loader)
-    if isinstance(loader, (list, tuple)):
-        return islice(loader, n_read, None)
-    _warn_of_replay(loader, name, n_read)
+    if not isinstance(loader, (list, tuple)):
+        _warn_of_replay(loader, name, n_read)
     if rng_states is not None:
         restore_generators(rng_states, loader_generators(loader))
     batches: Iterator[Any] = iter(loader)

@@ -1,8 +1,9 @@
 """Resume a fit from a state dict.
 
-Order: counters → `resumed` → the open scopes → loaders → weights and states → generators. When
-handlers reopen their scopes, the counters are restored, but weights and options are still those
-that the trainer was built with: what a scope restores when it closes is as before the fit.
+Order: counters → `resumed` → the open scopes → position → loaders → weights and states →
+generators. When handlers reopen their scopes, the counters are restored, but weights and options
+are still those that the trainer was built with: what a scope restores when it closes is as before
+the fit.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def resume_fit(trainer: CheckpointedTrainer, saved: StateDict) -> None:
             scope = scope_name(path)
             undo.callback(_call_scope_receivers, trainer, f"after_{scope}", "closes_scope")
             _call_scope_receivers(trainer, f"begin_{scope}", "opens_scope")
-        restore_loaders(state, saved["loaders"])
         restore_position(state, saved["position"])
+        restore_loaders(state, saved["loaders"])
         load_training_state(trainer, saved)
         undo.pop_all()
 

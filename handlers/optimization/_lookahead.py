@@ -33,6 +33,11 @@ class LookaheadIterator:
         self.loader_state = None
         return self._next.pop()()
 
+    @property
+    def has_read_ahead(self) -> bool:
+        """Whether the next batch, or the end, has been fetched; checkpoints read it."""
+        return bool(self._next)
+
     def is_at_end(self) -> bool:
         if not self._next:
             if hasattr(self._loader, "state_dict"):

@@ -9,7 +9,7 @@ import torch
 from helpers import Trace, batches, equal, model, trainer_of, weights
 from resumable import Images, job, net
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from trackside.engine import KeyedLoader, ResumeError, Trainer
 from trackside.events import CancelBatchException, CancelTrainException
@@ -20,10 +20,11 @@ from trackside.handlers import (
     LimitBatches,
     Metrics,
     OneCycle,
+    StepLimit,
     ValidateEvery,
 )
 from trackside.views import Job
-from trackside.views.verify.resume_worker import Check
+from trackside.views.verify.resume_worker import ResumeCheck
 from trackside.views.verify.verify_resume import MEASURED
 
 REPLAY = "ignore:.*cannot save its position"
@@ -36,9 +37,11 @@ def with_loaders(train, valid=None, *handlers):
 
 def differences(make, folder, epochs=2, only=None):
     """(boundary, difference) for each boundary at which a resumed fit differs."""
-    whole = Check(make(), folder, MEASURED).whole(epochs)
+    whole = ResumeCheck(make(), folder, MEASURED).run_baseline(epochs)
     numbers = range(len(whole["boundaries"])) if only is None else only
-    found = [(number, Check(make(), folder, MEASURED).rest(number, whole)) for number in numbers]
+    found = [
+        (number, ResumeCheck(make(), folder, MEASURED).resume(number, whole)) for number in numbers
+    ]
     return [(number, rest["difference"]) for number, rest in found if rest["difference"]]
 
 
@@ -47,6 +50,7 @@ class Unsized:
 
     def __init__(self, given):
         self.given = given
+        self.sampler = getattr(given, "sampler", None)  # where a generator is looked for
 
     def __iter__(self):
         return iter(self.given)
@@ -74,6 +78,27 @@ class ThirdPartyLoader:
         self.starts_at = state["read"]
 
 
+class DrawsAtItsEnd(Sampler):
+    """Draws from a global generator when it is exhausted, as torch's sampler from its own."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __iter__(self):
+        yield from range(self.count)
+        random.random()
+
+
+class Longer(Unsized):
+    """Has more batches than it says."""
+
+    def __len__(self):
+        return 3
+
+
 class Rows(IterableDataset):
     def __iter__(self):
         return ((image, target) for image, target in (Images(10)[i] for i in range(10)))
@@ -85,6 +110,11 @@ def images(count=4, size=4):
         (torch.stack([data.images[i] for i in range(n, n + size)]), data.targets[n : n + size])
         for n in range(0, count * size, size)
     ]
+
+
+def examples(count):
+    data = Images(count)
+    return list(zip(data.images, data.targets, strict=True))
 
 
 def seeded_generator():
@@ -99,6 +129,14 @@ LOADERS = {
         Images(14), 4, shuffle=True, generator=seeded_generator()
     ),
     "with workers": lambda: DataLoader(Images(14), 4, shuffle=True, num_workers=1),
+    "a draw at the end": lambda: DataLoader(
+        Images(16), 4, shuffle=True, generator=seeded_generator()
+    ),
+    "a global draw at the end": lambda: DataLoader(Images(16), 4, sampler=DrawsAtItsEnd(16)),
+    "more batches than its length": lambda: Longer(images(5)),
+    "a draw, no length": lambda: Unsized(
+        DataLoader(examples(16), 4, shuffle=True, generator=seeded_generator())
+    ),
     "an IterableDataset": lambda: DataLoader(Rows(), 4),
     "without a length": lambda: Unsized(images()),
 }
@@ -113,7 +151,19 @@ def test_a_fit_resumes_with_any_kind_of_loader(kind, tmp_path):
     assert found == []
 
 
-@pytest.mark.parametrize("kind", ["third-party", "without a length"])
+@pytest.mark.filterwarnings(REPLAY)
+@pytest.mark.parametrize(
+    "limit",
+    [lambda: StepLimit(4), lambda: StepLimit(3), lambda: LimitBatches(train=4, valid=4)],
+    ids=["at the last batch", "before it", "to the length"],
+)
+@pytest.mark.parametrize("kind", ["a draw at the end", "with a generator", "a list"])
+def test_a_fit_resumes_at_every_batch_of_a_limited_pass(kind, limit, tmp_path):
+    make = LOADERS[kind]
+    assert differences(lambda: with_loaders(make(), make(), limit()), tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["third-party", "without a length", "a draw, no length"])
 @pytest.mark.filterwarnings(REPLAY)
 def test_a_fit_resumes_where_a_batch_is_read_ahead(kind, tmp_path):
     make = LOADERS[kind]
