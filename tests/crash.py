@@ -6,6 +6,7 @@ Importing torch takes seconds; a process here is there in some milliseconds.
 import multiprocessing
 import os
 import signal
+from contextlib import closing
 
 import torch
 from faults import Files
@@ -44,14 +45,12 @@ def killing(step):
 
 def saves(folder, files, tell, count=4):
     """Some saves, of which the last two are kept; `tell` of each once it is safe."""
-    with files:
-        store = CheckpointStore(folder)
+    with closing(CheckpointStore(folder)) as store, files:
         store.open()
         for step in range(count):
             state = {"model": {"w": torch.full((3,), float(step))}}
             tell(str(store.save(state, step, {})))
             store.keep([*store.written][-2:])
-        store.close()
 
 
 def killed_saves(folder, told, at, step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -42,12 +43,19 @@ class CheckpointStore:
             new: refuse a folder that already contains checkpoints, which are from another fit.
 
         Raises:
-            CheckpointError: another process has locked the folder; or `new`, and it contains
-                checkpoints.
+            CheckpointError: another process or trainer has locked the folder; or `new`, and it
+                contains checkpoints. The folder is not locked then.
             OSError: the folder cannot be created or written to.
         """
         make_folder(self.folder)
         self._lock.acquire()
+        try:
+            self._inspect(new)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _inspect(self, new: bool) -> None:
         if new and list_checkpoints(self.folder):
             raise CheckpointError(
                 f"{self.folder} contains checkpoints of another fit: resume it with "
@@ -80,8 +88,10 @@ class CheckpointStore:
             facts: JSON for the manifest that describes this checkpoint.
 
         Raises:
+            CheckpointError: this process has not opened the folder.
             OSError: the disk is full or the folder is missing; other checkpoints are untouched.
         """
+        self._check_locked("write a checkpoint to")
         content = snapshot_tensors(state)
         serial = 1 + max((manifest.serial for manifest in self._manifests.values()), default=0)
         path = unused_path(self.folder, step)
@@ -97,7 +107,8 @@ class CheckpointStore:
         return path
 
     def keep(self, wanted: Collection[Path]) -> None:
-        """Delete every checkpoint that is not in `wanted`."""
+        """Delete every checkpoint that is not in `wanted`. Raises: as `save`."""
+        self._check_locked("delete checkpoints of")
         unwanted = [path for path in self._manifests if path not in wanted]
         self._manifests = {
             path: self._manifests[path] for path in self._manifests if path in wanted
@@ -105,6 +116,14 @@ class CheckpointStore:
         for path in unwanted:
             if path.is_dir():
                 discard(path)
+
+    def _check_locked(self, tried: str) -> None:
+        if not self._lock.is_held:
+            raise CheckpointError(
+                f"cannot {tried} {self.folder}: process {os.getpid()} has not locked it; call "
+                "open() first. A process forked from the owner of the lock does not have it, and "
+                "must use another folder"
+            )
 
 
 def _write_files(directory: AtomicDirectory, state: dict[str, Any]) -> dict[str, FileDigest]:

@@ -1,46 +1,120 @@
-"""A lock so that only one process at a time writes to a folder."""
+"""A lock so that only one trainer at a time writes to a folder."""
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
+import stat
+import struct
+import weakref
 from pathlib import Path
 
 from .manifest import CheckpointError
+
+_HELD_ELSEWHERE = (errno.EAGAIN, errno.EACCES)
 
 
 class DirectoryLock:
     """A lock on a folder, which the system releases when its process ends, also if it is killed.
 
-    It is a record lock: a process forked from the owner, such as a loader's worker, does not
-    inherit it and cannot keep it after the owner is killed. The same process can take it twice.
+    It belongs to the open file, not to the process: it excludes other trainers of this process,
+    too, and lasts whatever else opens and closes the file. A process forked from the owner, such
+    as a loader's worker, gives up its copy at once: it does not hold the lock, and cannot keep it
+    after the owner was killed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".lock"
-        self._file: int | None = None
+        self._unlock: weakref.finalize[[int], DirectoryLock] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this object holds the lock, in this process."""
+        return self._unlock is not None or os.name != "posix"
 
     def acquire(self) -> None:
-        """Lock the folder.
+        """Lock the folder; do nothing if this object has locked it.
 
         Raises:
-            CheckpointError: another process holds the lock.
+            CheckpointError: another trainer or process holds the lock; or it cannot be locked.
+            OSError: the folder cannot be written to.
         """
-        if os.name != "posix" or self._file is not None:
+        if self.is_held:
             return
-        import fcntl  # noqa: PLC0415  # only on POSIX
-
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _release_in_forked_processes()
+        file = self._open()
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.release()
-            raise CheckpointError(
-                f"another process writes checkpoints to {self.path.parent}; wait until it ends, "
-                "or use another folder"
-            ) from None
+            self._lock(file)
+        except BaseException:
+            os.close(file)
+            raise
+        self._unlock = weakref.finalize(self, _close, file)
+        _held.add(self)
 
     def release(self) -> None:
         """Unlock the folder."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        unlock, self._unlock = self._unlock, None
+        _held.discard(self)
+        if unlock is not None:
+            unlock()
+
+    def _open(self) -> int:
+        # O_NONBLOCK: a pipe would wait for its reader
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            file = os.open(self.path, flags, 0o666)
+        except OSError as error:
+            if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
+                raise self._not_a_file() from error
+            raise
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise self._not_a_file()
+        return file
+
+    def _not_a_file(self) -> CheckpointError:
+        return CheckpointError(
+            f"cannot lock {self.path.parent}: {self.path} is not a regular file; remove it"
+        )
+
+    def _lock(self, file: int) -> None:
+        try:
+            _lock_open_file(file)
+        except OSError as error:
+            if error.errno in _HELD_ELSEWHERE:
+                raise CheckpointError(
+                    f"another process writes checkpoints to {self.path.parent}, or another "
+                    "trainer of this one; wait until it ends, or use another folder"
+                ) from None
+            raise CheckpointError(f"cannot lock {self.path.parent}: {error}") from error
+
+
+def _close(file: int) -> None:
+    os.close(file)
+
+
+_held: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+"""The locks that this process holds."""
+
+
+def _lock_open_file(file: int) -> None:
+    """Lock an open file without waiting. Raises: OSError."""
+    import fcntl  # noqa: PLC0415  # only on POSIX
+
+    if hasattr(fcntl, "F_OFD_SETLK"):  # excludes record locks, of earlier versions, too
+        whole = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@functools.cache
+def _release_in_forked_processes() -> None:
+    """Have forked processes close their copies of the locked files; once for this process."""
+
+    def release_all() -> None:
+        for lock in [*_held]:
+            lock.release()
+
+    os.register_at_fork(after_in_child=release_all)

@@ -1,0 +1,211 @@
+import fcntl
+import gc
+import os
+import signal
+import threading
+from contextlib import closing
+
+import crash
+import pytest
+from patience import until
+from states import state_of_training
+
+from trackside.engine import CheckpointError, CheckpointStore
+from trackside.engine.checkpoint.directory_lock import DirectoryLock
+
+
+@pytest.fixture
+def lock(tmp_path):
+    lock = DirectoryLock(tmp_path)
+    lock.acquire()
+    yield lock
+    lock.release()
+
+
+def is_free(folder):
+    other = DirectoryLock(folder)
+    try:
+        other.acquire()
+    except CheckpointError:
+        return False
+    other.release()
+    return True
+
+
+def test_a_second_lock_in_the_same_process_is_refused(lock, tmp_path):
+    with pytest.raises(CheckpointError, match="or another trainer of this one"):
+        DirectoryLock(tmp_path).acquire()
+    lock.release()
+    assert is_free(tmp_path)
+
+
+def test_a_refused_lock_does_not_release_the_first_one(lock, tmp_path):
+    for _ in range(2):
+        assert not is_free(tmp_path)
+    assert crash.run(exits_with_its_freedom, tmp_path) == 1
+
+
+def exits_with_its_freedom(folder):
+    os._exit(0 if is_free(folder) else 1)
+
+
+def test_whoever_else_opens_and_closes_the_file_does_not_release_it(lock, tmp_path):
+    (tmp_path / ".lock").read_bytes()
+    assert crash.run(exits_with_its_freedom, tmp_path) == 1
+
+
+def test_a_record_lock_of_an_earlier_version_excludes(tmp_path):
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert not is_free(tmp_path)
+    assert is_free(tmp_path)
+
+
+def test_one_lock_can_be_acquired_and_released_twice(lock, tmp_path):
+    lock.acquire()
+    lock.release()
+    lock.release()
+    assert is_free(tmp_path)
+
+
+def test_a_lock_that_is_dropped_is_released(lock, tmp_path):
+    lock.release()
+    dropped = DirectoryLock(tmp_path)
+    dropped.acquire()
+    assert not is_free(tmp_path)
+    del dropped
+    gc.collect()
+    assert is_free(tmp_path)
+
+
+def in_a_fork(work):
+    """Whether `work()` is true in a forked process."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if work() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def forks_and_checks(folder):
+    """Check a fork in a process with a single thread."""
+    lock = DirectoryLock(folder)
+    lock.acquire()
+    found = [in_a_fork(lambda: not lock.is_held and not is_free(folder))]
+    found += [lock.is_held, not is_free(folder)]
+    lock.release()
+    os._exit(0 if all(found) and is_free(folder) else 1)
+
+
+def test_a_forked_child_does_not_have_the_lock_and_its_parent_keeps_it(tmp_path):
+    assert crash.run(forks_and_checks, tmp_path) == 0
+
+
+def refused(act):
+    try:
+        act()
+    except CheckpointError as error:
+        return "has not locked it" in str(error)
+    return False
+
+
+def forks_and_saves(folder):
+    with closing(CheckpointStore(folder)) as store:
+        store.open()
+        store.save(state_of_training(), 1, {})
+        saved = in_a_fork(lambda: refused(lambda: store.save(state_of_training(), 2, {})))
+        kept = in_a_fork(lambda: refused(lambda: store.keep([])))
+        names = [path.name for path in folder.glob("step-*")]
+    os._exit(0 if (saved, kept, names) == (True, True, ["step-000000000001"]) else 1)
+
+
+def test_a_forked_child_cannot_write_or_delete_beside_its_parent(tmp_path):
+    assert crash.run(forks_and_saves, tmp_path) == 0
+
+
+def locks_forks_and_waits(folder):
+    lock = DirectoryLock(folder)
+    lock.acquire()
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    (folder / "child").write_text(str(child))
+    (folder / "ready").touch()
+    signal.pause()
+
+
+def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
+    process = crash.started(locks_forks_and_waits, tmp_path)
+    until((tmp_path / "ready").exists)
+    assert not is_free(tmp_path)
+    process.kill()
+    process.join()
+    try:
+        assert is_free(tmp_path)
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_link(path):
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("make", [a_pipe, a_link, a_folder], ids=lambda make: make.__name__)
+def test_a_lock_that_is_no_file_is_refused_at_once_and_leaves_nothing(tmp_path, make):
+    make(tmp_path / ".lock")
+    before = sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    with pytest.raises(CheckpointError, match=r"\.lock is not a regular file; remove it"):
+        DirectoryLock(tmp_path).acquire()
+    assert not (tmp_path / "elsewhere").exists()
+    assert before is None or sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_pipe_with_a_reader_is_refused(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    reader = os.open(tmp_path / ".lock", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(CheckpointError, match="not a regular file"):
+        DirectoryLock(tmp_path).acquire()
+    os.close(reader)
+
+
+def test_of_many_threads_one_gets_the_lock(tmp_path):
+    locks, together, won = [DirectoryLock(tmp_path) for _ in range(8)], threading.Barrier(8), []
+
+    def acquire(lock):
+        together.wait()
+        try:
+            lock.acquire()
+        except CheckpointError:
+            return
+        won.append(lock)
+
+    threads = [threading.Thread(target=acquire, args=(lock,)) for lock in locks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    won[0].release()
+
+
+def test_a_folder_that_open_refuses_is_not_locked(tmp_path):
+    with closing(CheckpointStore(tmp_path)) as store:
+        store.open()
+        store.save(state_of_training(), 1, {})
+    with pytest.raises(CheckpointError, match="checkpoints of another fit"):
+        CheckpointStore(tmp_path).open(new=True)
+    refused = CheckpointStore(tmp_path)
+    with pytest.raises(CheckpointError, match="checkpoints of another fit"):
+        refused.open(new=True)
+    assert is_free(tmp_path)
