@@ -1,4 +1,4 @@
-"""Chromium, driven by Playwright, and what a page did that it must not do."""
+"""Chromium, driven by Playwright, and checks that a page causes no errors or foreign requests."""
 
 import os
 import shutil
@@ -9,8 +9,9 @@ from playwright.sync_api import sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 REQUIRED = "TRACKSIDE_BROWSER_TESTS"
+"""Environment variable: `required` if a missing browser must fail the tests."""
 PATIENCE = 300_000
-"""Milliseconds, for what takes a few hundred."""
+"""Timeout in milliseconds, for operations that take a few hundred."""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -31,7 +32,7 @@ document.addEventListener("securitypolicyviolation",
 
 @contextmanager
 def chromium():
-    """A browser. Without one the test is skipped, or fails where it is `REQUIRED`."""
+    """A browser. Without Chromium the test is skipped, or fails if `REQUIRED` is set."""
     if CHROMIUM is None:
         if os.environ.get(REQUIRED) == "required":
             pytest.fail("there is no chromium, and the browser tests must not be skipped here")
@@ -44,24 +45,24 @@ def chromium():
 
 @contextmanager
 def opened(browser, address, **options):
-    """A page that has been drawn; afterwards it has made no error and asked nobody else."""
+    """A loaded page. On exit, check for errors, policy violations and requests to other hosts."""
     options = {"viewport": {"width": 1440, "height": 900}, **options}
     context = browser.new_context(**options)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
-    wrong = []
+    errors = []
     page.add_init_script(VIOLATIONS)
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     own = address.split("/?")[0]
-    page.on("request", lambda asked: None if allowed(asked.url, own) else wrong.append(asked.url))
+    page.on("request", lambda sent: None if is_own(sent.url, own) else errors.append(sent.url))
     page.goto(address)
     yield page
-    assert [*wrong, *page.evaluate("violations")] == []
+    assert [*errors, *page.evaluate("violations")] == []
     context.close()
 
 
-def allowed(url, own):
+def is_own(url, own):
     return url.startswith((own, "data:", "blob:"))
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the live page watch, and the process of the page."""
+"""Recorded fits for the tests of the live page, and the process that serves the page."""
 
 import contextlib
 import os
@@ -17,23 +17,23 @@ from trackside.views import Recording, status
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-OWN = {**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)}
+WITH_TEST_HELPERS = {**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)}
 
-SCRIPT = """
+WAITING_FIT = """
 import sys
 from watched import fit
 
-class Waits:
+class WaitForInput:
     def after_loss(self, trainer, state):
         if state.training and (state.epoch, state.batch_index) == (1, 7):
             print("waiting", flush=True)
             sys.stdin.readline()
 
-fit(sys.argv[1], Waits())
+fit(sys.argv[1], WaitForInput())
 print("done", flush=True)
 """
 
-ENDLESS = """
+ENDLESS_FIT = """
 import sys
 from helpers import batches, trainer_of
 from trackside.handlers import Recorder
@@ -43,34 +43,34 @@ trainer = trainer_of(Recorder(sys.argv[1]), activities=EMPTY)
 trainer.fit(batches(1) * 10_000_000, epochs=1)
 """
 
-TOKEN = "a-token-that-was-chosen"
+TOKEN = "a-token-for-the-tests"
 PATIENCE = 300
-"""Seconds for an answer that takes a fraction of one."""
+"""Timeout in seconds, for operations that take a fraction of one."""
 
 
-class Cancels:
-    """One batch of each epoch."""
+class CancelOneBatch:
+    """Cancels one batch of each epoch."""
 
     def after_loss(self, trainer, state):
         if state.training and state.batch_index == 5:
             raise CancelBatchException("too <b>hard</b>")
 
 
-class Named:
-    """Has a name that a careless page would run."""
+class NamedLikeMarkup:
+    """Has a name that a page would run if it inserted it as HTML."""
 
     def after_batch(self, trainer, state):
         pass
 
 
 MARKUP = "<script>document.title = 'taken'</script>"
-Named.__name__ = MARKUP
+NamedLikeMarkup.__name__ = MARKUP
 
 
 def fit(path, *handlers):
-    """A fit of four epochs of twelve batches, recorded."""
+    """Record a fit of four epochs of twelve batches."""
     recorder = Recorder(path, timing=True, scalars=3)
-    trainer = trainer_of(Metrics(), *handlers, Cancels(), Named(), recorder)
+    trainer = trainer_of(Metrics(), *handlers, CancelOneBatch(), NamedLikeMarkup(), recorder)
     trainer.fit(batches(12), batches(4), epochs=4)
 
 
@@ -84,24 +84,24 @@ EMPTY = {
 
 
 def record_many(path, records):
-    """A fit whose batches are no work, of at least so many records."""
+    """Record a fit with empty activities, of at least `records` records."""
     recorder = Recorder(path, records=2**20, timing=True)
-    trainer = trainer_of(Named(), recorder, activities=EMPTY)
+    trainer = trainer_of(NamedLikeMarkup(), recorder, activities=EMPTY)
     trainer.fit(batches(1) * (records // 40), epochs=4)
 
 
 @contextlib.contextmanager
 def training(path):
-    """A process with a fit that waits in batch 7 of epoch 1, its loss known, for a line."""
+    """A process whose fit waits for a line on stdin, after the loss of batch 7 of epoch 1."""
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(path)],
-        env=OWN,
+        [sys.executable, "-c", WAITING_FIT, str(path)],
+        env=WITH_TEST_HELPERS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            assert said(process) == "waiting"
+            assert read_line(process) == "waiting"
             yield process
         finally:
             process.kill()
@@ -109,32 +109,34 @@ def training(path):
 
 @contextlib.contextmanager
 def endless(path):
-    """A process with a fit whose batches are no work; it has begun."""
-    with subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], env=OWN) as process:
+    """A process with an endless fit with empty activities; it is running."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS_FIT, str(path)], env=WITH_TEST_HELPERS
+    ) as process:
         try:
-            until(path.exists)
+            wait_until(path.exists)
             with Recording(path) as recording:
-                until(lambda: status(recording).condition == "running")
+                wait_until(lambda: status(recording).condition == "running")
             yield
         finally:
             process.kill()
 
 
-def said(process):
-    """The next line that a training process says."""
+def read_line(process):
+    """The next line on the stdout of a process."""
     return process.stdout.readline().strip()
 
 
-def go_on(process):
-    """Let it train to its end."""
+def finish_training(process):
+    """Let the fit of `training` run to its end."""
     process.stdin.write("\n")
     process.stdin.flush()
-    assert said(process) == "done"
+    assert read_line(process) == "done"
 
 
 @contextlib.contextmanager
 def watching(*arguments):
-    """`trackside watch` in a process of its own; its address, with the token."""
+    """Run `trackside watch` in a process; yields its address, with the token."""
     command = [COMMAND, "watch", *map(str, arguments)]
     with subprocess.Popen(
         command,
@@ -151,18 +153,18 @@ def watching(*arguments):
             process.terminate()
 
 
-def until(condition, within=PATIENCE):
-    """What `condition()` gives when it holds; asked again and again."""
-    end = time.monotonic() + within
+def wait_until(condition, timeout=PATIENCE):
+    """Call `condition()` until its result is true; returns the result."""
+    end = time.monotonic() + timeout
     while time.monotonic() < end:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.05)
-    raise AssertionError(f"it never came to be within {within} s")
+    raise AssertionError(f"the condition did not become true within {timeout} s")
 
 
 def screenshots():
-    """Where pictures of the page are kept."""
+    """The folder for pictures of the page."""
     folder = Path(__file__).parents[1] / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""How two runs differ, as a page in one file."""
+"""The page that compares two runs, in one file."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..output.output_files import write_whole
+from ..output.output_files import write_atomically
 from ..recordings.comparison import Difference, compare
 from ..recordings.recording import Recording
-from ..recordings.recording_set import merged
+from ..recordings.recording_set import merge_totals
 from ..recordings.run_health import status
 from ..recordings.totals import Totals, totals
 from .page import COMPARE, as_json
@@ -21,19 +21,19 @@ def write_comparison(a: Sequence[Recording], b: Sequence[Recording], out: Path) 
     Raises:
         OSError: `out` cannot be written.
     """
-    before, after = merged(map(totals, a)), merged(map(totals, b))
-    found = compare(before, after)
-    told = {
+    before, after = merge_totals(map(totals, a)), merge_totals(map(totals, b))
+    differences = compare(before, after)
+    comparison = {
         "a": [_run(recording) for recording in a],
         "b": [_run(recording) for recording in b],
         "rows": a[0].meta.rows,
-        "made": _made(before, after),
-        "phases": [_difference(one) for one in found.phases],
-        "transitions": [_difference(one) for one in found.rows],
-        "receivers": [_difference(one) for one in found.receivers],
+        "row_counts": _row_counts(before, after),
+        "phases": [_difference(one) for one in differences.phases],
+        "transitions": [_difference(one) for one in differences.rows],
+        "receivers": [_difference(one) for one in differences.receivers],
     }
-    html = COMPARE.html("two runs · trackside", {"comparison": as_json(told)})
-    write_whole(out, lambda path: path.write_text(html, encoding="utf-8"))
+    html = COMPARE.html("two runs · trackside", {"comparison": as_json(comparison)})
+    write_atomically(out, lambda path: path.write_text(html, encoding="utf-8"))
 
 
 def _run(recording: Recording) -> dict[str, str]:
@@ -44,16 +44,16 @@ def _difference(one: Difference) -> list[Any]:
     return [one.name, one.before.count, one.before.ns, one.after.count, one.after.ns]
 
 
-def _made(before: Totals, after: Totals) -> list[list[int]]:
-    """For each row of the first run's chart how often both took it."""
+def _row_counts(before: Totals, after: Totals) -> list[list[int]]:
+    """For each row of the first run's chart: how often each run took it."""
     rows: dict[tuple[str, ...], int] = {entry[:3]: entry.row for entry in before.transitions}
-    first, second = _by_row(before, rows), _by_row(after, rows)
+    first, second = _counts(before, rows), _counts(after, rows)
     return [[row, first.get(row, 0), second.get(row, 0)] for row in {**first, **second}]
 
 
-def _by_row(found: Totals, rows: Mapping[tuple[str, ...], int]) -> dict[int, int]:
-    made: dict[int, int] = {}
-    for entry, total in found.transitions.items():
+def _counts(run: Totals, rows: Mapping[tuple[str, ...], int]) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for entry, total in run.transitions.items():
         row = rows.get(entry[:3], entry.row)
-        made[row] = made.get(row, 0) + total.count
-    return made
+        counts[row] = counts.get(row, 0) + total.count
+    return counts

@@ -1,4 +1,4 @@
-"""Server-sent events: what is new in a recording, ten times a second at most."""
+"""Server-sent events: what is new in a recording, at most ten times a second."""
 
 from __future__ import annotations
 
@@ -8,46 +8,51 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from .feed import Feed
+from .recording_feed import RecordingFeed
 
-EVERY = 0.1
+INTERVAL = 0.1
 """Seconds between two messages, however fast the loop runs."""
-LOOK = 10
-"""Messages from one look at how the run is to the next; where nothing is new, one is sent then."""
+STATUS_EVERY = 10
+"""Intervals after which the status is computed again, and sent even if there are no new records."""
 
 
-async def messages(feed: Feed, after: str, ends: Callable[[], bool]) -> AsyncIterator[str]:
-    """Events of one recording until the server ends, or another recording takes its place.
+async def event_stream(
+    feed: RecordingFeed, last_id: str, is_stopping: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Yield the events of one recording until the server stops or the recording is replaced.
 
-    The number of records in a message is bounded: a reader who is late gets more messages. What the
-    ring has overwritten before it was read is told as lost; the totals are exact all the same.
+    The number of records in a message is bounded: a client that is behind gets more messages.
+    Records that the ring overwrote before they were read are reported as lost; totals stay exact.
 
     Args:
         feed: of the recording.
-        after: the id of the last event that the reader has, `run:position`; empty: none.
-        ends: whether the server does.
+        last_id: id of the last event that the client has, `run:position`; empty if it has none.
+        is_stopping: returns whether the server is shutting down.
     """
-    position = _position(feed, after)
+    position = _position(feed, last_id)
     if not position:
         yield _event(feed.begin(), "begin", f"{feed.run}:0")
     turn = 0
-    while not (ends() or feed.replaced):
-        update = await asyncio.to_thread(feed.update, position, look=turn % LOOK == 0)
-        if update.records or turn % LOOK == 0:
-            told = {**update.message, "records": base64.b64encode(update.records).decode("ascii")}
-            yield _event(told, "message", f"{feed.run}:{update.next}")
+    while not (is_stopping() or feed.replaced):
+        with_status = turn % STATUS_EVERY == 0
+        update = await asyncio.to_thread(feed.update, position, refresh_status=with_status)
+        if update.records or with_status:
+            records = base64.b64encode(update.records).decode("ascii")
+            yield _event(
+                {**update.message, "records": records}, "message", f"{feed.run}:{update.next}"
+            )
         position = update.next
         turn += 1
-        await asyncio.sleep(EVERY)
+        await asyncio.sleep(INTERVAL)
 
 
-def _position(feed: Feed, after: str) -> int:
-    """The record that a reader of this run needs next; 0 for a reader of none, or of another."""
-    run, _, place = after.rpartition(":")
-    known = run == feed.run and place.isascii() and place.isdecimal() and len(place) < 20
-    return int(place) if known else 0
+def _position(feed: RecordingFeed, last_id: str) -> int:
+    """The record that the client needs next; 0 if `last_id` does not belong to this run."""
+    run, _, position = last_id.rpartition(":")
+    is_valid = position.isascii() and position.isdecimal() and len(position) < 20
+    return int(position) if run == feed.run and is_valid else 0
 
 
 def _event(content: dict[str, Any], name: str, identity: str) -> str:
-    """`content` is one line of JSON, so it cannot end the event."""
+    """Format one event. `content` is one line of JSON, so it cannot end the event."""
     return f"event: {name}\nid: {identity}\ndata: {json.dumps(content)}\n\n"

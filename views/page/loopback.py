@@ -1,5 +1,5 @@
-"""The names under which only this machine reaches a server."""
+"""Host names that only reach this machine itself."""
 
 from __future__ import annotations
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")

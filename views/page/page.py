@@ -1,4 +1,4 @@
-"""The pages, each assembled from its parts to one file that needs nothing from elsewhere."""
+"""The HTML pages: each is built from its parts into one file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from importlib.resources import files
 
 
 class Page:
-    """One file of HTML with a style and a script in it.
+    """One HTML file with an inline style sheet and an inline script.
 
     Args:
-        template: of the HTML.
-        styles, scripts: the parts of both, in the order in which they stand there.
+        template: the HTML, with placeholders; like the parts, a path in `assets`.
+        styles, scripts: the parts of both, in the order in which they are concatenated.
     """
 
     def __init__(self, template: str, styles: Sequence[str], scripts: Sequence[str]) -> None:
@@ -35,63 +35,85 @@ class Page:
         )
 
     def html(self, title: str = "trackside", data: Mapping[str, str] | None = None) -> str:
-        """The file.
+        """The complete file.
 
         Args:
-            title: of the window, until the page knows better.
-            data: texts that it carries, by name.
+            title: of the window, until the script sets another.
+            data: texts to embed, by the id of their element.
         """
         parts = {
             "policy": html.escape(self.policy, quote=True),
             "title": html.escape(title),
             "style": self._style,
             "script": self._script,
-            "data": "".join(_carried(name, text) for name, text in (data or {}).items()),
+            "data": "".join(_data_element(name, text) for name, text in (data or {}).items()),
         }
         return re.sub(
             r"<!--(\w+)-->|/\*=(\w+)=\*/",
-            lambda found: parts[found[1] or found[2]],
+            lambda placeholder: parts[placeholder[1] or placeholder[2]],
             _asset(self._template),
         )
 
     @cached_property
     def _style(self) -> str:
-        return "\n".join(_asset(f"{name}.css") for name in self._styles)
+        return "\n".join(_asset(f"css/{name}.css") for name in self._styles)
 
     @cached_property
     def _script(self) -> str:
         return "\n".join(_asset(f"{name}.js") for name in self._scripts)
 
 
-_STYLES = ("theme", "header", "side", "board", "chart", "timeline", "layout")
-_BOARD = ("dom", "format", "colours", "names", "edges", "board", "ways", "wires", "tables")
-_RECORDS = ("walker", "records", "curves", "totals")
-_TIMELINE = ("canvas", "lanes", "strokes", "plots", "overview")
-_CONTROL = ("view", "controls", "keys", "bills", "speech")
-
-WATCH = Page(
-    "watch.html",
-    _STYLES,
-    (*_BOARD, *_RECORDS, *_TIMELINE, "chart", "header", *_CONTROL, "source", "runs", "main"),
+_STYLES = ("theme", "header", "panels", "board", "timeline", "layout")
+_BOARD = (
+    "shell/dom",
+    "data/number_format",
+    "data/phase_labels",
+    "data/symbol_table",
+    "board/board_graph",
+    "board/phase_board",
+    "board/arrow_paths",
+    "board/arrows",
+    "panels/table",
 )
-"""Recordings: those that it carries as data, or those of its server."""
+_RECORDS = ("data/record_accumulator", "data/record_store", "data/event_series", "data/totals")
+_TIMELINE = (
+    "timeline/canvas",
+    "timeline/lanes",
+    "timeline/lane_drawing",
+    "timeline/curve_drawing",
+    "timeline/overview",
+    "timeline/timeline_view",
+    "timeline/controls",
+)
+_PANELS = ("panels/header", "panels/time_shares", "panels/cost_tables", "panels/captions")
+_SHELL = (
+    "shell/colours",
+    "shell/keyboard",
+    "shell/announcer",
+    "data/recording_source",
+    "panels/recording_list",
+    "shell/app",
+)
 
-COMPARE = Page("compare.html", (*_STYLES, "compare"), (*_BOARD, "compare"))
-"""How two runs differ."""
+WATCH = Page("shell/watch.html", _STYLES, (*_BOARD, *_RECORDS, *_TIMELINE, *_PANELS, *_SHELL))
+"""Shows recordings: those embedded in it, or those of its server."""
+
+COMPARE = Page("shell/compare.html", (*_STYLES, "compare"), (*_BOARD, "shell/compare_page"))
+"""Shows the differences between two runs."""
 
 
 def as_json(value: object) -> str:
-    """JSON that can stand in a script element: no `<`, so it cannot end it."""
+    """JSON for a script element. It has no `<`, so it cannot close the element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _carried(name: str, text: str) -> str:
+def _data_element(name: str, text: str) -> str:
     return f'<script type="text/plain" id="{name}">{text}</script>\n'
 
 
 @cache
-def _asset(name: str) -> str:
-    return (files(__package__) / "assets" / name).read_text(encoding="utf-8")
+def _asset(path: str) -> str:
+    return (files(__package__) / "assets" / path).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

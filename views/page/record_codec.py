@@ -1,4 +1,4 @@
-"""Records, packed to be carried by a page."""
+"""Compress records into text that a page can embed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ _WORD = 8
 _LARGEST = 2**64 - 1
 
 
-def packed(records: bytes) -> str:
-    """Records as text: the page has the inverse of it.
+def pack_records(records: bytes) -> str:
+    """Compress records; `unshuffle` in the page's script is the inverse.
 
-    Of each time only what has passed since the one before it is kept, modulo 2**64, and then all
-    first bytes come first, all second bytes second, and so on: neighbours are alike then, and
-    deflate makes a quarter of them. Little-endian on every machine.
+    Each time is stored as its difference to the time before, modulo 2**64. Then all first bytes
+    are stored, then all second bytes, and so on: neighbours are similar then, and deflate shrinks
+    them to a quarter. Little-endian on every machine.
     """
     words = array("Q", records)
     if sys.byteorder == "big":
         words.byteswap()
     times, tags = words[::2], words[1::2]
     pairs = pairwise([0, *times])
-    passed = array("Q", [(time - before) & _LARGEST for before, time in pairs])
-    return base64.b64encode(zlib.compress(_planes(passed) + _planes(tags), 6)).decode("ascii")
+    differences = array("Q", [(time - before) & _LARGEST for before, time in pairs])
+    planes = _byte_planes(differences) + _byte_planes(tags)
+    return base64.b64encode(zlib.compress(planes, 6)).decode("ascii")
 
 
-def _planes(words: array[int]) -> bytes:
+def _byte_planes(words: array[int]) -> bytes:
+    """All lowest bytes of the words, then all second bytes, up to the highest."""
     if sys.byteorder == "big":
         words.byteswap()
     raw = words.tobytes()

@@ -1,4 +1,4 @@
-"""The page with recordings inside of it: one file, which needs no server."""
+"""The page with recordings embedded: one file, which needs no server."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ..output.output_files import write_whole
-from .chart_svg import drawn
-from .feed import Feed
+from ..output.output_files import write_atomically
 from .page import WATCH, as_json
-from .record_codec import packed
+from .record_codec import pack_records
+from .recording_feed import RecordingFeed
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
-    """Write the page of some recordings, as they are now, to `out`.
+    """Write a page that shows recordings, as they are now, to `out`.
 
     Cost: the records of a recording are read into memory, 16 bytes each.
 
@@ -23,25 +22,25 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
         RecordingError: a recording cannot be read.
         OSError: `out` cannot be written.
     """
-    told: list[dict[str, Any]] = []
+    descriptions: list[dict[str, Any]] = []
     data: dict[str, str] = {}
     for number, path in enumerate(recordings):
-        with closing(Feed(path)) as feed:
-            begin, svg = feed.begin(), drawn(feed.rows)
-            update, records = _all(feed)
-        told.append({"id": str(number), "begin": begin, "svg": svg, "update": update})
-        data[f"records-{number}"] = packed(records)
-    title = told[0]["begin"]["name"]
-    html = WATCH.html(title, {"recordings": as_json(told), **data})
-    write_whole(out, lambda path: path.write_text(html, encoding="utf-8"))
+        with closing(RecordingFeed(path)) as feed:
+            begin = feed.begin()
+            update, records = _read_all(feed)
+        descriptions.append({"id": str(number), "begin": begin, "update": update})
+        data[f"records-{number}"] = pack_records(records)
+    title = descriptions[0]["begin"]["name"]
+    html = WATCH.html(title, {"recordings": as_json(descriptions), **data})
+    write_atomically(out, lambda path: path.write_text(html, encoding="utf-8"))
 
 
-def _all(feed: Feed) -> tuple[dict[str, Any], bytes]:
-    """Everything that is there by now, as if it had come at once."""
+def _read_all(feed: RecordingFeed) -> tuple[dict[str, Any], bytes]:
+    """All updates until now, as one message and its records."""
     update = feed.update(0)
     first, records, table = update.message, [update.records], update.message["table"]
     while update.records:
-        update = feed.update(update.next, look=False)
+        update = feed.update(update.next, refresh_status=False)
         records.append(update.records)
         table += update.message["table"]
     return {**update.message, "table": table, "lost": first["lost"]}, b"".join(records)

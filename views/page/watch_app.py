@@ -1,4 +1,4 @@
-"""The live page, to be mounted in an application of your own."""
+"""The live page as an ASGI application, to mount in another application."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..recordings.recording_index import RecordingIndex
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
 def watch_app(*paths: str | Path, hosts: Collection[str] | None = None) -> ASGIApp:
-    """An ASGI application that shows recordings while they are written.
+    """Build an ASGI application that shows recordings while they are written.
 
-    `app.mount("/training", watch_app("runs"))`: it only reads, takes GET and HEAD alone, refuses
-    what another site's page asks for, and leaves it to `app` who may log in. An open page holds a
-    connection, for which a server that is to end waits: `timeout_graceful_shutdown` of uvicorn.
+    `app.mount("/training", watch_app("runs"))`: it accepts only GET and HEAD, refuses requests
+    that another site's page makes, and leaves the login to `app`. An open page holds a connection,
+    for which a server waits when it shuts down: see `timeout_graceful_shutdown` of uvicorn.
 
     Args:
-        paths: of recordings, or of folders of them.
-        hosts: names of the server under which it answers; None: any.
+        paths: recordings, or folders of them.
+        hosts: names of the server for which it answers; None: any.
 
     Raises:
         ImportError: starlette is missing: `pip install trackside[watch]`.
     """
     try:
-        from .live_app import live_app
+        from .asgi_app import asgi_app
     except ModuleNotFoundError as error:
         raise ImportError(
             f"the live page needs {error.name}, which is not installed: "
             "pip install 'trackside[watch]'"
         ) from error
-    from ..recordings.recording_index import Shelf
-
-    return live_app(Shelf([Path(path) for path in paths]), hosts)
+    return asgi_app(RecordingIndex([Path(path) for path in paths]), hosts)

@@ -1,11 +1,11 @@
-"""The page with a recording inside of it, opened as a file."""
+"""The page with embedded recordings, opened as a file."""
 
 import json
 import re
 
 import pytest
-from browsers import chromium, is_ready, opened
-from watched import fit, record_many, screenshots, until
+from browsers import is_ready, opened
+from watched import fit, record_many, screenshots, wait_until
 
 from trackside.views.page.report import write_report
 from trackside.views.recordings.recording import Recording
@@ -19,59 +19,47 @@ def recording(tmp_path_factory):
     return path
 
 
-def test_the_command_writes_the_page_beside_the_recording(run_in, recording, tmp_path):
+def test_report_command_writes_the_page_next_to_the_recording(run_in, recording, tmp_path):
     done = run_in(tmp_path, "report", recording)
     assert (done.returncode, done.stdout) == (0, f"wrote {recording.with_suffix('.html')}\n")
     done = run_in(tmp_path, "report", recording, recording, "-o", "both.html")
     assert done.returncode == 0
     html = (tmp_path / "both.html").read_text(encoding="utf-8")
-    told = json.loads(re.search(r'id="recordings">(.*?)</script>', html)[1])
-    assert [entry["begin"]["name"] for entry in told] == ["run", "run"]
+    descriptions = json.loads(re.search(r'id="recordings">(.*?)</script>', html)[1])
+    assert [entry["begin"]["name"] for entry in descriptions] == ["run", "run"]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as launched:
-        yield launched
-
-
-def test_it_opens_offline_with_all_counts(browser, recording, tmp_path):
+def test_report_opens_offline_with_all_counts(browser, recording, tmp_path):
     page_file = tmp_path / "run.html"
     write_report([recording], page_file)
     with Recording(recording) as source:
-        made = sum(total.count for total in totals(source).transitions.values())
+        taken = sum(total.count for total in totals(source).transitions.values())
     with opened(browser, page_file.as_uri()) as page:
-        until(lambda: is_ready(page))
+        wait_until(lambda: is_ready(page))
         shown = page.locator("#stats div", has_text="transitions").locator("dd").inner_text()
-        assert shown.replace("\u2009", "") == str(made)
+        assert shown.replace("\u2009", "") == str(taken)
         assert page.inner_text("#path") == "completed"
         page.screenshot(path=screenshots() / "report.png")
 
 
-def test_a_million_records_make_a_page_below_ten_megabytes_that_becomes_ready(browser, tmp_path):
+def test_report_of_a_million_records_is_below_ten_megabytes_and_loads(browser, tmp_path):
     path, page_file = tmp_path / "run.loop", tmp_path / "run.html"
     record_many(path, 1_000_000)
     write_report([path], page_file)
     assert page_file.stat().st_size < 10_000_000
     with opened(browser, page_file.as_uri()) as page:
-        until(lambda: is_ready(page))
+        wait_until(lambda: is_ready(page))
         assert page.evaluate("trackside.records.length") >= 1_000_000
         page.keyboard.press("Home")
         page.keyboard.press("Shift+ArrowRight")
-        until(lambda: page.inner_text("#path").endswith("batch › forward"))
+        wait_until(lambda: page.inner_text("#path").endswith("batch › forward"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nowhere.loop"], "cannot read nowhere.loop"),
-        (["jobs.py"], "cannot read jobs.py"),
-    ],
-)
-def test_what_cannot_be_read_is_said_in_one_line(refused, arguments, said):
-    assert said in refused("report", *arguments)
+def test_a_file_that_cannot_be_read_is_a_one_line_error(refused):
+    for path in ("nowhere.loop", "jobs.py"):
+        assert f"cannot read {path}" in refused("report", path)
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing_behind(refused, recording, tmp_path):
+def test_a_report_that_cannot_be_written_leaves_no_file(refused, recording, tmp_path):
     assert "cannot write nowhere/run.html" in refused("report", recording, "-o", "nowhere/run.html")
     assert not (tmp_path / "nowhere").exists()

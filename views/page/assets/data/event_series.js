@@ -1,0 +1,78 @@
+// Events that are rarer than transitions: cancels, errors, scalars, scope changes. At most
+// MOST_EVENTS of each; the oldest half is dropped first.
+
+const MOST_EVENTS = 400_000;
+
+class EventSeries {
+  constructor() {
+    this.length = 0;
+    this.times = new Float64Array(64);
+    this.values = new Float64Array(64);
+  }
+
+  push(time, value) {
+    if (this.length === MOST_EVENTS) this.dropOldest();
+    if (this.length === this.times.length) this.grow();
+    this.times[this.length] = time;
+    this.values[this.length++] = value;
+  }
+
+  grow() {
+    for (const name of ["times", "values"]) {
+      const larger = new Float64Array(2 * this.length);
+      larger.set(this[name]);
+      this[name] = larger;
+    }
+  }
+
+  dropOldest() {
+    const half = this.length >>> 1;
+    this.times.copyWithin(0, half, this.length);
+    this.values.copyWithin(0, half, this.length);
+    this.length -= half;
+  }
+
+  // Number of events at or before `time`.
+  countUpTo(time) {
+    let low = 0,
+      high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.times[middle] <= time) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  // The last value at `time`, or undefined.
+  valueAt(time) {
+    const n = this.countUpTo(time);
+    return n ? this.values[n - 1] : undefined;
+  }
+}
+
+class Events {
+  constructor() {
+    this.cancels = new EventSeries();
+    this.errors = new EventSeries();
+    this.scopeChanges = new EventSeries();
+    this.batchChanges = new EventSeries();
+    this.scalars = [];
+    this.floatBits = new DataView(new ArrayBuffer(4));
+  }
+
+  add(time, kind, id, argument) {
+    if (kind === KIND.CANCEL) this.cancels.push(time, id);
+    else if (kind === KIND.ERROR) this.errors.push(time, id);
+    else if (kind === KIND.SCALAR) this.scalar(id).push(time, this.float(argument));
+  }
+
+  scalar(id) {
+    return (this.scalars[id] ??= new EventSeries());
+  }
+
+  float(argument) {
+    this.floatBits.setUint32(0, argument);
+    return this.floatBits.getFloat32(0);
+  }
+}

@@ -1,0 +1,30 @@
+// Captions of the panels: which part of the run they show, and a note on the recording.
+
+function showCaptions(view, totals) {
+  for (const id of ["chart", "handlers", "cancels"])
+    setText(byId(`${id}-scope`), `· ${totals.label}`);
+  setText(byId("shares-scope"), `· ${sharesLabel(view, totals)}`);
+  setText(byId("where"), windowLabel(view));
+}
+
+function sharesLabel(view, totals) {
+  if (view.instant !== null) return `the second before ${formatTime(totals.stop, 1e6)}`;
+  if (view.follow && view.span < Infinity)
+    return `last ${formatDuration(totals.stop - totals.start)}`;
+  return totals.label;
+}
+
+function windowLabel(view) {
+  if (view.instant !== null) return `at ${formatTime(view.instant, 1e3)}`;
+  return formatRange(view.from, view.to);
+}
+
+function recordingNote(meta, records) {
+  const lost = records.first > SECOND || records.dropped;
+  const early = lost
+    ? ` Records before ${formatTime(records.first)} were overwritten; the totals are exact.`
+    : "";
+  const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";
+  const untimed = meta.timing ? "" : "; handlers were not timed";
+  return `Host time${untimed}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
+}

@@ -1,0 +1,78 @@
+// Tables of what handlers and modules cost, and of cancels and errors.
+
+class CostTables {
+  constructor() {
+    this.handlers = new Table(
+      byId("handlers"),
+      ["handler", "calls", "mean", "total"],
+      "Cost of each handler",
+    );
+    this.modules = new Table(
+      byId("modules"),
+      ["module", "calls", "total", "share"],
+      "Cost of the handlers of each module",
+    );
+    this.cancels = new Table(byId("cancels"), ["what", "count", "last at"], "Cancels and errors");
+  }
+
+  show(totals, records) {
+    const handlers = handlerRows(totals.main);
+    const cancels = cancelRows(records, totals.since, totals.until);
+    this.handlers.show(handlers);
+    this.modules.show(moduleRows(totals.main));
+    this.cancels.show(cancels);
+    byId("handlers-card").hidden = !handlers.length;
+    byId("cancels-card").hidden = !cancels.length;
+  }
+}
+
+function receiverCosts(totals) {
+  return totals.table.receivers
+    .map((receiver, id) => ({ ...receiver, calls: totals.calls[id], time: totals.times[id] }))
+    .filter(({ calls }) => calls > 0)
+    .sort((a, b) => b.time - a.time);
+}
+
+function handlerRows(totals) {
+  return receiverCosts(totals).map(({ name, signal, calls, time }) => [
+    name.endsWith(`.${signal}`) ? name : `${name} at ${signal}`,
+    formatCount(calls),
+    formatDuration(time / calls),
+    formatDuration(time),
+  ]);
+}
+
+// Calls and time of the handlers of each module, and their share of the time.
+function moduleRows(totals) {
+  const modules = new Map();
+  for (const { module, calls, time } of receiverCosts(totals)) {
+    const sum = modules.get(module) ?? { calls: 0, time: 0 };
+    modules.set(module, { calls: sum.calls + calls, time: sum.time + time });
+  }
+  const work = totals.work || 1;
+  return [...modules].map(([module, { calls, time }]) => [
+    module,
+    formatCount(calls),
+    formatDuration(time),
+    formatPercent(time / work),
+  ]);
+}
+
+function cancelRows(records, from, to) {
+  const { cancels, errors } = records.events;
+  return [
+    ...eventRows(cancels, records.table.cancels, from, to),
+    ...eventRows(errors, records.table.errors, from, to),
+  ];
+}
+
+function eventRows(series, names, from, to) {
+  const counts = new Map();
+  for (let i = series.countUpTo(from - 1); i < series.countUpTo(to); i++) {
+    const id = series.values[i];
+    counts.set(id, { n: (counts.get(id)?.n ?? 0) + 1, last: series.times[i] });
+  }
+  return [...counts]
+    .sort((a, b) => b[1].n - a[1].n)
+    .map(([id, { n, last }]) => [names[id]?.text ?? "?", formatCount(n), formatTime(last)]);
+}

@@ -1,0 +1,82 @@
+// The top of the page: the run, its phase, progress and speed; an alarm if it is stuck or died.
+
+const STATS = ["epoch", "batch", "rate", "loss", "lr", "elapsed", "cancels", "transitions"];
+
+class Header {
+  constructor() {
+    this.values = new Map();
+    const stats = byId("stats");
+    stats.replaceChildren();
+    for (const name of STATS) {
+      const pair = newElement("div"),
+        value = newElement("dd");
+      pair.append(newElement("dt", "", name), value);
+      stats.append(pair);
+      this.values.set(name, value);
+    }
+  }
+
+  show(stats, place) {
+    for (const [name, value] of this.values) {
+      setText(value, stats[name] ?? "–");
+      value.parentElement.hidden = stats[name] === undefined;
+    }
+    setText(byId("path"), place.label);
+    byId("pill").dataset.status = place.status;
+    byId("pill").title = place.label;
+  }
+}
+
+function headerStats(app, totals) {
+  const { view, records, live } = app;
+  const state = records.stateAt(Math.min(totals.until, records.last));
+  const [epoch, batch] = view.follow ? [live.epoch, live.batch] : [state.epoch, state.batch];
+  const scalar = (name) => {
+    const id = records.table.scalars.findIndex((entry) => entry?.name === name);
+    return id < 0 ? undefined : records.events.scalars[id]?.valueAt(totals.until);
+  };
+  const seconds = (totals.stop - totals.start - restingTime(totals.shares)) / SECOND;
+  const formatted = (value) => (value === undefined ? undefined : formatNumber(value));
+  return {
+    epoch: formatProgress(epoch, live.n_epochs),
+    batch: formatProgress(batch, view.follow ? live.n_batches : null),
+    rate: `${formatRate(totals.shares.triggered(/^begin_batch$/) / seconds)} batch/s`,
+    loss: formatted(scalar("loss") ?? scalar("train_loss")),
+    lr: formatted(scalar("lr")),
+    elapsed: formatDuration(totals.until - totals.since),
+    cancels: formatCount(totals.main.triggered(/^after_cancel_/)),
+    transitions: formatCount(totals.main.transitionCount),
+  };
+}
+
+// Time before, between and after fits, which does not count as time of the loop.
+function restingTime(totals) {
+  return totals.leaves.reduce((sum, ns) => sum + ns, 0) - totals.work;
+}
+
+function currentPlace(app, state) {
+  const path = breadcrumbs(state.path || "not recorded");
+  if (app.view.instant !== null) return { status: "replay", label: path };
+  return { status: app.live.status, label: path };
+}
+
+// A red banner at the top; a screen reader reads it once.
+function showAlarm(app, state) {
+  const { live, view } = app;
+  const banner = byId("banner");
+  banner.hidden = !["died", "stuck"].includes(live.status);
+  if (banner.hidden) return;
+  const path = breadcrumbs(live.phase);
+  const epoch = formatProgress(live.epoch, live.n_epochs),
+    batch = formatProgress(live.batch, live.n_batches);
+  const where = `in ${path}, epoch ${epoch}, batch ${batch}`;
+  const since = formatDuration(Math.max(0, view.end - app.records.last));
+  const what = live.status === "died" ? "PROCESS DIED" : "STUCK";
+  const why =
+    live.status === "died"
+      ? `Process ${app.meta.pid} has ended; the page shows its last records.`
+      : `No transition for ${since}; usual in this phase: ${formatDuration(live.usual)}.`;
+  if (!banner.firstChild)
+    banner.append(newElement("strong"), newElement("span"), newElement("span"));
+  [what, where, why].forEach((text, i) => setText(banner.children[i], text));
+}

@@ -1,0 +1,161 @@
+// The live page: shows one recording at a time, and draws a frame when something has changed.
+
+// By the state of the event stream: open, closed for good, reconnecting.
+const CONNECTION_TEXT = new Map([
+  [null, ""],
+  [true, "The server refuses this page: too many are open, or its recording is gone."],
+  [false, "The server of this page does not answer; trying again."],
+]);
+
+class App {
+  constructor(source) {
+    this.source = source;
+    this.view = new TimelineView();
+    this.header = new Header();
+    this.controls = new Controls(this);
+    this.announcer = new Announcer();
+    this.framesDrawn = 0;
+    this.pending = false;
+    listenToKeys(this);
+    this.watchColours();
+  }
+
+  watchColours() {
+    this.colours = readColours();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.colours = readColours();
+      this.requestDraw();
+    });
+    new ResizeObserver(() => this.requestDraw()).observe(byId("lanes"));
+    new ResizeObserver(() => this.board?.arrange()).observe(byId("board"));
+  }
+
+  async start() {
+    this.recordings = new RecordingList(this);
+    await this.recordings.refresh();
+  }
+
+  async open(id) {
+    this.opened = id;
+    this.records = null;
+    delete document.body.dataset.ready;
+    await this.source.open(id, {
+      begin: (message) => {
+        if (this.opened === id) this.begin(message);
+      },
+      update: (message, bytes) => {
+        if (this.opened === id) this.update(message, bytes);
+      },
+      connection: (closed) => this.onConnection(closed),
+    });
+  }
+
+  begin(meta) {
+    this.meta = meta;
+    this.base = BigInt(meta.monotonic_ns);
+    this.table = new SymbolTable(meta.rows);
+    this.records = new RecordStore(this.table);
+    this.view = Object.assign(new TimelineView(), {
+      span: this.source instanceof ServerSource ? 5e9 : Infinity,
+    });
+    this.recordedTotals = { transitions: [], receivers: [] };
+    setText(byId("run-name"), meta.name);
+    byId("live").hidden = !(this.source instanceof ServerSource);
+    document.title = `${meta.name} · trackside`;
+    this.arrange();
+  }
+
+  // Create everything whose shape depends on the symbol table.
+  arrange() {
+    const { leaves } = this.table;
+    this.leafCount = leaves.length;
+    this.board = new PhaseBoard(byId("board"), this.table);
+    this.shares = new TimeShares(byId("stack"), byId("shares"), leaves);
+    this.costs = new CostTables();
+    this.lanes = new Lanes(this, byId("lanes-canvas"));
+    this.overview ??= new Overview(this, byId("overview-canvas"));
+    this.overview.rendered = null;
+  }
+
+  update(message, bytes) {
+    if (this.table.add(message.table)) {
+      this.records.arrange(this.table);
+      if (this.table.leaves.length !== this.leafCount) this.arrange();
+      else this.lanes.arrange();
+    }
+    if (message.lost) this.records.markGap();
+    this.records.append(bytes, this.base);
+    this.recordedTotals = message.totals;
+    this.live = message.live;
+    this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
+    this.requestDraw();
+  }
+
+  onConnection(closed) {
+    this.connectionText = CONNECTION_TEXT.get(closed);
+    this.requestDraw();
+  }
+
+  // Something has changed: draw once, in the next frame.
+  requestDraw() {
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame((now) => {
+      this.pending = false;
+      this.draw(now);
+    });
+  }
+
+  draw(now) {
+    const { view, records } = this;
+    if (!records || !this.live) return;
+    if (view.playing) {
+      view.advance(Math.min(100, now - (this.frame ?? now)) * 1e6);
+      this.requestDraw();
+    }
+    this.frame = now;
+    this.totals = totalsOfView(view, records, this.recordedTotals);
+    this.drawTotals(this.totals, this.loopState(this.totals));
+    this.lanes.draw(this.colours);
+    this.overview.draw(this.colours);
+    this.controls.show();
+    drawSelection(this.lanes, this.controls.selected, this.colours);
+    this.framesDrawn += 1;
+    document.body.dataset.ready = "true";
+  }
+
+  // The phase and the last row at the end of what is shown.
+  loopState(totals) {
+    const position = this.records.stateAt(Math.min(totals.stop, this.records.last));
+    const leaf = this.table.leaves[position.leaf];
+    const path = leaf?.path ?? (this.view.follow ? this.live.phase : "");
+    return { path, row: this.table.transitions[position.transition]?.row ?? -1 };
+  }
+
+  drawTotals(totals, state) {
+    this.header.show(headerStats(this, totals), currentPlace(this, state));
+    showAlarm(this, state);
+    this.board.show(totals.main, totals.recent, state);
+    this.shares.show(totals.shares);
+    this.costs.show(totals, this.records);
+    showCaptions(this.view, totals);
+    setText(byId("note"), this.connectionText || recordingNote(this.meta, this.records));
+    this.announcer.show(this);
+  }
+}
+
+function drawSelection(lanes, selected, colours) {
+  if (!selected) return;
+  const { context } = lanes.canvas;
+  const [a, b] = selected.map((time) => lanes.scale.x(time));
+  context.globalAlpha = 0.22;
+  context.fillStyle = colours.accent;
+  context.fillRect(Math.min(a, b), 0, Math.abs(b - a), lanes.height - AXIS);
+  context.globalAlpha = 1;
+  context.strokeStyle = colours.accent;
+  context.strokeRect(Math.min(a, b), 0.5, Math.abs(b - a), lanes.height - AXIS - 1);
+}
+
+const app = new App(findSource());
+app.start().catch((error) => setText(byId("path"), `cannot show this: ${error.message}`));
+globalThis.trackside = app; // for the browser's console, and for tests

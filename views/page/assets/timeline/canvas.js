@@ -1,0 +1,67 @@
+// A canvas as wide as its parent, with the resolution of the screen.
+
+class Canvas {
+  constructor(element, height) {
+    this.element = element;
+    this.context = element.getContext("2d", { alpha: true });
+    this.resize(height);
+  }
+
+  // Returns whether the size has changed.
+  resize(height) {
+    const width = Math.max(1, Math.round(this.element.parentElement.clientWidth));
+    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    if (width === this.width && height === this.height && ratio === this.ratio) return false;
+    Object.assign(this, { width, height, ratio });
+    this.element.width = Math.round(width * ratio);
+    this.element.height = Math.round(height * ratio);
+    this.element.style.height = `${height}px`;
+    return true;
+  }
+
+  clear() {
+    this.context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    this.context.clearRect(0, 0, this.width, this.height);
+    this.context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
+    this.context.textBaseline = "middle";
+    return this.context;
+  }
+}
+
+// Maps times to x coordinates and back.
+class TimeScale {
+  constructor(from, to, left, right) {
+    Object.assign(this, {
+      from,
+      to,
+      left,
+      right,
+      perPixel: (to - from) / Math.max(1, right - left),
+    });
+  }
+
+  x(time) {
+    return this.left + (time - this.from) / this.perPixel;
+  }
+  time(x) {
+    return this.from + (x - this.left) * this.perPixel;
+  }
+}
+
+// Round times for an axis, one about every `apart` pixels.
+function ticks(scale, apart) {
+  const rough = scale.perPixel * apart;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const times = [];
+  for (let n = Math.ceil(scale.from / step); n * step <= scale.to && times.length < 60; n++)
+    times.push(n * step);
+  return { step, times };
+}
+
+// Draw the text only if it fits into the width.
+function drawTextInside(context, text, x, y, width) {
+  if (width < 18) return;
+  const measured = context.measureText(text).width;
+  if (measured + 8 <= width) context.fillText(text, x + 4, y);
+}
