@@ -12,7 +12,7 @@ from weakref import ref
 
 import torch
 
-from ..events import TrainState, Transition
+from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
@@ -208,6 +208,11 @@ class Trainer(Engine):
                 "run = trainer.steps(loader)"
             )
         return next(run, None)
+
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        """The signals of a fit with its chart, and of `validate` and `predict`, by name."""
+        return {**super().signals, **{row[0]: signal(row[0]) for row in EVALUATION}}
 
     def state_dict(self) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.

@@ -1,4 +1,4 @@
-"""The bus: signals, the state that they carry, and the cancels. Knows nobody."""
+"""Signals, the state that they carry, and the cancels; imports no other package of trackside."""
 
 from .attachment import Attachment
 from .cancel import (
@@ -12,6 +12,7 @@ from .cancel import (
     CancelTrainException,
     CancelValidException,
     IllegalCancelError,
+    cancel_for,
 )
 from .handler_discovery import AttachError
 from .order import OrderError
@@ -97,6 +98,7 @@ __all__ = [
     "begin_step",
     "begin_train",
     "begin_validate",
+    "cancel_for",
     "resumed",
     "signal",
 ]

@@ -16,8 +16,10 @@ a handler does not catch it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+
+from .lock import locked
 
 
 class Cancel(BaseException):
@@ -109,6 +111,46 @@ CANCELS: Mapping[str, type[Cancel]] = MappingProxyType(
     }
 )
 """The cancel of each scope of a fit, outermost first."""
+
+
+_GENERATED: dict[str, type[Cancel]] = {}
+
+
+@locked
+def cancel_for(scope: str) -> type[Cancel]:
+    """Return the cancel of a scope: of a fit, else the newest class for it, else a new class.
+
+    `cancel_for("fold")` is `CancelFoldException`, the same class at every call; a subclass of
+    Cancel with `scope = "fold"` takes its place.
+
+    Raises:
+        TypeError: the name is not a str.
+        ValueError: it is not the last part of the path of a scope.
+    """
+    if not isinstance(scope, str):
+        raise TypeError(
+            f"cancel_for({scope!r}): found a {type(scope).__name__}; allowed: the name of a scope"
+        )
+    if not scope or "." in scope:
+        raise ValueError(
+            f"cancel_for({scope!r}): allowed: the name of a scope, the last part of its path"
+        )
+    own = (kind for kind in _subclasses(Cancel) if kind.scope == scope)
+    return CANCELS.get(scope) or next(own, None) or _generate(scope)
+
+
+def _subclasses(kind: type[Cancel]) -> Iterator[type[Cancel]]:
+    """The subclasses, also the indirect ones, newest first."""
+    for subclass in reversed(kind.__subclasses__()):
+        yield from _subclasses(subclass)
+        yield subclass
+
+
+def _generate(scope: str) -> type[Cancel]:
+    name = f"Cancel{scope.title().replace('_', '')}Exception"
+    members = {"scope": scope, "__doc__": f"Closes the {scope}.", "__module__": __name__}
+    _GENERATED[scope] = type(name, (Cancel,), members)  # a class refers weakly to its subclasses
+    return _GENERATED[scope]
 
 
 class IllegalCancelError(RuntimeError):

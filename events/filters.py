@@ -42,6 +42,16 @@ class FilteredReceiver:
             self.__wrapped__(trainer, state=state, **extra)
 
 
+def while_open(scope: str, when: Predicate | None) -> Predicate:
+    """Return a predicate: a scope of this name is open, and `when`, if there is one, is true."""
+
+    def predicate(trainer: Any, state: Any) -> bool:
+        is_open = scope in state.phase.split(".")[:-1]
+        return is_open and (when is None or when(trainer, state))
+
+    return predicate
+
+
 class OnceReceiver:
     """Calls `receiver` for the first send only, and detaches it before the call."""
 

@@ -1,22 +1,77 @@
-"""Find the methods of a handler that subscribe to signals, and check them when it is attached."""
+"""Find the methods of a handler that subscribe to the signals of a trainer, and check them."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .error_policy import POLICIES
 from .signal import Signal
-from .signals import NON_TRIGGER_SIGNALS, SIGNALS
+from .signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 
 WRAP = "wrap_"
 WITHIN = "within_"
-RESERVED = ("begin_", "after_", WRAP, WITHIN)
+BEGIN = "begin_"
+AFTER = "after_"
 
 
 class AttachError(TypeError):
     """A handler or a subscription is invalid; raised when it is attached, before the run."""
+
+
+class SentSignals:
+    """The signals that one sender sends, and `any_transition` and `resumed`; looked up by name.
+
+    Args:
+        signals: those of its chart, by name.
+        signal_name: returns the name that a standard signal has in this chart.
+    """
+
+    def __init__(self, signals: Mapping[str, Signal], signal_name: Callable[[str], str]) -> None:
+        self.by_name = {**signals, **NON_TRIGGER_SIGNALS}
+        self._signal_name = signal_name
+        begun = [name.removeprefix(BEGIN) for name in signals if name.startswith(BEGIN)]
+        self.scopes = [scope for scope in begun if f"{AFTER}{scope}" in signals]
+        """Names of the scopes that have a `begin_` and an `after_` signal."""
+
+    def get(self, name: str) -> Signal | None:
+        """The signal of this name, or of this standard name; None if it is not sent."""
+        return self.by_name.get(self._signal_name(name) if name in STANDARD_SIGNALS else name)
+
+    def get_scope(self, scope: str) -> str | None:
+        """The name that this scope has in the chart; None if the chart does not have it."""
+        begin = self.get(f"{BEGIN}{scope}")
+        name = None if begin is None else begin.name.removeprefix(BEGIN)
+        return name if name in self.scopes else None
+
+    def find(self, name: str, tried: str) -> Signal:
+        """Return the signal of this name, which the call or method `tried` is about.
+
+        Raises:
+            AttachError: it is not sent; the message suggests the most similar name.
+        """
+        signal = self.get(name)
+        if signal is None:
+            raise AttachError(
+                f"{tried}: this trainer's chart sends no {name}"
+                f"{did_you_mean(name, self.by_name)}; it sends {', '.join(self.by_name)}"
+            )
+        return signal
+
+    def find_scope(self, scope: str, tried: str) -> str:
+        """Return the name that this scope has in the chart; `tried` as in `find`.
+
+        Raises:
+            AttachError: the chart does not have it; the message suggests the most similar name.
+        """
+        name = self.get_scope(scope)
+        if name is None:
+            raise AttachError(
+                f"{tried}: this trainer's chart has no scope {scope!r}"
+                f"{did_you_mean(scope, self.scopes)}; its scopes are {', '.join(self.scopes)}"
+            )
+        return name
 
 
 class Subscriptions(NamedTuple):
@@ -27,59 +82,49 @@ class Subscriptions(NamedTuple):
     scopes: list[tuple[str, Callable[..., Any]]]
 
 
-def find_subscriptions(handler: Any, activities: Collection[str]) -> Subscriptions:
+def find_subscriptions(
+    handler: Any, activities: Collection[str], sent: SentSignals
+) -> Subscriptions:
     """Find the receivers, wraps and scope functions among the methods of `handler`.
 
     A method named like a signal receives it; `wrap_<activity>` wraps that activity;
-    `within_<scope>` is a generator that is open as long as the scope.
+    `within_<scope>` is a generator that is open as long as the scope. A method of a standard
+    signal or scope that is not sent is skipped, unless the handler's `needs` has its name.
 
     Raises:
         AttachError: a class or a function instead of an instance; a method whose name is similar
-            to that of a signal; an unknown activity or scope; no method to subscribe.
+            to that of a signal; a signal, scope or activity that the chart does not have; an
+            entry of `needs` that is not a method; no method to subscribe.
         ValueError: `on_error` is neither "raise" nor "detach".
     """
     _check_kind(handler)
+    owner = type(handler).__name__
     methods = dict(_methods(handler))
-    known = SIGNALS | NON_TRIGGER_SIGNALS
-    _check_names(type(handler).__name__, methods, known, activities)
+    for name in methods.keys() - _needs(handler, methods):
+        if _is_unsent_standard(name, sent):
+            del methods[name]
+    _check_names(owner, methods, activities, sent)
     subscriptions = Subscriptions(
-        receivers=[(known[name], methods[name]) for name in known if name in methods],
+        receivers=[(s, methods[name]) for name in methods if (s := sent.get(name)) is not None],
         wraps=[(n.removeprefix(WRAP), m) for n, m in methods.items() if n.startswith(WRAP)],
-        scopes=[(n.removeprefix(WITHIN), m) for n, m in methods.items() if n.startswith(WITHIN)],
+        scopes=[
+            (sent.find_scope(n.removeprefix(WITHIN), owner), m)
+            for n, m in methods.items()
+            if n.startswith(WITHIN)
+        ],
     )
     if not any(subscriptions):
         raise AttachError(
-            f"{type(handler).__name__} receives no signal: none of its methods is named like one; "
-            f"signals are {', '.join(known)}"
+            f"{owner} receives no signal: none of its methods is named like one; "
+            f"this trainer's chart sends {', '.join(sent.by_name)}"
         )
     return subscriptions
 
 
-def find_signal(name: str) -> Signal:
-    """Return the signal called `name`.
-
-    Raises:
-        AttachError: no signal has this name; the message suggests the most similar name.
-    """
-    known = SIGNALS | NON_TRIGGER_SIGNALS
-    if name not in known:
-        raise AttachError(
-            f"there is no signal {name!r}{did_you_mean(name, known)}; signals are "
-            f"{', '.join(known)}"
-        )
-    return known[name]
-
-
 def did_you_mean(name: str, known: Collection[str], cutoff: float = 0.75) -> str:
     """Return `; did you mean after_epoch?`, or an empty text if no known name is similar."""
-    similar = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    similar = difflib.get_close_matches(str(name), known, n=1, cutoff=cutoff)
     return f"; did you mean {similar[0]}?" if similar else ""
-
-
-def scope_names() -> list[str]:
-    """Names of the scopes that have a `begin_` and an `after_` signal."""
-    opened = [name.removeprefix("begin_") for name in SIGNALS if name.startswith("begin_")]
-    return [scope for scope in opened if f"after_{scope}" in SIGNALS]
 
 
 def _check_kind(handler: Any) -> None:
@@ -109,29 +154,53 @@ def _methods(handler: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield name, value
 
 
+def _needs(handler: Any, methods: Collection[str]) -> set[str]:
+    """Names of the methods without which the handler cannot work; by default all."""
+    needs = getattr(handler, "needs", None)
+    if needs is None:
+        return {*methods}
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
+    for name in needs:
+        if name not in methods:
+            raise AttachError(
+                f"{type(handler).__name__}.needs: {name!r} is not one of its methods"
+                f"{did_you_mean(name, methods)}; allowed: {', '.join(methods)}"
+            )
+    return {*needs}
+
+
+def _is_unsent_standard(method: str, sent: SentSignals) -> bool:
+    if method.startswith(WITHIN):
+        scope = method.removeprefix(WITHIN)
+        return f"{BEGIN}{scope}" in STANDARD_SIGNALS and sent.get_scope(scope) is None
+    return method in STANDARD_SIGNALS and sent.get(method) is None
+
+
 def _check_names(
-    owner: str,
-    methods: dict[str, Callable[..., Any]],
-    known: dict[str, Signal],
-    activities: Collection[str],
+    owner: str, methods: Collection[str], activities: Collection[str], sent: SentSignals
 ) -> None:
     for name in methods:
-        if name in known:
-            continue
+        tried = f"{owner}.{name}"
         if name.startswith(WRAP):
-            _require(owner, name, "activity", name.removeprefix(WRAP), activities)
+            _check_activity(tried, name.removeprefix(WRAP), activities)
         elif name.startswith(WITHIN):
-            _require(owner, name, "scope", name.removeprefix(WITHIN), scope_names())
-        elif name.startswith(RESERVED) or difflib.get_close_matches(name, known, 1, cutoff=0.8):
+            sent.find_scope(name.removeprefix(WITHIN), tried)
+        elif name.startswith((BEGIN, AFTER)):
+            sent.find(name, tried)
+        elif sent.get(name) is None and _is_similar(name, {*sent.by_name, *STANDARD_SIGNALS}):
             raise AttachError(
-                f"{owner}.{name} receives no signal{did_you_mean(name, known)}; "
+                f"{tried} receives no signal{did_you_mean(name, sent.by_name)}; "
                 "begin the name of a helper method with an underscore"
             )
 
 
-def _require(owner: str, method: str, kind: str, name: str, known: Collection[str]) -> None:
+def _is_similar(name: str, known: Collection[str]) -> bool:
+    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.8))
+
+
+def _check_activity(tried: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise AttachError(
-            f"{owner}.{method}: there is no {kind} {name!r}{did_you_mean(name, known)}; "
+            f"{tried}: there is no activity {name!r}{did_you_mean(name, known)}; "
             f"there are {', '.join(known)}"
         )

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from .attachment import Attachment
 from .blinker_internals import make_id
 from .error_policy import DetachOnError
-from .filters import FilteredReceiver, OnceReceiver, Predicate
-from .handler_discovery import (
-    AttachError,
-    did_you_mean,
-    find_signal,
-    find_subscriptions,
-    scope_names,
-)
+from .filters import FilteredReceiver, OnceReceiver, Predicate, while_open
+from .handler_discovery import AttachError, SentSignals, find_subscriptions
 from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
 from .scope_handlers import ScopeFunction, ScopeHandler
 from .signal import Signal, any_transition, check_receiver
-from .signals import SIGNALS
 from .subscription_counts import SubscriptionCounts
 from .transition import Transition
 
@@ -64,6 +57,18 @@ class Publisher(ABC):
 
     @property
     @abstractmethod
+    def signals(self) -> Mapping[str, Signal]:
+        """The signals that this sender sends, by name; known before it first runs."""
+
+    def signal_name(self, name: str) -> str:
+        """The name that a standard signal has in the chart of this sender.
+
+        `attach`, `on`, `within` and `explain` look up standard names by it.
+        """
+        return name
+
+    @property
+    @abstractmethod
     def activities(self) -> Collection[str]:
         """Names of the activities that can be wrapped."""
 
@@ -77,19 +82,25 @@ class Publisher(ABC):
         return [subscribed for subscribed, _ in tuple(self._attached.values())]
 
     def attach(self, handler: Any) -> Attachment:
-        """Subscribe every method of `handler` that is named like a signal.
+        """Subscribe every method of `handler` that is named like a signal of this sender.
 
         A string is the name of a handler that an installed distribution publishes (see
         `plugins`): it is loaded, and called without arguments.
 
         `wrap_<activity>` methods wrap that activity, `within_<scope>` generators are open with
-        their scope. Optional methods `attached(trainer)` and `detached(trainer)` are called at
+        their scope. A handler that can work without some of its methods names the others in
+        `needs`, a tuple of str: a method that is not in it, for a standard signal or scope
+        (`after_epoch`, `within_epoch`) that this sender does not have, is skipped. By default
+        none is skipped.
+
+        Optional methods `attached(trainer)` and `detached(trainer)` are called at
         the beginning and at the end. Everything is undone by `detach`, by calling the returned
         Attachment, or by leaving its `with` block.
 
         Raises:
-            AttachError: the handler is invalid, or already attached; or no handler is published
-                by this name, or it cannot be loaded.
+            AttachError: the handler is invalid, or already attached; this sender does not send
+                the signal of a method; or no handler is published by this name, or it cannot be
+                loaded.
             ReceiverError: a method does not take `(trainer, state)`.
             OrderError: its declared order has a cycle. After an error it is not attached.
         """
@@ -97,7 +108,7 @@ class Publisher(ABC):
             handler = _load_plugin(handler)
         if make_id(handler) in self._attached:
             raise AttachError(f"{type(handler).__name__} is already attached; attach it once")
-        methods = find_subscriptions(handler, self.activities)
+        methods = find_subscriptions(handler, self.activities, self._sent_signals)
         attachment = self._add_attachment(handler)
         detaches = getattr(handler, "on_error", "raise") == "detach"
 
@@ -132,7 +143,13 @@ class Publisher(ABC):
         self._attached[make_id(subscribed)][1]()
 
     def on(
-        self, name: str, *, every: int = 1, once: bool = False, when: Predicate | None = None
+        self,
+        name: str,
+        *,
+        every: int = 1,
+        once: bool = False,
+        when: Predicate | None = None,
+        inside: str | None = None,
     ) -> Callable[[F], F]:
         """Subscribe a function `f(trainer, state)` to the signal `name` of this sender.
 
@@ -140,12 +157,17 @@ class Publisher(ABC):
             every: call it for the n-th send, the 2n-th, and so on.
             once: call it the first time only.
             when: only sends for which `when(trainer, state)` is true count; by default all.
+            inside: only sends while a scope of this name is open count.
 
         Raises:
-            AttachError: no signal has this name; the message suggests the most similar name.
+            AttachError: this sender does not have the signal or the scope; the message suggests
+                the most similar name.
             ReceiverError: `f` does not take `(trainer, state)`.
         """
-        signal = find_signal(name)
+        signal = self._sent_signals.find(name, f"trainer.on({name!r})")
+        if inside is not None:
+            tried = f"trainer.on({name!r}, inside={inside!r})"
+            when = while_open(self._sent_signals.find_scope(inside, tried), when)
 
         def subscribe(function: F) -> F:
             check_receiver(function, signal)
@@ -173,17 +195,13 @@ class Publisher(ABC):
         closes; last in, first out.
 
         Raises:
-            AttachError: no scope has this name.
+            AttachError: this sender has no scope of this name.
         """
-        if scope not in scope_names():
-            raise AttachError(
-                f"there is no scope {scope!r}{did_you_mean(scope, scope_names())}; "
-                f"scopes are {', '.join(scope_names())}"
-            )
+        name = self._sent_signals.find_scope(scope, f"trainer.within({scope!r})")
 
         def subscribe(function: ScopeFunction) -> ScopeFunction:
             connection, handler = ExitStack(), ScopeHandler(function)
-            self._connect_scope(connection, scope, handler, lambda receiver: receiver)
+            self._connect_scope(connection, name, handler, lambda receiver: receiver)
             self._attachment_of(function).add(connection)
             return function
 
@@ -211,14 +229,18 @@ class Publisher(ABC):
 
     def explain(self, name: str) -> Explanation:
         """The receivers of the signal `name` of this sender, in order, each with the reason."""
-        signal = find_signal(name)
-        first = [any_transition] if name in SIGNALS else []
+        signal = self._sent_signals.find(name, f"trainer.explain({name!r})")
+        first = [any_transition] if signal.name in self.signals else []
         ordered = [receiver for s in (*first, signal) for receiver in s.arranged(self)]
         lines = [
             f"{number:3}. {receiver_name(receiver)}: {reason}"
             for number, (receiver, reason) in enumerate(ordered, 1)
         ]
-        return Explanation("\n".join([f"{name}: {len(lines)} to run", *lines]))
+        return Explanation("\n".join([f"{signal.name}: {len(lines)} to run", *lines]))
+
+    @property
+    def _sent_signals(self) -> SentSignals:
+        return SentSignals(self.signals, self.signal_name)
 
     def _add_attachment(self, subscribed: Any) -> Attachment:
         attachment = Attachment()
@@ -244,8 +266,8 @@ class Publisher(ABC):
         with_policy: Callable[[Receiver], Receiver],
     ) -> None:
         undo.callback(handler.detach)
-        self._connect(undo, SIGNALS[f"begin_{scope}"], with_policy(handler.opener))
-        self._connect(undo, SIGNALS[f"after_{scope}"], with_policy(handler.closer))
+        self._connect(undo, self.signals[f"begin_{scope}"], with_policy(handler.opener))
+        self._connect(undo, self.signals[f"after_{scope}"], with_policy(handler.closer))
 
 
 def _load_plugin(name: str) -> Any:

@@ -40,6 +40,9 @@ after_cancel_fit = signal("after_cancel_fit", "The fit was cancelled.")
 after_error = signal("after_error", "An error ends the run; all inner scopes have closed.")
 after_fit = signal("after_fit", "The fit has closed; it is the last signal of a fit.")
 
+STANDARD_SIGNALS = frozenset(SIGNALS)
+"""Names of the signals of a fit; `SIGNALS` also has those of other charts."""
+
 resumed = Signal(
     "resumed",
     "A fit resumes from a state dict: sent in place of begin_fit, by no transition.",

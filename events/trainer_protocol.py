@@ -11,6 +11,7 @@ from .attachment import Attachment
 from .cancel import Cancel
 from .publisher import Explanation, Instrument
 from .scope_handlers import ScopeFunction
+from .signal import Signal
 from .state import TrainState
 
 
@@ -73,6 +74,10 @@ class TrainerProtocol(Protocol):
         """The name by which modules subscribe; empty if it has none."""
 
     @property
+    def signals(self) -> Mapping[str, Signal]:
+        """The signals that it sends, by name."""
+
+    @property
     def handlers(self) -> list[Any]:
         """Attached handlers and subscribed functions, in order of attachment."""
 
@@ -97,6 +102,7 @@ class TrainerProtocol(Protocol):
         every: int = 1,
         once: bool = False,
         when: Callable[[Any, Any], bool] | None = None,
+        inside: str | None = None,
     ) -> Callable[[Any], Any]:
         """Subscribe a function to the signal `name`."""
 

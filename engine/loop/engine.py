@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ...events import Cancel, Publisher, TrainState, Transition
+from ...events import Cancel, Publisher, Signal, TrainState, Transition, signal
 from ...events.order import Receiver
 from ...events.signal import unlink
 from ..statechart.compiled_table import Activity, LeafPhase, TableRow, compile_table
@@ -16,7 +16,7 @@ from ..statechart.composition import Chart
 from ..statechart.machine import build_machine
 from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
-from ..statechart.transitions_internals import Machine, phases_of
+from ..statechart.transitions_internals import Machine, phases_of, triggers
 from .activity_registry import ActivityRegistry, Wrapper
 from .cancel_requests import Requests
 from .chart_activities import (
@@ -116,6 +116,11 @@ class Engine(Publisher):
         `statechart.transitions_internals`).
         """
         return self._machine
+
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        """The signals of the rows of its machine, by name."""
+        return {trigger: signal(trigger) for trigger in triggers(self._machine)}
 
     @property
     def activities(self) -> Collection[str]:

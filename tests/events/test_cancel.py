@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 
 from trackside import events
@@ -8,21 +10,21 @@ CANCELS = [
 ]
 
 
-def test_there_is_one_cancel_for_each_of_the_seven_scopes():
+def test_each_of_the_seven_scopes_has_one_cancel():
     scopes = {kind.scope for kind in CANCELS}
     assert scopes == {"fit", "epoch", "train", "validate", "batch", "backward", "step"}
 
 
 @pytest.mark.parametrize("kind", CANCELS)
 def test_except_exception_does_not_catch_a_cancel(kind):
-    def careless():
+    def catch():
         try:
             raise kind("why")
         except Exception:
-            return "eaten"
+            return "caught"
 
     with pytest.raises(kind):
-        careless()
+        catch()
 
 
 def test_a_cancel_carries_its_reason():
@@ -30,23 +32,65 @@ def test_a_cancel_carries_its_reason():
     assert str(events.CancelFitException("enough")) == "enough"
 
 
-def test_the_abstract_cancel_cannot_be_raised():
+def test_the_base_class_of_cancels_cannot_be_instantiated():
     with pytest.raises(TypeError, match="Cancel has no scope"):
         Cancel("why")
 
 
-def test_a_scope_of_ones_own_gets_a_cancel_of_its_own():
+def test_a_subclass_of_cancel_closes_a_scope_of_your_own():
     class CancelGeneratorException(Cancel):
         scope = "generator"
 
     assert CancelGeneratorException("why").scope == "generator"
 
 
-def test_the_state_shows_where_it_is_and_nothing_heavy():
+def test_repr_of_the_state_shows_phase_and_counters_only():
     state = TrainState(model=None, phase="fit.ready", n_epochs=3)
     assert repr(state) == "TrainState(fit.ready, epoch=-1/3, batch=-1/None, step=0)"
 
 
-def test_a_misspelt_field_of_the_state_is_an_error():
+def test_assigning_an_unknown_field_of_the_state_is_an_error():
     with pytest.raises(AttributeError):
         TrainState(model=None).los = 1
+
+
+@pytest.mark.parametrize("kind", CANCELS)
+def test_cancel_for_returns_the_cancel_of_a_scope_of_a_fit(kind):
+    class Newer(kind):
+        pass
+
+    assert events.cancel_for(kind.scope) is kind
+
+
+def test_cancel_for_makes_one_class_for_a_scope_without_one():
+    fold = events.cancel_for("outer_fold")
+    gc.collect()
+    assert fold is events.cancel_for("outer_fold")
+    assert fold.__name__ == "CancelOuterFoldException"
+    assert fold.scope == "outer_fold"
+    assert isinstance(fold("enough"), Cancel)
+    assert "outer_fold" not in events.CANCELS
+
+
+def test_cancel_for_finds_the_newest_subclass_also_an_indirect_one():
+    generated = events.cancel_for("shard")
+
+    class Older(Cancel):
+        scope = "shard"
+
+    class Other(Cancel):
+        scope = "other_shard"
+
+    class Newest(Other):
+        scope = "shard"
+
+    assert events.cancel_for("shard") is Newest
+    assert generated is not Newest
+
+
+@pytest.mark.parametrize(
+    ("scope", "error"), [("", ValueError), ("folds.fold", ValueError), (3, TypeError)]
+)
+def test_cancel_for_refuses_what_names_no_scope(scope, error):
+    with pytest.raises(error, match=r"cancel_for\(.*allowed: the name of a scope"):
+        events.cancel_for(scope)
