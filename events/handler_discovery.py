@@ -31,8 +31,8 @@ class SentSignals:
     def __init__(self, signals: Mapping[str, Signal], signal_name: Callable[[str], str]) -> None:
         self.by_name = {**signals, **NON_TRIGGER_SIGNALS}
         self._signal_name = signal_name
-        begun = [name.removeprefix(BEGIN) for name in signals if name.startswith(BEGIN)]
-        self.scopes = [scope for scope in begun if f"{AFTER}{scope}" in signals]
+        opened = [name.removeprefix(BEGIN) for name in signals if name.startswith(BEGIN)]
+        self.scopes = [scope for scope in opened if f"{AFTER}{scope}" in signals]
         """Names of the scopes that have a `begin_` and an `after_` signal."""
 
     def get(self, name: str) -> Signal | None:

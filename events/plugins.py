@@ -80,10 +80,7 @@ def make_handler(name: str) -> Any:
 def _call(function: Callable[[], Any], failure: str) -> Any:
     try:
         return function()
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # must not end the process
+    except (Exception, SystemExit) as error:  # foreign code must not end the process
         raise AttachError(f"{failure}: {type(error).__name__}: {error}") from error
 
 

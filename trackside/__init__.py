@@ -1,6 +1,6 @@
 """A PyTorch training engine: the loop is a state machine, every transition a signal.
 
-What everybody needs is here, each name loaded on first use; the rest is in the four packages:
+The most used names are here, each imported on first use; the others are in the four packages:
 `trackside.events`, `trackside.engine`, `trackside.handlers`, `trackside.views`.
 """
 
@@ -152,10 +152,10 @@ _HOMES = {
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
     "Job": "views",
 }
-"""The package of each name; of the others it is `handlers`."""
+"""The package of each name that is not in `handlers`."""
 
 if not os.path.isdir(os.path.join(__path__[0], "events")):
-    # a checkout, where the four packages lie beside this folder
+    # in a checkout, the four packages are beside this folder
     __path__.append(os.path.dirname(__path__[0]))
 
 

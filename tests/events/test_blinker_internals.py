@@ -55,7 +55,7 @@ def part(path):
     module = re.match(r"blinker\.\w+", path)[0]
     value = importlib.import_module(module)
     for name in path.removeprefix(f"{module}.").split("."):
-        assert hasattr(value, name), f"{path} is gone"
+        assert hasattr(value, name), f"{path} is missing"
         value = getattr(value, name)
     return value
 
@@ -81,7 +81,7 @@ def test_blinker_has_this_function_with_these_parameters(path):
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_a_new_signal_has_this_attribute_with_this_value(signal, name):
-    assert hasattr(signal, name), f"blinker.Signal.{name} is gone"
+    assert hasattr(signal, name), f"blinker.Signal.{name} is missing"
     assert getattr(signal, name) == ATTRIBUTES[name], name
 
 

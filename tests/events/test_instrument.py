@@ -4,7 +4,7 @@ from trackside.events import after_loss
 
 
 class Around:
-    """Keeps the name of each receiver that is called, with the signal, in order."""
+    """Records each receiver that is called, and its signal, in order."""
 
     def __init__(self):
         self.called = []
@@ -18,7 +18,7 @@ class Around:
         return call
 
 
-def test_an_instrument_stands_around_each_receiver_of_its_trainer_in_their_order():
+def test_an_instrument_wraps_each_receiver_of_its_trainer_in_their_order():
     trainer, other, around = trainer_of(), trainer_of(), Around()
     first = trainer.on("after_loss")(lambda trainer, state: None)
     other.on("after_loss")(lambda trainer, state: None)
@@ -30,21 +30,21 @@ def test_an_instrument_stands_around_each_receiver_of_its_trainer_in_their_order
     assert around.called == [(first, "after_loss"), (second, "after_loss")]
 
 
-def test_an_instrument_is_around_those_that_hear_every_trainer_and_every_transition():
+def test_an_instrument_wraps_receivers_of_all_trainers_and_all_transitions():
     trainer, around = trainer_of(Trace()), Around()
     trainer.instrument(around)
 
-    def anybody(trainer, state):
+    def of_all_senders(trainer, state):
         pass
 
-    with after_loss.connected_to(anybody):
+    with after_loss.connected_to(of_all_senders):
         trainer.fit(batches(1))
     triggers = [trigger for _, trigger in around.called]
     assert triggers[:3] == ["begin_fit", "begin_epoch", "begin_train"]
-    assert (anybody, "after_loss") in around.called
+    assert (of_all_senders, "after_loss") in around.called
 
 
-def test_an_instrument_holds_and_is_taken_off_while_a_run_goes_on():
+def test_an_instrument_can_be_added_and_removed_during_a_run():
     trainer, around = trainer_of(), Around()
     receiver = trainer.on("after_batch")(lambda trainer, state: None)
     undo = []
@@ -60,7 +60,7 @@ def test_an_instrument_holds_and_is_taken_off_while_a_run_goes_on():
     assert trainer.instruments == ()
 
 
-def test_whoever_raises_below_an_instrument_is_still_named():
+def test_a_receiver_that_raises_inside_an_instrument_is_named():
     trainer = trainer_of()
     trainer.instrument(Around())
     raise_at(trainer, "after_loss", CANCELS["fit"])
@@ -68,7 +68,7 @@ def test_whoever_raises_below_an_instrument_is_still_named():
     assert trainer.state.cancel.raised_by == "handler raiser"
 
 
-def test_two_instruments_stand_around_each_other_the_newest_outermost():
+def test_the_newest_of_two_instruments_is_outermost():
     trainer, inner, outer = trainer_of(), Around(), Around()
     receiver = trainer.on("after_loss")(lambda trainer, state: None)
     trainer.instrument(inner)

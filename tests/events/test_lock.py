@@ -8,22 +8,22 @@ from trackside.events.signal import Route, link, unlink
 
 
 class Sender:
-    """Something that sends, as an engine does."""
+    """Any object can send signals."""
 
 
-def test_threads_subscribe_while_others_begin_and_end_runs():
+def test_threads_subscribe_while_other_threads_begin_and_end_runs():
     errors, interval = [], sys.getswitchinterval()
     before = set(begin_fit.receivers)
 
     def subscribe():
-        def hear(trainer, state, transition=None):
+        def receive(trainer, state, transition=None):
             pass
 
         for _ in range(20):
             for signal in (begin_fit, after_loss, any_transition):
-                signal.connect(hear)
+                signal.connect(receive)
             for signal in (begin_fit, after_loss, any_transition):
-                signal.disconnect(hear)
+                signal.disconnect(receive)
 
     def run():
         for _ in range(20):
@@ -32,14 +32,14 @@ def test_threads_subscribe_while_others_begin_and_end_runs():
             link(routes)
             unlink(routes)
 
-    def watched(work):
+    def recording_errors(work):
         try:
             work()
         except BaseException as error:
             errors.append(error)
 
     works = [subscribe, run] * 3
-    threads = [threading.Thread(target=watched, args=(work,)) for work in works]
+    threads = [threading.Thread(target=recording_errors, args=(work,)) for work in works]
     sys.setswitchinterval(1e-6)
     try:
         for thread in threads:
@@ -55,32 +55,32 @@ def test_threads_subscribe_while_others_begin_and_end_runs():
 def test_a_locked_function_keeps_its_name_and_its_result():
     @locked
     def double(number):
-        "Twice."
+        "Multiply by two."
         return 2 * number
 
-    assert (double(4), double.__name__, double.__doc__) == (8, "double", "Twice.")
+    assert (double(4), double.__name__, double.__doc__) == (8, "double", "Multiply by two.")
 
 
 FORK = """
 import os, threading
 from trackside.events.lock import BUS_LOCK
-taken, forking = threading.Event(), threading.Event()
+acquired, forking = threading.Event(), threading.Event()
 
 def hold():
     with BUS_LOCK:
-        taken.set()
+        acquired.set()
         forking.wait()
 
-def take():
+def acquire():
     free.append(BUS_LOCK.acquire(timeout=10))
 
 threading.Thread(target=hold).start()
-taken.wait()
+acquired.wait()
 os.register_at_fork(before=forking.set)
 child = os.fork()
 if child == 0:
     free = []
-    thread = threading.Thread(target=take)
+    thread = threading.Thread(target=acquire)
     thread.start()
     thread.join()
     os._exit(0 if free == [True] else 1)
@@ -88,6 +88,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_child_made_by_fork_finds_the_bus_free_although_another_thread_had_it():
+def test_the_lock_is_free_in_a_forked_child_if_another_thread_held_it():
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"

@@ -8,31 +8,31 @@ from helpers import batches, trainer_of
 from trackside.events import TrainState, after_loss, any_transition, begin_fit
 
 
-def heard_by_name(name):
-    heard = []
+def senders_named(name):
+    senders = []
 
-    def hear(trainer, state, **_):
-        heard.append(trainer)
+    def receive(trainer, state, **_):
+        senders.append(trainer)
 
-    return heard, begin_fit.connect(hear, sender=name)
+    return senders, begin_fit.connect(receive, sender=name)
 
 
-def test_a_receiver_hears_every_trainer_of_the_name_it_asked_for_and_no_other():
-    heard, receiver = heard_by_name("detector")
+def test_a_name_as_sender_means_every_trainer_of_that_name():
+    senders, receiver = senders_named("detector")
     detectors = [trainer_of(name="detector"), trainer_of(name="detector")]
     for trainer in (*detectors, trainer_of(name="tracker"), trainer_of()):
         trainer.fit(batches(1))
     begin_fit.disconnect(receiver, sender="detector")
     detectors[0].fit(batches(1))
-    assert heard == detectors
+    assert senders == detectors
 
 
-def test_a_module_can_subscribe_by_name_before_the_trainer_is_made_and_without_torch():
+def test_a_module_subscribes_by_name_before_the_trainer_exists_without_torch():
     code = """
 import sys
 from trackside.events import begin_fit
 @begin_fit.connect_via("detector")
-def hear(trainer, state):
+def receive(trainer, state):
     print(trainer.name)
 assert "torch" not in sys.modules
 import torch
@@ -46,47 +46,48 @@ for name in ("detector", "tracker"):
     assert done.stdout == "detector\n"
 
 
-def test_a_receiver_connected_by_name_while_a_fit_runs_hears_the_rest_of_it():
+def test_a_receiver_connected_by_name_during_a_fit_receives_the_rest():
     trainer = trainer_of(name="detector")
-    heard = []
+    triggers = []
 
-    def hear(trainer, state, transition):
-        heard.append(transition.trigger)
+    def receive(trainer, state, transition):
+        triggers.append(transition.trigger)
 
     for transition in trainer.steps(batches(1)):
         if transition.trigger == "after_loss":
-            any_transition.connect(hear, sender="detector")
+            any_transition.connect(receive, sender="detector")
         if transition.trigger == "after_batch":
-            any_transition.disconnect(hear, sender="detector")
-    assert heard == ["begin_backward", "after_backward", "begin_step", "after_step", "after_batch"]
+            any_transition.disconnect(receive, sender="detector")
+    expected = ["begin_backward", "after_backward", "begin_step", "after_step", "after_batch"]
+    assert triggers == expected
 
 
-def test_explain_names_who_hears_a_trainer_by_its_name():
-    _, receiver = heard_by_name("detector")
-    assert "hear" in trainer_of(name="detector").explain("begin_fit")
-    assert "hear" not in trainer_of().explain("begin_fit")
+def test_explain_includes_receivers_connected_by_name():
+    _, receiver = senders_named("detector")
+    assert "receive" in trainer_of(name="detector").explain("begin_fit")
+    assert "receive" not in trainer_of().explain("begin_fit")
     begin_fit.disconnect(receiver, sender="detector")
 
 
-def test_a_function_connected_by_name_is_held():
+def test_a_function_connected_by_name_is_held_strongly():
     trainer = trainer_of(name="detector")
-    heard = []
-    after_loss.connect(lambda trainer, state: heard.append(state.batch_index), sender="detector")
+    indices = []
+    after_loss.connect(lambda trainer, state: indices.append(state.batch_index), sender="detector")
     trainer.fit(batches(2))
     for receiver in list(after_loss.receivers_for("detector")):
         after_loss.disconnect(receiver, sender="detector")
-    assert heard == [0, 1]
+    assert indices == [0, 1]
 
 
-def test_a_sender_of_another_library_whose_name_is_no_str_is_heard_by_nobody_by_name():
+def test_a_sender_whose_name_is_not_a_str_is_not_matched_by_name():
     sender = SimpleNamespace(name=["detector"])
-    heard, receiver = heard_by_name("detector")
+    senders, receiver = senders_named("detector")
     begin_fit.send(sender, state=TrainState(model=None))
     begin_fit.disconnect(receiver, sender="detector")
-    assert heard == []
+    assert senders == []
 
 
-def test_a_trainer_without_a_name_has_an_empty_one_and_no_name_is_no_str():
+def test_the_name_of_a_trainer_is_a_str_and_empty_by_default():
     assert trainer_of().name == ""
     with pytest.raises(TypeError, match=r"name=3 is a int; allowed: a str"):
         trainer_of(name=3)

@@ -1,4 +1,4 @@
-"""Handlers of other distributions: really built and installed, in an environment of their own."""
+"""Handlers of other distributions, which are built and installed in a virtual environment."""
 
 import os
 import site
@@ -84,7 +84,7 @@ RIVAL = {
     "rival/__init__.py": """
 class Shared:
     def after_fit(self, trainer, state):
-        print("rival heard it")
+        print("rival received it")
 """,
 }
 
@@ -117,14 +117,14 @@ def write(directory, files):
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory):
-    """The interpreter of a fresh environment with two more distributions than this one has."""
+    """The interpreter of a new environment with two more distributions than this one."""
     root = tmp_path_factory.mktemp("plugins")
     sources = [write(root / "acme", ACME), write(root / "rival", RIVAL)]
     venv.create(root / "venv", symlinks=True)
     python = str(root / "venv" / "bin" / "python")
     purelib = "import sysconfig; print(sysconfig.get_path('purelib'), end='')"
     packages = subprocess.run([python, "-c", purelib], capture_output=True, text=True, check=True)
-    # what is installed here is seen there, an editable installation too
+    # packages of this environment, also editable ones, can be imported there
     here = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
     Path(packages.stdout, "here.pth").write_text("\n".join(here))
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index"]
@@ -135,7 +135,7 @@ def python(tmp_path_factory):
 
 @pytest.fixture
 def run(python, tmp_path):
-    """Run Python there: its exit code, stdout, stderr, and `loaded`, whether acme was imported."""
+    """Run Python there; the result has `returncode`, `stdout`, `stderr`, `loaded` (acme)."""
 
     def run(*arguments):
         marker = tmp_path / "loaded"
@@ -157,7 +157,7 @@ def run(python, tmp_path):
 
 @pytest.fixture
 def refused(run):
-    """Name a handler; what the error says, and whether acme was imported for it."""
+    """Name a handler; returns the message of the error, and whether acme was imported."""
 
     def refused(name):
         code = (
@@ -173,7 +173,7 @@ def refused(run):
     return refused
 
 
-def test_a_handler_that_is_merely_installed_is_not_loaded_by_a_fit(run):
+def test_an_installed_handler_that_is_not_named_is_not_loaded(run):
     done = run("-c", "import jobs; jobs.trainer('ema').fit(jobs.BATCHES); print('trained')")
     assert done.stdout == "trained\n", done.stderr
     assert not done.loaded
@@ -190,10 +190,10 @@ def test_the_command_line_attaches_a_handler_by_name(run):
     command = ("-m", "trackside", "fit", "jobs:job")
     done = run(*command, "--handler", "acme.drift", "--handler", "rival:acme.shared")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[:2] == ["drifted 10", "rival heard it"]
+    assert done.stdout.splitlines()[:2] == ["drifted 10", "rival received it"]
 
 
-def test_the_list_has_distribution_name_object_and_first_line_and_loads_nothing(run):
+def test_the_list_of_handlers_is_complete_and_loads_none(run):
     done = run("-X", "importtime", "-m", "trackside", "handlers")
     assert done.returncode == 0, done.stderr
     rows = [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -205,26 +205,25 @@ def test_the_list_has_distribution_name_object_and_first_line_and_loads_nothing(
         rows
     )
     assert "rival 1.2 rival:acme.shared rival:Shared" in rows
-    assert any(
-        " ema trackside.handlers.averaging.ema:EMA Keeps an exponential" in row for row in rows
-    )
+    ema = " ema trackside.handlers.averaging.ema:EMA Averages the weights exponentially"
+    assert any(ema in row for row in rows)
     assert not done.loaded
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "trackside.events" in imported
     assert not {"torch", "acme", "rival", "trackside.handlers.averaging.ema"} & imported
 
 
-def test_an_unknown_name_is_refused_and_the_nearest_is_named(refused):
-    said, loaded = refused("acme.dirft")
-    assert said.startswith("no installed distribution publishes a handler 'acme.dirft'")
-    assert "did you mean acme.drift?" in said
+def test_an_unknown_name_is_refused_with_a_suggestion(refused):
+    message, loaded = refused("acme.dirft")
+    assert message.startswith("no installed distribution publishes a handler 'acme.dirft'")
+    assert "did you mean acme.drift?" in message
     assert not loaded
 
 
-def test_a_name_of_two_distributions_is_refused_and_both_are_named(refused):
-    said, loaded = refused("acme.shared")
-    assert "acme-drift 1.2, rival 1.2" in said
-    assert "name one of them: acme-drift:acme.shared, rival:acme.shared" in said
+def test_a_name_of_two_distributions_is_refused_and_both_are_listed(refused):
+    message, loaded = refused("acme.shared")
+    assert "acme-drift 1.2, rival 1.2" in message
+    assert "name one of them: acme-drift:acme.shared, rival:acme.shared" in message
     assert not loaded
 
 
@@ -238,23 +237,23 @@ def test_a_name_of_two_distributions_is_refused_and_both_are_named(refused):
         ("acme.picky", "without arguments: missing a required argument: 'limit'"),
     ],
 )
-def test_a_broken_one_is_refused_by_name_with_its_distribution(refused, name, why):
-    said, loaded = refused(name)
-    assert f"handler {name!r}" in said
-    assert "of acme-drift 1.2" in said
-    assert why in said
+def test_a_broken_handler_is_refused_with_name_and_distribution(refused, name, why):
+    message, loaded = refused(name)
+    assert f"handler {name!r}" in message
+    assert "of acme-drift 1.2" in message
+    assert why in message
     assert loaded
 
 
-def test_what_is_loaded_is_logged_with_its_distribution(run):
+def test_a_loaded_handler_is_logged_with_its_distribution(run):
     code = (
         "import logging; logging.basicConfig(level='INFO'); import jobs; jobs.trainer('acme.drift')"
     )
-    said = run("-c", code).stderr
-    assert "INFO:trackside:loaded handler 'acme.drift' (acme:Drift of acme-drift 1.2)" in said
+    message = run("-c", code).stderr
+    assert "INFO:trackside:loaded handler 'acme.drift' (acme:Drift of acme-drift 1.2)" in message
 
 
-def test_the_command_line_refuses_a_name_before_it_loads_anything(run):
+def test_the_command_line_refuses_a_name_before_it_imports_torch(run):
     command = ("-m", "trackside", "fit", "nowhere:job")
     done = run("-X", "importtime", *command, "--handler", "acme.dirft")
     assert done.returncode == 2
@@ -262,7 +261,7 @@ def test_the_command_line_refuses_a_name_before_it_loads_anything(run):
     assert "| torch\n" not in done.stderr
 
 
-def test_all_handlers_of_this_project_are_published_by_the_names_of_their_files():
+def test_handlers_of_this_project_are_published_by_their_file_names():
     ours = (getattr(trackside.handlers, name) for name in trackside.handlers.__all__)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["trackside.handlers"] == {

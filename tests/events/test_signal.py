@@ -16,11 +16,11 @@ class Sender:
     pass
 
 
-class Listener:
-    def __init__(self, log, name="listener"):
+class Handler:
+    def __init__(self, log, name="handler"):
         self.log, self.name = log, name
 
-    def hear(self, trainer, state):
+    def receive(self, trainer, state):
         self.log.append(self.name)
 
 
@@ -36,67 +36,67 @@ def logging_to(log, name):
     return receiver
 
 
-def test_signals_are_blinker_signals_and_stay_so():
+def test_signals_are_instances_of_blinker_signals():
     assert all(isinstance(s, blinker.NamedSignal) for s in SIGNALS.values())
     assert all(name == s.name for name, s in SIGNALS.items())
 
 
-def test_the_signals_stand_in_the_order_of_a_fit():
+def test_signals_are_listed_in_the_order_of_a_fit():
     names = list(SIGNALS)
     assert names[0] == "begin_fit"
     assert names.index("begin_batch") < names.index("after_pred") < names.index("after_batch")
 
 
-def test_a_temporary_listener_is_held_strongly():
+def test_a_bound_method_of_a_temporary_object_is_held_strongly():
     s, log = Signal("s"), []
-    s.connect(Listener(log).hear)
+    s.connect(Handler(log).receive)
     gc.collect()
     s.send(Sender(), state=None)
-    assert log == ["listener"]
+    assert log == ["handler"]
 
 
-def test_a_weak_receiver_goes_with_its_owner():
+def test_a_weak_receiver_is_disconnected_when_its_owner_is_deleted():
     s, log = Signal("s"), []
-    listener = Listener(log)
-    s.connect(listener.hear, weak=True)
+    handler = Handler(log)
+    s.connect(handler.receive, weak=True)
     s.send(Sender(), state=None)
-    del listener
+    del handler
     gc.collect()
     s.send(Sender(), state=None)
-    assert log == ["listener"]
+    assert log == ["handler"]
     assert not s.receivers
 
 
-def test_connecting_weakly_does_not_weaken_a_strong_connection():
+def test_a_weak_connection_does_not_weaken_a_strong_one():
     s, log = Signal("s"), []
-    listener = Listener(log)
-    s.connect(listener.hear)
-    s.connect(listener.hear, weak=True)
-    s.connect(listener.hear, sender=Sender())
-    del listener
+    handler = Handler(log)
+    s.connect(handler.receive)
+    s.connect(handler.receive, weak=True)
+    s.connect(handler.receive, sender=Sender())
+    del handler
     gc.collect()
     s.send(Sender(), state=None)
-    assert log == ["listener"]
+    assert log == ["handler"]
 
 
-def test_a_sender_keeps_its_own_receivers_alive_and_takes_them_with_it():
+def test_a_sender_owns_its_receivers_and_they_are_deleted_with_it():
     s, log = Signal("s"), []
     sender = Sender()
-    listener = Listener(log)
-    listener.sender = sender
-    gone = weakref.ref(listener)
-    s.connect(listener.hear, sender=sender)
-    del listener
+    handler = Handler(log)
+    handler.sender = sender
+    reference = weakref.ref(handler)
+    s.connect(handler.receive, sender=sender)
+    del handler
     gc.collect()
     s.send(sender, state=None)
-    assert log == ["listener"]
+    assert log == ["handler"]
     del sender
     gc.collect()
-    assert gone() is None
+    assert reference() is None
     assert entries(s) == {}
 
 
-def test_a_receiver_of_one_sender_does_not_hear_another():
+def test_a_receiver_of_one_sender_is_not_called_for_another():
     s, log = Signal("s"), []
     one, other = Sender(), Sender()
     s.connect(logging_to(log, "one"), sender=one)
@@ -123,7 +123,7 @@ def test_connect_via_connected_to_and_muted_work_as_in_blinker():
     assert log == ["via", "temporary", "via"]
 
 
-def test_disconnecting_leaves_no_record():
+def test_disconnecting_leaves_no_entry_in_any_table():
     s = Signal("s")
     sender, receiver = Sender(), logging_to([], "r")
     s.connect(receiver, sender=sender)
@@ -132,7 +132,7 @@ def test_disconnecting_leaves_no_record():
     assert not vars(sender)["_kept_receivers"]
 
 
-def test_a_receiver_of_two_senders_leaves_them_one_by_one():
+def test_a_receiver_is_disconnected_from_one_of_two_senders():
     s, log = Signal("s"), []
     one, other, receiver = Sender(), Sender(), logging_to(log, "r")
     s.connect(receiver, sender=one)
@@ -145,11 +145,11 @@ def test_a_receiver_of_two_senders_leaves_them_one_by_one():
 
 def test_receivers_run_in_order_of_connection():
     s, log = Signal("s"), []
-    listeners = [Listener(log, n) for n in range(20)]
-    for listener in listeners:
-        s.connect(listener.hear)
-    s.disconnect(listeners[3].hear)
-    s.connect(listeners[3].hear)
+    handlers = [Handler(log, n) for n in range(20)]
+    for handler in handlers:
+        s.connect(handler.receive)
+    s.disconnect(handlers[3].receive)
+    s.connect(handlers[3].receive)
     s.send(Sender(), state=None)
     assert log == [*range(3), *range(4, 20), 3]
 
@@ -159,9 +159,9 @@ def test_the_order_is_the_same_in_every_process():
         "from trackside.events import Signal\n"
         "class L:\n"
         "    def __init__(self, n): self.n = n\n"
-        "    def hear(self, trainer, state): print(self.n, end=' ')\n"
+        "    def receive(self, trainer, state): print(self.n, end=' ')\n"
         "s = Signal('s')\n"
-        "for n in range(12): s.connect(L(n).hear)\n"
+        "for n in range(12): s.connect(L(n).receive)\n"
         "s.send(L(99), state=None)\n"
     )
     runs = {subprocess.check_output([sys.executable, "-c", program]) for _ in range(3)}
@@ -194,7 +194,7 @@ def test_a_receiver_that_takes_keywords_is_accepted():
     assert log == [{"state": 1}]
 
 
-def test_what_is_not_callable_is_refused():
+def test_a_receiver_that_is_not_callable_is_refused():
     with pytest.raises(ReceiverError, match="not callable"):
         Signal("s").connect("after_loss")
 
@@ -212,23 +212,23 @@ def test_a_receiver_of_any_transition_must_take_the_transition():
         any_transition.connect(lambda trainer, state: None)
 
 
-def test_a_new_name_makes_a_new_signal_once():
-    made = signal("after_generator")
+def test_signal_creates_a_signal_once_for_a_new_name():
+    created = signal("after_generator")
     try:
-        assert signal("after_generator") is made
-        assert SIGNALS["after_generator"] is made
+        assert signal("after_generator") is created
+        assert SIGNALS["after_generator"] is created
     finally:
         del SIGNALS["after_generator"]
 
 
-def test_importing_the_events_does_not_import_torch():
+def test_importing_events_does_not_import_torch():
     program = "import sys, trackside.events; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @st.composite
 def declarations(draw):
-    """Classes A… with acyclic constraints: a class may only name classes of a lower rank."""
+    """Classes A… with acyclic constraints: a class names only classes of a lower rank."""
     names = [chr(ord("A") + n) for n in range(draw(st.integers(2, 7)))]
     rank = draw(st.permutations(names))
     after = {
@@ -239,105 +239,107 @@ def declarations(draw):
 
 
 def handler_class(name, after=(), before=()):
-    def hear(self, trainer, state):
+    def receive(self, trainer, state):
         self.log.append(name)
 
-    return type(name, (), {"runs_after": after, "runs_before": before, "hear": hear})
+    return type(name, (), {"runs_after": after, "runs_before": before, "receive": receive})
 
 
 @given(declarations())
 @settings(max_examples=200)
-def test_declared_constraints_hold_whatever_the_order_of_connection(plan):
+def test_declared_constraints_hold_for_any_order_of_connection(plan):
     order, after = plan
     s, log = Signal("s"), []
     for name in order:
         handler = handler_class(name, tuple(after[name]))()
         handler.log = log
-        s.connect(handler.hear)
+        s.connect(handler.receive)
     s.send(Sender(), state=None)
     assert sorted(log) == sorted(order)
     for name in order:
         assert all(log.index(earlier) < log.index(name) for earlier in after[name])
 
 
-def test_without_constraints_between_them_handlers_keep_the_order_of_connection():
+def test_handlers_without_constraints_run_in_order_of_connection():
     s, log = Signal("s"), []
     for name, after in (("A", ("C",)), ("B", ()), ("C", ()), ("D", ())):
         handler = handler_class(name, after)()
         handler.log = log
-        s.connect(handler.hear)
+        s.connect(handler.receive)
     s.send(Sender(), state=None)
     assert log == ["B", "C", "A", "D"]
 
 
-def test_runs_before_is_the_other_side_of_runs_after():
+def test_runs_before_is_the_inverse_of_runs_after():
     s, log = Signal("s"), []
     for cls in (handler_class("Clip"), handler_class("Unscale", before=("Clip",))):
         handler = cls()
         handler.log = log
-        s.connect(handler.hear)
+        s.connect(handler.receive)
     s.send(Sender(), state=None)
     assert log == ["Unscale", "Clip"]
 
 
-def test_a_constraint_names_a_base_class_too():
+def test_a_constraint_may_name_a_base_class():
     s, log = Signal("s"), []
     base = handler_class("Base")
     mine = type("Mine", (base,), {})()
     late = handler_class("Early", before=("Base",))()
     mine.log = late.log = log
-    s.connect(mine.hear)
-    s.connect(late.hear)
+    s.connect(mine.receive)
+    s.connect(late.receive)
     s.send(Sender(), state=None)
     assert log == ["Early", "Base"]
 
 
-def test_a_circle_is_an_error_that_prints_it_and_connects_nothing():
+def test_a_cycle_is_an_error_that_prints_it_and_connects_nothing():
     s, log = Signal("s"), []
     one, two = handler_class("One", after=("Two",))(), handler_class("Two", after=("One",))()
     one.log = two.log = log
-    s.connect(one.hear)
-    with pytest.raises(OrderError, match=r"One\.hear runs after Two\.hear runs after One\.hear"):
-        s.connect(two.hear)
+    s.connect(one.receive)
+    with pytest.raises(
+        OrderError, match=r"One\.receive runs after Two\.receive runs after One\.receive"
+    ):
+        s.connect(two.receive)
     s.send(Sender(), state=None)
     assert log == ["One"]
 
 
-def test_an_owner_and_its_class_can_die_together_without_a_word():
+def test_an_owner_and_its_class_are_deleted_together_silently():
     s = Signal("s")
 
-    def connect_and_forget():
+    def connect_and_delete():
         sender = Sender()
 
-        class Local(Listener):
-            def hear(self, trainer, state):
+        class Local(Handler):
+            def receive(self, trainer, state):
                 pass
 
-        listener = Local([])
-        listener.sender = sender
-        s.connect(listener.hear, sender=sender)
+        handler = Local([])
+        handler.sender = sender
+        s.connect(handler.receive, sender=sender)
 
-    connect_and_forget()
-    gc.collect()  # what a collection says on stderr is an error in these tests
+    connect_and_delete()
+    gc.collect()  # text on stderr is an error in these tests
     assert not s.receivers
 
 
-def never(sender, state):
+def not_called(sender, state):
     raise AssertionError("called")
 
 
-def test_a_receiver_that_heard_one_sender_is_forgotten_with_it():
+def test_the_receiver_of_a_deleted_sender_is_disconnected():
     s, sender = Signal("s"), Sender()
-    s.connect(never, sender=sender)
+    s.connect(not_called, sender=sender)
     del sender
     gc.collect()
     assert entries(s) == {}
 
 
-def test_a_receiver_that_heard_two_senders_hears_the_one_that_is_left():
+def test_a_receiver_of_two_senders_stays_connected_to_the_live_one():
     s, sender, other = Signal("s"), Sender(), Sender()
-    s.connect(never, sender=sender)
-    s.connect(never, sender=other)
+    s.connect(not_called, sender=sender)
+    s.connect(not_called, sender=other)
     del sender
     gc.collect()
-    assert list(s.receivers_for(other)) == [never]
+    assert list(s.receivers_for(other)) == [not_called]

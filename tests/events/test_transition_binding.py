@@ -9,17 +9,17 @@ TRANSITION = Transition("after_pred", "a.forward", "a.loss")
 
 
 class Prepares:
-    """Prepares a receiver for each transition; keeps what it was asked for, and what it heard."""
+    """Prepares a receiver for each transition; records the transitions, and the calls."""
 
     def __init__(self):
-        self.asked, self.heard = [], []
+        self.prepared, self.triggers = [], []
 
     def any_transition(self, trainer, state, transition):
-        raise AssertionError("it is asked for what to call instead")
+        raise AssertionError("for_transition is called instead")
 
     def for_transition(self, transition):
-        self.asked.append(transition)
-        return lambda trainer, state: self.heard.append(transition.trigger)
+        self.prepared.append(transition)
+        return lambda trainer, state: self.triggers.append(transition.trigger)
 
 
 class Fails(Prepares):
@@ -27,8 +27,8 @@ class Fails(Prepares):
 
     def for_transition(self, transition):
         def receiver(trainer, state):
-            self.heard.append(transition.trigger)
-            raise ValueError("of no use")
+            self.triggers.append(transition.trigger)
+            raise ValueError("wrong value")
 
         return receiver
 
@@ -40,13 +40,13 @@ class CannotFail(Fails):
         return receiver
 
 
-def test_a_handler_may_prepare_what_is_called_for_each_transition():
+def test_a_handler_prepares_a_receiver_for_each_transition():
     handler, trace = Prepares(), []
     trainer = trainer_of(handler)
     trainer.on("any_transition")(lambda trainer, state, transition: trace.append(transition))
     trainer.fit(batches(2))
-    assert handler.heard == [transition.trigger for transition in trace]
-    assert {*trace} < {*handler.asked}
+    assert handler.triggers == [transition.trigger for transition in trace]
+    assert {*trace} < {*handler.prepared}
 
 
 class Steps(Prepares):
@@ -54,37 +54,37 @@ class Steps(Prepares):
         return super().for_transition(transition) if transition.trigger == "after_step" else None
 
 
-class GuardedSteps(Steps):
+class DetachingSteps(Steps):
     on_error = "detach"
 
 
-@pytest.mark.parametrize("handler", [Steps(), GuardedSteps()])
-def test_of_what_it_does_not_want_to_hear_it_gives_nothing(handler):
+@pytest.mark.parametrize("handler", [Steps(), DetachingSteps()])
+def test_nothing_is_called_where_for_transition_returns_none(handler):
     trainer_of(handler).fit(batches(2))
-    assert handler.heard == ["after_step"] * 2
+    assert handler.triggers == ["after_step"] * 2
 
 
-def test_a_receiver_that_is_an_object_may_prepare_too():
+def test_a_callable_object_prepares_a_receiver_for_each_transition():
     class Receiver(Prepares):
         def __call__(self, trainer, state, transition):
-            raise AssertionError("it is asked for what to call instead")
+            raise AssertionError("for_transition is called instead")
 
     receiver, trainer = Receiver(), trainer_of()
     any_transition.connect(receiver, sender=trainer)
     trainer.fit(batches(1))
-    assert receiver.heard[0] == "begin_fit"
+    assert receiver.triggers[0] == "begin_fit"
 
 
-def test_what_a_handler_prepares_is_guarded_like_the_handler(caplog):
+def test_on_error_detach_applies_to_prepared_receivers(caplog):
     handler = Fails()
     trainer = trainer_of(handler)
     with caplog.at_level(logging.ERROR, logger="trackside"):
         trainer.fit(batches(2))
-    assert handler.heard == ["begin_fit"]
+    assert handler.triggers == ["begin_fit"]
     assert handler not in trainer.handlers
     assert "it is detached and the run continues" in caplog.text
 
 
-def test_what_says_that_it_cannot_fail_is_not_guarded():
-    with pytest.raises(ValueError, match="of no use"):
+def test_a_receiver_with_cannot_fail_is_not_wrapped():
+    with pytest.raises(ValueError, match="wrong value"):
         trainer_of(CannotFail()).fit(batches(1))
