@@ -38,10 +38,10 @@ class Status:
     last_ns: int
     """The time of the last record, on the clock of the recording; 0 before the first."""
     idle: float | None
-    """Seconds since the last record; None unless the run is running."""
+    """Seconds since the last record; None if the run is not running."""
     usual: float | None
     """Seconds of a usual stay in this phase: 99 of 100 stays were shorter; None if no stay was
-    recorded, or unless the run is running."""
+    recorded, or if the run is not running."""
 
     @property
     def scopes(self) -> list[str]:

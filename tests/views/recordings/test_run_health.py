@@ -146,4 +146,4 @@ def test_the_status_of_a_recording_from_another_machine_is_away(tmp_path):
     process.kill()
     process.communicate()
     assert now.condition == "away"
-    assert str(now).startswith("last statuses in fit › epoch › train › batch › forward")
+    assert str(now).startswith("last seen in fit › epoch › train › batch › forward")
