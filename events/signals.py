@@ -47,8 +47,7 @@ resumed = Signal(
     "resumed",
     "A fit resumes from a state dict: sent in place of begin_fit, by no transition.",
 )
-
-# sent when counters and phase are restored, before open scopes are reopened and states are loaded
+"""Sent after counters and phase are restored, before scopes are reopened and states are loaded."""
 
 NON_TRIGGER_SIGNALS = {other.name: other for other in (any_transition, resumed)}
 """Signals that no chart has as a trigger."""

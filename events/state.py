@@ -37,7 +37,7 @@ class TrainState:
     valid_loader: Iterable[Any] | None = None
     """Read by `validate.fetch`; None: epochs have no validation."""
     batches: Iterator[Any] | None = None
-    """The iterator of the current pass over a loader; the engine writes it."""
+    """The iterator of the current pass over a loader; the engine creates and deletes it."""
     batches_per_epoch: int | None = None
     """Limit of training batches in an epoch; None: all of the loader."""
     batches_per_validation: int | None = None
