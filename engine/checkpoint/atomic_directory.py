@@ -47,7 +47,7 @@ class AtomicDirectory:
     def __init__(self, folder: Path) -> None:
         self.path = temporary_path(folder)
         self._cleanup = ExitStack()
-        self._threads = ThreadPoolExecutor(4)
+        self._threads = ThreadPoolExecutor(4, "trackside checkpoint files")
         self._unsynced: list[int] = []
 
     def __enter__(self) -> AtomicDirectory:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from ...events.argument_checks import check_whole_number
+from .batch_order import BatchOrder
+from .batch_reader import BatchReader, Collate
+from .in_memory import with_columns
 from .parent_watchdog import ParentWatchdog
-from .rng_state import digest_of, preserve_host_generators, seed_host_generators
-
-Collate = Callable[[list[Any]], Any]
 
 
 class KeyedLoader:
-    """Loads a map-style dataset with torch's `DataLoader`; resumes at any batch at once.
+    """Loads a map-style dataset in batches; resumes at any batch at once.
 
     The order of an epoch is a function of `(seed, epoch)`. The random numbers that the dataset and
     `collate_fn` draw from the generators of Python, NumPy and torch (CPU) are a function of
@@ -24,8 +24,27 @@ class KeyedLoader:
     resume. The global generators are left unchanged. Each pass is the next epoch, even if the pass
     before was abandoned.
 
+    Threads. The global generators belong to all threads of the process, so what holds in several
+    threads depends on where the random numbers come from:
+
+    - With workers the global generators of this process are not touched.
+    - Tensors, arrays, lists, and the datasets of torch that hold them (`TensorDataset`,
+      `StackDataset`, `Subset`) draw nothing. With torch's `default_collate` they are read without
+      touching the global generators.
+    - A dataset with a method `random_getitem(index, generators)` is read through it, and draws from
+      `generators.python`, `.numpy` (a `numpy.random.Generator`) and `.torch`, which are functions
+      of `(seed, epoch, batch)`. The global generators are neither seeded nor restored: also
+      `collate_fn` must not draw from them.
+    - Any other dataset is read with the global generators seeded, one batch at a time in the
+      process, so that loaders in several threads do not disturb each other. (A dataset that waits
+      for another thread that reads such a loader would wait for ever.) Another thread that draws
+      from a global generator meanwhile, a dropout layer included, disturbs the batch and is
+      disturbed by it. Nothing can prevent this: a `RuntimeWarning` tells once a loader that its
+      dataset has drawn from them while other threads (no daemons) run.
+
     Args:
         dataset: has `__len__` and `__getitem__`; `__getitems__`, if present, loads a whole batch.
+            Or a dict of tensors and NumPy arrays of one length: its examples are dicts of rows.
         batch_size: examples in a batch, from 1; the last batch of an epoch may be smaller.
         shuffle: use another random order in each epoch.
         seed: for the order and the random numbers.
@@ -37,11 +56,12 @@ class KeyedLoader:
     Raises:
         TypeError: the dataset has no length or is an `IterableDataset`; an option is unknown, or
             is set by this loader itself.
-        ValueError: an argument is out of range.
+        ValueError: an argument is out of range; columns have different lengths.
 
-    Cost: without workers about 0.15 ms a batch, to restore the global generators. A shuffled epoch
-    keeps its order in memory, 8 bytes an example. Resuming at batch 1,000,000 costs the same as at
-    batch 10: no earlier example is loaded.
+    Cost: tensors and arrays in memory: an index operation for each in a batch, on the device where
+    they lie. Without workers, a dataset that may draw from the global generators: up to 0.1 ms a
+    batch, to seed and to restore them. A shuffled epoch keeps its order in memory, 8 bytes an
+    example. Resuming at batch 1,000,000 costs the same as at batch 10: no earlier example is read.
     """
 
     def __init__(
@@ -58,14 +78,16 @@ class KeyedLoader:
     ) -> None:
         _check(dataset, batch_size, seed, options)
         self.dataset = dataset
+        examples = with_columns(dataset)
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self._batch_sampler = _BatchSampler(dataset, batch_size, shuffle, seed, drop_last)
+        self._order = BatchOrder(examples, batch_size, shuffle, seed, drop_last)
+        self._reader = BatchReader(examples, seed, collate_fn)
         self._loader: DataLoader[Any] = DataLoader(
-            _KeyedDataset(dataset, seed, collate_fn or default_collate),
-            batch_sampler=self._batch_sampler,  # type: ignore[arg-type]  # yields requests for _KeyedDataset
+            self._reader,
+            batch_sampler=self._order,  # type: ignore[arg-type]  # yields requests for the reader
             collate_fn=_identity,
-            generator=torch.Generator(),  # seeds the workers; _KeyedDataset reseeds
+            generator=torch.Generator(),  # seeds the workers; the reader reseeds
             worker_init_fn=ParentWatchdog(worker_init_fn),
             **options,
         )
@@ -80,7 +102,7 @@ class KeyedLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """The position, and the arguments that it is valid for."""
-        return {"epoch": self._epoch, "batch": self._batch, **self._batch_sampler.arguments()}
+        return {"epoch": self._epoch, "batch": self._batch, **self._order.arguments()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Start the next pass at a saved position.
@@ -88,7 +110,7 @@ class KeyedLoader:
         Raises:
             ValueError: the seed, dataset length, batch size, … differ from the saved ones.
         """
-        arguments = self._batch_sampler.arguments()
+        arguments = self._order.arguments()
         different = [name for name, value in arguments.items() if state[name] != value]
         if different:
             raise ValueError(
@@ -99,7 +121,7 @@ class KeyedLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self._batch_sampler)
+        return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
         """The batches from the position on; of the next epoch, if the last pass was abandoned."""
@@ -109,12 +131,17 @@ class KeyedLoader:
         return _Pass(self, pass_id)
 
     def _read_batches(self, pass_id: object, epoch: int, first: int) -> Generator[Any, None, None]:
-        self._batch_sampler.start_at(epoch, first)
-        for batch, loaded in enumerate(self._loader, first + 1):
+        for batch, loaded in enumerate(self._batches(epoch, first), first + 1):
             if self._current_pass is pass_id:
                 last = batch == len(self)
                 self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, batch)
             yield loaded
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Any]:
+        if not (self._loader.num_workers or self._loader.pin_memory):
+            return self._reader.batches(self._order, epoch, first)
+        self._order.start_at(epoch, first)
+        return iter(self._loader)
 
     def _abandon_pass(self, pass_id: object) -> None:
         """Skip the remaining batches of an abandoned pass: the next one starts a new epoch."""
@@ -145,83 +172,6 @@ class _Pass:
 
     def __del__(self) -> None:
         self.loader._abandon_pass(self.pass_id)
-
-
-class _BatchRequest(NamedTuple):
-    """The key of a batch and the indices of its examples."""
-
-    epoch: int
-    batch: int
-    examples: list[int]
-
-
-class _BatchSampler:
-    """Chooses the examples of each batch of an epoch."""
-
-    def __init__(
-        self, dataset: Any, batch_size: int, shuffle: bool, seed: int, drop_last: bool
-    ) -> None:
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.drop_last = drop_last
-        self._start = 0, 0
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments that define the order; a position is valid only for the same ones."""
-        return {
-            "seed": self.seed,
-            "examples": len(self.dataset),
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "drop_last": self.drop_last,
-        }
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Start the next iterator at this batch."""
-        self._start = epoch, batch
-
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self.dataset), self.batch_size)
-        return whole + (1 if rest and not self.drop_last else 0)
-
-    def __iter__(self) -> Iterator[_BatchRequest]:
-        return self._requests(*self._start)
-
-    def _requests(self, epoch: int, first: int) -> Iterator[_BatchRequest]:
-        size, count = self.batch_size, len(self.dataset)
-        order = self._permutation(epoch, count) if self.shuffle else None
-        for batch in range(first, len(self)):
-            examples = range(batch * size, min(count, (batch + 1) * size))
-            chosen = examples if order is None else order[examples.start : examples.stop].tolist()
-            yield _BatchRequest(epoch, batch, list(chosen))
-
-    def _permutation(self, epoch: int, count: int) -> torch.Tensor:
-        key = int.from_bytes(digest_of(self.seed, epoch)[:8], "little")
-        return torch.randperm(count, generator=torch.Generator("cpu").manual_seed(key))
-
-
-class _KeyedDataset(Dataset[Any]):
-    """Loads whole batches, each with the random number generators seeded by its key."""
-
-    def __init__(self, dataset: Any, seed: int, collate: Collate) -> None:
-        self.dataset = dataset
-        self.seed = seed
-        self.collate = collate
-
-    def __getitems__(self, request: _BatchRequest) -> Any:
-        key = digest_of(self.seed, request.epoch, request.batch)
-        if get_worker_info() is not None:  # a worker's generators are not shared
-            seed_host_generators(key)
-            return self._batch(request.examples)
-        with preserve_host_generators():
-            seed_host_generators(key)
-            return self._batch(request.examples)
-
-    def _batch(self, examples: list[int]) -> Any:
-        many = getattr(self.dataset, "__getitems__", None)
-        return self.collate(many(examples) if many else [self.dataset[i] for i in examples])
 
 
 def _identity(batch: Any) -> Any:

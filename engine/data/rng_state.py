@@ -8,7 +8,6 @@ import struct
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -70,21 +69,6 @@ def preserve_host_generators() -> Iterator[None]:
         if numpy is not None:
             numpy.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
-
-
-def seed_host_generators(key: bytes) -> None:
-    """Seed the global CPU generators of Python, NumPy and torch from a key of 32 bytes."""
-    words = struct.unpack("<8I", key)
-    random.seed(key)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(words[:4])
-    torch.default_generator.manual_seed(words[4] | words[5] << 32)
-
-
-def digest_of(*numbers: int) -> bytes:
-    """A 32-byte hash of some integers."""
-    return blake2b("/".join(map(str, numbers)).encode(), digest_size=32).digest()
 
 
 def module_generators(model: nn.Module) -> NamedGenerators:
