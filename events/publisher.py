@@ -93,9 +93,9 @@ class Publisher(ABC):
         (`after_epoch`, `within_epoch`) that this sender does not have, is skipped. By default
         none is skipped.
 
-        Optional methods `attached(trainer)` and `detached(trainer)` are called at
-        the beginning and at the end. Everything is undone by `detach`, by calling the returned
-        Attachment, or by leaving its `with` block.
+        Optional methods `attached(trainer)` and `detached(trainer)` are called at the beginning and
+        at the end. Everything is undone by `detach`, by calling the returned Attachment, or by
+        leaving its `with` block.
 
         Raises:
             AttachError: the handler is invalid, or already attached; this sender does not send
@@ -157,7 +157,8 @@ class Publisher(ABC):
             every: call it for the n-th send, the 2n-th, and so on.
             once: call it the first time only.
             when: only sends for which `when(trainer, state)` is true count; by default all.
-            inside: only sends while a scope of this name is open count.
+            inside: only sends while a scope of this name is open count; `after_<scope>` itself is
+                sent when it has closed.
 
         Raises:
             AttachError: this sender does not have the signal or the scope; the message suggests

@@ -43,7 +43,7 @@ def test_a_trainer_knows_the_signals_of_its_chart_before_it_runs():
     assert "begin_generator" in signals
 
 
-def test_a_trainer_sends_the_signals_of_validate_and_predict_also_if_its_chart_does_not():
+def test_signals_include_those_of_validate_and_predict():
     assert "begin_validate" in trainer_of(chart=SUPERVISED.cut("validate")).signals
 
 
