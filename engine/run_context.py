@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -12,10 +12,12 @@ from ..events import TrainState
 from ..events.state import Job
 from .checkpoint.checkpointed_trainer import CheckpointedTrainer
 from .checkpoint.fit_position import reset_state
-from .checkpoint.restore import resume_fit
+from .checkpoint.restore import end_resumed_fit, resume_fit
+from .checkpoint.rollback import remember
 from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
 from .loop.batch import clear_batch
+from .statechart.phase_paths import open_scopes
 
 
 @contextmanager
@@ -27,15 +29,41 @@ def fit_session(
     limits: Mapping[str, Any],
     saved: Mapping[str, Any] | None,
 ) -> Iterator[None]:
-    """Set up a fit of `limits`, a new one or the one that `saved` was captured in."""
+    """Set up a fit of `limits`, a new one or the one that `saved` was captured in.
+
+    If it cannot be resumed, the trainer and the loaders are as before.
+    """
     state = trainer.state
-    state.train_loader, state.valid_loader = train_loader, valid_loader
-    reset_state(state, limits)
-    unsaved.record(trainer)
-    with _run_session(state, "fit"):
-        if saved is not None:
-            resume_fit(trainer, saved)
+    loaders = [loader for loader in (train_loader, valid_loader) if loader is not None]
+    undo = ExitStack() if saved is None else remember(trainer, loaders)
+    try:
+        state.train_loader, state.valid_loader = train_loader, valid_loader
+        reset_state(state, limits)
+        unsaved.record(trainer)
+        with _run_session(state, "fit"):
+            if saved is None:
+                yield
+            else:
+                with _resumed(trainer, saved, undo):
+                    yield
+    finally:
+        undo.close()
+
+
+@contextmanager
+def _resumed(
+    trainer: CheckpointedTrainer, saved: Mapping[str, Any], undo: ExitStack
+) -> Iterator[None]:
+    """Resume a fit; close it if it fails before its first transition."""
+    before = trainer.state.phase
+    resume_fit(trainer, saved)
+    undo.pop_all()  # it holds a copy of the weights
+    try:
         yield
+    except BaseException as error:
+        if open_scopes(trainer.state.phase):
+            end_resumed_fit(trainer, before, error)
+        raise
 
 
 @contextmanager

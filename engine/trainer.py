@@ -17,6 +17,7 @@ from ..events.state import Job
 from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
+from .checkpoint.rollback import remember
 from .checkpoint.training_state import capture_training_state, load_training_state
 from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .data.rng_state import loader_generators, module_generators, preserve_generators
@@ -243,7 +244,9 @@ class Trainer(Engine):
         if self._runs:
             raise self._busy("load a state dict")
         check_state_dict(self, saved)
-        load_training_state(self, copy.deepcopy(saved))
+        with remember(self) as undo:
+            load_training_state(self, copy.deepcopy(saved))
+            undo.pop_all()
 
     def checkpoints(self, folder: str | Path) -> CheckpointStore:
         """The store through which a handler, which cannot import engine, writes checkpoints."""

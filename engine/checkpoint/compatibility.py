@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from ..data.keyed_loader import KeyedLoader
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import optimizer_state
@@ -56,8 +58,9 @@ def check_resumable(
     rows = [f"{row} only in the state dict" for row in saved["chart"] if row not in here]
     rows += [f"{row} only in this trainer" for row in here if row not in saved["chart"]]
     _raise_if_any("the state dict is from a fit with another chart; rows", rows)
-    _check_loader("train_loader", train_loader, loaders["tells"]["train"])
-    _check_loader("valid_loader", valid_loader, loaders["tells"]["valid"])
+    for name, loader in (("train", train_loader), ("valid", valid_loader)):
+        _check_loader(f"{name}_loader", loader, loaders["tells"][name])
+        _check_position(f"{name}_loader", loader, loaders[name])
 
 
 def _check_format(saved: Any) -> None:
@@ -109,6 +112,16 @@ def _check_loader(name: str, loader: Any, had_position: bool | None) -> None:
         there = f"the saved fit's loader had {'a' if had_position else 'no'} state_dict()"
     given = "None" if loader is None else f"a {type(loader).__name__}"
     raise ResumeError(f"cannot resume with {name}={given}: {there}; pass a loader of the same kind")
+
+
+def _check_position(name: str, loader: Any, position: Any) -> None:
+    """Try a position on a copy of a loader of our own; one of somebody else is not copied."""
+    if not isinstance(loader, KeyedLoader) or position is None:
+        return
+    try:
+        copy.copy(loader).load_state_dict(position)
+    except ValueError as error:
+        raise ResumeError(f"cannot resume with this {name}: {error}") from None
 
 
 def _parameter_names(optimizer: Mapping[str, Any]) -> set[str]:

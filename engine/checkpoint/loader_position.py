@@ -24,7 +24,7 @@ def loader_states(state: TrainState) -> dict[str, Any]:
     paused, loader = state.paused, state.train_loader if state.training else state.valid_loader
     # outside of `fetch` a pass has ended or was cancelled, and the next activity closes it; a
     # loader whose position is always known must still restore it
-    is_position_known = state.phase.endswith(".fetch") or _is_position_always_known(loader)
+    is_position_known = state.phase.endswith(".fetch") or is_position_always_known(loader)
     is_open = is_position_known and state.batches is not None and not (paused and state.training)
     open_pass = state.batches if is_open else None
     training = paused[0] if paused is not None else open_pass if state.training else None
@@ -63,14 +63,14 @@ def has_position_or_none(loader: Any) -> bool | None:
     return None if loader is None else has_position(loader)
 
 
-def _is_position_always_known(loader: Any) -> bool:
+def is_position_always_known(loader: Any) -> bool:
     """False for torchdata's, whose `state_dict` opens a pass and draws random numbers."""
     return has_position(loader) and not isinstance(loader, DataLoader)
 
 
 def _loader_state(loader: Any, name: str, batches: Any) -> Any:
     """The loader's own state, or that before a batch that was read ahead or is not read yet."""
-    if not has_position(loader) or (batches is None and not _is_position_always_known(loader)):
+    if not has_position(loader) or (batches is None and not is_position_always_known(loader)):
         return None
     before = getattr(batches, "loader_state", None)
     return to_plain_data(before or loader.state_dict(), f"{name}.state_dict()")

@@ -75,10 +75,14 @@ def _respecting_on_error(trainer: CheckpointedTrainer, handler: Any, name: str) 
     try:
         yield
     except Exception:
-        if getattr(handler, "on_error", "raise") == "raise":
+        if not _is_detached_on_error(handler):
             raise
         log.exception("handler %s cannot save or load its state; it is detached", name)
         trainer.detach(handler)
+
+
+def _is_detached_on_error(handler: Any) -> bool:
+    return getattr(handler, "on_error", "raise") != "raise"
 
 
 def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
@@ -88,7 +92,7 @@ def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
 
 
 def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
-    """Load everything but the position; the generators last."""
+    """Load everything but the position; last what cannot be undone."""
     state = trainer.state
     state.model.load_state_dict(saved["model"])
     buffers = _unsaved_buffers(state.model)
@@ -99,12 +103,18 @@ def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     if state.optimizer is not None:
         load_optimizer(state, saved["optimizer"])
     load_gradients(state, saved["gradients"])
-    for name, handler in stateful_handlers(trainer).items():
-        if name in saved["handlers"]:
-            with _respecting_on_error(trainer, handler, name):
-                handler.load_state_dict(saved["handlers"][name])
-    trainer.subscription_counts.load_state_dict(saved["heard"])
+    _load_handlers(trainer, saved["handlers"])
     restore_generators(saved["generators"], _generators(trainer))
+    trainer.subscription_counts.load_state_dict(saved["heard"])
+
+
+def _load_handlers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
+    """Load the states of handlers; last those that cannot refuse, and may reopen files."""
+    handlers = {name: h for name, h in stateful_handlers(trainer).items() if name in saved}
+    refusing_first = sorted(handlers, key=lambda name: _is_detached_on_error(handlers[name]))
+    for name in refusing_first:
+        with _respecting_on_error(trainer, handlers[name], name):
+            handlers[name].load_state_dict(saved[name])
 
 
 def stateful_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:

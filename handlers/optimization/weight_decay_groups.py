@@ -58,7 +58,7 @@ class WeightDecayGroups(Stateful):
         for index, group in enumerate(list(optimizer.param_groups)):
             is_exempt = [id(parameter) in exempt for parameter in group["params"]]
             if group["weight_decay"] and any(is_exempt):
-                self._splits.append(_split_group(optimizer, index, is_exempt))
+                self._splits = [*self._splits, _split_group(optimizer, index, is_exempt)]
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)

@@ -606,7 +606,7 @@ def test_if_a_handler_cannot_load_the_scopes_close_and_the_trainer_is_idle():
     with pytest.raises(KeyError, match="unknown state"):
         trainer.fit(batches(2), resume=state)
     assert trainer.state.phase == "idle"
-    assert handler.received[-2:] == ["train closes: completed", "fit closes"]
+    assert handler.received[-2:] == ["train closes: failed", "fit closes"]
     assert trainer.fit(batches(2)).outcome == "completed"
 
 
