@@ -1,9 +1,10 @@
-"""Context managers around a run: set up the TrainState, and restore modes when the run ends."""
+"""The contexts of a run: set up the TrainState, and restore modes when the run ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -20,7 +21,53 @@ from .loop.batch import clear_batch
 from .statechart.phase_paths import open_scopes
 
 
-@contextmanager
+class RunSession:
+    """The context of one run: restores modes, and drops its open iterators and its live batch.
+
+    Args:
+        prepare: a generator with one `yield`, during which the run is made.
+    """
+
+    def __init__(self, state: TrainState, job: Job, prepare: Generator[None, None, None]) -> None:
+        self._state = state
+        self._job = job
+        self._prepare = prepare
+        self._gradients: bool | None = None
+
+    def __enter__(self) -> None:
+        state = self._state
+        state.found_modes = {module: module.training for module in state.model.modules()}
+        self._gradients = torch.is_grad_enabled()
+        state.job = self._job
+        state.outcome, state.cancel, state.error = "completed", None, None
+        state.batches = None
+        clear_batch(state)
+        next(self._prepare)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._prepare.throw(error)
+        self.close()
+
+    def close(self) -> None:
+        """End the run; safe to repeat, if an interrupt has broken it off."""
+        self._prepare.close()
+        if self._gradients is None:  # never entered
+            return
+        state = self._state
+        state.batches = state.paused = state.pass_begun = None
+        clear_batch(state)
+        for module, mode in state.found_modes.items():
+            module.training = mode
+        torch.set_grad_enabled(self._gradients)
+        state.found_modes, self._gradients = {}, None
+
+
 def fit_session(
     trainer: CheckpointedTrainer,
     unsaved: UnsavedStateCheck,
@@ -28,26 +75,29 @@ def fit_session(
     valid_loader: Iterable[Any] | None,
     limits: Mapping[str, Any],
     saved: Mapping[str, Any] | None,
-) -> Iterator[None]:
-    """Set up a fit of `limits`, a new one or the one that `saved` was captured in.
+) -> RunSession:
+    """The context of a fit of `limits`, a new one or the one that `saved` was captured in.
 
     If it cannot be resumed, the trainer and the loaders are as before.
     """
-    state = trainer.state
-    loaders = [loader for loader in (train_loader, valid_loader) if loader is not None]
-    undo = ExitStack() if saved is None else remember(trainer, loaders)
-    try:
-        state.train_loader, state.valid_loader = train_loader, valid_loader
-        reset_state(state, limits)
-        unsaved.record(trainer)
-        with _run_session(state, "fit"):
+
+    def prepare() -> Generator[None, None, None]:
+        state = trainer.state
+        loaders = [loader for loader in (train_loader, valid_loader) if loader is not None]
+        undo = ExitStack() if saved is None else remember(trainer, loaders)
+        try:
+            state.train_loader, state.valid_loader = train_loader, valid_loader
+            reset_state(state, limits)
+            unsaved.record(trainer)
             if saved is None:
                 yield
             else:
                 with _resumed(trainer, saved, undo):
                     yield
-    finally:
-        undo.close()
+        finally:
+            undo.close()
+
+    return RunSession(trainer.state, "fit", prepare())
 
 
 @contextmanager
@@ -66,38 +116,21 @@ def _resumed(
         raise
 
 
-@contextmanager
 def evaluation_session(
     state: TrainState, job: Job, loader: Iterable[Any], metrics: dict[str, Any]
-) -> Iterator[None]:
-    """Set up a run of the evaluation chart; it writes its metrics into `metrics`.
+) -> RunSession:
+    """The context of a run of the evaluation chart; it writes its metrics into `metrics`.
 
     They are added to those of the fit afterwards.
     """
-    fit_loader, fit_metrics = state.valid_loader, state.metrics
-    state.valid_loader, state.metrics = loader, metrics
-    try:
-        with _run_session(state, job):
+
+    def prepare() -> Generator[None, None, None]:
+        fit_loader, fit_metrics = state.valid_loader, state.metrics
+        state.valid_loader, state.metrics = loader, metrics
+        try:
             begin_evaluation(state)
             yield
-    finally:
-        state.valid_loader, state.metrics = fit_loader, {**fit_metrics, **metrics}
+        finally:
+            state.valid_loader, state.metrics = fit_loader, {**fit_metrics, **metrics}
 
-
-@contextmanager
-def _run_session(state: TrainState, job: Job) -> Iterator[None]:
-    """Restore the modes after a run, and drop its open iterators and its live batch."""
-    modes = [(module, module.training) for module in state.model.modules()]
-    gradients = torch.is_grad_enabled()
-    state.job = job
-    state.outcome, state.cancel, state.error = "completed", None, None
-    state.batches = None
-    clear_batch(state)
-    try:
-        yield
-    finally:
-        state.batches = state.paused = state.pass_begun = None
-        clear_batch(state)
-        torch.set_grad_enabled(gradients)
-        for module, mode in modes:
-            module.training = mode
+    return RunSession(state, job, prepare())

@@ -17,7 +17,9 @@ a handler does not catch it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
+from typing import Any, Self
 
 from .lock import locked
 
@@ -39,6 +41,24 @@ class Cancel(BaseException):
     """
 
     scope: str = ""
+    reason: str
+    raised_by: str
+    raised_in: str
+    requested_by: str
+    also: list[Cancel]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Set the attributes: the `__init__` of a subclass may not call this one's."""
+        cancel = super().__new__(cls, *args)
+        reason = args[0] if args and isinstance(args[0], str) else ""
+        for name, value in (
+            ("reason", reason),
+            *dict.fromkeys(("raised_by", "raised_in", "requested_by"), "").items(),
+            ("also", []),
+        ):
+            with suppress(AttributeError):  # a property of the subclass
+                BaseException.__setattr__(cancel, name, value)
+        return cancel
 
     def __init__(self, reason: str = "") -> None:
         if not self.scope:
@@ -48,10 +68,6 @@ class Cancel(BaseException):
             )
         super().__init__(reason)
         self.reason = reason
-        self.raised_by = ""
-        self.raised_in = ""
-        self.requested_by = ""
-        self.also: list[Cancel] = []
 
 
 class CancelFitException(Cancel):

@@ -63,6 +63,10 @@ class TrainState:
     """During such a validation, the training pass that continues after it: `batches`,
     `batch_index`, `n_batches`, `pass_begun`; None at other times. The engine writes it."""
 
+    found_modes: dict[torch.nn.Module, bool] = field(default_factory=dict)
+    """Which modules were in train mode before the run switched them, those included that a handler
+    put in place; restored when the run ends. The engine writes it."""
+
     batch: Any = None
     """The batch from the loader, on `device`; from `begin_batch` on."""
     xb: Any = None

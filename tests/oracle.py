@@ -347,13 +347,15 @@ class _Fit:
         with self.scope("backward"):
             self.send("begin_backward")
             loss.backward()
-        with self.scope("step"):
-            self.send("begin_step")
-            optimizer.step()
-            self.steps += 1
-            stepped = True
-        if stepped:
-            optimizer.zero_grad()
+        try:
+            with self.scope("step"):
+                self.send("begin_step")
+                optimizer.step()
+                self.steps += 1
+                stepped = True
+        finally:  # gradients are not used twice, whatever is raised after the step
+            if stepped:
+                optimizer.zero_grad()
 
     def score(self, xb: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
         self.send("begin_batch")

@@ -181,6 +181,8 @@ def begin_pass(state: TrainState, training: bool) -> None:
     state.batch_index = -1
     state.n_batches = None
     state.training = training
+    for module in state.model.modules():
+        state.found_modes.setdefault(module, module.training)
     state.model.train(training)
     clear_batch(state)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...events import Cancel, Publisher, Signal, TrainState, Transition, signal
-from ...events.order import Receiver
-from ...events.signal import unlink
-from ..statechart.compiled_table import Activity, LeafPhase, TableRow, compile_table
+from ..statechart.compiled_table import Activity, LeafPhase, compile_table
 from ..statechart.composition import Chart
 from ..statechart.machine import build_machine
 from ..statechart.phase_paths import Row, open_scopes
@@ -25,7 +23,8 @@ from .chart_activities import (
     check_all_used,
     evaluation_wraps,
 )
-from .unwinding import Unwinding, describe_raiser
+from .run_end import RunContext, end_run, leave_dead_run, strongest
+from .run_loop import RunLoop
 
 if TYPE_CHECKING:
     from ..diagram.diagram import Diagram
@@ -77,7 +76,7 @@ class Engine(Publisher):
         self._runs: dict[str, object] = {}  # at most "live"; setdefault is atomic
         self.requests = Requests(state)
         """Cancels and pauses that were requested from outside the run."""
-        self._unwinding: Unwinding | None = None
+        self._loop: RunLoop | None = None
 
     @property
     def topology(self) -> Topology:
@@ -105,7 +104,7 @@ class Engine(Publisher):
     @property
     def is_closing(self) -> bool:
         """Whether a cancel or an error is closing scopes, or will with the next transition."""
-        return self._unwinding is not None
+        return self._loop is not None and self._loop.unwinding is not None
 
     @property
     def machine(self) -> Machine:
@@ -168,11 +167,11 @@ class Engine(Publisher):
         Raises:
             BusyError: at the first transition, if the engine is running already.
         """
-        return self._drive(self._machine, self._first_trigger, nullcontext(), stepwise=True)
+        return self._drive(self._machine, self._first_trigger, ExitStack(), stepwise=True)
 
     def run(self) -> TrainState:
         """Make all transitions of a run."""
-        for _ in self._drive(self._machine, self._first_trigger, nullcontext(), stepwise=False):
+        for _ in self._drive(self._machine, self._first_trigger, ExitStack(), stepwise=False):
             pass
         return self.state
 
@@ -180,14 +179,14 @@ class Engine(Publisher):
         self,
         machine: Machine,
         first_trigger: str,
-        session: AbstractContextManager[None],
+        session: RunContext,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
         """Run: yield each transition if `stepwise`, nothing otherwise.
 
-        It begins with `first_trigger`, unless `session` has restored a phase inside a scope.
+        It begins with `first_trigger`, unless `session` restores a phase inside a scope.
         """
-        run = object()
+        run, loop, ended, failure = object(), None, None, None
         try:
             if self._runs.setdefault("live", run) is not run:
                 raise self._busy(first_trigger)
@@ -195,94 +194,38 @@ class Engine(Publisher):
             if machine is self._machine:
                 check_all_used(self._topology, phases, self._given)
             self.requests.begin_run(phases)
+            leave_dead_run(machine, self.state, first_trigger)
             with session:
                 self._table = compile_table(machine, self.state, self, self._registry.activity_of)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
                     start.activity_rows = self._table[start.phase].activity_rows
-                yield from self._transitions(start, stepwise)
-        finally:
-            # no call before the inner try: an interrupt is raised at a call
-            if "live" in self._runs and self._runs["live"] is run:
-                try:
-                    self.requests.end_run()
-                    unlink([row for leaf in self._table.values() for row in leaf.rows.values()])
-                    self._table = {}
-                finally:
-                    del self._runs["live"]
+                self._loop = RunLoop(self, self.state, self.requests, self._table, start, stepwise)
+                yield from self._loop.run()
+        except BaseException as raised:  # no call until `end_run`: an interrupt is raised at a call
+            ended = raised
+        if "live" in self._runs and self._runs["live"] is run:
+            try:
+                failure = end_run(session, machine, self.state, self._table, self.requests)
+            except BaseException as interrupt:
+                ended = interrupt
+                failure = end_run(session, machine, self.state, self._table, self.requests)
+            finally:
+                loop, self._loop, self._table = self._loop, None, {}
+                del self._runs["live"]
+            ended = strongest(loop.failure if loop is not None else None, ended, failure)
+        if ended is not None:
+            try:
+                raise ended
+            finally:
+                del loop, ended, failure  # their tracebacks hold this frame
 
     def _busy(self, tried: str) -> BusyError:
         return BusyError(
             f"cannot {tried} while this {type(self).__name__} is in {self.state.phase}: let "
             "the run end, cancel it, or close its iterator; use another trainer beside it"
         )
-
-    def _transitions(self, leaf: LeafPhase, stepwise: bool) -> Generator[Transition, None, None]:
-        """The loop: creates no object, formats no text and reads no clock."""
-        state, requests = self.state, self.requests
-        sending = False
-        receivers: tuple[Receiver, ...] = ()
-        receive: Receiver | None = None
-        row: TableRow | None = None
-        while True:
-            try:
-                while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
-                    work = leaf.activity
-                    if work is None:
-                        return
-                    if requests.pending:
-                        requests.apply()
-                    trigger = work(state)
-                    row = (
-                        leaf.expected_row
-                        if trigger is leaf.expected_trigger
-                        else leaf.activity_rows[trigger]
-                    )
-                    leaf = row.leaf
-                    state.phase = leaf.phase
-                    if receivers := row.receivers:
-                        receive = receivers[0]
-                        sending = True
-                        for receive in receivers:
-                            receive(self, state)
-                        sending = False
-                    if stepwise:
-                        yield row.transition
-            except BaseException as raised:
-                if row is None and not open_scopes(state.phase):  # nothing has begun
-                    raise
-                self._unwinding = unwinding = Unwinding(state, self._table, stepwise)
-                if sending and row is not None:
-                    sending = False
-                    unwinding.resume_dispatch(row, receivers, receive)
-                else:
-                    receive = None
-                unwinding.add(raised, describe_raiser(raised, receive, state.phase))
-                try:
-                    yield from self._unwind(unwinding)
-                finally:  # also if the host closes the iterator meanwhile
-                    self._unwinding = None
-                    leaf = unwinding.finish()
-
-    def _unwind(self, unwinding: Unwinding) -> Generator[Transition, None, None]:
-        """Close scopes until the phase is one in which the run continues or ends."""
-        state = self.state
-        while True:
-            receive = None
-            try:
-                for receive in unwinding.remaining_receivers:
-                    receive(self, state)
-                receive = None
-                transition, unwinding.next_to_yield = unwinding.next_to_yield, None
-                if transition is not None and unwinding.stepwise:
-                    yield transition
-                row = unwinding.next_row()
-                if row is None:
-                    return
-                unwinding.enter(row)
-            except BaseException as raised:
-                unwinding.add(raised, describe_raiser(raised, receive, state.phase))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -7,14 +7,32 @@ an interrupt beats every other error; of equals the first wins. The other one is
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import NamedTuple
 
 from ...events import Cancel, IllegalCancelError, TrainState, Transition
-from ...events.order import Receiver, receiver_name
+from ...events.order import Receiver
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import open_scopes, scope_name
+from .raised_exception import (
+    add_note,
+    cancel_text,
+    describe_raiser,
+    is_cancel,
+    log_note,
+    outranked,
+    position_text,
+    read_text,
+    traceback_text,
+    write,
+)
+from .uninterrupted import complete
+
+_ATTEMPTS = 100
+"""How often a transition that closes a scope is tried before the run is given up."""
+
+_CLEANUP = "zero_grad"
+"""The phase that only cleans up after a step: no cancel skips its activity."""
 
 
 class IteratorClosed(Cancel):
@@ -25,22 +43,41 @@ class IteratorClosed(Cancel):
         super().__init__("the iterator of the run was closed")
 
 
+class Raised(NamedTuple):
+    """An exception that left the loop, and what the loop was doing."""
+
+    error: BaseException
+    begun: bool
+    """Whether a transition had been made."""
+    row: TableRow | None
+    """The transition whose signal was being sent, if one was."""
+    receivers: Sequence[Receiver]
+    """Its receivers."""
+    receiver: Receiver | None
+    """The receiver that was running."""
+
+
 class Unwinding:
     """One unwinding, from the first exception to the phase in which the run continues or ends.
 
     Every step of it can be interrupted and resumed: an exception raised meanwhile is added, and
-    the remaining receivers of the last transition still run.
+    the remaining receivers of the last transition still run. It knows the live phase by itself,
+    since a handler may have written another one into the state.
 
     Attributes:
+        leaf: the live phase.
         target: the path of the outermost scope to close.
         announced: whether `after_cancel_<scope>` or `after_error` was sent for the target.
         remaining_receivers: those of the live transition that are still to be called.
         next_to_yield: the live transition, until a stepwise run has yielded it.
     """
 
-    def __init__(self, state: TrainState, table: dict[str, LeafPhase], stepwise: bool) -> None:
+    def __init__(
+        self, state: TrainState, table: dict[str, LeafPhase], leaf: LeafPhase, stepwise: bool
+    ) -> None:
         self.state = state
         self.table = table
+        self.leaf = table[leaf.phase]
         self.cancel: Cancel | None = None
         self.target = ""
         self.announced = False
@@ -48,22 +85,45 @@ class Unwinding:
         self.stepwise = stepwise
         self.remaining_receivers: Iterator[Receiver] = iter(())
         self.next_to_yield: Transition | None = None
+        self._cleanup = self.leaf.activity if scope_name(self.leaf.phase) == _CLEANUP else None
+        self._announces = False
+        self._attempts = self._taken = 0  # since the last transition
+        self._noting: BaseException | None = None
 
     @property
     def error(self) -> BaseException | None:
         """The error that will escape, or None."""
-        interrupts = (e for e in self.errors if not isinstance(e, Exception))
+        interrupts = (e for e in self.errors if not issubclass(type(e), Exception))
         return next(interrupts, self.errors[0] if self.errors else None)
+
+    def take(self, raised: Raised) -> None:
+        """Add what was raised in the loop; it may be repeated if it is interrupted."""
+        self._taken += 1
+        wrong_phase = self._correct_phase()
+        if self._taken > _ATTEMPTS:
+            self._keep(raised.error)
+            return
+        closed = issubclass(type(raised.error), GeneratorExit)
+        if not (raised.begun or closed or open_scopes(self.leaf.phase)):
+            self._keep(raised.error)
+            self.announced = True  # nobody was told of a run
+            return
+        by = describe_raiser(raised.error, raised.receiver, self.leaf.phase)
+        if raised.row is not None:
+            self.resume_dispatch(raised.row, raised.receivers, raised.receiver)
+        self.add(raised.error, by)
+        if wrong_phase is not None:
+            self.add(wrong_phase, by)
 
     def add(self, raised: BaseException, by: str) -> None:
         """Add an exception that `by` raised in the live phase."""
-        if isinstance(raised, GeneratorExit):
+        if issubclass(type(raised), GeneratorExit):
             self.stepwise = False
-            scopes = open_scopes(self.state.phase)
+            scopes = open_scopes(self.leaf.phase)
             if scopes:
                 cancel = IteratorClosed(scope_name(scopes[-1]))
                 self._add_cancel(cancel, scopes[-1], by="the host")
-        elif not isinstance(raised, Cancel):
+        elif not is_cancel(raised):
             self._add_error(raised, by)
         elif target := self._legal_target(raised):
             self._add_cancel(raised, target, by)
@@ -82,17 +142,22 @@ class Unwinding:
 
     def next_row(self) -> TableRow | None:
         """Look up, or fire, the row of the next transition; None when the target has closed."""
-        leaf = self.table[self.state.phase]
-        trigger = self._next_trigger(leaf)
+        self._attempts += 1
+        self._clean_up()
+        if (wrong_phase := self._correct_phase()) is not None:
+            self.add(wrong_phase, by=f"a receiver in {self.leaf.phase}")
+        trigger = self._next_trigger()
+        if trigger is not None and self._attempts > _ATTEMPTS:
+            self._keep(RuntimeError(f"gave up closing {self.leaf.phase}: {trigger} always fails"))
+            return None
         if trigger is None:
             return None
-        if trigger in ("after_error", f"after_cancel_{scope_name(self.target)}"):
-            self.announced = True
+        self._announces = trigger in ("after_error", f"after_cancel_{scope_name(self.target)}")
         try:
-            row = leaf.closing_rows[trigger]
+            row = self.leaf.closing_rows[trigger]
         except BaseException as refused:  # a host's condition cannot keep a scope open
             self.add(refused, by=f"the machine at {trigger}")
-            row = leaf.rows[trigger]
+            row = self.leaf.rows[trigger]
         self._add_callback_error(row)
         return row
 
@@ -100,42 +165,58 @@ class Unwinding:
         """Make `row` the live transition; its receivers remain to be called."""
         receivers = iter(row.receivers)
         state = self.state
+        leaf = self.table[row.leaf.phase]
         state.outcome = "failed" if self.errors else "cancelled"
         state.error = self.error
         state.cancel = None if self.errors else self.cancel
         # no call below, so that an interrupt comes before all of it or after all of it
-        state.phase = row.leaf.phase
+        self.leaf = leaf
+        state.phase = leaf.phase
+        self.announced = self.announced or self._announces
+        self._announces = False
+        self._attempts = self._taken = 0
         self.remaining_receivers = receivers
         self.next_to_yield = row.transition
 
-    def finish(self) -> LeafPhase:
-        """The leaf in which the run continues or ends; raises the error that ended it, if any."""
+    def finish(self) -> None:
+        """Make the state that of a run which continues, or has ended, in the live phase."""
         state = self.state
         state.error = None
         if self.errors:
-            self._raise_error()
+            return
         if self.cancel is not None:
-            for cancel in (self.cancel, *self.cancel.also):
-                cancel.with_traceback(None)  # its frames hold the batch and its graph
-        leaf = self.table[state.phase]
-        if leaf.activity is not None:
+            for cancel in (self.cancel, *outranked(self.cancel)):
+                # its frames hold the batch and its graph
+                BaseException.with_traceback(cancel, None)
+        if self.leaf.activity is not None:
             state.outcome, state.cancel = "completed", None
-        return leaf
 
-    def _raise_error(self) -> NoReturn:
-        error = self.error
-        assert error is not None
-        self.errors.clear()
-        try:
-            raise error
-        finally:
-            del error  # its traceback holds this frame
+    def _correct_phase(self) -> RuntimeError | None:
+        """Write the live phase into the state; the error if something else was there."""
+        found = self.state.phase
+        if type(found) is str and found == self.leaf.phase:
+            return None
+        self.state.phase = self.leaf.phase
+        text = repr(found) if type(found) is str else f"a {type(found).__name__}"
+        return RuntimeError(
+            f"state.phase was {text} in {self.leaf.phase}: only the engine writes it; the scopes "
+            f"are closed from {self.leaf.phase}"
+        )
+
+    def _clean_up(self) -> None:
+        """Do the work of a phase that only cleans up: gradients are not used twice."""
+        if (cleanup := self._cleanup) is not None:
+            raised = complete(lambda: cleanup(self.state))
+            self._cleanup = None
+            if raised is not None:
+                self.add(raised, by=f"activity {self.leaf.phase}")
 
     def _add_callback_error(self, row: TableRow) -> None:
         if isinstance(row, CallbackErrorRow):
             self.add(row.error, by=f"a callback of the machine on {row.transition.trigger}")
 
-    def _next_trigger(self, leaf: LeafPhase) -> str | None:
+    def _next_trigger(self) -> str | None:
+        leaf = self.leaf
         scopes = open_scopes(leaf.phase)
         if not scopes:
             fails = self.errors and not self.announced and "after_error" in leaf.rows
@@ -149,68 +230,66 @@ class Unwinding:
 
     def _legal_target(self, cancel: Cancel) -> str | None:
         """Path of the open scope that `cancel` closes; None if it is not open, or is closing."""
-        named = open_scopes(self.state.phase, cancel.scope)
+        named = open_scopes(self.leaf.phase, read_text(cancel, "scope"))
         if not named or (self.announced and named[0] == self.target):
             return None
         return named[0]
 
     def _add_cancel(self, cancel: Cancel, target: str, by: str) -> None:
-        cancel.raised_by, cancel.raised_in = by, self.state.phase
+        write(cancel, "raised_by", by)
+        write(cancel, "raised_in", self.leaf.phase)
         if self.errors or cancel is self.cancel:
             return
-        pending = self.cancel if self.target in open_scopes(self.state.phase) else None
+        pending = self.cancel if self.target in open_scopes(self.leaf.phase) else None
         if pending is not None and len(target) >= len(self.target):
-            pending.also.append(cancel)
+            outranked(pending).append(cancel)
             return
         if pending is not None:
-            cancel.also.append(pending)
+            outranked(cancel).append(pending)
         self.cancel, self.target, self.announced = cancel, target, False
 
     def _add_error(self, error: BaseException, by: str) -> None:
         if any(error is known for known in self.errors):
             return
-        state = self.state
-        error.add_note(
-            f"trackside: raised by {by} in {state.phase}, epoch {state.epoch}, "
-            f"batch {state.batch_index}"
-        )
-        if not self.errors:
-            outermost = open_scopes(state.phase)[-1:]
-            self.target, self.announced = "".join(outermost), False
-            if self.cancel is not None and state.cancel is not None:
-                error.add_note(f"trackside: raised while {_cancel_text(self.cancel)} was closing")
-        before = self.error
-        self.errors.append(error)
+        state, closing, before = self.state, self.cancel, self.error
+        self._keep(error)
+        self._note(error, f"trackside: raised by {by} in {self.leaf.phase}, {position_text(state)}")
+        if before is None and closing is not None and state.cancel is not None:
+            self._note(error, f"trackside: raised while {cancel_text(closing)} was closing")
         escaping = self.error
         other = error if escaping is before else before
         if escaping is not None and other is not None:
-            text = "".join(traceback.format_exception(other, chain=False)).rstrip()
-            escaping.add_note(f"trackside: also raised during the unwinding\n{text}")
+            text = traceback_text(other)
+            self._note(escaping, f"trackside: also raised during the unwinding\n{text}")
+
+    def _keep(self, error: BaseException) -> None:
+        """Add an error as it is: every open scope closes."""
+        outermost = "".join(open_scopes(self.leaf.phase)[-1:])
+        if not self.errors:
+            self.target, self.announced, self._announces = outermost, False, False
+        self.errors = [*self.errors, error]
+
+    def _note(self, error: BaseException, text: str) -> None:
+        """Add a note; where an interrupt broke that off, log it: it might be raised for ever."""
+        if error is self._noting:
+            log_note(error, text)
+            return
+        self._noting = error
+        add_note(error, text)
+        self._noting = None
 
     def _illegal(self, cancel: Cancel, by: str) -> IllegalCancelError:
-        scopes = [scope_name(path) for path in open_scopes(self.state.phase)]
-        closing = bool(open_scopes(self.state.phase, cancel.scope))
-        legal = [name for name in scopes if not (self.announced and name == cancel.scope)]
+        name = read_text(cancel, "scope")
+        scopes = [scope_name(path) for path in open_scopes(self.leaf.phase)]
+        closing = bool(open_scopes(self.leaf.phase, name))
+        legal = [scope for scope in scopes if not (self.announced and scope == name)]
         error = IllegalCancelError(
-            f"{type(cancel).__name__}({cancel.reason!r}) raised by {by} in {self.state.phase}: "
-            f"{'the' if closing else 'no'} {cancel.scope} is {'closing' if closing else 'open'}"
+            f"{cancel_text(cancel)} raised by {by} in {self.leaf.phase}: "
+            f"{'the' if closing else 'no'} {name} is {'closing' if closing else 'open'}"
             f"{' already' if closing else ''}; open here: {', '.join(legal) or 'nothing'}"
         )
         error.__cause__ = cancel
         return error
-
-
-def _cancel_text(cancel: Cancel) -> str:
-    return f"{type(cancel).__name__}({cancel.reason!r})"
-
-
-def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
-    """Name the thread that requested a cancel, or the receiver or activity that was running."""
-    if isinstance(raised, Cancel) and raised.requested_by:
-        return f"a request of {raised.requested_by}"
-    if receiver is not None:
-        return f"handler {receiver_name(receiver)}"
-    return f"activity {phase}"
 
 
 def closes_scope(transition: Transition) -> bool:

@@ -6,7 +6,7 @@ from helpers import CANCELS, LEGAL, Trace, batches, raise_at, scopes, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trackside.engine import Engine
+from trackside.engine.loop.run_loop import RunLoop
 from trackside.events import (
     Cancel,
     CancelBatchException,
@@ -122,9 +122,9 @@ def test_a_request_records_its_thread_and_where_it_took_effect():
 
 
 def test_the_loop_reads_one_attribute_for_requests():
-    read = [i for i in dis.get_instructions(Engine._transitions) if i.argval == "pending"]
+    read = [i for i in dis.get_instructions(RunLoop.transitions) if i.argval == "pending"]
     assert [i.opname for i in read] == ["LOAD_ATTR"]
-    assert "pending" not in [i.argval for i in dis.get_instructions(Engine._unwind)]
+    assert "pending" not in [i.argval for i in dis.get_instructions(RunLoop._unwind)]
 
 
 # several requests

@@ -66,12 +66,12 @@ def from_request(calls):
 def test_a_batch_calls_the_named_functions_in_that_order_and_no_other(calls):
     called = [(module, name) for module, name, _ in of_batch(calls, 2)[:-1]]
     called = [call for call in called if "<" not in call[1]]
-    assert [("engine.loop.engine", "Engine._transitions"), *called] == steps(OF_A_BATCH)
+    assert [("engine.loop.run_loop", "RunLoop.transitions"), *called] == steps(OF_A_BATCH)
 
 
 def test_the_loop_calls_each_activity_of_a_batch(calls):
     activities = [call for call in of_batch(calls, 2) if call[0] == "engine.loop.activities"]
-    assert {caller for _, _, caller in activities} == {"Engine._transitions"}
+    assert {caller for _, _, caller in activities} == {"RunLoop.transitions"}
 
 
 def test_a_cancel_calls_the_named_functions_in_that_order(calls):

@@ -1,0 +1,94 @@
+"""Read and write an exception that was raised: its own methods and attributes may refuse.
+
+A class of exceptions can be frozen, have properties or methods that raise, or an `__init__` that
+does not call that of its base. Nothing of it may keep a scope open. Its class is read by `type`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, TypeGuard
+
+from ...events import Cancel, TrainState
+from ...events.log import log
+from ...events.order import Receiver, receiver_name
+
+
+def is_cancel(raised: BaseException) -> TypeGuard[Cancel]:
+    """Whether it is a cancel; `isinstance` would ask a `__class__` of its own."""
+    return issubclass(type(raised), Cancel)
+
+
+def read_text(raised: BaseException, name: str) -> str:
+    """An attribute that should be a str; empty if it is another value, or cannot be read."""
+    try:
+        value = getattr(raised, name)
+    except Exception:
+        return ""
+    return value if type(value) is str else ""
+
+
+def write(raised: BaseException, name: str, value: Any) -> None:
+    """Set an attribute, also of a frozen dataclass; does nothing where a property refuses it."""
+    try:
+        BaseException.__setattr__(raised, name, value)
+    except Exception:
+        log.debug("%s refuses to have its %s set", type(raised).__name__, name)
+
+
+def outranked(cancel: Cancel) -> list[Cancel]:
+    """The cancels in its `also`; an empty list in that place if it has none."""
+    try:
+        also = cancel.also
+    except Exception:
+        also = None
+    if type(also) is not list:
+        also = []
+        write(cancel, "also", also)
+    return also
+
+
+def add_note(raised: BaseException, note: str) -> None:
+    """Add a note; one that is refused is logged, so that it is not lost."""
+    try:
+        raised.add_note(note)
+    except Exception:
+        log_note(raised, note)
+
+
+def log_note(raised: BaseException, note: str) -> None:
+    """Log a note that an exception does not take."""
+    log.error("%s takes no notes; this one was for it: %s", type(raised).__name__, note)
+
+
+def position_text(state: TrainState) -> str:
+    """The counters of `state`; empty if a handler has made them unreadable."""
+    try:
+        return f"epoch {state.epoch}, batch {state.batch_index}"
+    except Exception:
+        return ""
+
+
+def cancel_text(cancel: BaseException) -> str:
+    """The cancel as it was raised: `CancelEpochException('enough')`."""
+    return f"{type(cancel).__name__}({read_text(cancel, 'reason')!r})"
+
+
+def traceback_text(error: BaseException) -> str:
+    """Its traceback; its class only, if that cannot be formatted."""
+    try:
+        return "".join(traceback.format_exception(error, chain=False)).rstrip()
+    except Exception as why:
+        return f"{type(error).__name__}, which cannot be formatted ({type(why).__name__})"
+
+
+def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
+    """Name the thread that requested a cancel, or the receiver or activity that was running."""
+    if is_cancel(raised) and (thread := read_text(raised, "requested_by")):
+        return f"a request of {thread}"
+    if receiver is None:
+        return f"activity {phase}"
+    try:
+        return f"handler {receiver_name(receiver)}"
+    except Exception:
+        return f"a handler, {type(receiver).__name__}"

@@ -1,0 +1,88 @@
+"""The phases before and after a run: a run begins and ends at rest, whatever became of another."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+from ...events import TrainState
+from ...events.signal import unlink
+from ..statechart.compiled_table import LeafPhase
+from ..statechart.phase_paths import RESTING, open_scopes
+from ..statechart.transitions_internals import Machine, first_row
+from .cancel_requests import Requests
+from .uninterrupted import complete
+
+
+class RunContext(Protocol):
+    """What surrounds a run: a context manager that can be closed again if that was interrupted."""
+
+    def __enter__(self) -> object:
+        """Prepare the run."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool | None:
+        """Restore what was before the run."""
+
+    def close(self) -> None:
+        """Restore it if it was not restored."""
+
+
+def leave_dead_run(machine: Machine, state: TrainState, first_trigger: str) -> None:
+    """Make the phase one from which a run begins, if a handler has left another one there."""
+    phase = state.phase
+    if (
+        type(phase) is not str
+        or open_scopes(phase)
+        or first_row(machine, phase, first_trigger) is None
+    ):
+        state.phase = machine.initial or RESTING[0]
+
+
+def rest(machine: Machine, state: TrainState, table: dict[str, LeafPhase]) -> None:
+    """Make the phase one in which no run is live, if the run was given up in another one."""
+    phase = state.phase
+    leaf = table.get(phase) if type(phase) is str else None
+    if leaf is None or open_scopes(leaf.phase):
+        state.phase = "failed" if "failed" in table else machine.initial or RESTING[0]
+
+
+def end_run(
+    session: RunContext,
+    machine: Machine,
+    state: TrainState,
+    table: dict[str, LeafPhase],
+    requests: Requests,
+) -> BaseException | None:
+    """Leave nothing of a run, whatever broke off its end; safe to repeat.
+
+    Returns:
+        What was raised meanwhile.
+    """
+    rows = [row for leaf in table.values() for row in leaf.rows.values()]
+    return strongest(
+        complete(session.close),
+        complete(lambda: rest(machine, state, table)),
+        complete(requests.end_run),
+        complete(lambda: unlink(rows)),
+    )
+
+
+def strongest(*raised: BaseException | None) -> BaseException | None:
+    """What a run raises of all that was raised: an interrupt, else an error; of equals the first.
+
+    `GeneratorExit` only says that the host closed the iterator.
+    """
+    found = [error for error in raised if error is not None]
+    return min(found, key=_rank, default=None)
+
+
+def _rank(error: BaseException) -> int:
+    if issubclass(type(error), GeneratorExit):
+        return 2
+    return 1 if issubclass(type(error), Exception) else 0

@@ -1,0 +1,131 @@
+"""The loop of a run: activity, transition, signal; and the unwinding of its open scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from ...events import Publisher, TrainState, Transition
+from ...events.order import Receiver
+from ..statechart.compiled_table import LeafPhase, TableRow
+from .cancel_requests import Requests
+from .unwinding import Raised, Unwinding
+
+
+class RunLoop:
+    """Runs from a leaf phase to the end of a run.
+
+    What is raised, by user code or by an interrupt, leads back into the same `try`, where the
+    unwinding closes the scopes. The handlers of exceptions make no call and no jump back, at which
+    an interrupt could be raised: they only add to `_raised`, which the unwinding takes.
+
+    Attributes:
+        unwinding: the one in progress.
+        failure: the error of the run, to be raised when it has ended.
+    """
+
+    def __init__(
+        self,
+        sender: Publisher,
+        state: TrainState,
+        requests: Requests,
+        table: dict[str, LeafPhase],
+        leaf: LeafPhase,
+        stepwise: bool,
+    ) -> None:
+        self.sender = sender
+        self.state = state
+        self.requests = requests
+        self.table = table
+        self.leaf = leaf
+        self.stepwise = stepwise
+        self.unwinding: Unwinding | None = None
+        self.failure: BaseException | None = None
+        self._raised: list[tuple[Any, ...]] = []  # the fields of `Raised`
+
+    def run(self) -> Generator[Transition, None, None]:
+        """Run to the end, also if an interrupt is raised between two tries of `transitions`."""
+        while self.failure is None:
+            try:
+                yield from self.transitions()
+                return
+            except BaseException as raised:
+                self._raised = [*self._raised, (raised, False, None, (), None)]
+
+    def transitions(self) -> Generator[Transition, None, None]:
+        """The loop: creates no object, formats no text and reads no clock."""
+        sender, state, requests, leaf = self.sender, self.state, self.requests, self.leaf
+        stepwise, sending = self.stepwise, False
+        receivers: tuple[Receiver, ...] = ()
+        receive: Receiver | None = None
+        row: TableRow | None = None
+        while True:
+            running = False
+            try:
+                if self._raised or self.unwinding is not None:
+                    if self.failure is None:
+                        yield from self._unwind()
+                    if self.failure is not None:
+                        return
+                    leaf = self.leaf
+                running = True
+                while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
+                    work = leaf.activity
+                    if work is None:
+                        state.phase = leaf.phase
+                        return
+                    if requests.pending:
+                        requests.apply()
+                    trigger = work(state)
+                    row = (
+                        leaf.expected_row
+                        if trigger is leaf.expected_trigger
+                        else leaf.activity_rows[trigger]
+                    )
+                    leaf = row.leaf
+                    state.phase = leaf.phase
+                    if receivers := row.receivers:
+                        receive = receivers[0]
+                        sending = True
+                        for receive in receivers:
+                            receive(sender, state)
+                        sending = False
+                    if stepwise:
+                        yield row.transition
+            except BaseException as raised:
+                sent = (row, receivers, receive) if sending else (None, (), None)
+                self._raised = [*self._raised, (raised, row is not None, *sent)]
+                self.leaf = leaf if running else self.leaf
+                sending = False
+
+    def _unwind(self) -> Generator[Transition, None, None]:
+        """Close scopes until the phase is one in which the run continues or ends."""
+        sender, state = self.sender, self.state
+        receive: Receiver | None = None
+        while True:
+            try:
+                unwinding = self.unwinding
+                if unwinding is None:
+                    unwinding = Unwinding(state, self.table, self.leaf, self.stepwise)
+                    self.unwinding = unwinding
+                while self._raised:
+                    unwinding.take(Raised(*self._raised[0]))
+                    self._raised = self._raised[1:]
+                for receive in unwinding.remaining_receivers:
+                    receive(sender, state)
+                receive = None
+                transition, unwinding.next_to_yield = unwinding.next_to_yield, None
+                if transition is not None and unwinding.stepwise:
+                    yield transition
+                row = unwinding.next_row()
+                if row is not None:
+                    unwinding.enter(row)
+                elif not self._raised:
+                    unwinding.finish()
+                    failure = unwinding.error
+                    # no call below, so that an interrupt comes before all of it or after it
+                    self.leaf, self.failure, self.unwinding = unwinding.leaf, failure, None
+                    return
+            except BaseException as raised:
+                self._raised = [*self._raised, (raised, True, None, (), receive)]
+                receive = None
