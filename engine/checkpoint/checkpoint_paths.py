@@ -9,6 +9,7 @@ A second checkpoint at the same step is `step-000000000042.2`; nothing is ever o
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from pathlib import Path
 
 from .manifest import DamagedError, Manifest
 
-WEIGHTS_FILE, STATE_FILE = "model.safetensors", "state.pt"
 _CHECKPOINT_NAME = re.compile(r"step-\d{12}(\.\d+)?")
 
 
@@ -31,7 +31,7 @@ def unused_path(folder: Path, step: int) -> Path:
     name = folder / f"step-{step:012}"
     number = 1
     path = name
-    while path.exists():
+    while os.path.lexists(path):  # also a link to nowhere
         number += 1
         path = name.with_name(f"{name.name}.{number}")
     return path

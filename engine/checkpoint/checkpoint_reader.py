@@ -6,21 +6,23 @@ else is read with `weights_only=True`, with no class allowed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .checkpoint_paths import (
-    STATE_FILE,
-    WEIGHTS_FILE,
     is_checkpoint,
     list_checkpoints,
     readable_checkpoints,
     warn_skipped,
 )
-from .manifest import CheckpointError, DamagedError, Manifest
+from .manifest import STATE_FILE, WEIGHTS_FILE, CheckpointError, DamagedError, Manifest
 from .safetensors_writer import read_weights
+from .state_dict_check import check_values
+from .state_file_check import check_state_file
+from .training_state import STATE_DICT_FORMAT
 
 
 class NoCheckpointError(CheckpointError):
@@ -39,10 +41,36 @@ def latest(path: str | Path) -> Path:
         NoCheckpointError: the folder contains no checkpoint.
         CheckpointError: all checkpoints are damaged; or one is from a newer trackside.
     """
+    return next(_newest_intact(Path(path)))
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The checked state of a checkpoint, with tensors on the CPU. Runs no code from the file.
+
+    Args:
+        path: a checkpoint; or a folder of checkpoints, of which the newest is read that is intact
+            and contains what a fit can have saved. Others are skipped with a warning.
+
+    Raises:
+        CheckpointError: the folder contains no such checkpoint; the checkpoint is damaged, is from
+            a newer trackside, or contains something that no fit has saved.
+    """
     here = Path(path)
+    for checkpoint in _newest_intact(here):
+        try:
+            return _read(checkpoint)
+        except DamagedError as damage:
+            if checkpoint == here:
+                raise
+            warn_skipped(damage)
+    raise AssertionError("_newest_intact raises at its end")
+
+
+def _newest_intact(here: Path) -> Iterator[Path]:
+    """The checkpoints whose files are as they were written; raises at its end, as `latest`."""
     if is_checkpoint(here):
         Manifest.read(here).check(here)
-        return here
+        yield here
     if not list_checkpoints(here):
         raise NoCheckpointError(f"there is no checkpoint in {here}")
     newest_first = sorted(readable_checkpoints(here), key=lambda item: item[1].serial, reverse=True)
@@ -52,36 +80,37 @@ def latest(path: str | Path) -> Path:
         except DamagedError as damage:
             warn_skipped(damage)
         else:
-            return checkpoint
+            yield checkpoint
     raise CheckpointError(f"every checkpoint in {here} is damaged; a warning describes each")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checked state of a checkpoint, with tensors on the CPU. Runs no code from the file.
-
-    Args:
-        path: a checkpoint, or a folder of checkpoints, of which `latest` is read.
-
-    Raises:
-        CheckpointError: the folder contains no checkpoint; the checkpoint is damaged, is from a
-            newer trackside, or contains something other than plain data.
-    """
-    here = latest(path)
-    if not {WEIGHTS_FILE, STATE_FILE} <= set(Manifest.read(here).files):
-        raise DamagedError(f"{here}: its manifest does not list {WEIGHTS_FILE} and {STATE_FILE}")
-    try:
-        return _read(here)
-    except Exception as error:  # a forged file can make a parser raise anything
-        raise CheckpointError(
-            f"{here}: refused before any of its code ran: its content is not that of a trackside "
-            f"checkpoint; reading raised {type(error).__name__}"
-        ) from error
-
-
 def _read(folder: Path) -> dict[str, Any]:
+    try:
+        state = _read_files(folder)
+    except MemoryError:
+        raise
+    except Exception as error:  # a forged file can make a parser raise anything
+        raise DamagedError(
+            f"{folder}: refused before any of its code ran: its content is not that of a trackside "
+            f"checkpoint; reading raised {type(error).__name__}: {_first_line(error)}"
+        ) from error
+    if isinstance(state.get("format"), int) and state["format"] <= STATE_DICT_FORMAT:
+        try:
+            check_values(state)
+        except ValueError as error:
+            raise DamagedError(f"{folder}: refused: {error}") from None
+    return state
+
+
+def _read_files(folder: Path) -> dict[str, Any]:
+    check_state_file(folder / STATE_FILE)
     rest = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     weights: dict[str, Any] = dict(read_weights(folder / WEIGHTS_FILE))
     weights |= {name: weights[owner] for name, owner in rest["tied"].items()}
     state: dict[str, Any] = rest["state"]
     state["model"] |= weights
     return state
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]

@@ -11,15 +11,9 @@ from typing import Any
 import torch
 
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
-from .checkpoint_paths import (
-    STATE_FILE,
-    WEIGHTS_FILE,
-    list_checkpoints,
-    readable_checkpoints,
-    unused_path,
-)
+from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
 from .directory_lock import DirectoryLock
-from .manifest import MANIFEST_FILE, CheckpointError, Manifest
+from .manifest import MANIFEST_FILE, STATE_FILE, WEIGHTS_FILE, CheckpointError, Manifest
 from .safetensors_writer import is_supported, tied_names, write_weights
 from .tensor_snapshot import snapshot_tensors
 

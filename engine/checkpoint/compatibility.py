@@ -6,12 +6,13 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.keyed_loader import KeyedLoader
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
-from .optimizer_state import optimizer_state
+from .optimizer_state import named_parameters, optimizer_state
+from .state_dict_check import check_values
 from .training_state import STATE_DICT_FORMAT, StateDict, chart_rows, stateful_handlers
 
 _MAX_SHOWN = 5
@@ -28,7 +29,14 @@ def check_state_dict(trainer: CheckpointedTrainer, saved: Any) -> None:
         ResumeError: it was not; the message lists the differences.
     """
     _check_format(saved)
+    try:
+        check_values(saved)
+    except ValueError as error:
+        raise ResumeError(str(error)) from None
     _check_model(trainer, saved["model"])
+    _check_shapes("gradient", named_parameters(trainer.state), saved["gradients"])
+    _check_shapes("buffer", dict(trainer.state.model.named_buffers()), saved["buffers"])
+    _check_loss(trainer.state.loss_fn, saved["loss_fn"])
     _check_optimizer(trainer, saved["optimizer"])
     with_state = {name for name, kept in saved["handlers"].items() if kept}
     attached = stateful_handlers(trainer)
@@ -54,10 +62,16 @@ def check_resumable(
             f"cannot resume: the state dict was saved outside of a fit, in phase {phase}; load it "
             "with trainer.load_state_dict and begin a new fit"
         )
+    *scopes, leaf = phase.split(".")
+    is_boundary = "batch" not in scopes and leaf not in ("cancelled", "failing")
+    if loaders is None or not is_boundary or ("epoch" in scopes and saved["position"]["epoch"] < 0):
+        raise ResumeError(f"cannot resume in phase {phase}: no fit is saved there")
     here = chart_rows(trainer)
     rows = [f"{row} only in the state dict" for row in saved["chart"] if row not in here]
     rows += [f"{row} only in this trainer" for row in here if row not in saved["chart"]]
     _raise_if_any("the state dict is from a fit with another chart; rows", rows)
+    if phase not in trainer.topology.leaves:
+        raise ResumeError(f"cannot resume in phase {phase}: the chart has no such phase")
     for name, loader in (("train", train_loader), ("valid", valid_loader)):
         _check_loader(f"{name}_loader", loader, loaders["tells"][name])
         _check_position(f"{name}_loader", loader, loaders[name])
@@ -87,6 +101,29 @@ def _check_model(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None
             differences.append(f"{name} is {there} in the state dict, {here} in the model")
     name = type(model).__name__
     _raise_if_any(f"the state dict is from another model than this {name}", differences)
+
+
+def _check_shapes(kind: str, here: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    _raise_if_any(
+        "the state dict does not fit this model",
+        [
+            f"the {kind} of {name} is {_shape(saved[name])} in the state dict, {_shape(own)} here"
+            for name, own in here.items()
+            if name in saved and saved[name].shape != own.shape
+        ],
+    )
+
+
+def _check_loss(loss_fn: Any, saved: Mapping[str, Any]) -> None:
+    if not isinstance(loss_fn, nn.Module):
+        return
+    here = loss_fn.state_dict()
+    differences = [f"{name} is missing in the state dict" for name in here.keys() - saved.keys()]
+    differences += [f"{name} is not in this loss" for name in saved.keys() - here.keys()]
+    _raise_if_any(
+        f"the state dict is from another loss than this {type(loss_fn).__name__}", differences
+    )
+    _check_shapes("state", here, saved)
 
 
 def _check_optimizer(trainer: CheckpointedTrainer, saved: Mapping[str, Any] | None) -> None:
@@ -119,9 +156,17 @@ def _check_position(name: str, loader: Any, position: Any) -> None:
     if not isinstance(loader, KeyedLoader) or position is None:
         return
     try:
+        _check_place(position, len(loader))
         copy.copy(loader).load_state_dict(position)
     except ValueError as error:
         raise ResumeError(f"cannot resume with this {name}: {error}") from None
+
+
+def _check_place(position: Mapping[str, Any], length: int) -> None:
+    for name, most in (("epoch", 1 << 53), ("batch", length)):
+        value = position.get(name)
+        if type(value) is not int or not 0 <= value <= most:
+            raise ValueError(f"{name} {value!r} is no position in it")
 
 
 def _parameter_names(optimizer: Mapping[str, Any]) -> set[str]:

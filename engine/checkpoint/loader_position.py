@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
 from operator import length_hint
@@ -205,7 +204,12 @@ def _remaining(
     if rng_states is not None:
         restore_generators(rng_states, loader_generators(loader))
     batches: Iterator[Any] = iter(loader)
-    deque(islice(batches, n_read), maxlen=0)
+    found = sum(1 for _ in islice(batches, n_read))
+    if found < n_read:
+        raise ValueError(
+            f"cannot resume with {name} ({type(loader).__name__}): it has {found} batches, and the "
+            f"saved fit had read {n_read}"
+        )
     return batches
 
 

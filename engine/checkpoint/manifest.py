@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -19,7 +20,11 @@ from .atomic_directory import FileDigest, hash_file
 
 MANIFEST_FORMAT = 1
 MANIFEST_FILE = "manifest.json"
+WEIGHTS_FILE, STATE_FILE = "model.safetensors", "state.pt"
 _MAX_BYTES = 1 << 24
+_MAX_STEP = 10**12 - 1
+_MAX_NUMBER = 1 << 53
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -66,18 +71,11 @@ class Manifest:
         if fields.pop("sha256", None) != _checksum(fields):
             raise DamagedError(f"{folder}: {MANIFEST_FILE} was changed after it was written")
         try:
-            files = {name: FileDigest(**file) for name, file in fields["files"].items()}
-            manifest = cls(int(fields["step"]), int(fields["serial"]), dict(fields["facts"]), files)
+            return cls(**_checked(fields))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DamagedError(
                 f"{folder}: {MANIFEST_FILE} has missing or wrong fields: {error}"
             ) from None
-        for name in manifest.files:
-            if not _PLAIN_NAME.fullmatch(name):
-                raise DamagedError(
-                    f"{folder}: {MANIFEST_FILE} lists {name!r}, which is not a plain file name"
-                )
-        return manifest
 
     def check(self, folder: Path) -> None:
         """Compare the size and checksum of every file with the manifest.
@@ -112,6 +110,51 @@ def _fields(folder: Path) -> dict[str, Any]:
             f"formats up to {MANIFEST_FORMAT}"
         )
     return fields
+
+
+def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a Manifest.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: a field is missing or has a value that no
+            fit writes.
+    """
+    facts = fields["facts"]
+    for name, least in (("epoch", -1), ("batch", -1)):
+        _whole(f"facts: {name}", facts.get(name, 0), least, _MAX_NUMBER)
+    for name in ("why", "phase"):
+        if not isinstance(facts.get(name, ""), str):
+            raise TypeError(f"facts: {name} is {facts[name]!r}; allowed: str")
+    for name, value in facts.get("metrics", {}).items():
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise ValueError(f"facts: metric {name} is {value!r}; allowed: finite numbers")
+    return {
+        "step": _whole("step", fields["step"], 0, _MAX_STEP),
+        "serial": _whole("serial", fields["serial"], 1, _MAX_NUMBER),
+        "facts": dict(facts),
+        "files": _checked_files(fields["files"]),
+    }
+
+
+def _checked_files(files: Mapping[str, Any]) -> dict[str, FileDigest]:
+    for name in files:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"it lists {name!r}, which is not a plain file name")
+    missing = [name for name in (WEIGHTS_FILE, STATE_FILE) if name not in files]
+    if missing:
+        raise ValueError(f"it does not list {' and '.join(missing)}")
+    digests = {name: FileDigest(**file) for name, file in files.items()}
+    for name, digest in digests.items():
+        _whole(f"size of {name}", digest.size, 0, _MAX_NUMBER)
+        if not _DIGEST.fullmatch(digest.sha256):
+            raise ValueError(f"the SHA-256 of {name} is {digest.sha256!r}")
+    return digests
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {value!r}; allowed: an int, from {least} to {most}")
+    return value
 
 
 def _checksum(fields: Mapping[str, Any]) -> str:

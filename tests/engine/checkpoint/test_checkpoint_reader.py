@@ -3,6 +3,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from contextlib import closing
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from trackside.engine import (
     latest,
     read_checkpoint,
 )
+from trackside.engine.checkpoint import manifest
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest
 
@@ -139,10 +141,102 @@ def test_a_file_name_that_leaves_the_folder_is_refused(folder, name):
         read_checkpoint(forged(folder, files=files))
 
 
-@pytest.mark.parametrize("serial", ["first", None, [], {}])
-def test_a_manifest_with_wrong_values_is_refused(folder, serial):
+NUMBERS = ["first", None, [], {}, float("inf"), float("nan"), -1, 1.5, True, 1 << 70]
+FACTS = [
+    {"metrics": []},
+    {"metrics": {"loss": "low"}},
+    {"metrics": {"loss": float("nan")}},
+    {"metrics": {"loss": None}},
+    {"epoch": float("inf")},
+    {"epoch": -2},
+    {"batch": "1"},
+    {"phase": 1},
+    {"why": []},
+    [],
+    None,
+]
+WRONG_FIELDS = [
+    *({"serial": value} for value in (*NUMBERS, 0)),
+    *({"step": value} for value in (*NUMBERS, 10**12)),
+    *({"facts": value} for value in FACTS),
+]
+
+
+@pytest.mark.parametrize("fields", WRONG_FIELDS, ids=repr)
+def test_a_manifest_with_wrong_values_is_refused_and_the_older_one_found(folder, fields):
+    path = forged(folder, **fields)
+    for read in (read_checkpoint, latest):
+        with pytest.raises(DamagedError, match="missing or wrong fields"):
+            read(path)
+        with pytest.warns(UserWarning, match="skipping a damaged"):
+            read(folder)
+    with closing(CheckpointStore(folder)) as store:
+        with pytest.warns(UserWarning, match="skipping"):
+            store.open()
+        assert [path.name for path in store.written] == ["step-000000000001"]
+
+
+WRONG_FILES = [
+    {},
+    {"state.pt": {"size": 1, "sha256": "0" * 64}},
+    {"model.safetensors": {}, "state.pt": {}},
+    {"model.safetensors": {"size": -1, "sha256": "0" * 64}},
+    {"model.safetensors": {"size": float("inf"), "sha256": "0" * 64}},
+    {"model.safetensors": {"size": 1, "sha256": 7}},
+    {"model.safetensors": {"size": 1, "sha256": "0" * 64, "more": 1}},
+    {"model.safetensors": 7},
+    [],
+    None,
+]
+
+
+@pytest.mark.parametrize("files", WRONG_FILES, ids=repr)
+def test_a_manifest_of_wrong_files_is_refused_and_the_older_one_found(folder, files):
+    path = newest(folder) / "manifest.json"
+    fields = json.loads(path.read_text())
+    del fields["sha256"]
+    fields["files"] = (fields["files"] | files) if files and len(files) == 1 else files
+    if isinstance(files, dict) and list(files) == ["state.pt"]:
+        fields["files"] = files
+    path.write_text(json.dumps(fields | {"sha256": manifest._checksum(fields)}))
     with pytest.raises(DamagedError, match="missing or wrong fields"):
-        read_checkpoint(forged(folder, serial=serial))
+        latest(newest(folder))
+    with pytest.warns(UserWarning, match="skipping a damaged"):
+        assert latest(folder).name == "step-000000000001"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.safetensors", "state.pt"])
+def test_a_pipe_instead_of_a_file_is_refused_at_once(folder, name):
+    (newest(folder) / name).unlink()
+    os.mkfifo(newest(folder) / name)
+    with pytest.warns(UserWarning, match="is not a file"):
+        assert latest(folder).name == "step-000000000001"
+
+
+def test_a_folder_of_links_has_no_checkpoint_and_is_written_to(folder, tmp_path):
+    links = tmp_path / "links"
+    links.mkdir()
+    for number in range(3):
+        (links / f"step-{number:012}").symlink_to(newest(folder))
+        (links / f"step-{number + 5:012}").symlink_to(links / "nowhere")
+    (links / "step-000000000009").symlink_to("step-000000000009")
+    with pytest.raises(NoCheckpointError):
+        read_checkpoint(links)
+    with closing(CheckpointStore(links)) as store:
+        store.open()
+        for step in (0, 5, 9):
+            path = store.save(state_of_training(), step, {})
+            assert read_checkpoint(links)
+            assert path.name == f"step-{step:012}.2"
+
+
+def test_a_forged_newest_checkpoint_does_not_hide_the_older_one(folder):
+    path = newest(folder)
+    torch.save({"nothing": 1}, path / "state.pt")
+    files = Manifest.read(path).files | {"state.pt": hash_file(path / "state.pt")}
+    forged(folder, files=files)
+    with pytest.warns(UserWarning, match="skipping a damaged checkpoint.*refused"):
+        assert same(read_checkpoint(folder), state_of_training(seed=1))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "1"}', "[" * 100_000, "\xff"])

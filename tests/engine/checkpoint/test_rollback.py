@@ -208,22 +208,13 @@ def test_an_interrupt_while_resuming_leaves_the_trainer_as_it_was(tmp_path):
 
 
 def test_a_run_that_cannot_be_prepared_releases_what_handlers_took():
-    class Unpreparable:
-        fails = False
-
-        def any_transition(self, trainer, state, transition):
-            pass
-
-        def for_transition(self, transition):
-            if self.fails:
-                self.fails = False
-                raise Stop("prepared")
-            return self.any_transition
+    def broken(activity):
+        raise Stop("prepared")
 
     saved = stopped(Refuses())
-    handler, other = Refuses(), Unpreparable()
-    trainer = trainer_of(handler, other)
-    trainer.on("resumed")(lambda trainer, state: setattr(other, "fails", True))
+    handler = Refuses()
+    trainer = trainer_of(handler)
+    trainer.on("resumed")(lambda trainer, state: trainer.wrap("step", broken))
     with pytest.raises(Stop, match="prepared"):
         trainer.fit(batches(3), resume=saved)
     assert trainer.state.phase == "idle"
