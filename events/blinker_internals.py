@@ -78,7 +78,7 @@ class ConnectionTables(NamedSignal):
     def _forget(self, receiver_id: Hashable) -> None:
         """Called when a receiver is no longer connected to any sender."""
 
-    def refresh(self) -> None:
+    def refresh(self) -> object:
         """Called after a receiver was disconnected, and when muting begins or ends."""
 
     @locked

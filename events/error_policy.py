@@ -9,7 +9,7 @@ from typing import Any
 from .log import log
 from .order import Receiver, receiver_name
 from .transition import Transition
-from .transition_binding import bind_transition
+from .transition_binding import bind_transition, raising
 
 POLICIES = ("raise", "detach")
 
@@ -37,9 +37,13 @@ class DetachOnError:
         """The receiver that the handler prepares for one transition, wrapped in the same way.
 
         A receiver with `cannot_fail = True` is not wrapped: the wrapper costs as much as a small
-        receiver.
+        receiver. An error of the preparation is raised, and logged, when it would be called: while
+        routes are updated, nothing can be detached.
         """
-        receiver = bind_transition(self.__wrapped__, transition)
+        try:
+            receiver = bind_transition(self.__wrapped__, transition)
+        except Exception as error:
+            receiver = raising(error)
         if receiver is None or getattr(receiver, "cannot_fail", False):
             return receiver
 

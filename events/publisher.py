@@ -219,13 +219,15 @@ class Publisher(ABC):
             A function that undoes it.
         """
         self.instruments += (around,)
-        any_transition.refresh()
 
         @locked
         def undo() -> None:
             self.instruments = tuple(other for other in self.instruments if other is not around)
             any_transition.refresh()
 
+        if (error := any_transition.refresh().get(make_id(around))) is not None:
+            undo()
+            raise error
         return undo
 
     def explain(self, name: str) -> Explanation:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Collection, Generator, Hashable
+from collections.abc import Callable, Collection, Generator, Hashable
 from typing import Any, TypeVar
 
 from .blinker_internals import ANY, ConnectionTables, make_id
+from .cancel import Cancel
 from .lock import locked
-from .order import OrderedReceiver, OrderError, Receiver, arrange, receiver_name
+from .order import OrderedReceiver, Receiver, arrange, receiver_name
 from .transition import Transition
-from .transition_binding import bind_transition
+from .transition_binding import bind_transition, raising
 from .weak_receivers import WeakReceiver
 
 F = TypeVar("F", bound=Receiver)
+R = TypeVar("R")
 
 _KEPT = "_kept_receivers"
 """The attribute of a sender that holds its receivers, by signal and identity."""
@@ -49,7 +51,9 @@ class Signal(ConnectionTables):
 
         Raises:
             ReceiverError: it does not take `(trainer, state)`, or is a coroutine function.
-            OrderError: its declared order closes a cycle; it is not connected.
+            OrderError: its declared order closes a cycle.
+            BaseException: it cannot prepare itself for a transition of a run (`for_transition`).
+                After an error it is not connected.
         """
         check_receiver(receiver, self)
         connected, strong = self._is_connected(receiver), self._is_strong(receiver)
@@ -64,8 +68,11 @@ class Signal(ConnectionTables):
             self._weak_ids.add(make_id(receiver))
         try:
             self.arranged(sender)
-            self.refresh()
-        except OrderError:
+            failed = self.refresh()
+            for cause in (receiver, self):  # its own preparation, or a cycle that its order closes
+                if make_id(cause) in failed:
+                    raise failed[make_id(cause)]
+        except BaseException:
             self.disconnect(receiver, sender)
             raise
         return receiver
@@ -89,9 +96,9 @@ class Signal(ConnectionTables):
             _remove_from_sender(self, sender, receiver)
 
     @locked
-    def refresh(self) -> None:
-        """Update the routes of this signal."""
-        refresh(tuple(self._routes))
+    def refresh(self) -> dict[Hashable, BaseException]:
+        """Update the routes of this signal; returns as `refresh` of routes."""
+        return refresh(tuple(self._routes))
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
         return [] if self.is_muted else [self._adapted(r) for r in self.receivers_for(sender)]
@@ -123,11 +130,18 @@ class Route:
 
 @locked
 def link(routes: Collection[Route]) -> None:
-    """Fill in `routes`, and keep them up to date for as long as they live."""
+    """Fill in `routes`, and keep them up to date for as long as they live.
+
+    Raises:
+        BaseException: a receiver or an instrument could not prepare itself for a transition; the
+            routes are not kept.
+    """
     for route in routes:
         route.signal._routes.add(route)
         any_transition._routes.add(route)
-    refresh(routes)
+    for error in refresh(routes).values():
+        unlink(routes)
+        raise error
 
 
 @locked
@@ -139,24 +153,45 @@ def unlink(routes: Collection[Route]) -> None:
 
 
 @locked
-def refresh(routes: Collection[Route]) -> None:
-    """Replace the receivers of `routes`: those of `any_transition`, then those of the signal."""
+def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
+    """Replace the receivers of `routes`: those of `any_transition`, then those of the signal.
+
+    A receiver that cannot prepare itself is an error of its own sender, not of whoever subscribes
+    elsewhere at that moment: in its place the route raises the error.
+
+    Returns:
+        The error of each receiver, or instrument, that could not prepare itself, by identity.
+    """
     cache: dict[tuple[str, int], list[Receiver]] = {}
+    failed: dict[Hashable, BaseException] = {}
+
+    def attempt(source: Any, prepare: Callable[..., R], *arguments: Any) -> R | Receiver:
+        if make_id(source) not in failed:
+            try:
+                return prepare(*arguments)
+            except (Exception, Cancel) as error:
+                failed[make_id(source)] = error
+        return raising(failed[make_id(source)])
 
     def receivers_of(signal: Signal, sender: Any) -> list[Receiver]:
         key = signal.name, id(sender)
         if key not in cache:
-            cache[key] = signal._adapted_receivers(sender)
+            found = attempt(signal, signal._adapted_receivers, sender)
+            cache[key] = found if isinstance(found, list) else [found]
         return cache[key]
 
     for route in routes:
         transition, sender = route.transition, route.sender
-        bound = [bind_transition(r, transition) for r in receivers_of(any_transition, sender)]
+        bound = [
+            attempt(receiver, bind_transition, receiver, transition)
+            for receiver in receivers_of(any_transition, sender)
+        ]
         of_any = [receiver for receiver in bound if receiver is not None]
         receivers = (*of_any, *receivers_of(route.signal, sender))
         for around in getattr(sender, "instruments", ()):
-            receivers = tuple(around(receiver, transition) for receiver in receivers)
+            receivers = tuple(attempt(around, around, r, transition) for r in receivers)
         route.receivers = receivers
+    return failed
 
 
 def _by_keyword(receiver: Receiver) -> Receiver:

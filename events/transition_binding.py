@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from .order import Receiver
 from .transition import Transition
@@ -21,3 +22,12 @@ def bind_transition(receiver: Receiver, transition: Transition) -> Receiver | No
         return functools.partial(receiver, transition=transition)
     prepared: Receiver | None = prepare(transition)
     return prepared
+
+
+def raising(error: BaseException) -> Receiver:
+    """A receiver that raises `error`, in place of one that could not be prepared."""
+
+    def fail(trainer: Any, state: Any) -> None:
+        raise error
+
+    return fail

@@ -13,9 +13,10 @@ from typing import Any
 
 from ...events import CANCELS, IllegalCancelError, TrainState, Transition
 from ...events.handler_discovery import did_you_mean
+from ...events.log import log
 from ..loop.engine import Engine
 from ..statechart.phase_paths import inside, open_scopes
-from .run_progress import Status, Stopwatch, epochs_made, read_status
+from .run_progress import Status, Stopwatch, epochs_made, read_status, unreadable_status
 
 
 class Run(Future[TrainState]):
@@ -43,10 +44,10 @@ class Run(Future[TrainState]):
         self._thread = threading.Thread(
             target=self._run_to_end, args=(transitions,), name=name, daemon=True
         )
-        _live_runs.add(self)
         _cancel_at_exit()
         self.set_running_or_notify_cancel()
         trainer.on("any_transition", once=True)(self._on_begin)
+        _live_runs.add(self)
         self._thread.start()
         self._started.wait()
         if self._at_start is None:
@@ -54,7 +55,8 @@ class Run(Future[TrainState]):
 
     def status(self) -> Status:
         """A snapshot of the run. Cost: no device sync, and no time of the run."""
-        return self._final_status or self._read_status()
+        final = self._final_status
+        return self._read_status() if final is None else final
 
     def pause(self) -> None:
         """Pause the run at its next transition; a cancel still takes effect."""
@@ -133,12 +135,10 @@ class Run(Future[TrainState]):
             if open_scopes(live := self._trainer.state.phase) and inside(live, phase):
                 reached.set()
             with self._status_changed:
-                self._status_changed.wait_for(
-                    lambda: reached.is_set() or self._final_status, timeout
-                )
+                self._status_changed.wait_for(lambda: reached.is_set() or self.done(), timeout)
         finally:
             self._trainer.detach(watch)
-        if not reached.is_set() and self._final_status is None:
+        if not reached.is_set() and not self.done():
             raise TimeoutError(f"not in {phase} after {timeout} s, but {self.status().phase}")
         return reached.is_set() or inside(self.status().phase, phase)
 
@@ -160,15 +160,16 @@ class Run(Future[TrainState]):
             self.result()
 
     def _run_to_end(self, transitions: Iterator[Transition]) -> None:
+        error: BaseException | None = None
         try:
             for _ in transitions:
                 pass
-        except BaseException as error:
+        except BaseException as raised:
+            error = raised
+        try:
             self._finish()
-            self.set_exception(error)
-        else:
-            self._finish()
-            self.set_result(self._trainer.state)
+        finally:  # nobody waits for ever
+            self._set_done(error)
 
     def _on_begin(self, trainer: Any, state: TrainState, transition: Transition) -> None:
         self._at_start = state.samples, epochs_made(state) or 0.0
@@ -177,12 +178,24 @@ class Run(Future[TrainState]):
 
     def _finish(self) -> None:
         self._clock.stop()
-        self._final_status = self._read_status()._replace(left=0.0)
+        try:
+            self._final_status = self._read_status()._replace(left=0.0)
+        except Exception:
+            log.exception("a handler has left values in the state that a status cannot be read of")
+            self._final_status = unreadable_status(self._trainer.state, self._clock.seconds)
         if self._at_start is None:
             self._trainer.detach(self._on_begin)
-        self._started.set()
-        self._notify()
+
+    def _set_done(self, error: BaseException | None) -> None:
         _live_runs.discard(self)
+        try:
+            if error is None:
+                self.set_result(self._trainer.state)
+            else:
+                self.set_exception(error)
+        finally:
+            self._started.set()
+            self._notify()
 
     def _notify(self) -> None:
         with self._status_changed:

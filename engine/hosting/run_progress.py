@@ -113,6 +113,15 @@ def read_status(
     )
 
 
+def unreadable_status(state: TrainState, seconds: float) -> Status:
+    """The final status of a run in whose state a handler has left values of other types."""
+    *counters, metrics, outcome, cancel = _read_counters(state)
+    found = dict(metrics) if isinstance(metrics, Mapping) else {}
+    reason = getattr(cancel, "reason", "")
+    rest = (MappingProxyType(found), outcome, reason, False, seconds, None, 0.0)
+    return Status._make((*counters, *rest))
+
+
 # each is one call in C, during which the engine's thread cannot change the state
 _read_counters = attrgetter(
     *("phase", "epoch", "n_epochs", "batch_index", "n_batches", "step", "samples", "training"),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ...events import Cancel, IllegalCancelError, TrainState
 from ..statechart.phase_paths import enclosing, inside, open_scopes, scope_name
+from .raised_exception import outranked, write
 
 
 @dataclass(slots=True, eq=False)
@@ -69,8 +70,9 @@ class Requests:
         if not named:
             known = ", ".join(dict.fromkeys(map(scope_name, scopes)))
             raise ValueError(f"cannot cancel {cancel.scope!r}: the run has only the scopes {known}")
-        cancel.requested_by = f"thread {threading.current_thread().name}"
-        self._put(CancelRequest(cancel, _expiring_scope(phase, named)))
+        write(cancel, "requested_by", f"thread {threading.current_thread().name}")
+        live = phase if isinstance(phase, str) else ""  # a handler can have written anything
+        self._put(CancelRequest(cancel, _expiring_scope(live, named)))
 
     def pause(self) -> None:
         """Request that the run waits before its next activity."""
@@ -134,7 +136,7 @@ class Requests:
         closed = open_scopes(phase, cancel.scope)[0]
         met = [one for one in self._cancels if one in due or inside(one.expires_with, closed)]
         self._cancels = [request for request in self._cancels if request not in met]
-        cancel.also.extend(request.cancel for request in met if request.cancel is not cancel)
+        outranked(cancel).extend(request.cancel for request in met if request.cancel is not cancel)
         return cancel
 
 

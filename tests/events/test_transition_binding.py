@@ -1,9 +1,10 @@
+import contextlib
 import logging
 
 import pytest
 from helpers import batches, trainer_of
 
-from trackside.events import Transition, any_transition
+from trackside.events import CancelFitException, IllegalCancelError, Transition, any_transition
 
 TRANSITION = Transition("after_pred", "a.forward", "a.loss")
 
@@ -88,3 +89,109 @@ def test_on_error_detach_applies_to_prepared_receivers(caplog):
 def test_a_receiver_with_cannot_fail_is_not_wrapped():
     with pytest.raises(ValueError, match="wrong value"):
         trainer_of(CannotFail()).fit(batches(1))
+
+
+class Unprepared(Prepares):
+    """Cannot prepare itself once `broken` is set."""
+
+    def __init__(self, error=None, broken=False):
+        super().__init__()
+        self.error, self.broken = error or OSError("not prepared"), broken
+
+    def for_transition(self, transition):
+        if self.broken:
+            raise self.error
+        return super().for_transition(transition)
+
+
+def mid_fit(trainer):
+    """The iterator of a fit that has begun."""
+    run = trainer.steps(batches(3))
+    next(run)
+    return run
+
+
+def subscribe_everywhere(other):
+    """Everything by which another trainer, or a module, subscribes and unsubscribes."""
+    other.on("after_loss")(lambda trainer, state: None)
+    attachment = other.attach(Prepares())
+    attachment()
+
+    def module(trainer, state, transition):
+        pass
+
+    any_transition.connect(module)
+    any_transition.disconnect(module)
+    with any_transition.muted():
+        pass
+    other.instrument(lambda receiver, transition: receiver)()
+
+
+@pytest.mark.parametrize("error", [OSError("not prepared"), CancelFitException("not prepared")])
+def test_a_receiver_that_cannot_prepare_harms_no_other_trainer(error):
+    handler = Unprepared(error)
+    trainer, other = trainer_of(handler), trainer_of()
+    run = mid_fit(trainer)
+    handler.broken = True
+    subscribe_everywhere(other)
+    assert other.fit(batches(2)).step == 2
+    with contextlib.suppress(OSError, IllegalCancelError):
+        list(run)
+    assert trainer.state.phase == "failed"
+
+
+def test_a_receiver_that_cannot_prepare_fails_the_run_of_its_trainer():
+    handler = Unprepared()
+    trainer = trainer_of(handler)
+    run = mid_fit(trainer)
+    handler.broken = True
+    trainer_of().on("after_loss")(lambda trainer, state: None)
+    with pytest.raises(OSError, match="not prepared"):
+        list(run)
+    assert trainer.state.phase == "failed"
+    trainer.detach(handler)
+    assert trainer.fit(batches(2)).outcome == "completed"
+
+
+def test_an_unprepared_receiver_raises_before_its_trainer_begins_a_run():
+    handler = Unprepared(broken=True)
+    trainer, trace = trainer_of(handler), []
+    trainer.on("begin_fit")(lambda trainer, state: trace.append("begin_fit"))
+    with pytest.raises(OSError, match="not prepared"):
+        trainer.fit(batches(1))
+    assert (trace, trainer.state.phase) == ([], "idle")
+    subscribe_everywhere(trainer_of())
+    handler.broken = False
+    assert trainer.fit(batches(2)).step == 2
+
+
+def test_an_unprepared_receiver_raises_where_it_is_attached_during_a_run():
+    trainer = trainer_of()
+    run, handler = mid_fit(trainer), Unprepared(broken=True)
+    with pytest.raises(OSError, match="not prepared"):
+        trainer.attach(handler)
+    assert handler not in trainer.handlers
+    list(run)
+    assert trainer.state.outcome == "completed"
+
+
+def test_an_instrument_that_raises_does_so_where_it_was_added():
+    def around(receiver, transition):
+        raise OSError("no clock")
+
+    trainer = trainer_of(Prepares())
+    run = mid_fit(trainer)
+    with pytest.raises(OSError, match="no clock"):
+        trainer.instrument(around)
+    list(run)
+    assert (trainer.instruments, trainer.state.outcome) == ((), "completed")
+
+
+def test_on_error_detach_applies_to_the_preparation(caplog):
+    handler = Unprepared(broken=True)
+    handler.on_error = "detach"
+    trainer = trainer_of(handler)
+    with caplog.at_level(logging.ERROR, logger="trackside"):
+        assert trainer.fit(batches(2)).step == 2
+    assert handler not in trainer.handlers
+    assert caplog.text.count("it is detached and the run continues") == 1

@@ -497,3 +497,82 @@ def test_receivers_are_called_in_the_thread_of_the_fit():
         begin_fit.disconnect(hear)
     assert state.cancel.reason == "from another module"
     assert threads != [threading.current_thread()]
+
+
+# a run whose own ending fails
+
+
+def leave(**fields):
+    """A handler that leaves these values in the state when the fit has ended."""
+
+    def after_fit(trainer, state):
+        for name, value in fields.items():
+            setattr(state, name, value)
+
+    return after_fit
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"metrics": 5},
+        {"samples": "many"},
+        {"cancel": "enough"},
+        {"epoch": None, "n_epochs": None},
+        {"phase": 7},
+    ],
+)
+def test_a_run_ends_whatever_a_handler_has_left_in_the_state(fields, caplog):
+    trainer = trainer_of()
+    trainer.on("after_fit")(leave(**fields))
+    run = trainer.start(batches(2))
+    assert run.result(LONG) is trainer.state
+    assert run.done()
+    assert run.status().left == 0.0
+    assert run.status().phase == "completed"
+    assert run.wait_for("completed", LONG)
+    told = "a status cannot be read" in caplog.text
+    assert told == ("phase" not in fields)
+
+
+def test_a_run_fails_and_ends_where_the_state_was_made_unreadable():
+    def begin_fit(trainer, state):
+        state.samples, state.metrics, state.phase = None, None, ["nonsense"]
+        raise OSError("first")
+
+    trainer = trainer_of()
+    trainer.on("begin_fit")(begin_fit)
+    run = trainer.start(batches(2))
+    assert isinstance(run.exception(LONG), OSError)
+    assert trainer.state.phase == "failed"
+
+
+class Unprepared:
+    """Cannot prepare itself for a transition."""
+
+    def any_transition(self, trainer, state, transition):
+        pass
+
+    def for_transition(self, transition):
+        raise OSError("not prepared")
+
+
+def test_start_raises_what_a_receiver_raised_that_prepared_for_a_transition():
+    trainer = trainer_of(Unprepared())
+    with pytest.raises(OSError, match="not prepared"):
+        trainer.start(batches(2))
+    assert len(trainer.handlers) == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_done_callback_that_raises_keeps_nobody_waiting():
+    def callback(run):
+        raise SystemExit
+
+    gate = Gate(batches(3))
+    run = trainer_of().start(gate)
+    run.add_done_callback(callback)
+    gate.open()
+    assert run.result(LONG).outcome == "completed"
+    assert run.wait_for("completed", LONG)
+    run._thread.join(LONG)
