@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
@@ -26,15 +26,26 @@ class RunSession:
 
     Args:
         prepare: a generator with one `yield`, during which the run is made.
+        remember: called before anything is changed; what the stack that it returns contains is
+            done after everything else, unless `prepare` has emptied it.
     """
 
-    def __init__(self, state: TrainState, job: Job, prepare: Generator[None, None, None]) -> None:
+    def __init__(
+        self,
+        state: TrainState,
+        job: Job,
+        prepare: Generator[None, None, None],
+        remember: Callable[[], ExitStack] = ExitStack,
+    ) -> None:
         self._state = state
         self._job = job
         self._prepare = prepare
+        self._remember = remember
+        self._undo = ExitStack()
         self._gradients: bool | None = None
 
     def __enter__(self) -> None:
+        self._undo = self._remember()
         state = self._state
         state.found_modes = {module: module.training for module in state.model.modules()}
         self._gradients = torch.is_grad_enabled()
@@ -57,6 +68,10 @@ class RunSession:
     def close(self) -> None:
         """End the run; safe to repeat, if an interrupt has broken it off."""
         self._prepare.close()
+        self._restore_modes()
+        self._undo.close()
+
+    def _restore_modes(self) -> None:
         if self._gradients is None:  # never entered
             return
         state = self._state
@@ -81,33 +96,36 @@ def fit_session(
     If it cannot be resumed, the trainer and the loaders are as before.
     """
 
+    kept = ExitStack()
+
+    def remember_all() -> ExitStack:
+        if saved is not None:
+            given = (train_loader, valid_loader)
+            kept.enter_context(remember(trainer, [one for one in given if one is not None]))
+        return kept
+
     def prepare() -> Generator[None, None, None]:
         state = trainer.state
-        loaders = [loader for loader in (train_loader, valid_loader) if loader is not None]
-        undo = ExitStack() if saved is None else remember(trainer, loaders)
-        try:
-            state.train_loader, state.valid_loader = train_loader, valid_loader
-            reset_state(state, limits)
-            unsaved.record(trainer)
-            if saved is None:
+        state.train_loader, state.valid_loader = train_loader, valid_loader
+        reset_state(state, limits)
+        unsaved.record(trainer)
+        if saved is None:
+            yield
+        else:
+            with _resumed(trainer, saved, kept):
                 yield
-            else:
-                with _resumed(trainer, saved, undo):
-                    yield
-        finally:
-            undo.close()
 
-    return RunSession(trainer.state, "fit", prepare())
+    return RunSession(trainer.state, "fit", prepare(), remember_all)
 
 
 @contextmanager
 def _resumed(
-    trainer: CheckpointedTrainer, saved: Mapping[str, Any], undo: ExitStack
+    trainer: CheckpointedTrainer, saved: Mapping[str, Any], kept: ExitStack
 ) -> Iterator[None]:
     """Resume a fit; close it if it fails before its first transition."""
     before = trainer.state.phase
     resume_fit(trainer, saved)
-    undo.pop_all()  # it holds a copy of the weights
+    kept.pop_all()  # it holds a copy of the weights
     try:
         yield
     except BaseException as error:

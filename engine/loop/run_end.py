@@ -45,10 +45,13 @@ def leave_dead_run(machine: Machine, state: TrainState, first_trigger: str) -> N
 
 
 def rest(machine: Machine, state: TrainState, table: dict[str, LeafPhase]) -> None:
-    """Make the phase one in which no run is live, if the run was given up in another one."""
+    """Make the phase one in which no run is live, if the run was given up in another one.
+
+    Without a table no run has begun; the phase is that of the run before.
+    """
     phase = state.phase
-    leaf = table.get(phase) if type(phase) is str else None
-    if leaf is None or open_scopes(leaf.phase):
+    is_known = type(phase) is str and (not table or phase in table)
+    if not is_known or open_scopes(phase):
         state.phase = "failed" if "failed" in table else machine.initial or RESTING[0]
 
 

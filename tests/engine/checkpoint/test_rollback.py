@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from trackside.engine import KeyedLoader, Trainer
+from trackside.events import CancelFitException
 from trackside.handlers import (
     EMA,
     Checkpoint,
@@ -75,7 +76,7 @@ def everything_of(trainer, *given):
     options = [dict(group) for group in trainer.state.optimizer.param_groups]
     grads = [None if p.grad is None else p.grad.clone() for p in trainer.state.model.parameters()]
     modes = [module.training for module in trainer.state.model.modules()]
-    used = [trainer.state.train_loader, trainer.state.valid_loader, trainer.state.error]
+    used = [trainer.state.train_loader, trainer.state.valid_loader, trainer.state.cancel]
     return state, generator, others, positions, fields, options, grads, modes, [*map(id, used)]
 
 
@@ -111,6 +112,7 @@ def test_a_refused_resume_leaves_the_trainer_as_it_was(tmp_path, where, used):
     checkpoint = trainer.handlers[-3]
     given = loaders()
     if used:
+        trainer.on("after_batch", once=True)(cancel)
         trainer.fit(*given)
     for parameter in trainer.state.model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -119,11 +121,15 @@ def test_a_refused_resume_leaves_the_trainer_as_it_was(tmp_path, where, used):
     with pytest.raises(Stop, match=where):
         trainer.fit(*given, epochs=2, resume=tmp_path / "a")
     assert same(everything_of(trainer, *given), before)
-    assert refusing.closed[-1] == ("completed" if used else "idle", "failed", Stop)
+    assert refusing.closed[-1] == ("cancelled" if used else "idle", "failed", Stop)
     assert not checkpoint._store._lock.is_held
     refusing.where = ""
     resumed = trainer.fit(*given, epochs=2, resume=tmp_path / "a")
     assert resumed.outcome == "completed"
+
+
+def cancel(trainer, state):
+    raise CancelFitException("enough")
 
 
 def mistakes(folder):

@@ -22,6 +22,7 @@ from helpers import (
 from states import same
 
 from trackside.engine import CheckpointError, Engine, ResumeError, latest, read_checkpoint
+from trackside.engine.loop.activities import ACTIVITIES
 from trackside.engine.statechart.chart import SUPERVISED
 from trackside.events import AttachError, CancelFitException
 from trackside.handlers import Checkpoint, History, Metrics
@@ -444,8 +445,7 @@ def test_async_save_writes_the_state_at_the_boundary(tmp_path):
 
 
 def test_attaching_to_a_trainer_that_cannot_save_is_refused():
-    activities = dict.fromkeys(("ready", "fetch"), lambda state: "after_fit")
-    engine = Engine(SUPERVISED, activities, state_of())
+    engine = Engine(SUPERVISED, ACTIVITIES, state_of())
     with pytest.raises(AttachError, match=r"cannot be attached to a Engine: it has no checkpoints"):
         engine.attach(Checkpoint("runs"))
 
