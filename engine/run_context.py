@@ -18,6 +18,7 @@ from .checkpoint.rollback import remember
 from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
 from .loop.batch import clear_batch
+from .named_parts import whole_model
 from .statechart.phase_paths import open_scopes
 
 
@@ -47,7 +48,7 @@ class RunSession:
     def __enter__(self) -> None:
         self._undo = self._remember()
         state = self._state
-        state.found_modes = {module: module.training for module in state.model.modules()}
+        state.found_modes = {module: module.training for module in whole_model(state).modules()}
         self._gradients = torch.is_grad_enabled()
         state.job = self._job
         state.outcome, state.cancel, state.error = "completed", None, None

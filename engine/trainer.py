@@ -26,9 +26,11 @@ from .hosting.async_stream import Stream
 from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.batch import concatenate, to_device
-from .loop.diagnostics import check_model, check_trainable
+from .loop.diagnostics import check_trainable
 from .loop.engine import Engine
+from .named_parts import whole_model
 from .run_context import evaluation_session, fit_session
+from .run_parts import RunParts
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.compiled_table import Activity
 from .statechart.machine import build_machine
@@ -48,7 +50,10 @@ class Trainer(Engine):
         optimizer: may be None for `validate` and `predict`.
         handlers: attached in this order; a string names an installed one (see `attach`).
         device: batches are moved there, `non_blocking`; with None they are not moved.
-        chart: rows of another chart for `fit` (see `chart`), with `activities` for it.
+        models, optimizers, loss_fns: instead of one of each, several by name; the chart says which
+            of its scopes trains which (`update("generator", of="g")`). All are saved by name.
+        chart: a `Chart`, or rows, for `fit`, with `activities` for it.
+        state: a subclass of `TrainState` with fields of your own, which have defaults.
         activities: by name; added to the trainer's own, or in place of them.
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
 
@@ -62,26 +67,27 @@ class Trainer(Engine):
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: torch.nn.Module | None = None,
         loss_fn: Callable[..., Any] | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         handlers: Iterable[Any] = (),
         device: torch.device | str | None = None,
         *,
+        models: Mapping[str, torch.nn.Module] | None = None,
+        optimizers: Mapping[str, torch.optim.Optimizer] | None = None,
+        loss_fns: Mapping[str, Callable[..., Any]] | None = None,
         chart: Sequence[Row] = SUPERVISED,
         activities: Mapping[str, Activity] | None = None,
+        state: type[TrainState] = TrainState,
         name: str = "",
     ) -> None:
-        check_model(model)
-        target = None if device is None else torch.device(device)
-        state = TrainState(
-            model=model if target is None else model.to(target),
-            optimizer=optimizer,
-            loss_fn=loss_fn,
-            device=target,
-        )
+        several = (models or {}, loss_fns or {}, optimizers or {})
+        parts = RunParts.checked(model, loss_fn, optimizer, *several, chart)
+        train_state = parts.new_state(state, device)
         self._unsaved = UnsavedStateCheck()
-        super().__init__(chart, activities or {}, state, OUTERMOST_WRAPS, name, defaults=ACTIVITIES)
+        super().__init__(
+            chart, activities or {}, train_state, OUTERMOST_WRAPS, name, defaults=ACTIVITIES
+        )
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)
@@ -259,7 +265,7 @@ class Trainer(Engine):
         of the model's modules, the loader, its dataset and its samplers.
         """
         return preserve_generators(
-            [*module_generators(self.state.model), *loader_generators(loader)]
+            [*module_generators(whole_model(self.state)), *loader_generators(loader)]
         )
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:

@@ -29,6 +29,14 @@ class TrainState:
     """Stepped by `step`; may be None for `validate` and `predict`."""
     loss_fn: Callable[..., Any] | None = None
     """`loss_fn(pred, yb)`; None if the model's output has a `loss`."""
+    models: dict[str, torch.nn.Module] = field(default_factory=dict)
+    """The models by name, of a trainer with several; `model` is the current one. Else empty."""
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    """The optimizers by name, of a trainer with several; `optimizer` is the current one."""
+    loss_fns: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    """Loss functions by name, where they differ; `loss_fn` is the current one."""
+    of: str = ""
+    """The name of what the open update trains, `"generator"`; empty outside of such a scope."""
     device: torch.device | None = None
     """Batches are moved there; None: they are not moved."""
 
@@ -115,6 +123,19 @@ class TrainState:
     """The cancel that is closing scopes; after a cancelled run, the one that ended it."""
     error: BaseException | None = None
     """The error that is closing scopes; None after it was raised to the caller."""
+
+    def select(self, name: str) -> None:
+        """Make the model, optimizer and loss of a name current; the empty name means the first.
+
+        The engine calls it where the chart says whose update begins, and where it has ended.
+        """
+        self.of = name
+        if self.models:
+            self.model = self.models.get(name) or next(iter(self.models.values()))
+        if self.optimizers:
+            self.optimizer = self.optimizers.get(name) or next(iter(self.optimizers.values()))
+        if self.loss_fns:
+            self.loss_fn = self.loss_fns.get(name) or next(iter(self.loss_fns.values()))
 
     @property
     def at_boundary(self) -> bool:

@@ -37,9 +37,9 @@ PUBLIC = {
     """,
     "trackside.engine": """
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
-        Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader NoCheckpointError RESTING
-        ResumeError Run SUPERVISED Status Topology Trainer begin_pass interruptible latest
-        read_checkpoint update
+        Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader
+        NoCheckpointError RESTING ResumeError Run SUPERVISED Status Topology Trainer begin_pass
+        interruptible latest read_checkpoint update
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast

@@ -6,14 +6,22 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.keyed_loader import KeyedLoader
+from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
-from .optimizer_state import named_parameters, optimizer_state
+from .optimizer_state import named_parameters, optimizer_states
 from .state_dict_check import check_values
-from .training_state import STATE_DICT_FORMAT, StateDict, chart_rows, stateful_handlers
+from .training_state import (
+    STATE_DICT_FORMAT,
+    StateDict,
+    chart_rows,
+    loss_state,
+    saved_optimizers,
+    stateful_handlers,
+)
 
 _MAX_SHOWN = 5
 
@@ -35,9 +43,10 @@ def check_state_dict(trainer: CheckpointedTrainer, saved: Any) -> None:
         raise ResumeError(str(error)) from None
     _check_model(trainer, saved["model"])
     _check_shapes("gradient", named_parameters(trainer.state), saved["gradients"])
-    _check_shapes("buffer", dict(trainer.state.model.named_buffers()), saved["buffers"])
-    _check_loss(trainer.state.loss_fn, saved["loss_fn"])
-    _check_optimizer(trainer, saved["optimizer"])
+    buffers = dict(whole_model(trainer.state).named_buffers())
+    _check_shapes("buffer", buffers, saved["buffers"])
+    _check_loss(trainer, saved["loss_fn"])
+    _check_optimizers(trainer, saved_optimizers(saved))
     with_state = {name for name, kept in saved["handlers"].items() if kept}
     attached = stateful_handlers(trainer)
     missing = with_state - attached.keys()
@@ -91,7 +100,7 @@ def _check_format(saved: Any) -> None:
 
 
 def _check_model(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
-    model = trainer.state.model
+    model = whole_model(trainer.state)
     current = model.state_dict()
     differences = [f"{name} is missing in the state dict" for name in current.keys() - saved.keys()]
     differences += [f"{name} is not in the model" for name in saved.keys() - current.keys()]
@@ -114,31 +123,28 @@ def _check_shapes(kind: str, here: Mapping[str, Any], saved: Mapping[str, Any]) 
     )
 
 
-def _check_loss(loss_fn: Any, saved: Mapping[str, Any]) -> None:
-    if not isinstance(loss_fn, nn.Module):
+def _check_loss(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
+    here = loss_state(trainer.state)
+    if not loss_modules(trainer.state):
         return
-    here = loss_fn.state_dict()
+    kinds = ", ".join(type(loss).__name__ for loss in loss_modules(trainer.state).values())
     differences = [f"{name} is missing in the state dict" for name in here.keys() - saved.keys()]
     differences += [f"{name} is not in this loss" for name in saved.keys() - here.keys()]
-    _raise_if_any(
-        f"the state dict is from another loss than this {type(loss_fn).__name__}", differences
-    )
+    _raise_if_any(f"the state dict is from another loss than this {kinds}", differences)
     _check_shapes("state", here, saved)
 
 
-def _check_optimizer(trainer: CheckpointedTrainer, saved: Mapping[str, Any] | None) -> None:
-    current = optimizer_state(trainer.state)
-    if current is None and saved is None:
-        return
-    here, there = ("none" if o is None else o["class"] for o in (current, saved))
-    if current is None or saved is None or here != there:
-        raise ResumeError(f"the optimizer is {there} in the state dict, {here} in this trainer")
-    own_names, saved_names = _parameter_names(current), _parameter_names(saved)
-    differences = [f"{name} is optimized only in this trainer" for name in own_names - saved_names]
-    differences += [
-        f"{name} is optimized only in the state dict" for name in saved_names - own_names
-    ]
-    _raise_if_any(f"the state dict has other parameters than this {here}", differences)
+def _check_optimizers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
+    current = optimizer_states(trainer.state)
+    for name in sorted(current.keys() | saved.keys()):
+        what = f"the optimizer {name!r}" if name else "the optimizer"
+        here, there = (o[name]["class"] if name in o else "none" for o in (current, saved))
+        if here != there:
+            raise ResumeError(f"{what} is {there} in the state dict, {here} in this trainer")
+        own_names, saved_names = _parameter_names(current[name]), _parameter_names(saved[name])
+        differences = [f"{n} is optimized only in this trainer" for n in own_names - saved_names]
+        differences += [f"{n} is optimized only in the state dict" for n in saved_names - own_names]
+        _raise_if_any(f"the state dict has other parameters than this {here}", differences)
 
 
 def _check_loader(name: str, loader: Any, had_position: bool | None) -> None:

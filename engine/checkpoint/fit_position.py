@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from ...events import TrainState
+from ..named_parts import all_optimizers, whole_model
 from .plain_data import to_plain_data
 
 COUNTERS = (
@@ -24,18 +26,18 @@ FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
 
 def capture_position(state: TrainState) -> dict[str, Any]:
     """The fields of a TrainState that the next activity depends on, as data."""
+    model = whole_model(state)
     return {
         **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
         "asked": dict(state.asked),
+        **_own_entries(state),
         "metrics": to_plain_data(state.metrics, "state.metrics"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
         "modes": [
-            name
-            for name, module in state.model.named_modules()
-            if module.training != state.training
+            name for name, module in model.named_modules() if module.training != state.training
         ],
-        "frozen": [name for name, p in state.model.named_parameters() if not p.requires_grad],
+        "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
 
 
@@ -47,8 +49,9 @@ def reset_state(state: TrainState, arguments: Mapping[str, Any]) -> None:
     state.epoch, state.step, state.samples = -1, 0, 0
     state.metrics.clear()
     state.notes.clear()
-    if state.optimizer is not None:
-        state.optimizer.zero_grad()
+    state.select("")
+    for optimizer in all_optimizers(state).values():
+        optimizer.zero_grad()
 
 
 def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
@@ -63,10 +66,23 @@ def restore_position(state: TrainState, saved: Mapping[str, Any]) -> None:
     for name in FIT_ARGUMENTS:
         if state.asked[name] == saved["asked"][name]:
             setattr(state, name, saved[name])
+    for name, value in saved.get("own", {}).items():
+        setattr(state, name, value)
     state.notes.update(saved["notes"])
     state.loss = saved["loss"]
-    for name, module in state.model.named_modules():
+    for name, module in whole_model(state).named_modules():
         module.training = state.training != (name in saved["modes"])
-    for name, parameter in state.model.named_parameters():
+    for name, parameter in whole_model(state).named_parameters():
         if parameter.requires_grad == (name in saved["frozen"]):
             parameter.requires_grad_(name not in saved["frozen"])
+
+
+def _own_entries(state: TrainState) -> dict[str, Any]:
+    """The fields that a subclass of TrainState adds; nothing for a plain one."""
+    standard = {field.name for field in fields(TrainState)}
+    own = {
+        field.name: to_plain_data(getattr(state, field.name), f"state.{field.name}")
+        for field in fields(state)
+        if field.name not in standard
+    }
+    return {"own": own} if own else {}

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from ..named_parts import all_optimizers, loss_modules, whole_model
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
     """The parameters of the model, of a loss module, and others that the optimizer has."""
-    named: dict[str, Tensor] = dict(state.model.named_parameters())
-    if isinstance(state.loss_fn, nn.Module):
-        own = state.loss_fn.named_parameters()
-        named.update((f"loss_fn.{name}", parameter) for name, parameter in own)
+    named: dict[str, Tensor] = dict(whole_model(state).named_parameters())
+    for loss, module in loss_modules(state).items():
+        prefix = f"loss_fn.{loss}." if loss else "loss_fn."
+        named.update((prefix + name, parameter) for name, parameter in module.named_parameters())
     known = {id(parameter) for parameter in named.values()}
-    optimized = [] if state.optimizer is None else _optimized_parameters(state.optimizer)
+    optimizers = all_optimizers(state).values()
+    optimized = [parameter for each in optimizers for parameter in _optimized_parameters(each)]
     others = [parameter for parameter in optimized if id(parameter) not in known]
     return named | {f"parameter {number}": other for number, other in enumerate(others)}
 
@@ -29,30 +31,44 @@ def _names_by_id(state: TrainState) -> dict[int, str]:
     return {id(parameter): name for name, parameter in reversed(named.items())}
 
 
-def optimizer_state(state: TrainState) -> dict[str, Any] | None:
+def optimizer_states(state: TrainState) -> dict[str, Any]:
+    """The state of each optimizer, by its name; see `all_optimizers`."""
+    return {
+        name: _optimizer_state(state, optimizer)
+        for name, optimizer in all_optimizers(state).items()
+    }
+
+
+def _optimizer_state(state: TrainState, optimizer: Optimizer) -> dict[str, Any]:
     """`optimizer.state_dict()` with parameter names instead of indices."""
-    if state.optimizer is None:
-        return None
     names_by_id = _names_by_id(state)
-    names = [names_by_id[id(parameter)] for parameter in _optimized_parameters(state.optimizer)]
-    by_index = state.optimizer.state_dict()
+    names = [names_by_id[id(parameter)] for parameter in _optimized_parameters(optimizer)]
+    by_index = optimizer.state_dict()
     groups = by_index.pop("param_groups")
     return {
-        "class": type(state.optimizer).__name__,
+        "class": type(optimizer).__name__,
         "state": {names[index]: kept for index, kept in by_index.pop("state").items()},
         "param_groups": [{**g, "params": [names[i] for i in g["params"]]} for g in groups],
         **by_index,
     }
 
 
-def load_optimizer(state: TrainState, saved: dict[str, Any]) -> None:
-    """Load a saved state into the optimizer; its parameter groups stay the same dict objects.
+def load_optimizers(state: TrainState, saved: dict[str, Any]) -> None:
+    """Load what `optimizer_states` gave.
 
     Raises:
         ValueError: the parameters were in other groups when the state was saved.
     """
-    optimizer = state.optimizer
-    assert optimizer is not None
+    for name, optimizer in all_optimizers(state).items():
+        _load_optimizer(state, optimizer, saved[name])
+
+
+def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, Any]) -> None:
+    """Load a saved state into an optimizer; its parameter groups stay the same dict objects.
+
+    Raises:
+        ValueError: the parameters were in other groups when the state was saved.
+    """
     names = _names_by_id(state)
     optimized = _optimized_parameters(optimizer)
     index_of = {names[id(parameter)]: index for index, parameter in enumerate(optimized)}

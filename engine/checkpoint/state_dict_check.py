@@ -27,6 +27,11 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check("heard", saved["heard"], _HEARD)
     if saved["optimizer"] is not None:
         _check("optimizer", saved["optimizer"], _OPTIMIZER)
+    named = saved.get("optimizers", {})
+    if not isinstance(named, dict):
+        raise ValueError(f"optimizers is {_shown(named)} in the state dict, which no fit has")
+    for name, optimizer in named.items():
+        _check(f"optimizer {name}", optimizer, _OPTIMIZER)
     if (loaders := saved["loaders"]) is not None:
         _check("position: asked", saved["position"]["asked"], _ASKED)
         _check("loaders", loaders, _LOADERS)

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...events import TrainState
 from ...events.log import log
 from ..data.rng_state import (
     NamedGenerators,
@@ -17,11 +18,12 @@ from ..data.rng_state import (
     restore_generators,
     with_prefix,
 )
+from ..named_parts import loss_modules, whole_model
 from ..statechart.phase_paths import sources
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position
 from .loader_position import loader_states
-from .optimizer_state import gradients, load_gradients, load_optimizer, optimizer_state
+from .optimizer_state import gradients, load_gradients, load_optimizers, optimizer_states
 from .plain_data import to_plain_data
 
 STATE_DICT_FORMAT = 1
@@ -48,10 +50,10 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
         "chart": chart_rows(trainer),
         "phase": state.phase,
         "position": capture_position(state),
-        "model": to_plain_data(state.model.state_dict(), "model"),
-        "buffers": to_plain_data(_unsaved_buffers(state.model), "model"),
-        "loss_fn": to_plain_data(_module_state(state.loss_fn), "loss_fn"),
-        "optimizer": to_plain_data(optimizer_state(state), "optimizer"),
+        "model": to_plain_data(whole_model(state).state_dict(), "model"),
+        "buffers": to_plain_data(_unsaved_buffers(whole_model(state)), "model"),
+        "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
+        **_optimizer_entries(state),
         "gradients": to_plain_data(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
@@ -94,14 +96,15 @@ def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
 def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     """Load everything but the position; last what cannot be undone."""
     state = trainer.state
-    state.model.load_state_dict(saved["model"])
-    buffers = _unsaved_buffers(state.model)
+    whole_model(state).load_state_dict(saved["model"])
+    buffers = _unsaved_buffers(whole_model(state))
     for name, value in saved["buffers"].items():
         buffers[name].copy_(value)
-    if isinstance(state.loss_fn, nn.Module):
-        state.loss_fn.load_state_dict(saved["loss_fn"])
-    if state.optimizer is not None:
-        load_optimizer(state, saved["optimizer"])
+    for name, module in loss_modules(state).items():
+        prefix = f"{name}." if name else ""
+        own = {key: value for key, value in saved["loss_fn"].items() if key.startswith(prefix)}
+        module.load_state_dict({key.removeprefix(prefix): value for key, value in own.items()})
+    load_optimizers(state, saved_optimizers(saved))
     load_gradients(state, saved["gradients"])
     _load_handlers(trainer, saved["handlers"])
     restore_generators(saved["generators"], _generators(trainer))
@@ -137,8 +140,28 @@ def named_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
     return named
 
 
-def _module_state(loss_fn: Any) -> dict[str, Any]:
-    return loss_fn.state_dict() if isinstance(loss_fn, nn.Module) else {}
+def saved_optimizers(saved: StateDict) -> dict[str, Any]:
+    """The optimizers of a state dict by name, as `all_optimizers` names those of a trainer."""
+    if "optimizers" in saved:
+        return dict(saved["optimizers"])
+    return {} if saved["optimizer"] is None else {"": saved["optimizer"]}
+
+
+def _optimizer_entries(state: TrainState) -> dict[str, Any]:
+    """`optimizer`; of a trainer with named ones also `optimizers`."""
+    states = to_plain_data(optimizer_states(state), "optimizer")
+    if state.optimizers:
+        return {"optimizer": None, "optimizers": states}
+    return {"optimizer": states.get("")}
+
+
+def loss_state(state: TrainState) -> dict[str, Any]:
+    """The state of the loss modules; the keys of named ones begin with the name."""
+    return {
+        f"{name}.{key}" if name else key: value
+        for name, module in loss_modules(state).items()
+        for key, value in module.state_dict().items()
+    }
 
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
@@ -150,7 +173,7 @@ def _unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
 def _generators(trainer: CheckpointedTrainer) -> NamedGenerators:
     state = trainer.state
     return [
-        *with_prefix("model", module_generators(state.model)),
+        *with_prefix("model", module_generators(whole_model(state))),
         *with_prefix("train_loader", loader_generators(state.train_loader)),
         *with_prefix("valid_loader", loader_generators(state.valid_loader)),
     ]

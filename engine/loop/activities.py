@@ -181,9 +181,10 @@ def begin_pass(state: TrainState, training: bool) -> None:
     state.batch_index = -1
     state.n_batches = None
     state.training = training
-    for module in state.model.modules():
-        state.found_modes.setdefault(module, module.training)
-    state.model.train(training)
+    for model in state.models.values() or (state.model,):
+        for module in model.modules():
+            state.found_modes.setdefault(module, module.training)
+        model.train(training)
     clear_batch(state)
 
 

@@ -12,7 +12,7 @@ from ..statechart.chart import EVALUATION
 from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import Chart
-from ..statechart.phase_paths import inside, scope_name
+from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
 from .activities import return_always, zero_grad
 from .activity_registry import ActivityRegistry, Wrapper
@@ -20,7 +20,7 @@ from .activity_registry import ActivityRegistry, Wrapper
 _WITHOUT_ACTIVITY = ("cancelled", "failing")
 
 
-def chart_activities(chart: Chart) -> dict[str, Activity]:
+def default_activities(chart: Chart) -> dict[str, Activity]:
     """Activities by name, for the scopes with the role of an update, and for `Chart.parts`.
 
     An update ends by the signal of its own scope; in a scope with parts each part runs once, in
@@ -108,3 +108,31 @@ def unused_activities(
     leaves = (*phases, *Topology(EVALUATION).leaves, *topology.chart.shortcuts.values())
     paths = [f".{leaf.removesuffix('.run')}" for leaf in leaves]
     yield from (name for name in given if not any(p.endswith(f".{name}") for p in paths))
+
+
+def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activity:
+    """`activity` with the current model, optimizer and loss those of the scope of its phase.
+
+    Those of a scope that its trigger opens are selected before the signal is sent.
+    """
+    owner = _owner(topology, phase)
+    opened = {
+        trigger: name
+        for trigger, destination in topology.table.get(phase, {}).items()
+        if (name := _owner(topology, destination)) and name != owner
+    }
+
+    def select_and_run(state: TrainState) -> str:
+        if state.of != owner:
+            state.select(owner)
+        trigger = activity(state)
+        if trigger in opened:
+            state.select(opened[trigger])
+        return trigger
+
+    return select_and_run
+
+
+def _owner(topology: Topology, phase: str) -> str:
+    of = topology.chart.of
+    return next((of[n] for path in enclosing(phase) if (n := scope_name(path)) in of), "")

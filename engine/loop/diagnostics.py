@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...events import TrainState
+from ..named_parts import all_optimizers, whole_model
 
 
 def check_model(model: Any) -> None:
@@ -31,9 +32,20 @@ def check_trainable(state: TrainState) -> None:
             learning rate is NaN or infinite, which torch accepts without a warning.
         RuntimeError: gradients are switched off around the fit.
     """
-    optimizer = state.optimizer
-    if optimizer is None:
+    optimizers = all_optimizers(state)
+    if not optimizers:
         raise missing_optimizer(state)
+    model = whole_model(state)
+    trainable = {id(p) for p in model.parameters() if p.requires_grad}
+    if not trainable:
+        raise ValueError(f"cannot fit {type(model).__name__}: no parameter requires a gradient")
+    for optimizer in optimizers.values():
+        _check_optimizer(optimizer, trainable, type(model).__name__)
+    if not torch.is_grad_enabled():
+        raise RuntimeError("cannot fit inside torch.no_grad() or inference_mode(): no gradients")
+
+
+def _check_optimizer(optimizer: Any, trainable: set[int], model: str) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer is a {type(optimizer).__name__}; a torch.optim.Optimizer is needed"
@@ -43,14 +55,9 @@ def check_trainable(state: TrainState) -> None:
             "LBFGS steps through a closure; replace the activity that steps: "
             'trainer.wrap("step", lambda step: my_step)'
         )
-    trainable = {id(p) for p in state.model.parameters() if p.requires_grad}
-    if not trainable:
-        raise ValueError(
-            f"cannot fit {type(state.model).__name__}: no parameter requires a gradient"
-        )
     if not any(id(p) in trainable for group in optimizer.param_groups for p in group["params"]):
         raise ValueError(
-            f"cannot fit {type(state.model).__name__}: the optimizer has none of its parameters; "
+            f"cannot fit {model}: the optimizer has none of its parameters; "
             "was the model copied or rebuilt after the optimizer was made?"
         )
     for number, group in enumerate(optimizer.param_groups):
@@ -59,8 +66,6 @@ def check_trainable(state: TrainState) -> None:
                 f"cannot fit with lr={group['lr']} in parameter group {number} of the optimizer; "
                 "allowed: a finite number"
             )
-    if not torch.is_grad_enabled():
-        raise RuntimeError("cannot fit inside torch.no_grad() or inference_mode(): no gradients")
 
 
 def missing_optimizer(state: TrainState) -> TypeError:

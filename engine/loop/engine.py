@@ -15,14 +15,9 @@ from ..statechart.machine import build_machine
 from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of, triggers
+from . import chart_activities
 from .activity_registry import ActivityRegistry, Wrapper
 from .cancel_requests import Requests
-from .chart_activities import (
-    chart_activities,
-    check_activities,
-    check_all_used,
-    evaluation_wraps,
-)
 from .run_end import RunContext, end_run, leave_dead_run, strongest
 from .run_loop import RunLoop
 
@@ -64,12 +59,14 @@ class Engine(Publisher):
         self.state = state
         chart = chart if isinstance(chart, Chart) else Chart(tuple(chart))
         self._topology = Topology(chart)
-        wraps = (*outermost, *evaluation_wraps(self._topology))
+        wraps = (*outermost, *chart_activities.evaluation_wraps(self._topology))
         self._registry = ActivityRegistry(
-            {**defaults, **chart_activities(chart), **activities}, wraps, chart.shortcuts
+            {**defaults, **chart_activities.default_activities(chart), **activities},
+            wraps,
+            chart.shortcuts,
         )
         self._given = tuple(activities)
-        check_activities(self._topology, self._registry, self._given)
+        chart_activities.check_activities(self._topology, self._registry, self._given)
         self._machine = build_machine(self._topology, state)
         self._first_trigger = chart[0][0]
         self._table: dict[str, LeafPhase] = {}
@@ -192,11 +189,11 @@ class Engine(Publisher):
                 raise self._busy(first_trigger)
             phases = phases_of(machine)
             if machine is self._machine:
-                check_all_used(self._topology, phases, self._given)
+                chart_activities.check_all_used(self._topology, phases, self._given)
             self.requests.begin_run(phases)
             leave_dead_run(machine, self.state, first_trigger)
             with session:
-                self._table = compile_table(machine, self.state, self, self._registry.activity_of)
+                self._table = compile_table(machine, self.state, self, self._activity_of)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
@@ -234,6 +231,12 @@ class Engine(Publisher):
             "there, and load the state_dict() of this one"
         )
 
+    def _activity_of(self, phase: str) -> Activity | None:
+        activity = self._registry.activity_of(phase)
+        if activity is None or not self._topology.chart.of:
+            return activity
+        return chart_activities.owned_activity(self._topology, phase, activity)
+
     def _update_activities(self) -> None:
         for leaf in self._table.values():
-            leaf.activity = self._registry.activity_of(leaf.phase)
+            leaf.activity = self._activity_of(leaf.phase)

@@ -1,0 +1,102 @@
+"""The models, losses and optimizers that a trainer is given: one of each, or several by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from ..events import TrainState
+from .loop.diagnostics import check_model
+from .statechart.chart_error import ChartError
+from .statechart.composition import Chart
+from .statechart.phase_paths import Row
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What is trained: one model, loss and optimizer, or several by name."""
+
+    model: nn.Module
+    loss_fn: Callable[..., Any] | None
+    optimizer: Optimizer | None
+    models: dict[str, nn.Module]
+    loss_fns: dict[str, Callable[..., Any]]
+    optimizers: dict[str, Optimizer]
+
+    @classmethod
+    def checked(
+        cls,
+        model: nn.Module | None,
+        loss_fn: Callable[..., Any] | None,
+        optimizer: Optimizer | None,
+        models: Mapping[str, nn.Module],
+        loss_fns: Mapping[str, Callable[..., Any]],
+        optimizers: Mapping[str, Optimizer],
+        chart: Sequence[Row],
+    ) -> RunParts:
+        """The parts, if they go together.
+
+        Raises:
+            TypeError: neither a model nor models, or both; a model is not a module.
+            ChartError: a scope of the chart trains a name that there is no optimizer for, or an
+                update names none of several.
+        """
+        for what, one, several in (
+            ("model", model, models),
+            ("optimizer", optimizer, optimizers),
+            ("loss_fn", loss_fn, loss_fns),
+        ):
+            if one is not None and several:
+                raise TypeError(f"Trainer({what}=…, {what}s=…): pass one of the two")
+        for each in models.values() if models else (model,):
+            check_model(each)
+        _check_owners(chart, optimizers)
+        first = model if model is not None else next(iter(models.values()))
+        return cls(
+            first,
+            loss_fn or next(iter(loss_fns.values()), None),
+            optimizer or next(iter(optimizers.values()), None),
+            dict(models),
+            dict(loss_fns),
+            dict(optimizers),
+        )
+
+    def new_state(self, kind: type[TrainState], device: torch.device | str | None) -> TrainState:
+        """A state of `kind`; the models are moved to `device` if there is one.
+
+        Raises:
+            TypeError: `kind` is not a dataclass derived from TrainState, or a field of its own has
+                no default.
+        """
+        if not (isinstance(kind, type) and issubclass(kind, TrainState) and is_dataclass(kind)):
+            raise TypeError(
+                f"Trainer(state={kind!r}): allowed: a dataclass derived from TrainState"
+            )
+        target = None if device is None else torch.device(device)
+        if target is not None:
+            for model in self.models.values() or (self.model,):
+                model.to(target)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return kind(**values, device=target)
+
+
+def _check_owners(chart: Sequence[Row], optimizers: Mapping[str, Optimizer]) -> None:
+    if not isinstance(chart, Chart):
+        return
+    for scope, name in chart.of.items():
+        if name not in optimizers:
+            raise ChartError(
+                f"the scope {scope} trains {name!r}, and there is no such optimizer; "
+                f"optimizers are {', '.join(optimizers) or 'not named: Trainer(optimizers={…})'}"
+            )
+    for scope, role in chart.roles.items():
+        if role == "update" and len(optimizers) > 1 and scope not in chart.of:
+            raise ChartError(
+                f"the update {scope} names none of the optimizers {', '.join(optimizers)}; "
+                f'say which: update({scope!r}, of="{next(iter(optimizers))}")'
+            )

@@ -1,0 +1,207 @@
+"""Several models, optimizers and losses by name, and the scopes of a chart that train them."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from helpers import Trace, batches, equal, furthest, model
+from torch import nn
+
+from trackside import Trainer, TrainState
+from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
+
+CHART = SUPERVISED.replace("train.batch", update("one", of="a"), update("other", of="b"))
+
+
+def pair(seed=0):
+    return {"a": model(seed), "b": model(seed + 1)}
+
+
+def optimizers_of(models):
+    return {
+        "a": torch.optim.SGD(models["a"].parameters(), lr=0.1, momentum=0.9),
+        "b": torch.optim.Adam(models["b"].parameters(), lr=0.01),
+    }
+
+
+def trainer_of_two(*handlers, models=None, chart=CHART, **options):
+    models = models or pair()
+    optimizers = optimizers_of(models)
+    options = {"loss_fn": nn.CrossEntropyLoss(), **options}
+    return Trainer(handlers=handlers, models=models, optimizers=optimizers, chart=chart, **options)
+
+
+def all_weights(trainer):
+    return [p.detach().clone() for m in trainer.state.models.values() for p in m.parameters()]
+
+
+def test_each_update_trains_its_own_model_as_the_plain_loop_does():
+    trainer = trainer_of_two()
+    trainer.fit(batches(3), batches(2), epochs=2)
+    models = pair()
+    optimizers = optimizers_of(models)
+    for x, y in batches(3) * 2:
+        for name in ("a", "b"):
+            nn.functional.cross_entropy(models[name](x), y).backward()
+            optimizers[name].step()
+            optimizers[name].zero_grad()
+    theirs = [p.detach() for m in models.values() for p in m.parameters()]
+    assert equal(all_weights(trainer), theirs)
+    assert trainer.state.step == 12
+
+
+def test_in_its_scope_the_state_has_the_model_and_the_optimizer_of_an_update():
+    seen = []
+
+    class Watch:
+        def any_transition(self, trainer, state, transition):
+            current = state.model is state.models["b"], state.optimizer is state.optimizers["b"]
+            seen.append((transition.trigger, state.of, current))
+
+    trainer_of_two(Watch()).fit(batches(1))
+    inside = [entry for entry in seen if entry[1] == "b"]
+    assert inside[0][0] == "begin_other"
+    assert inside[-1][0] == "after_other"
+    assert all(current == (True, True) for _, _, current in inside)
+    assert all(current == (False, False) for _, of, current in seen if of != "b")
+
+
+def test_after_a_cancel_of_an_update_the_next_has_its_own_model():
+    from trackside.events import Cancel
+
+    class CancelOne(Cancel):
+        scope = "one"
+
+    trace = Trace()
+    trainer = trainer_of_two(trace)
+
+    @trainer.on("after_loss")
+    def cancel(trainer, state):
+        if state.of == "a":
+            raise CancelOne("not this one")
+
+    before = [p.detach().clone() for p in trainer.state.models["a"].parameters()]
+    trainer.fit(batches(3))
+    after = [p.detach() for p in trainer.state.models["a"].parameters()]
+    assert equal(before, after)
+    assert trainer.state.step == 3
+    assert furthest(
+        [p.detach() for p in trainer.state.models["b"].parameters()],
+        [p.detach() for p in model(1).parameters()],
+    )
+
+
+def test_losses_by_name_are_used_in_their_scopes():
+    scales = []
+    losses = {
+        "a": lambda pred, y: scales.append("a") or nn.functional.cross_entropy(pred, y),
+        "b": lambda pred, y: scales.append("b") or nn.functional.cross_entropy(pred, y),
+    }
+    trainer_of_two(loss_fn=None, loss_fns=losses).fit(batches(2))
+    assert scales == ["a", "b"] * 2
+
+
+@pytest.mark.parametrize("boundary", range(1, 8, 2))
+def test_a_fit_of_two_models_resumes_bit_for_bit(boundary):
+    whole = trainer_of_two()
+    whole.fit(batches(4), epochs=2)
+    first = trainer_of_two()
+    run = first.steps(batches(4), epochs=2)
+    saved = None
+    for transition in run:
+        if transition.trigger == "after_batch":
+            boundary -= 1
+            if not boundary:
+                saved = first.state_dict()
+                break
+    assert {*saved["optimizers"]} == {"a", "b"}
+    second = trainer_of_two(models=pair(seed=5))
+    second.fit(batches(4), epochs=2, resume=saved)
+    run.close()
+    assert equal(all_weights(second), all_weights(whole))
+
+
+def test_a_state_dict_of_other_names_is_refused():
+    saved = trainer_of_two().state_dict()
+    plain = Trainer(model(), nn.CrossEntropyLoss(), torch.optim.SGD(model().parameters(), lr=0.1))
+    with pytest.raises(ResumeError, match="another model"):
+        plain.load_state_dict(saved)
+
+
+def test_all_models_are_in_train_mode_in_training_and_in_eval_mode_in_validation():
+    modes = []
+    trainer = trainer_of_two()
+    trainer.on("begin_batch")(
+        lambda t, state: modes.append({m.training for m in state.models.values()})
+    )
+    trainer.fit(batches(1), batches(1))
+    assert modes == [{True}, {False}]
+
+
+def test_a_fit_begins_without_gradients_of_any_model():
+    trainer = trainer_of_two()
+    for parameter in trainer.state.models["b"].parameters():
+        parameter.grad = torch.ones_like(parameter)
+    seen = []
+    trainer.on("begin_fit")(
+        lambda t, state: seen.append([p.grad for p in state.models["b"].parameters()])
+    )
+    trainer.fit(batches(1))
+    assert seen == [[None] * 4]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class GameState(TrainState):
+    rewards: list[float] = field(default_factory=list)
+    best: float = 0.0
+
+
+def test_a_trainer_may_have_a_state_with_fields_of_its_own_which_are_saved():
+    def made():
+        net = model()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        return Trainer(net, nn.CrossEntropyLoss(), optimizer, state=GameState)
+
+    trainer = made()
+    trainer.on("after_loss")(lambda t, state: state.rewards.append(1.5))
+    run = trainer.steps(batches(3))
+    for transition in run:
+        if transition.trigger == "after_batch" and trainer.state.step == 2:
+            saved = trainer.state_dict()
+            break
+    run.close()
+    other = made()
+    other.fit(batches(3), resume=saved)
+    assert other.state.rewards == [1.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "message"),
+    [
+        ({"model": model(), "models": pair()}, TypeError, r"model=…, models=…\): pass one"),
+        ({}, TypeError, "a torch.nn.Module is needed"),
+        ({"models": {"a": nn.Linear}}, TypeError, "model is the class Linear"),
+        (
+            {"model": model(), "state": dict},
+            TypeError,
+            "allowed: a dataclass derived from TrainState",
+        ),
+        (
+            {"model": model(), "chart": Chart(SUPERVISED.rows, SUPERVISED.roles, {"step": "g"})},
+            ChartError,
+            "the scope step trains 'g', and there is no such optimizer; optimizers are not named",
+        ),
+        (
+            {
+                "models": pair(),
+                "optimizers": optimizers_of(pair()),
+                "chart": SUPERVISED.replace("train.batch", update("one", of="a"), update("other")),
+            },
+            ChartError,
+            'the update other names none of the optimizers a, b; say which: update.*of="a"',
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(options, kind, message):
+    with pytest.raises(kind, match=message):
+        Trainer(**options)
