@@ -94,6 +94,8 @@ class TrainState:
 
     job: Job = "fit"
     """The method of the trainer that is running, or ran last; the engine writes it."""
+    unit_scope: str | None = "batch"
+    """The name of the scope in which a batch is live; the engine writes it."""
     epoch: int = -1
     """0-based index of the current or last epoch; -1 before the first. The engine writes it."""
     n_epochs: int = 0
@@ -141,7 +143,7 @@ class TrainState:
     def at_boundary(self) -> bool:
         """True in phases outside a batch, except `cancelled` and `failing`, which close a scope."""
         *scopes, leaf = self.phase.split(".")
-        return "batch" not in scopes and not (scopes and leaf in ("cancelled", "failing"))
+        return self.unit_scope not in scopes and not (scopes and leaf in ("cancelled", "failing"))
 
     @property
     def lr(self) -> Any:

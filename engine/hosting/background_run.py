@@ -172,7 +172,7 @@ class Run(Future[TrainState]):
             self._set_done(error)
 
     def _on_begin(self, trainer: Any, state: TrainState, transition: Transition) -> None:
-        self._at_start = state.samples, epochs_made(state) or 0.0
+        self._at_start = state.samples, epochs_made(state, self._trainer.topology.chart) or 0.0
         self._clock.start()
         self._started.set()
 
@@ -203,7 +203,13 @@ class Run(Future[TrainState]):
 
     def _read_status(self) -> Status:
         paused = self._trainer.requests.paused
-        return read_status(self._trainer.state, self._clock, paused, self._at_start or (0, 0.0))
+        return read_status(
+            self._trainer.state,
+            self._trainer.topology.chart,
+            self._clock,
+            paused,
+            self._at_start or (0, 0.0),
+        )
 
     def _check_thread(self, tried: str) -> None:
         if threading.current_thread() is self._thread and not self.done():

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-from ...events import CancelFitException, IllegalCancelError, TrainState
+from ...events import Cancel, IllegalCancelError, TrainState, cancel_for
 from ..loop.engine import Engine
 
 HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -49,9 +49,10 @@ class Interruption:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Does nothing."""
 
-    def _cancel(self) -> CancelFitException:
+    def _cancel(self) -> Cancel:
         assert self.signal is not None
-        return CancelFitException(f"received {self.signal.name}")
+        run = self._trainer.topology.chart.scope("run") or "fit"
+        return cancel_for(run)(f"received {self.signal.name}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ...events import TrainState
 from ...events.state import Outcome
+from ..statechart.composition import Chart
 from ..statechart.phase_paths import open_scopes
 
 
@@ -75,14 +76,14 @@ class Stopwatch:
         return self._elapsed + (0.0 if started_at is None else time.monotonic() - started_at)
 
 
-def epochs_made(state: TrainState) -> float | None:
+def epochs_made(state: TrainState, chart: Chart) -> float | None:
     """Epochs made, plus the fraction of the current one's training; None while unknown."""
     phase, epoch, training, index, count, paused = _read_position(state)
-    if not open_scopes(phase, "epoch"):
+    if not open_scopes(phase, chart.scope("round") or chart.scope("run")):
         return float(epoch + 1)
     if phase.endswith(".ready"):
         return float(epoch)
-    in_batch = training and bool(open_scopes(phase, "batch"))
+    in_batch = training and bool(open_scopes(phase, chart.scope("unit") or ""))
     if not training:
         if paused is None:
             return float(epoch + 1)
@@ -91,11 +92,11 @@ def epochs_made(state: TrainState) -> float | None:
 
 
 def read_status(
-    state: TrainState, clock: Stopwatch, paused: bool, at_start: tuple[int, float]
+    state: TrainState, chart: Chart, clock: Stopwatch, paused: bool, at_start: tuple[int, float]
 ) -> Status:
     """The status of a run that began with `at_start` (samples, epochs made); reads no tensor."""
     *counters, metrics, outcome, cancel = _read_counters(state)
-    seconds, epochs = clock.seconds, epochs_made(state)
+    seconds, epochs = clock.seconds, epochs_made(state, chart)
     samples = state.samples - at_start[0]
     done = 0.0 if epochs is None else epochs - at_start[1]
     remaining = max(state.n_epochs - at_start[1] - done, 0.0)

@@ -23,6 +23,7 @@ class ActivityRegistry:
         activities: by name.
         outermost: wraps outside every other one.
         shortcuts: see `Chart.shortcuts`.
+        select_owner: wraps the activity of a phase, so that what it trains is current.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class ActivityRegistry:
         activities: Mapping[str, Activity],
         outermost: Sequence[tuple[str, Wrapper]] = (),
         shortcuts: Mapping[str, str] = MappingProxyType({}),
+        select_owner: Callable[[str, Activity], Activity] | None = None,
     ) -> None:
         self._activities = dict(activities)
         self._wraps: list[tuple[str, Wrapper]] = []
         self._outermost = tuple(outermost)
         self._shortcuts = dict(shortcuts)
+        self._select_owner = select_owner
 
     @property
     def names(self) -> list[str]:
@@ -57,7 +60,9 @@ class ActivityRegistry:
         for name, wrapper in (*self._wraps, *self._outermost):
             if _ends_with(path, name):
                 activity = wrapper(activity)
-        return self._with_shortcuts(activity) if self._shortcuts else activity
+        if self._shortcuts:
+            activity = self._with_shortcuts(activity)
+        return activity if self._select_owner is None else self._select_owner(phase, activity)
 
     def _with_shortcuts(self, activity: Activity) -> Activity:
         """`activity`; for the trigger of a scope that was taken out, another one decides."""

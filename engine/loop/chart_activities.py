@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 
@@ -11,13 +12,68 @@ from ...events.handler_discovery import did_you_mean
 from ..statechart.chart import EVALUATION
 from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
-from ..statechart.composition import Chart
+from ..statechart.composition import STANDARD_ROLES, Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
 from .activities import return_always, zero_grad
 from .activity_registry import ActivityRegistry, Wrapper
 
 _WITHOUT_ACTIVITY = ("cancelled", "failing")
+
+
+def build_registry(
+    topology: Topology,
+    defaults: Mapping[str, Activity],
+    given: Mapping[str, Activity],
+    outermost: Sequence[tuple[str, Wrapper]],
+) -> ActivityRegistry:
+    """The activities of a chart with their wraps.
+
+    Args:
+        defaults: activities of which some may be used by no leaf.
+        given: those of the author of the chart, which take the place of others.
+
+    Raises:
+        ChartError: a leaf has no activity, or the name of one given is almost that of a leaf.
+    """
+    chart = topology.chart
+    registry = ActivityRegistry(
+        {**_named_by_role(chart, defaults), **default_activities(chart), **given},
+        (*outermost, *evaluation_wraps(topology)),
+        chart.shortcuts,
+        partial(owned_activity, topology) if chart.of else None,
+    )
+    check_activities(topology, registry, given)
+    return registry
+
+
+def _named_by_role(chart: Chart, activities: Mapping[str, Activity]) -> Mapping[str, Activity]:
+    """Activities of the standard scopes, for a chart that has other names for these roles."""
+    present = {*map(scope_name, chart.scopes)}
+    renamed = {
+        standard: own
+        for standard, role in STANDARD_ROLES.items()
+        if standard not in present and (own := chart.scope(role)) is not None
+    }
+    if not renamed:
+        return activities
+    triggers = {
+        f"{moment}_{standard}": f"{moment}_{own}"
+        for standard, own in renamed.items()
+        for moment in ("begin", "after")
+    }
+    return {
+        ".".join(renamed.get(part, part) for part in name.split(".")): _translated(act, triggers)
+        for name, act in activities.items()
+    }
+
+
+def _translated(activity: Activity, triggers: Mapping[str, str]) -> Activity:
+    def translate(state: TrainState) -> str:
+        trigger = activity(state)
+        return triggers.get(trigger, trigger)
+
+    return translate
 
 
 def default_activities(chart: Chart) -> dict[str, Activity]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...events import Cancel, Publisher, Signal, TrainState, Transition, signal
 from ..statechart.compiled_table import Activity, LeafPhase, compile_table
-from ..statechart.composition import Chart
+from ..statechart.composition import name_by_role
 from ..statechart.machine import build_machine
 from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
-from .activity_registry import ActivityRegistry, Wrapper
+from .activity_registry import Wrapper
 from .cancel_requests import Requests
 from .run_end import RunContext, end_run, leave_dead_run, strongest
 from .run_loop import RunLoop
@@ -57,18 +57,14 @@ class Engine(Publisher):
     ) -> None:
         super().__init__(name)
         self.state = state
-        chart = chart if isinstance(chart, Chart) else Chart(tuple(chart))
         self._topology = Topology(chart)
-        wraps = (*outermost, *chart_activities.evaluation_wraps(self._topology))
-        self._registry = ActivityRegistry(
-            {**defaults, **chart_activities.default_activities(chart), **activities},
-            wraps,
-            chart.shortcuts,
-        )
+        state.unit_scope = self._topology.chart.scope("unit")
         self._given = tuple(activities)
-        chart_activities.check_activities(self._topology, self._registry, self._given)
+        self._registry = chart_activities.build_registry(
+            self._topology, defaults, activities, outermost
+        )
         self._machine = build_machine(self._topology, state)
-        self._first_trigger = chart[0][0]
+        self._first_trigger = self._topology.rows[0][0]
         self._table: dict[str, LeafPhase] = {}
         self._runs: dict[str, object] = {}  # at most "live"; setdefault is atomic
         self.requests = Requests(state)
@@ -122,6 +118,10 @@ class Engine(Publisher):
     def activities(self) -> Collection[str]:
         """Names of the activities that can be wrapped."""
         return self._registry.names
+
+    def signal_name(self, name: str) -> str:
+        """The name in this chart of a standard signal: that of the scope with the same role."""
+        return name if name in self.signals else name_by_role(self._topology.chart, name)
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
         """Replace the activity `name` by `wrapper(activity)`; returns a function that undoes it.
@@ -193,7 +193,7 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             leave_dead_run(machine, self.state, first_trigger)
             with session:
-                self._table = compile_table(machine, self.state, self, self._activity_of)
+                self._table = compile_table(machine, self.state, self, self._registry.activity_of)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
@@ -231,12 +231,6 @@ class Engine(Publisher):
             "there, and load the state_dict() of this one"
         )
 
-    def _activity_of(self, phase: str) -> Activity | None:
-        activity = self._registry.activity_of(phase)
-        if activity is None or not self._topology.chart.of:
-            return activity
-        return chart_activities.owned_activity(self._topology, phase, activity)
-
     def _update_activities(self) -> None:
         for leaf in self._table.values():
-            leaf.activity = self._activity_of(leaf.phase)
+            leaf.activity = self._registry.activity_of(leaf.phase)

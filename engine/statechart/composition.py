@@ -202,6 +202,17 @@ class Chart(Sequence[Row]):
         return roles
 
 
+def name_by_role(chart: Chart, name: str) -> str:
+    """The name of a standard signal with the chart's own scope of the same role in it.
+
+    `after_epoch` is `after_iteration` in a chart whose round is called iteration.
+    """
+    prefix, _, scope = name.rpartition("_")
+    role = STANDARD_ROLES.get(scope)
+    own = None if role is None else chart.scope(role)
+    return name if own is None else f"{prefix}_{own}"
+
+
 def _checked_row(row: Sequence[object]) -> Row:
     """A row as tuples; it, and its sources, may have come as lists.
 
