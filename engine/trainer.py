@@ -31,8 +31,9 @@ from .loop.engine import Engine
 from .named_parts import whole_model
 from .run_context import evaluation_session, fit_session
 from .run_parts import RunParts
-from .statechart.chart import EVALUATION, SUPERVISED
+from .statechart.chart import SUPERVISED
 from .statechart.compiled_table import Activity
+from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine
 from .statechart.phase_paths import Row
 from .statechart.topology import Topology
@@ -42,7 +43,7 @@ ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
 class Trainer(Engine):
-    """Trains, validates and predicts with one model; sends a signal for every transition.
+    """Trains, validates and predicts; sends a signal for every transition.
 
     Args:
         model: trained in place, and moved to `device` if one is given.
@@ -50,8 +51,8 @@ class Trainer(Engine):
         optimizer: may be None for `validate` and `predict`.
         handlers: attached in this order; a string names an installed one (see `attach`).
         device: batches are moved there, `non_blocking`; with None they are not moved.
-        models, optimizers, loss_fns: instead of one of each, several by name; the chart says which
-            of its scopes trains which (`update("generator", of="g")`). All are saved by name.
+        models, optimizers, loss_fns: several by name, all saved by name; the chart says which of
+            its scopes trains which, `update("generator", of="g")`.
         chart: a `Chart`, or rows, for `fit`, with `activities` for it.
         state: a subclass of `TrainState` with fields of your own, which have defaults.
         activities: by name; added to the trainer's own, or in place of them.
@@ -61,8 +62,7 @@ class Trainer(Engine):
         TypeError: the model is not a module; a method of a handler cannot be subscribed.
         ChartError: the chart is unsound.
 
-    Cost of a training batch: 8 transitions, a few microseconds; no device sync, no new object
-    except the batch's own.
+    Cost of a training batch: 8 transitions, a few microseconds; no device sync, no new object.
     """
 
     def __init__(
@@ -83,11 +83,10 @@ class Trainer(Engine):
     ) -> None:
         several = (models or {}, loss_fns or {}, optimizers or {})
         parts = RunParts.checked(model, loss_fn, optimizer, *several, chart)
-        train_state = parts.new_state(state, device)
+        fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
+        super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
         self._unsaved = UnsavedStateCheck()
-        super().__init__(
-            chart, activities or {}, train_state, OUTERMOST_WRAPS, name, defaults=ACTIVITIES
-        )
+        self._evaluation_chart = evaluation_chart(self._topology.chart)
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)
@@ -138,10 +137,7 @@ class Trainer(Engine):
         *,
         resume: ResumeFrom = None,
     ) -> Generator[Transition, None, None]:
-        """The same fit, one transition for each `next` of the iterator, which the caller drives.
-
-        Closing or deleting the iterator cancels the fit: its scopes close.
-        """
+        """The same fit, one transition for each `next`; closing the iterator cancels the fit."""
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, True)
         self._stepped_run = ref(run)
         return run
@@ -157,11 +153,12 @@ class Trainer(Engine):
     ) -> Stream:
         """The same fit for `async for`, with a return to the event loop at every transition.
 
-        Cancelling the task, leaving the loop, or closing or deleting the iterator cancels the fit.
-        Each activity runs in the thread of the event loop; for longer work use `start`.
+        Cancelling the task or leaving the loop cancels the fit. Each activity runs in the thread
+        of the event loop; for longer work use `start`.
         """
-        run = self.steps(train_loader, valid_loader, epochs, batches_per_epoch, resume=resume)
-        return Stream(run)
+        return Stream(
+            self.steps(train_loader, valid_loader, epochs, batches_per_epoch, resume=resume)
+        )
 
     def start(
         self,
@@ -219,7 +216,7 @@ class Trainer(Engine):
     @property
     def signals(self) -> Mapping[str, Signal]:
         """The signals of a fit with its chart, and of `validate` and `predict`, by name."""
-        return {**super().signals, **{row[0]: signal(row[0]) for row in EVALUATION}}
+        return {**super().signals, **{row[0]: signal(row[0]) for row in self._evaluation_chart}}
 
     def state_dict(self) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.
@@ -296,8 +293,8 @@ class Trainer(Engine):
         """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
         check_loader("loader", loader)
         session = evaluation_session(self.state, job, loader, metrics)
-        return self._drive(self._evaluation, EVALUATION[0][0], session, stepwise)
+        return self._drive(self._evaluation, self._evaluation_chart[0][0], session, stepwise)
 
     @cached_property
     def _evaluation(self) -> Machine:
-        return build_machine(Topology(EVALUATION), self.state)
+        return build_machine(Topology(self._evaluation_chart), self.state)

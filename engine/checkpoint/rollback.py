@@ -22,6 +22,7 @@ from ..data.rng_state import (
     restore_generators,
     with_prefix,
 )
+from ..named_parts import all_optimizers, loss_modules, whole_model
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import is_position_always_known
@@ -41,7 +42,7 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     Cost: a copy of the weights in CPU memory, until the stack is closed or dropped.
     """
     state, loaders = trainer.state, list(loaders)
-    generators = with_prefix("model", module_generators(state.model))
+    generators = with_prefix("model", module_generators(whole_model(state)))
     for number, loader in enumerate(loaders):
         generators += with_prefix(f"loader {number}", loader_generators(loader))
     undo = ExitStack()  # the last one is undone first
@@ -49,12 +50,11 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     undo.callback(_fields_of(state))
     for loader in filter(is_position_always_known, loaders):
         undo.callback(loader.load_state_dict, copy.deepcopy(loader.state_dict()))
-    for module in (state.model, state.loss_fn):
-        if isinstance(module, nn.Module):
-            undo.callback(_tensors_of(module))
+    for module in (whole_model(state), *loss_modules(state).values()):
+        undo.callback(_tensors_of(module))
     undo.callback(_parameters_of(state))
-    if state.optimizer is not None:
-        undo.callback(_optimizer(state.optimizer))
+    for optimizer in all_optimizers(state).values():
+        undo.callback(_optimizer(optimizer))
     for handler in named_handlers(trainer).values():
         undo.callback(_attributes_of(handler, state.model))
     return undo

@@ -203,13 +203,8 @@ class Run(Future[TrainState]):
 
     def _read_status(self) -> Status:
         paused = self._trainer.requests.paused
-        return read_status(
-            self._trainer.state,
-            self._trainer.topology.chart,
-            self._clock,
-            paused,
-            self._at_start or (0, 0.0),
-        )
+        started, chart = self._at_start or (0, 0.0), self._trainer.topology.chart
+        return read_status(self._trainer.state, self._clock, paused, started, chart)
 
     def _check_thread(self, tried: str) -> None:
         if threading.current_thread() is self._thread and not self.done():

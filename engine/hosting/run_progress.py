@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ...events import TrainState
 from ...events.state import Outcome
+from ..statechart.chart import SUPERVISED
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import open_scopes
 
@@ -76,7 +77,7 @@ class Stopwatch:
         return self._elapsed + (0.0 if started_at is None else time.monotonic() - started_at)
 
 
-def epochs_made(state: TrainState, chart: Chart) -> float | None:
+def epochs_made(state: TrainState, chart: Chart = SUPERVISED) -> float | None:
     """Epochs made, plus the fraction of the current one's training; None while unknown."""
     phase, epoch, training, index, count, paused = _read_position(state)
     if not open_scopes(phase, chart.scope("round") or chart.scope("run")):
@@ -92,7 +93,11 @@ def epochs_made(state: TrainState, chart: Chart) -> float | None:
 
 
 def read_status(
-    state: TrainState, chart: Chart, clock: Stopwatch, paused: bool, at_start: tuple[int, float]
+    state: TrainState,
+    clock: Stopwatch,
+    paused: bool,
+    at_start: tuple[int, float],
+    chart: Chart = SUPERVISED,
 ) -> Status:
     """The status of a run that began with `at_start` (samples, epochs made); reads no tensor."""
     *counters, metrics, outcome, cancel = _read_counters(state)

@@ -9,10 +9,10 @@ import torch
 
 from ...events import TrainState
 from ...events.handler_discovery import did_you_mean
-from ..statechart.chart import EVALUATION
 from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import STANDARD_ROLES, Chart
+from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
 from .activities import return_always, zero_grad
@@ -161,7 +161,11 @@ def unused_activities(
     topology: Topology, phases: Iterable[str], given: Iterable[str]
 ) -> Iterator[str]:
     """The names that end the path of no phase, also not of one of `validate()` and `predict()`."""
-    leaves = (*phases, *Topology(EVALUATION).leaves, *topology.chart.shortcuts.values())
+    leaves = (
+        *phases,
+        *Topology(evaluation_chart(topology.chart)).leaves,
+        *topology.chart.shortcuts.values(),
+    )
     paths = [f".{leaf.removesuffix('.run')}" for leaf in leaves]
     yield from (name for name in given if not any(p.endswith(f".{name}") for p in paths))
 

@@ -12,6 +12,7 @@ from .dissolving import dissolve
 from .nesting import nest
 from .optimizer_update import Update
 from .phase_paths import RESTING, Row, enclosing, inside, scope_name, sources
+from .renaming import rename
 
 Role = Literal["run", "round", "pass", "unit", "update", "evaluation"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -145,6 +146,17 @@ class Chart(Sequence[Row]):
             roles={names[0]: "run", **{n: role for n, role in self.roles.items() if role != "run"}},
             parts={f"{path}.{at}": parts for at, parts in self.parts.items()},
             shortcuts={trigger: f"{path}.{phase}" for trigger, phase in self.shortcuts.items()},
+        )
+
+    def renamed(self, names: Mapping[str, str]) -> Chart:
+        """This chart with other names for some scopes, `{"epoch": "iteration"}`; roles stay."""
+        for name in names:
+            _require_scope(f"renamed({{{name!r}: …}})", name, [*map(scope_name, self.scopes)])
+        return replace(
+            self,
+            rows=rename(self.rows, names),
+            roles={names.get(name, name): role for name, role in self.roles.items()},
+            of={names.get(name, name): owner for name, owner in self.of.items()},
         )
 
     def path(self, scope: str) -> str:

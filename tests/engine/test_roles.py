@@ -1,0 +1,110 @@
+"""A chart whose scopes have other names: engine, status, checkpoints and handlers ask for roles."""
+
+import pytest
+from helpers import Trace, batches, equal, trainer_of, weights
+
+from trackside.engine import SUPERVISED, Topology
+from trackside.engine.hosting.run_progress import epochs_made
+from trackside.events import AttachError, Cancel, cancel_for
+from trackside.handlers import Checkpoint, EarlyStopping, GradientAccumulation, History, Metrics
+
+NAMES = {"fit": "study", "epoch": "iteration", "train": "learning", "batch": "frame"}
+
+
+def other_names():
+    return SUPERVISED.renamed(NAMES)
+
+
+def renamed(signal):
+    return "_".join(NAMES.get(word, word) for word in signal.split("_"))
+
+
+def test_a_fit_under_other_names_makes_the_same_transitions_and_weights():
+    one, other = Trace(), Trace()
+    plain, named = trainer_of(one), trainer_of(other, chart=other_names())
+    plain.fit(batches(3), batches(2), epochs=2)
+    named.fit(batches(3), batches(2), epochs=2)
+    assert other.signals == [renamed(name) for name in one.signals]
+    assert equal(weights(named), weights(plain))
+
+
+def test_handlers_of_standard_signals_work_under_other_names(tmp_path):
+    def rows_of(**options):
+        history = History()
+        handlers = [Metrics(), history, GradientAccumulation(2), EarlyStopping(patience=1)]
+        trainer = trainer_of(*handlers, Checkpoint(tmp_path / str(len(options))), **options)
+        trainer.fit(batches(3), batches(2), epochs=3)
+        return history.rows
+
+    assert rows_of(chart=other_names()) == rows_of()
+
+
+def test_a_receiver_is_found_by_its_standard_name_and_by_its_own():
+    calls = []
+    trainer = trainer_of(chart=other_names())
+    trainer.on("after_epoch")(lambda t, state: calls.append("standard"))
+    trainer.on("after_iteration")(lambda t, state: calls.append("own"))
+    trainer.fit(batches(1))
+    assert calls == ["standard", "own"]
+
+
+def test_a_handler_whose_role_is_missing_is_refused_at_attach():
+    with pytest.raises(AttachError, match="after_epoch"):
+        trainer_of(EarlyStopping(), chart=SUPERVISED.without("epoch"))
+
+
+def test_a_fit_is_between_batches_where_no_unit_is_open():
+    seen = {}
+    trainer = trainer_of(chart=other_names())
+    trainer.on("any_transition")(
+        lambda t, state, transition: seen.setdefault(state.phase, state.at_boundary)
+    )
+    trainer.fit(batches(1))
+    assert not any(at for phase, at in seen.items() if ".frame." in phase)
+    assert seen["study.iteration.learning.fetch"]
+
+
+def test_a_fit_under_other_names_resumes_bit_for_bit():
+    whole = trainer_of(chart=other_names())
+    whole.fit(batches(4), batches(2), epochs=2)
+    first = trainer_of(chart=other_names())
+    run = first.steps(batches(4), batches(2), epochs=2)
+    for transition in run:
+        if transition.trigger == "after_frame" and first.state.step == 6:
+            saved = first.state_dict()
+            break
+    run.close()
+    second = trainer_of(chart=other_names())
+    second.fit(batches(4), batches(2), epochs=2, resume=saved)
+    assert equal(weights(second), weights(whole))
+
+
+def test_progress_counts_rounds_whatever_they_are_called():
+    chart = Topology(other_names()).chart
+    made = []
+    trainer = trainer_of(chart=chart)
+    trainer.on("after_iteration")(lambda t, state: made.append(epochs_made(state, chart)))
+    trainer.fit(batches(2), epochs=3)
+    assert made == [1.0, 2.0, 3.0]
+
+
+def test_a_cancel_of_a_scope_of_its_own_closes_it():
+    trace = Trace()
+    trainer = trainer_of(trace, chart=other_names())
+
+    @trainer.on("begin_frame", once=True)
+    def cancel(trainer, state):
+        raise cancel_for("iteration")("next, please")
+
+    trainer.fit(batches(3), epochs=2)
+    assert issubclass(cancel_for("iteration"), Cancel)
+    assert trace.signals.count("after_cancel_iteration") == 1
+    assert trainer.state.step == 3
+
+
+def test_validate_sends_the_signals_under_the_same_names():
+    trace = Trace()
+    trainer = trainer_of(trace, Metrics(), chart=other_names())
+    found = trainer.validate(batches(2))
+    assert trace.signals.count("after_frame") == 2
+    assert {*found} == {"valid_loss"}
