@@ -5,34 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from helpers import Trace, batches, equal, furthest, model
+from pairs import all_weights, optimizers_of, pair, trainer_of_two
 from torch import nn
 
 from trackside import Trainer, TrainState
 from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
-
-CHART = SUPERVISED.replace("train.batch", update("one", of="a"), update("other", of="b"))
-
-
-def pair(seed=0):
-    return {"a": model(seed), "b": model(seed + 1)}
-
-
-def optimizers_of(models):
-    return {
-        "a": torch.optim.SGD(models["a"].parameters(), lr=0.1, momentum=0.9),
-        "b": torch.optim.Adam(models["b"].parameters(), lr=0.01),
-    }
-
-
-def trainer_of_two(*handlers, models=None, chart=CHART, **options):
-    models = models or pair()
-    optimizers = optimizers_of(models)
-    options = {"loss_fn": nn.CrossEntropyLoss(), **options}
-    return Trainer(handlers=handlers, models=models, optimizers=optimizers, chart=chart, **options)
-
-
-def all_weights(trainer):
-    return [p.detach().clone() for m in trainer.state.models.values() for p in m.parameters()]
 
 
 def test_each_update_trains_its_own_model_as_the_plain_loop_does():
