@@ -52,6 +52,8 @@ class TrainState:
     """Limit of batches in each validation of a fit; None: all of the loader."""
     batches_per_step: int = 1
     """Training batches in one optimizer step; GradientAccumulation writes it."""
+    batches_per_step_of: dict[str, int] = field(default_factory=dict)
+    """The same by the name of an optimizer; `GradientAccumulation(of=…)` writes it."""
     max_steps: int | None = None
     """The fit ends after this many optimizer steps; StepLimit writes it. None: no limit."""
     pass_begun: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import check_target, checked_name, is_own_update, model_of
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -41,13 +42,15 @@ class EMA:
             are copied from the trained model.
         validate: use the averaged weights in the validation of a fit, until after_validate.
         final: whether the model has the "averaged" or the "trained" weights after the fit.
+        of: name of the model, of a trainer with several, averaged after the steps of the optimizer
+            of this name; if there is none, after every step. None: the only model.
 
     Attributes:
         averaged: the averaged model, in eval mode; None before the first fit.
         updates: number of updates of the average.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class EMA:
         use_buffers: bool = True,
         validate: bool = True,
         final: FinalWeights = "averaged",
+        *,
+        of: str | None = None,
     ) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"EMA(decay={decay}): allowed: a number from 0, below 1")
@@ -64,6 +69,7 @@ class EMA:
         self.use_buffers = use_buffers
         self.validate = validate
         self.final = final
+        self.of = checked_name("EMA", of)
         self.averaged: AveragedModel | None = None
         self.updates = 0
         self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -72,26 +78,32 @@ class EMA:
         self._state: TrainState | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._state = trainer.state
+        state = self._state = trainer.state
+        if state.models:
+            check_target(self, state.models, "model")
+        else:
+            check_target(self, state.optimizers, "optimizer", needed=False)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._get_averaged(state.model)
+        self._get_averaged(model_of(state, self.of))
         self._updated = False
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.outcome == "completed":
-            self._update(self._get_averaged(state.model), state.model)
+        if state.outcome == "completed" and is_own_update(state, self.of):
+            model = model_of(state, self.of)
+            self._update(self._get_averaged(model), model)
             self._updated = True
 
     def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
+        model = model_of(state, self.of)
         if self.averaged and self.validate and self._updated and state.job == "fit":
-            self._trained = [tensor.clone() for tensor in tensors(state.model, self.use_buffers)]
-            copy_into(state.model, self.averaged, self.use_buffers)
+            self._trained = [tensor.clone() for tensor in tensors(model, self.use_buffers)]
+            copy_into(model, self.averaged, self.use_buffers)
         try:
             yield
         finally:
             if self._trained is not None:
-                copy_tensors(tensors(state.model, self.use_buffers), self._trained)
+                copy_tensors(tensors(model_of(state, self.of), self.use_buffers), self._trained)
                 self._trained = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -106,14 +118,14 @@ class EMA:
         self.updates, self._updated = state["updates"], state["updated"]
         self._trained = state["trained"]
         if state["averaged"] is not None and self._state is not None:
-            averaged = self._get_averaged(self._state.model)
+            averaged = self._get_averaged(model_of(self._state, self.of))
             load_values(averaged.module, state["averaged"])
             averaged.n_averaged.fill_(self.updates)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         updated, self._updated = self._updated, False
         if updated and self.averaged and self.final == "averaged" and state.outcome != "failed":
-            copy_into(state.model, self.averaged, self.use_buffers)
+            copy_into(model_of(state, self.of), self.averaged, self.use_buffers)
 
     def _get_averaged(self, model: nn.Module) -> AveragedModel:
         if self.averaged is None:

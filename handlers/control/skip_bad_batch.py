@@ -9,6 +9,7 @@ from torch.nn.utils import get_total_norm
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._named_target import check_target, checked_name, is_own_update
 from .._stateful import Stateful
 from ..optimization._optimizer_parameters import gradients
 
@@ -17,13 +18,14 @@ class SkipBadBatch(Stateful):
     """Cancels a training batch whose loss or gradients are NaN or infinite, and undoes its effects.
 
     A bad loss is not differentiated. Bad gradients are set to zero, with everything that the same
-    step has accumulated. The model's buffers, such as batch norm's statistics, are restored. After
-    too many bad batches the fit is cancelled: the weights are finite, those of the last good step.
+    step has accumulated. The buffers of all models, such as batch norm's statistics, are restored.
+    After too many bad batches the fit is cancelled: the weights are finite, those of the last good
+    step. With several optimizers, bad batches in a row are counted for each.
     MixedPrecision handles gradients that overflow float16; they do not count as a bad batch.
 
     Signals: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
-    Writes: the gradients and the model's buffers, after a bad batch
+    Writes: the gradients and the models' buffers, after a bad batch
     Raises: CancelBatchException; CancelFitException after too many; bad arguments in `__init__`
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
         the model's buffers each batch
@@ -31,6 +33,7 @@ class SkipBadBatch(Stateful):
     Args:
         in_a_row: most bad batches to skip in a row, from 0; one more cancels the fit.
         in_all: most bad batches to skip in one fit, from 0; None: any number.
+        of: name of the only optimizer whose losses and gradients are checked; None: those of all.
 
     Attributes:
         skipped: batches skipped in this fit.
@@ -41,15 +44,21 @@ class SkipBadBatch(Stateful):
     runs_after = ("GradientAccumulation", "MixedPrecision")
     runs_before = ("GradientClip", "StopOnNaN")
 
-    def __init__(self, in_a_row: int = 10, in_all: int | None = None) -> None:
+    def __init__(
+        self, in_a_row: int = 10, in_all: int | None = None, *, of: str | None = None
+    ) -> None:
         for name, number in (("in_a_row", in_a_row), ("in_all", in_all)):
             if number is not None:
                 check_whole_number(f"SkipBadBatch({name}={number!r})", number, least=0)
+        self.of = checked_name("SkipBadBatch", of)
         self.in_a_row = in_a_row
         self.in_all = in_all
         self.skipped = 0
         self._in_a_row = {"loss": 0, "gradients": 0}
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        check_target(self, trainer.state.optimizers, "optimizer", needed=False)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.skipped = 0
@@ -57,12 +66,16 @@ class SkipBadBatch(Stateful):
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training:
-            self._buffers = [(buffer, buffer.clone()) for buffer in state.model.buffers()]
+            models = state.models.values() or (state.model,)
+            self._buffers = [(b, b.clone()) for model in models for b in model.buffers()]
 
     def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._skip_unless(torch.as_tensor(state.loss).detach().isfinite().all(), "loss", state)
+        if is_own_update(state, self.of):
+            self._skip_unless(torch.as_tensor(state.loss).detach().isfinite().all(), "loss", state)
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if not is_own_update(state, self.of):
+            return
         # the largest magnitude: a 2-norm of finite gradients can overflow
         largest = get_total_norm(gradients(state), norm_type=inf)
         self._skip_unless(largest.isfinite(), "gradients", state)
@@ -74,13 +87,14 @@ class SkipBadBatch(Stateful):
         self._buffers = []
 
     def _skip_unless(self, finite: torch.Tensor, what: str, state: TrainState) -> None:
+        counted = f"{what} of {state.of}" if state.of else what
         if finite:
-            self._in_a_row[what] = 0
+            self._in_a_row[counted] = 0
             return
-        self._in_a_row[what] += 1
+        in_a_row = self._in_a_row[counted] = self._in_a_row.get(counted, 0) + 1
         self._restore(what, state)
-        reason = f"non-finite {what} in epoch {state.epoch}, batch {state.batch_index}"
-        self._check_limit("in a row", self._in_a_row[what], self.in_a_row, reason)
+        reason = f"non-finite {counted} in epoch {state.epoch}, batch {state.batch_index}"
+        self._check_limit("in a row", in_a_row, self.in_a_row, reason)
         self._check_limit("in this fit", self.skipped + 1, self.in_all, reason)
         self.skipped += 1
         raise CancelBatchException(reason)

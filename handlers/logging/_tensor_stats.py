@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from .._stateful import Stateful
 class TensorStats(Stateful):
     """Base of handlers with rows of mean, standard deviation and histogram of tensors."""
 
-    saved = ("rows", "_fit", "_unread")
+    saved: ClassVar[tuple[str, ...]] = ("rows", "_fit", "_unread")
 
     on_error = "detach"
 

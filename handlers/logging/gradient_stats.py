@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import OptimizerTarget, checked_name, count_step, is_own_update, model_of
 from .._torch_internals import COMPILED_PREFIX
 from ._tensor_stats import TensorStats
 
 
-class GradientStats(TensorStats):
+class GradientStats(OptimizerTarget, TensorStats):
     """Records mean, standard deviation and histogram of the gradients of all parameters.
 
     The gradients are those of a whole step: accumulated and unscaled, before clipping.
@@ -24,6 +25,7 @@ class GradientStats(TensorStats):
         bins: number of bins of the histogram.
         decades: range of the histogram, which counts log10 of the magnitudes; values outside, such
             as 0, count in the outermost bins.
+        of: name of the optimizer and of its model, of a trainer with several; None: the only one.
 
     Attributes:
         rows: a dict for each observed gradient: `fit`, `epoch`, `batch`, `step` (optimizer steps
@@ -35,17 +37,30 @@ class GradientStats(TensorStats):
         TypeError, ValueError: an argument is out of range.
     """
 
+    saved = (*TensorStats.saved, "_steps")
+
     runs_after = ("GradientAccumulation", "MixedPrecision")
     runs_before = ("GradientClip", "SkipBadBatch", "StopOnNaN")
 
     def __init__(
-        self, every: int = 100, bins: int = 40, decades: tuple[float, float] = (-12.0, 2.0)
+        self,
+        every: int = 100,
+        bins: int = 40,
+        decades: tuple[float, float] = (-12.0, 2.0),
+        *,
+        of: str | None = None,
     ) -> None:
         super().__init__(every, bins, decades)
+        self.of = checked_name("GradientStats", of)
+        self._steps: dict[str, int] = {}
+
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        super().begin_fit(trainer, state)
+        self._steps = {}
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.step % self.every == 0:
-            for name, parameter in state.model.named_parameters():
+        if is_own_update(state, self.of) and count_step(state, self._steps) % self.every == 0:
+            for name, parameter in model_of(state, self.of).named_parameters():
                 if parameter.grad is not None:
                     self._add(state, name.removeprefix(COMPILED_PREFIX), parameter.grad)
 

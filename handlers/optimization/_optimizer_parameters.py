@@ -10,18 +10,20 @@ import torch
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from .._named_target import optimizer_of
 from ._group_options import copy_option
 
 
-def parameters(state: TrainState) -> list[torch.Tensor]:
-    """The parameters of all groups of the optimizer."""
-    groups = [] if state.optimizer is None else state.optimizer.param_groups
+def parameters(state: TrainState, of: str | None = None) -> list[torch.Tensor]:
+    """The parameters of all groups of the optimizer of this name, by default of the current one."""
+    optimizer = optimizer_of(state, of)
+    groups = [] if optimizer is None else optimizer.param_groups
     return [parameter for group in groups for parameter in group["params"]]
 
 
-def gradients(state: TrainState) -> list[torch.Tensor]:
-    """The gradients that the next step will use."""
-    return [p.grad for p in parameters(state) if p.grad is not None]
+def gradients(state: TrainState, of: str | None = None) -> list[torch.Tensor]:
+    """The gradients that the next step of that optimizer will use."""
+    return [p.grad for p in parameters(state, of) if p.grad is not None]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import scale_tensors
 from ._lookahead import LookaheadIterator
@@ -15,7 +16,7 @@ from ._optimizer_parameters import gradients
 Activity = Callable[[TrainState], str]
 
 
-class GradientAccumulation(Stateful):
+class GradientAccumulation(OptimizerTarget, Stateful):
     """Makes one optimizer step for several batches, as if they were one batch.
 
     The gradient is the mean over all examples of the window of batches: batches of unequal size,
@@ -26,34 +27,38 @@ class GradientAccumulation(Stateful):
 
     Signals: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
     Reads: batch_size, batch_index, n_batches, batches_per_epoch
-    Writes: the gradients; batches, where the loader has no length; batches_per_step
+    Writes: the gradients; batches, where the loader has no length; batches_per_step, or
+        batches_per_step_of
     Raises: CancelStepException for all batches except the last of a window; TypeError, ValueError
         for wrong arguments
     Cost: no sync; if the loader has no length, one batch is fetched ahead
 
     Args:
         batches: number of batches in a window, from 1.
+        of: name of the optimizer, of a trainer with several; None: the only one.
     """
 
     saved = ("_examples", "_unit")
 
     runs_before = ("GradientClip", "MixedPrecision", "StopOnNaN")
 
-    def __init__(self, batches: int) -> None:
+    def __init__(self, batches: int, *, of: str | None = None) -> None:
         check_whole_number(f"GradientAccumulation(batches={batches!r})", batches, 1)
+        self.of = checked_name("GradientAccumulation", of)
         self.batches = batches
         self._examples = 0
         self._unit = 0
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         self._start_window()
-        state.batches_per_step = self.batches
+        self._set_batches_per_step(state, self.batches)
         try:
             yield
         finally:
-            if self._examples and state.optimizer is not None:
-                state.optimizer.zero_grad()
-            state.batches_per_step = 1
+            optimizer = optimizer_of(state, self.of)
+            if self._examples and optimizer is not None:
+                optimizer.zero_grad()
+            self._set_batches_per_step(state, 1)
             self._start_window()
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
@@ -62,6 +67,8 @@ class GradientAccumulation(Stateful):
 
     def wrap_backward(self, backward: Activity) -> Activity:
         def weighted_backward(state: TrainState) -> str:
+            if not is_own_update(state, self.of):
+                return backward(state)
             loss = state.loss
             if not self._examples:
                 self._unit = max(1, self.batches * state.batch_size)
@@ -76,6 +83,8 @@ class GradientAccumulation(Stateful):
         return weighted_backward
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if not is_own_update(state, self.of):
+            return
         position = state.batch_index % self.batches + 1
         if position < self.batches and not _is_last(state):
             raise CancelStepException(f"batch {position} of {self.batches} accumulated")
@@ -86,10 +95,17 @@ class GradientAccumulation(Stateful):
     def wrap_zero_grad(self, zero_grad: Activity) -> Activity:
         def zero_grad_and_restart(state: TrainState) -> str:
             trigger = zero_grad(state)
-            self._start_window()
+            if is_own_update(state, self.of):
+                self._start_window()
             return trigger
 
         return zero_grad_and_restart
+
+    def _set_batches_per_step(self, state: TrainState, batches: int) -> None:
+        if self.of is None:
+            state.batches_per_step = batches
+        else:
+            state.batches_per_step_of[self.of] = batches
 
     def _start_window(self) -> None:
         """Start without gradients; those added are Σ examples × gradient / unit."""

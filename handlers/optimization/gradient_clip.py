@@ -5,10 +5,11 @@ from __future__ import annotations
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import OptimizerTarget, checked_name, is_own_update
 from ._optimizer_parameters import parameters
 
 
-class GradientClip:
+class GradientClip(OptimizerTarget):
     """Clips the gradients before each optimizer step, by their norm or by their value.
 
     Signals: begin_step
@@ -21,9 +22,10 @@ class GradientClip:
         max_norm: all gradients together are scaled down to this norm if theirs is greater.
         value: each element is clamped to [-value, value]. Give exactly one of the two limits.
         norm_type: p of the p-norm, `inf` for the greatest element.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
-        TypeError: both limits are given, or neither.
+        TypeError: both limits are given, or neither; `of` is no name.
         ValueError: a number is not above 0.
     """
 
@@ -34,6 +36,8 @@ class GradientClip:
         max_norm: float | None = None,
         value: float | None = None,
         norm_type: float = 2.0,
+        *,
+        of: str | None = None,
     ) -> None:
         if (max_norm is None) == (value is None):
             raise TypeError(
@@ -45,8 +49,11 @@ class GradientClip:
         self.max_norm = max_norm
         self.value = value
         self.norm_type = norm_type
+        self.of = checked_name("GradientClip", of)
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if not is_own_update(state, self.of):
+            return
         with_gradient = [p for p in parameters(state) if p.grad is not None]
         if self.max_norm is not None:
             clip_grad_norm_(with_gradient, self.max_norm, self.norm_type)

@@ -10,6 +10,7 @@ import torch
 from torch.amp import GradScaler
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
+from .._named_target import check_target, checked_name, is_own_update
 from .._torch_internals import scaler_device, unscale
 from ..optimization._optimizer_parameters import gradients, parameters
 
@@ -35,6 +36,8 @@ class MixedPrecision:
     Args:
         dtype: `torch.bfloat16` or `torch.float16`.
         scaler: a scaler with your own settings, for float16; None: made when needed.
+        of: name of the only optimizer in whose updates it acts; None: in all of them. float16 needs
+            it if there are several optimizers, since each has a scale of its own.
 
     Attributes:
         scaler: the scaler in use; None before the first float16 loss.
@@ -43,7 +46,11 @@ class MixedPrecision:
     runs_after = ("GradientAccumulation",)  # accumulated gradients are unscaled once
 
     def __init__(
-        self, dtype: torch.dtype = torch.bfloat16, scaler: GradScaler | None = None
+        self,
+        dtype: torch.dtype = torch.bfloat16,
+        scaler: GradScaler | None = None,
+        *,
+        of: str | None = None,
     ) -> None:
         if dtype not in (torch.bfloat16, torch.float16):
             raise ValueError(
@@ -58,14 +65,19 @@ class MixedPrecision:
             )
         self.dtype = dtype
         self.scaler = scaler
+        self.of = checked_name("MixedPrecision", of)
         self._scaled = False
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        needs_name = self.dtype is torch.float16
+        check_target(self, trainer.state.optimizers, "optimizer", needed=needs_name)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._unscale(trainer.state)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.dtype is torch.float16:
-            _check_not_float16([p.dtype for p in parameters(state)])
+            _check_not_float16([p.dtype for p in parameters(state, self.of)])
 
     def state_dict(self) -> dict[str, Any]:
         scaler = self.scaler and {"device": scaler_device(self.scaler), **self.scaler.state_dict()}
@@ -89,7 +101,9 @@ class MixedPrecision:
 
     def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
         """Scale gradients again that a cancelled step has unscaled: backward adds scaled ones."""
-        if self.dtype is torch.float16 and not self._scaled:
+        if self.dtype is not torch.float16 or not is_own_update(state, self.of):
+            return
+        if not self._scaled:
             for gradient in gradients(state):
                 one = torch.ones((), device=gradient.device)
                 gradient.mul_(self._get_scaler(gradient).scale(one))
@@ -98,7 +112,7 @@ class MixedPrecision:
     def wrap_backward(self, backward: Activity) -> Activity:
         def scaled(state: TrainState) -> str:
             loss = state.loss
-            if isinstance(loss, torch.Tensor):
+            if isinstance(loss, torch.Tensor) and is_own_update(state, self.of):
                 state.loss = self._get_scaler(loss).scale(loss)
                 self._scaled = True
             try:
@@ -109,13 +123,15 @@ class MixedPrecision:
         return scaled if self.dtype is torch.float16 else backward
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if not is_own_update(state, self.of):
+            return
         if not self._unscale(state) and state.optimizer is not None:
             state.optimizer.zero_grad()
             raise CancelStepException("the gradients overflowed float16; the scale is lowered")
 
     def _with_autocast(self, activity: Activity) -> Activity:
         def run(state: TrainState) -> str:
-            with self._autocast(state):
+            with self._autocast(state) if is_own_update(state, self.of) else nullcontext():
                 return activity(state)
 
         return run
@@ -134,9 +150,9 @@ class MixedPrecision:
 
     def _unscale(self, state: TrainState) -> bool:
         """Divide scaled gradients by the scale; return False if they are not finite."""
-        if not self._scaled or self.scaler is None or not gradients(state):
+        if not self._scaled or self.scaler is None or not gradients(state, self.of):
             return True
-        are_finite = unscale(self.scaler, parameters(state))
+        are_finite = unscale(self.scaler, parameters(state, self.of))
         self._scaled = False
         return are_finite
 

@@ -9,20 +9,23 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, SequentialLR
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import checked_name, optimizer_of
 from .._stateful import SchedulerHandler
 from .._torch_internals import mark_stepped
 from ..optimization._optimizer_parameters import preserve_options
+from ._option_writer import OptionWriter
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 
-class PlannedSchedule(SchedulerHandler, ABC):
+class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
     """Makes a torch scheduler for each fit, and keeps it at the fit's position in the plan."""
 
     saved = ("_moves",)
 
     runs_after = PLAN_WRITERS
 
-    def __init__(self) -> None:
+    def __init__(self, of: str | None) -> None:
+        self.of = checked_name(type(self).__name__, of)
         self.scheduler: LRScheduler | None = None
         self._plan: StepPlan | None = None
         self._moves = 0
@@ -33,13 +36,14 @@ class PlannedSchedule(SchedulerHandler, ABC):
         """Make the scheduler for a fit of `total` steps, positioned at the first step."""
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        assert state.optimizer is not None
-        self._plan = StepPlan(state, type(self).__name__)
+        optimizer = optimizer_of(state, self.of)
+        assert optimizer is not None
+        self._plan = StepPlan(state, type(self).__name__, self.of)
         self.total = self._plan.total(state)
-        with preserve_options(state.optimizer):
-            self.scheduler = self._make_scheduler(state.optimizer, self.total)
+        with preserve_options(optimizer):
+            self.scheduler = self._make_scheduler(optimizer, self.total)
             self._moves, self._max_moves = 0, self.total - 1
-            mark_stepped(state.optimizer)  # a cancelled first batch moves the schedule, too
+            mark_stepped(optimizer)  # a cancelled first batch moves the schedule, too
             try:
                 yield
             finally:

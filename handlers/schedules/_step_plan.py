@@ -15,12 +15,13 @@ class StepPlan:
 
     Args:
         caller: the schedule that needs the plan, for the error message.
+        of: name of the optimizer whose steps are planned; None: the only one.
 
     Raises:
         ValueError: the number of batches in an epoch is not known.
     """
 
-    def __init__(self, state: TrainState, caller: str) -> None:
+    def __init__(self, state: TrainState, caller: str, of: str | None = None) -> None:
         lengths = (state.batches_per_epoch, loader_length(state.train_loader))
         known = [length for length in lengths if length is not None]
         if not known:
@@ -29,7 +30,7 @@ class StepPlan:
                 f"({type(state.train_loader).__name__}) has no length; pass batches_per_epoch= to "
                 "fit, or attach LimitBatches"
             )
-        self.batches_per_step = state.batches_per_step
+        self.batches_per_step = state.batches_per_step_of.get(of or "", state.batches_per_step)
         self.per_epoch = max(1, math.ceil(min(known) / self.batches_per_step))
 
     def total(self, state: TrainState) -> int:

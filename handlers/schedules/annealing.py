@@ -10,15 +10,17 @@ from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._named_target import checked_name, optimizer_of
 from .._stateful import Stateful
 from ..optimization._group_options import ParamGroup, copy_option, set_option
+from ._option_writer import OptionWriter
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 Curve = Callable[[float], Any]
 """Maps progress, 0 at the fit's first step and below 1 at its last, to a value."""
 
 
-class Annealing(Stateful):
+class Annealing(OptionWriter, Stateful):
     """Sets an option of the optimizer before each step, as a function of the fit's progress.
 
     Progress is the share of the fit's planned optimizer steps that have passed, by epoch and batch:
@@ -40,6 +42,7 @@ class Annealing(Stateful):
             `piecewise` beside it.
         group: 0-based number of the parameter group; None: all of them, including those that
             WeightDecayGroups or Unfreeze made.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
         TypeError: an argument has the wrong type.
@@ -48,7 +51,9 @@ class Annealing(Stateful):
 
     runs_after = PLAN_WRITERS
 
-    def __init__(self, option: str, curve: Curve, group: int | None = None) -> None:
+    def __init__(
+        self, option: str, curve: Curve, group: int | None = None, *, of: str | None = None
+    ) -> None:
         if not isinstance(option, str) or not callable(curve):
             raise TypeError(
                 f"Annealing({option!r}, {curve!r}): expected the name of an option and a function "
@@ -58,20 +63,24 @@ class Annealing(Stateful):
             raise ValueError("Annealing('params'): these are the parameters, not an option")
         if group is not None:
             check_whole_number(f"Annealing(group={group!r})", group, 0)
+        self.of = checked_name("Annealing", of)
         self.option = option
+        self.writes = (option,)
         self.curve = curve
         self.group = group
         self._groups: list[ParamGroup] = []
         self._plan: StepPlan | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        optimizer = trainer.state.optimizer
+        super().attached(trainer)
+        optimizer = optimizer_of(trainer.state, self.of)
         if optimizer is not None and all(self.option not in g for g in optimizer.param_groups):
             raise AttachError(self._missing_option(optimizer))
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        assert state.optimizer is not None
-        plan, groups = StepPlan(state, "Annealing"), self._select_groups(state.optimizer)
+        optimizer = optimizer_of(state, self.of)
+        assert optimizer is not None
+        plan, groups = StepPlan(state, "Annealing", self.of), self._select_groups(optimizer)
         before = [copy_option(group[self.option]) for group in groups]
         self._plan, self._groups = plan, groups
         try:

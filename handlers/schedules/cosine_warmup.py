@@ -27,15 +27,21 @@ class CosineWarmup(PlannedSchedule):
         warmup: share of the fit's steps, from 0 to below 1, in which the rate rises.
         start_factor: the first rate, as a share of the optimizer's own, above 0.
         min_lr: the rate to which the cosine falls.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is out of range.
     """
 
     def __init__(
-        self, warmup: float = 0.05, start_factor: float = 0.01, min_lr: float = 0.0
+        self,
+        warmup: float = 0.05,
+        start_factor: float = 0.01,
+        min_lr: float = 0.0,
+        *,
+        of: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(of)
         if not 0 <= warmup < 1:
             raise ValueError(f"CosineWarmup(warmup={warmup}): allowed: a share from 0 to below 1")
         if not 0 < start_factor <= 1:

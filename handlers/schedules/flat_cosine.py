@@ -25,13 +25,14 @@ class FlatCosine(PlannedSchedule):
     Args:
         flat: share of the fit's steps, from 0 to below 1, in which the rate stays.
         min_lr: the rate to which the cosine falls.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is out of range.
     """
 
-    def __init__(self, flat: float = 0.75, min_lr: float = 0.0) -> None:
-        super().__init__()
+    def __init__(self, flat: float = 0.75, min_lr: float = 0.0, *, of: str | None = None) -> None:
+        super().__init__(of)
         if not 0 <= flat < 1:
             raise ValueError(f"FlatCosine(flat={flat}): allowed: a share from 0 to below 1")
         if not min_lr >= 0:

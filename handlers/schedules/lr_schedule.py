@@ -10,14 +10,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import checked_name, is_own_update, optimizer_of
 from .._stateful import SchedulerHandler
 from ..optimization._optimizer_parameters import preserve_options
+from ._option_writer import OptionWriter
 from ._step_plan import PLAN_WRITERS, StepPlan
 
 Factory = Callable[..., LRScheduler]
 
 
-class LRSchedule(SchedulerHandler):
+class LRSchedule(OptionWriter, SchedulerHandler):
     """Steps any learning-rate scheduler of torch, with a new scheduler for each fit.
 
     The scheduler is stepped only after an update was made: not after a cancelled or an accumulated
@@ -34,46 +36,61 @@ class LRSchedule(SchedulerHandler):
             `factory(optimizer, total)`, with the number of times that it will be stepped:
             `LRSchedule(lambda optimizer, total: OneCycleLR(optimizer, 0.1, total_steps=total))`.
         every: step it after each "step" of the optimizer, or after each "epoch".
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
-        TypeError: `factory` is not a function of one or two arguments, or returns no scheduler.
+        TypeError: `factory` is not a function of one or two arguments, or returns no scheduler;
+            `of` is no name.
         ValueError: `every` has another value; the factory takes the total, and the loader has no
             length; the scheduler is for another optimizer.
     """
 
-    saved = ("_step",)
+    saved = ("_step", "_is_due")
 
     runs_after = PLAN_WRITERS
 
-    def __init__(self, factory: Factory, every: Literal["step", "epoch"] = "step") -> None:
+    def __init__(
+        self,
+        factory: Factory,
+        every: Literal["step", "epoch"] = "step",
+        *,
+        of: str | None = None,
+    ) -> None:
         if every not in ("step", "epoch"):
             raise ValueError(f"LRSchedule(every={every!r}): allowed: 'step', 'epoch'")
+        self.of = checked_name("LRSchedule", of)
         self.factory = factory
         self.every = every
         self.scheduler: LRScheduler | None = None
         self._needs_total = _takes_total(factory)
         self._step = 0
+        self._is_due = False
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        assert state.optimizer is not None
-        with preserve_options(state.optimizer):
-            self.scheduler, self._step = self._make_scheduler(state.optimizer, state), state.step
+        optimizer = optimizer_of(state, self.of)
+        assert optimizer is not None
+        with preserve_options(optimizer):
+            self.scheduler = self._make_scheduler(optimizer, state)
+            self._step, self._is_due = state.step, False
             try:
                 yield
             finally:
                 self.scheduler = None
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if self.every == "step":
-            self._advance(state)
+        made, self._step = state.step > self._step, state.step
+        if made and is_own_update(state, self.of):
+            self._is_due = True
+            if self.every == "step":
+                self._advance()
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every == "epoch":
-            self._advance(state)
+            self._advance()
 
-    def _advance(self, state: TrainState) -> None:
-        if self.scheduler is not None and state.step > self._step:
-            self._step = state.step
+    def _advance(self) -> None:
+        if self.scheduler is not None and self._is_due:
+            self._is_due = False
             self.scheduler.step()
 
     def _make_scheduler(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
@@ -97,7 +114,7 @@ class LRSchedule(SchedulerHandler):
         """How often the scheduler will be stepped if nothing is cancelled; at least 1."""
         if self.every == "epoch":
             return max(1, state.n_epochs)
-        return StepPlan(state, "the factory of LRSchedule").total(state)
+        return StepPlan(state, "the factory of LRSchedule", self.of).total(state)
 
 
 def _takes_total(factory: Any) -> bool:

@@ -34,9 +34,10 @@ class OneCycle(PlannedSchedule):
         start_divisor: the first rate is the highest one divided by this.
         end_divisor: the last rate is the first one divided by this.
         momentum: the lowest and the highest momentum; None leaves it unchanged.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class OneCycle(PlannedSchedule):
         start_divisor: float = 25.0,
         end_divisor: float = 1e4,
         momentum: tuple[float, float] | None = (0.85, 0.95),
+        *,
+        of: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(of)
         max_lrs = max_lr if isinstance(max_lr, Sequence) else [max_lr]
         if not all(lr is None or lr > 0 for lr in max_lrs):
             raise ValueError(f"OneCycle(max_lr={max_lr}): allowed: numbers above 0, or None")
@@ -65,6 +68,8 @@ class OneCycle(PlannedSchedule):
         self.start_divisor = start_divisor
         self.end_divisor = end_divisor
         self.momentum = momentum
+        if momentum is not None:
+            self.writes = ("lr", "momentum", "betas")
 
     def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
         low, high = self.momentum or (0.0, 0.0)

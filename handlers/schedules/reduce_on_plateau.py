@@ -10,12 +10,14 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ...events import TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._named_target import checked_name, optimizer_of
 from .._stateful import SchedulerHandler
 from ..control._epoch_metric import EpochMetric
 from ..optimization._optimizer_parameters import preserve_options
+from ._option_writer import OptionWriter
 
 
-class ReduceOnPlateau(EpochMetric, SchedulerHandler):
+class ReduceOnPlateau(OptionWriter, EpochMetric, SchedulerHandler):
     """Lowers the learning rate when a metric has not improved for some epochs.
 
     Uses `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An epoch
@@ -38,6 +40,7 @@ class ReduceOnPlateau(EpochMetric, SchedulerHandler):
         mode: whether "min" or "max" is better.
         cooldown: epochs after a reduction that are not counted, from 0.
         min_lr: no rate is lowered below this.
+        of: name of the optimizer, of a trainer with several; None: the only one.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -56,6 +59,8 @@ class ReduceOnPlateau(EpochMetric, SchedulerHandler):
         mode: Literal["min", "max"] = "min",
         cooldown: int = 0,
         min_lr: float = 0.0,
+        *,
+        of: str | None = None,
     ) -> None:
         for name, count in (("patience", patience), ("cooldown", cooldown)):
             check_whole_number(f"ReduceOnPlateau({name}={count!r})", count, 0)
@@ -66,6 +71,7 @@ class ReduceOnPlateau(EpochMetric, SchedulerHandler):
             raise ValueError(f"ReduceOnPlateau(factor={factor}): allowed: between 0 and 1")
         if mode not in ("min", "max"):
             raise ValueError(f"ReduceOnPlateau(mode={mode!r}): allowed: 'min', 'max'")
+        self.of = checked_name("ReduceOnPlateau", of)
         self.metric = metric
         self.factor = factor
         self.patience = patience
@@ -77,11 +83,12 @@ class ReduceOnPlateau(EpochMetric, SchedulerHandler):
         self._value: float | None = None
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        assert state.optimizer is not None
-        with preserve_options(state.optimizer):
+        optimizer = optimizer_of(state, self.of)
+        assert optimizer is not None
+        with preserve_options(optimizer):
             self._value = None
             self.scheduler = ReduceLROnPlateau(
-                state.optimizer,
+                optimizer,
                 mode=self.mode,
                 factor=self.factor,
                 patience=self.patience,

@@ -1,0 +1,97 @@
+"""The optimizer or model that a handler acts on, where a trainer has several by name.
+
+A handler keeps the name in its attribute `of`; None means the only one, or whichever is current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ..events import AttachError, TrainerProtocol, TrainState
+from ..events.handler_discovery import did_you_mean
+
+
+def checked_name(owner: str, of: Any) -> str | None:
+    """Check the argument `of` of a handler.
+
+    Raises:
+        TypeError: it is neither a name nor None.
+    """
+    if of is None or (isinstance(of, str) and of):
+        return of
+    raise TypeError(f"{owner}(of={of!r}): allowed: the name of an optimizer or model, or None")
+
+
+def check_target(handler: Any, names: Collection[str], what: str, needed: bool = True) -> None:
+    """Check when a handler is attached that its `of` is one of the names of the trainer.
+
+    Args:
+        what: "optimizer" or "model", for the message.
+        needed: whether it has to say which one, if there are several.
+
+    Raises:
+        AttachError: there is none of this name; or several, and it does not say which.
+    """
+    owner, of = type(handler).__name__, handler.of
+    if of is None:
+        if needed and len(names) > 1:
+            raise AttachError(
+                f"{owner}: this trainer has several {what}s: {', '.join(names)}; say which one "
+                f'it acts on: {owner}(…, of="{next(iter(names))}")'
+            )
+    elif of not in names:
+        known = f"its {what}s are {', '.join(names)}" if names else f"its {what} has no name"
+        raise AttachError(
+            f"{owner}(of={of!r}): this trainer has no {what} {of!r}"
+            f"{did_you_mean(of, names)}; {known}"
+        )
+
+
+class OptimizerTarget:
+    """Base of handlers that have to know on which optimizer they act.
+
+    Attributes:
+        of: its name; None: the only one.
+    """
+
+    of: str | None = None
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        check_target(self, trainer.state.optimizers, "optimizer")
+
+
+def optimizer_of(state: TrainState, of: str | None) -> Optimizer | None:
+    """The optimizer of a name; without a name the current one."""
+    return state.optimizer if of is None else state.optimizers.get(of, state.optimizer)
+
+
+def model_of(state: TrainState, of: str | None) -> nn.Module:
+    """The model of a name; without a name the current one."""
+    return state.model if of is None else state.models.get(of, state.model)
+
+
+def is_own_update(state: TrainState, of: str | None) -> bool:
+    """Whether the current optimizer is that of a name.
+
+    True without a name, and for a model that has no optimizer of its own name.
+    """
+    if of is None or of not in state.optimizers:
+        return True
+    return state.of == of if state.of else state.optimizer is state.optimizers[of]
+
+
+def count_step(state: TrainState, counts: dict[str, int]) -> int:
+    """The number of steps of the same update before this one; to be called once at begin_step.
+
+    Args:
+        counts: of the steps of named updates; emptied by the handler when a fit begins.
+    """
+    if not state.of:
+        return state.step
+    number = counts.get(state.of, 0)
+    counts[state.of] = number + 1
+    return number
