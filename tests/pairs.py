@@ -1,5 +1,7 @@
 """Trainers of two models that are trained by turns, and do not know of each other."""
 
+import math
+
 import torch
 from helpers import model
 from torch import nn
@@ -41,3 +43,13 @@ def alone(name, *handlers, **options):
 
 def weights_of(trainer, name):
     return [p.detach().clone() for p in trainer.state.models[name].parameters()]
+
+
+def poison(trainer, of, *at):
+    """Makes the loss of the updates of one name NaN, in the batches `at`."""
+
+    def receiver(trainer, state):
+        if state.of == of and state.batch_index in at:
+            state.loss = state.loss * math.nan
+
+    trainer.on("after_loss")(receiver)

@@ -13,10 +13,12 @@ from helpers import (
     weights,
 )
 from nets import by_hand, normed, undisturbed, values
+from pairs import CHART, pair, trainer_of_two
 from reads import Reads
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from trackside import Trainer
 from trackside.events import CancelFitException
 from trackside.handlers import GradientAccumulation, Metrics
 from trackside.handlers.averaging.ema import EMA
@@ -307,3 +309,41 @@ def test_any_cancel_trains_as_without_the_handler(signal, scope, early):
     trainer = cancelled_fit(ema, signal, scope, early)
     assert equal(weights(trainer), undisturbed(signal, scope))
     assert ema.updates == trainer.state.step
+
+
+@pytest.mark.parametrize("of", ["a", "b"])
+def test_of_one_model_only_that_one_is_validated_with_its_average(of):
+    ema = EMA(0.5, of=of)
+    trainer = trainer_of_two(ema)
+    seen = []
+
+    @trainer.on("begin_validate")
+    def look(trainer, state):
+        averaged = [p.detach() for p in ema.averaged.module.parameters()]
+        models = state.models.items()
+        seen.extend(name for name, net in models if equal([*net.parameters()], averaged))
+
+    trainer.fit(batches(3), batches(1))
+    assert seen == [of]
+    assert ema.updates == 3
+
+
+def test_a_model_without_an_optimizer_of_its_own_is_averaged_after_every_step():
+    models = pair()
+    optimizer = torch.optim.SGD([p for net in models.values() for p in net.parameters()], lr=0.1)
+    ema = EMA(0.5, of="b")
+    trainer = Trainer(None, nn.CrossEntropyLoss(), optimizer, [ema], models=models)
+    trainer.fit(batches(3))
+    assert ema.updates == 3
+    assert equal([*models["b"].parameters()], [*pair()["b"].parameters()])
+
+
+def test_one_model_is_averaged_after_the_steps_of_the_named_optimizer():
+    net = model()
+    body, head = net[0], net[2]
+    optimizers = {"a": torch.optim.SGD(body.parameters()), "b": torch.optim.SGD(head.parameters())}
+    ema, every = EMA(0.5, of="a"), EMA(0.5)
+    handlers = [ema, every]
+    options = {"optimizers": optimizers, "handlers": handlers, "chart": CHART}
+    Trainer(net, nn.CrossEntropyLoss(), **options).fit(batches(3))
+    assert (ema.updates, every.updates) == (3, 6)

@@ -14,6 +14,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+from pairs import pair, poison, trainer_of_two, weights_of
 from reads import Reads
 from torch import nn
 from torch.amp import GradScaler
@@ -280,3 +281,31 @@ def test_the_next_fit_is_complete_after_any_cancel(signal, scope, early, undistu
 @pytest.fixture(scope="module")
 def undisturbed():
     return weights(fitted(data=without(1)))
+
+
+@pytest.mark.parametrize("of", ["a", "b"])
+def test_bad_batches_in_a_row_are_counted_for_each_of_several_optimizers(of):
+    skip = SkipBadBatch(in_a_row=1)
+    trainer = trainer_of_two(skip)
+    poison(trainer, of, 1, 2)
+    assert trainer.fit(batches(4)).outcome == "cancelled"
+    assert (trainer.state.batch_index, skip.skipped) == (2, 1)
+    assert f"non-finite loss of {of} in epoch 0, batch 2" in str(trainer.state.cancel)
+
+
+@pytest.mark.parametrize(("of", "skipped"), [(None, 1), ("a", 0), ("b", 1)])
+def test_of_one_optimizer_only_its_losses_are_checked(of, skipped):
+    skip = SkipBadBatch(of=of)
+    trainer = trainer_of_two(skip)
+    poison(trainer, "b", 1)
+    trainer.fit(batches(3))
+    assert skip.skipped == skipped
+    assert all(w.isfinite().all() for w in weights_of(trainer, "b")) == bool(skipped)
+
+
+def test_the_buffers_of_all_models_are_restored():
+    models = {name: nn.Sequential(nn.BatchNorm1d(5), net) for name, net in pair().items()}
+    bad = torch.full((4, 5), math.nan), torch.zeros(4, dtype=torch.int64)
+    trainer = trainer_of_two(SkipBadBatch(), models=models)
+    trainer.fit([*batches(1), bad])
+    assert all(b.isfinite().all() for net in models.values() for b in net.buffers())

@@ -12,6 +12,7 @@ from helpers import (
     trainer_of,
     weights,
 )
+from pairs import poison, trainer_of_two
 
 from trackside.events import CancelFitException
 from trackside.handlers import GradientAccumulation, GradientClip, StopOnNaN
@@ -143,3 +144,25 @@ def test_after_any_cancel_the_weights_equal_those_without_it(signal, scope):
     guarded = cancelled_fit(StopOnNaN(), signal, scope, early=False)
     plain = cancelled_fit(Nothing(), signal, scope, early=False)
     assert equal(weights(guarded), weights(plain))
+
+
+@pytest.mark.parametrize("of", ["a", "b"])
+def test_the_steps_of_each_of_several_optimizers_are_counted_by_themselves(of):
+    trainer = trainer_of_two(StopOnNaN(every=2))
+    poison(trainer, of, 3)
+    assert trainer.fit(batches(6)).outcome == "cancelled"
+    assert trainer.state.batch_index == 3
+
+
+@pytest.mark.parametrize(("of", "outcome"), [("a", "cancelled"), ("b", "completed")])
+def test_of_one_optimizer_only_its_steps_are_checked(of, outcome):
+    trainer = trainer_of_two(StopOnNaN(of=of))
+    poison(trainer, "a", 1)
+    assert trainer.fit(batches(3)).outcome == outcome
+
+
+def test_a_second_fit_counts_the_steps_of_each_from_its_beginning():
+    trainer = trainer_of_two(StopOnNaN(every=2))
+    trainer.fit(batches(3))
+    poison(trainer, "b", 1)
+    assert trainer.fit(batches(3)).outcome == "cancelled"

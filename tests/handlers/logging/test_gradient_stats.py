@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from nets import undisturbed
+from pairs import alone, trainer_of_two
 from reads import Reads
 from torch import nn
 from torch.amp import GradScaler
@@ -205,3 +206,16 @@ def test_after_any_cancel_no_row_is_unread_and_training_is_unchanged(signal, sco
     trainer = cancelled_fit(stats, signal, scope, early)
     assert stats._unread == []
     assert equal(weights(trainer), undisturbed(signal, scope))
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("of", ["a", "b"])
+def test_the_gradients_of_one_model_are_those_that_it_has_alone(of, every):
+    stats, expected = GradientStats(every, of=of), GradientStats(every)
+    trainer_of_two(stats).fit(batches(4), epochs=2)
+    alone(of, expected).fit(batches(4), epochs=2)
+
+    def without_step(rows):
+        return [{name: row[name] for name in row if name != "step"} for row in rows]
+
+    assert without_step(stats.rows) == without_step(expected.rows)
