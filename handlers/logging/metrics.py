@@ -23,9 +23,14 @@ class Metrics:
     error, it is not computed. When training pauses for a validation, it is computed up to there,
     and continues as the same pass.
 
-    Signals: begin_train, begin_validate, after_batch, after_train, after_validate
-    Reads: loss, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
-    Writes: metrics["train_loss"], ["valid_loss"]; ["train_<name>"], ["valid_<name>"]: floats
+    Where the updates of a batch have names, each has a mean of its own in place of `train_loss`: of
+    the losses that it has differentiated, in completed batches.
+
+    Signals: begin_train, begin_validate, after_batch, after_train, after_validate; after_backward,
+        if optimizers have names
+    Reads: loss, of, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
+    Writes: metrics["train_loss"], ["valid_loss"]; ["train_<of>_loss"]; ["train_<name>"],
+        ["valid_<name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
 
     Args:
@@ -45,6 +50,15 @@ class Metrics:
         self.metrics = metrics
         self._pass = _PassTotals(metrics)
         self._paused: _PassTotals | None = None
+        self._differentiated: list[tuple[str, torch.Tensor]] = []
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        if trainer.state.optimizers and "after_backward" in trainer.signals:
+            trainer.on("after_backward")(self._keep_loss)
+
+    def detached(self, trainer: TrainerProtocol) -> None:
+        if self._keep_loss in trainer.handlers:
+            trainer.detach(self._keep_loss)
 
     def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._paused is not None and state.batch_index >= 0:
@@ -61,8 +75,11 @@ class Metrics:
             self._paused = paused
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        differentiated, self._differentiated = self._differentiated, []
         if state.outcome != "completed" or state.job == "predict":
             return
+        for name, loss in differentiated:
+            self._pass.of(name).add(loss, state.batch_size)
         loss = torch.as_tensor(state.loss).detach()
         self._pass.add(loss, state.batch_size)
         if self._pass.metrics:
@@ -71,6 +88,10 @@ class Metrics:
             args = (pred,) if state.yb is None else (pred, _detached(state.yb))
             for metric in self._pass.metrics.values():
                 metric.update(*args)
+
+    def _keep_loss(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if state.of and state.outcome == "completed":
+            self._differentiated.append((state.of, torch.as_tensor(state.loss).detach()))
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "train", "train")
@@ -111,6 +132,11 @@ class _PassTotals:
         self.total: torch.Tensor | None = None
         self.samples = 0
         self.device: torch.device | None = None
+        self.by_name: dict[str, _PassTotals] = {}
+
+    def of(self, name: str) -> _PassTotals:
+        """The loss of the updates of one name."""
+        return self.by_name.setdefault(name, _PassTotals({}))
 
     def move_to(self, device: torch.device) -> None:
         if device == self.device:
@@ -131,18 +157,31 @@ class _PassTotals:
 
     def state(self) -> dict[str, Any]:
         metrics = {name: metric_state(metric) for name, metric in self.metrics.items()}
-        return {"total": self.total, "samples": self.samples, "metrics": metrics}
+        by_name = {name: totals.state() for name, totals in self.by_name.items()}
+        own = {"total": self.total, "samples": self.samples, "metrics": metrics}
+        return {**own, "by_name": by_name}
 
     def load(self, state: dict[str, Any]) -> None:
         self.total, self.samples = state["total"], state["samples"]
         for name, metric in self.metrics.items():
             load_metric_state(metric, state["metrics"][name])
+        for name, totals in state["by_name"].items():
+            self.of(name).load(totals)
 
     def compute(self) -> dict[str, Any]:
         if self.total is None:
             return {}
         metrics = {name: metric.compute() for name, metric in self.metrics.items()}
-        return {"loss": self.total / self.samples, **metrics}
+        return {**self._losses(), **metrics}
+
+    def _losses(self) -> dict[str, Any]:
+        losses = {f"{name}_loss": totals.mean for name, totals in self.by_name.items()}
+        return losses or {"loss": self.mean}
+
+    @property
+    def mean(self) -> torch.Tensor | None:
+        """The mean loss of an example; None before the first batch."""
+        return None if self.total is None else self.total / self.samples
 
 
 def _check(name: str, metric: Any) -> None:

@@ -1,3 +1,4 @@
+import copy
 import math
 from collections import namedtuple
 
@@ -16,15 +17,17 @@ from helpers import (
     trainer_of,
     weights,
 )
+from pairs import optimizers_of, pair, trainer_of_two
 from torch import nn
 
 from trackside.events import (
+    Cancel,
     CancelBatchException,
     CancelEpochException,
     CancelFitException,
     CancelValidException,
 )
-from trackside.handlers import Metrics
+from trackside.handlers import History, Metrics
 
 
 class Correct:
@@ -398,3 +401,78 @@ def test_a_pass_whose_begin_was_not_received_does_not_affect_the_next():
     trainer.fit(batches())
     trainer.fit(batches())
     assert "train_loss" in trainer.state.metrics
+
+
+def losses_by_hand(name, data, epochs=1):
+    """The mean loss of each epoch of the plain loop of one of the two models."""
+    models = pair()
+    optimizer, means = optimizers_of(models)[name], []
+    for _ in range(epochs):
+        total = 0.0
+        for x, y in data:
+            loss = nn.functional.cross_entropy(models[name](x), y)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            total += loss.item() * len(x)
+        means.append(total / sum(len(x) for x, _ in data))
+    return means
+
+
+def test_each_named_update_has_a_mean_loss_of_its_own():
+    history, data = History(), batches(size=[4, 4, 2])
+    trainer = trainer_of_two(Metrics(), history)
+    trainer.fit(data, batches(2), epochs=2)
+    for name in ("a", "b"):
+        means = [row[f"train_{name}_loss"] for row in history.rows]
+        assert means == pytest.approx(losses_by_hand(name, data, 2), rel=1e-6)
+    assert "valid_loss" in history.rows[0]
+    assert "train_loss" not in history.rows[0]
+
+
+def test_a_cancelled_update_or_batch_does_not_count_in_the_loss_of_its_name():
+    class CancelOne(Cancel):
+        scope = "one"
+
+    trainer = trainer_of_two(Metrics())
+
+    @trainer.on("after_loss")
+    def cancel(trainer, state):
+        if state.of == "a" and state.batch_index == 1:
+            raise CancelOne("not this one")
+
+    @trainer.on("begin_step")
+    def cancel_batch(trainer, state):
+        if state.of == "b" and state.batch_index == 2:
+            raise CancelBatchException("not this one")
+
+    data = batches(3)
+    trainer.fit(data)
+    counted = {name: trainer.state.metrics[f"train_{name}_loss"] for name in ("a", "b")}
+    assert counted["a"] == pytest.approx(losses_by_hand("a", data[:1])[0], rel=1e-6)
+    assert counted["b"] == pytest.approx(losses_by_hand("b", data[:2])[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("boundary", [1, 2, 3, 4])
+def test_the_losses_of_named_updates_resume(boundary):
+    whole = trainer_of_two(Metrics())
+    whole.fit(batches(3), epochs=2)
+    first = trainer_of_two(Metrics())
+    run = first.steps(batches(3), epochs=2)
+    for transition in run:
+        boundary -= transition.trigger == "after_batch"
+        if not boundary:
+            saved = copy.deepcopy(first.state_dict())
+            break
+    run.close()
+    second = trainer_of_two(Metrics())
+    second.fit(batches(3), epochs=2, resume=saved)
+    assert second.state.metrics == whole.state.metrics
+    assert {*whole.state.metrics} == {"train_a_loss", "train_b_loss"}
+
+
+def test_detached_from_a_trainer_of_named_optimizers_it_leaves_nothing():
+    metrics = Metrics()
+    trainer = trainer_of_two(metrics)
+    trainer.detach(metrics)
+    assert trainer.handlers == []
