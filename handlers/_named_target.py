@@ -51,6 +51,14 @@ def check_target(handler: Any, names: Collection[str], what: str, needed: bool =
         )
 
 
+def check_model_target(handler: Any, state: TrainState) -> None:
+    """The same for a handler of a model: of the only model it may name one of the optimizers."""
+    if state.models:
+        check_target(handler, state.models, "model")
+    else:
+        check_target(handler, state.optimizers, "optimizer", needed=False)
+
+
 class OptimizerTarget:
     """Base of handlers that have to know on which optimizer they act.
 

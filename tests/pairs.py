@@ -18,8 +18,8 @@ def pair(seed=0):
 
 def optimizers_of(models):
     return {
-        "a": torch.optim.SGD(models["a"].parameters(), lr=0.1, momentum=0.9),
-        "b": torch.optim.Adam(models["b"].parameters(), lr=0.01),
+        "a": torch.optim.SGD(models["a"].parameters(), lr=0.1, momentum=0.9, weight_decay=0.1),
+        "b": torch.optim.Adam(models["b"].parameters(), lr=0.01, weight_decay=0.1),
     }
 
 

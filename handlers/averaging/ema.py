@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
-from .._named_target import check_target, checked_name, is_own_update, model_of
+from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -78,11 +78,8 @@ class EMA:
         self._state: TrainState | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        state = self._state = trainer.state
-        if state.models:
-            check_target(self, state.models, "model")
-        else:
-            check_target(self, state.optimizers, "optimizer", needed=False)
+        self._state = trainer.state
+        check_model_target(self, trainer.state)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._get_averaged(model_of(state, self.of))

@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel
 
 from ...events import TrainerProtocol, TrainState
+from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -39,16 +40,19 @@ class SWA:
         start: the first epoch averaged: an int is its 0-based index, a float below 1 a fraction of
             the fit's epochs.
         final: whether the model has the "averaged" or the "trained" weights after the fit.
+        of: name of the model, of a trainer with several; None: the only one.
 
     Attributes:
         averaged: the averaged model of the last fit, in eval mode; None before the first. It
             averages `averaged.n_averaged` epochs.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError, ValueError: an argument is out of range.
     """
 
-    def __init__(self, start: float = 0.75, final: FinalWeights = "averaged") -> None:
+    def __init__(
+        self, start: float = 0.75, final: FinalWeights = "averaged", *, of: str | None = None
+    ) -> None:
         if isinstance(start, bool) or start < 0 or (isinstance(start, float) and not start < 1):
             raise ValueError(
                 f"SWA(start={start!r}): allowed: an int from 0, the index of an epoch, or a float "
@@ -57,6 +61,7 @@ class SWA:
         check_final_weights("SWA", final)
         self.start = start
         self.final = final
+        self.of = checked_name("SWA", of)
         self.averaged: AveragedModel | None = None
         self._stepped = False
         self._updated = False
@@ -64,6 +69,7 @@ class SWA:
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
+        check_model_target(self, trainer.state)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first_epoch(state):
@@ -71,7 +77,7 @@ class SWA:
                 f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; "
                 "epochs count from 0"
             )
-        self.averaged = make_averaged_model(state.model)
+        self.averaged = make_averaged_model(model_of(state, self.of))
         self._stepped = self._updated = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -86,18 +92,21 @@ class SWA:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._stepped, self._updated = state["stepped"], state["updated"]
         if state["averaged"] is not None and self._state is not None:
-            self.averaged = self.averaged or make_averaged_model(self._state.model)
+            model = model_of(self._state, self.of)
+            self.averaged = self.averaged or make_averaged_model(model)
             load_values(self.averaged.module, state["averaged"])
             self.averaged.n_averaged.copy_(state["epochs"])
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._stepped = self._stepped or state.outcome == "completed"
+        made = state.outcome == "completed" and is_own_update(state, self.of)
+        self._stepped = self._stepped or made
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         stepped, self._stepped = self._stepped, False
         if stepped and state.epoch >= self._first_epoch(state) and state.outcome != "failed":
-            self.averaged = self.averaged or make_averaged_model(state.model)
-            self.averaged.update_parameters(state.model)
+            model = model_of(state, self.of)
+            self.averaged = self.averaged or make_averaged_model(model)
+            self.averaged.update_parameters(model)
             self._updated = True
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
@@ -105,7 +114,7 @@ class SWA:
         if updated and self.averaged and state.outcome != "failed":
             update_batch_norm(trainer, self.averaged.module)
             if self.final == "averaged":
-                copy_into(state.model, self.averaged, buffers=True)
+                copy_into(model_of(state, self.of), self.averaged, buffers=True)
 
     def _first_epoch(self, state: TrainState) -> int:
         """0-based index of the first averaged epoch."""

@@ -11,12 +11,13 @@ from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import COMPILED_PREFIX
 from ._group_options import ParamGroup, copy_option
 
 
-class Unfreeze(Stateful):
+class Unfreeze(OptimizerTarget, Stateful):
     """Trains the first group of modules from the start, and unfreezes the others one by one.
 
     The parameters of a frozen module require no gradient; running statistics such as BatchNorm's
@@ -39,6 +40,7 @@ class Unfreeze(Stateful):
             whole model. A parameter in several groups belongs to the first of them.
         every: epochs from one unfreezing to the next, from 1.
         lr_divisor: the learning rate of each group is that of the group before, divided by this.
+        of: name of the optimizer and of its model, of a trainer with several; None: the only one.
 
     Raises:
         TypeError, ValueError: an argument is out of range.
@@ -48,7 +50,12 @@ class Unfreeze(Stateful):
     runs_after = ("WeightDecayGroups",)
 
     def __init__(
-        self, groups: Sequence[str | Sequence[str]], every: int = 1, lr_divisor: float = 1.0
+        self,
+        groups: Sequence[str | Sequence[str]],
+        every: int = 1,
+        lr_divisor: float = 1.0,
+        *,
+        of: str | None = None,
     ) -> None:
         if isinstance(groups, str) or not isinstance(groups, Sequence) or not groups:
             raise TypeError(
@@ -58,19 +65,22 @@ class Unfreeze(Stateful):
         if not lr_divisor > 0:
             raise ValueError(f"Unfreeze(lr_divisor={lr_divisor}): allowed: a number above 0")
         self.groups = [[group] if isinstance(group, str) else list(group) for group in groups]
+        self.of = checked_name("Unfreeze", of)
         self.every = every
         self.lr_divisor = lr_divisor
         self._frozen: list[list[nn.Parameter]] = []
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._group_parameters(trainer.state.model)
+        super().attached(trainer)
+        self._group_parameters(model_of(trainer.state, self.of))
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        assert state.optimizer is not None
-        members = self._group_parameters(state.model)
+        optimizer = optimizer_of(state, self.of)
+        assert optimizer is not None
+        members = self._group_parameters(model_of(state, self.of))
         with ExitStack() as stack:
             if self.lr_divisor != 1:
-                stack.enter_context(_divide_rates(state.optimizer, members, self.lr_divisor))
+                stack.enter_context(_divide_rates(optimizer, members, self.lr_divisor))
             stack.callback(self._unfreeze_all)
             self._frozen = [[p for p in group if p.requires_grad] for group in members[1:]]
             for group in self._frozen:

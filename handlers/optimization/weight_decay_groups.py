@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
+from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
 from ._group_options import ParamGroup, copy_option
@@ -16,7 +17,7 @@ from ._group_options import ParamGroup, copy_option
 _NORMS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
-class WeightDecayGroups(Stateful):
+class WeightDecayGroups(OptimizerTarget, Stateful):
     """Exempts biases and the parameters of norm layers from weight decay.
 
     When a fit begins, each parameter group of the optimizer with weight decay is split: exempt
@@ -30,6 +31,12 @@ class WeightDecayGroups(Stateful):
     Writes: the parameter groups of the optimizer
     Raises: AttachError when attached or at begin_fit: the optimizer has no weight decay
     Cost: no sync
+
+    Args:
+        of: name of the optimizer and of its model, of a trainer with several; None: the only one.
+
+    Raises:
+        TypeError: `of` is no name.
     """
 
     # these read the parameter groups when the fit begins
@@ -43,18 +50,21 @@ class WeightDecayGroups(Stateful):
         "Unfreeze",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, of: str | None = None) -> None:
+        self.of = checked_name("WeightDecayGroups", of)
         self._splits: list[_Split] = []
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        if trainer.state.optimizer is not None:
-            _check_weight_decay(trainer.state.optimizer)
+        super().attached(trainer)
+        optimizer = optimizer_of(trainer.state, self.of)
+        if optimizer is not None:
+            _check_weight_decay(optimizer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        optimizer = state.optimizer
+        optimizer = optimizer_of(state, self.of)
         assert optimizer is not None
         _check_weight_decay(optimizer)
-        exempt = {id(parameter) for parameter in _exempt_parameters(state.model)}
+        exempt = {id(parameter) for parameter in _exempt_parameters(model_of(state, self.of))}
         for index, group in enumerate(list(optimizer.param_groups)):
             is_exempt = [id(parameter) in exempt for parameter in group["params"]]
             if group["weight_decay"] and any(is_exempt):

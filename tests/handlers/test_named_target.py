@@ -35,6 +35,10 @@ MAKE = {
     "OneCycle": lambda **of: [h.OneCycle(0.1, **of)],
     "ReduceOnPlateau": lambda **of: [Flat(), h.ReduceOnPlateau("flat", patience=0, **of)],
     "MixedPrecision": lambda **of: [h.MixedPrecision(torch.float16, **of)],
+    "SWA": lambda **of: [h.SWA(0, **of)],
+    "Unfreeze": lambda **of: [h.Unfreeze(["2", "0"], **of)],
+    "Unfreeze with rates": lambda **of: [h.Unfreeze(["2", "0"], lr_divisor=2.0, **of)],
+    "WeightDecayGroups": lambda **of: [h.WeightDecayGroups(**of)],
     "bfloat16": lambda **of: [h.MixedPrecision(**of)],
     "schedule and accumulation": lambda **of: [
         h.GradientAccumulation(2, **of),
