@@ -69,13 +69,18 @@ class LRFinder:
             handlers: attached for the test only, such as one for mixed precision.
 
         Raises:
-            TypeError: the trainer has no optimizer.
+            TypeError: the trainer has no optimizer, or several.
             RuntimeError: the trainer is running.
             BaseException: whatever the test raises, after everything is restored.
         """
         state = trainer.state
         if state.optimizer is None:
             raise TypeError("LRFinder.find: the trainer has no optimizer, so there is no rate")
+        if len(state.optimizers) > 1:
+            raise TypeError(
+                f"LRFinder.find: the trainer has several optimizers ({', '.join(state.optimizers)})"
+                ", and the test trains one model with one; make a trainer of one of them for it"
+            )
         if "." in state.phase:
             raise RuntimeError(
                 f"LRFinder.find: the trainer is in {state.phase}; call it when the run has ended"

@@ -19,6 +19,7 @@ from helpers import (
     weights,
 )
 from optimizers import OPTIMIZERS, Reads, adamw, in_groups, options, sgd
+from pairs import trainer_of_two
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -492,3 +493,8 @@ def test_loader_position_is_restored():
     before = loader.position
     LRFinder(steps=20).find(trainer_of(), loader)
     assert loader.position == before
+
+
+def test_a_trainer_of_several_optimizers_is_refused():
+    with pytest.raises(TypeError, match=r"several optimizers \(a, b\), and the test trains one"):
+        LRFinder(steps=20).find(trainer_of_two(), batches(3))
