@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
-from ...events import CANCELS, IllegalCancelError, TrainState, Transition
+from ...events import IllegalCancelError, TrainState, Transition, cancel_for
 from ...events.handler_discovery import did_you_mean
 from ...events.log import log
 from ..loop.engine import Engine
-from ..statechart.phase_paths import inside, open_scopes
+from ..statechart.phase_paths import inside, open_scopes, scope_name
 from .run_progress import Status, Stopwatch, epochs_made, read_status, unreadable_status
 
 
@@ -70,26 +70,29 @@ class Run(Future[TrainState]):
             self._clock.start()
             self._trainer.requests.resume()
 
-    def cancel(self, scope: str = "fit", reason: str = "") -> bool:
-        """Cancel `scope`, one of `trackside.events.CANCELS`, at the next transition.
+    def cancel(self, scope: str | None = None, reason: str = "") -> bool:
+        """Cancel a scope of the chart at the next transition; by default the run.
 
-        See `Engine.request` for a scope that is not open, and for cancels of your own chart.
+        See `Engine.request` for a scope that is not open.
 
         Returns:
             Whether the cancel was requested: False when the run is done.
 
         Raises:
-            ValueError: the scope is unknown; the message names the nearest one.
+            ValueError: the chart has no such scope; the message names the nearest one.
         """
-        if scope not in CANCELS:
+        chart = self._trainer.topology.chart
+        known = list(dict.fromkeys(map(scope_name, chart.scopes)))
+        name = chart.scope("run") if scope is None else scope
+        if name not in known:
             raise ValueError(
-                f"there is no scope {scope!r}{did_you_mean(scope, CANCELS)}; "
-                f"scopes are {', '.join(CANCELS)}"
+                f"there is no scope {name!r}{did_you_mean(str(name), known)}; "
+                f"scopes are {', '.join(known)}"
             )
         if self.done():
             return False
         try:
-            self._trainer.request(CANCELS[scope](reason))
+            self._trainer.request(cancel_for(name)(reason))
         except IllegalCancelError:  # the run has just ended
             return False
         return True
@@ -154,7 +157,7 @@ class Run(Future[TrainState]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.cancel("fit", "its with block was left")
+        self.cancel(reason="its with block was left")
         self._thread.join()
         if error is None:
             self.result()
@@ -234,6 +237,6 @@ def _cancel_at_exit() -> None:
 def _cancel_live_runs() -> None:
     runs = tuple(_live_runs)
     for run in runs:
-        run.cancel("fit", "the process ends")
+        run.cancel(reason="the process ends")
     for run in runs:
         run._thread.join()

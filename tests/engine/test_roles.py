@@ -1,8 +1,15 @@
 """A chart whose scopes have other names: engine, status, checkpoints and handlers ask for roles."""
 
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from helpers import Trace, batches, equal, trainer_of, weights
 
+from trackside import interruptible
 from trackside.engine import SUPERVISED, Topology
 from trackside.engine.hosting.run_progress import epochs_made
 from trackside.events import AttachError, Cancel, cancel_for
@@ -108,3 +115,41 @@ def test_validate_sends_the_signals_under_the_same_names():
     found = trainer.validate(batches(2))
     assert trace.signals.count("after_frame") == 2
     assert {*found} == {"valid_loss"}
+
+
+def test_a_background_run_is_cancelled_by_the_scopes_of_its_own_chart():
+    endless = trainer_of(chart=other_names())
+    run = endless.start(batches(2), epochs=10**6)
+    with pytest.raises(ValueError, match=r"no scope 'epoch'.*scopes are study, iteration"):
+        run.cancel("epoch")
+    assert run.cancel(reason="enough")
+    assert run.result().cancel.scope == "study"
+
+
+def test_a_process_that_ends_closes_the_fit_of_a_chart_of_its_own():
+    code = """
+from helpers import batches, trainer_of
+from test_roles import other_names
+
+trainer = trainer_of(chart=other_names())
+trainer.on("after_study")(lambda trainer, state: print("closed", flush=True))
+trainer.start(batches(2), epochs=10**6)
+"""
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": f"{folder.parent}:{folder}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+
+def test_an_interruptible_block_cancels_the_outermost_scope_of_the_chart():
+    trainer = trainer_of(chart=other_names())
+    with interruptible(trainer) as interruption:
+        trainer.on("begin_frame", once=True)(lambda t, state: signal.raise_signal(signal.SIGTERM))
+        state = trainer.fit(batches(2), epochs=3)
+    assert interruption.signal == signal.SIGTERM
+    assert (state.outcome, state.cancel.scope) == ("cancelled", "study")
