@@ -32,7 +32,6 @@ from .named_parts import whole_model
 from .run_context import evaluation_session, fit_session
 from .run_parts import RunParts
 from .statechart.chart import SUPERVISED
-from .statechart.compiled_table import Activity
 from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine
 from .statechart.phase_paths import Row
@@ -77,7 +76,7 @@ class Trainer(Engine):
         optimizers: Mapping[str, torch.optim.Optimizer] | None = None,
         loss_fns: Mapping[str, Callable[..., Any]] | None = None,
         chart: Sequence[Row] = SUPERVISED,
-        activities: Mapping[str, Activity] | None = None,
+        activities: Mapping[str, Callable[[Any], str]] | None = None,
         state: type[TrainState] = TrainState,
         name: str = "",
     ) -> None:

@@ -112,6 +112,22 @@ def backward(state: TrainState) -> str:
     return "after_backward"
 
 
+def backward_of_own(state: TrainState) -> str:
+    """Compute the gradients of `loss` for the parameters of the current optimizer only.
+
+    The loss of a generator also depends on the discriminator; its gradients there belong to no
+    update, and the next update of the discriminator would add its own to them.
+    """
+    groups = state.optimizers[state.of].param_groups
+    own = [p for group in groups for p in group["params"] if p.requires_grad]
+    try:
+        state.loss.backward(inputs=own or None)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        explain_backward(state, error)
+        raise
+    return "after_backward"
+
+
 def step(state: TrainState) -> str:
     """Make one optimizer update."""
     optimizer = state.optimizer

@@ -15,7 +15,7 @@ from ..statechart.composition import STANDARD_ROLES, Chart
 from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
-from .activities import return_always, zero_grad
+from .activities import backward_of_own, return_always, zero_grad
 from .activity_registry import ActivityRegistry, Wrapper
 
 _WITHOUT_ACTIVITY = ("cancelled", "failing")
@@ -88,6 +88,8 @@ def default_activities(chart: Chart) -> dict[str, Activity]:
             activities[f"{name}.scored"] = return_always("begin_backward")
             activities[f"{name}.zero_grad"] = _zero_grad_and(f"after_{name}")
             activities[f"{name}.accumulated"] = return_always(f"after_{name}")
+            if name in chart.of:
+                activities[f"{name}.backward"] = backward_of_own
     for path, names in chart.parts.items():
         scope = scope_name(path)
         pauses = (f"{scope}.ready", *(f"{name}_done" for name in names))

@@ -68,6 +68,20 @@ def test_after_a_cancel_of_an_update_the_next_has_its_own_model():
     )
 
 
+def test_an_update_leaves_no_gradients_in_the_models_of_other_updates():
+    def through_both(state):
+        state.pred = state.models["a"](state.xb) + state.models["b"](state.xb)
+        return "after_pred"
+
+    leftovers = []
+    trainer = trainer_of_two(activities={"one.forward": through_both})
+    trainer.on("after_one")(
+        lambda t, state: leftovers.extend(p.grad for p in state.models["b"].parameters())
+    )
+    trainer.fit(batches(2))
+    assert leftovers == [None] * 8
+
+
 def test_losses_by_name_are_used_in_their_scopes():
     scales = []
     losses = {
