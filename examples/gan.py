@@ -1,0 +1,105 @@
+"""Train a generator and a discriminator on scikit-learn's digits; write the images it makes.
+
+    trackside fit examples/gan.py:job
+    python examples/gan.py digits.png
+
+A batch is two updates. The generator is trained on every second batch only: the activity of the
+phase between the updates decides that. Each update can be cancelled by itself,
+`run.cancel("generator")`.
+"""
+
+import sys
+
+import torch
+from matplotlib.image import imsave
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.utils.data import DataLoader, TensorDataset
+
+from trackside import Job, Trainer, TrainState
+from trackside.engine import SUPERVISED, update
+
+LATENT = 16
+DISCRIMINATOR_UPDATES = 2  # for each one of the generator
+
+CHART = SUPERVISED.cut("validate").replace(
+    "batch", update("discriminator", of="d"), update("generator", of="g")
+)
+
+
+class Generator(nn.Module):
+    """Called with a number of images: makes that many, `(B, 64) float32`, from 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = nn.Linear(LATENT, 128), nn.ReLU(), nn.Linear(128, 64), nn.Sigmoid()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, count: int) -> Tensor:
+        noise = torch.randn(count, LATENT, device=next(self.parameters()).device)
+        images: Tensor = self.layers(noise)
+        return images
+
+
+def judge_both(state: TrainState) -> str:
+    """Compute the logits of the digits, and those of generated images."""
+    fake = state.models["g"](state.batch_size).detach()
+    state.pred = state.model(state.xb), state.model(fake)
+    return "after_pred"
+
+
+def judge_generated(state: TrainState) -> str:
+    """Compute the logits of generated images."""
+    state.pred = state.models["d"](state.model(state.batch_size))
+    return "after_pred"
+
+
+def after_discriminator(state: TrainState) -> str:
+    """Begin the update of the generator, or end the batch without it."""
+    is_due = (state.batch_index + 1) % DISCRIMINATOR_UPDATES == 0
+    return "begin_generator" if is_due else "after_batch"
+
+
+def job() -> Job:
+    """Two networks, and the 1797 images `(64,) float32`, from 0 to 1."""
+    torch.manual_seed(0)
+    g = Generator()
+    d = nn.Sequential(nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+    trainer = Trainer(
+        models={"g": g, "d": d},
+        optimizers={
+            "g": torch.optim.Adam(g.parameters(), lr=2e-3, betas=(0.5, 0.99)),
+            "d": torch.optim.Adam(d.parameters(), lr=2e-3, betas=(0.5, 0.99)),
+        },
+        loss_fns={
+            "g": lambda fake: softplus(-fake).mean(),
+            "d": lambda pred: softplus(-pred[0]).mean() + softplus(pred[1]).mean(),
+        },
+        chart=CHART,
+        activities={
+            "discriminator.forward": judge_both,
+            "discriminator_done": after_discriminator,
+            "generator.forward": judge_generated,
+        },
+    )
+    images = torch.tensor(load_digits().data, dtype=torch.float32) / 16
+    return Job(trainer, DataLoader(TensorDataset(images), 64, shuffle=True), epochs=25)
+
+
+def write_images(images: Tensor, path: str) -> None:
+    """Write 64 images `(64, 64)` as a square of 8 × 8."""
+    rows = images.reshape(8, 8, 8, 8).transpose(1, 2).reshape(64, 64)
+    imsave(path, rows.numpy(), cmap="gray", vmin=0, vmax=1)
+
+
+def main(path: str = "digits.png") -> None:
+    """Train, and write 64 generated images to `path`."""
+    todo = job()
+    state = todo.trainer.fit(todo.train_loader, epochs=todo.epochs)
+    with torch.no_grad():
+        write_images(state.models["g"](64), path)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
