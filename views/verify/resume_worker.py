@@ -133,7 +133,8 @@ class ResumeCheck:
         return "." in state.phase and state.at_boundary and not self.trainer.is_closing
 
     def _activity_name(self, phase: str) -> str:
-        names = (name for name in self.trainer.activities if f".{phase}".endswith(f".{name}"))
+        path = "." + phase.removesuffix(".run")
+        names = (name for name in self.trainer.activities if path.endswith(f".{name}"))
         return max(names, key=len)
 
     def _parts(self) -> dict[str, str]:
