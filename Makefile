@@ -57,6 +57,7 @@ guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted wit
 readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
 	$(BIN)/python -m trackside.views.commands.handler_table README.md
 	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
+	for picture in docs/charts/*.svg; do name=$$(basename $$picture .svg); $(BIN)/trackside draw examples/$$name.py:job -o $$picture; done
 
 clean: ## remove the environment, the caches and what was built; keeps runs/
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
