@@ -21,7 +21,7 @@ from trackside import Job, Trainer, TrainState
 from trackside.engine import SUPERVISED, update
 
 LATENT = 16
-DISCRIMINATOR_UPDATES = 2  # for each one of the generator
+RATIO = 2  # updates of the discriminator for each one of the generator
 
 CHART = SUPERVISED.cut("validate").replace(
     "batch", update("discriminator", of="d"), update("generator", of="g")
@@ -57,7 +57,7 @@ def judge_generated(state: TrainState) -> str:
 
 def after_discriminator(state: TrainState) -> str:
     """Begin the update of the generator, or end the batch without it."""
-    is_due = (state.batch_index + 1) % DISCRIMINATOR_UPDATES == 0
+    is_due = (state.batch_index + 1) % RATIO == 0
     return "begin_generator" if is_due else "after_batch"
 
 
@@ -87,19 +87,13 @@ def job() -> Job:
     return Job(trainer, DataLoader(TensorDataset(images), 64, shuffle=True), epochs=25)
 
 
-def write_images(images: Tensor, path: str) -> None:
+def write_images(path: str, images: Tensor) -> None:
     """Write 64 images `(64, 64)` as a square of 8 × 8."""
-    rows = images.reshape(8, 8, 8, 8).transpose(1, 2).reshape(64, 64)
-    imsave(path, rows.numpy(), cmap="gray", vmin=0, vmax=1)
-
-
-def main(path: str = "digits.png") -> None:
-    """Train, and write 64 generated images to `path`."""
-    todo = job()
-    state = todo.trainer.fit(todo.train_loader, epochs=todo.epochs)
-    with torch.no_grad():
-        write_images(state.models["g"](64), path)
+    square = images.reshape(8, 8, 8, 8).transpose(1, 2).reshape(64, 64)
+    imsave(path, square.numpy(), cmap="gray", vmin=0, vmax=1)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    todo = job()
+    nets = todo.trainer.fit(todo.train_loader, epochs=todo.epochs).models
+    write_images(sys.argv[1] if sys.argv[1:] else "digits.png", nets["g"](64).detach())

@@ -31,7 +31,7 @@ def test_samples_are_nearer_to_the_digits_than_noise_by_half(tmp_path):
         samples = state.models["g"](512)
     noise = torch.rand(512, 64, generator=torch.Generator().manual_seed(0))
     assert energy_distance(samples, digits) < energy_distance(noise, digits) / 2
-    gan.write_images(samples[:64], str(tmp_path / "digits.png"))
+    gan.write_images(str(tmp_path / "digits.png"), samples[:64])
     assert imread(tmp_path / "digits.png").shape[:2] == (64, 64)
 
 
