@@ -25,6 +25,26 @@ from trackside.events import (
     any_transition,
 )
 
+
+class RefusingError(Exception):
+    """Takes no notes, and cannot be compared."""
+
+    __hash__ = None
+
+    def add_note(self, note):
+        raise OSError("no notes")
+
+    def __eq__(self, other):
+        raise OSError("no equality")
+
+
+class UncalledCancel(CancelEpochException):
+    """Its `__init__` does not call that of its base."""
+
+    def __init__(self, reason):
+        pass
+
+
 KINDS = (
     CancelFitException,
     CancelEpochException,
@@ -36,6 +56,8 @@ KINDS = (
     ValueError,
     KeyboardInterrupt,
     SystemExit,
+    RefusingError,
+    UncalledCancel,
 )
 BATCH = "fit.epoch.train.batch"
 

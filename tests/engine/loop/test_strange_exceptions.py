@@ -1,4 +1,4 @@
-"""Whatever is raised, and however it refuses to be handled, every scope closes and a fit follows."""
+"""Whatever is raised, and whatever it refuses: every scope closes, and the next fit is whole."""
 
 import dataclasses
 import logging
@@ -154,7 +154,7 @@ def test_an_error_that_refuses_everything_closes_every_scope(rig, kind, point):
     assert_closed(rig, (Raise(ValueError, point, 1),))
 
 
-@pytest.mark.parametrize("point", ("after_loss", "model", "optimizer", "after_pred"))
+@pytest.mark.parametrize("point", ["after_loss", "model", "optimizer", "after_pred"])
 @pytest.mark.parametrize("kind", CANCELS)
 def test_a_cancel_without_its_attributes_closes_its_scope(rig, kind, point):
     assert escaped(rig, (Raise(kind, point, 1),)) is None
@@ -162,7 +162,7 @@ def test_a_cancel_without_its_attributes_closes_its_scope(rig, kind, point):
 
 
 @pytest.mark.parametrize("second", ERRORS)
-@pytest.mark.parametrize("first", (*ERRORS, *CANCELS))
+@pytest.mark.parametrize("first", [*ERRORS, *CANCELS])
 def test_two_strange_exceptions_close_every_scope_once(rig, first, second):
     error = escaped(rig, (Raise(first, "after_loss", 1), Raise(second, "after_batch", 1)))
     assert type(error) in {first, second, KeyboardInterrupt}
