@@ -7,6 +7,14 @@ from contextlib import closing
 
 import crash
 import pytest
+from checkpoint_processes import (
+    LOCKED,
+    exits_with_its_freedom,
+    forks_and_checks,
+    forks_and_saves,
+    is_free,
+    locks_forks_and_waits,
+)
 from patience import until
 from states import state_of_training
 
@@ -22,16 +30,6 @@ def lock(tmp_path):
     lock.release()
 
 
-def is_free(folder):
-    other = DirectoryLock(folder)
-    try:
-        other.acquire()
-    except CheckpointError:
-        return False
-    other.release()
-    return True
-
-
 def test_a_second_lock_in_the_same_process_is_refused(lock, tmp_path):
     with pytest.raises(CheckpointError, match="or another trainer of this one"):
         DirectoryLock(tmp_path).acquire()
@@ -42,16 +40,12 @@ def test_a_second_lock_in_the_same_process_is_refused(lock, tmp_path):
 def test_a_refused_lock_does_not_release_the_first_one(lock, tmp_path):
     for _ in range(2):
         assert not is_free(tmp_path)
-    assert crash.run(exits_with_its_freedom, tmp_path) == 1
-
-
-def exits_with_its_freedom(folder):
-    os._exit(0 if is_free(folder) else 1)
+    assert crash.run(exits_with_its_freedom, tmp_path) == LOCKED
 
 
 def test_whoever_else_opens_and_closes_the_file_does_not_release_it(lock, tmp_path):
     (tmp_path / ".lock").read_bytes()
-    assert crash.run(exits_with_its_freedom, tmp_path) == 1
+    assert crash.run(exits_with_its_freedom, tmp_path) == LOCKED
 
 
 def test_a_record_lock_of_an_earlier_version_excludes(tmp_path):
@@ -78,63 +72,12 @@ def test_a_lock_that_is_dropped_is_released(lock, tmp_path):
     assert is_free(tmp_path)
 
 
-def in_a_fork(work):
-    """Whether `work()` is true in a forked process."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if work() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-
-def forks_and_checks(folder):
-    """Check a fork in a process with a single thread."""
-    lock = DirectoryLock(folder)
-    lock.acquire()
-    found = [in_a_fork(lambda: not lock.is_held and not is_free(folder))]
-    found += [lock.is_held, not is_free(folder)]
-    lock.release()
-    os._exit(0 if all(found) and is_free(folder) else 1)
-
-
 def test_a_forked_child_does_not_have_the_lock_and_its_parent_keeps_it(tmp_path):
     assert crash.run(forks_and_checks, tmp_path) == 0
 
 
-def refused(act):
-    try:
-        act()
-    except CheckpointError as error:
-        return "has not locked it" in str(error)
-    return False
-
-
-def forks_and_saves(folder):
-    with closing(CheckpointStore(folder)) as store:
-        store.open()
-        store.save(state_of_training(), 1, {})
-        saved = in_a_fork(lambda: refused(lambda: store.save(state_of_training(), 2, {})))
-        kept = in_a_fork(lambda: refused(lambda: store.keep([])))
-        names = [path.name for path in folder.glob("step-*")]
-    os._exit(0 if (saved, kept, names) == (True, True, ["step-000000000001"]) else 1)
-
-
 def test_a_forked_child_cannot_write_or_delete_beside_its_parent(tmp_path):
     assert crash.run(forks_and_saves, tmp_path) == 0
-
-
-def locks_forks_and_waits(folder):
-    lock = DirectoryLock(folder)
-    lock.acquire()
-    child = os.fork()
-    if child == 0:
-        signal.pause()
-    (folder / "child").write_text(str(child))
-    (folder / "ready").touch()
-    signal.pause()
 
 
 def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):

@@ -8,15 +8,13 @@ import zipfile
 import crash
 import pytest
 import torch
+from checkpoint_processes import GIBI, reads_with_little_memory
 from states import state_of_training
 
-from trackside.engine import DamagedError, read_checkpoint
 from trackside.engine.checkpoint.atomic_directory import hash_file
 from trackside.engine.checkpoint.checkpoint_writer import CheckpointStore
 from trackside.engine.checkpoint.manifest import Manifest
 from trackside.engine.checkpoint.state_file_check import check_state_file
-
-GIBI = 1 << 30
 
 
 class Call:
@@ -144,21 +142,6 @@ def checkpoint_with(folder, kind):
     changed = Manifest(manifest.step, manifest.serial, {}, files)
     (path / "manifest.json").write_bytes(changed.to_bytes())
     return path
-
-
-def peak_bytes():
-    with open("/proc/self/status") as file:
-        (line,) = (line for line in file if line.startswith("VmPeak"))
-    return int(line.split()[1]) << 10
-
-
-def reads_with_little_memory(path):
-    before = peak_bytes()
-    try:
-        read_checkpoint(path)
-    except DamagedError:
-        os._exit(0 if peak_bytes() - before < GIBI // 2 else 2)
-    os._exit(1)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
