@@ -204,7 +204,6 @@ def test_a_phase_that_a_handler_writes_is_told_and_closes_all_scopes(rig, phase,
     error = escaped(rig, ())
     told = [str(error), *getattr(error, "__notes__", ())]
     assert any("only the engine writes it" in text for text in told)
-    rig.trainer.detach(write) if write in rig.trainer.handlers else None
     theirs = by_hand((Raise(ValueError, "after_loss", 1),))
     assert (rig.result().log, rig.trainer.state.phase) == (theirs.log, "failed")
     assert rig.run() == by_hand()
