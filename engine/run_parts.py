@@ -55,7 +55,7 @@ class RunParts:
                 raise TypeError(f"Trainer({what}=…, {what}s=…): pass one of the two")
         for each in models.values() if models else (model,):
             check_model(each)
-        _check_owners(chart, optimizers)
+        _check_owners(chart, optimizers, {"model": models, "loss": loss_fns})
         first = model if model is not None else next(iter(models.values()))
         return cls(
             first,
@@ -85,17 +85,32 @@ class RunParts:
         return kind(**values, device=target)
 
 
-def _check_owners(chart: Sequence[Row], optimizers: Mapping[str, Optimizer]) -> None:
-    if not isinstance(chart, Chart):
-        return
-    for scope, name in chart.of.items():
+def _check_owners(
+    chart: Sequence[Row],
+    optimizers: Mapping[str, Optimizer],
+    others: Mapping[str, Mapping[str, Any]],
+) -> None:
+    owners = chart.of if isinstance(chart, Chart) else {}
+    roles = chart.roles if isinstance(chart, Chart) else {}
+    if len(optimizers) > 1 and not owners and "update" not in roles.values():
+        raise ChartError(
+            f"no scope of the chart trains one of the optimizers {', '.join(optimizers)}; say "
+            'which, as in SUPERVISED.replace("train.batch", update("first", of="…"), …)'
+        )
+    for scope, name in owners.items():
         if name not in optimizers:
             raise ChartError(
                 f"the scope {scope} trains {name!r}, and there is no such optimizer; "
                 f"optimizers are {', '.join(optimizers) or 'not named: Trainer(optimizers={…})'}"
             )
-    for scope, role in chart.roles.items():
-        if role == "update" and len(optimizers) > 1 and scope not in chart.of:
+        for kind, parts in others.items():
+            if len(parts) > 1 and name not in parts:
+                raise ChartError(
+                    f"the scope {scope} trains {name!r}, and there is no such {kind}; "
+                    f"there are {', '.join(parts)}"
+                )
+    for scope, role in roles.items():
+        if role == "update" and len(optimizers) > 1 and scope not in owners:
             raise ChartError(
                 f"the update {scope} names none of the optimizers {', '.join(optimizers)}; "
                 f'say which: update({scope!r}, of="{next(iter(optimizers))}")'

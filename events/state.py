@@ -135,11 +135,11 @@ class TrainState:
         """
         self.of = name
         if self.models:
-            self.model = self.models.get(name) or next(iter(self.models.values()))
+            self.model = _named_or_first(self.models, name)
         if self.optimizers:
-            self.optimizer = self.optimizers.get(name) or next(iter(self.optimizers.values()))
+            self.optimizer = _named_or_first(self.optimizers, name)
         if self.loss_fns:
-            self.loss_fn = self.loss_fns.get(name) or next(iter(self.loss_fns.values()))
+            self.loss_fn = _named_or_first(self.loss_fns, name)
 
     @property
     def at_boundary(self) -> bool:
@@ -157,3 +157,7 @@ class TrainState:
             f"TrainState({self.phase}, epoch={self.epoch}/{self.n_epochs}, "
             f"batch={self.batch_index}/{self.n_batches}, step={self.step})"
         )
+
+
+def _named_or_first(parts: Mapping[str, Any], name: str) -> Any:
+    return parts[name if name in parts else next(iter(parts))]

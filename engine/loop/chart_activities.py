@@ -11,9 +11,10 @@ from ...events import TrainState
 from ...events.handler_discovery import did_you_mean
 from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
-from ..statechart.composition import STANDARD_ROLES, Chart
+from ..statechart.composition import Chart
 from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
+from ..statechart.scope_roles import STANDARD_ROLES
 from ..statechart.topology import Topology
 from .activities import backward_of_own, return_always, zero_grad
 from .activity_registry import ActivityRegistry, Wrapper

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args, overload
+from typing import TypeVar, overload
 
-from ...events.handler_discovery import did_you_mean
 from .chart_error import ChartError
 from .dissolving import dissolve
 from .nesting import nest
 from .optimizer_update import Update
 from .phase_paths import RESTING, Row, enclosing, inside, scope_name, sources
 from .renaming import rename
+from .scope_roles import (
+    STANDARD_ROLES,
+    Role,
+    check_roles,
+    checked_row,
+    require_free,
+    require_scope,
+)
 
-Role = Literal["run", "round", "pass", "unit", "update", "evaluation"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
-STANDARD_ROLES: Mapping[str, Role] = {
-    "fit": "run",
-    "epoch": "round",
-    "train": "pass",
-    "validate": "evaluation",
-    "batch": "unit",
-}
-"""The roles of the scopes of the supervised chart, by name."""
-
-_SEVERAL = ("update", "evaluation")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +50,13 @@ class Chart(Sequence[Row]):
     shortcuts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rows", tuple(_checked_row(row) for row in self.rows))
+        object.__setattr__(self, "rows", tuple(checked_row(row) for row in self.rows))
         names = list(dict.fromkeys(map(scope_name, self.scopes)))
         if not self.roles:
             object.__setattr__(self, "roles", self._standard_roles(names))
-        _check_roles(self.roles, names)
+        check_roles(self.roles, names)
         for name in self.of:
-            _require_scope(f"of={{{name!r}: …}}", name, names)
+            require_scope(f"of={{{name!r}: …}}", name, names)
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -87,6 +82,7 @@ class Chart(Sequence[Row]):
             self,
             rows=rows,
             roles=self._roles_in(rows),
+            of=self._still(self.of, rows),
             parts={_lifted(at, path): names for at, names in self.parts.items()},
             shortcuts={**self.shortcuts, **shortcuts},
         )
@@ -94,6 +90,10 @@ class Chart(Sequence[Row]):
     def cut(self, scope: str) -> Chart:
         """This chart without a scope and everything in it."""
         path = self.path(scope)
+        if "." not in path:
+            raise ChartError(f"cut({scope!r}): the outermost scope cannot be taken out")
+        if any(scope_name(path) in parts for parts in self.parts.values()):
+            raise ChartError(f"cut({scope!r}): it is an update; leave it out of replace(…)")
         rows = [_without_sources(row, path) for row in self.rows if not inside(row[2], path)]
         kept = _reachable([row for row in rows if row is not None])
         return self._with_rows(kept)
@@ -111,6 +111,11 @@ class Chart(Sequence[Row]):
         names = [part.name for part in updates]
         if not names or len({*names}) < len(names):
             raise ChartError(f"replace({scope!r}, …): expected updates of different names, {names}")
+        if "." not in path:
+            raise ChartError(f"replace({scope!r}, …): the outermost scope keeps its own work")
+        kept = [at for at in self.scopes if not at.startswith(f"{path}.")]
+        for name in names:
+            require_free(f"replace({scope!r}, {name})", name, [*map(scope_name, kept)])
         pauses = tuple(f"{path}.{name}" for name in ("ready", *(f"{n}_done" for n in names)))
         rows = [
             (row[0], row[1], pauses[0])
@@ -129,7 +134,7 @@ class Chart(Sequence[Row]):
             self,
             rows=tuple(rows),
             roles={**self._roles_in(rows), **dict.fromkeys(names, "update")},
-            of={**self.of, **owners},
+            of={**self._still(self.of, rows), **owners},
             parts={**self.parts, path: tuple(names)},
         )
 
@@ -149,14 +154,27 @@ class Chart(Sequence[Row]):
         )
 
     def renamed(self, names: Mapping[str, str]) -> Chart:
-        """This chart with other names for some scopes, `{"epoch": "iteration"}`; roles stay."""
-        for name in names:
-            _require_scope(f"renamed({{{name!r}: …}})", name, [*map(scope_name, self.scopes)])
+        """This chart with other names for some scopes, `{"epoch": "iteration"}`; roles stay.
+
+        Raises:
+            ChartError: there is no such scope, a new name is taken or not an identifier, or is of
+                an update (give that its name in `update`).
+        """
+        present = [*map(scope_name, self.scopes)]
+        updates = {name for parts in self.parts.values() for name in parts}
+        for name, new in names.items():
+            tried = f"renamed({{{name!r}: {new!r}}})"
+            require_scope(tried, name, present)
+            require_free(tried, new, present)
+            if name in updates or self.shortcuts:
+                raise ChartError(f"{tried}: rename before replace(…) and without(…)")
+        paths = {at: rename([("", at, at)], names)[0][2] for at in self.parts}
         return replace(
             self,
             rows=rename(self.rows, names),
             roles={names.get(name, name): role for name, role in self.roles.items()},
             of={names.get(name, name): owner for name, owner in self.of.items()},
+            parts={paths[at]: parts for at, parts in self.parts.items()},
         )
 
     def path(self, scope: str) -> str:
@@ -167,7 +185,7 @@ class Chart(Sequence[Row]):
         """
         found = [path for path in self.scopes if f".{path}".endswith(f".{scope}")]
         if not found:
-            _require_scope(repr(scope), scope, [*map(scope_name, self.scopes)])
+            require_scope(repr(scope), scope, [*map(scope_name, self.scopes)])
         if len(found) > 1:
             raise ChartError(f"{scope!r} means several scopes: {', '.join(found)}; name one path")
         return found[0]
@@ -200,11 +218,18 @@ class Chart(Sequence[Row]):
         return hash(self.rows)
 
     def _with_rows(self, rows: Iterable[Row]) -> Chart:
-        return replace(self, rows=tuple(rows), roles=self._roles_in(rows))
+        return replace(
+            self, rows=tuple(rows), roles=self._roles_in(rows), of=self._still(self.of, rows)
+        )
 
     def _roles_in(self, rows: Iterable[Row]) -> dict[str, Role]:
+        return self._still(self.roles, rows)
+
+    @staticmethod
+    def _still(named: Mapping[str, T], rows: Iterable[Row]) -> dict[str, T]:
+        """The entries of scopes that some rows still have."""
         left = {scope_name(c) for row in rows for c in enclosing(row[2])}
-        return {name: role for name, role in self.roles.items() if name in left}
+        return {name: value for name, value in named.items() if name in left}
 
     def _standard_roles(self, names: Sequence[str]) -> dict[str, Role]:
         roles = {name: role for name, role in STANDARD_ROLES.items() if name in names}
@@ -223,43 +248,6 @@ def name_by_role(chart: Chart, name: str) -> str:
     role = STANDARD_ROLES.get(scope)
     own = None if role is None else chart.scope(role)
     return name if own is None else f"{prefix}_{own}"
-
-
-def _checked_row(row: Sequence[object]) -> Row:
-    """A row as tuples; it, and its sources, may have come as lists.
-
-    Raises:
-        ChartError: it is not (trigger, source or sources, destination).
-    """
-    match row:
-        case [str(trigger), str(source), str(destination)]:
-            return trigger, source, destination
-        case [str(trigger), [*found], str(destination)] if found and all(
-            isinstance(source, str) for source in found
-        ):
-            return trigger, tuple(map(str, found)), destination
-    raise ChartError(f"row {row!r}: expected (trigger, source or sources, destination)")
-
-
-def _check_roles(roles: Mapping[str, Role], names: Sequence[str]) -> None:
-    for name, role in roles.items():
-        if role not in ROLES:
-            raise ChartError(
-                f"roles={{{name!r}: {role!r}}}{did_you_mean(role, ROLES)}; "
-                f"allowed: {', '.join(ROLES)}"
-            )
-        _require_scope(f"roles={{{name!r}: {role!r}}}", name, names)
-        claiming = [other for other, its in roles.items() if its == role]
-        if len(claiming) > 1 and role not in _SEVERAL:
-            raise ChartError(f"the role {role} is claimed by two scopes: {', '.join(claiming)}")
-
-
-def _require_scope(tried: str, name: str, names: Sequence[str]) -> None:
-    if name not in names:
-        raise ChartError(
-            f"{tried}: the chart has no scope {name!r}{did_you_mean(name, names)}; "
-            f"scopes are {', '.join(dict.fromkeys(names))}"
-        )
 
 
 def _is_work_inside(row: Row, path: str) -> bool:

@@ -20,8 +20,9 @@ def nest(rows: Sequence[Row], scopes: Sequence[str], names: Sequence[str]) -> tu
     outermost = [path for path in scopes if "." not in path]
     if len(outermost) != 1:
         raise ChartError(f"{tried}: outermost scopes are {', '.join(outermost)}; allowed: one")
-    for name in names:
-        if not name.isidentifier() or name in map(scope_name, scopes):
+    for number, name in enumerate(names):
+        taken = (*map(scope_name, scopes), *names[:number])
+        if not name.isidentifier() or name in taken:
             raise ChartError(f"{tried}: {name!r}; allowed: an identifier that is no scope yet")
     paths = [".".join(names[: n + 1]) for n in range(len(names))]
     return (*_opening(paths), *_inner(rows, outermost[0], paths[-1]), *_closing(paths))

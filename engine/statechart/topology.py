@@ -111,6 +111,8 @@ class Topology:
         opening = [
             row for row in self.rows if inside(row[2], scope) and self._from_outside(row, scope)
         ]
+        if not opening:
+            raise ChartError(f"{scope}: no row begin_{name} leads into it from outside")
         for row in opening:
             if row[0] != f"begin_{name}":
                 raise ChartError(f"row {row}: it leads into {scope}, so it must be begin_{name}")

@@ -196,3 +196,17 @@ def test_a_trainer_may_have_a_state_with_fields_of_its_own_which_are_saved():
 def test_parts_that_do_not_go_together_are_refused(options, kind, message):
     with pytest.raises(kind, match=message):
         Trainer(**options)
+
+
+def test_a_scope_that_trains_a_name_without_a_model_is_refused():
+    models = {"gen": model(), "disc": model(1)}
+    optimizers = {"g": optimizers_of(pair())["a"], "d": optimizers_of(pair())["b"]}
+    chart = SUPERVISED.replace("train.batch", update("one", of="g"), update("two", of="d"))
+    with pytest.raises(ChartError, match="trains 'g', and there is no such model"):
+        Trainer(models=models, optimizers=optimizers, chart=chart)
+
+
+def test_several_optimizers_on_a_chart_that_trains_none_by_name_are_refused():
+    models = pair()
+    with pytest.raises(ChartError, match="no scope of the chart trains one of the optimizers a, b"):
+        Trainer(models=models, optimizers=optimizers_of(models))

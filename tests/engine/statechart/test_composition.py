@@ -254,3 +254,31 @@ def test_gradients_are_off_in_every_scope_with_the_role_of_an_evaluation():
     trainer_of(chart=chart, activities=activities).fit(batches(1))
     trainer_of(chart=SUPERVISED.plus(rows), activities=activities).fit(batches(1))
     assert modes == [False, True]
+
+
+def test_a_renamed_chart_with_updates_runs():
+    chart = SUPERVISED.cut("validate").replace("batch", update("one"), update("other"))
+    _, signals = signals_of(chart.renamed({"batch": "frame"}))
+    assert signals.count("after_frame") == signals.count("after_other") == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SUPERVISED.renamed({"epoch": "train"}), "'train'; allowed: an identifier"),
+        (lambda: SUPERVISED.renamed({"epoch": "a b.c"}), "'a b.c'; allowed: an identifier"),
+        (lambda: SUPERVISED.without("epoch").renamed({"fit": "job"}), "rename before"),
+        (lambda: SUPERVISED.replace("train.batch", update("train")), "'train'; allowed: an ident"),
+        (lambda: SUPERVISED.inside("fold.fold"), "'fold'; allowed: an identifier"),
+        (lambda: SUPERVISED.cut("fit"), "outermost scope cannot be taken out"),
+        (lambda: SUPERVISED.replace("fit", update("x")), "outermost scope keeps its own work"),
+        (
+            lambda: SUPERVISED.replace("train.batch", update("a"), update("b")).cut("a"),
+            "it is an update; leave it out",
+        ),
+        (lambda: Topology([("go", "a.x", "a.y"), ("back", "a.y", "a.x")]), "no row begin_a leads"),
+    ],
+)
+def test_operations_that_would_not_compose_are_refused_at_once(make, message):
+    with pytest.raises(ChartError, match=message):
+        make()
