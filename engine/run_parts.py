@@ -92,11 +92,6 @@ def _check_owners(
 ) -> None:
     owners = chart.of if isinstance(chart, Chart) else {}
     roles = chart.roles if isinstance(chart, Chart) else {}
-    if len(optimizers) > 1 and not owners and "update" not in roles.values():
-        raise ChartError(
-            f"no scope of the chart trains one of the optimizers {', '.join(optimizers)}; say "
-            'which, as in SUPERVISED.replace("train.batch", update("first", of="…"), …)'
-        )
     for scope, name in owners.items():
         if name not in optimizers:
             raise ChartError(

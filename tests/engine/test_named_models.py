@@ -204,9 +204,3 @@ def test_a_scope_that_trains_a_name_without_a_model_is_refused():
     chart = SUPERVISED.replace("train.batch", update("one", of="g"), update("two", of="d"))
     with pytest.raises(ChartError, match="trains 'g', and there is no such model"):
         Trainer(models=models, optimizers=optimizers, chart=chart)
-
-
-def test_several_optimizers_on_a_chart_that_trains_none_by_name_are_refused():
-    models = pair()
-    with pytest.raises(ChartError, match="no scope of the chart trains one of the optimizers a, b"):
-        Trainer(models=models, optimizers=optimizers_of(models))
