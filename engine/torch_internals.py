@@ -22,3 +22,10 @@ Raises TypeError for anything that is not a tensor.
 def version(tensor: torch.Tensor) -> int:
     """How many times the values of a tensor were changed in place. Cost: no device sync."""
     return tensor._version
+
+
+REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
+REBUILD_QTENSOR = "torch._utils._rebuild_qtensor"
+REBUILD_SPARSE_TENSOR = "torch._utils._rebuild_sparse_tensor"
+REBUILD_TENSOR = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
+"""Functions that a file of `torch.save` names; `state_file_check` stands in for them."""

@@ -17,6 +17,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 
+from .. import torch_internals
+
 _MAX_DEPTH = 64
 _FREE_BYTES = 1 << 28
 _FREE_PARTS = 1 << 20
@@ -86,11 +88,10 @@ class _CheckingUnpickler(pickle._Unpickler):
             "collections.OrderedDict": dict,
             "torch.Size": tuple,
             "torch.serialization._get_layout": str,
-            "torch._utils._rebuild_parameter": _no_tensor,
-            "torch._utils._rebuild_qtensor": self._check_tensor,
-            "torch._utils._rebuild_sparse_tensor": _no_tensor,
-            "torch._utils._rebuild_tensor_v2": self._check_tensor,
-            "torch._utils._rebuild_tensor_v3": self._check_tensor,
+            torch_internals.REBUILD_PARAMETER: _no_tensor,
+            torch_internals.REBUILD_QTENSOR: self._check_tensor,
+            torch_internals.REBUILD_SPARSE_TENSOR: _no_tensor,
+            **dict.fromkeys(torch_internals.REBUILD_TENSOR, self._check_tensor),
         }
 
     def find_class(self, module: str, name: str) -> Any:

@@ -48,3 +48,14 @@ def test_no_other_file_of_the_engine_uses_a_private_part_of_torch():
     files = [path for path in ENGINE.rglob("*.py") if path.name != "torch_internals.py"]
     private = {path.name: PRIVATE.findall(path.read_text(encoding="utf-8")) for path in files}
     assert {name: found for name, found in private.items() if found} == {}
+
+
+def test_torch_has_the_functions_that_its_saved_files_name():
+    names = [
+        torch_internals.REBUILD_PARAMETER,
+        torch_internals.REBUILD_QTENSOR,
+        torch_internals.REBUILD_SPARSE_TENSOR,
+        *torch_internals.REBUILD_TENSOR,
+    ]
+    missing = [name for name in names if not hasattr(torch._utils, name.rpartition(".")[2])]
+    assert missing == []
