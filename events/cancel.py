@@ -12,6 +12,9 @@
 
 A cancel is control flow, not an error, so it derives from BaseException: ``except Exception`` in
 a handler does not catch it.
+
+A run inside a run (an activity that calls `fit` of another trainer) closes its own scopes on a
+cancel that its chart does not have, and lets it pass to the run around it, which closes the scope.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ class Cancel(BaseException):
         raised_in: the phase in which it was raised; the engine writes it.
         requested_by: the thread that called `request`, for a cancel that was requested; the
             engine writes it.
+        passing: whether an inner run has let it pass to the run around it; the engine writes it.
         also: cancels raised or requested while this one was pending, which it outranks.
 
     Raises:
@@ -45,6 +49,7 @@ class Cancel(BaseException):
     raised_by: str
     raised_in: str
     requested_by: str
+    passing: bool
     also: list[Cancel]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -54,6 +59,7 @@ class Cancel(BaseException):
         for name, value in (
             ("reason", reason),
             *dict.fromkeys(("raised_by", "raised_in", "requested_by"), "").items(),
+            ("passing", False),
             ("also", []),
         ):
             with suppress(AttributeError):  # a property of the subclass
@@ -170,4 +176,4 @@ def _generate(scope: str) -> type[Cancel]:
 
 
 class IllegalCancelError(RuntimeError):
-    """A cancel was raised for a scope that is not open, or that is already closing."""
+    """A cancel was raised for a scope that is open in no run around, or that is already closing."""

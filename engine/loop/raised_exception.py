@@ -7,11 +7,35 @@ does not call that of its base. Nothing of it may keep a scope open. Its class i
 from __future__ import annotations
 
 import traceback
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 from ...events import Cancel, TrainState
 from ...events.log import log
 from ...events.order import Receiver, receiver_name
+from ..statechart.compiled_table import TableRow
+
+
+class IteratorClosed(Cancel):
+    """Closes the outermost scope after the host has closed the iterator of the run."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__("the iterator of the run was closed")
+
+
+class Raised(NamedTuple):
+    """An exception that left the loop, and what the loop was doing."""
+
+    error: BaseException
+    begun: bool
+    """Whether a transition had been made."""
+    row: TableRow | None
+    """The transition whose signal was being sent, if one was."""
+    receivers: Sequence[Receiver]
+    """Its receivers."""
+    receiver: Receiver | None
+    """The receiver that was running."""
 
 
 def is_cancel(raised: BaseException) -> TypeGuard[Cancel]:
@@ -28,12 +52,28 @@ def read_text(raised: BaseException, name: str) -> str:
     return value if type(value) is str else ""
 
 
+def is_passing(cancel: Cancel) -> bool:
+    """Whether an inner run has let it pass; False if that cannot be read."""
+    try:
+        return cancel.passing is True
+    except Exception:
+        return False
+
+
 def write(raised: BaseException, name: str, value: Any) -> None:
     """Set an attribute, also of a frozen dataclass; does nothing where a property refuses it."""
     try:
         BaseException.__setattr__(raised, name, value)
     except Exception:
         log.debug("%s refuses to have its %s set", type(raised).__name__, name)
+
+
+def sign(cancel: Cancel, by: str, phase: str) -> None:
+    """Write who raised it, where; not again where it has only passed through an inner run."""
+    if not is_passing(cancel):
+        write(cancel, "raised_by", by)
+        write(cancel, "raised_in", phase)
+    write(cancel, "passing", False)
 
 
 def outranked(cancel: Cancel) -> list[Cancel]:

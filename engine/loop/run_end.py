@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol
 
-from ...events import TrainState
+from ...events import Cancel, TrainState
 from ...events.signal import unlink
 from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import RESTING, open_scopes
@@ -77,15 +77,15 @@ def end_run(
 
 
 def strongest(*raised: BaseException | None) -> BaseException | None:
-    """What a run raises of all that was raised: an interrupt, else an error; of equals the first.
+    """What a run raises of all that was raised: an interrupt, else an error, else a cancel.
 
-    `GeneratorExit` only says that the host closed the iterator.
+    Of equals the first. `GeneratorExit` only says that the host closed the iterator.
     """
     found = [error for error in raised if error is not None]
     return min(found, key=_rank, default=None)
 
 
 def _rank(error: BaseException) -> int:
-    if issubclass(type(error), GeneratorExit):
+    if issubclass(type(error), (Cancel, GeneratorExit)):
         return 2
     return 1 if issubclass(type(error), Exception) else 0

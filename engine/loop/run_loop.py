@@ -9,7 +9,8 @@ from ...events import Publisher, TrainState, Transition
 from ...events.order import Receiver
 from ..statechart.compiled_table import LeafPhase, TableRow
 from .cancel_requests import Requests
-from .unwinding import Raised, Unwinding
+from .raised_exception import Raised
+from .unwinding import Unwinding
 
 
 class RunLoop:
@@ -21,7 +22,7 @@ class RunLoop:
 
     Attributes:
         unwinding: the one in progress.
-        failure: the error of the run, to be raised when it has ended.
+        failure: the error of the run, or a cancel that passes, to be raised when it has ended.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class RunLoop:
                     unwinding.enter(row)
                 elif not self._raised:
                     unwinding.finish()
-                    failure = unwinding.error
+                    failure = unwinding.escaping
                     # no call below, so that an interrupt comes before all of it or after it
                     self.leaf, self.failure, self.unwinding = unwinding.leaf, failure, None
                     return

@@ -8,13 +8,16 @@ an interrupt beats every other error; of equals the first wins. The other one is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from ...events import Cancel, IllegalCancelError, TrainState, Transition
+from ...events import Cancel, TrainState, Transition
 from ...events.order import Receiver
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
-from ..statechart.phase_paths import open_scopes, scope_name
+from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
+from .illegal_cancel import illegal_cancel
+from .outer_runs import scopes_around
 from .raised_exception import (
+    IteratorClosed,
+    Raised,
     add_note,
     cancel_text,
     describe_raiser,
@@ -23,6 +26,7 @@ from .raised_exception import (
     outranked,
     position_text,
     read_text,
+    sign,
     traceback_text,
     write,
 )
@@ -35,28 +39,6 @@ _CLEANUP = "zero_grad"
 """The phase that only cleans up after a step: no cancel skips its activity."""
 
 
-class IteratorClosed(Cancel):
-    """Closes the outermost scope after the host has closed the iterator of the run."""
-
-    def __init__(self, scope: str) -> None:
-        self.scope = scope
-        super().__init__("the iterator of the run was closed")
-
-
-class Raised(NamedTuple):
-    """An exception that left the loop, and what the loop was doing."""
-
-    error: BaseException
-    begun: bool
-    """Whether a transition had been made."""
-    row: TableRow | None
-    """The transition whose signal was being sent, if one was."""
-    receivers: Sequence[Receiver]
-    """Its receivers."""
-    receiver: Receiver | None
-    """The receiver that was running."""
-
-
 class Unwinding:
     """One unwinding, from the first exception to the phase in which the run continues or ends.
 
@@ -67,6 +49,7 @@ class Unwinding:
     Attributes:
         leaf: the live phase.
         target: the path of the outermost scope to close.
+        passes: whether `cancel` is of the run around this one, and leaves this one at its end.
         announced: whether `after_cancel_<scope>` or `after_error` was sent for the target.
         remaining_receivers: those of the live transition that are still to be called.
         next_to_yield: the live transition, until a stepwise run has yielded it.
@@ -79,6 +62,7 @@ class Unwinding:
         self.table = table
         self.leaf = table[leaf.phase]
         self.cancel: Cancel | None = None
+        self.passes = False
         self.target = ""
         self.announced = False
         self.errors: list[BaseException] = []
@@ -95,6 +79,11 @@ class Unwinding:
         """The error that will escape, or None."""
         interrupts = (e for e in self.errors if not issubclass(type(e), Exception))
         return next(interrupts, self.errors[0] if self.errors else None)
+
+    @property
+    def escaping(self) -> BaseException | None:
+        """What leaves the run: the error, or a cancel that passes."""
+        return self.cancel if self.passes and not self.errors else self.error
 
     def take(self, raised: Raised) -> None:
         """Add what was raised in the loop; it may be repeated if it is interrupted."""
@@ -128,7 +117,7 @@ class Unwinding:
         elif target := self._legal_target(raised):
             self._add_cancel(raised, target, by)
         else:
-            self._add_error(self._illegal(raised, by), by)
+            self._add_unknown(raised, by)
 
     def resume_dispatch(
         self, row: TableRow, receivers: Sequence[Receiver], raising: Receiver | None
@@ -188,6 +177,7 @@ class Unwinding:
             for cancel in (self.cancel, *outranked(self.cancel)):
                 # its frames hold the batch and its graph
                 BaseException.with_traceback(cancel, None)
+            write(self.cancel, "passing", self.passes)
         if self.leaf.activity is not None:
             state.outcome, state.cancel = "completed", None
 
@@ -236,8 +226,7 @@ class Unwinding:
         return named[0]
 
     def _add_cancel(self, cancel: Cancel, target: str, by: str) -> None:
-        write(cancel, "raised_by", by)
-        write(cancel, "raised_in", self.leaf.phase)
+        sign(cancel, by, self.leaf.phase)
         if self.errors or cancel is self.cancel:
             return
         pending = self.cancel if self.target in open_scopes(self.leaf.phase) else None
@@ -247,6 +236,34 @@ class Unwinding:
         if pending is not None:
             outranked(cancel).append(pending)
         self.cancel, self.target, self.announced = cancel, target, False
+
+    def _add_unknown(self, cancel: Cancel, by: str) -> None:
+        """Add a cancel whose scope is not open here: it is of the run around, or illegal."""
+        around, phase = scopes_around(self.state), self.leaf.phase
+        name = read_text(cancel, "scope")
+        if name in around and not any(open_scopes(known, name) for known in self.table):
+            self._let_pass(cancel, by, around)
+            return
+        announced = self.target if self.announced else ""
+        self._add_error(illegal_cancel(cancel, by, phase, announced, around), by)
+
+    def _let_pass(self, cancel: Cancel, by: str, around: Sequence[str]) -> None:
+        """Close every scope; the cancel then leaves the run, and closes its scope around it."""
+        sign(cancel, by, self.leaf.phase)
+        if self.errors or cancel is self.cancel:
+            return
+        scopes = open_scopes(self.leaf.phase)
+        weaker = self.cancel if self.passes or self.target in scopes else None
+        if self.passes and weaker is not None:
+            ranks = [around.index(read_text(one, "scope")) for one in (cancel, weaker)]
+            if ranks[0] <= ranks[1]:
+                outranked(weaker).append(cancel)
+                return
+        if weaker is not None:
+            outranked(cancel).append(weaker)
+        outermost = "".join(scopes[-1:])
+        self.announced = self.announced and self.target == outermost
+        self.cancel, self.target, self.passes = cancel, outermost, True
 
     def _add_error(self, error: BaseException, by: str) -> None:
         if any(error is known for known in self.errors):
@@ -277,22 +294,3 @@ class Unwinding:
         self._noting = error
         add_note(error, text)
         self._noting = None
-
-    def _illegal(self, cancel: Cancel, by: str) -> IllegalCancelError:
-        name = read_text(cancel, "scope")
-        scopes = [scope_name(path) for path in open_scopes(self.leaf.phase)]
-        closing = bool(open_scopes(self.leaf.phase, name))
-        legal = [scope for scope in scopes if not (self.announced and scope == name)]
-        error = IllegalCancelError(
-            f"{cancel_text(cancel)} raised by {by} in {self.leaf.phase}: "
-            f"{'the' if closing else 'no'} {name} is {'closing' if closing else 'open'}"
-            f"{' already' if closing else ''}; open here: {', '.join(legal) or 'nothing'}"
-        )
-        error.__cause__ = cancel
-        return error
-
-
-def closes_scope(transition: Transition) -> bool:
-    """Whether its signal is an `after_<scope>`, which all its receivers must get."""
-    closed = (f"after_{scope_name(path)}" for path in open_scopes(transition.source))
-    return transition.trigger in closed

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Literal
 
+from ...events import Transition
+
 Row = tuple[str, str | tuple[str, ...], str]
 """Trigger, source or sources, destination."""
 
@@ -46,3 +48,9 @@ def scope_name(composite: str) -> str:
 def open_scopes(phase: str, name: str | None = None) -> list[str]:
     """Paths of the scopes open in a phase, innermost first; only those named `name`, if given."""
     return [path for path in enclosing(phase) if name in (None, scope_name(path))]
+
+
+def closes_scope(transition: Transition) -> bool:
+    """Whether its signal is an `after_<scope>`, which all its receivers must get."""
+    closed = (f"after_{scope_name(path)}" for path in open_scopes(transition.source))
+    return transition.trigger in closed
