@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..events import AttachError, TrainerProtocol, TrainState
+from ..events.closure_check import needs_closure
 from ..events.handler_discovery import did_you_mean
 
 
@@ -70,6 +71,20 @@ class OptimizerTarget:
 
     def attached(self, trainer: TrainerProtocol) -> None:
         check_target(self, trainer.state.optimizers, "optimizer")
+
+
+def refuse_closure(handler: Any, state: TrainState, why: str) -> None:
+    """Refuse, when a handler is attached, an optimizer that steps through a closure.
+
+    Raises:
+        AttachError: says `why`.
+    """
+    found = optimizer_of(state, handler.of)
+    if needs_closure(found):
+        raise AttachError(
+            f"{type(handler).__name__}: {type(found).__name__} evaluates each batch several times "
+            f"through a closure; {why}"
+        )
 
 
 def optimizer_of(state: TrainState, of: str | None) -> Optimizer | None:

@@ -22,6 +22,7 @@ class ActivityRegistry:
     Args:
         activities: by name.
         outermost: wraps outside every other one.
+        innermost: wraps inside every other one.
         shortcuts: see `Chart.shortcuts`.
         select_owner: wraps the activity of a phase, so that what it trains is current.
     """
@@ -32,10 +33,12 @@ class ActivityRegistry:
         outermost: Sequence[tuple[str, Wrapper]] = (),
         shortcuts: Mapping[str, str] = MappingProxyType({}),
         select_owner: Callable[[str, Activity], Activity] | None = None,
+        innermost: Sequence[tuple[str, Wrapper]] = (),
     ) -> None:
         self._activities = dict(activities)
         self._wraps: list[tuple[str, Wrapper]] = []
         self._outermost = tuple(outermost)
+        self._innermost = tuple(innermost)
         self._shortcuts = dict(shortcuts)
         self._select_owner = select_owner
 
@@ -57,7 +60,7 @@ class ActivityRegistry:
         if not matching:
             return None
         activity = self._activities[max(matching, key=len)]
-        for name, wrapper in (*self._wraps, *self._outermost):
+        for name, wrapper in (*self._innermost, *self._wraps, *self._outermost):
             if _ends_with(path, name):
                 activity = wrapper(activity)
         if self._shortcuts:

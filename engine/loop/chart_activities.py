@@ -27,6 +27,7 @@ def build_registry(
     defaults: Mapping[str, Activity],
     given: Mapping[str, Activity],
     outermost: Sequence[tuple[str, Wrapper]],
+    innermost: Sequence[tuple[str, Wrapper]],
 ) -> ActivityRegistry:
     """The activities of a chart with their wraps.
 
@@ -43,6 +44,7 @@ def build_registry(
         (*outermost, *evaluation_wraps(topology)),
         chart.shortcuts,
         partial(owned_activity, topology) if chart.of else None,
+        innermost,
     )
     check_activities(topology, registry, given)
     return registry

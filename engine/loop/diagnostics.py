@@ -27,7 +27,7 @@ def check_trainable(state: TrainState) -> None:
     """Refuse a fit that could not make an optimizer step.
 
     Raises:
-        TypeError: no optimizer, or one whose step needs a closure.
+        TypeError: no optimizer, or something else in its place.
         ValueError: no parameter requires a gradient, the optimizer has none of the model's, or a
             learning rate is NaN or infinite, which torch accepts without a warning.
         RuntimeError: gradients are switched off around the fit.
@@ -49,11 +49,6 @@ def _check_optimizer(optimizer: Any, trainable: set[int], model: str) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
             f"optimizer is a {type(optimizer).__name__}; a torch.optim.Optimizer is needed"
-        )
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise TypeError(
-            "LBFGS steps through a closure; replace the activity that steps: "
-            'trainer.wrap("step", lambda step: my_step)'
         )
     if not any(id(p) in trainable for group in optimizer.param_groups for p in group["params"]):
         raise ValueError(

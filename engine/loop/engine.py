@@ -18,6 +18,7 @@ from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
 from .activity_registry import Wrapper
 from .cancel_requests import Requests
+from .closures import Closure, closure_wraps, live_batch_closure
 from .run_end import RunContext, end_run, leave_dead_run, strongest
 from .run_loop import RunLoop
 
@@ -61,7 +62,7 @@ class Engine(Publisher):
         state.unit_scope = self._topology.chart.scope("unit")
         self._given = tuple(activities)
         self._registry = chart_activities.build_registry(
-            self._topology, defaults, activities, outermost
+            self._topology, defaults, activities, outermost, closure_wraps(state, self.closure)
         )
         self._machine = build_machine(self._topology, state)
         self._first_trigger = self._topology.rows[0][0]
@@ -140,6 +141,17 @@ class Engine(Publisher):
             self._update_activities()
 
         return unwrap
+
+    def closure(self) -> Closure:
+        """A function that evaluates the live batch again, for an activity `step` of your own.
+
+        It clears the gradients, runs the activities forward, loss and backward inside their wraps,
+        without signals, and returns the loss: `state.optimizer.step(trainer.closure())`.
+
+        Raises:
+            RuntimeError: the live phase is not that of a step.
+        """
+        return live_batch_closure(self.state, self._table)
 
     def request(self, cancel: Cancel) -> None:
         """Request a cancel: from another thread, a signal handler, or between two transitions.

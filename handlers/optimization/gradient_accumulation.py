@@ -7,7 +7,13 @@ from typing import Any
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
-from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
+from .._named_target import (
+    OptimizerTarget,
+    checked_name,
+    is_own_update,
+    optimizer_of,
+    refuse_closure,
+)
 from .._stateful import Stateful
 from .._torch_internals import scale_tensors
 from ._lookahead import LookaheadIterator
@@ -48,6 +54,12 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         self.batches = batches
         self._examples = 0
         self._unit = 0
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        super().attached(trainer)
+        refuse_closure(
+            self, trainer.state, "gradients of other batches cannot be added; use larger batches"
+        )
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         self._start_window()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from ...events import TrainerProtocol, TrainState
+from ...events.closure_check import needs_closure
 from .._named_target import OptimizerTarget, checked_name, is_own_update
 from ._optimizer_parameters import parameters
+
+Activity = Callable[[TrainState], str]
 
 
 class GradientClip(OptimizerTarget):
     """Clips the gradients before each optimizer step, by their norm or by their value.
 
-    Signals: begin_step
+    For an optimizer that steps through a closure, such as LBFGS, those of every evaluation.
+
+    Signals: begin_step; wraps backward
     Reads: optimizer
     Writes: the gradients of the parameters that the optimizer steps
     Cost: no sync
@@ -52,6 +59,19 @@ class GradientClip(OptimizerTarget):
         self.of = checked_name("GradientClip", of)
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if not needs_closure(state.optimizer):
+            self._clip(state)
+
+    def wrap_backward(self, backward: Activity) -> Activity:
+        def clipped(state: TrainState) -> str:
+            trigger = backward(state)
+            if needs_closure(state.optimizer):
+                self._clip(state)
+            return trigger
+
+        return clipped
+
+    def _clip(self, state: TrainState) -> None:
         if not is_own_update(state, self.of):
             return
         with_gradient = [p for p in parameters(state) if p.grad is not None]

@@ -10,7 +10,7 @@ import torch
 from torch.amp import GradScaler
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
-from .._named_target import check_target, checked_name, is_own_update
+from .._named_target import check_target, checked_name, is_own_update, refuse_closure
 from .._torch_internals import scaler_device, unscale
 from ..optimization._optimizer_parameters import gradients, parameters
 
@@ -71,6 +71,10 @@ class MixedPrecision:
     def attached(self, trainer: TrainerProtocol) -> None:
         needs_name = self.dtype is torch.float16
         check_target(self, trainer.state.optimizers, "optimizer", needed=needs_name)
+        if self.dtype is torch.float16:
+            refuse_closure(
+                self, trainer.state, "float16 gradients are scaled until then; use torch.bfloat16"
+            )
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._unscale(trainer.state)

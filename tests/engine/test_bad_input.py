@@ -112,13 +112,6 @@ def test_an_optimizer_must_be_a_torch_optimizer(trainer):
     assert_usable(trainer)
 
 
-def test_an_optimizer_that_needs_a_closure_is_refused_before_the_first_batch(trainer, trace):
-    trainer.state.optimizer = torch.optim.LBFGS(trainer.state.model.parameters())
-    with pytest.raises(TypeError, match="LBFGS steps through a closure"):
-        trainer.fit(DATA)
-    assert trace.triggers == []
-
-
 def test_an_optimizer_without_parameters_of_the_model_is_refused(trainer):
     trainer.state.optimizer = torch.optim.SGD(nn.Linear(5, 3).parameters(), 0.1)
     with pytest.raises(ValueError, match="the optimizer has none of its parameters"):
