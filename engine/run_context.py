@@ -12,12 +12,12 @@ import torch
 from ..events import TrainState
 from ..events.state import Job
 from .checkpoint.checkpointed_trainer import CheckpointedTrainer
-from .checkpoint.fit_position import reset_state
 from .checkpoint.restore import end_resumed_fit, resume_fit
 from .checkpoint.rollback import remember
 from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
 from .loop.batch import clear_batch
+from .loop.fit_reset import reset_state
 from .named_parts import whole_model
 from .statechart.phase_paths import open_scopes
 

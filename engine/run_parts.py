@@ -38,13 +38,15 @@ class RunParts:
         loss_fns: Mapping[str, Callable[..., Any]],
         optimizers: Mapping[str, Optimizer],
         chart: Sequence[Row],
+        has_activities: bool,
     ) -> RunParts:
         """The parts, if they go together.
 
         Raises:
             TypeError: neither a model nor models, or both; a model is not a module.
-            ChartError: a scope of the chart trains a name that there is no optimizer for, or an
-                update names none of several.
+            ChartError: a scope of the chart trains a name that there is no optimizer for; an
+                update names none of several; or nothing chooses among several, neither a scope
+                nor an activity of the author.
         """
         for what, one, several in (
             ("model", model, models),
@@ -56,6 +58,8 @@ class RunParts:
         for each in models.values() if models else (model,):
             check_model(each)
         _check_owners(chart, optimizers, {"model": models, "loss": loss_fns})
+        if len(optimizers) > 1 and not has_activities:
+            _check_chosen(chart, optimizers)
         first = model if model is not None else next(iter(models.values()))
         return cls(
             first,
@@ -110,3 +114,14 @@ def _check_owners(
                 f"the update {scope} names none of the optimizers {', '.join(optimizers)}; "
                 f'say which: update({scope!r}, of="{next(iter(optimizers))}")'
             )
+
+
+def _check_chosen(chart: Sequence[Row], optimizers: Mapping[str, Optimizer]) -> None:
+    """Refuse several optimizers of which the trainer's own activities would step the first only."""
+    if not (isinstance(chart, Chart) and chart.of):
+        raise ChartError(
+            f"no scope of the chart trains one of the optimizers {', '.join(optimizers)}: only the "
+            f'first would be stepped; say which, as in SUPERVISED.replace("train.batch", '
+            f'update("first", of="{next(iter(optimizers))}"), …), or give activities that choose '
+            "by state.select(…)"
+        )

@@ -53,7 +53,7 @@ class Trainer(Engine):
         models, optimizers, loss_fns: several by name, all saved by name; the chart says which of
             its scopes trains which, `update("generator", of="g")`.
         chart: a `Chart`, or rows, for `fit`, with `activities` for it.
-        state: a subclass of `TrainState` with fields of your own, which have defaults.
+        state: a subclass of `TrainState` with fields of your own; a new fit sets their defaults.
         activities: by name; added to the trainer's own, or in place of them.
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
 
@@ -81,7 +81,7 @@ class Trainer(Engine):
         name: str = "",
     ) -> None:
         several = (models or {}, loss_fns or {}, optimizers or {})
-        parts = RunParts.checked(model, loss_fn, optimizer, *several, chart)
+        parts = RunParts.checked(model, loss_fn, optimizer, *several, chart, bool(activities))
         fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
         super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
         self._unsaved = UnsavedStateCheck()
@@ -195,6 +195,7 @@ class Trainer(Engine):
         limits = fit_limits(epochs, batches_per_epoch, resume)
         check_fit(train_loader, valid_loader, *limits.values())
         check_trainable(self.state)
+        self._check_valid_loader(valid_loader)
         session = fit_session(self, self._unsaved, train_loader, valid_loader, limits, resume)
         return self._drive(self._machine, self._first_trigger, session, stepwise)
 
@@ -280,9 +281,9 @@ class Trainer(Engine):
         The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
         output. Raises: as `fit`.
         """
-        outputs = []
+        outputs, closing = [], self.signal_name("after_batch")
         for transition in self._evaluate("predict", loader, {}, stepwise=True):
-            if transition.trigger == "after_batch" and self.state.outcome == "completed":
+            if transition.trigger == closing and self.state.outcome == "completed":
                 outputs.append(to_device(self.state.pred, torch.device("cpu")))
         return concatenate(outputs) if outputs else None
 

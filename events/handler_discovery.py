@@ -202,5 +202,5 @@ def _check_activity(tried: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise AttachError(
             f"{tried}: there is no activity {name!r}{did_you_mean(name, known)}; "
-            f"there are {', '.join(known)}"
+            f"there are {', '.join(short for short in known if '.' not in short)}"
         )

@@ -22,6 +22,10 @@ class Chart(Protocol):
     def rows(self) -> Sequence[tuple[str, str | tuple[str, ...], str]]:
         """Trigger, source or sources, destination."""
 
+    @property
+    def trained(self) -> Collection[str]:
+        """The names of the optimizers that its scopes train; empty if none says a name."""
+
 
 class Manifest(Protocol):
     """The description of a checkpoint."""

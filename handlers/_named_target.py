@@ -27,16 +27,31 @@ def checked_name(owner: str, of: Any) -> str | None:
     raise TypeError(f"{owner}(of={of!r}): allowed: the name of an optimizer or model, or None")
 
 
-def check_target(handler: Any, names: Collection[str], what: str, needed: bool = True) -> None:
-    """Check when a handler is attached that its `of` is one of the names of the trainer.
+def check_target(handler: Any, trainer: TrainerProtocol, needed: bool = True) -> None:
+    """Check when a handler is attached that its `of` names an optimizer that the chart trains.
 
     Args:
-        what: "optimizer" or "model", for the message.
         needed: whether it has to say which one, if there are several.
 
     Raises:
-        AttachError: there is none of this name; or several, and it does not say which.
+        AttachError: there is none of this name; or several, and it does not say which; or no scope
+            of the chart trains it, so that the handler would do nothing.
     """
+    _check_name(handler, trainer.state.optimizers, "optimizer", needed)
+    _check_trained(handler, trainer)
+
+
+def check_model_target(handler: Any, trainer: TrainerProtocol) -> None:
+    """The same for a handler of a model: of the only model it may name one of the optimizers."""
+    state = trainer.state
+    if state.models:
+        _check_name(handler, state.models, "model", needed=True)
+    else:
+        _check_name(handler, state.optimizers, "optimizer", needed=False)
+    _check_trained(handler, trainer)
+
+
+def _check_name(handler: Any, names: Collection[str], what: str, needed: bool) -> None:
     owner, of = type(handler).__name__, handler.of
     if of is None:
         if needed and len(names) > 1:
@@ -52,12 +67,14 @@ def check_target(handler: Any, names: Collection[str], what: str, needed: bool =
         )
 
 
-def check_model_target(handler: Any, state: TrainState) -> None:
-    """The same for a handler of a model: of the only model it may name one of the optimizers."""
-    if state.models:
-        check_target(handler, state.models, "model")
-    else:
-        check_target(handler, state.optimizers, "optimizer", needed=False)
+def _check_trained(handler: Any, trainer: TrainerProtocol) -> None:
+    """Refuse the name of an optimizer that no scope trains, though scopes train others by name."""
+    of, trained = handler.of, trainer.topology.trained
+    if of in trainer.state.optimizers and trained and of not in trained:
+        raise AttachError(
+            f"{type(handler).__name__}(of={of!r}): no scope of this trainer's chart trains {of!r}, "
+            f"so it would do nothing; its scopes train {', '.join(trained)}"
+        )
 
 
 class OptimizerTarget:
@@ -70,7 +87,7 @@ class OptimizerTarget:
     of: str | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        check_target(self, trainer.state.optimizers, "optimizer")
+        check_target(self, trainer)
 
 
 def refuse_closure(handler: Any, state: TrainState, why: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...events import TrainState
-from ..named_parts import all_optimizers, whole_model
+from ..named_parts import whole_model
 from .plain_data import to_plain_data
 
 COUNTERS = (
@@ -39,19 +39,6 @@ def capture_position(state: TrainState) -> dict[str, Any]:
         ],
         "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
     }
-
-
-def reset_state(state: TrainState, arguments: Mapping[str, Any]) -> None:
-    """Prepare the state for a new fit: set its arguments; zero the counters and gradients."""
-    state.asked = arguments
-    for name, value in arguments.items():
-        setattr(state, name, value)
-    state.epoch, state.step, state.samples = -1, 0, 0
-    state.metrics.clear()
-    state.notes.clear()
-    state.select("")
-    for optimizer in all_optimizers(state).values():
-        optimizer.zero_grad()
 
 
 def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:

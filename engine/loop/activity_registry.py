@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from ...events import TrainState
 from ...events.handler_discovery import did_you_mean
 from ..statechart.compiled_table import Activity
+from ..statechart.dissolving import Shortcut
 
 Wrapper = Callable[[Activity], Activity]
 
@@ -25,15 +26,17 @@ class ActivityRegistry:
         innermost: wraps inside every other one.
         shortcuts: see `Chart.shortcuts`.
         select_owner: wraps the activity of a phase, so that what it trains is current.
+        phases: returns the leaves, by whose paths a wrap may name an activity.
     """
 
     def __init__(
         self,
         activities: Mapping[str, Activity],
         outermost: Sequence[tuple[str, Wrapper]] = (),
-        shortcuts: Mapping[str, str] = MappingProxyType({}),
+        shortcuts: Mapping[str, Shortcut] = MappingProxyType({}),
         select_owner: Callable[[str, Activity], Activity] | None = None,
         innermost: Sequence[tuple[str, Wrapper]] = (),
+        phases: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._activities = dict(activities)
         self._wraps: list[tuple[str, Wrapper]] = []
@@ -41,41 +44,58 @@ class ActivityRegistry:
         self._innermost = tuple(innermost)
         self._shortcuts = dict(shortcuts)
         self._select_owner = select_owner
+        self._phases = phases
 
     @property
     def names(self) -> list[str]:
-        """Names that a wrap may use: those of the activities, and their last parts."""
-        short = (name.rpartition(".")[2] for name in self._activities)
-        return list(dict.fromkeys([*self._activities, *short]))
+        """Names that a wrap may use: every end of the path of a leaf that has an activity."""
+        deciding = (shortcut.phase for shortcut in self._shortcuts.values())
+        phases = (phase for phase in (*self._phases(), *deciding) if self.base_of(phase))
+        return list(dict.fromkeys(end for phase in phases for end in path_ends(phase)))
 
-    def has_activity(self, phase: str) -> bool:
-        """Whether a leaf has an activity."""
+    def base_of(self, phase: str) -> Activity | None:
+        """The activity of a leaf without its wraps; None if it has none."""
         path = phase.removesuffix(".run")
-        return any(_ends_with(path, name) for name in self._activities)
+        matching = [name for name in self._activities if _ends_with(path, name)]
+        return self._activities[max(matching, key=len)] if matching else None
 
     def activity_of(self, phase: str) -> Activity | None:
         """The activity of a leaf inside its wraps, the newest outside; None if it has none."""
-        path = phase.removesuffix(".run")
-        matching = [name for name in self._activities if _ends_with(path, name)]
-        if not matching:
+        activity = self._wrapped(phase)
+        if activity is None:
             return None
-        activity = self._activities[max(matching, key=len)]
-        for name, wrapper in (*self._innermost, *self._wraps, *self._outermost):
-            if _ends_with(path, name):
-                activity = wrapper(activity)
-        if self._shortcuts:
+        if any(phase in shortcut.sources for shortcut in self._shortcuts.values()):
             activity = self._with_shortcuts(activity)
         return activity if self._select_owner is None else self._select_owner(phase, activity)
 
+    def is_wrapped(self, phase: str, kind: type) -> bool:
+        """Whether one of the outermost wraps of a leaf is of a class."""
+        path = phase.removesuffix(".run")
+        return any(_ends_with(path, n) and isinstance(wrap, kind) for n, wrap in self._outermost)
+
+    def _wrapped(self, phase: str) -> Activity | None:
+        activity = self.base_of(phase)
+        if activity is None:
+            return None
+        path = phase.removesuffix(".run")
+        for name, wrapper in (*self._innermost, *self._wraps, *self._outermost):
+            if _ends_with(path, name):
+                activity = wrapper(activity)
+        return activity
+
     def _with_shortcuts(self, activity: Activity) -> Activity:
         """`activity`; for the trigger of a scope that was taken out, another one decides."""
+        deciding = {
+            trigger: found
+            for trigger, shortcut in self._shortcuts.items()
+            if (found := self._wrapped(shortcut.phase)) is not None
+        }
 
         def decide(state: TrainState) -> str:
             trigger = activity(state)
-            if trigger not in self._shortcuts:
-                return trigger
-            deciding = self.activity_of(self._shortcuts[trigger])
-            return trigger if deciding is None else deciding(state)
+            while trigger in deciding:
+                trigger = deciding[trigger](state)
+            return trigger
 
         return decide
 
@@ -85,10 +105,11 @@ class ActivityRegistry:
         Raises:
             ValueError: no activity has this name; the message suggests the nearest one.
         """
-        if name not in self.names:
+        names = self.names
+        if name not in names:
             raise ValueError(
-                f"there is no activity {name!r}{did_you_mean(name, self.names)}; "
-                f"activities are {', '.join(self.names)}"
+                f"there is no activity {name!r}{did_you_mean(name, names)}; activities are "
+                f"{', '.join(short for short in names if '.' not in short)}"
             )
         entry = (name, wrapper)
         self._wraps.append(entry)
@@ -97,6 +118,12 @@ class ActivityRegistry:
             self._wraps[:] = [other for other in self._wraps if other is not entry]
 
         return undo
+
+
+def path_ends(phase: str) -> list[str]:
+    """Every name of the activity of a phase, the shortest first."""
+    parts = phase.removesuffix(".run").split(".")
+    return [".".join(parts[n:]) for n in range(len(parts) - 1, -1, -1)]
 
 
 def _ends_with(path: str, name: str) -> bool:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
 
 from ...events import TrainState
-from ...events.handler_discovery import did_you_mean
-from ..statechart.chart_error import ChartError
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import Chart
-from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.scope_roles import STANDARD_ROLES
 from ..statechart.topology import Topology
 from .activities import backward_of_own, return_always, zero_grad
-from .activity_registry import ActivityRegistry, Wrapper
-
-_WITHOUT_ACTIVITY = ("cancelled", "failing")
+from .activity_checks import check_activities, check_gradients
+from .activity_registry import ActivityRegistry, Wrapper, path_ends
+from .fit_reset import begin_inner_fit
 
 
 def build_registry(
@@ -28,62 +25,67 @@ def build_registry(
     given: Mapping[str, Activity],
     outermost: Sequence[tuple[str, Wrapper]],
     innermost: Sequence[tuple[str, Wrapper]],
+    phases: Callable[[], Iterable[str]],
 ) -> ActivityRegistry:
     """The activities of a chart with their wraps.
 
     Args:
         defaults: activities of which some may be used by no leaf.
         given: those of the author of the chart, which take the place of others.
+        phases: returns the leaves, with those of an evaluation and those that a host has added.
 
     Raises:
         ChartError: a leaf has no activity, or the name of one given is almost that of a leaf.
     """
     chart = topology.chart
+    own = own_scopes(chart)
     registry = ActivityRegistry(
-        {**_named_by_role(chart, defaults), **default_activities(chart), **given},
-        (*outermost, *evaluation_wraps(topology)),
+        {
+            **{_renamed(name, own): activity for name, activity in defaults.items()},
+            **default_activities(chart, given),
+            **given,
+        },
+        (
+            *((_renamed(name, own), wrapper) for name, wrapper in outermost),
+            *evaluation_wraps(topology),
+        ),
         chart.shortcuts,
         partial(owned_activity, topology) if chart.of else None,
         innermost,
+        phases,
     )
     check_activities(topology, registry, given)
+    check_gradients(topology, registry)
     return registry
 
 
-def _named_by_role(chart: Chart, activities: Mapping[str, Activity]) -> Mapping[str, Activity]:
-    """Activities of the standard scopes, for a chart that has other names for these roles."""
+def own_scopes(chart: Chart) -> dict[str, str]:
+    """Standard scopes that a chart does not have, with its own scope of the same role."""
     present = {*map(scope_name, chart.scopes)}
-    renamed = {
+    return {
         standard: own
         for standard, role in STANDARD_ROLES.items()
         if standard not in present and (own := chart.scope(role)) is not None
     }
-    if not renamed:
-        return activities
-    triggers = {
-        f"{moment}_{standard}": f"{moment}_{own}"
-        for standard, own in renamed.items()
+
+
+def trigger_aliases(chart: Chart) -> dict[str, list[str]]:
+    """For triggers of a chart the standard names by which its activities may return them, too."""
+    return {
+        f"{moment}_{own}": [f"{moment}_{standard}"]
+        for standard, own in own_scopes(chart).items()
         for moment in ("begin", "after")
     }
-    return {
-        ".".join(renamed.get(part, part) for part in name.split(".")): _translated(act, triggers)
-        for name, act in activities.items()
-    }
 
 
-def _translated(activity: Activity, triggers: Mapping[str, str]) -> Activity:
-    def translate(state: TrainState) -> str:
-        trigger = activity(state)
-        return triggers.get(trigger, trigger)
-
-    return translate
+def _renamed(name: str, own: Mapping[str, str]) -> str:
+    return ".".join(own.get(part, part) for part in name.split("."))
 
 
-def default_activities(chart: Chart) -> dict[str, Activity]:
-    """Activities by name, for the scopes with the role of an update, and for `Chart.parts`.
+def default_activities(chart: Chart, given: Iterable[str]) -> dict[str, Activity]:
+    """Activities by name, for the scopes with the role of an update, and for `Chart.follows`.
 
-    An update ends by the signal of its own scope; in a scope with parts each part runs once, in
-    order. Activities of the same names that a trainer is given take their places.
+    An update ends by the signal of its own scope. What a trainer is `given` takes their places.
     """
     activities: dict[str, Activity] = {}
     for name, role in chart.roles.items():
@@ -93,12 +95,10 @@ def default_activities(chart: Chart) -> dict[str, Activity]:
             activities[f"{name}.accumulated"] = return_always(f"after_{name}")
             if name in chart.of:
                 activities[f"{name}.backward"] = backward_of_own
-    for path, names in chart.parts.items():
-        scope = scope_name(path)
-        pauses = (f"{scope}.ready", *(f"{name}_done" for name in names))
-        triggers = (*(f"begin_{name}" for name in names), f"after_{scope}")
-        for pause, trigger in zip(pauses, triggers, strict=True):
-            activities[pause] = return_always(trigger)
+    for phase, trigger in chart.follows.items():
+        if not {*path_ends(phase)} & {*given}:
+            is_run = trigger.startswith("begin_") and chart.roles.get(trigger[6:]) != "update"
+            activities[phase] = begin_inner_fit(trigger) if is_run else return_always(trigger)
     return activities
 
 
@@ -123,56 +123,6 @@ def evaluation_wraps(topology: Topology) -> Iterator[tuple[str, Wrapper]]:
     for leaf in topology.leaves:
         if any(inside(leaf, path) for path in evaluations) and scope_name(leaf) != "fetch":
             yield leaf.removesuffix(".run"), torch.no_grad()
-
-
-def check_activities(topology: Topology, registry: ActivityRegistry, given: Iterable[str]) -> None:
-    """Refuse a leaf without an activity, and an activity whose name is almost that of a leaf.
-
-    Args:
-        given: the names of the activities that the author of the chart gave.
-
-    Raises:
-        ChartError: names the row or the activity, and what to do.
-    """
-    for row in topology.rows:
-        leaf = row[2]
-        if "." not in leaf or scope_name(leaf) in _WITHOUT_ACTIVITY or registry.has_activity(leaf):
-            continue
-        raise ChartError(
-            f"row {row}: no activity for {leaf}, so a run would end in it with its scopes open; "
-            f"give it one: activities={{{'.'.join(leaf.split('.')[-2:])!r}: function}}"
-        )
-    for name in unused_activities(topology, topology.leaves, given):
-        ends = {".".join(leaf.split(".")[-n:]) for leaf in topology.leaves for n in (1, 2)}
-        if near := did_you_mean(name, sorted(ends)):
-            raise ChartError(f"activities={{{name!r}: …}}: the chart has no phase {name!r}{near}")
-
-
-def check_all_used(topology: Topology, phases: Iterable[str], given: Iterable[str]) -> None:
-    """Refuse an activity that no phase uses, those included that a host added to the machine.
-
-    Raises:
-        ChartError: names the activity, and the phases.
-    """
-    phases = list(phases)
-    for name in unused_activities(topology, phases, given):
-        raise ChartError(
-            f"activities={{{name!r}: …}}: the chart has no phase {name!r}; "
-            f"phases are {', '.join(phases)}"
-        )
-
-
-def unused_activities(
-    topology: Topology, phases: Iterable[str], given: Iterable[str]
-) -> Iterator[str]:
-    """The names that end the path of no phase, also not of one of `validate()` and `predict()`."""
-    leaves = (
-        *phases,
-        *Topology(evaluation_chart(topology.chart)).leaves,
-        *topology.chart.shortcuts.values(),
-    )
-    paths = [f".{leaf.removesuffix('.run')}" for leaf in leaves]
-    yield from (name for name in given if not any(p.endswith(f".{name}") for p in paths))
 
 
 def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activity:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +17,7 @@ from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
+from .activity_checks import check_all_used, check_valid_loader, evaluation_phases
 from .activity_registry import Wrapper
 from .cancel_requests import Requests
 from .closures import Closure, closure_wraps, live_batch_closure
@@ -62,8 +64,14 @@ class Engine(Publisher):
         state.unit_scope = self._topology.chart.scope("unit")
         self._given = tuple(activities)
         self._registry = chart_activities.build_registry(
-            self._topology, defaults, activities, outermost, closure_wraps(state, self.closure)
+            self._topology,
+            defaults,
+            activities,
+            outermost,
+            closure_wraps(state, self.closure),
+            self._phases,
         )
+        self._aliases = chart_activities.trigger_aliases(self._topology.chart)
         self._machine = build_machine(self._topology, state)
         self._first_trigger = self._topology.rows[0][0]
         self._table: dict[str, LeafPhase] = {}
@@ -201,11 +209,12 @@ class Engine(Publisher):
                 raise self._busy(first_trigger)
             phases = phases_of(machine)
             if machine is self._machine:
-                chart_activities.check_all_used(self._topology, phases, self._given)
+                check_all_used(self._topology, phases, self._given)
             self.requests.begin_run(phases)
             leave_dead_run(machine, self.state, first_trigger)
             with session:
-                self._table = compile_table(machine, self.state, self, self._registry.activity_of)
+                work = self._registry.activity_of
+                self._table = compile_table(machine, self.state, self, work, self._aliases)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
@@ -230,6 +239,10 @@ class Engine(Publisher):
             finally:
                 del loop, ended, failure  # their tracebacks hold this frame
 
+    def _check_valid_loader(self, valid_loader: object) -> None:
+        if valid_loader is not None:
+            check_valid_loader(self._topology, self._registry)
+
     def _busy(self, tried: str) -> BusyError:
         return BusyError(
             f"cannot {tried} while this {type(self).__name__} is in {self.state.phase}: let "
@@ -242,6 +255,14 @@ class Engine(Publisher):
             "machine, its lock and its receivers belong to this process; make another one "
             "there, and load the state_dict() of this one"
         )
+
+    def _phases(self) -> list[str]:
+        """The phases by whose names an activity is found, those included that a host has added."""
+        return [*phases_of(self._machine), *self._evaluation_phases]
+
+    @cached_property
+    def _evaluation_phases(self) -> tuple[str, ...]:
+        return evaluation_phases(self._topology)
 
     def _update_activities(self) -> None:
         for leaf in self._table.values():

@@ -7,7 +7,8 @@ library, at the library's speed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from ...events import Publisher, TrainState, Transition, signal
 from ...events.signal import Route, link
@@ -103,10 +104,13 @@ class LeafPhase:
 class CompiledRows(dict[str, TableRow]):
     """The compiled rows out of a leaf, by trigger; a lookup of another legal one fires it."""
 
-    __slots__ = ("_allowed", "_leaf", "_library")
+    __slots__ = ("_aliases", "_allowed", "_leaf", "_library")
 
-    def __init__(self, leaf: LeafPhase, library: LibraryRows) -> None:
+    def __init__(
+        self, leaf: LeafPhase, library: LibraryRows, aliases: Mapping[str, Sequence[str]]
+    ) -> None:
         self._leaf = leaf
+        self._aliases = aliases
         self._library = library
         self._allowed: list[str] = []
 
@@ -114,9 +118,11 @@ class CompiledRows(dict[str, TableRow]):
         """Allow a row of the leaf; one that is not compiled is left to the library."""
         self._allowed.append(trigger)
         if compiled:
-            self[trigger] = self._leaf.rows[trigger]
+            for name in (trigger, *self._aliases.get(trigger, ())):
+                self[name] = self._leaf.rows[trigger]
 
     def __missing__(self, trigger: str) -> TableRow:
+        trigger = next((own for own, names in self._aliases.items() if trigger in names), trigger)
         if trigger not in self._allowed:
             raise IllegalTransitionError(
                 f"cannot fire {trigger!r} in {self._leaf.phase}; allowed here: "
@@ -172,8 +178,12 @@ def compile_table(
     state: TrainState,
     sender: Publisher,
     activity_of: Callable[[str], Activity | None],
+    aliases: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, LeafPhase]:
     """Every leaf phase of `machine` by its path, its rows compiled where nothing has a callback.
+
+    Args:
+        aliases: for triggers other names by which an activity may return them, too.
 
     Cost: about a millisecond; once a run.
     """
@@ -185,7 +195,7 @@ def compile_table(
     watched = {path for path, phase in phases.items() if has_callbacks(phase)}
     machine_watched = has_callbacks(machine)
     for leaf in library.leaves.values():
-        returned, closing = CompiledRows(leaf, library), CompiledRows(leaf, library)
+        returned, closing = (CompiledRows(leaf, library, aliases) for _ in range(2))
         for trigger in triggers(machine):
             row = first_row(machine, leaf.phase, trigger)
             if row is None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar, overload
 
 from .chart_error import ChartError
-from .dissolving import dissolve
+from .dissolving import Shortcut, dissolve
 from .nesting import nest
 from .optimizer_update import Update
-from .phase_paths import RESTING, Row, enclosing, inside, scope_name, sources
+from .phase_paths import RESTING, Row, as_source, enclosing, inside, lifted, scope_name, sources
 from .renaming import rename
 from .scope_roles import (
     STANDARD_ROLES,
@@ -36,7 +36,7 @@ class Chart(Sequence[Row]):
             updates or evaluations. Without any role the standard names have theirs, and the
             outermost scope is the run.
         of: the name of the model and of the optimizer that a scope trains, by its name.
-        parts: the updates that run one after the other in a scope, by its path.
+        follows: what the activity of a phase returns unless another one is given, by its path.
         shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
 
     Raises:
@@ -46,8 +46,8 @@ class Chart(Sequence[Row]):
     rows: tuple[Row, ...]
     roles: Mapping[str, Role] = field(default_factory=dict)
     of: Mapping[str, str] = field(default_factory=dict)
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    shortcuts: Mapping[str, str] = field(default_factory=dict)
+    follows: Mapping[str, str] = field(default_factory=dict)
+    shortcuts: Mapping[str, Shortcut] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(checked_row(row) for row in self.rows))
@@ -83,8 +83,14 @@ class Chart(Sequence[Row]):
             rows=rows,
             roles=self._roles_in(rows),
             of=self._still(self.of, rows),
-            parts={_lifted(at, path): names for at, names in self.parts.items()},
-            shortcuts={**self.shortcuts, **shortcuts},
+            follows={lifted(at, path): trigger for at, trigger in self.follows.items()},
+            shortcuts={
+                **{
+                    trigger: Shortcut(phase, tuple(lifted(at, path) for at in returning))
+                    for trigger, (phase, returning) in self.shortcuts.items()
+                },
+                **shortcuts,
+            },
         )
 
     def cut(self, scope: str) -> Chart:
@@ -92,7 +98,7 @@ class Chart(Sequence[Row]):
         path = self.path(scope)
         if "." not in path:
             raise ChartError(f"cut({scope!r}): the outermost scope cannot be taken out")
-        if any(scope_name(path) in parts for parts in self.parts.values()):
+        if f"begin_{scope_name(path)}" in self.follows.values():
             raise ChartError(f"cut({scope!r}): it is an update; leave it out of replace(…)")
         rows = [_without_sources(row, path) for row in self.rows if not inside(row[2], path)]
         kept = _reachable([row for row in rows if row is not None])
@@ -129,28 +135,35 @@ class Chart(Sequence[Row]):
             rows.append((f"begin_{part.name}", pauses, f"{inner}.forward"))
             rows += part.rows(inner)
             rows.append((f"after_{part.name}", inner, done))
+        triggers = (*(f"begin_{name}" for name in names), f"after_{scope_name(path)}")
         owners = {part.name: part.of for part in updates if part.of is not None}
         return replace(
             self,
             rows=tuple(rows),
             roles={**self._roles_in(rows), **dict.fromkeys(names, "update")},
             of={**self._still(self.of, rows), **owners},
-            parts={**self.parts, path: tuple(names)},
+            follows={**self.follows, **dict(zip(pauses, triggers, strict=True))},
         )
 
     def inside(self, path: str) -> Chart:
         """This chart as the work of outer scopes: `SUPERVISED.inside("folds.fold")`.
 
         Each outer scope has a phase `ready`, whose activity begins the next one inside or closes
-        it, and the innermost has `done` behind this chart's run.
+        it. By default that of the innermost begins this chart's run, as a new fit does: counters,
+        metrics, notes and gradients are reset. Behind the run is a phase `done`, whose activity by
+        default closes the innermost scope.
         """
         names = path.split(".")
+        around = {f"{path}.ready": self.rows[0][0], f"{path}.done": f"after_{names[-1]}"}
         return replace(
             self,
             rows=nest(self.rows, self.scopes, names),
             roles={names[0]: "run", **{n: role for n, role in self.roles.items() if role != "run"}},
-            parts={f"{path}.{at}": parts for at, parts in self.parts.items()},
-            shortcuts={trigger: f"{path}.{phase}" for trigger, phase in self.shortcuts.items()},
+            follows={f"{path}.{at}": trigger for at, trigger in self.follows.items()} | around,
+            shortcuts={
+                trigger: Shortcut(f"{path}.{phase}", tuple(f"{path}.{at}" for at in returning))
+                for trigger, (phase, returning) in self.shortcuts.items()
+            },
         )
 
     def renamed(self, names: Mapping[str, str]) -> Chart:
@@ -161,20 +174,20 @@ class Chart(Sequence[Row]):
                 an update (give that its name in `update`).
         """
         present = [*map(scope_name, self.scopes)]
-        updates = {name for parts in self.parts.values() for name in parts}
+        begun = {*self.follows.values()}
         for name, new in names.items():
             tried = f"renamed({{{name!r}: {new!r}}})"
             require_scope(tried, name, present)
             require_free(tried, new, present)
-            if name in updates or self.shortcuts:
+            if f"begin_{name}" in begun or self.shortcuts:
                 raise ChartError(f"{tried}: rename before replace(…) and without(…)")
-        paths = {at: rename([("", at, at)], names)[0][2] for at in self.parts}
+        following = rename([(trigger, at, at) for at, trigger in self.follows.items()], names)
         return replace(
             self,
             rows=rename(self.rows, names),
             roles={names.get(name, name): role for name, role in self.roles.items()},
             of={names.get(name, name): owner for name, owner in self.of.items()},
-            parts={paths[at]: parts for at, parts in self.parts.items()},
+            follows={at: trigger for trigger, _, at in following},
         )
 
     def path(self, scope: str) -> str:
@@ -209,7 +222,7 @@ class Chart(Sequence[Row]):
         if not isinstance(other, Chart):
             return NotImplemented
         mine, theirs = (
-            (chart.rows, chart.roles, chart.of, chart.parts, chart.shortcuts)
+            (chart.rows, chart.roles, chart.of, chart.follows, chart.shortcuts)
             for chart in (self, other)
         )
         return mine == theirs
@@ -256,16 +269,10 @@ def _is_work_inside(row: Row, path: str) -> bool:
     return not cancels and all(inside(phase, path) for phase in (*sources(row), row[2]))
 
 
-def _lifted(phase: str, path: str) -> str:
-    """Where a phase lies when the scope at `path` was taken out."""
-    outer = path.rpartition(".")[0]
-    return f"{outer}{phase.removeprefix(path)}" if inside(phase, path) else phase
-
-
 def _without_sources(row: Row, path: str) -> Row | None:
     """A row without its sources in a scope; None if none is left."""
-    left = tuple(source for source in sources(row) if not inside(source, path))
-    return (row[0], left[0] if len(left) == 1 else left, row[2]) if left else None
+    left = [source for source in sources(row) if not inside(source, path)]
+    return (row[0], as_source(left), row[2]) if left else None
 
 
 def _reachable(rows: Sequence[Row]) -> list[Row]:
@@ -275,9 +282,9 @@ def _reachable(rows: Sequence[Row]) -> list[Row]:
         known = leaves | {c for leaf in leaves for c in enclosing(leaf)}
         kept = []
         for row in rows:
-            left = tuple(source for source in sources(row) if source in known)
+            left = [source for source in sources(row) if source in known]
             if left:
-                kept.append((row[0], left[0] if len(left) == 1 else left, row[2]))
+                kept.append((row[0], as_source(left), row[2]))
         if kept == list(rows):
             return kept
         rows = kept

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .chart_error import ChartError
-from .phase_paths import Row, inside, scope_name, sources
+from .phase_paths import Row, as_source, inside, lifted, scope_name, sources
 
 
-def dissolve(rows: Sequence[Row], path: str) -> tuple[tuple[Row, ...], dict[str, str]]:
+class Shortcut(NamedTuple):
+    """What replaces a trigger of a scope that was taken out: another activity decides at once."""
+
+    phase: str
+    """The phase to which the trigger led; its activity decides."""
+    sources: tuple[str, ...]
+    """The phases whose activities may return the trigger."""
+
+
+def dissolve(rows: Sequence[Row], path: str) -> tuple[tuple[Row, ...], dict[str, Shortcut]]:
     """The rows without the scope at `path`, whose phases lie one level further out.
 
     Returns:
-        The rows; and for each trigger that opened or closed the scope, the phase to which it led:
-        its activity now decides at once, instead of after a transition.
+        The rows; and the shortcuts of the triggers that opened and closed the scope.
 
     Raises:
         ChartError: the scope is outermost, or is not opened and closed by one row each.
@@ -32,17 +41,17 @@ def dissolve(rows: Sequence[Row], path: str) -> tuple[tuple[Row, ...], dict[str,
     if behind in sources(opening):
         deciding[entry] += ends
     gone = (opening, closing, _only(rows, f"after_cancel_{name}", path))
-    lifted = [_lifted(row, path, outer, deciding) for row in rows if row not in gone]
-    return tuple(lifted), {opening[0]: entry, closing[0]: behind}
+    kept = tuple(_lifted(row, path, deciding) for row in rows if row not in gone)
+    return kept, {
+        opening[0]: Shortcut(entry, tuple(lifted(at, path) for at in sources(opening))),
+        closing[0]: Shortcut(behind, tuple(lifted(at, path) for at in ends)),
+    }
 
 
-def _lifted(row: Row, path: str, outer: str, deciding: dict[str, list[str]]) -> Row:
-    def lifted(phase: str) -> str:
-        return f"{outer}{phase.removeprefix(path)}" if inside(phase, path) else phase
-
+def _lifted(row: Row, path: str, deciding: dict[str, list[str]]) -> Row:
     found = [new for source in sources(row) for new in deciding.get(source, [source])]
-    left = tuple(dict.fromkeys(map(lifted, found)))
-    return row[0], left[0] if len(left) == 1 else left, lifted(row[2])
+    left = dict.fromkeys(lifted(phase, path) for phase in found)
+    return row[0], as_source([*left]), lifted(row[2], path)
 
 
 def _only(rows: Sequence[Row], trigger: str, path: str) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from .chart_error import ChartError
-from .phase_paths import RESTING, Row, scope_name, sources
+from .phase_paths import RESTING, Row, as_source, scope_name, sources
 
 
 def nest(rows: Sequence[Row], scopes: Sequence[str], names: Sequence[str]) -> tuple[Row, ...]:
@@ -46,8 +46,8 @@ def _inner(rows: Sequence[Row], run: str, around: str) -> list[Row]:
         if row[0] == f"begin_{run}":
             moved.append((row[0], f"{around}.ready", f"{around}.{row[2]}"))
         elif row[0] != "after_error" and "." in row[2]:
-            left = tuple(f"{around}.{source}" for source in sources(row))
-            moved.append((row[0], left[0] if len(left) == 1 else left, f"{around}.{row[2]}"))
+            left = [f"{around}.{source}" for source in sources(row)]
+            moved.append((row[0], as_source(left), f"{around}.{row[2]}"))
     return [*moved, (f"after_{run}", f"{around}.{run}", f"{around}.done")]
 
 

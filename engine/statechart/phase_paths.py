@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Literal
 
 from ...events import Transition
@@ -21,6 +22,11 @@ def sources(row: Row) -> tuple[str, ...]:
     return (row[1],) if isinstance(row[1], str) else row[1]
 
 
+def as_source(phases: Sequence[str]) -> str | tuple[str, ...]:
+    """Some phases as the source of a row: one as it is, several as a tuple."""
+    return phases[0] if len(phases) == 1 else tuple(phases)
+
+
 def kind(row: Row) -> Kind:
     """What causes a row: an activity, a cancel (`after_cancel_…`) or an error (`after_error`)."""
     if row[0] == "after_error":
@@ -31,6 +37,12 @@ def kind(row: Row) -> Kind:
 def inside(phase: str, composite: str) -> bool:
     """Whether `phase` is `composite`, or inside it."""
     return phase == composite or phase.startswith(composite + ".")
+
+
+def lifted(phase: str, path: str) -> str:
+    """Where a phase lies when the scope at `path` was taken out."""
+    outer = path.rpartition(".")[0]
+    return f"{outer}{phase.removeprefix(path)}" if inside(phase, path) else phase
 
 
 @functools.cache

@@ -51,7 +51,10 @@ def check_roles(roles: Mapping[str, Role], names: Sequence[str]) -> None:
         require_scope(f"roles={{{name!r}: {role!r}}}", name, names)
         claiming = [other for other, its in roles.items() if its == role]
         if len(claiming) > 1 and role not in _SEVERAL:
-            raise ChartError(f"the role {role} is claimed by two scopes: {', '.join(claiming)}")
+            raise ChartError(
+                f"the role {role} is claimed by two scopes: {', '.join(claiming)}; "
+                f"leave it to one of them, roles={{{claiming[0]!r}: {role!r}, …}}"
+            )
 
 
 def require_scope(tried: str, name: str, names: Sequence[str]) -> None:

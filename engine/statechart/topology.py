@@ -66,6 +66,11 @@ class Topology:
         return tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
 
     @cached_property
+    def trained(self) -> tuple[str, ...]:
+        """The names of the optimizers that its scopes train; empty if none says a name."""
+        return tuple(dict.fromkeys(self.chart.of.values()))
+
+    @cached_property
     def table(self) -> Mapping[str, Mapping[str, str]]:
         """For each leaf, trigger → destination, composite sources expanded."""
         return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
@@ -127,7 +132,10 @@ class Topology:
         needed = [f"after_cancel_{name}", "after_error" if outermost else f"after_{name}"]
         missing = [trigger for trigger in needed if trigger not in exits]
         if missing:
-            raise ChartError(f"row {opening}: {scope} never closes from {leaf}: no {missing[0]}")
+            raise ChartError(
+                f"row {opening}: {scope} never closes from {leaf}: no {missing[0]}; add a row "
+                f"({missing[0]!r}, {scope!r}, …)"
+            )
         for trigger in needed:
             end = exits[trigger]
             if trigger == f"after_{name}":

@@ -79,7 +79,7 @@ class EMA:
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
-        check_model_target(self, trainer.state)
+        check_model_target(self, trainer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._get_averaged(model_of(state, self.of))

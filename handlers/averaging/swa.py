@@ -69,7 +69,7 @@ class SWA:
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
-        check_model_target(self, trainer.state)
+        check_model_target(self, trainer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first_epoch(state):

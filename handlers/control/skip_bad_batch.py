@@ -58,7 +58,7 @@ class SkipBadBatch(Stateful):
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        check_target(self, trainer.state.optimizers, "optimizer", needed=False)
+        check_target(self, trainer, needed=False)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.skipped = 0

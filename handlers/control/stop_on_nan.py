@@ -45,7 +45,7 @@ class StopOnNaN(Stateful):
         self._steps: dict[str, int] = {}
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        check_target(self, trainer.state.optimizers, "optimizer", needed=False)
+        check_target(self, trainer, needed=False)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._steps = {}

@@ -70,7 +70,7 @@ class MixedPrecision:
 
     def attached(self, trainer: TrainerProtocol) -> None:
         needs_name = self.dtype is torch.float16
-        check_target(self, trainer.state.optimizers, "optimizer", needed=needs_name)
+        check_target(self, trainer, needed=needs_name)
         if self.dtype is torch.float16:
             refuse_closure(
                 self, trainer.state, "float16 gradients are scaled until then; use torch.bfloat16"

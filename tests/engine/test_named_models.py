@@ -166,6 +166,20 @@ def test_a_trainer_may_have_a_state_with_fields_of_its_own_which_are_saved():
     assert other.state.rewards == [1.5, 1.5]
 
 
+def test_a_new_fit_sets_the_defaults_of_fields_of_ones_own():
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    trainer = Trainer(net, nn.CrossEntropyLoss(), optimizer, state=GameState)
+    trainer.on("after_loss")(lambda t, state: state.rewards.append(1.5))
+    for _ in range(2):
+        trainer.state.best = 7.0
+        state = trainer.fit(batches(2))
+        assert (state.rewards, state.best) == ([1.5, 1.5], 0.0)
+    trainer.state.best = 7.0
+    trainer.validate(batches(1))
+    assert (state.best, len(state.rewards)) == (7.0, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
@@ -204,3 +218,28 @@ def test_a_scope_that_trains_a_name_without_a_model_is_refused():
     chart = SUPERVISED.replace("train.batch", update("one", of="g"), update("two", of="d"))
     with pytest.raises(ChartError, match="trains 'g', and there is no such model"):
         Trainer(models=models, optimizers=optimizers, chart=chart)
+
+
+@pytest.mark.parametrize("chart", [SUPERVISED, SUPERVISED.replace("train.batch", update("only"))])
+def test_several_optimizers_of_which_nothing_chooses_one_are_refused(chart):
+    models = pair()
+    with pytest.raises(ChartError, match=r"optimizers a, b.*say which"):
+        Trainer(models=models, optimizers=optimizers_of(models), chart=chart)
+
+
+def test_activities_of_ones_own_may_choose_among_several_optimizers():
+    def step_both(state):
+        for name in state.optimizers:
+            state.select(name)
+            state.optimizer.step()
+        return "after_step"
+
+    def add(state):
+        state.pred = sum(net(state.xb) for net in state.models.values())
+        return "after_pred"
+
+    trainer = trainer_of_two(chart=SUPERVISED, activities={"forward": add, "step": step_both})
+    before = all_weights(trainer)
+    trainer.fit(batches(1))
+    after = all_weights(trainer)
+    assert not any(map(torch.equal, before, after))

@@ -12,6 +12,7 @@ from helpers import Trace, batches, equal, trainer_of, weights
 from trackside import interruptible
 from trackside.engine import SUPERVISED, Topology
 from trackside.engine.hosting.run_progress import epochs_made
+from trackside.engine.loop.activities import forward, zero_grad
 from trackside.events import AttachError, Cancel, cancel_for
 from trackside.handlers import Checkpoint, EarlyStopping, GradientAccumulation, History, Metrics
 
@@ -115,6 +116,28 @@ def test_validate_sends_the_signals_under_the_same_names():
     found = trainer.validate(batches(2))
     assert trace.signals.count("after_frame") == 2
     assert {*found} == {"valid_loss"}
+
+
+def test_predict_needs_no_targets_under_other_names():
+    inputs = [x for x, _ in batches(2)]
+    plain, named = trainer_of(), trainer_of(chart=other_names())
+    assert named.predict(inputs).equal(plain.predict(inputs))
+
+
+def test_other_names_add_nothing_around_the_activities_of_a_batch():
+    registry = trainer_of(chart=other_names())._registry
+    frame = "study.iteration.learning.frame"
+    assert registry.activity_of(f"{frame}.forward") is forward
+    assert registry.activity_of(f"{frame}.zero_grad") is zero_grad
+
+
+def test_a_row_with_a_condition_is_fired_by_its_standard_name_too():
+    asked = []
+    trainer = trainer_of(chart=other_names())
+    (row,) = trainer.machine.get_transitions("after_frame", "study.iteration.learning.frame")
+    row.add_callback("before", lambda state: asked.append(state.phase))
+    trainer.fit(batches(2))
+    assert asked == ["study.iteration.learning.frame.zero_grad"] * 2
 
 
 def test_a_background_run_is_cancelled_by_the_scopes_of_its_own_chart():

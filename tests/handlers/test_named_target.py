@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from trackside import Trainer
 from trackside import handlers as h
+from trackside.engine import SUPERVISED, update
 from trackside.events import AttachError
 from trackside.handlers.schedules.annealing import linear
 
@@ -108,7 +109,8 @@ def test_a_name_is_a_text(make, of):
 def named(handler):
     models = dict(zip(("generator", "critic"), pair().values(), strict=True))
     optimizers = {n: torch.optim.SGD(m.parameters(), lr=0.1) for n, m in models.items()}
-    return Trainer(models=models, optimizers=optimizers, handlers=[handler])
+    chart = SUPERVISED.replace("train.batch", update("g", of="generator"), update("c", of="critic"))
+    return Trainer(models=models, optimizers=optimizers, handlers=[handler], chart=chart)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +122,19 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(make):
         AttachError, match=r"'genrator'; did you mean generator\?; its .* are generator, critic"
     ):
         named(handler)
+
+
+@pytest.mark.parametrize("make", NEEDY.values(), ids=NEEDY)
+def test_a_name_that_no_scope_of_the_chart_trains_is_refused(make):
+    chart = SUPERVISED.replace("train.batch", update("one", of="a"))
+    with pytest.raises(AttachError, match=r"of='b'\): no scope .* trains 'b', .* scopes train a$"):
+        trainer_of_two(*make(of="b"), chart=chart)
+
+
+def test_a_model_without_an_optimizer_of_its_own_may_be_named():
+    chart = SUPERVISED.replace("train.batch", update("one", of="a"))
+    optimizers = {"a": torch.optim.SGD(pair()["a"].parameters(), lr=0.1)}
+    Trainer(models=pair(), optimizers=optimizers, handlers=[h.EMA(of="b")], chart=chart)
 
 
 def test_a_name_is_refused_where_the_optimizer_has_none():

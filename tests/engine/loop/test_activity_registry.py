@@ -16,11 +16,12 @@ REGISTRY = {
     "train.fetch": activity("fetch"),
     "fetch": activity("f"),
 }
+PHASES = ("idle", "a.forward", "a.train.fetch", "a.validate.fetch")
 
 
 @pytest.fixture
 def registry():
-    return ActivityRegistry(REGISTRY)
+    return ActivityRegistry(REGISTRY, phases=lambda: PHASES)
 
 
 def test_the_longest_name_that_ends_the_path_wins(registry):
@@ -52,7 +53,9 @@ def test_a_wrap_can_name_one_of_several_places(registry):
 
 
 def test_an_outermost_wrap_is_outside_every_other_wrap():
-    registry = ActivityRegistry(REGISTRY, outermost=[("forward", wrapping("outer"))])
+    registry = ActivityRegistry(
+        REGISTRY, outermost=[("forward", wrapping("outer"))], phases=lambda: PHASES
+    )
     registry.wrap("forward", lambda forward: activity("mine"))
     assert registry.activity_of("a.forward")(None) == "outer(mine)"
 
@@ -60,3 +63,18 @@ def test_an_outermost_wrap_is_outside_every_other_wrap():
 def test_wrapping_an_unknown_activity_raises_and_suggests_the_nearest(registry):
     with pytest.raises(ValueError, match=r"no activity 'foward'; did you mean forward\?"):
         registry.wrap("foward", wrapping("w"))
+
+
+def test_a_wrap_may_name_any_end_of_the_path_of_a_leaf(registry):
+    for name in ("fetch", "train.fetch", "a.train.fetch"):
+        undo = registry.wrap(name, wrapping(name))
+        assert registry.activity_of("a.train.fetch")(None) == f"{name}(fetch)"
+        undo()
+    with pytest.raises(ValueError, match="activities are forward, fetch"):
+        registry.wrap("train.forward", wrapping("w"))
+
+
+def test_an_activity_that_no_leaf_uses_cannot_be_wrapped():
+    registry = ActivityRegistry({**REGISTRY, "step": activity("step")}, phases=lambda: PHASES)
+    with pytest.raises(ValueError, match="no activity 'step'"):
+        registry.wrap("step", wrapping("w"))

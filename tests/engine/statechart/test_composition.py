@@ -6,7 +6,8 @@ from charts import random_chart
 from helpers import Trace, batches, model, trainer_of, weights
 
 from trackside import Cancel, CancelTrainException
-from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
+from trackside.engine import ACTIVITIES, EVALUATION, SUPERVISED, ChartError, Topology
+from trackside.engine.loop.activities import forward, zero_grad
 from trackside.engine.statechart.composition import Chart
 from trackside.engine.statechart.optimizer_update import update
 
@@ -154,10 +155,74 @@ def test_inside_outer_scopes_the_fit_is_run_as_often_as_they_ask():
     assert chart.scope("run") == "folds"
 
 
+def test_the_phases_around_an_inner_fit_begin_it_anew_and_close_its_scope():
+    counters = []
+
+    def next_fold(state):
+        state.notes["left"] = state.metrics["left"] = 1
+        return "begin_fold" if len(counters) < 2 else "after_folds"
+
+    chart = SUPERVISED.inside("folds.fold")
+    trainer = trainer_of(chart=chart, activities={"folds.ready": next_fold})
+
+    @trainer.on("begin_fit")
+    def look(trainer, state):
+        counters.append((state.epoch, state.step, state.samples, state.n_epochs, {**state.notes}))
+        assert (state.metrics, state.model[0].weight.grad) == ({}, None)
+
+    @trainer.on("after_epoch")
+    def shorten(trainer, state):
+        state.n_epochs = 1
+        state.model[0].weight.grad = torch.ones_like(state.model[0].weight)
+
+    trainer.fit(batches(2), epochs=2)
+    assert counters == [(-1, 0, 0, 2, {})] * 2
+    assert trainer.state.step == 2
+
+
+def test_phases_of_ones_own_take_the_place_of_those_defaults():
+    ends = []
+
+    def end_fold(state):
+        ends.append(state.step)
+        return "after_fold"
+
+    activities = {
+        "folds.ready": lambda state: "after_folds" if ends else "begin_fold",
+        "done": end_fold,
+    }
+    trainer_of(chart=SUPERVISED.inside("folds.fold"), activities=activities).fit(batches(3))
+    assert ends == [3]
+
+
+def test_two_scopes_can_be_taken_out_one_after_the_other():
+    chart = SUPERVISED.cut("validate").without("train").without("epoch")
+    activities = {
+        "batch.scored": lambda state: "begin_backward",
+        "fetch": ACTIVITIES["train.fetch"],
+    }
+    trainer, signals = signals_of(chart, activities=activities, epochs=2)
+    plain, _ = signals_of(SUPERVISED, epochs=2)
+    assert all(map(torch.equal, weights(trainer), weights(plain)))
+    assert not {"begin_epoch", "begin_train", "after_train", "after_epoch"} & {*signals}
+
+
+def test_a_scope_taken_out_adds_nothing_around_the_activities_of_a_batch():
+    registry = trainer_of(chart=SUPERVISED.without("epoch"))._registry
+    assert registry.activity_of("fit.train.batch.forward") is forward
+    assert registry.activity_of("fit.train.batch.zero_grad") is zero_grad
+
+
 def test_operations_combine():
     chart = SUPERVISED.cut("validate").without("epoch").replace("batch", update("a"), update("b"))
     Topology(chart.inside("trials.trial"))
-    assert chart.inside("trials").parts == {"trials.fit.train.batch": ("a", "b")}
+    assert chart.inside("trials").follows == {
+        "trials.fit.train.batch.ready": "begin_a",
+        "trials.fit.train.batch.a_done": "begin_b",
+        "trials.fit.train.batch.b_done": "after_batch",
+        "trials.ready": "begin_fit",
+        "trials.done": "after_trials",
+    }
 
 
 def test_standard_names_have_their_roles_and_the_outermost_scope_is_the_run():
@@ -188,7 +253,7 @@ def test_a_topology_keeps_the_roles_of_its_chart():
         (lambda: Chart(SUPERVISED.rows, {"fit": "runn"}), "did you mean run.*allowed: run, round"),
         (
             lambda: Chart(SUPERVISED.rows, {"fit": "run", "epoch": "run"}),
-            "the role run is claimed by two scopes: fit, epoch",
+            "the role run is claimed by two scopes: fit, epoch; leave it to one of them",
         ),
         (lambda: Chart(SUPERVISED.rows, of={"generatr": "g"}), "no scope 'generatr'"),
         (lambda: Chart((("begin_fit", 3, "fit.ready"),)), "expected .trigger, source or sources"),
@@ -222,6 +287,54 @@ def test_a_leaf_without_an_activity_is_refused_when_the_trainer_is_made():
     rows = [("pause", "fit.epoch.trained", "fit.epoch.pausing")]
     with pytest.raises(ChartError, match=r"'pause'.*no activity for fit.epoch.pausing.*'epoch.pau"):
         trainer_of(chart=SUPERVISED.plus(rows))
+
+
+@pytest.mark.parametrize("chart", [SUPERVISED, SUPERVISED.without("epoch")])
+def test_a_valid_loader_for_a_chart_without_validation_is_refused_by_fit(chart):
+    trace = Trace()
+    trainer = trainer_of(trace, chart=chart.cut("validate"))
+    with pytest.raises(ValueError, match=r"valid_loader.: the chart has no validation after fit"):
+        trainer.fit(batches(1), batches(1))
+    assert trace.signals == []
+
+
+def test_a_valid_loader_may_be_read_by_a_phase_of_ones_own():
+    read = []
+
+    def score(state):
+        read.extend(state.valid_loader)
+        return "after_epoch"
+
+    chart = SUPERVISED.cut("validate")
+    trainer_of(chart=chart, activities={"trained": score}).fit(batches(1), batches(2))
+    assert len(read) == 2
+
+
+HOLDOUT = [
+    ("begin_holdout", "fit.epoch.trained", "fit.epoch.holdout.counted"),
+    ("begin_item", "fit.epoch.holdout.counted", "fit.epoch.holdout.item.forward"),
+    ("after_pred", "fit.epoch.holdout.item.forward", "fit.epoch.holdout.item.loss"),
+    ("after_loss", "fit.epoch.holdout.item.loss", "fit.epoch.holdout.item.scored"),
+    ("after_item", "fit.epoch.holdout.item", "fit.epoch.holdout.counted"),
+    ("after_cancel_item", "fit.epoch.holdout.item", "fit.epoch.holdout.item.cancelled"),
+    ("after_holdout", "fit.epoch.holdout", "fit.epoch.validated"),
+    ("after_cancel_holdout", "fit.epoch.holdout", "fit.epoch.holdout.cancelled"),
+]
+
+
+def test_a_validation_scope_whose_gradients_nobody_switches_off_is_refused():
+    activities = {
+        "trained": lambda state: "begin_holdout",
+        "holdout.counted": lambda state: "after_holdout",
+        "item.scored": lambda state: "after_item",
+    }
+    with pytest.raises(
+        ChartError,
+        match=r"row .'begin_item'.*nobody switches them off.*roles=.…, 'holdout': \"evaluation\"",
+    ):
+        trainer_of(chart=SUPERVISED.plus(HOLDOUT), activities=activities)
+    chart = SUPERVISED.plus(HOLDOUT, roles={"holdout": "evaluation"})
+    trainer_of(chart=chart, activities=activities)
 
 
 def test_a_misspelt_activity_is_refused_when_the_trainer_is_made():
@@ -275,6 +388,10 @@ def test_a_renamed_chart_with_updates_runs():
         (
             lambda: SUPERVISED.replace("train.batch", update("a"), update("b")).cut("a"),
             "it is an update; leave it out",
+        ),
+        (
+            lambda: Topology([row for row in SUPERVISED if row[0] != "after_cancel_epoch"]),
+            r"'begin_epoch'.* no after_cancel_epoch; add a row .'after_cancel_epoch', 'fit.epoch'",
         ),
         (lambda: Topology([("go", "a.x", "a.y"), ("back", "a.y", "a.x")]), "no row begin_a leads"),
     ],
