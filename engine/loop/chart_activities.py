@@ -128,7 +128,8 @@ def evaluation_wraps(topology: Topology) -> Iterator[tuple[str, Wrapper]]:
 def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activity:
     """`activity` with the current model, optimizer and loss those of the scope of its phase.
 
-    Those of a scope that its trigger opens are selected before the signal is sent.
+    Those of a scope that its trigger opens are selected before the signal is sent. A phase in which
+    they are current already gets the activity as it is.
     """
     owner = _owner(topology, phase)
     opened = {
@@ -136,6 +137,8 @@ def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activi
         for trigger, destination in topology.table.get(phase, {}).items()
         if (name := _owner(topology, destination)) and name != owner
     }
+    if not opened and not _may_find_another(topology, phase, owner):
+        return activity
 
     def select_and_run(state: TrainState) -> str:
         if state.of != owner:
@@ -146,6 +149,22 @@ def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activi
         return trigger
 
     return select_and_run
+
+
+def _may_find_another(topology: Topology, phase: str, owner: str) -> bool:
+    """Whether what another scope trains may be current when a phase is entered.
+
+    A fit may resume outside of the unit. Inside, the phase before has selected what a scope trains,
+    unless it was cancelled; where none trains, it has not.
+    """
+    unit = topology.chart.scope("unit")
+    if unit is None or unit not in map(scope_name, enclosing(phase)):
+        return True
+    before = [leaf for leaf, exits in topology.table.items() if phase in exits.values()]
+    return any(
+        _owner(topology, leaf) != owner and (not owner or scope_name(leaf) == "cancelled")
+        for leaf in before
+    )
 
 
 def _owner(topology: Topology, phase: str) -> str:

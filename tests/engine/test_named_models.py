@@ -10,6 +10,7 @@ from torch import nn
 
 from trackside import Trainer, TrainState
 from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
+from trackside.engine.loop.activities import backward_of_own, loss, step
 
 
 def test_each_update_trains_its_own_model_as_the_plain_loop_does():
@@ -80,6 +81,12 @@ def test_an_update_leaves_no_gradients_in_the_models_of_other_updates():
     )
     trainer.fit(batches(2))
     assert leftovers == [None] * 8
+
+
+def test_an_update_adds_nothing_around_the_activities_inside_it():
+    registry = trainer_of_two()._registry
+    for name, activity in (("loss", loss), ("step.run", step), ("backward.run", backward_of_own)):
+        assert registry.activity_of(f"fit.epoch.train.batch.one.{name}") is activity
 
 
 def test_losses_by_name_are_used_in_their_scopes():
