@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..events.argument_checks import check_whole_number
-from .data.loader_traits import is_one_pass
+from .data.loader_traits import is_dataset, is_one_pass
 
 
 def fit_limits(
@@ -59,6 +59,12 @@ def check_loader(name: str, loader: Any) -> None:
         raise TypeError(
             f"{name} is a {type(loader).__name__}, which is one batch at the most; expected "
             "something that yields batches, such as a torch DataLoader or a list of batches"
+        )
+    if is_dataset(loader):
+        raise TypeError(
+            f"{name} is a {type(loader).__name__}, a dataset, which yields single examples; "
+            "expected a loader of batches: KeyedLoader(dataset, 32, shuffle=True), or, if its "
+            "items are batches, DataLoader(dataset, batch_size=None)"
         )
 
 

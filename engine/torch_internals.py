@@ -6,10 +6,11 @@ changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.utils.data import DataLoader
 
 first_dimension: Callable[[Any], int] = torch._C.TensorBase.__len__  # type: ignore[attr-defined]
 """`len(tensor)` without torch's Python function around it; 0 for a tensor without dimensions.
@@ -22,6 +23,15 @@ Raises TypeError for anything that is not a tensor.
 def version(tensor: torch.Tensor) -> int:
     """How many times the values of a tensor were changed in place. Cost: no device sync."""
     return tensor._version
+
+
+def second_iterator(loader: DataLoader[Any]) -> Iterator[Any]:
+    """An iterator beside the one that a `DataLoader` with persistent workers keeps and resets.
+
+    Its workers end with it.
+    """
+    batches: Iterator[Any] = loader._get_iterator()
+    return batches
 
 
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"

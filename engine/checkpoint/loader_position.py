@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from ...events import Cancel, TrainState
 from ..data.loader_traits import has_position, is_one_pass
+from ..data.pass_opening import open_iterator
 from ..data.rng_state import loader_generators, restore_generators
 from .plain_data import to_plain_data
 
@@ -148,7 +149,7 @@ def _remaining_training(
         n_read += state.epoch * limit
     if _is_over(loader, saved, "train", index, count):
         return _RemainingBatches(_nothing(loader, saved, "train"), saved["train"])
-    remaining = _remaining(loader, "train_loader", n_read, rng_states)
+    remaining = _remaining(loader, "train_loader", n_read, rng_states, state.epoch)
     ahead = saved.get("ahead", False)
     return _RemainingBatches(_limited(remaining, index, limit), saved["train"], ahead)
 
@@ -163,7 +164,8 @@ def _remaining_validation(
     limit, loader = state.batches_per_validation, state.valid_loader
     if _is_over(loader, saved, "valid", index, count):
         return _RemainingBatches(_nothing(loader, saved, "valid"), saved["valid"])
-    remaining = _remaining(loader, "valid_loader", index + 1, rng_states)
+    in_use = state.train_loader if state.paused else None
+    remaining = _remaining(loader, "valid_loader", index + 1, rng_states, state.epoch, in_use)
     return _RemainingBatches(_limited(remaining, index, limit), saved["valid"])
 
 
@@ -191,19 +193,24 @@ def _limited(remaining: Iterator[Any], index: int, limit: int | None) -> Iterato
 
 
 def _remaining(
-    loader: Any, name: str, n_read: int, rng_states: dict[str, Any] | None
+    loader: Any,
+    name: str,
+    n_read: int,
+    rng_states: dict[str, Any] | None,
+    epoch: int,
+    in_use: Any = None,
 ) -> Iterator[Any]:
     """The batches after the first `n_read` of a pass that was opened with `rng_states`.
 
     This moves the random number generators; they are restored after all passes are open.
     """
     if has_position(loader):
-        return iter(loader)
+        return open_iterator(loader, epoch, in_use)
     if not isinstance(loader, (list, tuple)):
         _warn_of_replay(loader, name, n_read)
     if rng_states is not None:
         restore_generators(rng_states, loader_generators(loader))
-    batches: Iterator[Any] = iter(loader)
+    batches = open_iterator(loader, epoch, in_use)
     found = sum(1 for _ in islice(batches, n_read))
     if found < n_read:
         raise ValueError(

@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import FunctionType
 from typing import Any
+
+from torch.utils.data import Dataset, IterableDataset
 
 from .rng_state import generator_states, loader_generators
 
 
 def is_one_pass(loader: Iterable[Any]) -> bool:
-    """Whether a loader can be read only once: it is its own iterator, like a generator."""
-    return iter(loader) is loader if isinstance(loader, Iterator) else False
+    """Whether a loader can be read only once: it is its own iterator, like a generator.
+
+    An iterator whose class has an `__iter__` that does more than `return self` starts anew there.
+    """
+    return isinstance(loader, Iterator) and not starts_anew(loader)
+
+
+def starts_anew(loader: Iterable[Any]) -> bool:
+    """Whether a loader is an iterator with an `__iter__` of its own; it is not called."""
+    own = getattr(type(loader), "__iter__", None)
+    if not (isinstance(loader, Iterator) and isinstance(own, FunctionType)):
+        return False
+    return own.__code__.co_code != _return_self.__code__.co_code
+
+
+def _return_self(self: Any) -> Any:
+    return self
 
 
 def has_position(loader: Any) -> bool:
     """Whether a loader saves and restores its position, like KeyedLoader and torchdata's."""
     return hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+
+
+def is_dataset(loader: Any) -> bool:
+    """Whether it has examples by index, no batches: a dataset of torch or of Hugging Face."""
+    if isinstance(loader, Dataset):
+        return not isinstance(loader, IterableDataset)
+    kinds = {(kind.__module__.partition(".")[0], kind.__name__) for kind in type(loader).__mro__}
+    return ("datasets", "Dataset") in kinds
 
 
 def rng_before_pass(loader: Any) -> dict[str, Any] | None:

@@ -21,7 +21,8 @@ from torch import Tensor
 from ...events import TrainState
 from ...events.loader_length import loader_length
 from ...events.nested import SEQUENCES, map_nested
-from ..data.loader_traits import is_one_pass, rng_before_pass
+from ..data.loader_traits import is_one_pass, rng_before_pass, starts_anew
+from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension
 
 
@@ -30,7 +31,9 @@ def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None
     known = loader_length(loader)
     state.pass_begun = rng_before_pass(loader)
     state.n_batches = known if limit is None or (known is not None and known < limit) else limit
-    batches = iter(loader)
+    epoch = state.epoch if state.job == "fit" else None
+    in_use = state.train_loader if state.paused else None
+    batches = open_iterator(loader, epoch, in_use)
     state.batches = batches if limit is None else islice(batches, limit)
     return state.batches
 
@@ -112,4 +115,6 @@ def _count_examples(xb: Any) -> int:
 def _why_empty(loader: Any) -> str:
     if getattr(loader, "drop_last", False):
         return "it drops the last incomplete batch (drop_last) and has no complete one"
+    if starts_anew(loader):
+        return "its __iter__ returns itself, and has not started anew"
     return "it is empty"
