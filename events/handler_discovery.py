@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from .error_policy import POLICIES
+from .roles import ROLES, STANDARD_ROLES
 from .signal import Signal
 from .signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 
@@ -26,9 +28,16 @@ class SentSignals:
     Args:
         signals: those of its chart, by name.
         signal_name: returns the name that a standard signal has in this chart.
+        roles: those that its scopes have.
     """
 
-    def __init__(self, signals: Mapping[str, Signal], signal_name: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        signals: Mapping[str, Signal],
+        signal_name: Callable[[str], str],
+        roles: Collection[str] = (),
+    ) -> None:
+        self.roles = roles
         self.by_name = {**signals, **NON_TRIGGER_SIGNALS}
         self._signal_name = signal_name
         opened = [name.removeprefix(BEGIN) for name in signals if name.startswith(BEGIN)]
@@ -55,7 +64,8 @@ class SentSignals:
         if signal is None:
             raise AttachError(
                 f"{tried}: this trainer's chart sends no {name}"
-                f"{did_you_mean(name, self.by_name)}; it sends {', '.join(self.by_name)}"
+                f"{self._nearest(name, name, self.by_name)}; "
+                f"it sends {', '.join(self.by_name)}"
             )
         return signal
 
@@ -69,9 +79,30 @@ class SentSignals:
         if name is None:
             raise AttachError(
                 f"{tried}: this trainer's chart has no scope {scope!r}"
-                f"{did_you_mean(scope, self.scopes)}; its scopes are {', '.join(self.scopes)}"
+                f"{self._nearest(scope, f'{BEGIN}{scope}', self.scopes)}; "
+                f"its scopes are {', '.join(self.scopes)}"
             )
         return name
+
+    def require_role(self, role: str, owner: str) -> None:
+        """Refuse the handler `owner` where no scope has a role that it needs.
+
+        Raises:
+            AttachError: names the role.
+        """
+        if role not in self.roles:
+            raise AttachError(
+                f"{owner} needs a scope with the role {role}, and this trainer's chart has none; "
+                f"its scopes have the roles {', '.join(sorted(self.roles))}"
+            )
+
+    def _nearest(self, name: str, signal: str, known: Collection[str]) -> str:
+        """A similar name; for a standard one, which is not misspelt, the role that is missing."""
+        if signal not in STANDARD_SIGNALS:
+            return did_you_mean(name, known)
+        role = STANDARD_ROLES.get(signal.rpartition("_")[2])
+        is_missing = role is not None and role not in self.roles
+        return f": none of its scopes has the role {role}" if is_missing else ""
 
 
 class Subscriptions(NamedTuple):
@@ -100,7 +131,7 @@ def find_subscriptions(
     _check_kind(handler)
     owner = type(handler).__name__
     methods = dict(_methods(handler))
-    for name in methods.keys() - _needs(handler, methods):
+    for name in methods.keys() - _needs(handler, methods, sent):
         if _is_unsent_standard(name, sent):
             del methods[name]
     _check_names(owner, methods, activities, sent)
@@ -147,26 +178,35 @@ def _check_kind(handler: Any) -> None:
 def _methods(handler: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name in dir(type(handler)) + list(getattr(handler, "__dict__", ())):
         if not name.startswith("_") and not isinstance(
-            getattr(type(handler), name, None), property
+            getattr(type(handler), name, None), (property, cached_property)
         ):
             value = getattr(handler, name)
             if callable(value):
                 yield name, value
 
 
-def _needs(handler: Any, methods: Collection[str]) -> set[str]:
-    """Names of the methods without which the handler cannot work; by default all."""
+def _needs(handler: Any, methods: Collection[str], sent: SentSignals) -> set[str]:
+    """Names of the methods without which the handler cannot work; by default all.
+
+    Where it only names roles, all of its methods.
+
+    Raises:
+        AttachError: an entry is neither a method nor a role; no scope has a role that it needs.
+    """
     needs = getattr(handler, "needs", None)
     if needs is None:
         return {*methods}
-    needs = (needs,) if isinstance(needs, str) else tuple(needs)
-    for name in needs:
-        if name not in methods:
-            raise AttachError(
-                f"{type(handler).__name__}.needs: {name!r} is not one of its methods"
-                f"{did_you_mean(name, methods)}; allowed: {', '.join(methods)}"
-            )
-    return {*needs}
+    needs = {needs} if isinstance(needs, str) else {*needs}
+    owner = type(handler).__name__
+    for role in needs & {*ROLES}:
+        sent.require_role(role, owner)
+    named = needs - {*ROLES}
+    for name in sorted(named - {*methods}):
+        raise AttachError(
+            f"{owner}.needs: {name!r} is not one of its methods, nor a role"
+            f"{did_you_mean(name, methods)}; allowed: {', '.join((*methods, *ROLES))}"
+        )
+    return named if named or not needs else {*methods}
 
 
 def _is_unsent_standard(method: str, sent: SentSignals) -> bool:

@@ -68,6 +68,11 @@ class Publisher(ABC):
         return name
 
     @property
+    def roles(self) -> Collection[str]:
+        """The roles that the scopes of its chart have; see `roles`."""
+        return ()
+
+    @property
     @abstractmethod
     def activities(self) -> Collection[str]:
         """Names of the activities that can be wrapped."""
@@ -91,7 +96,7 @@ class Publisher(ABC):
         their scope. A handler that can work without some of its methods names the others in
         `needs`, a tuple of str: a method that is not in it, for a standard signal or scope
         (`after_epoch`, `within_epoch`) that this sender does not have, is skipped. By default
-        none is skipped.
+        none is skipped. It may also name roles of scopes in `needs`, such as "evaluation".
 
         Optional methods `attached(trainer)` and `detached(trainer)` are called at the beginning and
         at the end. Everything is undone by `detach`, by calling the returned Attachment, or by
@@ -99,8 +104,8 @@ class Publisher(ABC):
 
         Raises:
             AttachError: the handler is invalid, or already attached; this sender does not send
-                the signal of a method; or no handler is published by this name, or it cannot be
-                loaded.
+                the signal of a method, or has no scope of a role that it needs; or no handler is
+                published by this name, or it cannot be loaded.
             ReceiverError: a method does not take `(trainer, state)`.
             OrderError: its declared order has a cycle. After an error it is not attached.
         """
@@ -243,7 +248,7 @@ class Publisher(ABC):
 
     @property
     def _sent_signals(self) -> SentSignals:
-        return SentSignals(self.signals, self.signal_name)
+        return SentSignals(self.signals, self.signal_name, self.roles)
 
     def _add_attachment(self, subscribed: Any) -> Attachment:
         attachment = Attachment()

@@ -46,12 +46,11 @@ class ActivityRegistry:
         self._select_owner = select_owner
         self._phases = phases
 
-    @property
-    def names(self) -> list[str]:
+    def names_in(self, phases: Iterable[str]) -> list[str]:
         """Names that a wrap may use: every end of the path of a leaf that has an activity."""
         deciding = (shortcut.phase for shortcut in self._shortcuts.values())
-        phases = (phase for phase in (*self._phases(), *deciding) if self.base_of(phase))
-        return list(dict.fromkeys(end for phase in phases for end in path_ends(phase)))
+        leaves = (phase for phase in (*phases, *deciding) if self.base_of(phase))
+        return list(dict.fromkeys(end for leaf in leaves for end in path_ends(leaf)))
 
     def base_of(self, phase: str) -> Activity | None:
         """The activity of a leaf without its wraps; None if it has none."""
@@ -105,7 +104,7 @@ class ActivityRegistry:
         Raises:
             ValueError: no activity has this name; the message suggests the nearest one.
         """
-        names = self.names
+        names = self.names_in(self._phases())
         if name not in names:
             raise ValueError(
                 f"there is no activity {name!r}{did_you_mean(name, names)}; activities are "

@@ -8,10 +8,10 @@ from functools import partial
 import torch
 
 from ...events import TrainState
+from ...events.roles import STANDARD_ROLES
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
-from ..statechart.scope_roles import STANDARD_ROLES
 from ..statechart.topology import Topology
 from .activities import backward_of_own, return_always, zero_grad
 from .activity_checks import check_activities, check_gradients

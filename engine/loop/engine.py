@@ -124,9 +124,14 @@ class Engine(Publisher):
         return {trigger: signal(trigger) for trigger in triggers(self._machine)}
 
     @property
+    def roles(self) -> Collection[str]:
+        """The roles that the scopes of its chart have."""
+        return frozenset(self._topology.chart.roles.values())
+
+    @property
     def activities(self) -> Collection[str]:
-        """Names of the activities that can be wrapped."""
-        return self._registry.names
+        """Names of the activities of a run of its chart, by which they can be wrapped."""
+        return self._registry.names_in(phases_of(self._machine))
 
     def signal_name(self, name: str) -> str:
         """The name in this chart of a standard signal: that of the scope with the same role."""
@@ -257,7 +262,7 @@ class Engine(Publisher):
         )
 
     def _phases(self) -> list[str]:
-        """The phases by whose names an activity is found, those included that a host has added."""
+        """The phases whose activities can be wrapped, also those of an evaluation."""
         return [*phases_of(self._machine), *self._evaluation_phases]
 
     @cached_property

@@ -11,9 +11,9 @@ starts in the first source of the first row. `begin_X` leads into the composite 
 
 from __future__ import annotations
 
+from ...events.roles import STANDARD_ROLES
 from .composition import Chart
 from .phase_paths import RESTING
-from .scope_roles import STANDARD_ROLES
 
 SUPERVISED = Chart(
     (

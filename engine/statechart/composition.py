@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar, overload
 
+from ...events.roles import STANDARD_ROLES, Role
 from .chart_error import ChartError
 from .dissolving import Shortcut, dissolve
 from .nesting import nest
@@ -13,8 +14,6 @@ from .optimizer_update import Update
 from .phase_paths import RESTING, Row, as_source, enclosing, inside, lifted, scope_name, sources
 from .renaming import rename
 from .scope_roles import (
-    STANDARD_ROLES,
-    Role,
     check_roles,
     checked_row,
     require_free,

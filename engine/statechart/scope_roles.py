@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
 
 from ...events.handler_discovery import did_you_mean
+from ...events.roles import ROLES, Role
 from .chart_error import ChartError
 from .phase_paths import Row
-
-Role = Literal["run", "round", "pass", "unit", "update", "evaluation"]
-ROLES: tuple[Role, ...] = get_args(Role)
-
-STANDARD_ROLES: Mapping[str, Role] = {
-    "fit": "run",
-    "epoch": "round",
-    "train": "pass",
-    "validate": "evaluation",
-    "batch": "unit",
-}
-"""The roles of the scopes of the supervised chart, by name."""
 
 _SEVERAL = ("update", "evaluation")
 

@@ -28,6 +28,7 @@ class ValidateEvery(Stateful):
         ValueError: a number is below 1.
     """
 
+    needs = ("evaluation",)
     saved = ("_validated", "_waiting")
 
     def __init__(self, steps: int | None = None, epochs: int | None = None) -> None:

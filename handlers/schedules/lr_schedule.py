@@ -61,6 +61,7 @@ class LRSchedule(OptionWriter, SchedulerHandler):
         self.of = checked_name("LRSchedule", of)
         self.factory = factory
         self.every = every
+        self.needs = ("within_fit", "after_step", *(["after_epoch"] if every == "epoch" else []))
         self.scheduler: LRScheduler | None = None
         self._needs_total = _takes_total(factory)
         self._step = 0

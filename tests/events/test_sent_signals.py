@@ -1,5 +1,7 @@
 """A trainer knows the signals and scopes of its chart, and refuses or skips all others."""
 
+from functools import cached_property
+
 import pytest
 from helpers import batches, trainer_of
 
@@ -159,6 +161,44 @@ def test_without_needs_a_handler_needs_all_of_its_methods():
         trainer_of(chart=NO_EPOCH).attach(Plain())
 
 
+def test_the_message_of_a_missing_signal_names_the_role_of_its_scope():
+    with pytest.raises(AttachError, match=": none of its scopes has the role round; it"):
+        trainer_of(chart=NO_EPOCH).on("after_epoch")
+    with pytest.raises(AttachError, match="'epoch': none of its scopes has the role round; its"):
+        trainer_of(chart=NO_EPOCH).within("epoch")
+
+
+def test_a_handler_is_refused_where_no_scope_has_a_role_in_its_needs():
+    class Judge(EpochLogger):
+        needs = ("evaluation",)
+
+    trainer_of(Judge())
+    with pytest.raises(AttachError, match=r"Judge needs a scope with the role evaluation, .*round"):
+        trainer_of(Judge(), chart=SUPERVISED.cut("validate"))
+
+
+def test_a_handler_that_only_names_roles_needs_all_of_its_methods():
+    class Judge(EpochLogger):
+        needs = "evaluation"
+
+    with pytest.raises(AttachError, match=r"no after_epoch|no scope 'epoch'"):
+        trainer_of(Judge(), chart=NO_EPOCH)
+
+
+def test_a_cached_property_is_not_computed_when_its_handler_is_attached():
+    class Lazy(EpochLogger):
+        computed = 0
+
+        @cached_property
+        def expensive(self):
+            self.computed += 1
+            return len
+
+    handler = Lazy()
+    trainer_of(handler)
+    assert handler.computed == 0
+
+
 def test_needs_does_not_hide_a_misspelt_method():
     class Misspelt(EpochLogger):
         def after_batches(self, trainer, state):
@@ -172,7 +212,7 @@ def test_needs_may_only_have_names_of_methods():
     class Misspelt(EpochLogger):
         needs = ("after_bach",)
 
-    message = r"Misspelt\.needs: 'after_bach' is not one of its methods; did you mean after_batch\?"
+    message = r"needs: 'after_bach' is not one of its methods, nor .*; did you mean after_batch\?"
     with pytest.raises(AttachError, match=message):
         trainer_of().attach(Misspelt())
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from trackside import handlers as h
-from trackside.events import SIGNALS
+from trackside.engine import RESTING, SUPERVISED, Chart, update
+from trackside.events import SIGNALS, AttachError
 
 CLASSES = 4
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -282,3 +283,80 @@ def test_handlers_that_promise_no_sync_read_no_value_all_together(tmp_path):
     trainer = trainer_of(*made, net=network, optimizer=optimizer, device="meta")
     trainer.fit(batches(4), batches(2), epochs=2)
     assert trainer.state.step > 0
+
+
+def fit_in_one_phase():
+    """A chart without a phase for the forward pass, the loss and the update."""
+    return Chart(
+        (
+            ("begin_fit", RESTING, "fit.ready"),
+            ("begin_epoch", "fit.ready", "fit.epoch.ready"),
+            ("begin_train", "fit.epoch.ready", "fit.epoch.train.fetch"),
+            ("begin_batch", "fit.epoch.train.fetch", "fit.epoch.train.batch.work"),
+            ("after_batch", "fit.epoch.train.batch", "fit.epoch.train.fetch"),
+            ("after_train", "fit.epoch.train", "fit.epoch.trained"),
+            ("after_epoch", "fit.epoch", "fit.ready"),
+            ("after_cancel_batch", "fit.epoch.train.batch", "fit.epoch.train.batch.cancelled"),
+            ("after_cancel_train", "fit.epoch.train", "fit.epoch.train.cancelled"),
+            ("after_cancel_epoch", "fit.epoch", "fit.epoch.cancelled"),
+            ("after_cancel_fit", "fit", "fit.cancelled"),
+            ("after_error", "fit", "fit.failing"),
+            ("after_error", ("completed", "cancelled"), "failed"),
+            ("after_fit", "fit.ready", "completed"),
+            ("after_fit", "fit.cancelled", "cancelled"),
+            ("after_fit", "fit.failing", "failed"),
+        )
+    )
+
+
+def work(state):
+    state.loss = nn.functional.cross_entropy(state.model(state.xb), state.yb)
+    return "after_batch"
+
+
+CHARTS = {
+    "two updates": SUPERVISED.cut("validate").replace("batch", update("one"), update("other")),
+    "no validation": SUPERVISED.cut("validate"),
+    "no epoch": SUPERVISED.without("epoch"),
+    "no update": fit_in_one_phase(),
+}
+# handlers that are refused on a chart, by what the message names
+REFUSED = {
+    "two updates": {"role evaluation": ["LimitBatches", "ValidateEvery"]},
+    "no validation": {"role evaluation": ["LimitBatches", "ValidateEvery"]},
+    "no epoch": {
+        "after_epoch: none of its scopes has the role round": [
+            *("ActivationStats", "CSVLogger", "EarlyStopping", "GradientStats", "History"),
+            *("JSONLines", "ProgressBar", "ReduceOnPlateau", "SWA", "TensorBoard"),
+        ],
+        "begin_epoch: none of its scopes has the role round": ["Memory", "SkipEpochs", "Unfreeze"],
+    },
+    "no update": {
+        "role evaluation": ["LimitBatches", "ValidateEvery"],
+        "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA", "TensorBoard"],
+        "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
+        "begin_backward": ["MixedPrecision", "SkipBadBatch"],
+        "activity 'backward'": ["ActivationCheckpointing", "SplitOnOutOfMemory"],
+        "activity 'forward'": ["ActivationStats", "Compile"],
+        "activity 'loss'": ["CutMix", "LabelSmoothing", "MixUp"],
+    },
+}
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_a_handler_whose_role_is_missing_is_refused_and_every_other_works(chart, tmp_path):
+    refused = {}
+    for name, make in MAKE.items():
+        others = [h.Metrics()] if name in NEEDS else []
+        activities = {"work": work} if chart == "no update" else None
+        network = net()
+        trainer = trainer_of(*others, net=network, chart=CHARTS[chart], activities=activities)
+        try:
+            trainer.attach(make(tmp_path / name))
+        except AttachError as error:
+            refused[name] = str(error)
+            continue
+        assert trainer.fit(images(2), epochs=2).outcome in ("completed", "cancelled"), name
+    assert {*refused} == {name for names in REFUSED[chart].values() for name in names}, refused
+    for named, names in REFUSED[chart].items():
+        assert all(named in refused[name] for name in names), refused
