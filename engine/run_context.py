@@ -145,11 +145,14 @@ def evaluation_session(
 
     def prepare() -> Generator[None, None, None]:
         fit_loader, fit_metrics = state.valid_loader, state.metrics
-        state.valid_loader, state.metrics = loader, metrics
+        state.valid_loader = loader
+        state.clear_metrics()
         try:
             begin_evaluation(state)
             yield
         finally:
-            state.valid_loader, state.metrics = fit_loader, {**fit_metrics, **metrics}
+            metrics.update(state.metrics)
+            state.valid_loader, state.metrics = fit_loader, fit_metrics
+            dict.update(fit_metrics, metrics)  # reported already
 
     return RunSession(state, job, prepare())

@@ -44,6 +44,7 @@ from .signals import (
     begin_step,
     begin_train,
     begin_validate,
+    reported,
     resumed,
     signal,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "begin_train",
     "begin_validate",
     "cancel_for",
+    "reported",
     "resumed",
     "signal",
 ]

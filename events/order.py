@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 Receiver = Callable[..., Any]
@@ -136,3 +136,9 @@ def arrange(receivers: Iterable[Receiver], signal: str) -> list[OrderedReceiver]
         for ordered in reversed(_topological_sort(closing, signal))
     ]
     return _topological_sort(others, signal) + last
+
+
+def receivers_after(receivers: Sequence[Receiver], raising: Receiver) -> Iterator[Receiver]:
+    """The receivers that come after the one that raised; all of them, if none of them did."""
+    place = next((n for n, receiver in enumerate(receivers) if receiver is raising), -1)
+    return iter(receivers[place + 1 :])

@@ -115,13 +115,16 @@ class Signal(ConnectionTables):
 class Route:
     """The receivers of one transition of one sender, in order: `for receive in route.receivers`.
 
+    Without a transition, those of a signal that is sent by none: `any_transition` and instruments
+    do not get it.
+
     The tuple is replaced, never changed, when a receiver is connected or disconnected. The tuple
     of a new route is empty until `link` is called with it.
     """
 
     __slots__ = ("__weakref__", "receivers", "sender", "signal", "transition")
 
-    def __init__(self, signal: Signal, sender: Any, transition: Transition) -> None:
+    def __init__(self, signal: Signal, sender: Any, transition: Transition | None) -> None:
         self.signal = signal
         self.sender = sender
         self.transition = transition
@@ -182,6 +185,9 @@ def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
 
     for route in routes:
         transition, sender = route.transition, route.sender
+        if transition is None:
+            route.receivers = tuple(receivers_of(route.signal, sender))
+            continue
         bound = [
             attempt(receiver, bind_transition, receiver, transition)
             for receiver in receivers_of(any_transition, sender)

@@ -49,5 +49,11 @@ resumed = Signal(
 )
 """Sent after counters and phase are restored, before scopes are reopened and states are loaded."""
 
-NON_TRIGGER_SIGNALS = {other.name: other for other in (any_transition, resumed)}
+reported = Signal(
+    "reported",
+    "Metrics were reported; `reported` has them. Sent before the next activity, by no transition.",
+)
+"""Sent after the receivers of the signal in which `state.report` was called."""
+
+NON_TRIGGER_SIGNALS = {other.name: other for other in (any_transition, resumed, reported)}
 """Signals that no chart has as a trigger."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .cancel import Cancel
+from .reported_metrics import ReportedMetrics, Reports
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +99,10 @@ class TrainState:
     """The method of the trainer that is running, or ran last; the engine writes it."""
     unit_scope: str | None = "batch"
     """The name of the scope in which a batch is live; the engine writes it."""
+    pass_scope: str | None = "train"
+    """The name of the scope of a training pass; the engine writes it."""
+    round_scope: str | None = "epoch"
+    """The name of the scope of an epoch; None in a chart without; the engine writes it."""
     epoch: int = -1
     """0-based index of the current or last epoch; -1 before the first. The engine writes it."""
     n_epochs: int = 0
@@ -116,8 +121,13 @@ class TrainState:
     """The live phase of the machine, `fit.epoch.train.batch.forward`; the engine writes it."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
-    """Metrics of this epoch by name, `train_loss`, `valid_accuracy`: floats. Emptied when the next
-    epoch begins; after the fit, those of the last epoch."""
+    """Metrics of this epoch by name, `train_loss`, `valid_accuracy`: plain values, and tensors
+    that nobody has read. An assigned value is reported (see `report`). Emptied when the next epoch
+    begins; after the fit, those of the last epoch."""
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    """In a receiver of `reported`, the values that were reported since it was last sent."""
+    reports: Reports = field(default_factory=Reports)
+    """What is sent with the next `reported`; the engine takes it."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Other values that handlers store; emptied when a fit begins."""
 
@@ -127,6 +137,32 @@ class TrainState:
     """The cancel that is closing scopes; after a cancelled run, the one that ended it."""
     error: BaseException | None = None
     """The error that is closing scopes; None after it was raised to the caller."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metrics, ReportedMetrics):
+            self.metrics = ReportedMetrics(self.reports, self.metrics)
+
+    def report(self, **values: Any) -> None:
+        """Report metrics: `state.report(valid_loss=0.3)` sets them in `metrics`.
+
+        The signal `reported` is sent before the next activity, after every receiver of the present
+        signal: history, loggers, bars, and handlers that judge by a metric read them there. Call it
+        in the thread of the run. Cost: no sync; a tensor is detached, and read by who needs it.
+
+        Args:
+            values: numbers, str, tensors, arrays, lists; the entries of a mapping are reported
+                under joined names, `all_accuracy`. What is plainly a number becomes one.
+
+        Raises:
+            TypeError: a value is none of these; nothing of it is reported.
+        """
+        if not isinstance(self.metrics, ReportedMetrics):  # a handler has replaced it
+            self.metrics = ReportedMetrics(self.reports, self.metrics)
+        self.metrics.update(values)
+
+    def clear_metrics(self) -> None:
+        """Begin with no metrics, as every epoch does."""
+        self.metrics = ReportedMetrics(self.reports)
 
     def select(self, name: str) -> None:
         """Make the model, optimizer and loss of a name current; the empty name means the first.
@@ -146,6 +182,16 @@ class TrainState:
         """True in phases outside a batch, except `cancelled` and `failing`, which close a scope."""
         *scopes, leaf = self.phase.split(".")
         return self.unit_scope not in scopes and not (scopes and leaf in ("cancelled", "failing"))
+
+    @property
+    def ends_round(self) -> bool:
+        """True in an epoch outside of its training pass: a report then belongs to the whole epoch.
+
+        False while training is paused for a validation, and in a chart without epochs.
+        """
+        scopes = self.phase.split(".")[:-1]
+        inside = self.round_scope in scopes and self.pass_scope not in scopes
+        return inside and self.paused is None
 
     @property
     def lr(self) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from ...events import TrainState
+from ...events.reported_metrics import ReportedMetrics
 from ..named_parts import whole_model
 from .plain_data import to_plain_data
 
@@ -32,6 +33,7 @@ def capture_position(state: TrainState) -> dict[str, Any]:
         "asked": dict(state.asked),
         **_own_entries(state),
         "metrics": to_plain_data(state.metrics, "state.metrics"),
+        "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
         "modes": [
@@ -45,7 +47,9 @@ def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
     """Restore the counters and metrics, which handlers read when they reopen their scopes."""
     for name in COUNTERS:
         setattr(state, name, saved[name])
-    state.metrics = dict(saved["metrics"])
+    state.metrics = ReportedMetrics(state.reports, saved["metrics"])
+    for name, value in saved.get("reports", {}).items():
+        state.reports.add(name, value)
 
 
 def restore_position(state: TrainState, saved: Mapping[str, Any]) -> None:

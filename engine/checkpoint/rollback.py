@@ -69,7 +69,7 @@ def _fields_of(state: TrainState) -> Undo:
             setattr(state, name, value)
         for kept, items in content:
             kept.clear()
-            kept.update(items)
+            dict.update(kept, items)  # reports nothing
 
     return undo
 

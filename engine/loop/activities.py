@@ -38,7 +38,7 @@ def next_epoch(state: TrainState) -> str:
     if state.epoch + 1 >= state.n_epochs:
         return "after_fit"
     state.epoch += 1
-    state.metrics = {}
+    state.clear_metrics()
     return "begin_epoch"
 
 

@@ -74,6 +74,10 @@ class Requests:
         live = phase if isinstance(phase, str) else ""  # a handler can have written anything
         self._put(CancelRequest(cancel, _expiring_scope(live, named)))
 
+    def wake(self) -> None:
+        """Let the engine look, before the next activity, at what was reported."""
+        self.pending = True
+
     def pause(self) -> None:
         """Request that the run waits before its next activity."""
         self._put("pause")
@@ -82,21 +86,21 @@ class Requests:
         """Request that a paused run continues."""
         self._put("resume")
 
-    def apply(self) -> None:
-        """Apply all requests; while the run is paused, wait for more.
+    def apply(self, can_wait: bool = True) -> None:
+        """Apply all requests; while the run is paused, wait for more, except where it ends.
 
         Raises:
             Cancel: the one that was requested.
         """
         self.pending = False
         self._read_queue()
-        while (cancel := self._take_due_cancel()) is None and self._pause:
+        while (cancel := self._take_due_cancel()) is None and self._pause and can_wait:
             self.paused = True
             try:
                 self._accept(self._queue.get())
             finally:
                 self.paused = False
-        if self._cancels or self._pause:
+        if self._cancels or self._pause or self._state.reports.pending:
             self.pending = True
         if cancel is not None:
             raise cancel

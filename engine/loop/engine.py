@@ -61,7 +61,9 @@ class Engine(Publisher):
         super().__init__(name)
         self.state = state
         self._topology = Topology(chart)
-        state.unit_scope = self._topology.chart.scope("unit")
+        state.unit_scope, state.pass_scope, state.round_scope = (
+            self._topology.chart.scope(role) for role in ("unit", "pass", "round")
+        )
         self._given = tuple(activities)
         self._registry = chart_activities.build_registry(
             self._topology,
@@ -78,6 +80,7 @@ class Engine(Publisher):
         self._runs: dict[str, object] = {}  # at most "live"; setdefault is atomic
         self.requests = Requests(state)
         """Cancels and pauses that were requested from outside the run."""
+        state.reports.notify = self.requests.wake
         self._loop: RunLoop | None = None
 
     @property
@@ -216,6 +219,7 @@ class Engine(Publisher):
             if machine is self._machine:
                 check_all_used(self._topology, phases, self._given)
             self.requests.begin_run(phases)
+            self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
             with session:
                 work = self._registry.activity_of

@@ -29,7 +29,7 @@ def begin_counting(state: TrainState) -> None:
     for name, value in state.asked.items():
         setattr(state, name, value)
     state.epoch, state.step, state.samples = -1, 0, 0
-    state.metrics.clear()
+    state.clear_metrics()
     state.notes.clear()
     state.select("")
     for optimizer in all_optimizers(state).values():

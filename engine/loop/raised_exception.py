@@ -31,9 +31,9 @@ class Raised(NamedTuple):
     begun: bool
     """Whether a transition had been made."""
     row: TableRow | None
-    """The transition whose signal was being sent, if one was."""
+    """The transition whose signal was being sent; None if it was `reported`, or no signal."""
     receivers: Sequence[Receiver]
-    """Its receivers."""
+    """The receivers of the signal."""
     receiver: Receiver | None
     """The receiver that was running."""
 

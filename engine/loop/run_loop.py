@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from ...events import Publisher, TrainState, Transition
+from ...events import Publisher, TrainState, Transition, reported
 from ...events.order import Receiver
+from ...events.signal import Route, link
 from ..statechart.compiled_table import LeafPhase, TableRow
 from .cancel_requests import Requests
 from .raised_exception import Raised
@@ -43,6 +44,8 @@ class RunLoop:
         self.unwinding: Unwinding | None = None
         self.failure: BaseException | None = None
         self._raised: list[tuple[Any, ...]] = []  # the fields of `Raised`
+        self._reported = Route(reported, sender, None)
+        link([self._reported])
 
     def run(self) -> Generator[Transition, None, None]:
         """Run to the end, also if an interrupt is raised between two tries of `transitions`."""
@@ -56,7 +59,7 @@ class RunLoop:
     def transitions(self) -> Generator[Transition, None, None]:
         """The loop: creates no object, formats no text and reads no clock."""
         sender, state, requests, leaf = self.sender, self.state, self.requests, self.leaf
-        stepwise, sending = self.stepwise, False
+        stepwise, sending, reporting = self.stepwise, False, False
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None
         row: TableRow | None = None
@@ -72,11 +75,15 @@ class RunLoop:
                 running = True
                 while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
                     work = leaf.activity
+                    if requests.pending:
+                        receivers, reporting = self._take_reports(), True
+                        for receive in receivers:
+                            receive(sender, state)
+                        reporting = False
+                        requests.apply(can_wait=work is not None)
                     if work is None:
                         state.phase = leaf.phase
                         return
-                    if requests.pending:
-                        requests.apply()
                     trigger = work(state)
                     row = (
                         leaf.expected_row
@@ -94,10 +101,18 @@ class RunLoop:
                     if stepwise:
                         yield row.transition
             except BaseException as raised:
-                sent = (row, receivers, receive) if sending else (None, (), None)
+                live = row if sending else None
+                sent = (live, receivers, receive) if sending or reporting else (None, (), None)
                 self._raised = [*self._raised, (raised, row is not None, *sent)]
                 self.leaf = leaf if running else self.leaf
-                sending = False
+                sending = reporting = False
+
+    def _take_reports(self) -> tuple[Receiver, ...]:
+        """Make what was reported readable; returns the receivers of `reported`, if there is any."""
+        if not self.state.reports.pending:
+            return ()
+        self.state.reported = self.state.reports.take()
+        return self._reported.receivers
 
     def _unwind(self) -> Generator[Transition, None, None]:
         """Close scopes until the phase is one in which the run continues or ends."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
-from ...events.order import Receiver
+from ...events.order import Receiver, receivers_after
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
 from .illegal_cancel import illegal_cancel
@@ -100,6 +100,8 @@ class Unwinding:
         by = describe_raiser(raised.error, raised.receiver, self.leaf.phase)
         if raised.row is not None:
             self.resume_dispatch(raised.row, raised.receivers, raised.receiver)
+        elif raised.receivers and raised.receiver is not None:
+            self.remaining_receivers = receivers_after(raised.receivers, raised.receiver)
         self.add(raised.error, by)
         if wrong_phase is not None:
             self.add(wrong_phase, by)
@@ -126,8 +128,7 @@ class Unwinding:
         self._add_callback_error(row)
         self.next_to_yield = row.transition
         if raising is not None and closes_scope(row.transition):
-            place = next(n for n, receiver in enumerate(receivers) if receiver is raising)
-            self.remaining_receivers = iter(receivers[place + 1 :])
+            self.remaining_receivers = receivers_after(receivers, raising)
 
     def next_row(self) -> TableRow | None:
         """Look up, or fire, the row of the next transition; None when the target has closed."""

@@ -38,6 +38,8 @@ class TableRow(Route):
 
     __slots__ = ("leaf",)
 
+    transition: Transition
+
     def __init__(self, leaf: LeafPhase, sender: Publisher, transition: Transition) -> None:
         super().__init__(signal(transition.trigger), sender, transition)
         self.leaf = leaf
