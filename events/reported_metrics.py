@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 _ALLOWED = "a number, a str, None, a tensor or array, or lists and mappings of those"
@@ -23,6 +23,9 @@ class Reports:
     def __init__(self) -> None:
         self.pending: dict[str, Any] = {}
         self.notify: Callable[[], None] = _ignore
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reports, ()  # a copy belongs to no engine
 
     def add(self, name: str, value: Any) -> None:
         """Add one value; it is sent before the next activity."""
@@ -51,6 +54,9 @@ class ReportedMetrics(dict[str, Any]):
     def __init__(self, reports: Reports, values: Mapping[str, Any] | None = None) -> None:
         super().__init__(values or {})
         self._reports = reports
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # a copy reports nothing
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
@@ -97,7 +103,7 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Real):  # numpy's scalars, too
-        return int(value) if isinstance(value, int) else float(value)
+        return int(value) if isinstance(value, Integral) else float(value)
     if hasattr(value, "detach"):
         return value.detach()
     if hasattr(value, "tolist"):

@@ -27,6 +27,8 @@ def to_plain_data(value: Any, where: str) -> Any:
     """
     if isinstance(value, torch.Tensor):
         return _detached(value, where)
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a scalar of NumPy
+        value = value.item()
     if value is None or isinstance(value, bool):
         return value
     for scalar_type in _SCALAR_TYPES:

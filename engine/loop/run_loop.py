@@ -13,6 +13,9 @@ from .cancel_requests import Requests
 from .raised_exception import Raised
 from .unwinding import Unwinding
 
+_NOT_REPORTING: tuple[tuple[Receiver, ...], Receiver | None] = ((), None)
+"""The receivers of `reported` and the one that runs, while it is not sent."""
+
 
 class RunLoop:
     """Runs from a leaf phase to the end of a run.
@@ -44,6 +47,7 @@ class RunLoop:
         self.unwinding: Unwinding | None = None
         self.failure: BaseException | None = None
         self._raised: list[tuple[Any, ...]] = []  # the fields of `Raised`
+        self._reporting: tuple[tuple[Receiver, ...], Receiver | None] = _NOT_REPORTING
         self._reported = Route(reported, sender, None)
         link([self._reported])
 
@@ -59,7 +63,7 @@ class RunLoop:
     def transitions(self) -> Generator[Transition, None, None]:
         """The loop: creates no object, formats no text and reads no clock."""
         sender, state, requests, leaf = self.sender, self.state, self.requests, self.leaf
-        stepwise, sending, reporting = self.stepwise, False, False
+        stepwise, sending = self.stepwise, False
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None
         row: TableRow | None = None
@@ -76,10 +80,7 @@ class RunLoop:
                 while True:  # CPython 3.11 specialises a loop only if it jumps back unconditionally
                     work = leaf.activity
                     if requests.pending:
-                        receivers, reporting = self._take_reports(), True
-                        for receive in receivers:
-                            receive(sender, state)
-                        reporting = False
+                        self._send_reports()
                         requests.apply(can_wait=work is not None)
                     if work is None:
                         state.phase = leaf.phase
@@ -99,20 +100,24 @@ class RunLoop:
                             receive(sender, state)
                         sending = False
                     if stepwise:
+                        self._send_reports()
                         yield row.transition
             except BaseException as raised:
-                live = row if sending else None
-                sent = (live, receivers, receive) if sending or reporting else (None, (), None)
+                sent = (row, receivers, receive) if sending else (None, *self._reporting)
                 self._raised = [*self._raised, (raised, row is not None, *sent)]
                 self.leaf = leaf if running else self.leaf
-                sending = reporting = False
+                sending, self._reporting = False, _NOT_REPORTING
 
-    def _take_reports(self) -> tuple[Receiver, ...]:
-        """Make what was reported readable; returns the receivers of `reported`, if there is any."""
+    def _send_reports(self) -> None:
+        """Send `reported`, if anything was."""
         if not self.state.reports.pending:
-            return ()
+            return
+        receivers = self._reported.receivers
         self.state.reported = self.state.reports.take()
-        return self._reported.receivers
+        for receive in receivers:
+            self._reporting = receivers, receive
+            receive(self.sender, self.state)
+        self._reporting = _NOT_REPORTING
 
     def _unwind(self) -> Generator[Transition, None, None]:
         """Close scopes until the phase is one in which the run continues or ends."""

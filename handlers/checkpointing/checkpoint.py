@@ -13,6 +13,7 @@ from typing import Any
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from ...events.argument_checks import check_whole_number
+from ...events.reported_metrics import missing_metric
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
@@ -30,11 +31,11 @@ class Checkpoint(Stateful):
     cancelled. If the optimizer step itself fails, weights may be half updated, and nothing is
     saved. Attach it after other handlers.
 
-    Signals: begin_fit, resumed, any_transition, after_fit; wraps fetch and ready
-    Reads: job, phase, epoch, batch_index, step, metrics, outcome, cancel, error
+    Signals: begin_fit, resumed, reported, any_transition, after_fit; wraps fetch and ready
+    Reads: job, phase, epoch, batch_index, step, metrics, reported, outcome, cancel, error
     Raises: CheckpointError if the folder contains another fit, or another process writes to it;
         OSError if a write fails; bad arguments in `__init__`
-    Cost: no sync between saves, but one an epoch for a `metric` that is a tensor; under a
+    Cost: no sync between saves, but one for each value of a `metric` that is a tensor; under a
         microsecond a batch. Training waits while files are written and synced; with `async_save`
         only while everything is copied in memory, which syncs a device
 
@@ -44,7 +45,8 @@ class Checkpoint(Stateful):
         epochs: save at the end of every n epochs; 1 if all of steps, epochs, minutes and metric are
             None.
         minutes: save when this time has passed since the last save.
-        metric: save at the end of an epoch in which this metric is one of the best `keep_best`.
+        metric: save when this metric is reported and is one of the best `keep_best`: before the
+            next batch, or at the end of the epoch whose end it belongs to.
         mode: whether "min" or "max" is better.
         keep_last: number of newest checkpoints to keep; None: all.
         keep_best: number of best checkpoints to keep, in addition.
@@ -90,7 +92,7 @@ class Checkpoint(Stateful):
         self._trainer: Any = None
         self._store: Any = None
         self._writer = BackgroundWriter(None)
-        self._warned = self._closed = False
+        self._warned = self._closed = self._is_reported = False
 
     @property
     def last(self) -> Path | None:
@@ -122,8 +124,8 @@ class Checkpoint(Stateful):
         def save_and_fetch(state: TrainState) -> str:
             if state.job == "fit":
                 self._writer.check()
-                if why := self._schedule.at_batch(state):
-                    self._save(state, why)
+                is_judged = self._is_reported and not state.ends_round
+                self._save_if_due(state, self._schedule.at_batch(state), is_judged, is_judged)
             return fetch(state)
 
         return save_and_fetch
@@ -135,6 +137,10 @@ class Checkpoint(Stateful):
             return ready(state)
 
         return save_and_continue
+
+    def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if state.job == "fit" and self._best.metric in state.reported:
+            self._is_reported = True
 
     def any_transition(
         self, trainer: TrainerProtocol, state: TrainState, transition: Transition
@@ -156,18 +162,24 @@ class Checkpoint(Stateful):
 
     def _open(self, state: TrainState, new: bool) -> None:
         self._warned = self._closed = False
+        self._is_reported = not new and state.ends_round and self._best.metric in state.metrics
         self._writer = BackgroundWriter(self._store.copied if self.async_save else None)
         self._store.open(new)
         self._schedule.start(state)
 
     def _at_epoch(self, state: TrainState) -> None:
-        why = self._schedule.at_epoch(state)
-        if self._best.metric is not None:
-            self._warn_if_missing(state)
+        self._warn_if_missing(state)
+        self._save_if_due(state, self._schedule.at_epoch(state), self._is_reported, True)
+
+    def _save_if_due(
+        self, state: TrainState, why: str | None, is_judged: bool, has_metrics: bool
+    ) -> None:
+        if is_judged:
+            self._is_reported = False
             if self._best.improves(state.metrics, self._written()):
                 why = f"best {self._best.metric}"
         if why:
-            self._save(state, why, finite_metrics(state.metrics))
+            self._save(state, why, finite_metrics(state.metrics) if has_metrics else None)
 
     def _note_failed_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.error is not None:
@@ -221,12 +233,13 @@ class Checkpoint(Stateful):
         return {path: manifest.facts for path, manifest in written.items()}
 
     def _warn_if_missing(self, state: TrainState) -> None:
-        if self._best.metric not in state.metrics and state.validation_due and not self._warned:
+        metric = self._best.metric
+        if metric is None or self._warned or not state.validation_due:
+            return
+        if metric not in state.metrics:
             self._warned = True
             warnings.warn(
-                f"Checkpoint found no metric {self._best.metric!r} after epoch {state.epoch}; "
-                f"there are: {', '.join(state.metrics) or 'none (attach Metrics)'}",
-                stacklevel=2,
+                missing_metric("Checkpoint", metric, state.metrics, state.epoch), stacklevel=2
             )
 
     def _close(self) -> None:

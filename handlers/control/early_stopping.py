@@ -7,24 +7,27 @@ from typing import Literal
 from ...events import CancelFitException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from .._stateful import Stateful
-from ._epoch_metric import EpochMetric
+from ._judged_metric import JudgedMetric
 
 
-class EarlyStopping(EpochMetric, Stateful):
-    """Ends the fit when a metric has not improved for some epochs.
+class EarlyStopping(JudgedMetric, Stateful):
+    """Ends the fit when a metric has not improved for some values in a row.
 
-    An epoch without the metric is not counted: it was cancelled, or no validation was due. NaN is
-    not an improvement.
+    A value is judged when it is reported: once an epoch, or after each validation within one. An
+    epoch without the metric is not counted: it was cancelled, or no validation was due. NaN is not
+    an improvement. The fit ends with the epoch whose end the last value belongs to, or at once in
+    the middle of one.
 
-    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch
-    Reads: metrics, outcome, epoch, validation_due
+    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, reported, after_epoch
+    Reads: reported, metrics, outcome, epoch, validation_due, ends_round
     Raises: CancelFitException; LookupError if the metric is missing; bad arguments in `__init__`
-    Cost: no sync; one an epoch if the metric is a tensor
+    Cost: no sync; one for each value that is a tensor
     Source: Lutz Prechelt, "Early Stopping — But When?", 1998
 
     Args:
-        metric: its name in `state.metrics`.
-        patience: the fit ends after this many epochs in a row without improvement, from 1.
+        metric: the name under which it is reported.
+        patience: the fit ends after this many values in a row without improvement, from 1; one
+            value is reported each epoch, unless the fit validates more often.
         min_delta: an improvement is better than the best value by more than this, in units of
             the metric.
         mode: whether "min" or "max" is better.
@@ -32,10 +35,10 @@ class EarlyStopping(EpochMetric, Stateful):
     Attributes:
         best: the best value of this fit; None before the first value.
         best_epoch: the epoch of the best value, 0-based; -1 before the first value.
-        waited: epochs since the best value.
+        waited: values since the best one.
     """
 
-    saved = ("best", "best_epoch", "waited", "_cut_short")
+    saved = ("best", "best_epoch", "waited", "_cut_short", "_verdict")
 
     def __init__(
         self,
@@ -56,27 +59,33 @@ class EarlyStopping(EpochMetric, Stateful):
         self.best: float | None = None
         self.best_epoch = -1
         self.waited = 0
+        self._verdict = ""
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self.best, self.best_epoch, self.waited = None, -1, 0
+        self.best, self.best_epoch, self.waited, self._verdict = None, -1, 0, ""
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        value = self._epoch_value(state)
-        if value is not None:
-            self._update(value, state.epoch)
+        super().after_epoch(trainer, state)
+        self._stop_if_due()
 
-    def _update(self, value: float, epoch: int) -> None:
+    def _judge(self, value: float, state: TrainState) -> None:
         if self._improves(value):
-            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.best, self.best_epoch, self.waited = value, state.epoch, 0
             return
         self.waited += 1
         if self.waited >= self.patience:
             best = "no value was a number"
             if self.best is not None:
                 best = f"best was {self.best:.6g} in epoch {self.best_epoch}"
-            raise CancelFitException(
-                f"{self.metric} has not improved for {self.waited} epochs; {best}"
-            )
+            unit = "epochs" if state.ends_round else "values"
+            self._verdict = f"{self.metric} has not improved for {self.waited} {unit}; {best}"
+        if not state.ends_round:  # else the epoch is whole, and ends first
+            self._stop_if_due()
+
+    def _stop_if_due(self) -> None:
+        verdict, self._verdict = self._verdict, ""
+        if verdict:
+            raise CancelFitException(verdict)
 
     def _improves(self, value: float) -> bool:
         if self.best is None:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ...events import TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from ...events.log import log
-
-Row = dict[str, Any]
+from ._row import Row, counters, plain_values, to_python
 
 
 class RunLogger:
-    """Logs each fit as a run: a row for each epoch, and optionally one for every n-th step.
+    """Logs each fit as a run: a row for each epoch, and one for each report within an epoch.
 
-    The run is opened when the fit begins, or with its first row if the logger is attached later. It
-    is closed when the fit ends, or the logger is detached. A subclass implements `_open`, `_write`,
-    `_close`, `_run_state` and `_reopen`.
+    Optionally also one for every n-th step. The run is opened when the fit begins, or with its
+    first row if the logger is attached later. It is closed when the fit ends, or the logger is
+    detached. A subclass implements `_open`, `_write`, `_close`, `_run_state` and `_reopen`.
 
     Args:
         every: log the loss of every n-th optimizer step; None: log no steps.
@@ -33,7 +29,7 @@ class RunLogger:
 
     on_error = "detach"
     runs_after = ("Metrics",)
-    runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
+    runs_before = ("LRSchedule", "ReduceOnPlateau")  # a row has the rate that was trained with
 
     def __init__(self, every: int | None) -> None:
         self.every = every
@@ -41,6 +37,7 @@ class RunLogger:
             check_whole_number(f"{type(self).__name__}(every={every!r})", every, least=1)
         self._fit = -1
         self._is_open = False
+        self._logged: Row = {}  # the metrics of the last row of an epoch
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._open_once()
@@ -65,8 +62,17 @@ class RunLogger:
         if loss is not None:
             self._log(state, {}, {"loss": loss})
 
+    def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if state.job != "fit" or state.ends_round:  # those are in the row of the epoch
+            return
+        logged, self._logged = self._logged, {}
+        new = {name: v for name, v in state.reported.items() if logged.get(name, self) is not v}
+        if new:
+            self._log(state, plain_values(new), {})
+
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._log(state, flatten_metrics(state.metrics), {"outcome": state.outcome})
+        self._logged = dict(state.metrics)
+        self._log(state, plain_values(state.metrics), {"outcome": state.outcome})
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close_once(state.outcome)
@@ -79,15 +85,8 @@ class RunLogger:
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
         self._open_once()
-        counters = {
-            "fit": self._fit,
-            "epoch": state.epoch,
-            "step": state.step,
-            "samples": state.samples,
-            "lr": to_python(state.lr),
-            **own,
-        }
-        self._write({**counters, **metrics, **counters})  # first, and not overwritten by metrics
+        counted = {**counters(self._fit, state), **own}
+        self._write({**counted, **metrics, **counted})  # first, and not overwritten by metrics
 
     def _open_once(self) -> None:
         if not self._is_open:
@@ -113,7 +112,7 @@ class RunLogger:
         raise NotImplementedError
 
     def _write(self, row: Row) -> None:
-        """Write `fit`, `epoch`, `step`, `samples`, `lr`, then `outcome` and metrics, or `loss`."""
+        """Write the counters and rates, then the metrics; for an epoch also its `outcome`."""
         raise NotImplementedError
 
     def _close(self, outcome: str) -> None:
@@ -137,6 +136,7 @@ class FileLogger(RunLogger):
         super().__init__(every)
         self.path = Path(path).resolve()  # the working directory may change later
         self._lines = 0
+        self._has_later_lines = False
         name = type(self).__name__
         if self.path.exists() and not self.path.is_file():
             raise ValueError(f"{name}({str(path)!r}): that is no file; allowed: the path of a file")
@@ -147,6 +147,7 @@ class FileLogger(RunLogger):
             )
 
     def _open(self) -> None:
+        self._has_later_lines = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = _recover_lines(self.path)
         self._fit = self._fit_number(lines[-1]) + 1 if lines else 0
@@ -156,10 +157,20 @@ class FileLogger(RunLogger):
         return {"lines": self._lines}
 
     def _reopen(self, run: Row) -> None:
+        self._lines, self._has_later_lines = run["lines"], True
+
+    def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
+        if self._has_later_lines:
+            self._remove_later_lines()
+        super()._log(state, metrics, own)
+
+    def _remove_later_lines(self) -> None:
+        """Remove what was logged after the checkpoint; not before the fit has really resumed."""
+        self._has_later_lines = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lines = len(_recover_lines(self.path, most=run["lines"]))
-        if self._lines < run["lines"]:
-            log.warning("%s has %s of its %s lines", self.path, self._lines, run["lines"])
+        expected, self._lines = self._lines, len(_recover_lines(self.path, most=self._lines))
+        if self._lines < expected:
+            log.warning("%s has %s of its %s lines", self.path, self._lines, expected)
 
     def _append(self, line: str) -> None:
         with self.path.open("a", encoding="utf-8", newline="") as file:
@@ -186,26 +197,6 @@ def import_extra(module: str, extra: str, by: RunLogger) -> Any:
         raise ImportError(
             f"{type(by).__name__} needs {extra}: pip install trackside[{extra}]"
         ) from error
-
-
-def to_python(value: Any) -> Any:
-    """Tensors and arrays as numbers or lists; None for a meta tensor, which has no values."""
-    if isinstance(value, torch.Tensor) and value.is_meta:
-        return None
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return value.item()
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
-def flatten_metrics(metrics: Mapping[str, Any], prefix: str = "") -> Row:
-    """Plain values by name; a metric that is a mapping has joined names, `all_accuracy`."""
-    row: Row = {}
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            row.update(flatten_metrics(value, f"{prefix}{name}_"))
-        else:
-            row[f"{prefix}{name}"] = to_python(value)
-    return row
 
 
 def scalar_values(row: Row) -> dict[str, float]:

@@ -11,7 +11,8 @@ from numbers import Number
 from pathlib import Path
 from typing import Any
 
-from ._run_logger import FileLogger, Row
+from ._row import Row
+from ._run_logger import FileLogger
 
 
 class CSVLogger(FileLogger):
@@ -23,9 +24,9 @@ class CSVLogger(FileLogger):
     an apostrophe before it. A killed process loses no line of a completed epoch. An existing file
     is continued: the number of the next fit is that of the last line, plus 1.
 
-    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+    Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ...events import TrainerProtocol, TrainState
 from .._stateful import Stateful
+from ._row import RATE, Row, counters, to_python
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,43 +19,56 @@ _COUNTERS = ("fit", "epoch", "step", "samples", "lr", "outcome")
 
 
 class History(Stateful):
-    """Keeps a row for each epoch: counters, learning rate, outcome, and the epoch's metrics.
+    """Keeps a row for each epoch, and one for each step within it at which metrics were reported.
 
     Cancelled and failed epochs have a row, too, with the metrics computed so far. A second fit
     appends its rows.
 
-    Signals: begin_fit, after_epoch
-    Reads: epoch, step, samples, lr, outcome, metrics
-    Cost: no sync; one an epoch if the learning rate is a tensor
+    Signals: begin_fit, reported, after_epoch
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, ends_round
+    Cost: no sync; one for each row if the learning rate is a tensor
 
     Attributes:
-        rows: dicts in the order of the epochs: `fit` and `epoch` (0-based), `step` (optimizer steps
-            made in this fit), `samples` (seen in this fit), `lr` (the last one of the epoch),
-            `outcome` (completed, cancelled, failed), and the metrics by name.
+        rows: dicts in the order of the steps: `fit` and `epoch` (0-based), `step` (optimizer steps
+            made in this fit), `samples` (seen in this fit), `lr` (of the first parameter group; of
+            others `lr_1`, and `lr_<name>` of an optimizer that has a name), `outcome` (completed,
+            cancelled, failed; None in the middle of an epoch), and the metrics by name: those that
+            were reported there, in the row of an epoch all of the epoch.
     """
 
     saved = ("rows", "_fit")
 
-    runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
+    runs_before = ("LRSchedule", "ReduceOnPlateau")  # a row has the rate that was trained with
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[Row] = []
         self._fit = 0
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
 
+    def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if state.job == "fit" and not state.ends_round:  # else they are in the row of the epoch
+            self._add(state, state.reported)
+
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        row = [
-            self._fit,
-            state.epoch,
-            state.step,
-            state.samples,
-            _to_python(state.lr),
-            state.outcome,
-        ]
-        counters = dict(zip(_COUNTERS, row, strict=True))
-        self.rows.append(counters | state.metrics | counters)
+        self._add(state, state.metrics, state.outcome)
+
+    def _add(
+        self, state: TrainState, metrics: Mapping[str, Any], outcome: str | None = None
+    ) -> None:
+        """Add metrics to the row of this step."""
+        counted = {**counters(self._fit, state), "outcome": outcome}
+        last = self.rows[-1] if self.rows else {}
+        if all(last.get(name, self) == counted[name] for name in ("fit", "epoch", "step")):
+            self.rows.pop()
+            counted = {
+                name: last.get(name) for name in counted
+            }  # a schedule may have moved the rate
+            counted["outcome"] = outcome or last["outcome"]
+        else:
+            last = {}
+        self.rows.append({**counted, **last, **metrics, **counted})
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows to a file; a metric that an epoch did not compute is an empty cell.
@@ -72,6 +84,8 @@ class History(Stateful):
     def plot(self, path: str | Path | None = None) -> Figure:
         """Plot each metric over the epochs, training and validation in one panel.
 
+        Over the steps, if metrics were reported within epochs.
+
         Args:
             path: the file to save the figure to; its suffix sets the format. None: do not save.
 
@@ -86,14 +100,15 @@ class History(Stateful):
                 "History.plot needs matplotlib: pip install trackside[plot]"
             ) from error
         panels = self._panels()
+        unit, positions = self._positions()
         if not panels:
             raise ValueError(f"nothing to plot: no metric in {len(self.rows)} rows")
         figure = Figure(figsize=(6, 3 * len(panels)), layout="constrained")
         for number, (title, names) in enumerate(panels.items(), 1):
             axes = figure.add_subplot(len(panels), 1, number)
-            axes.set(title=title, xlabel="epochs")
+            axes.set(title=title, xlabel=unit)
             for name in names:
-                points = list(self._points(name))
+                points = list(self._points(name, positions))
                 axes.plot(*zip(*points, strict=True), marker=".", label=name)
             axes.legend()
         if path is not None:
@@ -109,25 +124,30 @@ class History(Stateful):
         """Metrics to plot, grouped by what they measure: `loss: [train_loss, valid_loss]`."""
         panels: dict[str, list[str]] = {}
         for name in self._metric_names():
-            if any(True for _ in self._points(name)):
+            is_number = any(isinstance(row.get(name), (int, float)) for row in self.rows)
+            if is_number and not name.startswith(f"{RATE}_"):
                 title = name.removeprefix("train_").removeprefix("valid_")
                 panels.setdefault(title, []).append(name)
         return panels
 
-    def _points(self, name: str) -> Iterator[tuple[int, float]]:
-        for number, row in enumerate(self.rows, 1):
+    def _positions(self) -> tuple[str, list[int]]:
+        """The unit of the horizontal axis, and the place of each row on it."""
+        if all(row["outcome"] for row in self.rows):
+            return "epochs", list(range(1, len(self.rows) + 1))
+        steps = {row["fit"]: row["step"] for row in self.rows}  # of each fit its last step
+        before = {fit: sum(s for other, s in steps.items() if other < fit) for fit in steps}
+        return "steps", [before[row["fit"]] + row["step"] for row in self.rows]
+
+    def _points(self, name: str, positions: list[int]) -> Iterator[tuple[int, float]]:
+        for position, row in zip(positions, self.rows, strict=True):
             value = row.get(name)
             if isinstance(value, (int, float)):
-                yield number, value
-
-
-def _to_python(value: Any) -> Any:
-    return value.tolist() if isinstance(value, torch.Tensor) and not value.is_meta else value
+                yield position, value
 
 
 def _cell(value: Any) -> Any:
-    value = _to_python(value)
+    value = to_python(value)
     if isinstance(value, Number):
         return value
-    text = str(value)
+    text = "" if value is None else str(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

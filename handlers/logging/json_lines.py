@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ._run_logger import FileLogger, Row
+from ._row import Row
+from ._run_logger import FileLogger
 
 
 class JSONLines(FileLogger):
@@ -18,9 +19,9 @@ class JSONLines(FileLogger):
     A killed process loses no line of a completed epoch. An existing file is continued: the number
     of the next fit is that of the last line, plus 1.
 
-    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+    Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:
@@ -38,7 +39,7 @@ class JSONLines(FileLogger):
 
     def _write(self, row: Row) -> None:
         strict = {name: _strict(value) for name, value in row.items()}
-        self._append(json.dumps(strict, allow_nan=False, default=str) + "\n")
+        self._append(json.dumps(strict, allow_nan=False) + "\n")
 
     def _fit_number(self, line: str) -> int:
         return int(json.loads(line)["fit"])

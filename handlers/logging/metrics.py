@@ -30,7 +30,7 @@ class Metrics:
         if optimizers have names
     Reads: loss, of, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
     Writes: metrics["train_loss"], ["valid_loss"]; ["train_<of>_loss"]; ["train_<name>"],
-        ["valid_<name>"]: floats
+        ["valid_<name>"], for a collection of metrics ["train_<name>_<its name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
 
     Args:
@@ -119,9 +119,9 @@ class Metrics:
 
     def _report(self, state: TrainState, prefix: str, scope: str) -> None:
         if state.outcome == "completed" or (state.cancel and state.cancel.scope == scope):
-            for name, value in self._pass.compute().items():
-                if not (isinstance(value, torch.Tensor) and value.is_meta):
-                    state.metrics[f"{prefix}_{name}"] = _to_host(value)
+            computed = self._pass.compute().items()
+            values = {f"{prefix}_{name}": value for name, value in computed if not _is_meta(value)}
+            state.report(**{name: _to_host(value) for name, value in values.items()})
 
 
 class _PassTotals:
@@ -201,6 +201,10 @@ def _to_host(value: Any) -> Any:
     if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
         return float(value)
     return map_nested(torch.Tensor.cpu, value, only=torch.Tensor)
+
+
+def _is_meta(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_meta
 
 
 def _detached(value: Any) -> Any:

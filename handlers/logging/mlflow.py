@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
-from ._run_logger import Row, RunLogger, import_extra, scalar_values
+from ._row import Row
+from ._run_logger import RunLogger, import_extra, scalar_values
 
 _STATUS = {"completed": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
 _BATCH = 1000  # most metrics that the tracking server accepts in one request
@@ -23,8 +24,9 @@ class MLflow(RunLogger):
     for a cancelled or failed epoch. Values that are not numbers are left out. The active run of the
     program is not used.
 
-    Signals: begin_fit, resumed, after_step, after_epoch, after_error, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, loss, phase, job
+    Signals: begin_fit, resumed, after_step, reported, after_epoch, after_error,
+        after_fit
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss, phase, job
     Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each metric
         or learning rate that is a tensor; with `every` also a request and one sync each `every`
         steps, two if the learning rate is a tensor

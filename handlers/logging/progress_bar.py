@@ -15,10 +15,11 @@ from ._tqdm_bar import LazyBar, Values, can_draw, number_texts
 class ProgressBar(Stateful):
     """Shows epochs and batches as bars on a terminal or in a notebook, otherwise a line an epoch.
 
-    The bar of the epochs shows the metrics of the last epoch, the bar of the batches the loss of
-    the last batch. `validate()` and `predict()` have their own bar or line.
+    Otherwise also a line for each validation within an epoch. The bar of the epochs shows the last
+    metrics, the bar of the batches the loss of the last batch. `validate()` and `predict()` have
+    their own bar or line.
 
-    Signals: begin and after of fit, train, validate and batch; after_epoch
+    Signals: begin and after of fit, train, validate and batch; reported, after_epoch
     Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
     Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; none for lines
 
@@ -79,6 +80,14 @@ class ProgressBar(Stateful):
             self._epochs.update(state.epoch + 1 - self._epochs.n)
         if not self._draws_bars:
             self._write(f"epochs {state.epoch + 1}/{state.n_epochs}", state.metrics, state)
+
+    def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if state.job != "fit" or state.ends_round:
+            return
+        if self._epochs is not None and self._draws_bars:
+            self._epochs.refresh()
+        elif not state.training:  # a validation within an epoch
+            self._write(f"step {state.step}", state.metrics, state)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit" and not self._draws_bars:

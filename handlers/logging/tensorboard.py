@@ -6,7 +6,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ._run_logger import Row, RunLogger, import_extra, scalar_values
+from ._row import Row
+from ._run_logger import RunLogger, import_extra, scalar_values
 
 
 class TensorBoard(RunLogger):
@@ -17,9 +18,9 @@ class TensorBoard(RunLogger):
     the optimizer step of the fit. Files are flushed after each epoch. Values that are not numbers
     are left out.
 
-    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+    Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:

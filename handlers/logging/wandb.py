@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ._run_logger import Row, RunLogger, import_extra, scalar_values
+from ._row import Row
+from ._run_logger import RunLogger, import_extra, scalar_values
 
 
 class WandB(RunLogger):
@@ -17,9 +18,9 @@ class WandB(RunLogger):
     that are not numbers are left out. A run that the program has open is not used. wandb decides
     when rows are written: a killed process may lose those of its last seconds.
 
-    Signals: begin_fit, resumed, after_step, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, loss
-    Cost: no sync a batch; one an epoch for each metric or learning rate that is a tensor; with
+    Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
     Args:

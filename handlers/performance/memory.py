@@ -37,11 +37,11 @@ class Memory:
             _reset_peak(_device_of(state))
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        state.metrics["peak_memory"] = _peak_mib(_device_of(state))
+        state.report(peak_memory=_peak_mib(_device_of(state)))
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "predict":
-            state.metrics["peak_memory"] = _peak_mib(_device_of(state))
+            state.report(peak_memory=_peak_mib(_device_of(state)))
 
 
 def _device_of(state: TrainState) -> torch.device:

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
-from ..logging._run_logger import flatten_metrics, to_python
+from ..logging._row import to_python
 from ._mapped_file import RecordingFile
 from ._ring_writer import RingWriter, Write
 from .format import Kind
@@ -33,10 +33,6 @@ class ScalarWriter:
         self.ring.append(Kind.POSITION, state.epoch & 0xFFFF, state.step)
         for name, value in numbers:
             self.ring.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(float(value)))
-
-    def write_metrics(self, state: TrainState) -> None:
-        """Write the metrics of an epoch, or of a validation."""
-        self.write(state, flatten_metrics(state.metrics))
 
     def sampling_writer(self, every: int, write: Write) -> Write:
         """`write` at the end of a batch, then loss and rate after every n-th training batch."""

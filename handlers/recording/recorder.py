@@ -29,12 +29,12 @@ class Recorder(Stateful):
     `path`. If several processes train together (`WORLD_SIZE`), each writes its own file,
     `run.rank3.loop`. Times are those of the host.
 
-    Signals: any_transition, resumed, after_validate, after_epoch
-    Reads: epoch, batch_index, step, samples, loss, lr, metrics, cancel, error
+    Signals: any_transition, resumed, reported, after_validate, after_epoch
+    Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error
     Raises: when attached: OSError if the file cannot be created, RuntimeError for
         `timing="events"` without a CUDA device
     Cost: half a microsecond a transition; with `timing` one for each receiver called. One device
-        sync each `scalars` training batches, one an epoch for each metric that is a tensor; with
+        sync each `scalars` training batches, one for each reported metric that is a tensor; with
         `timing="events"` one more an epoch, and some microseconds a transition
 
     Args:
@@ -121,18 +121,20 @@ class Recorder(Stateful):
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._writers.resume(state)
 
+    def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self.scalars is not None:
+            self._scalars.write(state, state.reported)
+
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "validate":
-            self._write_epoch(state)
+            self._write_device_times(state)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._write_epoch(state)
+        self._write_device_times(state)
 
-    def _write_epoch(self, state: TrainState) -> None:
+    def _write_device_times(self, state: TrainState) -> None:
         if self._device is not None:
             self._device.write(state)
-        if self.scalars is not None:
-            self._scalars.write_metrics(state)
 
     def _make_writer(self, transition: Transition) -> Write:
         write = self._writers.make(transition)

@@ -12,33 +12,35 @@ from ...events import TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from .._named_target import checked_name, optimizer_of
 from .._stateful import SchedulerHandler
-from ..control._epoch_metric import EpochMetric
+from ..control._judged_metric import JudgedMetric
 from ..optimization._optimizer_parameters import preserve_options
 from ._option_writer import OptionWriter
 
 
-class ReduceOnPlateau(OptionWriter, EpochMetric, SchedulerHandler):
-    """Lowers the learning rate when a metric has not improved for some epochs.
+class ReduceOnPlateau(OptionWriter, JudgedMetric, SchedulerHandler):
+    """Lowers the learning rate when a metric has not improved for some values in a row.
 
-    Uses `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the next epoch begins. An epoch
-    that did not compute the metric, because it was cancelled before or had no validation, is not
-    counted. NaN is not an improvement. When the fit closes, the optimizer gets its old rates again.
+    Uses `torch.optim.lr_scheduler.ReduceLROnPlateau`, stepped when the metric is reported; at the
+    end of an epoch, when the next one begins. An epoch that did not compute the metric, because it
+    was cancelled before or had no validation, is not counted. NaN is not an improvement. When the
+    fit closes, the optimizer gets its old rates again.
 
-    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, after_epoch, after_fit
-    Reads: metrics, outcome, validation_due, optimizer
+    Signals: begin_fit, begin_epoch, after_cancel_<batch, train, validate>, reported, after_epoch,
+        after_fit
+    Reads: reported, metrics, outcome, validation_due, ends_round, optimizer
     Writes: the learning rates of the optimizer
     Raises: LookupError when the metric does not exist
-    Cost: no sync; one an epoch if the metric is a tensor
+    Cost: no sync; one for each value that is a tensor
 
     Args:
-        metric: name in `state.metrics`.
+        metric: the name under which it is reported.
         factor: the rates are multiplied by this, between 0 and 1.
-        patience: epochs in a row without improvement that are tolerated, from 0; the next one
-            lowers the rate.
+        patience: values in a row without improvement that are tolerated, from 0; the next one
+            lowers the rate. One value is reported each epoch, unless the fit validates more often.
         min_delta: a value improves if it is better than the best by more than this, in units of
             the metric.
         mode: whether "min" or "max" is better.
-        cooldown: epochs after a reduction that are not counted, from 0.
+        cooldown: values after a reduction that are not counted, from 0.
         min_lr: no rate is lowered below this.
         of: name of the optimizer, of a trainer with several; None: the only one.
 
@@ -48,7 +50,8 @@ class ReduceOnPlateau(OptionWriter, EpochMetric, SchedulerHandler):
 
     saved = ("_value", "_cut_short")
 
-    runs_after = ("Unfreeze", "WeightDecayGroups")  # they set the groups of the optimizer
+    # the first two set the groups of the optimizer; History writes the rate that was trained with
+    runs_after = ("Unfreeze", "WeightDecayGroups", "History")
 
     def __init__(
         self,
@@ -105,9 +108,15 @@ class ReduceOnPlateau(OptionWriter, EpochMetric, SchedulerHandler):
     def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         # not at after_epoch: other receivers read there the rate that the epoch was trained with
         super().begin_epoch(trainer, state)
+        self._apply()
+
+    def _judge(self, value: float, state: TrainState) -> None:
+        self._apply()  # an earlier value of the same epoch
+        self._value = value
+        if not state.ends_round:
+            self._apply()
+
+    def _apply(self) -> None:
         value, self._value = self._value, None
         if value is not None and self.scheduler is not None:
             self.scheduler.step(value)
-
-    def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._value = self._epoch_value(state)

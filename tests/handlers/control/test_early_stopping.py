@@ -176,11 +176,12 @@ def test_a_new_fit_starts_without_a_best_value():
 def test_works_on_a_hand_made_state():
     stopping, state = EarlyStopping("score", patience=1, mode="max"), state_of(epoch=0)
     stopping.begin_fit(None, state)
-    state.metrics["score"] = 1
-    stopping.after_epoch(None, state)
+    state.report(score=1)
+    state.reported = state.reports.take()
+    stopping.reported(None, state)
     state.epoch = 1
     with pytest.raises(CancelFitException, match="best was 1 in epoch 0"):
-        stopping.after_epoch(None, state)
+        stopping.reported(None, state)
 
 
 @pytest.mark.parametrize(

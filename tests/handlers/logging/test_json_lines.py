@@ -58,10 +58,6 @@ def test_tensors_are_lists_and_a_mapping_is_flattened(path):
     assert (row["many_a"], row["many_b"]) == (1, [2, 3])
 
 
-def test_other_types_are_written_as_text(path):
-    assert row_of(path, where=path)["where"] == str(path)
-
-
 def test_a_meta_tensor_is_null(path):
     assert row_of(path, m=torch.empty(1, device="meta"))["m"] is None
 

@@ -125,7 +125,7 @@ def test_torchmetrics_collections_and_matrices_are_kept():
     matrix = torchmetrics.classification.MulticlassConfusionMatrix(3)
     trainer = trainer_of(Metrics(many=collection, matrix=matrix))
     metrics = trainer.validate(batches(2))
-    assert metrics["valid_many"]["all"].shape == (3,)
+    assert metrics["valid_many_all"].shape == (3,)
     assert metrics["valid_matrix"].sum() == 8
     assert metrics["valid_matrix"].device.type == "cpu"
 

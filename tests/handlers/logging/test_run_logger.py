@@ -27,7 +27,8 @@ from reads import Reads
 
 from trackside.events import CancelEpochException, CancelFitException, CancelStepException
 from trackside.handlers import GradientAccumulation, LRSchedule, Metrics
-from trackside.handlers.logging._run_logger import flatten_metrics, scalar_values, to_python
+from trackside.handlers.logging._row import to_python
+from trackside.handlers.logging._run_logger import scalar_values
 
 TRACKERS = ("TensorBoard", "MLflow", "WandB")
 
@@ -456,11 +457,6 @@ def test_to_python_converts_tensors_and_arrays():
     assert type(to_python(numpy.float32(0.5))) is float
     assert to_python(torch.empty(2, device="meta")) is None
     assert to_python("text") == "text"
-
-
-def test_a_mapping_of_metrics_is_flattened_with_joined_names():
-    flat = flatten_metrics({"many": {"a": torch.tensor(1), "deep": {"b": 2}}, "one": 3})
-    assert flat == {"many_a": 1, "many_deep_b": 2, "one": 3}
 
 
 def test_a_metric_named_like_a_counter_does_not_replace_it(kind_of_files, tmp_path):

@@ -229,13 +229,15 @@ def test_detach_during_fit_restores_the_rate():
 
 def test_works_on_a_hand_made_state():
     net = model()
-    state = state_of(model=net, optimizer=sgd(net), metrics={"valid_loss": 1.0})
+    state = state_of(model=net, optimizer=sgd(net), phase="fit.epoch.validated")
+    state.report(valid_loss=1.0)
+    state.reported = state.reports.take()
     plateau = ReduceOnPlateau(patience=0)
     fit = plateau.within_fit(None, state)
     next(fit)
     for _ in range(2):
         plateau.begin_epoch(None, state)
-        plateau.after_epoch(None, state)
+        plateau.reported(None, state)
     assert state.lr == 0.1
     plateau.begin_epoch(None, state)
     assert state.lr == pytest.approx(0.01)
