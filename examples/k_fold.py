@@ -76,7 +76,8 @@ def job() -> Job:
         model.load_state_dict(first[0])
         optimizer.load_state_dict(first[1])
         optimizer.zero_grad()
-        state.epoch, state.step, state.samples, state.metrics = -1, 0, 0, {}
+        state.epoch, state.step, state.samples = -1, 0, 0
+        state.clear_metrics()
         return "begin_fit"
 
     trainer = Trainer(

@@ -62,7 +62,7 @@ def probe(state: TrainState) -> str:
     features = state.models["student"].eval()(images.to(state.device))
     weights = torch.linalg.lstsq(features[::2], one_hot(labels[::2]).float()).solution
     hits = (features[1::2] @ weights).argmax(1) == labels[1::2]
-    state.metrics["probe_accuracy"] = hits.float().mean().item()
+    state.report(probe_accuracy=hits.float().mean().item())
     return "after_probe"
 
 
