@@ -25,12 +25,16 @@ class TransitionWriters:
 
     Args:
         rows: of the chart; the entry of a transition in the table contains its row number.
+        unit: the scope of one batch; None: the chart has none.
     """
 
-    def __init__(self, file: RecordingFile, ring: RingWriter, rows: list[Any]) -> None:
+    def __init__(
+        self, file: RecordingFile, ring: RingWriter, rows: list[Any], unit: str | None
+    ) -> None:
         self._file = file
         self._ring = ring
         self._rows = rows
+        self._unit = unit
 
     def make(self, transition: Transition) -> Write:
         """The writer of `transition`; after a cancel or an error it writes its reason, too."""
@@ -56,12 +60,12 @@ class TransitionWriters:
     def resume(self, state: TrainState) -> None:
         """Continue at the position of `state`; the time before now belongs to no phase."""
         self.set_counters(state)
-        self._ring.set_argument(state.batch_index if _in_batch(state.phase) else state.epoch)
+        self._ring.set_argument(state.batch_index if self._in_unit(state.phase) else state.epoch)
         self._ring.last_ns = monotonic_ns()
 
     def _with_counters(self, transition: Transition, write: Write) -> Write:
         """`write`, which also sets counters: none inside a batch, a few at its begin and end."""
-        inside = _in_batch(transition.source), _in_batch(transition.destination)
+        inside = self._in_unit(transition.source), self._in_unit(transition.destination)
         if inside == (False, True):
             return batch_begin_writer(self._ring, write)
         if inside == (True, False):
@@ -76,6 +80,9 @@ class TransitionWriters:
             self._ring.publish_count()
 
         return write_all
+
+    def _in_unit(self, phase: str) -> bool:
+        return self._unit in phase.split(".")[:-1]
 
     def _write_cancel(self, state: TrainState) -> None:
         cancel = state.cancel
@@ -98,10 +105,6 @@ def _in_sequence(write: Write, write_reason: Callable[[TrainState], None]) -> Wr
         write_reason(state)
 
     return write_both
-
-
-def _in_batch(phase: str) -> bool:
-    return "batch" in phase.split(".")[:-1]
 
 
 def _row_number(transition: Transition, rows: list[Any]) -> int:

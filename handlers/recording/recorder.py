@@ -91,7 +91,10 @@ class Recorder(Stateful):
         self._ring = RingWriter(self._file)
         self._scalars = ScalarWriter(self._file, self._ring)
         self._device = DeviceTimes(self._scalars, cuda_event) if self.timing == "events" else None
-        self._writers = TransitionWriters(self._file, self._ring, meta["rows"])
+        self._writers = TransitionWriters(
+            self._file, self._ring, meta["rows"], trainer.state.unit_scope
+        )
+        self._unit_end = f"after_{trainer.state.unit_scope}"
         self._writer_cache: dict[Transition, Write] = {}
         self._pid = os.getpid()
         self._writers.set_counters(trainer.state)
@@ -138,7 +141,7 @@ class Recorder(Stateful):
 
     def _make_writer(self, transition: Transition) -> Write:
         write = self._writers.make(transition)
-        if transition.trigger == "after_batch" and self.scalars is not None:
+        if transition.trigger == self._unit_end and self.scalars is not None:
             write = self._scalars.sampling_writer(self.scalars, write)
         if self._device is not None:
             write = self._device.marking_writer(transition.source, write)

@@ -72,12 +72,14 @@ class _Endpoints:
             return PlainTextResponse(f"{MAX_STREAMS} pages are open; close one\n", 503)
         try:
             feed = RecordingFeed(self._index.path(request.path_params["name"]))
-        except (KeyError, RecordingError) as error:
+        except BaseException as error:
             self._free_streams.release()
-            return PlainTextResponse(f"there is no such recording: {error}\n", 404)
+            if isinstance(error, (KeyError, RecordingError)):
+                return PlainTextResponse(f"there is no such recording: {error}\n", 404)
+            raise
         last_id = request.headers.get("last-event-id", "")
         events = event_stream(feed, last_id, self._is_stopping)
-        return _EventResponse(events, (feed.close, self._free_streams.release))
+        return _EventResponse(events, (self._free_streams.release, feed.close))
 
 
 class _EventResponse(StreamingResponse):

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from .recording import Recording
+from .recording_files import recording_files
 from .records import RecordingError
 from .run_health import status
-
-PATTERN = "*.loop"
 
 
 class RecordingIndex:
     """Lists the recordings at some paths; each call reads the folders again.
 
     Args:
-        paths: of recordings, or of folders, which are searched for `*.loop` with their subfolders.
+        paths: of recordings, or of folders, which are searched for `*.loop` with their subfolders;
+            see `recording_files`.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -39,7 +39,7 @@ class RecordingIndex:
 
     def _recording_paths(self) -> Iterator[Path]:
         for path in self._paths:
-            yield from sorted(path.rglob(PATTERN)) if path.is_dir() else [path]
+            yield from recording_files(path)
 
 
 def _identity(path: Path) -> str:

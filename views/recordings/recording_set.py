@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .recording import Recording
-from .recording_index import PATTERN
+from .recording_files import SUFFIX, recording_files
 from .records import RecordingError
 from .symbol_table import ReceiverEntry, TransitionEntry
 from .totals import Total, Totals
@@ -22,7 +22,7 @@ def open_recordings(*paths: str | Path) -> Iterator[list[Recording]]:
     """
     with ExitStack() as stack:
         opened = [
-            stack.enter_context(Recording(file)) for path in paths for file in _files(Path(path))
+            stack.enter_context(recording) for path in paths for recording in _open(Path(path))
         ]
         yield sorted(opened, key=lambda recording: (recording.meta.name, recording.meta.rank))
 
@@ -43,10 +43,16 @@ def merge_totals(parts: Iterable[Totals]) -> Totals:
     return Totals(dict(transitions.values()), receivers)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.rglob(PATTERN))
-    if not files:
-        raise RecordingError(f"no recording in {path}; expected files {PATTERN}")
-    return files
+def _open(path: Path) -> Iterator[Recording]:
+    found = 0
+    for file in recording_files(path):
+        try:
+            recording = Recording(file)
+        except RecordingError:
+            if file == path or file.exists():
+                raise
+        else:  # of a folder, without the files that were deleted meanwhile
+            found += 1
+            yield recording
+    if not found:
+        raise RecordingError(f"no recording in {path}; expected files *{SUFFIX}")

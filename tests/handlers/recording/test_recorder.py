@@ -6,11 +6,13 @@ import tracemalloc
 from collections import Counter
 from pathlib import Path
 
+import gan
 import pytest
 import torch
 from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weights
 from recordings import recorded
 
+from trackside.engine import SUPERVISED
 from trackside.handlers import EMA, Metrics, Recorder
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals
@@ -241,6 +243,41 @@ def test_a_resumed_fit_is_recorded_from_its_position(tmp_path):
     assert live.phase == "fit.epoch.train.batch.backward.run"
     assert (live.counters.epoch, live.counters.n_epochs, live.counters.batch) == (1, 3, 2)
     assert record.argument == 2
+
+
+def numbers_of(trainer, recorder, loader):
+    """The arguments of transitions, the losses, and the counters at the end of each batch."""
+    live = []
+
+    @trainer.on("after_batch")
+    def look(trainer, state):
+        with Recording(recorder.path) as recording:
+            live.append(recording.counters[2:])
+
+    trainer.fit(loader, epochs=2)
+    with Recording(recorder.path) as recording:
+        records = list(recording.records())
+        losses = [scalar.value for scalar in recording.scalars() if scalar.name == "loss"]
+    return [r.argument for r in records if r.kind == Kind.TRANSITION], losses, live
+
+
+def test_a_chart_with_other_names_is_recorded_like_the_standard_one(tmp_path):
+    def numbers(chart):
+        recorder = Recorder(tmp_path / "run.loop", scalars=2)
+        return numbers_of(trainer_of(recorder, chart=chart), recorder, batches(3))
+
+    names = {"epoch": "iteration", "train": "learning", "batch": "frame"}
+    assert numbers(SUPERVISED.renamed(names)) == numbers(SUPERVISED)
+
+
+def test_batches_with_two_updates_are_recorded_with_their_numbers(tmp_path):
+    todo, recorder = gan.job(), Recorder(tmp_path / "run.loop", scalars=2)
+    todo.trainer.attach(recorder)
+    arguments, losses, live = numbers_of(todo.trainer, recorder, list(todo.train_loader)[:4])
+    assert [counters[0] for counters in live] == [0, 1, 2, 3] * 2
+    assert [counters[2] for counters in live] == [1, 3, 4, 6, 7, 9, 10, 12]
+    assert set(arguments) == {0, 1, 2, 3, 2**32 - 1}  # the last: no epoch yet
+    assert len(losses) == 4
 
 
 def test_device_times_need_a_cuda_device(tmp_path):

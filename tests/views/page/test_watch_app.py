@@ -6,6 +6,7 @@ import sys
 
 import httpx
 import pytest
+from audited import when_listed
 from browsers import chromium, is_ready, opened
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -87,3 +88,22 @@ def test_without_starlette_the_error_names_the_extra(monkeypatch):
 def test_importing_views_does_not_import_starlette():
     code = "import sys, trackside.views; sys.exit('starlette' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_request_that_fails_does_not_keep_its_place(tmp_path):
+    (tmp_path / "runs").mkdir()
+    app = watch_app(tmp_path / "runs")
+
+    def fail(path):
+        raise RuntimeError("as a disk that breaks")
+
+    async def statuses():
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://lab.example") as client:
+            with when_listed(fail):
+                broken = [await client.get("/recordings/x/events") for _ in range(20)]
+            return {one.status_code for one in broken}, (
+                await client.get("/recordings/x/events")
+            ).status_code
+
+    assert asyncio.run(statuses()) == ({500}, 404)
