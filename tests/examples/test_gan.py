@@ -3,6 +3,7 @@ from collections import Counter
 import gan
 import pytest
 import torch
+from example_checks import energy_distance
 from helpers import equal
 from matplotlib.image import imread
 
@@ -12,15 +13,6 @@ from trackside.views.verify.verify_resume import verify_resume
 
 def parameters(net):
     return [parameter.detach().clone() for parameter in net.parameters()]
-
-
-def energy_distance(ours, theirs):
-    """Of two samples `(N, D)` and `(M, D)`; 0 where they come from one distribution.
-
-    Source: Gábor Székely, Maria Rizzo, "Testing for equal distributions in high dimension", 2004
-    """
-    within = torch.cdist(ours, ours).mean() + torch.cdist(theirs, theirs).mean()
-    return (2 * torch.cdist(ours, theirs).mean() - within).item()
 
 
 def test_samples_are_nearer_to_the_digits_than_noise_by_half(tmp_path):
