@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from torch import nn
 from torch.optim import Optimizer
 
 from ..events import TrainState
+
+T = TypeVar("T")
+
+_COMPILED = "_orig_mod"
+"""The name under which `torch.compile` keeps the module that it has wrapped."""
 
 
 def whole_model(state: TrainState) -> nn.Module:
@@ -25,3 +33,25 @@ def loss_modules(state: TrainState) -> dict[str, nn.Module]:
     if not state.loss_fns:
         return {"": state.loss_fn} if isinstance(state.loss_fn, nn.Module) else {}
     return {name: fn for name, fn in state.loss_fns.items() if isinstance(fn, nn.Module)}
+
+
+def run_modules(state: TrainState) -> dict[str, nn.Module]:
+    """The whole model and the loss modules, by what the names of their parts begin with."""
+    losses = loss_modules(state).items()
+    prefixed = {f"loss_fn.{name}." if name else "loss_fn.": module for name, module in losses}
+    return {"": whole_model(state), **prefixed}
+
+
+def plain_names(prefix: str, items: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """`items` by their names as in a model that is not compiled, after `prefix`.
+
+    So a checkpoint of a compiled model fits one that is not compiled, and the reverse.
+    """
+    return {prefix + plain_name(name): item for name, item in items}
+
+
+def plain_name(name: str) -> str:
+    """The name of a parameter or module without what `torch.compile` has added."""
+    if _COMPILED not in name:
+        return name
+    return ".".join(part for part in name.split(".") if part != _COMPILED)

@@ -18,7 +18,8 @@ from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
 from .loop.batch import clear_batch
 from .loop.fit_reset import reset_state
-from .named_parts import whole_model
+from .loop.module_modes import find_kept_in_eval, warn_if_kept_in_eval
+from .named_parts import run_modules
 from .statechart.phase_paths import open_scopes
 
 
@@ -48,7 +49,12 @@ class RunSession:
     def __enter__(self) -> None:
         self._undo = self._remember()
         state = self._state
-        state.found_modes = {module: module.training for module in whole_model(state).modules()}
+        state.found_modes = {
+            module: module.training
+            for root in run_modules(state).values()
+            for module in root.modules()
+        }
+        state.kept_in_eval = find_kept_in_eval(state)
         self._gradients = torch.is_grad_enabled()
         state.job = self._job
         state.outcome, state.cancel, state.error = "completed", None, None
@@ -81,7 +87,7 @@ class RunSession:
         for module, mode in state.found_modes.items():
             module.training = mode
         torch.set_grad_enabled(self._gradients)
-        state.found_modes, self._gradients = {}, None
+        state.found_modes, state.kept_in_eval, self._gradients = {}, [], None
 
 
 def fit_session(
@@ -110,6 +116,7 @@ def fit_session(
         state.train_loader, state.valid_loader = train_loader, valid_loader
         reset_state(state, limits)
         unsaved.record(trainer)
+        warn_if_kept_in_eval(state)
         if saved is None:
             yield
         else:

@@ -71,7 +71,7 @@ class RunParts:
         )
 
     def new_state(self, kind: type[TrainState], device: torch.device | str | None) -> TrainState:
-        """A state of `kind`; the models are moved to `device` if there is one.
+        """A state of `kind`; models and loss modules are moved to `device`, if any.
 
         Raises:
             TypeError: `kind` is not a dataclass derived from TrainState, or a field of its own has
@@ -83,8 +83,10 @@ class RunParts:
             )
         target = None if device is None else torch.device(device)
         if target is not None:
-            for model in self.models.values() or (self.model,):
-                model.to(target)
+            losses = self.loss_fns.values() or (self.loss_fn,)
+            for part in (*(self.models.values() or (self.model,)), *losses):
+                if isinstance(part, nn.Module):
+                    part.to(target)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return kind(**values, device=target)
 

@@ -18,9 +18,9 @@ from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
 from .checkpoint.rollback import remember
+from .checkpoint.run_generators import preserve_run_generators
 from .checkpoint.training_state import capture_training_state, load_training_state
 from .checkpoint.unsaved_warning import UnsavedStateCheck
-from .data.rng_state import loader_generators, module_generators, preserve_generators
 from .fit_arguments import check_fit, check_loader, fit_limits
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
@@ -28,7 +28,6 @@ from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.batch import concatenate, to_device
 from .loop.diagnostics import check_trainable
 from .loop.engine import Engine
-from .named_parts import whole_model
 from .run_context import evaluation_session, fit_session
 from .run_parts import RunParts
 from .statechart.chart import SUPERVISED
@@ -259,11 +258,9 @@ class Trainer(Engine):
         """Restore every random number generator when the block is left.
 
         The global ones of Python, NumPy and torch on all devices, and those that are attributes
-        of the model's modules, the loader, its dataset and its samplers.
+        of the model's and the loss's modules, the loader, its dataset and its samplers.
         """
-        return preserve_generators(
-            [*module_generators(whole_model(self.state)), *loader_generators(loader)]
-        )
+        return preserve_run_generators(self.state, loader)
 
     def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
         """Evaluate `loader` without gradients, in eval mode; returns the metrics of the handlers.

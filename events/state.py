@@ -78,6 +78,10 @@ class TrainState:
     """Which modules were in train mode before the run switched them, those included that a handler
     put in place; restored when the run ends. The engine writes it."""
 
+    kept_in_eval: list[torch.nn.Module] = field(default_factory=list)
+    """Modules that stay in eval mode in training: by default the parts of a model, or of a loss,
+    that are in eval mode before the run. A handler may change the list until `begin_train`."""
+
     batch: Any = None
     """The batch from the loader, on `device`; from `begin_batch` on."""
     xb: Any = None
@@ -196,7 +200,7 @@ class TrainState:
     @property
     def lr(self) -> Any:
         """Learning rate of the optimizer's first parameter group; None without an optimizer."""
-        return None if self.optimizer is None else self.optimizer.param_groups[0]["lr"]
+        return None if self.optimizer is None else self.optimizer.param_groups[0].get("lr")
 
     def __repr__(self) -> str:
         return (

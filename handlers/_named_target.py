@@ -114,6 +114,13 @@ def model_of(state: TrainState, of: str | None) -> nn.Module:
     return state.model if of is None else state.models.get(of, state.model)
 
 
+def run_modules(state: TrainState) -> list[nn.Module]:
+    """All models, and the loss functions that are modules."""
+    losses = state.loss_fns.values() or (state.loss_fn,)
+    parts = [*(state.models.values() or (state.model,)), *losses]
+    return [part for part in parts if isinstance(part, nn.Module)]
+
+
 def is_own_update(state: TrainState, of: str | None) -> bool:
     """Whether the current optimizer is that of a name.
 

@@ -19,8 +19,10 @@ from .training_state import (
     StateDict,
     chart_rows,
     loss_state,
+    model_state,
     saved_optimizers,
     stateful_handlers,
+    unsaved_buffers,
 )
 
 _MAX_SHOWN = 5
@@ -43,8 +45,7 @@ def check_state_dict(trainer: CheckpointedTrainer, saved: Any) -> None:
         raise ResumeError(str(error)) from None
     _check_model(trainer, saved["model"])
     _check_shapes("gradient", named_parameters(trainer.state), saved["gradients"])
-    buffers = dict(whole_model(trainer.state).named_buffers())
-    _check_shapes("buffer", buffers, saved["buffers"])
+    _check_shapes("buffer", unsaved_buffers(trainer.state), saved["buffers"])
     _check_loss(trainer, saved["loss_fn"])
     _check_optimizers(trainer, saved_optimizers(saved))
     with_state = {name for name, kept in saved["handlers"].items() if kept}
@@ -100,15 +101,14 @@ def _check_format(saved: Any) -> None:
 
 
 def _check_model(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
-    model = whole_model(trainer.state)
-    current = model.state_dict()
+    current = model_state(trainer.state)
     differences = [f"{name} is missing in the state dict" for name in current.keys() - saved.keys()]
     differences += [f"{name} is not in the model" for name in saved.keys() - current.keys()]
     for name in current.keys() & saved.keys():
         here, there = _shape(current[name]), _shape(saved[name])
         if here != there:
             differences.append(f"{name} is {there} in the state dict, {here} in the model")
-    name = type(model).__name__
+    name = type(whole_model(trainer.state)).__name__
     _raise_if_any(f"the state dict is from another model than this {name}", differences)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from torch import nn
+
 from ...events import TrainState
 from ...events.reported_metrics import ReportedMetrics
-from ..named_parts import whole_model
+from ..named_parts import plain_name, run_modules
 from .plain_data import to_plain_data
 
 COUNTERS = (
@@ -27,7 +29,6 @@ FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
 
 def capture_position(state: TrainState) -> dict[str, Any]:
     """The fields of a TrainState that the next activity depends on, as data."""
-    model = whole_model(state)
     return {
         **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
         "asked": dict(state.asked),
@@ -36,10 +37,8 @@ def capture_position(state: TrainState) -> dict[str, Any]:
         "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
-        "modes": [
-            name for name, module in model.named_modules() if module.training != state.training
-        ],
-        "frozen": [name for name, p in model.named_parameters() if not p.requires_grad],
+        "modes": [name for name, part in _modules(state) if part.training != state.training],
+        "frozen": [name for name, p in _parameters(state) if not p.requires_grad],
     }
 
 
@@ -61,11 +60,23 @@ def restore_position(state: TrainState, saved: Mapping[str, Any]) -> None:
         setattr(state, name, value)
     state.notes.update(saved["notes"])
     state.loss = saved["loss"]
-    for name, module in whole_model(state).named_modules():
+    for name, module in _modules(state):
         module.training = state.training != (name in saved["modes"])
-    for name, parameter in whole_model(state).named_parameters():
+    for name, parameter in _parameters(state):
         if parameter.requires_grad == (name in saved["frozen"]):
             parameter.requires_grad_(name not in saved["frozen"])
+
+
+def _modules(state: TrainState) -> Iterator[tuple[str, nn.Module]]:
+    for prefix, module in run_modules(state).items():
+        for name, part in module.named_modules():
+            yield prefix + plain_name(name), part
+
+
+def _parameters(state: TrainState) -> Iterator[tuple[str, nn.Parameter]]:
+    for prefix, module in run_modules(state).items():
+        for name, parameter in module.named_parameters():
+            yield prefix + plain_name(name), parameter
 
 
 def _own_entries(state: TrainState) -> dict[str, Any]:

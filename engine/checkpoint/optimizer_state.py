@@ -9,15 +9,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
-from ..named_parts import all_optimizers, loss_modules, whole_model
+from ..named_parts import all_optimizers, plain_names, run_modules
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
     """The parameters of the model, of a loss module, and others that the optimizer has."""
-    named: dict[str, Tensor] = dict(whole_model(state).named_parameters())
-    for loss, module in loss_modules(state).items():
-        prefix = f"loss_fn.{loss}." if loss else "loss_fn."
-        named.update((prefix + name, parameter) for name, parameter in module.named_parameters())
+    named: dict[str, Tensor] = {}
+    for prefix, module in run_modules(state).items():
+        named |= plain_names(prefix, module.named_parameters())
     known = {id(parameter) for parameter in named.values()}
     optimizers = all_optimizers(state).values()
     optimized = [parameter for each in optimizers for parameter in _optimized_parameters(each)]

@@ -18,15 +18,15 @@ from ...events import TrainState
 from ..data.rng_state import (
     generator_states,
     loader_generators,
-    module_generators,
     restore_generators,
     with_prefix,
 )
-from ..named_parts import all_optimizers, loss_modules, whole_model
+from ..named_parts import all_optimizers, run_modules
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import is_position_always_known
 from .optimizer_state import named_parameters
+from .run_generators import own_generators
 from .training_state import named_handlers
 
 Undo = Callable[[], object]
@@ -42,7 +42,7 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     Cost: a copy of the weights in CPU memory, until the stack is closed or dropped.
     """
     state, loaders = trainer.state, list(loaders)
-    generators = with_prefix("model", module_generators(whole_model(state)))
+    generators = own_generators(state)
     for number, loader in enumerate(loaders):
         generators += with_prefix(f"loader {number}", loader_generators(loader))
     undo = ExitStack()  # the last one is undone first
@@ -50,7 +50,7 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     undo.callback(_fields_of(state))
     for loader in filter(is_position_always_known, loaders):
         undo.callback(loader.load_state_dict, copy.deepcopy(loader.state_dict()))
-    for module in (whole_model(state), *loss_modules(state).values()):
+    for module in run_modules(state).values():
         undo.callback(_tensors_of(module))
     undo.callback(_parameters_of(state))
     for optimizer in all_optimizers(state).values():

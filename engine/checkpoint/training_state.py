@@ -10,21 +10,15 @@ from torch import Tensor, nn
 
 from ...events import TrainState
 from ...events.log import log
-from ..data.rng_state import (
-    NamedGenerators,
-    generator_states,
-    loader_generators,
-    module_generators,
-    restore_generators,
-    with_prefix,
-)
-from ..named_parts import loss_modules, whole_model
+from ..data.rng_state import generator_states, restore_generators
+from ..named_parts import loss_modules, plain_name, plain_names, run_modules, whole_model
 from ..statechart.phase_paths import sources
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position
 from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizers, optimizer_states
 from .plain_data import to_plain_data
+from .run_generators import all_generators
 
 STATE_DICT_FORMAT = 1
 
@@ -50,15 +44,15 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
         "chart": chart_rows(trainer),
         "phase": state.phase,
         "position": capture_position(state),
-        "model": to_plain_data(whole_model(state).state_dict(), "model"),
-        "buffers": to_plain_data(_unsaved_buffers(whole_model(state)), "model"),
+        "model": to_plain_data(model_state(state), "model"),
+        "buffers": to_plain_data(unsaved_buffers(state), "buffers"),
         "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
         **_optimizer_entries(state),
         "gradients": to_plain_data(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
-        "generators": to_plain_data(generator_states(_generators(trainer)), "generators"),
+        "generators": to_plain_data(generator_states(all_generators(trainer.state)), "generators"),
     }
 
 
@@ -96,18 +90,16 @@ def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
 def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     """Load everything but the position; last what cannot be undone."""
     state = trainer.state
-    whole_model(state).load_state_dict(saved["model"])
-    buffers = _unsaved_buffers(whole_model(state))
+    _load_module(whole_model(state), "", saved["model"])
+    buffers = unsaved_buffers(state)
     for name, value in saved["buffers"].items():
         buffers[name].copy_(value)
     for name, module in loss_modules(state).items():
-        prefix = f"{name}." if name else ""
-        own = {key: value for key, value in saved["loss_fn"].items() if key.startswith(prefix)}
-        module.load_state_dict({key.removeprefix(prefix): value for key, value in own.items()})
+        _load_module(module, f"{name}." if name else "", saved["loss_fn"])
     load_optimizers(state, saved_optimizers(saved))
     load_gradients(state, saved["gradients"])
     _load_handlers(trainer, saved["handlers"])
-    restore_generators(saved["generators"], _generators(trainer))
+    restore_generators(saved["generators"], all_generators(trainer.state))
     trainer.subscription_counts.load_state_dict(saved["heard"])
 
 
@@ -155,25 +147,29 @@ def _optimizer_entries(state: TrainState) -> dict[str, Any]:
     return {"optimizer": states.get("")}
 
 
+def model_state(state: TrainState) -> dict[str, Any]:
+    """The state dict of the whole model, with the names of a model that is not compiled."""
+    return plain_names("", whole_model(state).state_dict().items())
+
+
 def loss_state(state: TrainState) -> dict[str, Any]:
     """The state of the loss modules; the keys of named ones begin with the name."""
-    return {
-        f"{name}.{key}" if name else key: value
-        for name, module in loss_modules(state).items()
-        for key, value in module.state_dict().items()
-    }
+    kept: dict[str, Any] = {}
+    for name, module in loss_modules(state).items():
+        kept |= plain_names(f"{name}." if name else "", module.state_dict().items())
+    return kept
 
 
-def _unsaved_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """Non-persistent buffers, which are not in the model's state dict."""
-    saved = model.state_dict()
-    return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
+def unsaved_buffers(state: TrainState) -> dict[str, Tensor]:
+    """Non-persistent buffers, which are in no state dict of the models and loss modules."""
+    buffers: dict[str, Tensor] = {}
+    for prefix, module in run_modules(state).items():
+        saved = module.state_dict()
+        unsaved = [(name, value) for name, value in module.named_buffers() if name not in saved]
+        buffers |= plain_names(prefix, unsaved)
+    return buffers
 
 
-def _generators(trainer: CheckpointedTrainer) -> NamedGenerators:
-    state = trainer.state
-    return [
-        *with_prefix("model", module_generators(whole_model(state))),
-        *with_prefix("train_loader", loader_generators(state.train_loader)),
-        *with_prefix("valid_loader", loader_generators(state.valid_loader)),
-    ]
+def _load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> None:
+    names = module.state_dict()
+    module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})

@@ -27,6 +27,7 @@ from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
 from .batch import clear_batch, open_pass, set_batch, warn_if_empty
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
+from .module_modes import set_modes
 
 _EXHAUSTED = object()
 
@@ -192,15 +193,12 @@ def _pause_training(state: TrainState, batches: Iterator[Any]) -> str:
 
 
 def begin_pass(state: TrainState, training: bool) -> None:
-    """Begin a pass over a loader: switch the model's mode, and reset the counters."""
+    """Begin a pass over a loader: switch the modes of the modules, and reset the counters."""
     state.batches = state.pass_begun = None
     state.batch_index = -1
     state.n_batches = None
     state.training = training
-    for model in state.models.values() or (state.model,):
-        for module in model.modules():
-            state.found_modes.setdefault(module, module.training)
-        model.train(training)
+    set_modes(state, training)
     clear_batch(state)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ...events import TrainState
-from ..named_parts import all_optimizers, whole_model
+from ..named_parts import all_optimizers, run_modules
 
 
 def check_model(model: Any) -> None:
@@ -35,12 +35,13 @@ def check_trainable(state: TrainState) -> None:
     optimizers = all_optimizers(state)
     if not optimizers:
         raise missing_optimizer(state)
-    model = whole_model(state)
-    trainable = {id(p) for p in model.parameters() if p.requires_grad}
+    modules = run_modules(state).values()
+    trainable = {id(p) for module in modules for p in module.parameters() if p.requires_grad}
+    names = " and ".join(type(module).__name__ for module in modules)
     if not trainable:
-        raise ValueError(f"cannot fit {type(model).__name__}: no parameter requires a gradient")
+        raise ValueError(f"cannot fit {names}: no parameter requires a gradient")
     for optimizer in optimizers.values():
-        _check_optimizer(optimizer, trainable, type(model).__name__)
+        _check_optimizer(optimizer, trainable, names)
     if not torch.is_grad_enabled():
         raise RuntimeError("cannot fit inside torch.no_grad() or inference_mode(): no gradients")
 
@@ -56,9 +57,10 @@ def _check_optimizer(optimizer: Any, trainable: set[int], model: str) -> None:
             "was the model copied or rebuilt after the optimizer was made?"
         )
     for number, group in enumerate(optimizer.param_groups):
-        if isinstance(group["lr"], float) and not math.isfinite(group["lr"]):
+        rate = group.get("lr")  # an optimizer without a rate has none
+        if isinstance(rate, float) and not math.isfinite(rate):
             raise ValueError(
-                f"cannot fit with lr={group['lr']} in parameter group {number} of the optimizer; "
+                f"cannot fit with lr={rate} in parameter group {number} of the optimizer; "
                 "allowed: a finite number"
             )
 

@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from .._torch_internals import uncompiled
+from .._model_copy import copy_model
+from .._torch_internals import COMPILED_PREFIX, uncompiled
 
 FinalWeights = Literal["averaged", "trained"]
 
@@ -18,9 +19,11 @@ def check_final_weights(owner: str, final: Any) -> None:
         raise ValueError(f"{owner}(final={final!r}): allowed: 'averaged', 'trained'")
 
 
-def make_averaged_model(model: nn.Module, **options: Any) -> AveragedModel:
-    """Copy `model` for its averaged weights, in eval mode."""
-    return AveragedModel(uncompiled(model), **options).eval()
+def make_averaged_model(owner: str, model: nn.Module, **options: Any) -> AveragedModel:
+    """Copy `model` for its averaged weights, in eval mode; raises as `copy_model`."""
+    averaged = AveragedModel(nn.Identity(), **options)
+    averaged.module = copy_model(owner, uncompiled(model))
+    return averaged.eval()
 
 
 def tensors(module: nn.Module, buffers: bool) -> list[Tensor]:
@@ -35,9 +38,9 @@ def copy_into(model: nn.Module, averaged: AveragedModel, buffers: bool) -> None:
 
 
 def values(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters and all buffers by name, detached."""
+    """The parameters and all buffers by name as in a model that is not compiled, detached."""
     named = (*model.named_parameters(), *model.named_buffers())
-    return {name: tensor.detach() for name, tensor in named}
+    return {name.replace(COMPILED_PREFIX, ""): tensor.detach() for name, tensor in named}
 
 
 def load_values(model: nn.Module, saved: dict[str, Tensor]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
+from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
+from .._torch_internals import uncompiled
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -72,17 +76,19 @@ class EMA:
         self.of = checked_name("EMA", of)
         self.averaged: AveragedModel | None = None
         self.updates = 0
-        self._blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._updated = False
         self._trained: list[Tensor] | None = None
         self._state: TrainState | None = None
+        self._model: nn.Module | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
         check_model_target(self, trainer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._get_averaged(model_of(state, self.of))
+        model = model_of(state, self.of)
+        if not has_lazy_parts(model):  # else the first step makes it
+            self._get_averaged(model)
         self._updated = False
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
@@ -125,10 +131,21 @@ class EMA:
             copy_into(model_of(state, self.of), self.averaged, self.use_buffers)
 
     def _get_averaged(self, model: nn.Module) -> AveragedModel:
+        original = uncompiled(model)
+        if self._model is not None and self._model is not original:
+            self._forget(original)
         if self.averaged is None:
-            options = {"multi_avg_fn": self._blend, "use_buffers": self.use_buffers}
-            self.averaged = make_averaged_model(model, **options)
+            self.averaged = make_averaged_model("EMA", model, use_buffers=self.use_buffers)
+        self._model = original
         return self.averaged
+
+    def _forget(self, model: nn.Module) -> None:
+        warnings.warn(
+            f"EMA averages another {type(model).__name__} than in its last fit: the average starts "
+            "anew; use an EMA for each model, to keep each average",
+            stacklevel=2,
+        )
+        self.averaged, self.updates, self._updated = None, 0, False
 
     def _update(self, averaged: AveragedModel, model: nn.Module) -> None:
         """Like `AveragedModel.update_parameters`, but without a device sync."""
@@ -142,6 +159,13 @@ class EMA:
             else:
                 mean.copy_(live)
         if blended:
-            self._blend([mean for mean, _ in blended], [live for _, live in blended], None)
+            _blend(self.decay)([mean for mean, _ in blended], [live for _, live in blended], None)
         self.updates += 1
         averaged.n_averaged += 1
+
+
+@functools.cache
+def _blend(decay: float) -> Callable[..., None]:
+    """Torch's function, which no pickle could contain."""
+    blend: Callable[..., None] = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return blend

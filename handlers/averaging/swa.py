@@ -7,6 +7,7 @@ from typing import Any
 from torch.optim.swa_utils import AveragedModel
 
 from ...events import TrainerProtocol, TrainState
+from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from ._averaged_model import (
     FinalWeights,
@@ -77,7 +78,8 @@ class SWA:
                 f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; "
                 "epochs count from 0"
             )
-        self.averaged = make_averaged_model(model_of(state, self.of))
+        model = model_of(state, self.of)
+        self.averaged = None if has_lazy_parts(model) else make_averaged_model("SWA", model)
         self._stepped = self._updated = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,7 +95,7 @@ class SWA:
         self._stepped, self._updated = state["stepped"], state["updated"]
         if state["averaged"] is not None and self._state is not None:
             model = model_of(self._state, self.of)
-            self.averaged = self.averaged or make_averaged_model(model)
+            self.averaged = self.averaged or make_averaged_model("SWA", model)
             load_values(self.averaged.module, state["averaged"])
             self.averaged.n_averaged.copy_(state["epochs"])
 
@@ -105,7 +107,7 @@ class SWA:
         stepped, self._stepped = self._stepped, False
         if stepped and state.epoch >= self._first_epoch(state) and state.outcome != "failed":
             model = model_of(state, self.of)
-            self.averaged = self.averaged or make_averaged_model(model)
+            self.averaged = self.averaged or make_averaged_model("SWA", model)
             self.averaged.update_parameters(model)
             self._updated = True
 

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import torch
-from torch.nn.utils import get_total_norm
+from torch.nn.parameter import is_lazy
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
-from .._named_target import check_target, checked_name, is_own_update
+from .._named_target import check_target, checked_name, is_own_update, run_modules
 from .._stateful import Stateful
-from ..optimization._optimizer_parameters import gradients
+from .._torch_internals import BatchOrInstanceNorm
+from ..optimization._optimizer_parameters import largest_gradient
 
 
 class SkipBadBatch(Stateful):
     """Cancels a training batch whose loss or gradients are NaN or infinite, and undoes its effects.
 
     A bad loss is not differentiated. Bad gradients are set to zero, with everything that the same
-    step has accumulated. The buffers of all models, such as batch norm's statistics, are restored.
-    After too many bad batches the fit is cancelled: the weights are finite, those of the last good
-    step. With several optimizers, bad batches in a row are counted for each.
+    step has accumulated. The buffers of all models and losses, such as batch norm's statistics, are
+    restored. After too many bad batches the fit is cancelled: the weights are finite, those of the
+    last good step. With several optimizers, bad batches in a row are counted for each.
     MixedPrecision handles gradients that overflow float16; they do not count as a bad batch.
 
     Signals: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
-    Writes: the gradients and the models' buffers, after a bad batch
+    Writes: the gradients and the modules' buffers, after a bad batch
     Raises: CancelBatchException; CancelFitException after too many; bad arguments in `__init__`
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
-        the model's buffers each batch
+        the modules' buffers each batch
 
     Args:
         in_a_row: most bad batches to skip in a row, from 0; one more cancels the fit.
@@ -55,7 +54,7 @@ class SkipBadBatch(Stateful):
         self.in_all = in_all
         self.skipped = 0
         self._in_a_row = {"loss": 0, "gradients": 0}
-        self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._buffers: list[tuple[torch.Tensor, torch.Tensor | None]] = []
 
     def attached(self, trainer: TrainerProtocol) -> None:
         check_target(self, trainer, needed=False)
@@ -66,8 +65,8 @@ class SkipBadBatch(Stateful):
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training:
-            models = state.models.values() or (state.model,)
-            self._buffers = [(b, b.clone()) for model in models for b in model.buffers()]
+            buffers = [b for module in run_modules(state) for b in module.buffers()]
+            self._buffers = [(b, None if is_lazy(b) else b.clone()) for b in buffers]
 
     def begin_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if is_own_update(state, self.of):
@@ -76,9 +75,7 @@ class SkipBadBatch(Stateful):
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not is_own_update(state, self.of):
             return
-        # the largest magnitude: a 2-norm of finite gradients can overflow
-        largest = get_total_norm(gradients(state), norm_type=inf)
-        self._skip_unless(largest.isfinite(), "gradients", state)
+        self._skip_unless(largest_gradient(state).isfinite(), "gradients", state)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._buffers = []
@@ -105,6 +102,16 @@ class SkipBadBatch(Stateful):
 
     def _restore(self, what: str, state: TrainState) -> None:
         for buffer, before in self._buffers:
-            buffer.copy_(before)
+            if before is not None:
+                buffer.copy_(before)
+        self._reset_lazy_norms(state)
         if what == "gradients" and state.optimizer is not None:
             state.optimizer.zero_grad()
+
+    def _reset_lazy_norms(self, state: TrainState) -> None:
+        """Reset the statistics that this batch, the first of a lazy module, has begun."""
+        begun = {id(buffer) for buffer, before in self._buffers if before is None}
+        for module in [part for root in run_modules(state) for part in root.modules()]:
+            is_norm = isinstance(module, BatchOrInstanceNorm)
+            if is_norm and any(id(buffer) in begun for buffer in module.buffers()):
+                module.reset_running_stats()  # type: ignore[operator]  # of both its classes

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf
-
 import torch
-from torch.nn.utils import get_total_norm
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from .._named_target import check_target, checked_name, count_step, is_own_update
 from .._stateful import Stateful
-from ..optimization._optimizer_parameters import gradients
+from ..optimization._optimizer_parameters import largest_gradient
 
 
 class StopOnNaN(Stateful):
@@ -54,8 +51,7 @@ class StopOnNaN(Stateful):
         if not is_own_update(state, self.of) or (count_step(state, self._steps) + 1) % self.every:
             return
         loss = torch.as_tensor(state.loss).detach()
-        # the largest magnitude: a 2-norm of finite gradients can overflow
-        largest = get_total_norm(gradients(state), norm_type=inf).to(loss.device)
+        largest = largest_gradient(state).to(loss.device)
         if not (loss.isfinite().all() & largest.isfinite()):
             what = "gradients" if loss.isfinite().all() else "loss"
             raise CancelFitException(

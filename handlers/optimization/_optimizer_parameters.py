@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ...events import TrainState
@@ -24,6 +26,23 @@ def parameters(state: TrainState, of: str | None = None) -> list[torch.Tensor]:
 def gradients(state: TrainState, of: str | None = None) -> list[torch.Tensor]:
     """The gradients that the next step of that optimizer will use."""
     return [p.grad for p in parameters(state, of) if p.grad is not None]
+
+
+def dense_gradients(parameters: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The gradients of `parameters`; of a sparse one its values, each row once.
+
+    They share memory with a gradient that is dense or coalesced.
+    """
+    present = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [g.coalesce().values() if g.layout is torch.sparse_coo else g for g in present]
+
+
+def largest_gradient(state: TrainState) -> torch.Tensor:
+    """The greatest magnitude of any element of the gradients of the current optimizer.
+
+    A 2-norm of finite gradients can overflow.
+    """
+    return get_total_norm(dense_gradients(parameters(state)), norm_type=math.inf)
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ...events import TrainerProtocol, TrainState
 from ...events.closure_check import needs_closure
 from .._named_target import OptimizerTarget, checked_name, is_own_update
-from ._optimizer_parameters import parameters
+from ._optimizer_parameters import dense_gradients, parameters
 
 Activity = Callable[[TrainState], str]
 
@@ -76,6 +76,11 @@ class GradientClip(OptimizerTarget):
             return
         with_gradient = [p for p in parameters(state) if p.grad is not None]
         if self.max_norm is not None:
-            clip_grad_norm_(with_gradient, self.max_norm, self.norm_type)
-        elif self.value is not None and with_gradient:  # torch refuses an empty list
-            clip_grad_value_(with_gradient, self.value)
+            norm = get_total_norm(dense_gradients(with_gradient), self.norm_type)
+            clip_grads_with_norm_(with_gradient, self.max_norm, norm)
+        elif self.value is not None:
+            for parameter in with_gradient:
+                if parameter.grad is not None and parameter.grad.is_sparse:
+                    parameter.grad = parameter.grad.coalesce()  # clamp the sum of a row's values
+            for gradient in dense_gradients(with_gradient):
+                gradient.clamp_(-self.value, self.value)

@@ -151,5 +151,7 @@ def _subgroup(
     part = {name: copy_option(value) for name, value in group.items()}
     for name in part.keys() & {"params", "param_names"}:
         part[name] = list(compress(group[name], chosen))
+    if "lr" not in group:
+        raise ValueError("Unfreeze(lr_divisor=…): a parameter group of the optimizer has no 'lr'")
     part["lr"] = group["lr"] / divisor ** (number or 0)
     return part

@@ -21,12 +21,24 @@ class OptionWriter(OptimizerTarget):
         """Check the name of the optimizer, and that it has no other writer of the same option.
 
         Raises:
-            AttachError: names both handlers.
+            AttachError: names both handlers; or a parameter group that has no such option.
         """
         super().attached(trainer)
+        self._check_rates(trainer.state)
         for other in trainer.handlers:
             if other is not self and isinstance(other, OptionWriter):
                 self._check_rival(other, trainer.state)
+
+    def _check_rates(self, state: TrainState) -> None:
+        optimizer = optimizer_of(state, self.of)
+        groups = [] if optimizer is None or "lr" not in self.writes else optimizer.param_groups
+        for number, group in enumerate(groups):
+            if "lr" not in group and self.group in (None, number):
+                raise AttachError(
+                    f"{type(self).__name__} writes the learning rate, and parameter group {number} "
+                    f"of the {type(optimizer).__name__} has no 'lr'; its options are "
+                    f"{', '.join(name for name in group if name != 'params') or 'none'}"
+                )
 
     def _check_rival(self, other: OptionWriter, state: TrainState) -> None:
         option = next((name for name in self.writes if name in other.writes), None)

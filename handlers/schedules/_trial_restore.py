@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import TrainerProtocol
+from .._named_target import run_modules
 from .._torch_internals import module_buffers
 from ..optimization._optimizer_parameters import preserve_options
 
@@ -22,18 +23,19 @@ def preserve_training_state(
 ) -> Iterator[None]:
     """Restore on exit everything that training on `loader` changes, bit for bit.
 
-    This covers weights, buffers and gradients; the state and the options of the optimizer; the
-    random number generators of Python, numpy, torch on all devices, and those that the modules and
-    the loader own; the position of a loader that saves one. Inside the block all gradients are
-    None.
+    This covers weights, buffers and gradients of the model and of the loss; the state and the
+    options of the optimizer; the random number generators of Python, numpy, torch on all devices,
+    and those that the modules and the loader own; the position of a loader that saves one. Inside
+    the block all gradients are None.
     """
-    model = trainer.state.model
+    modules = run_modules(trainer.state)
     with ExitStack() as stack:
         if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
             stack.callback(loader.load_state_dict, loader.state_dict())
         stack.enter_context(trainer.rng_kept(loader))
-        stack.enter_context(_preserve_gradients(model))
-        stack.enter_context(_preserve_tensors(model))
+        for module in modules:
+            stack.enter_context(_preserve_gradients(module))
+            stack.enter_context(_preserve_tensors(module))
         stack.enter_context(_preserve_optimizer_state(optimizer))
         stack.enter_context(preserve_options(optimizer))
         yield

@@ -10,6 +10,7 @@ import torch
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from .._model_copy import has_lazy_parts
 from ..optimization._group_options import set_option
 from ._lr_curve import LRCurve
 from ._trial_restore import preserve_training_state
@@ -85,6 +86,17 @@ class LRFinder:
             raise RuntimeError(
                 f"LRFinder.find: the trainer is in {state.phase}; call it when the run has ended"
             )
+        if has_lazy_parts(state.model):
+            raise TypeError(
+                f"LRFinder.find: the {type(state.model).__name__} has parameters without a shape, "
+                "which could not be restored; pass one batch through it first: model(x)"
+            )
+        for number, group in enumerate(state.optimizer.param_groups):
+            if "lr" not in group:
+                raise TypeError(
+                    f"LRFinder.find: parameter group {number} of the "
+                    f"{type(state.optimizer).__name__} has no 'lr' to find"
+                )
         test = _RangeTest(self)
         kind: Any = type(trainer)
         with preserve_training_state(trainer, state.optimizer, train_loader):

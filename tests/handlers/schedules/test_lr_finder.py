@@ -29,6 +29,8 @@ from trackside.handlers.optimization.gradient_accumulation import GradientAccumu
 from trackside.handlers.schedules._lr_curve import LRCurve
 from trackside.handlers.schedules.lr_finder import LRFinder
 
+pytestmark = pytest.mark.filterwarnings("ignore:in eval mode before the fit")
+
 
 class Restless(nn.Module):
     """A forward pass that changes all it can: statistics, buffers, random numbers."""
@@ -63,7 +65,7 @@ def fitted(optimizer=sgd):
     trainer = trainer_of(net=net, optimizer=optimizer(net))
     trainer.fit(loader, loader)
     net.train()
-    net.norm.eval()
+    net.body[1].eval()
     net.body[0].weight.grad = torch.ones_like(net.body[0].weight)
     return trainer, loader
 
@@ -498,3 +500,35 @@ def test_loader_position_is_restored():
 def test_a_trainer_of_several_optimizers_is_refused():
     with pytest.raises(TypeError, match=r"several optimizers \(a, b\), and the test trains one"):
         LRFinder(steps=20).find(trainer_of_two(), batches(3))
+
+
+def test_the_weights_and_the_buffers_of_the_loss_are_restored():
+    loss_fn = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    before = copy.deepcopy(loss_fn.state_dict())
+    net = model()
+    optimizer = torch.optim.SGD([*net.parameters(), *loss_fn.parameters()], lr=0.1)
+    trainer = trainer_of(net=net, optimizer=optimizer, loss_fn=Measured(loss_fn))
+    LRFinder(1e-4, 1, 20).find(trainer, loader_of())
+    assert same(loss_fn.state_dict(), before)
+
+
+class Measured(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, pred, yb):
+        return self.part(pred).square().mean()
+
+
+def test_a_model_without_shapes_yet_is_refused():
+    net = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(TypeError, match=r"without a shape.* pass one batch"):
+        LRFinder().find(trainer_of(net=net), loader_of())
+
+
+def test_an_optimizer_whose_groups_have_no_rate_is_refused():
+    trainer = trainer_of()
+    del trainer.state.optimizer.param_groups[0]["lr"]
+    with pytest.raises(TypeError, match=r"group 0 of the SGD has no 'lr'"):
+        LRFinder().find(trainer, loader_of())
