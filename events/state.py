@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .cancel import Cancel
+from .progress import Progress, Unit, progress_of
 from .reported_metrics import ReportedMetrics, Reports
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ class TrainState:
     """Training batches in one optimizer step; GradientAccumulation writes it."""
     batches_per_step_of: dict[str, int] = field(default_factory=dict)
     """The same by the name of an optimizer; `GradientAccumulation(of=…)` writes it."""
-    max_steps: int | None = None
-    """The fit ends after this many optimizer steps; StepLimit writes it. None: no limit."""
+    batches_found: tuple[int | None, int] | None = None
+    """Where the last whole training pass had another number of batches than expected: the number
+    that the loader and `batches_per_epoch` tell, and the real one, which counts from then on. The
+    engine writes it."""
+    limits: dict[Unit, float] = field(default_factory=dict)
+    """What ends the fit, beside its epochs: StepLimit writes `steps`, TokenLimit `tokens`,
+    TimeLimit `seconds`; see `progress`."""
     pass_begun: dict[str, Any] | None = None
     """States of the random number generators before the current pass; the engine writes it.
     Restoring them makes a loader that has no state of its own repeat its batches."""
@@ -119,6 +125,11 @@ class TrainState:
     """Number of optimizer updates in this fit; the engine writes it."""
     samples: int = 0
     """Number of training examples fetched in this fit, including the current batch."""
+    tokens: int = 0
+    """Number of tokens in the training batches of this fit that have ended; TokenLimit writes it,
+    without one it stays 0."""
+    elapsed: Callable[[], float] | None = None
+    """Returns the seconds since the fit began; TimeLimit writes it."""
     training: bool = False
     """True in `train`, False in `validate`; the engine writes it."""
     phase: str = "idle"
@@ -180,6 +191,20 @@ class TrainState:
             self.optimizer = _named_or_first(self.optimizers, name)
         if self.loss_fns:
             self.loss_fn = _named_or_first(self.loss_fns, name)
+
+    def progress(self, unit: Unit | None = None) -> Progress:
+        """How much of the fit is done, of how much; computed when it is called, without a sync.
+
+        Epochs and batches count those that were skipped or cancelled, steps are updates made.
+
+        Args:
+            unit: "epochs", "batches", "steps", "samples", "tokens" or "seconds"; None: that of
+                what is nearest to its end, the epochs in batches or one of the `limits`.
+
+        Raises:
+            ValueError: there is no such unit.
+        """
+        return progress_of(self, unit)
 
     @property
     def at_boundary(self) -> bool:

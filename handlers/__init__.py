@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .control.step_limit import StepLimit as StepLimit
     from .control.stop_on_nan import StopOnNaN as StopOnNaN
     from .control.time_limit import TimeLimit as TimeLimit
+    from .control.token_limit import TokenLimit as TokenLimit
     from .control.validate_every import ValidateEvery as ValidateEvery
     from .logging.activation_stats import ActivationStats as ActivationStats
     from .logging.csv_logger import CSVLogger as CSVLogger
@@ -71,6 +72,7 @@ _MODULES = {
     "StepLimit": "control.step_limit",
     "StopOnNaN": "control.stop_on_nan",
     "TimeLimit": "control.time_limit",
+    "TokenLimit": "control.token_limit",
     "ValidateEvery": "control.validate_every",
     "ActivationStats": "logging.activation_stats",
     "CSVLogger": "logging.csv_logger",

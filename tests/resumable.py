@@ -128,6 +128,7 @@ MAKERS = {
     "StopOnNaN": lambda: job(h.StopOnNaN(), bad=3),
     "TensorBoard": lambda: job(h.Metrics(), h.TensorBoard(folder() / "runs", every=2)),
     "TimeLimit": lambda: job(h.TimeLimit(1e6)),
+    "TokenLimit": lambda: job(h.TokenLimit(80), h.OneCycle(0.1)),
     "Unfreeze": lambda: job(h.Unfreeze(["5", "0"], lr_divisor=2.0)),
     "ValidateEvery": lambda: job(h.Metrics(), h.ValidateEvery(steps=2), h.History()),
     "WandB": lambda: job(h.Metrics(), h.WandB(dir=str(folder()))),

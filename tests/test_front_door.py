@@ -21,8 +21,8 @@ PUBLIC = {
         GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
         ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
-        StepLimit StopOnNaN TensorBoard TimeLimit TrainState Trainer Transition Unfreeze
-        ValidateEvery WandB WeightDecayGroups interruptible latest
+        StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer Transition
+        Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
     """,
     "trackside.events": """
         AttachError Attachment CANCELS Cancel CancelBackwardException CancelBatchException
@@ -47,7 +47,8 @@ PUBLIC = {
         GradientClip GradientStats History JSONLines LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
         ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
-        StepLimit StopOnNaN TensorBoard TimeLimit Unfreeze ValidateEvery WandB WeightDecayGroups
+        StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit Unfreeze ValidateEvery WandB
+        WeightDecayGroups
     """,
     "trackside.views": """
         Job Recording RecordingError Status Totals Verification status totals verify_resume

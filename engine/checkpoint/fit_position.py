@@ -32,6 +32,8 @@ def capture_position(state: TrainState) -> dict[str, Any]:
     return {
         **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
         "asked": dict(state.asked),
+        "tokens": state.tokens,
+        "batches_found": None if state.batches_found is None else list(state.batches_found),
         **_own_entries(state),
         "metrics": to_plain_data(state.metrics, "state.metrics"),
         "reports": to_plain_data(state.reports.pending, "state.reports"),
@@ -46,6 +48,9 @@ def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
     """Restore the counters and metrics, which handlers read when they reopen their scopes."""
     for name in COUNTERS:
         setattr(state, name, saved[name])
+    state.tokens = saved.get("tokens", 0)  # a file from before has none
+    found = saved.get("batches_found")
+    state.batches_found = None if found is None else (found[0], found[1])
     state.metrics = ReportedMetrics(state.reports, saved["metrics"])
     for name, value in saved.get("reports", {}).items():
         state.reports.add(name, value)

@@ -24,6 +24,7 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check("", saved, _TOP)
     _check("position", saved["position"], _POSITION)
     _check_limit(saved["position"])
+    _check("position", {"tokens": 0, "batches_found": None, **saved["position"]}, _PROGRESS)
     _check("heard", saved["heard"], _HEARD)
     if saved["optimizer"] is not None:
         _check("optimizer", saved["optimizer"], _OPTIMIZER)
@@ -147,6 +148,13 @@ def _is_paused(value: Any) -> bool:
     return _whole(-1)(index) and _whole(0, True)(count) and (begun is None or _is_dict(begun))
 
 
+def _is_found(value: Any) -> bool:
+    if value is None:
+        return True
+    is_pair = isinstance(value, list) and len(value) == 2
+    return is_pair and _whole(0, True)(value[0]) and _whole(1)(value[1])
+
+
 def _shown(value: Any) -> str:
     return (
         repr(value)[:60]
@@ -190,6 +198,7 @@ _POSITION: dict[str, Check] = {
     "modes": _is_texts,
     "frozen": _is_texts,
 }
+_PROGRESS: dict[str, Check] = {"tokens": _whole(0), "batches_found": _is_found}
 _HEARD: dict[str, Check] = {"counts": _is_counts, "done": _is_texts}
 _OPTIMIZER: dict[str, Check] = {
     "class": _is_text,

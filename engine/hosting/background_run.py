@@ -16,7 +16,7 @@ from ...events.handler_discovery import did_you_mean
 from ...events.log import log
 from ..loop.engine import Engine
 from ..statechart.phase_paths import inside, open_scopes, scope_name
-from .run_progress import Status, Stopwatch, epochs_made, read_status, unreadable_status
+from .run_progress import Status, Stopwatch, read_status, unreadable_status
 
 
 class Run(Future[TrainState]):
@@ -175,7 +175,7 @@ class Run(Future[TrainState]):
             self._set_done(error)
 
     def _on_begin(self, trainer: Any, state: TrainState, transition: Transition) -> None:
-        self._at_start = state.samples, epochs_made(state, self._trainer.topology.chart) or 0.0
+        self._at_start = state.samples, state.progress().fraction or 0.0
         self._clock.start()
         self._started.set()
 
@@ -206,8 +206,7 @@ class Run(Future[TrainState]):
 
     def _read_status(self) -> Status:
         paused = self._trainer.requests.paused
-        started, chart = self._at_start or (0, 0.0), self._trainer.topology.chart
-        return read_status(self._trainer.state, self._clock, paused, started, chart)
+        return read_status(self._trainer.state, self._clock, paused, self._at_start or (0, 0.0))
 
     def _check_thread(self, tried: str) -> None:
         if threading.current_thread() is self._thread and not self.done():

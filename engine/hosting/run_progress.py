@@ -10,9 +10,6 @@ from typing import Any, NamedTuple
 
 from ...events import TrainState
 from ...events.state import Outcome
-from ..statechart.chart import SUPERVISED
-from ..statechart.composition import Chart
-from ..statechart.phase_paths import open_scopes
 
 
 class Status(NamedTuple):
@@ -50,8 +47,8 @@ class Status(NamedTuple):
     rate: float | None
     """Training examples per second of `seconds`, validation included; None at first."""
     left: float | None
-    """Estimated seconds left; 0.0 after the run; None while unknown: at first, and where the loader
-    does not know its length."""
+    """Estimated seconds left until the end of the epochs or the nearest limit; 0.0 after the run;
+    None while unknown: at first, and in the first epoch of a loader without a length."""
 
 
 class Stopwatch:
@@ -77,34 +74,16 @@ class Stopwatch:
         return self._elapsed + (0.0 if started_at is None else time.monotonic() - started_at)
 
 
-def epochs_made(state: TrainState, chart: Chart = SUPERVISED) -> float | None:
-    """Epochs made, plus the fraction of the current one's training; None while unknown."""
-    phase, epoch, training, index, count, paused = _read_position(state)
-    if not open_scopes(phase, chart.scope("round") or chart.scope("run")):
-        return float(epoch + 1)
-    if phase.endswith(".ready"):
-        return float(epoch)
-    in_batch = training and bool(open_scopes(phase, chart.scope("unit") or ""))
-    if not training:
-        if paused is None:
-            return float(epoch + 1)
-        _, index, count, _ = paused
-    return float(epoch + (index + (not in_batch)) / count) if count else None
-
-
 def read_status(
     state: TrainState,
     clock: Stopwatch,
     paused: bool,
     at_start: tuple[int, float],
-    chart: Chart = SUPERVISED,
 ) -> Status:
-    """The status of a run that began with `at_start` (samples, epochs made); reads no tensor."""
+    """The status of a run that began with `at_start` (samples, share done); reads no tensor."""
     *counters, metrics, outcome, cancel = _read_counters(state)
-    seconds, epochs = clock.seconds, epochs_made(state, chart)
-    samples = state.samples - at_start[0]
-    done = 0.0 if epochs is None else epochs - at_start[1]
-    remaining = max(state.n_epochs - at_start[1] - done, 0.0)
+    seconds, fraction = clock.seconds, state.progress().fraction or 0.0
+    samples, done = state.samples - at_start[0], fraction - at_start[1]
     return Status._make(
         (
             *counters,
@@ -114,7 +93,7 @@ def read_status(
             paused,
             seconds,
             samples / seconds if samples and seconds else None,
-            seconds / done * remaining if done > 0 else None,
+            seconds / done * (1 - fraction) if done > 0 else None,
         )
     )
 
@@ -128,9 +107,8 @@ def unreadable_status(state: TrainState, seconds: float) -> Status:
     return Status._make((*counters, *rest))
 
 
-# each is one call in C, during which the engine's thread cannot change the state
+# one call in C, during which the engine's thread cannot change the state
 _read_counters = attrgetter(
     *("phase", "epoch", "n_epochs", "batch_index", "n_batches", "step", "samples", "training"),
     *("metrics", "outcome", "cancel"),
 )
-_read_position = attrgetter("phase", "epoch", "training", "batch_index", "n_batches", "paused")

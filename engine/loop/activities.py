@@ -26,6 +26,7 @@ from ...events.nested import SEQUENCES
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
 from .batch import clear_batch, open_pass, set_batch, warn_if_empty
+from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
 
@@ -53,12 +54,13 @@ def fetch_training(state: TrainState) -> str:
     """Fetch the next training batch, or end the training."""
     batches = state.batches
     if batches is None:
-        batches = open_pass(state, _required(state.train_loader), state.batches_per_epoch)
+        batches = open_training_pass(state, _required(state.train_loader))
     if state.validate_next and state.valid_loader is not None:
         return _pause_training(state, batches)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:
         warn_if_empty(state, "train_loader", state.train_loader)
+        record_length(state)
         return "after_train"
     state.batch_index += 1
     set_batch(state, batch)

@@ -28,7 +28,8 @@ def begin_counting(state: TrainState) -> None:
     """Reset what counts the epochs, batches and steps of one fit, and clear all gradients."""
     for name, value in state.asked.items():
         setattr(state, name, value)
-    state.epoch, state.step, state.samples = -1, 0, 0
+    state.epoch, state.step, state.samples, state.tokens = -1, 0, 0, 0
+    state.batches_found = None
     state.clear_metrics()
     state.notes.clear()
     state.select("")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ...events import TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
+from ._fit_end import end_fit_with_batch
 
 
 class StepLimit:
@@ -17,7 +18,7 @@ class StepLimit:
 
     Signals: begin_fit, after_batch, after_fit
     Reads: step, training, epoch, batch_index
-    Writes: max_steps, for schedules; then batches, n_batches, n_epochs
+    Writes: limits; then batches, n_batches, n_epochs
     Cost: no sync
 
     Args:
@@ -33,14 +34,12 @@ class StepLimit:
         self.steps = steps
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        state.max_steps = self.steps
+        state.limits["steps"] = self.steps
         try:
             yield
         finally:
-            state.max_steps = None
+            state.limits.pop("steps", None)
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.training and state.step >= self.steps:
-            state.n_epochs = state.epoch + 1
-            state.n_batches = state.batch_index + 1
-            state.batches = iter(())
+            end_fit_with_batch(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
@@ -15,8 +15,9 @@ class TimeLimit:
     Validations count, and are ended, too. `validate()` and `predict()` have no limit. A resumed fit
     keeps its remaining time.
 
-    Signals: begin_fit, after_batch
+    Signals: begin_fit, after_batch, after_fit
     Reads: job
+    Writes: limits and elapsed, for schedules
     Raises: CancelFitException
     Cost: no sync; a batch ends for this handler when its work is queued on the device
 
@@ -38,11 +39,17 @@ class TimeLimit:
     def attached(self, trainer: TrainerProtocol) -> None:
         self._started = self.clock()
 
-    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+    def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         self._started = self.clock()
+        state.limits["seconds"], state.elapsed = self.seconds, self._passed
+        try:
+            yield
+        finally:
+            state.limits.pop("seconds", None)
+            state.elapsed = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"passed": self.clock() - self._started}
+        return {"passed": self._passed()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._started = self.clock() - state["passed"]
@@ -50,8 +57,11 @@ class TimeLimit:
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit":
             return
-        passed = self.clock() - self._started
+        passed = self._passed()
         if passed >= self.seconds:
             raise CancelFitException(
                 f"the limit of {self.seconds:g} s is over: {passed:.1f} s since the fit began"
             )
+
+    def _passed(self) -> float:
+        return self.clock() - self._started

@@ -29,7 +29,6 @@ class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
         self.scheduler: LRScheduler | None = None
         self._plan: StepPlan | None = None
         self._moves = 0
-        self._max_moves = 0
 
     @abstractmethod
     def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
@@ -39,10 +38,10 @@ class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
         optimizer = optimizer_of(state, self.of)
         assert optimizer is not None
         self._plan = StepPlan(state, type(self).__name__, self.of)
-        self.total = self._plan.total(state)
+        self.total = self._plan.total
         with preserve_options(optimizer):
             self.scheduler = self._make_scheduler(optimizer, self.total)
-            self._moves, self._max_moves = 0, self.total - 1
+            self._moves = 0
             mark_stepped(optimizer)  # a cancelled first batch moves the schedule, too
             try:
                 yield
@@ -52,7 +51,7 @@ class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.scheduler is None or self._plan is None or not state.training:
             return
-        for _ in range(self._moves, min(self._plan.done(state), self._max_moves)):
+        for _ in range(self._moves, self._plan.position(state)):
             self.scheduler.step()
             self._moves += 1
 

@@ -1,54 +1,108 @@
-"""The planned optimizer steps of a whole fit, as if nothing were cancelled."""
+"""The position of a schedule in the plan of a fit."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 
 from ...events import TrainState
-from ...events.loader_length import loader_length
+from ...events.progress import (
+    Progress,
+    batches_per_step,
+    limit_progress,
+    planned_steps,
+    rounds,
+    told_batches,
+)
+
+_MAX_UNCOUNTED = 10_000
+"""Positions of a schedule whose fit may end by tokens or seconds, so after any number of steps."""
 
 
 class StepPlan:
-    """Counts the planned steps of a fit, and how many of them have passed, by epoch and batch.
+    """The positions of a schedule, from 0 to `total - 1`, and which of them is the current one.
 
-    The updates made do not count: a cancelled batch, or a skipped epoch, delays no later step.
+    The fit ends with its epochs or with the first limit that it reaches, and a schedule follows
+    the one that is nearest to its end, so that it ends with the fit. Over the epochs, cancelled
+    batches and skipped epochs count as passed; a limit counts what was made.
 
     Args:
         caller: the schedule that needs the plan, for the error message.
         of: name of the optimizer whose steps are planned; None: the only one.
 
     Raises:
-        ValueError: the number of batches in an epoch is not known.
+        ValueError: nothing tells when the fit will end.
+
+    Attributes:
+        total: the number of positions, at least 1: planned steps, by the length that the loader
+            tells. If the fit ends elsewhere, positions are passed faster or more slowly.
     """
 
     def __init__(self, state: TrainState, caller: str, of: str | None = None) -> None:
-        lengths = (state.batches_per_epoch, loader_length(state.train_loader))
-        known = [length for length in lengths if length is not None]
-        if not known:
+        self._of = of
+        counts = [] if told_batches(state) is None else [told_steps(state, of) * rounds(state)]
+        if "steps" in state.limits:
+            counts.append(math.ceil(state.limits["steps"]))
+        if not state.limits.keys() <= {"steps"}:
+            counts.append(_MAX_UNCOUNTED)
+        if not counts:
             raise ValueError(
                 f"{caller} needs to know the number of steps, and the train_loader "
                 f"({type(state.train_loader).__name__}) has no length; pass batches_per_epoch= to "
-                "fit, or attach LimitBatches"
+                "fit, or attach LimitBatches, StepLimit, TokenLimit or TimeLimit"
             )
-        self.batches_per_step = state.batches_per_step_of.get(of or "", state.batches_per_step)
-        self.per_epoch = max(1, math.ceil(min(known) / self.batches_per_step))
+        self.total = max(1, min(counts))
 
-    def total(self, state: TrainState) -> int:
-        """Steps in the whole fit, limited by `max_steps`; at least 1."""
-        steps = state.n_epochs * self.per_epoch
-        return max(1, steps if state.max_steps is None else min(steps, state.max_steps))
+    def fraction(self, state: TrainState) -> float:
+        """The share of the fit that has passed before the current batch, from 0 to 1."""
+        return max(progress.fraction or 0.0 for progress in self._ends(state))
 
-    def done(self, state: TrainState) -> int:
-        """Steps before the step of the current batch."""
-        in_epoch = min(state.batch_index // self.batches_per_step, self.per_epoch - 1)
-        return state.epoch * self.per_epoch + in_epoch
+    def position(self, state: TrainState) -> int:
+        """The position of the current batch; the last one is that of the last planned step."""
+        return min(max(self._moves(progress) for progress in self._ends(state)), self.total - 1)
+
+    def next_position(self, state: TrainState) -> int:
+        """The position of the batch after the current one, from the update of this one on."""
+        planned = planned_steps(state, self._of)
+        following = replace(planned, done=planned.done + 1)
+        moves = (self._moves(progress) for progress in (following, *limit_progress(state)))
+        return min(max(moves), self.total)
+
+    def is_counted(self, state: TrainState) -> bool:
+        """Whether the fit will have `total` steps, if nothing is cancelled."""
+        return state.batches_found is None and state.limits.keys() <= {"steps"}
+
+    def _ends(self, state: TrainState) -> Iterator[Progress]:
+        yield planned_steps(state, self._of)
+        yield from limit_progress(state)
+
+    def _moves(self, progress: Progress) -> int:
+        if progress.unit == "steps" and progress.total is not None and progress.total > 1:
+            return round(progress.done * (self.total - 1) / (progress.total - 1))
+        return int((progress.fraction or 0.0) * self.total)
+
+
+def told_steps(state: TrainState, of: str | None = None) -> int:
+    """Steps in an epoch, by the length that the loader tells; at least 1."""
+    return max(1, math.ceil((told_batches(state) or 0) / batches_per_step(state, of)))
+
+
+def told_epochs(state: TrainState) -> int:
+    """Epochs of the fit, fewer if its limit of steps ends it before; at least 1."""
+    epochs = rounds(state)
+    if "steps" in state.limits and told_batches(state) is not None:
+        epochs = min(epochs, math.ceil(state.limits["steps"] / told_steps(state)))
+    return max(1, epochs)
 
 
 PLAN_WRITERS = (
     "GradientAccumulation",
     "LimitBatches",
     "StepLimit",
+    "TimeLimit",
+    "TokenLimit",
     "Unfreeze",
     "WeightDecayGroups",
 )
-"""Handlers that set the number of steps, or the parameter groups of the optimizer."""
+"""Handlers that set when the fit ends, or the parameter groups of the optimizer."""

@@ -24,16 +24,17 @@ class Annealing(OptionWriter, Stateful):
     """Sets an option of the optimizer before each step, as a function of the fit's progress.
 
     Progress is the share of the fit's planned optimizer steps that have passed, by epoch and batch:
-    a cancelled batch does not delay it, and a skipped epoch counts as passed. When the fit closes,
-    the option gets its old value again. Attach one for each option, or for each group:
+    a cancelled batch does not delay it, and a skipped epoch counts as passed. If a StepLimit,
+    TokenLimit or TimeLimit is nearer to its end, it is the share of that. When the fit closes, the
+    option gets its old value again. Attach one for each option, or for each group:
 
         Annealing("lr", piecewise((0.1, linear(0.001, 0.1)), (0.9, cosine(0.1, 0.0))))
         Annealing("betas", lambda progress: (0.95 - 0.1 * progress, 0.99), group=1)
 
     Signals: begin_fit, begin_batch, after_fit
-    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader, limits
     Writes: the option of the optimizer
-    Raises: ValueError, when the number of steps is not known, or the group or option does not exist
+    Raises: ValueError, when the end of the fit is not known, or the group or option does not exist
     Cost: no sync
 
     Args:
@@ -93,7 +94,7 @@ class Annealing(OptionWriter, Stateful):
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._plan is None or not state.training:
             return
-        progress = min(1.0, self._plan.done(state) / self._plan.total(state))
+        progress = self._plan.fraction(state)
         for group in self._groups:
             set_option(group, self.option, self.curve(progress))
 

@@ -16,9 +16,9 @@ class FlatCosine(PlannedSchedule):
     closes, the optimizer gets its old rates again.
 
     Signals: begin_fit, begin_batch, after_fit
-    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader, limits
     Writes: the learning rates of the optimizer
-    Raises: ValueError, when the number of steps is not known
+    Raises: ValueError, when the end of the fit is not known
     Cost: no sync, if the learning rates are floats
     Source: Mikhail Grankin, `fit_flat_cos` of fastai, 2019
 

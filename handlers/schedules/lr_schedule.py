@@ -14,7 +14,7 @@ from .._named_target import checked_name, is_own_update, optimizer_of
 from .._stateful import SchedulerHandler
 from ..optimization._optimizer_parameters import preserve_options
 from ._option_writer import OptionWriter
-from ._step_plan import PLAN_WRITERS, StepPlan
+from ._step_plan import PLAN_WRITERS, StepPlan, told_epochs
 
 Factory = Callable[..., LRScheduler]
 
@@ -24,7 +24,9 @@ class LRSchedule(OptionWriter, SchedulerHandler):
 
     The scheduler is stepped only after an update was made: not after a cancelled or an accumulated
     step, nor after an epoch without updates. When the fit closes, the optimizer gets its old rates
-    (and momenta) again, so that the next fit starts with the same ones.
+    (and momenta) again, so that the next fit starts with the same ones. A scheduler that was made
+    for a total is never stepped more often; where the fit ends elsewhere than planned (TimeLimit,
+    TokenLimit, a loader that tells a wrong length), it follows the progress of the fit.
 
     Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
@@ -33,7 +35,7 @@ class LRSchedule(OptionWriter, SchedulerHandler):
 
     Args:
         factory: `factory(optimizer)` returns the scheduler. A function of two arguments is called
-            `factory(optimizer, total)`, with the number of times that it will be stepped:
+            `factory(optimizer, total)`, with the most times that it will be stepped:
             `LRSchedule(lambda optimizer, total: OneCycleLR(optimizer, 0.1, total_steps=total))`.
         every: step it after each "step" of the optimizer, or after each "epoch".
         of: name of the optimizer, of a trainer with several; None: the only one.
@@ -41,11 +43,11 @@ class LRSchedule(OptionWriter, SchedulerHandler):
     Raises:
         TypeError: `factory` is not a function of one or two arguments, or returns no scheduler;
             `of` is no name.
-        ValueError: `every` has another value; the factory takes the total, and the loader has no
-            length; the scheduler is for another optimizer.
+        ValueError: `every` has another value; the factory takes the total, and the end of the fit
+            is not known; the scheduler is for another optimizer.
     """
 
-    saved = ("_step", "_is_due")
+    saved = ("_step", "_is_due", "_moves")
 
     runs_after = PLAN_WRITERS
 
@@ -66,33 +68,49 @@ class LRSchedule(OptionWriter, SchedulerHandler):
         self._needs_total = _takes_total(factory)
         self._step = 0
         self._is_due = False
+        self._moves = 0
+        self._plan: StepPlan | None = None
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         optimizer = optimizer_of(state, self.of)
         assert optimizer is not None
         with preserve_options(optimizer):
             self.scheduler = self._make_scheduler(optimizer, state)
-            self._step, self._is_due = state.step, False
+            self._step, self._is_due, self._moves = state.step, False, 0
             try:
                 yield
             finally:
-                self.scheduler = None
+                self.scheduler = self._plan = None
 
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         made, self._step = state.step > self._step, state.step
         if made and is_own_update(state, self.of):
             self._is_due = True
             if self.every == "step":
-                self._advance()
+                self._advance(state)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.every == "epoch":
-            self._advance()
+            self._advance(state)
 
-    def _advance(self) -> None:
-        if self.scheduler is not None and self._is_due:
-            self._is_due = False
+    def _advance(self, state: TrainState) -> None:
+        if self.scheduler is None or not self._is_due:
+            return
+        self._is_due = False
+        for _ in range(self._moves, self._next_position(state)):
             self.scheduler.step()
+            self._moves += 1
+
+    def _next_position(self, state: TrainState) -> int:
+        following, plan = self._moves + 1, self._plan
+        if self.total is None:
+            return following
+        if plan is not None and not plan.is_counted(state):
+            if self.every == "step":
+                following = plan.next_position(state)
+            else:
+                following = max(following, int(plan.fraction(state) * self.total))
+        return min(following, self.total)
 
     def _make_scheduler(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
         self.total = self._planned_total(state) if self._needs_total else None
@@ -113,9 +131,11 @@ class LRSchedule(OptionWriter, SchedulerHandler):
 
     def _planned_total(self, state: TrainState) -> int:
         """How often the scheduler will be stepped if nothing is cancelled; at least 1."""
-        if self.every == "epoch":
-            return max(1, state.n_epochs)
-        return StepPlan(state, "the factory of LRSchedule", self.of).total(state)
+        if self.every == "step" or state.limits:
+            self._plan = StepPlan(state, "the factory of LRSchedule", self.of)
+        if self._plan is None or self.every == "epoch":
+            return told_epochs(state)
+        return self._plan.total
 
 
 def _takes_total(factory: Any) -> bool:

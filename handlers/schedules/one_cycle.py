@@ -20,9 +20,9 @@ class OneCycle(PlannedSchedule):
     fit closes, the optimizer gets its old rates and momenta again.
 
     Signals: begin_fit, begin_batch, after_fit
-    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader
+    Reads: optimizer, epoch, n_epochs, batch_index, batches_per_epoch, train_loader, limits
     Writes: the learning rates and momenta of the optimizer
-    Raises: ValueError, when the number of steps is not known
+    Raises: ValueError, when the end of the fit is not known
     Cost: no sync, if the learning rates are floats
     Source: Leslie N. Smith, Nicholay Topin, "Super-Convergence: Very Fast Training of Neural
         Networks Using Large Learning Rates", 2018

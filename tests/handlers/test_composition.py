@@ -61,6 +61,7 @@ MAKE = {
     "StopOnNaN": lambda out: h.StopOnNaN(),
     "TensorBoard": lambda out: h.TensorBoard(out / "tb"),
     "TimeLimit": lambda out: h.TimeLimit(1.0, clock=lambda: 0.0),
+    "TokenLimit": lambda out: h.TokenLimit(100),
     "Unfreeze": lambda out: h.Unfreeze(["0", "3"]),
     "ValidateEvery": lambda out: h.ValidateEvery(steps=2),
     "WeightDecayGroups": lambda out: h.WeightDecayGroups(),
@@ -270,6 +271,7 @@ NO_SYNC = [
     "OneCycle",
     "StepLimit",
     "TimeLimit",
+    "TokenLimit",
     "WeightDecayGroups",
 ]
 

@@ -2,9 +2,9 @@ import time
 
 import pytest
 import torch
-from helpers import batches, model, state_of, trainer_of
+from helpers import model, state_of, trainer_of
 
-from trackside.engine.hosting.run_progress import Stopwatch, epochs_made, read_status
+from trackside.engine.hosting.run_progress import Stopwatch, read_status
 
 TRAINING = "fit.epoch.train.batch.forward"
 
@@ -13,44 +13,6 @@ def status_of(seconds=0.0, paused=False, at_start=(0, 0.0), **fields):
     clock = Stopwatch()
     clock._elapsed = seconds
     return read_status(state_of(**fields), clock, paused, at_start)
-
-
-# epochs made
-
-
-@pytest.mark.parametrize(
-    ("phase", "fields", "made"),
-    [
-        ("fit.ready", {"epoch": -1}, 0),
-        ("fit.epoch.ready", {"epoch": 0}, 0),
-        ("fit.epoch.train.fetch", {"epoch": 0, "batch_index": -1}, 0),
-        (TRAINING, {"epoch": 0, "batch_index": 0}, 0),
-        (TRAINING, {"epoch": 2, "batch_index": 1}, 2.25),
-        ("fit.epoch.train.fetch", {"epoch": 2, "batch_index": 1}, 2.5),
-        ("fit.epoch.validate.batch.loss", {"epoch": 2, "batch_index": 1, "training": False}, 3),
-        ("fit.ready", {"epoch": 2, "batch_index": 3}, 3),
-        ("completed", {"epoch": 2, "batch_index": 3}, 3),
-    ],
-)
-def test_epochs_made_include_the_fraction_of_the_current_training(phase, fields, made):
-    fields = {"training": True, "n_batches": 4, **fields}
-    assert epochs_made(state_of(phase=phase, **fields)) == made
-
-
-def test_a_validation_inside_training_counts_the_paused_training():
-    trainer, made = trainer_of(), []
-
-    @trainer.on("after_batch", when=lambda trainer, state: state.training)
-    def validate_after_the_second_batch(trainer, state):
-        state.validate_next = state.batch_index == 1
-
-    trainer.on("begin_validate")(lambda trainer, state: made.append(epochs_made(state)))
-    trainer.fit(batches(4), batches(8), epochs=2)
-    assert made == [0.5, 1, 1.5, 2]
-
-
-def test_epochs_made_are_unknown_if_the_loader_has_no_length():
-    assert epochs_made(state_of(phase=TRAINING, epoch=1, batch_index=3, training=True)) is None
 
 
 # the status
@@ -69,7 +31,7 @@ def test_at_the_start_the_rate_and_the_time_left_are_unknown():
 def test_the_time_left_is_that_of_the_remaining_epochs_at_the_rate_so_far():
     running = {"phase": TRAINING, "batch_index": 2, "n_batches": 4, "training": True}
     assert status_of(seconds=3.0, epoch=1, n_epochs=4, **running).left == pytest.approx(5.0)
-    begun = status_of(seconds=3.0, epoch=2, n_epochs=4, at_start=(0, 1.0), **running)
+    begun = status_of(seconds=3.0, epoch=2, n_epochs=4, at_start=(0, 0.25), **running)
     assert begun.left == pytest.approx(3.0)
 
 

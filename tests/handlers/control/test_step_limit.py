@@ -119,12 +119,12 @@ def test_each_fit_has_the_full_limit():
         assert trainer.state.step == 3
 
 
-def test_max_steps_is_set_for_schedules_and_reset_after_the_fit():
+def test_the_limit_is_set_for_schedules_and_reset_after_the_fit():
     trainer, seen = trainer_of(StepLimit(3)), []
-    trainer.on("begin_epoch")(lambda t, state: seen.append(state.max_steps))
+    trainer.on("begin_epoch")(lambda t, state: seen.append(dict(state.limits)))
     trainer.fit(batches(2))
-    assert seen == [3]
-    assert trainer.state.max_steps is None
+    assert seen == [{"steps": 3}]
+    assert trainer.state.limits == {}
 
 
 def test_detached_during_a_fit_it_removes_the_limit():
@@ -133,7 +133,7 @@ def test_detached_during_a_fit_it_removes_the_limit():
     trainer.on("after_batch", once=True)(lambda t, state: t.detach(limit))
     trainer.fit(batches(3))
     assert trainer.state.step == 3
-    assert trainer.state.max_steps is None
+    assert trainer.state.limits == {}
 
 
 def test_attached_during_a_fit_it_ends_the_fit():

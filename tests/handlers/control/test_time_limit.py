@@ -109,7 +109,7 @@ def test_the_default_clock_is_monotonic():
 def test_works_on_a_hand_made_state():
     clock, state = Clock(), state_of()
     limit = TimeLimit(2, clock)
-    limit.begin_fit(None, state)
+    next(limit.within_fit(None, state))
     limit.after_batch(None, state)
     clock.now += 2
     with pytest.raises(CancelFitException):

@@ -125,6 +125,7 @@ def test_works_on_a_hand_made_state():
     next(fit)
     assert state.lr == 0.05
     state.epoch, state.training, state.batch_index = 0, True, 2
+    state.phase = "fit.epoch.train.batch.forward"
     schedule.begin_batch(None, state)
     assert state.lr == pytest.approx(0.1)
     assert next(fit, "ended") == "ended"

@@ -49,8 +49,8 @@ def test_every_planned_schedule_runs_after_the_plan_writers():
     ("fields", "total"),
     [
         ({}, 20),
-        ({"max_steps": 5}, 5),
-        ({"max_steps": 50}, 20),
+        ({"limits": {"steps": 5}}, 5),
+        ({"limits": {"steps": 50}}, 20),
         ({"batches_per_epoch": 4}, 8),
         ({"batches_per_step": 3}, 8),
         ({"batches_per_step": 99}, 2),
@@ -59,15 +59,16 @@ def test_every_planned_schedule_runs_after_the_plan_writers():
 )
 def test_total_counts_the_steps_of_the_whole_fit(fields, total):
     state = state_of(**{"n_epochs": 2, "train_loader": batches(10), **fields})
-    assert StepPlan(state, "OneCycle").total(state) == total
+    assert StepPlan(state, "OneCycle").total == total
 
 
 @pytest.mark.parametrize(("epoch", "batch_index", "done"), [(0, 0, 0), (0, 5, 2), (1, 9, 9)])
-def test_done_counts_the_steps_before_the_current_batch(epoch, batch_index, done):
+def test_position_counts_the_steps_before_the_current_batch(epoch, batch_index, done):
     state = state_of(n_epochs=2, train_loader=batches(10), batches_per_step=2)
     planned = StepPlan(state, "OneCycle")
-    state.epoch, state.batch_index = epoch, batch_index
-    assert planned.done(state) == done
+    state.epoch, state.batch_index, state.training = epoch, batch_index, True
+    state.phase = "fit.epoch.train.batch.forward"
+    assert planned.position(state) == done
 
 
 def test_unknown_number_of_batches_raises_and_names_the_schedule():

@@ -1,0 +1,44 @@
+import pytest
+from helpers import batches, state_of, trainer_of
+
+from trackside.events.progress import Progress
+
+TRAINING = "fit.epoch.train.batch.forward"
+
+
+@pytest.mark.parametrize(
+    ("phase", "fields", "made"),
+    [
+        ("fit.ready", {"epoch": -1}, 0),
+        ("fit.epoch.ready", {"epoch": 0}, 0),
+        ("fit.epoch.train.fetch", {"epoch": 0, "batch_index": -1}, 0),
+        (TRAINING, {"epoch": 0, "batch_index": 0}, 0),
+        (TRAINING, {"epoch": 2, "batch_index": 1}, 2.25),
+        ("fit.epoch.train.fetch", {"epoch": 2, "batch_index": 1}, 2.5),
+        ("fit.epoch.validate.batch.loss", {"epoch": 2, "batch_index": 1, "training": False}, 3),
+        ("fit.ready", {"epoch": 2, "batch_index": 3}, 3),
+        ("completed", {"epoch": 2, "batch_index": 3}, 3),
+    ],
+)
+def test_epochs_made_include_the_fraction_of_the_current_training(phase, fields, made):
+    fields = {"training": True, "n_batches": 4, **fields}
+    assert state_of(phase=phase, **fields).progress("epochs").done == made
+
+
+def test_a_validation_inside_training_counts_the_paused_training():
+    trainer, made = trainer_of(), []
+
+    @trainer.on("after_batch", when=lambda trainer, state: state.training)
+    def validate_after_the_second_batch(trainer, state):
+        state.validate_next = state.batch_index == 1
+
+    trainer.on("begin_validate")(lambda trainer, state: made.append(state.progress("epochs").done))
+    trainer.fit(batches(4), batches(8), epochs=2)
+    assert made == [0.5, 1, 1.5, 2]
+
+
+def test_without_a_length_whole_epochs_are_made_until_one_has_been_counted():
+    state = state_of(phase=TRAINING, epoch=1, batch_index=3, training=True, n_epochs=4)
+    assert state.progress() == Progress(1, 4, "epochs")
+    state.batches_found = None, 8
+    assert state.progress() == Progress(11, 32, "batches")
