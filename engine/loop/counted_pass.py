@@ -11,8 +11,6 @@ from ...events.progress import planned_batches, told_batches
 from ..data.loader_traits import is_one_pass
 from .batch import open_pass
 
-_REPLACEMENTS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))
-
 
 def open_training_pass(state: TrainState, loader: Iterable[Any]) -> Iterator[Any]:
     """Start reading `loader`; `n_batches` is the real number, if an earlier pass has shown it."""
@@ -25,23 +23,15 @@ def open_training_pass(state: TrainState, loader: Iterable[Any]) -> Iterator[Any
 def record_length(state: TrainState) -> None:
     """At the end of a whole training pass, keep the number of its batches if it was unexpected.
 
-    A handler that ends a pass early puts an empty iterator in place of its batches, and the rest
-    of an iterator is no whole pass: both show nothing about the loader.
+    A handler that ends a pass early sets `n_batches`; the rest of an iterator is no whole pass.
     """
-    found, told = state.batch_index + 1, told_batches(state)
-    if not found or found == planned_batches(state) or _is_cut_short(state):
+    found, loader = state.batch_index + 1, state.train_loader
+    if not found or found == state.n_batches or loader is None or is_one_pass(loader):
         return
+    told = told_batches(state)
     if told is not None and state.batches_found is None:
         _warn_of_length(state, told, found)
     state.batches_found = told, found
-
-
-def _is_cut_short(state: TrainState) -> bool:
-    loader = state.train_loader
-    if loader is None or is_one_pass(loader):
-        return True
-    has_own_length = isinstance(loader, (list, tuple)) and type(loader) not in (list, tuple)
-    return isinstance(state.batches, _REPLACEMENTS) and not has_own_length
 
 
 def _warn_of_length(state: TrainState, told: int, found: int) -> None:

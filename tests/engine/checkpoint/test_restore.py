@@ -142,7 +142,7 @@ LOADERS = {
 }
 
 
-@pytest.mark.filterwarnings(REPLAY)
+@pytest.mark.filterwarnings(REPLAY, "ignore:train_loader .Longer. tells 3 batches, and gave 5")
 @pytest.mark.parametrize("kind", LOADERS)
 def test_a_fit_resumes_with_any_kind_of_loader(kind, tmp_path):
     make, only = LOADERS[kind], [4, 9, 21] if kind == "with workers" else None
