@@ -31,11 +31,6 @@ class FoldState(TrainState):
     losses: list[float] = field(default_factory=list)
 
 
-def begin_folds(trainer: TrainerProtocol, state: FoldState) -> None:
-    """Start with the first fold."""
-    state.fold, state.losses = -1, []
-
-
 def next_fold(state: FoldState) -> str:
     """Begin another fold, or end them all."""
     state.fold += 1
@@ -62,34 +57,38 @@ class FoldSampler(Sampler[int]):
         return (index for index in order if index % FOLDS != self.state.fold)
 
 
-def job() -> Job:
-    """A network of three layers, and the 1797 images."""
-    torch.manual_seed(0)
+def digits() -> TensorDataset:
+    """The 1797 images `(64,) float32`, from 0 to 1, and their digits."""
     images, targets = load_digits(return_X_y=True)
-    data = TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))
-    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    return TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))
+
+
+def network() -> nn.Module:
+    """A network of two layers."""
+    return nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
+def job() -> Job:
+    """A trainer of all folds, and its loaders, which depend on the fold."""
+    torch.manual_seed(0)
+    data, model = digits(), network()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     first = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
-
-    def begin_fit(state: FoldState) -> str:
-        """Start as a fresh trainer does."""
-        model.load_state_dict(first[0])
-        optimizer.load_state_dict(first[1])
-        optimizer.zero_grad()
-        state.epoch, state.step, state.samples = -1, 0, 0
-        state.clear_metrics()
-        return "begin_fit"
-
     trainer = Trainer(
         model,
         nn.CrossEntropyLoss(),
         optimizer,
         [Metrics()],
         chart=SUPERVISED.inside("folds.fold"),
-        activities={"folds.ready": next_fold, "fold.ready": begin_fit, "fold.done": end_fold},
+        activities={"folds.ready": next_fold, "fold.done": end_fold},
         state=FoldState,
     )
-    trainer.on("begin_folds")(begin_folds)
+
+    @trainer.on("begin_fold")
+    def start_afresh(trainer: TrainerProtocol, state: FoldState) -> None:
+        model.load_state_dict(first[0])
+        optimizer.load_state_dict(first[1])
+
     state: Any = trainer.state
     train, valid = (FoldSampler(state, len(data), training) for training in (True, False))
     return Job(trainer, DataLoader(data, 32, False, train), DataLoader(data, 32, False, valid), 3)

@@ -3,11 +3,12 @@
     trackside fit examples/self_supervised.py:job
 
 The student predicts, from one view of an image, what the teacher sees in another one. The teacher
-is an average of the student, made in a phase of its own; a linear probe follows each epoch.
+is an average of the student; a linear probe follows each epoch, in a scope of its own.
 Source: Jean-Bastien Grill and others, "Bootstrap Your Own Latent", 2020
 """
 
 import copy
+from functools import cache
 
 import torch
 from sklearn.datasets import load_digits
@@ -16,21 +17,22 @@ from torch.nn.functional import cosine_similarity, one_hot
 from torch.utils.data import DataLoader, TensorDataset
 
 from trackside import Job, Trainer, TrainState
-from trackside.engine import SUPERVISED, update
+from trackside.engine import SUPERVISED
+from trackside.events import TrainerProtocol
 
 DECAY = 0.98
-DIGITS = [torch.tensor(part) for part in load_digits(return_X_y=True)]
-DIGITS[0] = DIGITS[0].float() / 16
 PROBE = [
     ("begin_probe", "fit.epoch.trained", "fit.epoch.probe.run"),
     ("after_cancel_probe", "fit.epoch.probe", "fit.epoch.probe.cancelled"),
     ("after_probe", "fit.epoch.probe", "fit.epoch.probed"),
 ]
-CHART = (
-    SUPERVISED.cut("validate")
-    .replace("batch", update("student", of="student"))
-    .plus(PROBE, roles={"probe": "evaluation"})
-)
+
+
+@cache
+def digits() -> list[Tensor]:
+    """The 1797 images `(64,) float32`, from 0 to 1, and their digits."""
+    images, labels = load_digits(return_X_y=True)
+    return [torch.tensor(images / 16).float(), torch.tensor(labels)]
 
 
 def view(images: Tensor) -> Tensor:
@@ -40,25 +42,23 @@ def view(images: Tensor) -> Tensor:
 
 def predict_teacher(state: TrainState) -> str:
     """Compute the similarity of what the student predicts, and what the teacher sees."""
-    with torch.no_grad():
-        target = state.models["teacher"](view(state.xb))
-    predicted = state.models["predictor"](state.model(view(state.xb)))
+    target = state.models["teacher"](view(state.xb))
+    predicted = state.models["predictor"](state.models["student"](view(state.xb)))
     state.pred = cosine_similarity(predicted, target)
     return "after_pred"
 
 
 @torch.no_grad()
-def average(state: TrainState) -> str:
+def average(trainer: TrainerProtocol, state: TrainState) -> None:
     """Move the teacher a little to the student."""
-    teacher, student = state.models["teacher"], state.models["student"]
-    for mean, weights in zip(teacher.parameters(), student.parameters(), strict=True):
+    teacher, student = (state.models[name].parameters() for name in ("teacher", "student"))
+    for mean, weights in zip(teacher, student, strict=True):
         mean.lerp_(weights, 1 - DECAY)
-    return "after_batch"
 
 
 def probe(state: TrainState) -> str:
     """Classify by a linear function of the features, fitted to half of the labelled images."""
-    images, labels = DIGITS
+    images, labels = digits()
     features = state.models["student"].eval()(images.to(state.device))
     weights = torch.linalg.lstsq(features[::2], one_hot(labels[::2]).float()).solution
     hits = (features[1::2] @ weights).argmax(1) == labels[1::2]
@@ -66,32 +66,33 @@ def probe(state: TrainState) -> str:
     return "after_probe"
 
 
-def job() -> Job:
-    """Networks with 16 features, and the 1797 images."""
-    torch.manual_seed(0)
+def networks() -> dict[str, nn.Module]:
+    """A student and a teacher of 16 features, and a predictor."""
     layers = nn.Linear(64, 128), nn.BatchNorm1d(128), nn.ReLU(), nn.Linear(128, 16)
     student = nn.Sequential(*layers)
     predictor = nn.Sequential(nn.Linear(16, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 16))
+    teacher = copy.deepcopy(student).requires_grad_(False)
+    return {"student": student, "predictor": predictor, "teacher": teacher}
+
+
+def job() -> Job:
+    """The networks, and the 1797 images."""
+    torch.manual_seed(0)
+    models = networks()
     trainer = Trainer(
-        models={
-            "student": student,
-            "predictor": predictor,
-            "teacher": copy.deepcopy(student).requires_grad_(False),
-        },
-        optimizers={
-            "student": torch.optim.Adam([*student.parameters(), *predictor.parameters()], 0.002)
-        },
+        models=models,
+        optimizer=torch.optim.Adam(nn.ModuleDict(models).parameters(), 0.002),
         loss_fn=lambda similarity: 1 - similarity.mean(),
-        chart=CHART,
+        chart=SUPERVISED.cut("validate").plus(PROBE, roles={"probe": "evaluation"}),
         activities={
-            "student.forward": predict_teacher,
-            "student_done": average,
+            "train.batch.forward": predict_teacher,
             "trained": lambda state: "begin_probe",
             "probe": probe,
             "probed": lambda state: "after_epoch",
         },
     )
-    return Job(trainer, DataLoader(TensorDataset(DIGITS[0]), 128, shuffle=True), epochs=20)
+    trainer.on("after_step")(average)
+    return Job(trainer, DataLoader(TensorDataset(digits()[0]), 128, shuffle=True), epochs=20)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 import copy
+from types import SimpleNamespace
 
 import k_fold
 import pytest
 import torch
+from example_checks import code_lines
 from helpers import equal, weights
 from torch import nn
+from torch.utils.data import DataLoader
 
 from trackside.events import cancel_for
 
@@ -16,31 +19,50 @@ def fit(todo):
     return ends, todo.trainer.fit(todo.train_loader, todo.valid_loader, epochs=2)
 
 
-def plain_fit(fold):
-    """A fresh network trained on all other folds by a plain loop, and its loss on this one."""
-    fresh = k_fold.job()
-    model, optimizer = fresh.trainer.state.model.train(), fresh.trainer.state.optimizer
-    images, targets = fresh.train_loader.dataset.tensors
-    count = len(images)
-    for epoch in range(2):
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(epoch + 1))
-        for rows in order[order % k_fold.FOLDS != fold].split(32):
-            nn.functional.cross_entropy(model(images[rows]), targets[rows]).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    held_out = torch.arange(count) % k_fold.FOLDS == fold
-    with torch.no_grad():
-        loss = nn.functional.cross_entropy(model(images[held_out]), targets[held_out])
-    return weights(fresh.trainer), loss.item()
+def plain(epochs):
+    torch.manual_seed(0)
+    data, first = k_fold.digits(), k_fold.network()
+    loss_fn, ends = nn.CrossEntropyLoss(), []
+    for fold in range(k_fold.FOLDS):
+        model = copy.deepcopy(first)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        train, valid = loaders(data, fold)
+        for epoch in range(epochs):
+            model.train()
+            train.sampler.state.epoch = epoch
+            for x, y in train:
+                loss_fn(model(x), y).backward()
+                optimizer.step()
+                optimizer.zero_grad()
+            model.eval()
+            total = count = 0
+            with torch.no_grad():
+                for x, y in valid:
+                    total += loss_fn(model(x), y).item() * len(x)
+                    count += len(x)
+            print(fold, epoch, total / count)
+        ends.append((model, total / count))
+    return ends
+
+
+def loaders(data, fold):
+    state = SimpleNamespace(fold=fold, epoch=0)
+    samplers = (k_fold.FoldSampler(state, len(data), training) for training in (True, False))
+    return [DataLoader(data, 32, False, sampler) for sampler in samplers]
+
+
+def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
+    left_out = "FoldSampler", "digits", "network"
+    assert code_lines(k_fold, *left_out) <= 1.5 * code_lines(plain)
 
 
 def test_each_fold_equals_the_fit_of_a_fresh_network_bit_for_bit():
     ends, state = fit(k_fold.job())
-    assert len(ends) == len(state.losses) == k_fold.FOLDS
-    for fold in range(k_fold.FOLDS):
-        expected, loss = plain_fit(fold)
-        assert equal(ends[fold], expected)
-        assert state.losses[fold] == pytest.approx(loss)
+    expected = plain(epochs=2)
+    assert len(ends) == len(state.losses) == len(expected) == k_fold.FOLDS
+    for end, loss, (model, plain_loss) in zip(ends, state.losses, expected, strict=True):
+        assert equal(end, model.parameters())
+        assert loss == pytest.approx(plain_loss)
 
 
 def test_a_second_fit_has_all_folds_again():

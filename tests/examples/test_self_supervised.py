@@ -1,12 +1,58 @@
 import self_supervised
 import torch
+from example_checks import code_lines
 from helpers import equal
+from self_supervised import DECAY, digits, networks, view
+from torch.nn.functional import cosine_similarity, one_hot
+from torch.utils.data import DataLoader, TensorDataset
 
 from trackside.views.verify.verify_resume import verify_resume
 
 
 def parameters(net):
     return [parameter.detach().clone() for parameter in net.parameters()]
+
+
+def plain(epochs):
+    torch.manual_seed(0)
+    student, predictor, teacher = networks().values()
+    optimizer = torch.optim.Adam([*student.parameters(), *predictor.parameters()], 0.002)
+    loader = DataLoader(TensorDataset(digits()[0]), 128, shuffle=True)
+    torch.manual_seed(1)
+    for _ in range(epochs):
+        for net in (student, predictor, teacher):
+            net.train()
+        for (images,) in loader:
+            with torch.no_grad():
+                target = teacher(view(images))
+            predicted = predictor(student(view(images)))
+            loss = 1 - cosine_similarity(predicted, target).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            with torch.no_grad():
+                for mean, weights in zip(teacher.parameters(), student.parameters(), strict=True):
+                    mean.lerp_(weights, 1 - DECAY)
+        student.eval()
+        images, labels = digits()
+        with torch.no_grad():
+            features = student(images)
+            weights = torch.linalg.lstsq(features[::2], one_hot(labels[::2]).float()).solution
+            hits = (features[1::2] @ weights).argmax(1) == labels[1::2]
+        print(hits.float().mean().item())
+    return student, teacher
+
+
+def test_it_equals_the_plain_loop_bit_for_bit():
+    todo = self_supervised.job()
+    torch.manual_seed(1)
+    models = todo.trainer.fit(todo.train_loader, epochs=2).models
+    for ours, theirs in zip((models["student"], models["teacher"]), plain(epochs=2), strict=True):
+        assert equal(parameters(ours), parameters(theirs))
+
+
+def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
+    assert code_lines(self_supervised, "networks", "view", "digits") <= 1.5 * code_lines(plain)
 
 
 def test_a_linear_probe_is_better_than_at_the_start():
@@ -23,7 +69,7 @@ def test_the_teacher_is_the_average_of_the_students_bit_for_bit():
     todo = self_supervised.job()
     mean = parameters(todo.trainer.state.models["teacher"])
 
-    @todo.trainer.on("after_student")
+    @todo.trainer.on("after_batch")
     def average(trainer, state):
         for ours, student in zip(mean, parameters(state.models["student"]), strict=True):
             ours.lerp_(student, 1 - self_supervised.DECAY)
