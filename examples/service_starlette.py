@@ -33,6 +33,25 @@ from trackside import Recorder, Run
 from trackside.views import watch_app
 
 INTERVAL = 0.2  # seconds between two events of a stream
+RECORDS = 2**16  # of each run, the newest: 1 MiB
+
+
+class Recordings:
+    """One recording for each remembered run, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def recorder(self, number: int) -> list[Recorder]:
+        """The handler that records a run."""
+        return [Recorder(self._path(number), records=RECORDS)]
+
+    def remove(self, number: int) -> None:
+        """Delete the recording of a run."""
+        self._path(number).unlink(missing_ok=True)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"run-{number}.loop"
 
 
 def service(runs: Runs, recordings: Path) -> Starlette:
@@ -124,7 +143,8 @@ def main() -> None:
     options.add_argument("--port", type=int, default=8000, help="0: any that is free")
     options.add_argument("--recordings", type=Path, default=Path("runs/service"))
     chosen = options.parse_args()
-    runs = Runs(lambda number: [Recorder(chosen.recordings / f"run-{number}.loop")])
+    recordings = Recordings(chosen.recordings)
+    runs = Runs(recordings.recorder, recordings.remove)
     listening = socket.create_server(("127.0.0.1", chosen.port), backlog=512)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
     config = uvicorn.Config(

@@ -107,10 +107,16 @@ class Runs:
 
     Args:
         handlers: returns extra handlers for the run with the given number.
+        forget: called with the number of a run that is no longer remembered.
     """
 
-    def __init__(self, handlers: Callable[[int], Iterable[Any]] = lambda number: ()) -> None:
+    def __init__(
+        self,
+        handlers: Callable[[int], Iterable[Any]] = lambda number: (),
+        forget: Callable[[int], None] = lambda number: None,
+    ) -> None:
         self._handlers = handlers
+        self._forget_run = forget
         self._runs: dict[int, Run] = {}
         self._numbers = count(1)
         self._lock = threading.Lock()
@@ -189,6 +195,7 @@ class Runs:
         ended = [number for number, run in self._runs.items() if run.done()]
         for number in ended[: max(len(self._runs) - REMEMBERED, 0)]:
             del self._runs[number]
+            self._forget_run(number)
 
 
 def _start(
