@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..loop.raised_exception import add_note
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
 from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
 from .directory_lock import DirectoryLock
@@ -95,7 +96,7 @@ class CheckpointStore:
                 directory.write(MANIFEST_FILE, lambda file: file.write(manifest.to_bytes()))
                 directory.commit(path)
         except BaseException as error:
-            error.add_note(f"trackside: the checkpoint {path} was not written")
+            add_note(error, f"trackside: the checkpoint {path} was not written")
             raise
         self._manifests = {**self._manifests, path: manifest}
         return path

@@ -81,8 +81,14 @@ class Manifest:
         """Compare the size and checksum of every file with the manifest.
 
         Raises:
-            DamagedError: a file is missing, is not a regular file, or has other content.
+            DamagedError: a file is missing, is not a regular file, or has other content; they are
+                larger than the memory of this machine, into which they would be read.
         """
+        total, memory = sum(written.size for written in self.files.values()), _memory_bytes()
+        if total > memory:
+            raise DamagedError(
+                f"{folder}: its files have {total} bytes; this machine has a memory of {memory}"
+            )
         for name, written in self.files.items():
             size = _size(folder / name)
             if size != written.size:
@@ -93,6 +99,13 @@ class Manifest:
                 raise DamagedError(
                     f"{folder}: {name} was changed after it was written: SHA-256 differs"
                 )
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return _MAX_NUMBER  # this system does not say
 
 
 def _fields(folder: Path) -> dict[str, Any]:

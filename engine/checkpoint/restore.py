@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from ...events import SIGNALS, resumed
 from ...events.order import Receiver
+from ..loop.raised_exception import add_note, traceback_text
 from ..statechart.phase_paths import open_scopes, scope_name
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import restore_counters, restore_position
@@ -83,7 +84,8 @@ def _call_all(
         try:
             receiver(trainer, trainer.state)
         except Exception as other:
-            error.add_note(f"trackside: also raised while the fit was closed: {other!r}")
+            text = traceback_text(other)
+            add_note(error, f"trackside: also raised while the fit was closed: {text}")
         except BaseException as raised:
             interrupt = interrupt or raised
     if interrupt is not None:

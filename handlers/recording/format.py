@@ -46,7 +46,7 @@ LAPS = 2**12
 MAX_IDS = 2**16
 MIN_RECORDS = 2**8
 MAX_RECORDS = 2**26
-MAX_TEXT_BYTES = 2**24
+MAX_TEXT_BYTES = 2**20
 
 _HEAD = struct.Struct("<16s6Q")
 

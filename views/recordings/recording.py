@@ -29,6 +29,9 @@ CHUNK = 2**16
 MARGIN = 64
 """The oldest records, as many as this, are skipped: the writer may soon overwrite them."""
 
+MAX_UNCOUNTED = 2**18
+"""The most records that are looked for behind those that the head counts: more than any batch."""
+
 _LIVE = struct.Struct(f"<{len(Live)}Q")
 _ID_MASK = 0xFFFF
 _KINDS = (Kind.TRANSITION, *Kind)  # by number, from 1; index 0 is not used
@@ -87,6 +90,7 @@ class Recording:
             raise RecordingError(f"cannot read {path}: {error}") from None
         self._table = SymbolTable()
         self._table_bytes_read = 0
+        self._end = 0
 
     def close(self) -> None:
         """Close the file."""
@@ -136,14 +140,17 @@ class Recording:
     @property
     def end(self) -> int:
         """The number of the next record to be written."""
-        end, window = self._live()[Live.WRITTEN], MARGIN
-        limit = end + self.layout.records
+        counted, window = self._live()[Live.WRITTEN], MARGIN
+        end = max(counted, self._end)  # those found before are not read again
+        limit = counted + min(self.layout.records, MAX_UNCOUNTED)
         while end < limit:
             data = self._read_records(end, min(window, limit - end))
             words = [word for _, word, _ in RECORD.iter_unpack(data)]
             if 0 in words:
-                return end + words.index(0)
+                end += words.index(0)
+                break
             end, window = end + len(words), min(2 * window, CHUNK)
+        self._end = end
         return end
 
     @property

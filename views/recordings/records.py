@@ -6,7 +6,7 @@ import json
 import struct
 from typing import Any, NamedTuple
 
-from ...handlers.recording.format import UNKNOWN, Kind, Live
+from ...handlers.recording.format import Kind, Live
 from ..output.usage_error import UsageError
 from .untrusted_input import has_field_types, has_type, printable_line
 
@@ -71,7 +71,7 @@ class Meta(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """The counters of a run; epoch and batch from 0; None if not known."""
+    """The counters of a run; epoch and batch from 0; None if not known, or not that of a fit."""
 
     epoch: int | None
     n_epochs: int | None
@@ -84,9 +84,11 @@ class Counters(NamedTuple):
     def of(cls, words: tuple[int, ...]) -> Counters:
         """Pick the counters out of the live words of a recording."""
         numbers = (words[index] for index in _COUNTER_WORDS)
-        return cls(*(None if number == UNKNOWN else number for number in numbers))
+        return cls(*(number if number < _MOST else None for number in numbers))
 
 
+_MOST = 2**53
+"""No counter of a fit reaches it; it is exact in JavaScript below."""
 _COUNTER_WORDS = (Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES, Live.STEP, Live.SAMPLES)
 
 

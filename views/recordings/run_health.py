@@ -17,7 +17,7 @@ Condition = Literal["waiting", "running", "ended", "died", "away"]
 
 _STUCK_FACTOR = 10
 _STUCK_SECONDS = 1.0
-_TAIL_RECORDS = 2**14
+_TAIL_RECORDS = (2**14, 2**16)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Status:
 
 
 def status(recording: Recording) -> Status:
-    """The current status of the run. Cost: reads the newest records, 16384 or more."""
+    """The current status of the run. Cost: reads the newest records, 16384, or 65536 if those
+    contain no transition."""
     tail = _TailState(recording)
     phase = "" if tail.entry is None else tail.entry.destination
     condition = _condition(recording, phase)
@@ -134,14 +135,12 @@ class _TailState:
 
 
 def _tail(recording: Recording) -> list[Record]:
-    """The newest records: enough to contain a transition, if the ring has one."""
-    end, oldest, size = recording.end, recording.start, _TAIL_RECORDS
-    while True:
-        start = max(oldest, end - size)
-        records = list(recording.records(start))
-        if start == oldest or any(record.kind == Kind.TRANSITION for record in records):
-            return records
-        size *= 16
+    """The newest records; a transition calls so few receivers that they contain one."""
+    few, many = (max(recording.start, recording.end - size) for size in _TAIL_RECORDS)
+    records = list(recording.records(few))
+    if few == many or any(record.kind == Kind.TRANSITION for record in records):
+        return records
+    return list(recording.records(many))
 
 
 def _condition(recording: Recording, phase: str) -> Condition:

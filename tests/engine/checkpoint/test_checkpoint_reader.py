@@ -252,6 +252,15 @@ def test_a_manifest_of_gigabytes_is_not_read(folder):
         read_checkpoint(newest(folder))
 
 
+def test_a_file_larger_than_the_memory_is_not_read_and_the_older_checkpoint_found(folder):
+    path = newest(folder)
+    os.truncate(path / "state.pt", 1 << 43)  # sparse
+    files = Manifest.read(path).files | {"state.pt": FileDigest(1 << 43, "0" * 64)}
+    forged(folder, files=files)
+    with pytest.warns(UserWarning, match="this machine has a memory of"):
+        assert same(read_checkpoint(folder), state_of_training(seed=1))
+
+
 def test_a_checkpoint_of_a_newer_format_is_an_error_and_not_skipped(folder):
     path = newest(folder) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": MANIFEST_FORMAT + 1}))

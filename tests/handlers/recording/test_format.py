@@ -8,8 +8,8 @@ from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTE
 
 sizes = st.builds(
     Layout,
-    meta_bytes=st.integers(1, 2**24),
-    table_bytes=st.integers(1, 2**24),
+    meta_bytes=st.integers(1, 2**20),
+    table_bytes=st.integers(1, 2**20),
     transitions=st.integers(1, 2**16),
     receivers=st.integers(1, 2**16),
     records=st.integers(1, 2**26),

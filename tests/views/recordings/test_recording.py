@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import pytest
 from helpers import batches, trainer_of
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 from recordings import recorded
 
 from trackside.handlers import EMA, Recorder
-from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Kind, Live
+from trackside.handlers.recording.format import (
+    HEAD_BYTES,
+    LIVE_AT,
+    RECORD,
+    RECORD_BYTES,
+    Kind,
+    Layout,
+    Live,
+    record_tag,
+)
 from trackside.views import Recording, RecordingError, status, totals
 from trackside.views.commands.top_view import TopView
 from trackside.views.recordings.comparison import compare
@@ -122,6 +132,40 @@ def test_the_largest_allowed_ring_is_read_at_once_if_it_is_missing(tmp_path, who
     live = LIVE_AT + 8 * Live.WRITTEN
     (tmp_path / "run.loop").write_bytes(huge[:live] + struct.pack("<Q", 2**63) + huge[live + 8 :])
     assert everything(tmp_path / "run.loop")[0] == []
+
+
+def test_a_large_ring_without_a_transition_is_read_with_little_memory(tmp_path, whole):
+    """Its head counts no record; each of a million slots has a valid one of another kind."""
+    slots = 2**20
+    head = bytearray(whole)
+    with Recording(forged_file(tmp_path, head, slots)) as recording:
+        tracemalloc.start()
+        began = status(recording)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert recording.end <= 2**18
+    assert began.condition == "waiting"
+    assert peak < 64 * 2**20, "bytes"
+
+
+def forged_file(folder, content, slots):
+    """A recording with a ring of `slots` records of a receiver that is called."""
+    layout = Layout.unpack(bytes(content[:HEAD_BYTES]))._replace(records=slots)
+    content[: len(layout.pack())] = layout.pack()
+    content[LIVE_AT : LIVE_AT + 8] = bytes(8)
+    record = RECORD.pack(1, record_tag(Kind.BEGIN_RECEIVER, 1), 0)
+    (folder / "forged.loop").write_bytes(bytes(content[: layout.ring_at]) + record * slots)
+    return folder / "forged.loop"
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63, 2**64 - 2])
+def test_a_counter_that_no_fit_reaches_is_unknown(tmp_path, whole, number):
+    content = bytearray(whole)
+    for live in (Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES, Live.STEP, Live.SAMPLES):
+        struct.pack_into("<Q", content, LIVE_AT + 8 * live, number)
+    (tmp_path / "run.loop").write_bytes(content)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert set(recording.counters) == {None}
 
 
 @pytest.mark.parametrize(
