@@ -20,7 +20,7 @@ from .checkpoint_paths import (
 )
 from .manifest import STATE_FILE, WEIGHTS_FILE, CheckpointError, DamagedError, Manifest
 from .safetensors_writer import read_weights
-from .state_dict_check import check_values
+from .state_dict_check import check_phase, check_values
 from .state_file_check import check_state_file
 from .training_state import STATE_DICT_FORMAT
 
@@ -97,6 +97,7 @@ def _read(folder: Path) -> dict[str, Any]:
     if isinstance(state.get("format"), int) and state["format"] <= STATE_DICT_FORMAT:
         try:
             check_values(state)
+            check_phase(state)
         except ValueError as error:
             raise DamagedError(f"{folder}: refused: {error}") from None
     return state

@@ -44,6 +44,19 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check_generators("generators", saved["generators"])
 
 
+def check_phase(saved: Mapping[str, Any]) -> None:
+    """Check that a state dict of a fit is of a phase in which one is saved: between two batches.
+
+    Raises:
+        ValueError: it is not.
+    """
+    *scopes, leaf = saved["phase"].split(".")
+    is_between = "batch" not in scopes and leaf not in ("cancelled", "failing")
+    is_known = any(row.endswith(f" → {saved['phase']}") for row in saved["chart"])
+    if scopes and not (saved["loaders"] is not None and is_between and is_known):
+        raise ValueError(f"phase is {_shown(saved['phase'])}: no fit is saved there")
+
+
 def _check(where: str, fields: Any, checks: Mapping[str, Check]) -> None:
     prefix = f"{where}: " if where else ""
     for name, is_valid in checks.items():

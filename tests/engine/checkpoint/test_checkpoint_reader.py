@@ -4,9 +4,11 @@ import pickle
 import shutil
 import zipfile
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
+from helpers import batches, trainer_of
 from states import same, state_of_training
 
 from trackside.engine import (
@@ -20,6 +22,7 @@ from trackside.engine import (
 from trackside.engine.checkpoint import manifest
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest
+from trackside.handlers import Checkpoint
 
 
 @pytest.fixture
@@ -329,3 +332,21 @@ def test_tied_weights_are_written_once_and_read_twice(folder):
     model = read_checkpoint(folder)["model"]
     assert model["3.weight"].data_ptr() == model["2.weight"].data_ptr()
     assert same(model, state_of_training(seed=2)["model"])
+
+
+PHASES = ["fit.epoch.train.batch.forward", "fit.cancelled", "fit.epoch.failing", "fit.nowhere"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_state_of_a_phase_in_which_no_fit_is_saved_does_not_hide_the_older_one(tmp_path, phase):
+    trainer = trainer_of(Checkpoint(tmp_path, keep_last=None))
+    trainer.fit(batches(2), epochs=2)
+    older, newer = sorted(tmp_path.glob("step-*"))[-2:]
+    content = torch.load(newer / "state.pt", weights_only=True)
+    content["state"]["phase"] = phase
+    torch.save(content, newer / "state.pt")
+    manifest_of = Manifest.read(newer)
+    files = manifest_of.files | {"state.pt": hash_file(newer / "state.pt")}
+    (newer / "manifest.json").write_bytes(replace(manifest_of, files=files).to_bytes())
+    with pytest.warns(UserWarning, match="no fit is saved there"):
+        assert same(read_checkpoint(tmp_path), read_checkpoint(older))
