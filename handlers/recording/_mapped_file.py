@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ._fork_guard import keep_from_forks
 from .format import HEAD_BYTES, LIVE_AT, MAX_IDS, UNKNOWN, Layout, Live
 
 TABLE_BYTES = 2**19
@@ -20,8 +22,10 @@ RECEIVERS = 2**11
 class RecordingFile:
     """The mapped file; created under a temporary name, and renamed to `path` when it is readable.
 
-    Only its owner can read it. Its blocks are reserved: a disk that fills up later does not kill
-    the process that writes here.
+    A link at `path` is replaced, not followed. Only its owner can read it, and nobody but root can
+    open it for writing: the process that writes here would be killed (SIGBUS) if another program
+    cut the file. Its blocks are reserved: a disk that fills up later does not kill that process,
+    either. A forked process writes to memory of its own.
 
     Attributes:
         words: the whole file, as 8-byte words.
@@ -35,6 +39,7 @@ class RecordingFile:
         text = json.dumps(meta).encode()
         self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records)
         mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
+        keep_from_forks(mapped)
         self._bytes = memoryview(mapped)
         self.words = self._bytes.cast("Q")
         self.live = self.words[LIVE_AT // 8 : HEAD_BYTES // 8]
@@ -79,6 +84,7 @@ def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> mmap.mmap:
             file.write(meta)
             file.flush()
             mapped = mmap.mmap(file.fileno(), size)
+            os.chmod(name, stat.S_IRUSR)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)

@@ -25,9 +25,10 @@ class Recorder(Stateful):
     The file is a memory-mapped ring, which the system writes to disk: nothing is flushed, no thread
     runs, and a SIGKILL loses no record. `trackside top`, `watch`, `report`, `compare` and `export`
     read it; in a program, `trackside.views.Recording`. The newest `records` are kept in full, and
-    the counts and times of all transitions as totals. Attaching the recorder replaces a file at
-    `path`. If several processes train together (`WORLD_SIZE`), each writes its own file,
-    `run.rank3.loop`. Times are those of the host.
+    the counts and times of all transitions as totals. Attaching the recorder replaces a file or
+    a link at `path`; while it records, only root could open that for writing, and cut it. If
+    several processes train together (`WORLD_SIZE`), each writes its own file, `run.rank3.loop`; a
+    process that is forked inside a fit writes to none. Times are those of the host.
 
     Signals: any_transition, resumed, reported, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error
@@ -64,7 +65,7 @@ class Recorder(Stateful):
         scalars: int | None = 50,
         name: str | None = None,
     ) -> None:
-        self.path = rank_path(Path(path).resolve())
+        self.path = rank_path(Path(path).absolute())
         self.records = _checked("records", records, MIN_RECORDS, MAX_RECORDS)
         self.timing = timing
         self.scalars = None if scalars is None else _checked("scalars", scalars, 1, 2**31)

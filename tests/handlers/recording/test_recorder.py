@@ -2,6 +2,7 @@ import gc
 import itertools
 import os
 import stat
+import subprocess
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -12,8 +13,8 @@ import torch
 from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weights
 from recordings import recorded
 
-from trackside.engine import SUPERVISED
-from trackside.handlers import EMA, Metrics, Recorder
+from trackside.engine import SUPERVISED, CheckpointError
+from trackside.handlers import EMA, Checkpoint, Metrics, Recorder
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals
 
@@ -152,7 +153,7 @@ def test_only_the_owner_can_read_and_no_temporary_file_is_left(tmp_path):
     recorded(tmp_path / "deep" / "run.loop")
     (file,) = (tmp_path / "deep").iterdir()
     assert file.name == "run.loop"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
 
 
 def test_a_new_recording_at_the_path_does_not_affect_open_readers(tmp_path):
@@ -215,6 +216,83 @@ def test_a_fork_does_not_write_to_the_recording_of_its_parent(tmp_path, caplog):
         assert os.waitpid(child, 0)[1] == 0
         assert recording.end == before
         assert not recording.closed
+
+
+def exit_code_of_a_fork(work):
+    """0 if `work()` returns in a forked process."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("ends", ["goes on", "drops its iterator"])
+def test_a_fork_inside_a_fit_writes_neither_recording_nor_checkpoints(tmp_path, ends):
+    recorder = Recorder(tmp_path / "run.loop", scalars=1, timing=True)
+    trainer = trainer_of(Checkpoint(tmp_path / "checkpoints"), recorder)
+    steps = trainer.steps(batches(3), epochs=2)
+    for transition in steps:
+        if trainer.state.epoch == 1 and transition.trigger == "after_loss":
+            break
+
+    def go_on():
+        try:
+            for _ in range(5):
+                next(steps)
+            steps.close()
+        except CheckpointError:  # the folder is locked by the parent
+            pass
+
+    before = files_in(tmp_path)
+    assert exit_code_of_a_fork(go_on if ends == "goes on" else steps.close) in (0, 1)
+    assert files_in(tmp_path) == before
+    assert [*steps][-1].trigger == "after_fit"
+    with Recording(recorder.path) as recording:
+        assert status(recording).phase == "completed"
+
+
+def files_in(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_link_at_the_path_is_replaced_and_its_target_kept(tmp_path):
+    (tmp_path / "notes.txt").write_text("kept")
+    (tmp_path / "file.loop").symlink_to("notes.txt")
+    (tmp_path / "nowhere.loop").symlink_to(tmp_path / "foreign" / "run.loop")
+    for name in ("file.loop", "nowhere.loop"):
+        recorded(tmp_path / name).close()
+        assert not (tmp_path / name).is_symlink()
+    assert (tmp_path / "notes.txt").read_text() == "kept"
+    assert not (tmp_path / "foreign").exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["cp other.loop run.loop", "> run.loop", "truncate -s 0 run.loop"]
+)
+def test_a_command_that_would_cut_a_recording_is_refused_while_a_fit_writes_it(tmp_path, command):
+    """As a user who is not root: root may do anything."""
+    user = {} if os.getuid() else {"user": 65534}
+    tmp_path.chmod(0o755)
+    (tmp_path / "other.loop").write_bytes(b"shorter")
+    (tmp_path / "other.loop").chmod(0o644)
+    recorder, refusals = Recorder(tmp_path / "run.loop"), []
+    trainer = trainer_of(recorder)
+
+    @trainer.on("after_loss")
+    def cut(trainer, state):
+        os.chown(recorder.path, user.get("user", -1), -1)
+        done = subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False, **user, stderr=-3)
+        refusals.append(done.returncode != 0)
+
+    trainer.fit(batches(2))
+    assert refusals == [True, True]
+    with Recording(recorder.path) as recording:
+        assert status(recording).phase == "completed"
 
 
 def test_a_resumed_fit_is_recorded_from_its_position(tmp_path):
