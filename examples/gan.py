@@ -3,12 +3,12 @@
     trackside fit examples/gan.py:job
     python examples/gan.py digits.png
 
-A batch is two updates. The generator is trained on every second batch only: the activity of the
-phase between the updates decides that. Each update can be cancelled by itself,
-`run.cancel("generator")`.
+A batch is two updates; the generator is trained on every second batch only. Each update can be
+cancelled by itself, `run.cancel("generator")`.
 """
 
 import sys
+from functools import partial
 
 import torch
 from matplotlib.image import imsave
@@ -20,11 +20,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from trackside import Job, Trainer, TrainState
 from trackside.engine import SUPERVISED, update
 
-LATENT = 16
-RATIO = 2  # updates of the discriminator for each one of the generator
-
 CHART = SUPERVISED.cut("validate").replace(
-    "batch", update("discriminator", of="d"), update("generator", of="g")
+    "batch", update("discriminator", of="d"), update("generator", of="g", every=2)
 )
 
 
@@ -33,11 +30,11 @@ class Generator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        layers = nn.Linear(LATENT, 128), nn.ReLU(), nn.Linear(128, 64), nn.Sigmoid()
+        layers = nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 64), nn.Sigmoid()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, count: int) -> Tensor:
-        noise = torch.randn(count, LATENT, device=next(self.parameters()).device)
+        noise = torch.randn(count, 16, device=next(self.parameters()).device)
         images: Tensor = self.layers(noise)
         return images
 
@@ -55,36 +52,35 @@ def judge_generated(state: TrainState) -> str:
     return "after_pred"
 
 
-def after_discriminator(state: TrainState) -> str:
-    """Begin the update of the generator, or end the batch without it."""
-    is_due = (state.batch_index + 1) % RATIO == 0
-    return "begin_generator" if is_due else "after_batch"
+def networks() -> dict[str, nn.Module]:
+    """The generator and the discriminator."""
+    return {
+        "g": Generator(),
+        "d": nn.Sequential(nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1)),
+    }
+
+
+def digits() -> TensorDataset:
+    """The 1797 images `(64,) float32`, from 0 to 1."""
+    return TensorDataset(torch.tensor(load_digits().data, dtype=torch.float32) / 16)
 
 
 def job() -> Job:
-    """Two networks, and the 1797 images `(64,) float32`, from 0 to 1."""
+    """Two networks, an optimizer and a loss for each, and the images."""
     torch.manual_seed(0)
-    g = Generator()
-    d = nn.Sequential(nn.Linear(64, 128), nn.LeakyReLU(0.2), nn.Linear(128, 1))
+    models = networks()
+    adam = partial(torch.optim.Adam, lr=2e-3, betas=(0.5, 0.99))
     trainer = Trainer(
-        models={"g": g, "d": d},
-        optimizers={
-            "g": torch.optim.Adam(g.parameters(), lr=2e-3, betas=(0.5, 0.99)),
-            "d": torch.optim.Adam(d.parameters(), lr=2e-3, betas=(0.5, 0.99)),
-        },
+        models=models,
+        optimizers={name: adam(net.parameters()) for name, net in models.items()},
         loss_fns={
             "g": lambda fake: softplus(-fake).mean(),
             "d": lambda pred: softplus(-pred[0]).mean() + softplus(pred[1]).mean(),
         },
         chart=CHART,
-        activities={
-            "discriminator.forward": judge_both,
-            "discriminator_done": after_discriminator,
-            "generator.forward": judge_generated,
-        },
+        activities={"discriminator.forward": judge_both, "generator.forward": judge_generated},
     )
-    images = torch.tensor(load_digits().data, dtype=torch.float32) / 16
-    return Job(trainer, DataLoader(TensorDataset(images), 64, shuffle=True), epochs=25)
+    return Job(trainer, DataLoader(digits(), 64, shuffle=True), epochs=25)
 
 
 def write_images(path: str, images: Tensor) -> None:

@@ -98,8 +98,27 @@ def default_activities(chart: Chart, given: Iterable[str]) -> dict[str, Activity
     for phase, trigger in chart.follows.items():
         if not {*path_ends(phase)} & {*given}:
             is_run = trigger.startswith("begin_") and chart.roles.get(trigger[6:]) != "update"
-            activities[phase] = begin_inner_fit(trigger) if is_run else return_always(trigger)
+            activities[phase] = begin_inner_fit(trigger) if is_run else next_due(chart, phase)
     return activities
+
+
+def next_due(chart: Chart, phase: str) -> Activity:
+    """An activity that begins the next update that is due in this batch, or closes the scope."""
+    sometimes: list[tuple[str, int]] = []
+    trigger = chart.follows[phase]
+    while (every := chart.every.get(name := trigger.removeprefix("begin_"), 1)) > 1:
+        sometimes.append((trigger, every))
+        trigger = chart.follows[f"{phase.rpartition('.')[0]}.{name}_done"]
+    if not sometimes:
+        return return_always(trigger)
+
+    def activity(state: TrainState) -> str:
+        for update, each in sometimes:
+            if (state.batch_index + 1) % each == 0:
+                return update
+        return trigger
+
+    return activity
 
 
 def _zero_grad_and(trigger: str) -> Activity:

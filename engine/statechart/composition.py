@@ -35,6 +35,7 @@ class Chart(Sequence[Row]):
             updates or evaluations. Without any role the standard names have theirs, and the
             outermost scope is the run.
         of: the name of the model and of the optimizer that a scope trains, by its name.
+        every: the updates that are made on every n-th batch only, by the name of the scope.
         follows: what the activity of a phase returns unless another one is given, by its path.
         shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
 
@@ -45,6 +46,7 @@ class Chart(Sequence[Row]):
     rows: tuple[Row, ...]
     roles: Mapping[str, Role] = field(default_factory=dict)
     of: Mapping[str, str] = field(default_factory=dict)
+    every: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
     shortcuts: Mapping[str, Shortcut] = field(default_factory=dict)
 
@@ -106,8 +108,8 @@ class Chart(Sequence[Row]):
     def replace(self, scope: str, *updates: Update) -> Chart:
         """This chart with updates, one after the other, as the work of a scope.
 
-        The scope gets a phase `ready`, and after each update a phase `<name>_done`; the activity of
-        each may begin any update, so that one is left out or repeated.
+        The scope gets a phase `ready`, and after each update a phase `<name>_done`, which begins
+        the next one that is due; another activity for it may begin any of them, also once more.
 
         Raises:
             ChartError: there is no such scope, or no update; two updates have one name.
@@ -141,6 +143,7 @@ class Chart(Sequence[Row]):
             rows=tuple(rows),
             roles={**self._roles_in(rows), **dict.fromkeys(names, "update")},
             of={**self._still(self.of, rows), **owners},
+            every={**self.every, **{part.name: part.every for part in updates}},
             follows={**self.follows, **dict(zip(pauses, triggers, strict=True))},
         )
 
@@ -221,7 +224,7 @@ class Chart(Sequence[Row]):
         if not isinstance(other, Chart):
             return NotImplemented
         mine, theirs = (
-            (chart.rows, chart.roles, chart.of, chart.follows, chart.shortcuts)
+            (chart.rows, chart.roles, chart.of, chart.every, chart.follows, chart.shortcuts)
             for chart in (self, other)
         )
         return mine == theirs

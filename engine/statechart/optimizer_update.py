@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...events.argument_checks import check_whole_number
 from .chart_error import ChartError
 from .phase_paths import Row
 
@@ -15,10 +16,12 @@ class Update:
     Attributes:
         name: of the scope.
         of: the name of the model and of the optimizer that it trains; None: the only ones.
+        every: it is made on every n-th batch of a pass.
     """
 
     name: str
     of: str | None = None
+    every: int = 1
 
     def rows(self, path: str) -> tuple[Row, ...]:
         """The rows inside the scope, which lies at `path`."""
@@ -36,15 +39,18 @@ class Update:
         )
 
 
-def update(name: str, of: str | None = None) -> Update:
+def update(name: str, of: str | None = None, every: int = 1) -> Update:
     """One optimizer update as a scope `name`, for `Chart.replace`.
 
     Args:
         of: the name of its model and of its optimizer, as `Trainer(models=…, optimizers=…)` has it.
+        every: 1 for each batch of a pass, 2 for the 2nd, the 4th and so on.
 
     Raises:
         ChartError: `name` is not an identifier.
+        TypeError, ValueError: `every` is not an int, or below 1.
     """
+    check_whole_number(f"update({name!r}, every={every!r})", every, least=1)
     if not name.isidentifier():
         raise ChartError(f"update({name!r}): allowed: an identifier, such as generator")
-    return Update(name, of)
+    return Update(name, of, every)

@@ -38,7 +38,7 @@ class LimitBatches:
                 check_whole_number(f"LimitBatches({name}={limit!r})", limit, least=1)
         self.train = train
         self.valid = valid
-        self.needs = ("within_fit",) if valid is None else ("within_fit", "evaluation")
+        self.needs = ("within_fit", "evaluation") if train is None else ("within_fit",)
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = state.batches_per_epoch, state.batches_per_validation

@@ -324,8 +324,8 @@ CHARTS = {
 }
 # handlers that are refused on a chart, by what the message names
 REFUSED = {
-    "two updates": {"role evaluation": ["LimitBatches", "ValidateEvery"]},
-    "no validation": {"role evaluation": ["LimitBatches", "ValidateEvery"]},
+    "two updates": {"role evaluation": ["ValidateEvery"]},
+    "no validation": {"role evaluation": ["ValidateEvery"]},
     "no epoch": {
         "after_epoch: none of its scopes has the role round": [
             *("ActivationStats", "CSVLogger", "EarlyStopping", "GradientStats", "History"),
@@ -334,7 +334,7 @@ REFUSED = {
         "begin_epoch: none of its scopes has the role round": ["Memory", "SkipEpochs", "Unfreeze"],
     },
     "no update": {
-        "role evaluation": ["LimitBatches", "ValidateEvery"],
+        "role evaluation": ["ValidateEvery"],
         "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA", "TensorBoard"],
         "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
         "begin_backward": ["MixedPrecision", "SkipBadBatch"],
@@ -362,3 +362,8 @@ def test_a_handler_whose_role_is_missing_is_refused_and_every_other_works(chart,
     assert {*refused} == {name for names in REFUSED[chart].values() for name in names}, refused
     for named, names in REFUSED[chart].items():
         assert all(named in refused[name] for name in names), refused
+
+
+def test_a_limit_of_the_validation_only_is_refused_where_there_is_none():
+    with pytest.raises(AttachError, match="LimitBatches needs a scope with the role evaluation"):
+        trainer_of(h.LimitBatches(valid=1), chart=CHARTS["no validation"])

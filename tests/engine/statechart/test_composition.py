@@ -93,6 +93,25 @@ def test_updates_take_the_place_of_the_work_of_a_scope():
     assert signals[first : first + len(expected)] == expected
 
 
+def test_an_update_is_made_on_every_nth_batch_and_the_others_on_each():
+    parts = update("one", every=2), update("two"), update("three", every=3)
+    made = []
+    trainer = trainer_of(chart=SUPERVISED.cut("validate").replace("batch", *parts))
+    for name in ("one", "two", "three"):
+        trainer.on(f"begin_{name}")(
+            lambda trainer, state, name=name: made.append((state.batch_index, name))
+        )
+    trainer.fit(batches(4), epochs=2)
+    first = [(0, "two"), (1, "one"), (1, "two"), (2, "two"), (2, "three"), (3, "one"), (3, "two")]
+    assert made == first * 2
+
+
+@pytest.mark.parametrize("every", [0, 1.5])
+def test_an_update_is_made_on_a_whole_number_of_batches(every):
+    with pytest.raises((TypeError, ValueError), match=r"update.'one', every="):
+        update("one", every=every)
+
+
 def test_a_phase_between_updates_may_begin_any_of_them():
     chart = SUPERVISED.cut("validate").replace("batch", update("critic"), update("actor"))
     critic_steps = []
