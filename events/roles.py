@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal, get_args
 
 Role = Literal["run", "round", "pass", "unit", "update", "evaluation"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-STANDARD_ROLES: Mapping[str, Role] = MappingProxyType(
-    {
-        "fit": "run",
-        "epoch": "round",
-        "train": "pass",
-        "validate": "evaluation",
-        "batch": "unit",
-    }
-)
+STANDARD_ROLES: Mapping[str, Role] = {
+    "fit": "run",
+    "epoch": "round",
+    "train": "pass",
+    "validate": "evaluation",
+    "batch": "unit",
+}
 """The roles of the scopes of the supervised chart, by name."""
