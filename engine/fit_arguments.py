@@ -23,12 +23,17 @@ def fit_limits(
 
 
 def check_fit(
-    train_loader: Iterable[Any],
+    train_loader: Iterable[Any] | None,
     valid_loader: Iterable[Any] | None,
     epochs: int,
     batches_per_epoch: int | None,
+    *,
+    reader: str | None,
 ) -> None:
     """Refuse the arguments of a fit that cannot run.
+
+    Args:
+        reader: the phase that reads the train_loader; None: no phase of the chart does.
 
     Raises:
         TypeError, ValueError: names the argument.
@@ -37,7 +42,13 @@ def check_fit(
     if batches_per_epoch is not None:
         tried = f"fit(batches_per_epoch={batches_per_epoch!r})"
         check_whole_number(tried, batches_per_epoch, least=1)
-    check_loader("train_loader", train_loader)
+    if train_loader is None and reader is not None:
+        raise TypeError(
+            f"fit() needs a train_loader: the chart reads one in {reader}; expected something to "
+            "iterate over, such as a torch DataLoader or a list of batches"
+        )
+    if train_loader is not None:
+        check_loader("train_loader", train_loader)
     if valid_loader is not None:
         check_loader("valid_loader", valid_loader)
     if epochs > 1:
@@ -69,7 +80,7 @@ def check_loader(name: str, loader: Any) -> None:
 
 
 def check_rereadable(
-    train_loader: Iterable[Any],
+    train_loader: Iterable[Any] | None,
     valid_loader: Iterable[Any] | None,
     epochs: int,
     batches_per_epoch: int | None,

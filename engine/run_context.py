@@ -93,7 +93,7 @@ class RunSession:
 def fit_session(
     trainer: CheckpointedTrainer,
     unsaved: UnsavedStateCheck,
-    train_loader: Iterable[Any],
+    train_loader: Iterable[Any] | None,
     valid_loader: Iterable[Any] | None,
     limits: Mapping[str, Any],
     saved: Mapping[str, Any] | None,

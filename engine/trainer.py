@@ -25,6 +25,7 @@ from .fit_arguments import check_fit, check_loader, fit_limits
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
+from .loop.activity_checks import loader_phase
 from .loop.batch import concatenate, to_device
 from .loop.diagnostics import check_trainable
 from .loop.engine import Engine
@@ -91,7 +92,7 @@ class Trainer(Engine):
 
     def fit(
         self,
-        train_loader: Iterable[Any],
+        train_loader: Iterable[Any] | None = None,
         valid_loader: Iterable[Any] | None = None,
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
@@ -101,7 +102,8 @@ class Trainer(Engine):
         """Train for `epochs` epochs, each followed by a validation if there is a `valid_loader`.
 
         Args:
-            train_loader: anything that can be iterated once an epoch; see `batches`.
+            train_loader: anything that can be iterated once an epoch; see `batches`. None if the
+                activities of the chart make their own data.
             valid_loader: read at the end of each epoch, without gradients.
             epochs: 1 by default; 0 opens and closes the fit, and does nothing else.
             batches_per_epoch: ends an epoch after this many batches; required for an endless
@@ -126,9 +128,9 @@ class Trainer(Engine):
             pass
         return self.state
 
-    def steps(  # type: ignore[override]  # a trainer's run has loaders
+    def steps(
         self,
-        train_loader: Iterable[Any],
+        train_loader: Iterable[Any] | None = None,
         valid_loader: Iterable[Any] | None = None,
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
@@ -142,7 +144,7 @@ class Trainer(Engine):
 
     def astream(
         self,
-        train_loader: Iterable[Any],
+        train_loader: Iterable[Any] | None = None,
         valid_loader: Iterable[Any] | None = None,
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
@@ -160,7 +162,7 @@ class Trainer(Engine):
 
     def start(
         self,
-        train_loader: Iterable[Any],
+        train_loader: Iterable[Any] | None = None,
         valid_loader: Iterable[Any] | None = None,
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
@@ -178,7 +180,7 @@ class Trainer(Engine):
 
     def _fit(
         self,
-        train_loader: Iterable[Any],
+        train_loader: Iterable[Any] | None,
         valid_loader: Iterable[Any] | None,
         epochs: int | None,
         batches_per_epoch: int | None,
@@ -192,7 +194,8 @@ class Trainer(Engine):
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
         limits = fit_limits(epochs, batches_per_epoch, resume)
-        check_fit(train_loader, valid_loader, *limits.values())
+        reader = loader_phase(self._topology, self._registry)
+        check_fit(train_loader, valid_loader, *limits.values(), reader=reader)
         check_trainable(self.state)
         self._check_valid_loader(valid_loader)
         session = fit_session(self, self._unsaved, train_loader, valid_loader, limits, resume)

@@ -11,7 +11,7 @@ from ..statechart.chart_error import ChartError
 from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import inside, scope_name
 from ..statechart.topology import Topology
-from .activities import forward, loss, validate_if_due
+from .activities import fetch_training, forward, loss, validate_if_due
 from .activity_registry import ActivityRegistry, path_ends
 
 _WITHOUT_ACTIVITY = ("cancelled", "failing")
@@ -79,6 +79,11 @@ def check_valid_loader(topology: Topology, registry: ActivityRegistry) -> None:
                 f"fit(…, valid_loader): the chart has no validation after {leaf}; fit without a "
                 "valid_loader, or use a chart with a scope of the role evaluation"
             )
+
+
+def loader_phase(topology: Topology, registry: ActivityRegistry) -> str | None:
+    """The phase in which the trainer reads the train_loader; None where the chart's author does."""
+    return next((p for p in topology.leaves if registry.base_of(p) is fetch_training), None)
 
 
 def check_all_used(topology: Topology, phases: Iterable[str], given: Iterable[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ...events import TrainState
 from ...events.progress import (
@@ -61,13 +60,6 @@ class StepPlan:
     def position(self, state: TrainState) -> int:
         """The position of the current batch; the last one is that of the last planned step."""
         return min(max(self._moves(progress) for progress in self._ends(state)), self.total - 1)
-
-    def next_position(self, state: TrainState) -> int:
-        """The position of the batch after the current one, from the update of this one on."""
-        planned = planned_steps(state, self._of)
-        following = replace(planned, done=planned.done + 1)
-        moves = (self._moves(progress) for progress in (following, *limit_progress(state)))
-        return min(max(moves), self.total)
 
     def is_counted(self, state: TrainState) -> bool:
         """Whether the fit will have `total` steps, if nothing is cancelled."""

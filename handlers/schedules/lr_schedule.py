@@ -28,7 +28,7 @@ class LRSchedule(OptionWriter, SchedulerHandler):
     for a total is never stepped more often; where the fit ends elsewhere than planned (TimeLimit,
     TokenLimit, a loader that tells a wrong length), it follows the progress of the fit.
 
-    Signals: begin_fit, after_step, after_epoch, after_fit
+    Signals: begin_fit, begin_batch, after_step, after_epoch, after_fit
     Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
     Writes: the learning rates of the optimizer, and momenta if the scheduler moves them
     Cost: no sync, if the learning rates are floats
@@ -82,11 +82,15 @@ class LRSchedule(OptionWriter, SchedulerHandler):
             finally:
                 self.scheduler = self._plan = None
 
+    def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self.every == "step" and state.training:
+            self._advance(state)
+
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         made, self._step = state.step > self._step, state.step
         if made and is_own_update(state, self.of):
             self._is_due = True
-            if self.every == "step":
+            if self.every == "step" and self._is_counted(state):
                 self._advance(state)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
@@ -105,12 +109,15 @@ class LRSchedule(OptionWriter, SchedulerHandler):
         following, plan = self._moves + 1, self._plan
         if self.total is None:
             return following
-        if plan is not None and not plan.is_counted(state):
+        if plan is not None and not self._is_counted(state):
             if self.every == "step":
-                following = plan.next_position(state)
-            else:
-                following = max(following, int(plan.fraction(state) * self.total))
+                return plan.position(state)
+            following = max(following, int(plan.fraction(state) * self.total))
         return min(following, self.total)
+
+    def _is_counted(self, state: TrainState) -> bool:
+        """Whether the scheduler is stepped once for each update; else before the next batch."""
+        return self._plan is None or self._plan.is_counted(state)
 
     def _make_scheduler(self, optimizer: Optimizer, state: TrainState) -> LRScheduler:
         self.total = self._planned_total(state) if self._needs_total else None

@@ -245,7 +245,8 @@ def test_a_loader_with_a_wrong_length_is_read_to_its_end(trainer):
         def __len__(self):
             return 99
 
-    trainer.fit(Liar(DATA))
+    with pytest.warns(UserWarning, match=r"train_loader \(Liar\) tells 99 batches, and gave 3"):
+        trainer.fit(Liar(DATA))
     assert trainer.state.step == 3
 
 

@@ -19,8 +19,8 @@ class Job:
 
     trainer: Trainer
     """It has the model, the optimizer and the handlers."""
-    train_loader: Iterable[Any]
-    """Any iterable of batches; it is iterated once in each epoch."""
+    train_loader: Iterable[Any] | None = None
+    """Any iterable of batches; it is iterated once in each epoch. None: the chart makes its data."""
     valid_loader: Iterable[Any] | None = None
     """Iterated once at the end of each epoch; None: no validation."""
     epochs: int = 1
