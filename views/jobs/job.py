@@ -20,7 +20,7 @@ class Job:
     trainer: Trainer
     """It has the model, the optimizer and the handlers."""
     train_loader: Iterable[Any] | None = None
-    """Any iterable of batches; it is iterated once in each epoch. None: the chart makes its data."""
+    """Any iterable of batches, iterated once in each epoch; None: the chart makes its own data."""
     valid_loader: Iterable[Any] | None = None
     """Iterated once at the end of each epoch; None: no validation."""
     epochs: int = 1
