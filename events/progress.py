@@ -140,7 +140,7 @@ def _place(state: Counters) -> _Place:
         epoch = 0
     elif state.round_scope not in scopes:
         return _Place(state.epoch + 1, 0, per_epoch)
-    elif leaf == "ready":
+    elif leaf == "ready" and scopes[-1] == state.round_scope:
         return _Place(state.epoch, 0, per_epoch)
     else:
         epoch = state.epoch

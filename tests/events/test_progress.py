@@ -15,6 +15,7 @@ TRAINING = "fit.epoch.train.batch.forward"
         (TRAINING, {"epoch": 0, "batch_index": 0}, 0),
         (TRAINING, {"epoch": 2, "batch_index": 1}, 2.25),
         ("fit.epoch.train.fetch", {"epoch": 2, "batch_index": 1}, 2.5),
+        ("fit.epoch.train.batch.ready", {"epoch": 2, "batch_index": 1}, 2.25),
         ("fit.epoch.validate.batch.loss", {"epoch": 2, "batch_index": 1, "training": False}, 3),
         ("fit.ready", {"epoch": 2, "batch_index": 3}, 3),
         ("completed", {"epoch": 2, "batch_index": 3}, 3),
