@@ -35,7 +35,8 @@ def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> 
 
     def new_check() -> ResumeCheck:
         job = create_job(factory, target)
-        job.trainer.attach(LimitBatches(int(batches), int(batches)))
+        valid = None if job.valid_loader is None else int(batches)
+        job.trainer.attach(LimitBatches(int(batches), valid))
         return ResumeCheck(job, results, ignored)
 
     def resume(number: int) -> dict[str, Any]:
