@@ -17,7 +17,8 @@ from trackside.views.recordings.totals import totals
 def code_lines(source, *left_out):
     """The lines of code of a module or function, without imports, docstrings and comments.
 
-    Nets (classes derived from Module) and the functions and classes `left_out` are not counted.
+    Nets (classes derived from Module) are not counted, nor the functions, classes and constants
+    `left_out`, which both programs use.
     """
     tree = ast.parse(textwrap.dedent(inspect.getsource(source)))
     lines = set()
@@ -29,7 +30,7 @@ def code_lines(source, *left_out):
 def _counted(tree, left_out):
     """Statements, and headers of blocks."""
     for node in ast.iter_child_nodes(tree):
-        if getattr(node, "name", None) in left_out or _is_net(node) or _is_text(node):
+        if _name(node) in left_out or _is_net(node) or _is_text(node):
             continue
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
@@ -38,6 +39,13 @@ def _counted(tree, left_out):
             yield from _counted(node, left_out)
         elif isinstance(node, ast.stmt):
             yield node
+
+
+def _name(node):
+    """The name of a function or class, or the first one that is assigned."""
+    if isinstance(node, ast.Assign):
+        return next(n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name))
+    return getattr(node, "name", None)
 
 
 def _is_net(node):

@@ -1,0 +1,93 @@
+import actor_critic
+import pytest
+import torch
+from example_checks import code_lines, fit_with_all_around
+from helpers import equal, weights
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+
+from trackside import CancelBatchException
+from trackside.views.verify.verify_resume import verify_resume
+
+
+def plain(rollouts):
+    torch.manual_seed(0)
+    model = actor_critic.ActorCritic()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    warmup = round(0.05 * rollouts)
+    rising = LinearLR(optimizer, 0.01, total_iters=warmup)
+    falling = CosineAnnealingLR(optimizer, T_max=rollouts - warmup)
+    schedule = SequentialLR(optimizer, [rising, falling], [warmup])
+    torch.manual_seed(1)
+    for rollout in range(rollouts):
+        batch = actor_critic.rollout(model)
+        observed, _, alive = batch
+        inputs, targets = observed[alive], actor_critic.targets(model, *batch)
+        print(rollout, alive.sum() / actor_critic.GAMES)
+        for _ in range(actor_critic.PASSES):
+            loss = actor_critic.loss_of(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        schedule.step()
+    return model
+
+
+def returns_of(todo):
+    values = []
+    todo.trainer.on("reported")(
+        lambda trainer, state: values.append(state.reported.get("mean_return"))
+    )
+    todo.trainer.fit(todo.train_loader)
+    return [float(value) for value in values if value is not None]
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The example with few rollouts."""
+    monkeypatch.setattr(actor_critic, "ROLLOUTS", 10)
+
+
+def test_it_equals_the_plain_loop_bit_for_bit(short):
+    ours = actor_critic.job()
+    torch.manual_seed(1)
+    ours.trainer.fit(ours.train_loader)
+    assert equal(weights(ours.trainer), plain(10).parameters())
+
+
+def test_the_return_grows_within_a_few_rollouts(short):
+    returns = returns_of(actor_critic.job())
+    assert len(returns) == 10
+    assert returns[-1] > 2 * returns[0]
+
+
+@pytest.mark.long
+def test_the_pole_is_balanced_to_the_end():
+    returns = returns_of(actor_critic.job())
+    assert sum(returns[-5:]) / 5 >= 475
+
+
+def test_a_batch_is_trained_on_in_passes_and_can_be_cancelled_after_the_rollout(short):
+    todo = actor_critic.job()
+
+    @todo.trainer.on("played", when=lambda trainer, state: state.batch_index == 1)
+    def cancel(trainer, state):
+        raise CancelBatchException("not this one")
+
+    assert todo.trainer.fit(todo.train_loader).step == 9 * actor_critic.PASSES
+
+
+def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
+    shared = ("GAMES", "rollout", "targets", "loss_of", "log_prob_of")
+    assert code_lines(actor_critic, *shared) <= 1.5 * code_lines(plain)
+
+
+def test_a_fit_with_all_around_it_reports_its_epochs(tmp_path):
+    rows = fit_with_all_around(actor_critic.job(), tmp_path, epochs=2, batches_per_epoch=2)
+    assert rows[-1]["step"] == 4 * actor_critic.PASSES
+    assert all(row["mean_return"] > 0 for row in rows)
+
+
+def test_a_resumed_fit_equals_the_uninterrupted_one():
+    verification = verify_resume(actor_critic.job, epochs=1, batches=3)
+    assert verification.differences == ()
+    assert verification.warnings == ()
