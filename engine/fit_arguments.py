@@ -9,6 +9,7 @@ import torch
 
 from ..events.argument_checks import check_whole_number
 from .data.loader_traits import is_dataset, is_one_pass
+from .data.validation_loaders import by_name, check_evaluation_name
 
 
 def fit_limits(
@@ -49,8 +50,11 @@ def check_fit(
         )
     if train_loader is not None:
         check_loader("train_loader", train_loader)
-    if valid_loader is not None:
-        check_loader("valid_loader", valid_loader)
+    if isinstance(valid_loader, Mapping):
+        for name in valid_loader:
+            check_evaluation_name("fit(valid_loader={…})", name)
+    for described, loader in _validation_loaders(valid_loader):
+        check_loader(described, loader)
     if epochs > 1:
         check_rereadable(train_loader, valid_loader, epochs, batches_per_epoch)
 
@@ -90,7 +94,8 @@ def check_rereadable(
     Raises:
         ValueError: names the loader.
     """
-    for name, loader in (("train_loader", train_loader), ("valid_loader", valid_loader)):
+    loaders = (("train_loader", train_loader), *_validation_loaders(valid_loader))
+    for name, loader in loaders:
         continues = name == "train_loader" and batches_per_epoch is not None
         if loader is not None and is_one_pass(loader) and not continues:
             raise ValueError(
@@ -98,3 +103,10 @@ def check_rereadable(
                 f"one epoch, and epochs={epochs}; pass something that can be iterated again"
                 + (", or batches_per_epoch=" if name == "train_loader" else "")
             )
+
+
+def _validation_loaders(valid_loader: Any) -> list[tuple[str, Any]]:
+    """The loaders as the user passed them: `valid_loader`, or `valid_loader['easy']`."""
+    if not isinstance(valid_loader, Mapping):
+        return [] if valid_loader is None else [("valid_loader", valid_loader)]
+    return [(f"valid_loader[{name!r}]", loader) for name, loader in by_name(valid_loader).items()]

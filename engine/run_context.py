@@ -15,6 +15,7 @@ from .checkpoint.checkpointed_trainer import CheckpointedTrainer
 from .checkpoint.restore import end_resumed_fit, resume_fit
 from .checkpoint.rollback import remember
 from .checkpoint.unsaved_warning import UnsavedStateCheck
+from .data.validation_loaders import ONLY, by_name
 from .loop.activities import begin_evaluation
 from .loop.batch import clear_batch
 from .loop.fit_reset import reset_state
@@ -107,13 +108,14 @@ def fit_session(
 
     def remember_all() -> ExitStack:
         if saved is not None:
-            given = (train_loader, valid_loader)
+            given = (train_loader, *by_name(valid_loader).values())
             kept.enter_context(remember(trainer, [one for one in given if one is not None]))
         return kept
 
     def prepare() -> Generator[None, None, None]:
         state = trainer.state
         state.train_loader, state.valid_loader = train_loader, valid_loader
+        state.evaluation = next(iter(by_name(valid_loader)), ONLY)
         reset_state(state, limits)
         unsaved.record(trainer)
         warn_if_kept_in_eval(state)
@@ -143,16 +145,17 @@ def _resumed(
 
 
 def evaluation_session(
-    state: TrainState, job: Job, loader: Iterable[Any], metrics: dict[str, Any]
+    state: TrainState, job: Job, loader: Iterable[Any], name: str, metrics: dict[str, Any]
 ) -> RunSession:
     """The context of a run of the evaluation chart; it writes its metrics into `metrics`.
 
-    They are added to those of the fit afterwards.
+    They are added to those of the fit afterwards, whose outcome is kept if this run completes.
     """
+    outcome, cancel, fit_name = state.outcome, state.cancel, state.evaluation
 
     def prepare() -> Generator[None, None, None]:
         fit_loader, fit_metrics = state.valid_loader, state.metrics
-        state.valid_loader = loader
+        state.valid_loader, state.evaluation = loader, name
         state.clear_metrics()
         try:
             begin_evaluation(state)
@@ -160,6 +163,10 @@ def evaluation_session(
         finally:
             metrics.update(state.metrics)
             state.valid_loader, state.metrics = fit_loader, fit_metrics
-            dict.update(fit_metrics, metrics)  # reported already
+            state.evaluation = fit_name
+            if name != ONLY or state.epoch < 0:  # else they are those of the fit
+                dict.update(fit_metrics, metrics)  # reported already
+            if state.outcome == "completed":
+                state.outcome, state.cancel = outcome, cancel
 
     return RunSession(state, job, prepare())

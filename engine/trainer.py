@@ -1,19 +1,17 @@
-"""The trainer: an engine with the supervised chart, and the evaluation chart for other runs."""
+"""The trainer: an engine with the chart of a fit, which can be saved and resumed."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 from weakref import ref
 
 import torch
 
-from ..events import Signal, TrainState, Transition, signal
-from ..events.state import Job
+from ..events import TrainState, Transition
 from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
@@ -21,27 +19,22 @@ from .checkpoint.rollback import remember
 from .checkpoint.run_generators import preserve_run_generators
 from .checkpoint.training_state import capture_training_state, load_training_state
 from .checkpoint.unsaved_warning import UnsavedStateCheck
-from .fit_arguments import check_fit, check_loader, fit_limits
+from .evaluating_engine import EvaluatingEngine
+from .fit_arguments import check_fit, fit_limits
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.activity_checks import loader_phase
-from .loop.batch import concatenate, to_device
 from .loop.diagnostics import check_trainable
-from .loop.engine import Engine
-from .run_context import evaluation_session, fit_session
+from .run_context import fit_session
 from .run_parts import RunParts
 from .statechart.chart import SUPERVISED
-from .statechart.evaluation_chart import evaluation_chart
-from .statechart.machine import build_machine
 from .statechart.phase_paths import Row
-from .statechart.topology import Topology
-from .statechart.transitions_internals import Machine
 
 ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
-class Trainer(Engine):
+class Trainer(EvaluatingEngine):
     """Trains, validates and predicts; sends a signal for every transition.
 
     Args:
@@ -85,7 +78,6 @@ class Trainer(Engine):
         fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
         super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
         self._unsaved = UnsavedStateCheck()
-        self._evaluation_chart = evaluation_chart(self._topology.chart)
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)
@@ -104,7 +96,8 @@ class Trainer(Engine):
         Args:
             train_loader: anything that can be iterated once an epoch; see `batches`. None if the
                 activities of the chart make their own data.
-            valid_loader: read at the end of each epoch, without gradients.
+            valid_loader: read at the end of each epoch, without gradients; several by name have
+                metrics by name: `{"easy": …, "hard": …}` gives `easy_loss`, `hard_loss`.
             epochs: 1 by default; 0 opens and closes the fit, and does nothing else.
             batches_per_epoch: ends an epoch after this many batches; required for an endless
                 loader, which continues in the next epoch where it stopped.
@@ -215,11 +208,6 @@ class Trainer(Engine):
             )
         return next(run, None)
 
-    @property
-    def signals(self) -> Mapping[str, Signal]:
-        """The signals of a fit with its chart, and of `validate` and `predict`, by name."""
-        return {**super().signals, **{row[0]: signal(row[0]) for row in self._evaluation_chart}}
-
     def state_dict(self) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.
 
@@ -264,37 +252,3 @@ class Trainer(Engine):
         of the model's and the loss's modules, the loader, its dataset and its samplers.
         """
         return preserve_run_generators(self.state, loader)
-
-    def validate(self, loader: Iterable[Any]) -> dict[str, Any]:
-        """Evaluate `loader` without gradients, in eval mode; returns the metrics of the handlers.
-
-        Raises: as `fit`.
-        """
-        metrics: dict[str, Any] = {}
-        for _ in self._evaluate("validate", loader, metrics, stepwise=False):
-            pass
-        return metrics
-
-    def predict(self, loader: Iterable[Any]) -> Any:
-        """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
-
-        The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
-        output. Raises: as `fit`.
-        """
-        outputs, closing = [], self.signal_name("after_batch")
-        for transition in self._evaluate("predict", loader, {}, stepwise=True):
-            if transition.trigger == closing and self.state.outcome == "completed":
-                outputs.append(to_device(self.state.pred, torch.device("cpu")))
-        return concatenate(outputs) if outputs else None
-
-    def _evaluate(
-        self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], stepwise: bool
-    ) -> Generator[Transition, None, None]:
-        """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
-        check_loader("loader", loader)
-        session = evaluation_session(self.state, job, loader, metrics)
-        return self._drive(self._evaluation, self._evaluation_chart[0][0], session, stepwise)
-
-    @cached_property
-    def _evaluation(self) -> Machine:
-        return build_machine(Topology(self._evaluation_chart), self.state)

@@ -45,7 +45,11 @@ class TrainState:
     train_loader: Iterable[Any] | None = None
     """Read by `train.fetch`; a handler may replace it until `begin_train` has been sent."""
     valid_loader: Iterable[Any] | None = None
-    """Read by `validate.fetch`; None: epochs have no validation."""
+    """Read by `validate.fetch`; several by name are validated one after the other, each with
+    metrics of its own name. None: epochs have no validation."""
+    evaluation: str = "valid"
+    """The name of the evaluation that runs, or ran last, and the first part of the names of its
+    metrics: `valid_loss`; the engine writes it."""
     batches: Iterator[Any] | None = None
     """The iterator of the current pass over a loader; the engine creates and deletes it."""
     batches_per_epoch: int | None = None

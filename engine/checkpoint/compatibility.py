@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..data.keyed_loader import KeyedLoader
+from ..data.validation_loaders import ONLY, by_name
 from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
@@ -82,9 +83,22 @@ def check_resumable(
     _raise_if_any("the state dict is from a fit with another chart; rows", rows)
     if phase not in trainer.topology.leaves:
         raise ResumeError(f"cannot resume in phase {phase}: the chart has no such phase")
+    _check_names(valid_loader, saved)
+    valid_loader = by_name(valid_loader).get(saved["position"]["evaluation"], valid_loader)
     for name, loader in (("train", train_loader), ("valid", valid_loader)):
         _check_loader(f"{name}_loader", loader, loaders["tells"][name])
         _check_position(f"{name}_loader", loader, loaders[name])
+
+
+def _check_names(valid_loader: Any, saved: StateDict) -> None:
+    """Check that the validations have the same names."""
+    names = set(by_name(valid_loader)) or {ONLY}
+    there = {saved["position"]["evaluation"], *saved["loaders"]["other"]}
+    if names != there:
+        raise ResumeError(
+            f"cannot resume with the validation loaders {', '.join(sorted(names))}: the fit was "
+            f"saved with {', '.join(sorted(there))}"
+        )
 
 
 def _check_format(saved: Any) -> None:

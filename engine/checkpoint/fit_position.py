@@ -22,6 +22,7 @@ COUNTERS = (
     "training",
     "validation_due",
     "validate_next",
+    "evaluation",
 )
 FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
 """Arguments of `fit`; a handler may change these fields, so the values passed are saved, too."""
@@ -52,7 +53,7 @@ def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
     found = saved.get("batches_found")
     state.batches_found = None if found is None else (found[0], found[1])
     state.metrics = ReportedMetrics(state.reports, saved["metrics"])
-    for name, value in saved.get("reports", {}).items():
+    for name, value in saved["reports"].items():
         state.reports.add(name, value)
 
 

@@ -14,6 +14,7 @@ from ...events import Cancel, TrainState
 from ..data.loader_traits import has_position, is_one_pass
 from ..data.pass_opening import open_iterator
 from ..data.rng_state import loader_generators, restore_generators
+from ..data.validation_loaders import by_name, current_loader, described
 from .plain_data import to_plain_data
 
 _BUILT_IN_ITERATORS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))
@@ -21,7 +22,8 @@ _BUILT_IN_ITERATORS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))
 
 def loader_states(state: TrainState) -> dict[str, Any]:
     """The positions of both loaders, of the open pass, and of a paused training pass."""
-    paused, loader = state.paused, state.train_loader if state.training else state.valid_loader
+    valid_loader = current_loader(state)
+    paused, loader = state.paused, state.train_loader if state.training else valid_loader
     # outside of `fetch` a pass has ended or was cancelled, and the next activity closes it; a
     # loader whose position is always known must still restore it
     is_position_known = state.phase.endswith(".fetch") or is_position_always_known(loader)
@@ -31,10 +33,14 @@ def loader_states(state: TrainState) -> dict[str, Any]:
     validation = None if state.training else open_pass
     return {
         "train": _loader_state(state.train_loader, "train_loader", training),
-        "valid": _loader_state(state.valid_loader, "valid_loader", validation),
+        "valid": _loader_state(valid_loader, described(state), validation),
+        "other": {
+            name: _loader_state(other, f"valid_loader[{name!r}]", None)
+            for name, other in _other_loaders(state).items()
+        },
         "tells": {
             "train": has_position_or_none(state.train_loader),
-            "valid": has_position_or_none(state.valid_loader),
+            "valid": has_position_or_none(valid_loader),
         },
         "open": is_open,
         "ended": {"train": _is_cut_short(training), "valid": _is_cut_short(validation)},
@@ -42,6 +48,12 @@ def loader_states(state: TrainState) -> dict[str, Any]:
         "begun": state.pass_begun if is_open else None,
         "paused": None if paused is None else list(paused[1:]),
     }
+
+
+def _other_loaders(state: TrainState) -> dict[str, Any]:
+    """The loaders of validations that do not run now, where they have names."""
+    loaders = by_name(state.valid_loader)
+    return {name: other for name, other in loaders.items() if other is not current_loader(state)}
 
 
 def _is_cut_short(batches: Any) -> bool:
@@ -80,10 +92,11 @@ def restore_loaders(state: TrainState, saved: dict[str, Any]) -> None:
     """Restore the loaders and reopen passes at the batch that the counters of `state` give."""
     for loader, position in (
         (state.train_loader, saved["train"]),
-        (state.valid_loader, saved["valid"]),
+        (current_loader(state), saved["valid"]),
+        *((other, saved["other"].get(name)) for name, other in _other_loaders(state).items()),
     ):
         if position is not None:
-            loader.load_state_dict(position)  # type: ignore[union-attr]
+            loader.load_state_dict(position)
     if saved["paused"] is not None:
         index, count, rng_states = saved["paused"]
         remaining = _remaining_training(state, saved, index, count, rng_states)
@@ -161,11 +174,11 @@ def _remaining_validation(
     count: int | None,
     rng_states: dict[str, Any] | None,
 ) -> _RemainingBatches:
-    limit, loader = state.batches_per_validation, state.valid_loader
+    limit, loader = state.batches_per_validation, current_loader(state)
     if _is_over(loader, saved, "valid", index, count):
         return _RemainingBatches(_nothing(loader, saved, "valid"), saved["valid"])
     in_use = state.train_loader if state.paused else None
-    remaining = _remaining(loader, "valid_loader", index + 1, rng_states, state.epoch, in_use)
+    remaining = _remaining(loader, described(state), index + 1, rng_states, state.epoch, in_use)
     return _RemainingBatches(_limited(remaining, index, limit), saved["valid"])
 
 

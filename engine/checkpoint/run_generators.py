@@ -13,6 +13,7 @@ from ..data.rng_state import (
     preserve_generators,
     with_prefix,
 )
+from ..data.validation_loaders import ONLY, by_name
 from ..named_parts import plain_name, run_modules
 
 
@@ -30,10 +31,20 @@ def all_generators(state: TrainState) -> NamedGenerators:
     return [
         *own_generators(state),
         *with_prefix("train_loader", loader_generators(state.train_loader)),
-        *with_prefix("valid_loader", loader_generators(state.valid_loader)),
+        *_validation_generators(state),
     ]
 
 
 def preserve_run_generators(state: TrainState, loader: Any) -> AbstractContextManager[None]:
     """Restore the global generators, and those of the modules and `loader`, after the block."""
     return preserve_generators([*own_generators(state), *loader_generators(loader)])
+
+
+def _validation_generators(state: TrainState) -> NamedGenerators:
+    return [
+        entry
+        for name, loader in by_name(state.valid_loader).items()
+        for entry in with_prefix(
+            "valid_loader" if name == ONLY else f"valid_loader {name}", loader_generators(loader)
+        )
+    ]

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ...events import TrainState
 from ...events.nested import SEQUENCES
+from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
 from .batch import clear_batch, open_pass, set_batch, warn_if_empty
@@ -154,6 +155,7 @@ def validate_if_due(state: TrainState) -> str:
     state.batches = None
     if state.valid_loader is None or not (state.validation_due or state.paused):
         return "after_epoch"
+    state.evaluation = next(iter(by_name(state.valid_loader)), ONLY)
     begin_pass(state, training=False)
     return "begin_validate"
 
@@ -163,10 +165,10 @@ def fetch_validation(state: TrainState) -> str:
     batches = state.batches
     if batches is None:
         limit = state.batches_per_validation if state.job == "fit" else None
-        batches = open_pass(state, _required(state.valid_loader), limit)
+        batches = open_pass(state, _required(current_loader(state)), limit)
     batch = next(batches, _EXHAUSTED)
     if batch is _EXHAUSTED:
-        warn_if_empty(state, "valid_loader", state.valid_loader)
+        warn_if_empty(state, described(state), current_loader(state))
         return "after_validate"
     state.batch_index += 1
     set_batch(state, batch)
@@ -174,7 +176,11 @@ def fetch_validation(state: TrainState) -> str:
 
 
 def resume_paused_training(state: TrainState) -> str:
-    """Resume the training that paused for this validation, or end the epoch."""
+    """Begin the next validation, resume the training that paused for them, or end the epoch."""
+    if following := next_name(state):
+        state.evaluation = following
+        begin_pass(state, training=False)
+        return "begin_validate"
     if state.paused is None:
         return "after_epoch"
     begin_pass(state, training=True)

@@ -34,7 +34,11 @@ SUPERVISED = Chart(
         ("after_step", "fit.epoch.train.batch.step.cancelled", "fit.epoch.train.batch.accumulated"),
         ("after_batch", "fit.epoch.train.batch", "fit.epoch.train.fetch"),
         ("after_train", "fit.epoch.train", "fit.epoch.trained"),
-        ("begin_validate", "fit.epoch.trained", "fit.epoch.validate.fetch"),
+        (
+            "begin_validate",
+            ("fit.epoch.trained", "fit.epoch.validated"),
+            "fit.epoch.validate.fetch",
+        ),
         ("begin_batch", "fit.epoch.validate.fetch", "fit.epoch.validate.batch.forward"),
         ("after_pred", "fit.epoch.validate.batch.forward", "fit.epoch.validate.batch.loss"),
         ("after_loss", "fit.epoch.validate.batch.loss", "fit.epoch.validate.batch.scored"),

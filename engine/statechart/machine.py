@@ -43,6 +43,15 @@ def build_machine(topology: Topology, state: TrainState) -> Machine:
     )
 
 
+def build_machine_beside(topology: Topology, state: TrainState) -> Machine:
+    """The same for another machine of a state that has one: the live phase stays."""
+    live = state.phase
+    try:
+        return build_machine(topology, state)
+    finally:
+        state.phase = live
+
+
 def _nested_states(leaves: tuple[str, ...]) -> list[Any]:
     tree: dict[str, Any] = {}
     for leaf in leaves:

@@ -15,6 +15,16 @@ RATE = "lr"
 """The first rate; others are `lr_1`, of the second parameter group, or `lr_g`, of optimizer g."""
 
 
+def belongs_to_a_row(state: TrainState) -> bool:
+    """Whether what is reported has a row of its own, and not that of its epoch.
+
+    Metrics of `validate()` have one if the evaluation has a name of its own.
+    """
+    if state.job == "fit":
+        return not state.ends_round
+    return state.job == "validate" and state.evaluation != "valid"
+
+
 def counters(fit: int, state: TrainState) -> Row:
     """`fit` and `epoch` (0-based), `step`, `samples`, and the learning rates of all groups."""
     counted = {"fit": fit, "epoch": state.epoch, "step": state.step, "samples": state.samples}

@@ -5,12 +5,19 @@ from __future__ import annotations
 import importlib
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...events import TrainerProtocol, TrainState
 from ...events.argument_checks import check_whole_number
 from ...events.log import log
-from ._row import Row, counters, plain_values, to_python
+from ._row import Row, belongs_to_a_row, counters, plain_values, to_python
+
+
+class _ClosedRun(NamedTuple):
+    """What is needed to add a row to a run that has ended."""
+
+    run: Row
+    outcome: str
 
 
 class RunLogger:
@@ -38,6 +45,7 @@ class RunLogger:
         self._fit = -1
         self._is_open = False
         self._logged: Row = {}  # the metrics of the last row of an epoch
+        self._last_run: _ClosedRun | None = None
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._open_once()
@@ -63,12 +71,24 @@ class RunLogger:
             self._log(state, {}, {"loss": loss})
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.job != "fit" or state.ends_round:  # those are in the row of the epoch
+        if not belongs_to_a_row(state):
+            return
+        if state.job == "validate" and not self._is_open:
+            self._log_evaluation(state)
             return
         logged, self._logged = self._logged, {}
         new = {name: v for name, v in state.reported.items() if logged.get(name, self) is not v}
         if new:
             self._log(state, plain_values(new), {})
+
+    def _log_evaluation(self, state: TrainState) -> None:
+        """Log the metrics of `validate()` to the run of the last fit, or to one of their own."""
+        last, self._last_run = self._last_run, None
+        if last is not None:
+            self._is_open = True
+            self._continue(last.run)
+        self._log(state, plain_values(state.reported), {})
+        self._close_once("completed" if last is None else last.outcome)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._logged = dict(state.metrics)
@@ -97,6 +117,7 @@ class RunLogger:
     def _close_once(self, outcome: str) -> None:
         if self._is_open:
             self._is_open = False
+            self._last_run = _ClosedRun(self._run_state(), outcome)
             self._close(outcome)
 
     def _open(self) -> None:
@@ -110,6 +131,10 @@ class RunLogger:
     def _reopen(self, run: Row) -> None:
         """Reopen run number `_fit`; rows logged after `run` was saved will be logged again."""
         raise NotImplementedError
+
+    def _continue(self, run: Row) -> None:
+        """Open a closed run again, to add rows."""
+        self._reopen(run)
 
     def _write(self, row: Row) -> None:
         """Write the counters and rates, then the metrics; for an epoch also its `outcome`."""
@@ -163,6 +188,9 @@ class FileLogger(RunLogger):
         if self._has_later_lines:
             self._remove_later_lines()
         super()._log(state, metrics, own)
+
+    def _continue(self, run: Row) -> None:
+        """No file is open between two rows."""
 
     def _remove_later_lines(self) -> None:
         """Remove what was logged after the checkpoint; not before the fit has really resumed."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...events import TrainerProtocol, TrainState
 from .._stateful import Stateful
-from ._row import RATE, Row, counters, to_python
+from ._row import RATE, Row, belongs_to_a_row, counters, to_python
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,8 @@ class History(Stateful):
             made in this fit), `samples` (seen in this fit), `lr` (of the first parameter group; of
             others `lr_1`, and `lr_<name>` of an optimizer that has a name), `outcome` (completed,
             cancelled, failed; None in the middle of an epoch), and the metrics by name: those that
-            were reported there, in the row of an epoch all of the epoch.
+            were reported there, in the row of an epoch all of the epoch. `validate(name=…)`
+            after a fit adds its metrics to the last row.
     """
 
     saved = ("rows", "_fit")
@@ -48,7 +49,7 @@ class History(Stateful):
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        if state.job == "fit" and not state.ends_round:  # else they are in the row of the epoch
+        if belongs_to_a_row(state):
             self._add(state, state.reported)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:

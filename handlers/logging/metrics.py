@@ -28,9 +28,11 @@ class Metrics:
 
     Signals: begin_train, begin_validate, after_batch, after_train, after_validate; after_backward,
         if optimizers have names
-    Reads: loss, of, batch_size, pred, yb, outcome, cancel, training, job, paused, batch_index
-    Writes: metrics["train_loss"], ["valid_loss"]; ["train_<of>_loss"]; ["train_<name>"],
-        ["valid_<name>"], for a collection of metrics ["train_<name>_<its name>"]: floats
+    Reads: evaluation, loss, of, batch_size, pred, yb, outcome, cancel, training, job, paused,
+        batch_index
+    Writes: metrics["train_loss"], ["valid_loss"]; by the name of the evaluation ["test_loss"]; of
+        several updates ["train_<of>_loss"]; ["train_<name>"], ["valid_<name>"], for a collection of
+        metrics ["train_<name>_<its name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
 
     Args:
@@ -70,7 +72,7 @@ class Metrics:
         if state.paused is None:
             self._begin(self.metrics)
         else:
-            paused = self._pass
+            paused = self._paused or self._pass
             self._begin(deepcopy(self.metrics))
             self._paused = paused
 
@@ -99,7 +101,7 @@ class Metrics:
             self._pass = _PassTotals(self.metrics)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._report(state, "valid", "validate")
+        self._report(state, state.evaluation, "validate")
         self._pass = _PassTotals(self.metrics)
 
     def state_dict(self) -> dict[str, Any]:

@@ -58,7 +58,8 @@ class ProgressBar(Stateful):
 
     def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         alone = state.job != "fit"
-        name = state.job if alone else "validate"
+        name = "validate" if state.evaluation == "valid" else state.evaluation
+        name = "predict" if state.job == "predict" else name
         with self._bar(name, lambda: {"loss": state.loss}, leave=alone) as bar:
             self._batches = bar
             yield
@@ -128,5 +129,4 @@ class ProgressBar(Stateful):
 
 def _result(state: TrainState) -> dict[str, Any]:
     """The metrics of `validate()`; empty for `predict()`."""
-    metrics = {name: value for name, value in state.metrics.items() if name.startswith("valid_")}
-    return {} if state.job == "predict" else metrics
+    return {} if state.job == "predict" else state.metrics

@@ -47,7 +47,8 @@ class TensorBoard(RunLogger):
         self._writer = self._tensorboard.SummaryWriter(str(self._new_folder()))
 
     def _run_state(self) -> Row:
-        return {"folder": Path(self._writer.log_dir).name, "step": self._step}
+        folder = None if self._writer is None else Path(self._writer.log_dir).name
+        return {"folder": folder, "step": self._step}
 
     def _reopen(self, run: Row) -> None:
         self._writer, self._step = None, run["step"]

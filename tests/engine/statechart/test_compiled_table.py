@@ -498,7 +498,7 @@ def test_every_scope_closes_from_a_phase_added_by_a_host(kind):
 def test_a_row_added_by_a_host_before_those_of_the_chart_wins(rig):
     """A condition on the row of the chart, and a row of the host that is used if it refuses."""
     machine = rig.trainer.machine
-    (row,) = machine.get_transitions("begin_validate")
+    row, _ = machine.get_transitions("begin_validate")
     row.conditions.append(Condition(lambda state: state.epoch == 1))
     machine.add_transition("begin_validate", "fit.epoch.trained", "fit.epoch.validated")
     result = rig.run()

@@ -1,0 +1,74 @@
+"""An engine with a second chart, for `validate` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ..events import Signal, Transition, signal
+from ..events.state import Job
+from .data.validation_loaders import check_evaluation_name
+from .fit_arguments import check_loader
+from .loop.batch import concatenate, to_device
+from .loop.engine import Engine
+from .run_context import evaluation_session
+from .statechart.composition import Chart
+from .statechart.evaluation_chart import evaluation_chart
+from .statechart.machine import build_machine_beside
+from .statechart.topology import Topology
+from .statechart.transitions_internals import Machine
+
+
+class EvaluatingEngine(Engine):
+    """An engine that also evaluates and predicts, outside of a fit."""
+
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        """The signals of a fit with its chart, and of `validate` and `predict`, by name."""
+        triggers = [row[0] for row in self._evaluation_chart.rows]
+        return {**super().signals, **{trigger: signal(trigger) for trigger in triggers}}
+
+    def validate(self, loader: Iterable[Any], name: str = "valid") -> dict[str, Any]:
+        """Evaluate `loader` without gradients, in eval mode; returns the metrics of the handlers.
+
+        Their names begin with `name`: `test_loss`. With another name than that of the validation
+        of a fit, they are also logged, and kept in `state.metrics` beside those of the last fit.
+        Its outcome is kept, unless this run is cancelled or fails. Raises: as `fit`.
+        """
+        check_evaluation_name(f"validate(name={name!r})", name)
+        metrics: dict[str, Any] = {}
+        for _ in self._evaluate("validate", loader, metrics, name):
+            pass
+        return metrics
+
+    def predict(self, loader: Iterable[Any]) -> Any:
+        """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
+
+        The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
+        output. Raises: as `fit`.
+        """
+        outputs, closing = [], self.signal_name("after_batch")
+        for transition in self._evaluate("predict", loader, {}):
+            if transition.trigger == closing and self.state.outcome == "completed":
+                outputs.append(to_device(self.state.pred, torch.device("cpu")))
+        return concatenate(outputs) if outputs else None
+
+    def _evaluate(
+        self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], name: str = ""
+    ) -> Generator[Transition, None, None]:
+        """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
+        check_loader("loader", loader)
+        session = evaluation_session(self.state, job, loader, name, metrics)
+        first_trigger, stepwise = self._evaluation_chart.rows[0][0], job == "predict"
+        return self._drive(self._evaluation, first_trigger, session, stepwise)
+
+    @cached_property
+    def _evaluation(self) -> Machine:
+        return build_machine_beside(Topology(self._evaluation_chart), self.state)
+
+    @cached_property
+    def _evaluation_chart(self) -> Chart:
+        return evaluation_chart(self._topology.chart)
