@@ -33,7 +33,7 @@ PUBLIC = {
         after_cancel_step after_cancel_train after_cancel_validate after_epoch after_error
         after_fit after_loss after_pred after_step after_train after_validate any_transition
         begin_backward begin_batch begin_epoch begin_fit begin_step begin_train begin_validate
-        cancel_for resumed signal
+        cancel_for reported resumed signal
     """,
     "trackside.engine": """
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
