@@ -7,7 +7,7 @@ Nothing of the engine is used and there is no machine here: Python's own blocks 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -229,8 +229,10 @@ def _told(error: BaseException | None) -> tuple[str, ...]:
 class Rig:
     """A trainer on a world of its own; at each signal the recorder hears it, then the raiser."""
 
+    new_plan = Plan
+
     def __init__(self, trainer_of: Callable[[World], Any]) -> None:
-        self.plan = Plan()
+        self.plan = self.new_plan()
         self.world = World(self.plan)
         self.trainer = trainer_of(self.world)
         self.moments: list[Moment] = []
@@ -275,6 +277,22 @@ class Rig:
     def _pause(self, trainer: Any, state: Any) -> None:
         if state.training and (state.epoch, state.batch_index) in self.pauses:
             state.validate_next = True
+
+
+def assert_nested(signals: Iterable[str]) -> None:
+    """Check that each `after_<scope>` closes the scope opened last, and that all are closed."""
+    open_scopes: list[str] = []
+    for signal in signals:
+        moment, _, scope = signal.rpartition("_")
+        if moment == "begin":
+            open_scopes.append(scope)
+        elif moment == "after_cancel":
+            assert open_scopes[-1] == scope
+        elif scope in SCOPES:
+            assert open_scopes.pop() == scope
+        elif scope == "error":
+            assert len(open_scopes) <= 1
+    assert open_scopes == []
 
 
 def by_hand(entries: Entries = (), pauses: Pauses = ()) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..loop.raised_exception import add_note
+from ...events.exception_text import add_note
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
 from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
 from .directory_lock import DirectoryLock

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...events import SIGNALS, resumed
+from ...events.exception_text import add_note, traceback_text
 from ...events.order import Receiver
-from ..loop.raised_exception import add_note, traceback_text
 from ..statechart.phase_paths import open_scopes, scope_name
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import restore_counters, restore_position
@@ -87,6 +87,6 @@ def _call_all(
             text = traceback_text(other)
             add_note(error, f"trackside: also raised while the fit was closed: {text}")
         except BaseException as raised:
-            interrupt = interrupt or raised
+            interrupt = raised if interrupt is None else interrupt
     if interrupt is not None:
         raise interrupt from error

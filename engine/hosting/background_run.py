@@ -106,7 +106,13 @@ class Run(Future[TrainState]):
             BaseException: the error of the fit.
         """
         self._check_thread("result")
-        return super().result(timeout)
+        error = super().exception(timeout)
+        if error is not None:  # Future.result would ask the error whether it is true
+            try:
+                raise error
+            finally:
+                del self, error  # its traceback holds this frame
+        return super().result()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait until the fit has ended, and return its error or None. Raises: as `result`."""

@@ -6,7 +6,6 @@ does not call that of its base. Nothing of it may keep a scope open. Its class i
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -41,6 +40,17 @@ class Raised(NamedTuple):
 def is_cancel(raised: BaseException) -> TypeGuard[Cancel]:
     """Whether it is a cancel; `isinstance` would ask a `__class__` of its own."""
     return issubclass(type(raised), Cancel)
+
+
+def closes_iterator(raised: BaseException) -> bool:
+    """Whether the host closes the iterator of the run, so that Python raises this at a `yield`.
+
+    A `GeneratorExit` of user code has passed through its frames: that is an error.
+    """
+    if type(raised) is not GeneratorExit:
+        return False
+    frames = raised.__traceback__
+    return frames is None or frames.tb_next is None
 
 
 def read_text(raised: BaseException, name: str) -> str:
@@ -88,19 +98,6 @@ def outranked(cancel: Cancel) -> list[Cancel]:
     return also
 
 
-def add_note(raised: BaseException, note: str) -> None:
-    """Add a note; one that is refused is logged, so that it is not lost."""
-    try:
-        raised.add_note(note)
-    except Exception:
-        log_note(raised, note)
-
-
-def log_note(raised: BaseException, note: str) -> None:
-    """Log a note that an exception does not take."""
-    log.error("%s takes no notes; this one was for it: %s", type(raised).__name__, note)
-
-
 def position_text(state: TrainState) -> str:
     """The counters of `state`; empty if a handler has made them unreadable."""
     try:
@@ -112,14 +109,6 @@ def position_text(state: TrainState) -> str:
 def cancel_text(cancel: BaseException) -> str:
     """The cancel as it was raised: `CancelEpochException('enough')`."""
     return f"{type(cancel).__name__}({read_text(cancel, 'reason')!r})"
-
-
-def traceback_text(error: BaseException) -> str:
-    """Its traceback; its class only, if that cannot be formatted."""
-    try:
-        return "".join(traceback.format_exception(error, chain=False)).rstrip()
-    except Exception as why:
-        return f"{type(error).__name__}, which cannot be formatted ({type(why).__name__})"
 
 
 def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:

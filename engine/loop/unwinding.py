@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
+from ...events.exception_text import add_note, log_note, traceback_text
 from ...events.order import Receiver, receivers_after
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
@@ -18,16 +19,14 @@ from .outer_runs import scopes_around
 from .raised_exception import (
     IteratorClosed,
     Raised,
-    add_note,
     cancel_text,
+    closes_iterator,
     describe_raiser,
     is_cancel,
-    log_note,
     outranked,
     position_text,
     read_text,
     sign,
-    traceback_text,
     write,
 )
 from .uninterrupted import complete
@@ -92,7 +91,7 @@ class Unwinding:
         if self._taken > _ATTEMPTS:
             self._keep(raised.error)
             return
-        closed = issubclass(type(raised.error), GeneratorExit)
+        closed = closes_iterator(raised.error)
         if not (raised.begun or closed or open_scopes(self.leaf.phase)):
             self._keep(raised.error)
             self.announced = True  # nobody was told of a run
@@ -108,7 +107,7 @@ class Unwinding:
 
     def add(self, raised: BaseException, by: str) -> None:
         """Add an exception that `by` raised in the live phase."""
-        if issubclass(type(raised), GeneratorExit):
+        if closes_iterator(raised):
             self.stepwise = False
             scopes = open_scopes(self.leaf.phase)
             if scopes:

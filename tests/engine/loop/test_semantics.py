@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import ACTIVITIES, EPOCHS, SCOPES, SIGNALS, TRAINING, Raise, Rig, by_hand
+from oracle import ACTIVITIES, EPOCHS, SCOPES, SIGNALS, TRAINING, Raise, Rig, assert_nested, by_hand
 
 from trackside.engine import Trainer
 from trackside.events import (
@@ -86,22 +86,6 @@ def raising(error):
         raise error
 
     return fail
-
-
-def assert_nested(signals):
-    """Check that each `after_<scope>` closes the scope opened last, and that all are closed."""
-    open_scopes = []
-    for signal in signals:
-        moment, _, scope = signal.rpartition("_")
-        if moment == "begin":
-            open_scopes.append(scope)
-        elif moment == "after_cancel":
-            assert open_scopes[-1] == scope
-        elif scope in SCOPES:
-            assert open_scopes.pop() == scope
-        elif scope == "error":
-            assert len(open_scopes) <= 1
-    assert open_scopes == []
 
 
 # plans

@@ -1,119 +1,14 @@
 """Whatever is raised, and whatever it refuses: every scope closes, and the next fit is whole."""
 
-import dataclasses
 import logging
 
 import pytest
 from oracle import Raise, Rig, by_hand
+from strange import INCOMPLETE, REFUSING, Bare, Closed, Escalating, Frozen, FrozenCancel, Slotted
 
 from trackside.engine import Trainer
-from trackside.events import (
-    CancelBatchException,
-    CancelEpochException,
-    CancelFitException,
-    CancelTrainException,
-)
+from trackside.events import CancelBatchException
 
-
-class Noted(Exception):
-    """Its notes are no list."""
-
-    def __init__(self, reason):
-        super().__init__(reason)
-        self.__notes__ = 5
-
-
-class Refusing(Exception):
-    def add_note(self, note):
-        raise TypeError("no notes")
-
-
-class Escalating(Exception):
-    def add_note(self, note):
-        raise KeyboardInterrupt("no notes")
-
-
-class Interrupting(KeyboardInterrupt):
-    def add_note(self, note):
-        raise KeyboardInterrupt("no notes")
-
-
-class Unprintable(Exception):
-    def __str__(self):
-        raise ValueError("no text")
-
-    __repr__ = __str__
-
-
-class Incomparable(Exception):
-    def __eq__(self, other):
-        raise ValueError("not comparable")
-
-    def __hash__(self):
-        raise ValueError("not hashable")
-
-    def __bool__(self):
-        raise ValueError("neither true nor false")
-
-
-class Disguised(Exception):
-    @property
-    def __class__(self):
-        raise ValueError("no class")
-
-
-class Sealed(Exception):
-    def __getattribute__(self, name):
-        raise ValueError(f"no {name}")
-
-    def __setattr__(self, name, value):
-        raise ValueError(f"no {name}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Frozen(Exception):
-    reason: str
-
-
-ERRORS = (
-    *(Noted, Refusing, Escalating, Interrupting, Unprintable, Incomparable, Disguised, Sealed),
-    Frozen,
-)
-
-
-class Bare(CancelBatchException):
-    """Its `__init__` does not call that of its base."""
-
-    def __init__(self, reason):
-        pass
-
-
-@dataclasses.dataclass(frozen=True)
-class FrozenCancel(CancelTrainException):
-    why: str
-
-
-class Closed(CancelEpochException):
-    """It has properties in place of the attributes that the engine writes, and they raise."""
-
-    @property
-    def also(self):
-        raise ValueError("no also")
-
-    raised_by = requested_by = reason = also
-
-    def __init__(self, reason):
-        pass
-
-
-class Slotted(CancelFitException):
-    __slots__ = ("also",)
-
-    def __init__(self, reason):
-        del self.also
-
-
-CANCELS = (Bare, FrozenCancel, Closed, Slotted)
 POINTS = (
     *("begin_fit", "begin_batch", "after_loss", "model", "backward", "optimizer", "after_step"),
     *("after_batch", "begin_validate", "after_epoch", "after_fit", "loader"),
@@ -147,7 +42,7 @@ def assert_closed(rig, plain):
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("kind", ERRORS)
+@pytest.mark.parametrize("kind", REFUSING)
 def test_an_error_that_refuses_everything_closes_every_scope(rig, kind, point):
     error = escaped(rig, (Raise(kind, point, 1),))
     assert type(error) is (KeyboardInterrupt if kind is Escalating else kind)
@@ -155,18 +50,18 @@ def test_an_error_that_refuses_everything_closes_every_scope(rig, kind, point):
 
 
 @pytest.mark.parametrize("point", ["after_loss", "model", "optimizer", "after_pred"])
-@pytest.mark.parametrize("kind", CANCELS)
+@pytest.mark.parametrize("kind", INCOMPLETE)
 def test_a_cancel_without_its_attributes_closes_its_scope(rig, kind, point):
     assert escaped(rig, (Raise(kind, point, 1),)) is None
     assert_closed(rig, (Raise(kind.__mro__[1], point, 1),))
 
 
-@pytest.mark.parametrize("second", ERRORS)
-@pytest.mark.parametrize("first", [*ERRORS, *CANCELS])
+@pytest.mark.parametrize("second", REFUSING)
+@pytest.mark.parametrize("first", [*REFUSING, *INCOMPLETE])
 def test_two_strange_exceptions_close_every_scope_once(rig, first, second):
     error = escaped(rig, (Raise(first, "after_loss", 1), Raise(second, "after_batch", 1)))
     assert type(error) in {first, second, KeyboardInterrupt}
-    plain = first.__mro__[1] if first in CANCELS else ValueError
+    plain = first.__mro__[1] if first in INCOMPLETE else ValueError
     assert_closed(rig, (Raise(plain, "after_loss", 1), Raise(ValueError, "after_batch", 1)))
 
 
@@ -179,7 +74,7 @@ def test_a_note_that_is_refused_is_logged(rig, caplog):
 
 def test_a_cancel_without_its_attributes_can_be_requested_and_outranked(rig):
     rig.trainer.on("after_pred", once=True)(
-        lambda trainer, state: [trainer.request(kind("asked")) for kind in CANCELS]
+        lambda trainer, state: [trainer.request(kind("asked")) for kind in INCOMPLETE]
     )
     rig.run()
     state = rig.trainer.state
