@@ -192,7 +192,7 @@ class Run(Future[TrainState]):
         except Exception:
             log.exception("a handler has left values in the state that a status cannot be read of")
             self._final_status = unreadable_status(self._trainer.state, self._clock.seconds)
-        if self._at_start is None:
+        if self._on_begin in self._trainer.handlers:  # not if it has run, or was broken off
             self._trainer.detach(self._on_begin)
 
     def _set_done(self, error: BaseException | None) -> None:

@@ -1,0 +1,49 @@
+"""Attacks: strange exceptions in every place where user code runs, in every way to drive a fit.
+
+`python tests/attack.py SEED` repeats one; a failure names its seed.
+"""
+
+import os
+import warnings
+
+import attack
+import pytest
+from conftest import SEED
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def drawn(number, count):
+    """Seeds that differ from run to run; the first part is printed with the results."""
+    first = int(os.environ.get(SEED, "0")) * 10**6 + number * count
+    return range(first, first + count)
+
+
+def check(attacked, seeds):
+    for seed in seeds:
+        try:
+            attacked(seed)
+        except BaseException as error:
+            raise AssertionError(f"{attack.Scenario.of(seed)}: {error}") from error
+
+
+@pytest.mark.parametrize("first", range(0, 240, 20))
+def test_every_scope_closes_once_and_the_next_fit_is_undisturbed(first):
+    check(attack.attack, range(first, first + 20))
+
+
+@pytest.mark.parametrize("first", range(0, 20, 5))
+def test_two_attacks_in_two_threads_do_not_meet(first):
+    check(attack.attack_by_two, range(first, first + 5))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(100))
+def test_a_hundred_thousand_attacks_change_nothing(number):
+    check(attack.attack, drawn(number, 950))
+    check(attack.attack_by_two, drawn(number, 50))
