@@ -1,4 +1,4 @@
 """Everything that a fit needs to resume: capture, check, write, read and restore it.
 
-May import: loop, statechart, data.
+May import: statechart, data.
 """
