@@ -1,4 +1,7 @@
-"""Tests of docs/embedding.md: each sentence has a test; here are those without one elsewhere."""
+"""Tests of docs/embedding.md: each sentence has a test; here are those without one elsewhere.
+
+And that each sentence of docs/reliability.md has one.
+"""
 
 import ast
 import copy
@@ -21,20 +24,25 @@ from trackside.events import CancelEpochException
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "embedding.md"
+RELIABILITY = PAGE.with_name("reliability.md")
 LONG = 300
 
 # the page
 
 
-def statements():
+def statements(page=PAGE):
     """(sentence or row, its tests) for each line of the page that makes a statement.
 
     Not headings, the head of the table, and lines that introduce the next one.
     """
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    for line in page.read_text(encoding="utf-8").splitlines():
         text, _, comment = line.partition("<!--")
         heading = line.startswith(("#", "| |", "|---"))
-        if text.strip() and not heading and not text.rstrip().endswith(("promises.", "system.")):
+        if (
+            text.strip()
+            and not heading
+            and not text.rstrip().endswith(("promises.", "system.", "not.", "prove it."))
+        ):
             yield text.strip(), comment.removesuffix("-->").split()
 
 
@@ -50,6 +58,14 @@ def test_every_sentence_names_existing_tests():
     assert [sentence for sentence, named in statements() if not named] == []
     assert [name for _, named in statements() for name in named if name not in exist] == []
     assert len([*statements()]) > 50
+
+
+def test_every_sentence_of_the_page_about_reliability_names_existing_tests():
+    exist = {*existing_tests()}
+    sentences = [*statements(RELIABILITY)]
+    assert len(sentences) > 15
+    assert [sentence for sentence, named in sentences if not named] == []
+    assert [name for _, named in sentences for name in named if name not in exist] == []
 
 
 def test_every_line_of_the_page_is_one_sentence_or_one_row():
