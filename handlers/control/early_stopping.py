@@ -38,6 +38,7 @@ class EarlyStopping(JudgedMetric, Stateful):
         waited: values since the best one.
     """
 
+    needs = ("reported",)
     saved = ("best", "best_epoch", "waited", "_cut_short", "_verdict")
 
     def __init__(

@@ -42,6 +42,7 @@ class RunLogger:
         self.every = every
         if every is not None:
             check_whole_number(f"{type(self).__name__}(every={every!r})", every, least=1)
+        self.needs = ("reported",) if every is None else ("reported", "after_step")
         self._fit = -1
         self._is_open = False
         self._logged: Row = {}  # the metrics of the last row of an epoch

@@ -38,6 +38,7 @@ class History(Stateful):
     """
 
     saved = ("rows", "_fit")
+    needs = ("reported",)
 
     runs_before = ("LRSchedule", "ReduceOnPlateau")  # a row has the rate that was trained with
 

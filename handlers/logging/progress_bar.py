@@ -33,6 +33,7 @@ class ProgressBar(Stateful):
 
     on_error = "detach"
     runs_after = ("Metrics",)
+    needs = ("within_fit",)
 
     def __init__(self, file: TextIO | None = None, mininterval: float = 0.1) -> None:
         if not mininterval >= 0:
@@ -43,6 +44,9 @@ class ProgressBar(Stateful):
         self._batches: LazyBar | None = None
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
+        if state.round_scope is None:  # no epoch to count; batches have their bar
+            yield
+            return
         done = max(0, state.epoch)  # not 0 in a resumed fit
         options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
         with self._bar("epochs", lambda: state.metrics, **options) as bar:

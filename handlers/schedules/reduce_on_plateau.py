@@ -48,6 +48,7 @@ class ReduceOnPlateau(OptionWriter, JudgedMetric, SchedulerHandler):
         TypeError, ValueError: an argument is out of range.
     """
 
+    needs = ("within_fit", "reported")
     saved = ("_value", "_cut_short")
 
     # the first two set the groups of the optimizer; History writes the rate that was trained with

@@ -328,14 +328,13 @@ REFUSED = {
     "no validation": {"role evaluation": ["ValidateEvery"]},
     "no epoch": {
         "after_epoch: none of its scopes has the role round": [
-            *("ActivationStats", "CSVLogger", "EarlyStopping", "GradientStats", "History"),
-            *("JSONLines", "ProgressBar", "ReduceOnPlateau", "SWA", "TensorBoard"),
+            *("ActivationStats", "GradientStats", "SWA"),
         ],
         "begin_epoch: none of its scopes has the role round": ["Memory", "SkipEpochs", "Unfreeze"],
     },
     "no update": {
         "role evaluation": ["ValidateEvery"],
-        "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA", "TensorBoard"],
+        "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA"],
         "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
         "begin_backward": ["MixedPrecision", "SkipBadBatch"],
         "activity 'backward'": ["ActivationCheckpointing", "SplitOnOutOfMemory"],

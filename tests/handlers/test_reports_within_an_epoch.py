@@ -7,6 +7,7 @@ import pytest
 import torch
 from helpers import batches, trainer_of
 
+from trackside.engine import SUPERVISED
 from trackside.handlers import (
     Checkpoint,
     CSVLogger,
@@ -124,3 +125,24 @@ def test_a_missing_metric_suggests_the_nearest_name():
     trainer = trainer_of(Metrics(), EarlyStopping("val_loss"))
     with pytest.raises(LookupError, match="did you mean valid_loss"):
         trainer.fit(batches(1), batches(1))
+
+
+def test_a_chart_without_epochs_has_a_row_for_each_report(tmp_path, capsys):
+    history, path = History(), tmp_path / "log.jsonl"
+    trainer = trainer_of(
+        *(Metrics(), ValidateEvery(steps=2), Worse(), history, JSONLines(path), ProgressBar()),
+        chart=SUPERVISED.without("epoch"),
+    )
+    trainer.fit(batches(4), batches(1, seed=2))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [row["score"] for row in rows if "score" in row] == [1, 2]
+    assert [(row["step"], row["score"]) for row in history.rows] == [(2, 1), (4, 2)]
+    assert "step 2" in capsys.readouterr().err
+
+
+def test_early_stopping_ends_a_fit_without_epochs():
+    trainer = trainer_of(
+        *(Metrics(), ValidateEvery(steps=2), Worse(), EarlyStopping("score", patience=1)),
+        chart=SUPERVISED.without("epoch"),
+    )
+    assert trainer.fit(batches(20), batches(1)).step == 4
