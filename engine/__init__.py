@@ -6,6 +6,7 @@ from .checkpoint.checkpoint_reader import NoCheckpointError, latest, read_checkp
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import ResumeError
 from .checkpoint.manifest import CheckpointError, DamagedError
+from .checkpoint.validated_weights import validated_weights
 from .data.keyed_loader import KeyedLoader
 from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
@@ -51,6 +52,7 @@ __all__ = [
     "latest",
     "read_checkpoint",
     "update",
+    "validated_weights",
 ]
 
 

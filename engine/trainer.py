@@ -6,13 +6,12 @@ import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from weakref import ref
 
 import torch
 
 from ..events import TrainState, Transition
-from .checkpoint.checkpoint_reader import read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .checkpoint.compatibility import check_resumable, check_state_dict
 from .checkpoint.rollback import remember
@@ -26,12 +25,11 @@ from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.activity_checks import loader_phase
 from .loop.diagnostics import check_trainable
+from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
 from .run_parts import RunParts
 from .statechart.chart import SUPERVISED
 from .statechart.phase_paths import Row
-
-ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
 class Trainer(EvaluatingEngine):
@@ -102,9 +100,10 @@ class Trainer(EvaluatingEngine):
             batches_per_epoch: ends an epoch after this many batches; required for an endless
                 loader, which continues in the next epoch where it stopped.
             resume: a `state_dict` captured during a fit, or the path of a checkpoint, or of a
-                folder of checkpoints, of which the `latest` is used. The fit continues from
-                there, in a trainer and with loaders built in the same way. No signal is sent a
-                second time; `resumed` is sent, and handlers reopen their scopes. `epochs` and
+                folder of checkpoints, of which the `latest` is used, or "auto": the folder of the
+                attached Checkpoint, and a new fit if that is empty. The fit continues from there,
+                in a trainer and with loaders built in the same way. No signal is sent a second
+                time; `resumed` is sent, and handlers reopen their scopes. `epochs` and
                 `batches_per_epoch` are those of the whole fit; by default the saved ones.
 
         Returns:
@@ -180,10 +179,7 @@ class Trainer(EvaluatingEngine):
         resume: ResumeFrom,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
-        if isinstance(resume, (str, Path)):
-            resume = read_checkpoint(resume)
-        else:  # training must not change the caller's tensors
-            resume = copy.deepcopy(resume)
+        resume = read_resume_state(self.handlers, resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
         limits = fit_limits(epochs, batches_per_epoch, resume)

@@ -62,6 +62,9 @@ class CheckpointFolder(Protocol):
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
         """Write a checkpoint and return its path; afterwards it survives a power cut."""
 
+    def load_validated(self, path: Path, state: TrainState) -> None:
+        """Load the weights that were validated when a checkpoint was saved into the model."""
+
     def keep(self, wanted: Collection[Path]) -> None:
         """Delete every checkpoint that is not in `wanted`."""
 

@@ -39,7 +39,7 @@ PUBLIC = {
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
         Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader
         NoCheckpointError RESTING ResumeError Run SUPERVISED Status Topology Trainer begin_pass
-        interruptible latest read_checkpoint update
+        interruptible latest read_checkpoint update validated_weights
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ...events import TrainState
 from ...events.exception_text import add_note
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
 from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
@@ -17,6 +18,7 @@ from .directory_lock import DirectoryLock
 from .manifest import MANIFEST_FILE, STATE_FILE, WEIGHTS_FILE, CheckpointError, Manifest
 from .safetensors_writer import is_supported, tied_names, write_weights
 from .tensor_snapshot import snapshot_tensors
+from .validated_weights import load_validated_weights
 
 
 class CheckpointStore:
@@ -100,6 +102,10 @@ class CheckpointStore:
             raise
         self._manifests = {**self._manifests, path: manifest}
         return path
+
+    def load_validated(self, path: Path, state: TrainState) -> None:
+        """Load the weights that were validated when a checkpoint was saved into the model."""
+        load_validated_weights(state, path)
 
     def keep(self, wanted: Collection[Path]) -> None:
         """Delete every checkpoint that is not in `wanted`. Raises: as `save`."""

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
+from ...events import TrainState
 from ..data.keyed_loader import KeyedLoader
 from ..data.validation_loaders import ONLY, by_name
 from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
-from .optimizer_state import named_parameters, optimizer_states
+from .optimizer_state import added_groups, named_parameters, optimizer_states
 from .state_dict_check import check_values
 from .training_state import (
     STATE_DICT_FORMAT,
@@ -156,6 +157,7 @@ def _check_optimizers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) ->
         if here != there:
             raise ResumeError(f"{what} is {there} in the state dict, {here} in this trainer")
         own_names, saved_names = _parameter_names(current[name]), _parameter_names(saved[name])
+        saved_names -= _names_in_added_groups(trainer.state, current[name], saved[name])
         differences = [f"{n} is optimized only in this trainer" for n in own_names - saved_names]
         differences += [f"{n} is optimized only in the state dict" for n in saved_names - own_names]
         _raise_if_any(f"the state dict has other parameters than this {here}", differences)
@@ -187,6 +189,15 @@ def _check_place(position: Mapping[str, Any], length: int) -> None:
         value = position.get(name)
         if type(value) is not int or not 0 <= value <= most:
             raise ValueError(f"{name} {value!r} is no position in it")
+
+
+def _names_in_added_groups(
+    state: TrainState, current: Mapping[str, Any], saved: Mapping[str, Any]
+) -> set[str]:
+    """The parameters of the groups that a handler had added; loading adds them again."""
+    added = added_groups(current["param_groups"], saved["param_groups"])
+    names = {name for group in added for name in group["params"]}
+    return names & named_parameters(state).keys()
 
 
 def _parameter_names(optimizer: Mapping[str, Any]) -> set[str]:

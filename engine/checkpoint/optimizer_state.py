@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -65,9 +66,16 @@ def load_optimizers(state: TrainState, saved: dict[str, Any]) -> None:
 def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, Any]) -> None:
     """Load a saved state into an optimizer; its parameter groups stay the same dict objects.
 
+    Groups that a handler had added to the optimizer during the saved fit are added.
+
     Raises:
         ValueError: the parameters were in other groups when the state was saved.
     """
+    own = _optimizer_state(state, optimizer)["param_groups"]
+    parameters = named_parameters(state)
+    for group in added_groups(own, saved["param_groups"]):
+        members = [parameters[name] for name in group["params"]]
+        optimizer.add_param_group({**group, "params": members})
     names = _names_by_id(state)
     optimized = _optimized_parameters(optimizer)
     index_of = {names[id(parameter)]: index for index, parameter in enumerate(optimized)}
@@ -96,6 +104,14 @@ def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, An
     for group, loaded in zip(groups, optimizer.param_groups, strict=True):
         _set_options(group, loaded)
     optimizer.param_groups = groups  # handlers and captured graphs may refer to these dicts
+
+
+def added_groups(
+    own: Iterable[Mapping[str, Any]], saved: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The saved groups that have only parameters which are in none of the optimizer's own."""
+    optimized = {name for group in own for name in group["params"]}
+    return [group for group in saved if optimized.isdisjoint(group["params"])]
 
 
 def gradients(state: TrainState) -> dict[str, Tensor]:

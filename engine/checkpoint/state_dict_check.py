@@ -42,6 +42,8 @@ def check_values(saved: Mapping[str, Any]) -> None:
         if loaders["paused"] is not None and loaders["paused"][2] is not None:
             _check_generators("loaders: paused", loaders["paused"][2])
     _check_generators("generators", saved["generators"])
+    if "validated" in saved:
+        _check("", saved, {"validated": _dict_of(Tensor)})
 
 
 def check_phase(saved: Mapping[str, Any]) -> None:

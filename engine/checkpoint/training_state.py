@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +48,7 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
         "buffers": to_plain_data(unsaved_buffers(state), "buffers"),
         "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
         **_optimizer_entries(state),
+        **_validated_entry(trainer.handlers),
         "gradients": to_plain_data(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
@@ -90,12 +91,12 @@ def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
 def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     """Load everything but the position; last what cannot be undone."""
     state = trainer.state
-    _load_module(whole_model(state), "", saved["model"])
+    load_module(whole_model(state), "", saved["model"])
     buffers = unsaved_buffers(state)
     for name, value in saved["buffers"].items():
         buffers[name].copy_(value)
     for name, module in loss_modules(state).items():
-        _load_module(module, f"{name}." if name else "", saved["loss_fn"])
+        load_module(module, f"{name}." if name else "", saved["loss_fn"])
     load_optimizers(state, saved_optimizers(saved))
     load_gradients(state, saved["gradients"])
     _load_handlers(trainer, saved["handlers"])
@@ -147,6 +148,15 @@ def _optimizer_entries(state: TrainState) -> dict[str, Any]:
     return {"optimizer": states.get("")}
 
 
+def _validated_entry(handlers: Iterable[Any]) -> dict[str, dict[str, Tensor]]:
+    """The state dict entry of the weights with which handlers replace the trained ones."""
+    replaced: dict[str, Tensor] = {}
+    for handler in handlers:
+        if hasattr(handler, "validated_weights"):
+            replaced |= handler.validated_weights()
+    return {"validated": to_plain_data(replaced, "validated")} if replaced else {}
+
+
 def model_state(state: TrainState) -> dict[str, Any]:
     """The state dict of the whole model, with the names of a model that is not compiled."""
     return plain_names("", whole_model(state).state_dict().items())
@@ -170,6 +180,7 @@ def unsaved_buffers(state: TrainState) -> dict[str, Tensor]:
     return buffers
 
 
-def _load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> None:
+def load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> None:
+    """Load those of the saved values whose names begin with `prefix` into a module."""
     names = module.state_dict()
     module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ...events import TrainerProtocol, TrainState
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
-from .._torch_internals import uncompiled
+from .._torch_internals import COMPILED_PREFIX, uncompiled
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -108,6 +108,20 @@ class EMA:
             if self._trained is not None:
                 copy_tensors(tensors(model_of(state, self.of), self.use_buffers), self._trained)
                 self._trained = None
+
+    def validated_weights(self) -> dict[str, Tensor]:
+        """The weights that the next validation of the fit uses, by their names in a checkpoint."""
+        if not (self.averaged and self.validate and self._updated and self._state):
+            return {}
+        model = self.averaged.module
+        buffers = () if self.use_buffers else {name for name, _ in model.named_buffers()}
+        live = model_of(self._state, self.of)
+        prefix = next((f"{n}." for n, other in self._state.models.items() if other is live), "")
+        return {
+            prefix + name.replace(COMPILED_PREFIX, ""): value
+            for name, value in model.state_dict().items()
+            if isinstance(value, Tensor) and name not in buffers
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -50,6 +50,8 @@ class Checkpoint(Stateful):
         mode: whether "min" or "max" is better.
         keep_last: number of newest checkpoints to keep; None: all.
         keep_best: number of best checkpoints to keep, in addition.
+        restore_best: after a fit that has not failed, load the weights that the `metric` has judged
+            best into the model: with EMA, which validates with its average, the averaged ones.
         on_cancel: save when the fit is cancelled.
         on_failure: save when the fit fails, or is interrupted.
         async_save: write in a background thread; the next save waits for it.
@@ -57,8 +59,11 @@ class Checkpoint(Stateful):
 
     Attributes:
         last: the newest checkpoint in the folder; None before the first.
-        best: the best checkpoint in the folder; None before the first.
+        best: the best checkpoint in the folder; None before the first. `validated_weights(best)`
+            of the engine are the weights that the metric has judged.
     """
+
+    runs_after = ("EMA", "SWA")  # the best weights replace those that they leave in the model
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Checkpoint(Stateful):
         mode: Mode = "min",
         keep_last: int | None = 3,
         keep_best: int = 1,
+        restore_best: bool = False,
         on_cancel: bool = True,
         on_failure: bool = True,
         async_save: bool = False,
@@ -79,12 +85,15 @@ class Checkpoint(Stateful):
         if keep_last is not None:
             check_whole_number(f"Checkpoint(keep_last={keep_last!r})", keep_last, least=1)
         check_whole_number(f"Checkpoint(keep_best={keep_best!r})", keep_best, least=1)
+        if restore_best and metric is None:
+            raise ValueError("Checkpoint(restore_best=True): needs a metric=, which says the best")
         if mode not in ("min", "max"):
             raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")
         if (steps, epochs, minutes, metric) == (None,) * 4:
             epochs = 1
         self.folder = Path(folder)
         self.keep_last = keep_last
+        self.restore_best = restore_best
         self.on_cancel, self.on_failure = on_cancel, on_failure
         self.async_save = async_save
         self._schedule = SaveSchedule(steps, epochs, minutes, clock)
@@ -97,6 +106,11 @@ class Checkpoint(Stateful):
     @property
     def last(self) -> Path | None:
         return next(reversed(self._written()), None)
+
+    @property
+    def resume_folder(self) -> Path:
+        """The folder from which `fit(resume="auto")` resumes."""
+        return self.folder
 
     @property
     def best(self) -> Path | None:
@@ -159,6 +173,8 @@ class Checkpoint(Stateful):
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close()
+        if self.restore_best and self.best is not None and state.outcome != "failed":
+            self._store.load_validated(self.best, state)
 
     def _open(self, state: TrainState, new: bool) -> None:
         self._warned = self._closed = False

@@ -1,0 +1,32 @@
+"""The weights that were validated when a checkpoint was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...events import TrainState
+from ..named_parts import whole_model
+from .checkpoint_reader import read_checkpoint
+from .training_state import load_module
+
+
+def validated_weights(path: str | Path) -> dict[str, Any]:
+    """The state dict of the model as it was validated when a checkpoint was saved.
+
+    Those are the weights that a metric has judged: with EMA, which validates with its average, the
+    averaged ones; otherwise the trained ones, which `model.safetensors` contains.
+
+    Args:
+        path: as of `read_checkpoint`; `checkpoint.best` of a Checkpoint handler.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    saved = read_checkpoint(path)
+    return {**saved["model"], **saved.get("validated", {})}
+
+
+def load_validated_weights(state: TrainState, path: str | Path) -> None:
+    """Load them into the model. Raises: as `validated_weights`."""
+    load_module(whole_model(state), "", validated_weights(path))

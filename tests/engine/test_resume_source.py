@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+from helpers import batches, equal, trainer_of, weights
+
+from trackside.handlers import Checkpoint
+
+
+def test_auto_begins_a_new_fit_in_an_empty_folder_and_resumes_the_next_time(tmp_path):
+    through = trainer_of()
+    through.fit(batches(), epochs=3)
+    trainer_of(Checkpoint(tmp_path)).fit(batches(), epochs=1, resume="auto")
+    second = trainer_of(Checkpoint(tmp_path))
+    second.fit(batches(), epochs=3, resume="auto")
+    assert second.state.step == 9
+    assert equal(weights(second), weights(through))
+
+
+def test_auto_without_a_checkpoint_handler_is_refused():
+    with pytest.raises(ValueError, match=r'resume="auto"\) needs one Checkpoint .* found: none'):
+        trainer_of().fit(batches(), resume="auto")
+
+
+def test_auto_with_checkpoints_in_two_folders_is_refused(tmp_path):
+    trainer = trainer_of(Checkpoint(tmp_path / "a"), Checkpoint(tmp_path / "b"))
+    with pytest.raises(ValueError, match="needs one Checkpoint"):
+        trainer.fit(batches(), resume="auto")
+
+
+def test_a_folder_that_is_called_auto_can_be_resumed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trainer_of(Checkpoint("auto")).fit(batches(), epochs=1)
+    second = trainer_of()
+    second.fit(batches(), epochs=2, resume=Path("auto"))
+    assert second.state.step == 6
