@@ -9,11 +9,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..events import TrainState
+from .torch_internals import COMPILED
 
 T = TypeVar("T")
-
-_COMPILED = "_orig_mod"
-"""The name under which `torch.compile` keeps the module that it has wrapped."""
 
 
 def whole_model(state: TrainState) -> nn.Module:
@@ -52,6 +50,6 @@ def plain_names(prefix: str, items: Iterable[tuple[str, T]]) -> dict[str, T]:
 
 def plain_name(name: str) -> str:
     """The name of a parameter or module without what `torch.compile` has added."""
-    if _COMPILED not in name:
+    if COMPILED not in name:
         return name
-    return ".".join(part for part in name.split(".") if part != _COMPILED)
+    return ".".join(part for part in name.split(".") if part != COMPILED)

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+COMPILED = "_orig_mod"
+"""The name under which `torch.compile` keeps the module that it has wrapped."""
+
 first_dimension: Callable[[Any], int] = torch._C.TensorBase.__len__  # type: ignore[attr-defined]
 """`len(tensor)` without torch's Python function around it; 0 for a tensor without dimensions.
 

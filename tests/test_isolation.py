@@ -108,6 +108,7 @@ def handlers():
     return [MixedPrecision(), clip, schedule, EMA(0.9), History()]
 
 
+@pytest.mark.filterwarnings("ignore:in eval mode before the fit")
 @pytest.mark.parametrize("how", ENDS)
 def test_a_fit_restores_the_global_state_of_the_process(how, capfd):
     nets = [model(n) for n in range(2)]

@@ -106,6 +106,7 @@ class RunLogger:
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
         self._open_once()
+        self._before_row()
         counted = {**counters(self._fit, state), **own}
         self._write({**counted, **metrics, **counted})  # first, and not overwritten by metrics
 
@@ -132,6 +133,9 @@ class RunLogger:
     def _reopen(self, run: Row) -> None:
         """Reopen run number `_fit`; rows logged after `run` was saved will be logged again."""
         raise NotImplementedError
+
+    def _before_row(self) -> None:
+        """Prepare to write a row."""
 
     def _continue(self, run: Row) -> None:
         """Open a closed run again, to add rows."""
@@ -185,10 +189,9 @@ class FileLogger(RunLogger):
     def _reopen(self, run: Row) -> None:
         self._lines, self._has_later_lines = run["lines"], True
 
-    def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
+    def _before_row(self) -> None:
         if self._has_later_lines:
             self._remove_later_lines()
-        super()._log(state, metrics, own)
 
     def _continue(self, run: Row) -> None:
         """No file is open between two rows."""

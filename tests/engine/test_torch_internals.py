@@ -44,6 +44,13 @@ def test_tensor_version_counts_changes_in_place():
     assert torch_internals.version(tensor) == before + 1
 
 
+def test_torch_compile_keeps_the_wrapped_module_under_this_name():
+    compiled = torch.compile(torch.nn.Linear(2, 2), backend="eager")
+    assert [name.split(".")[0] for name, _ in compiled.named_parameters()] == (
+        [torch_internals.COMPILED] * 2
+    )
+
+
 def test_no_other_file_of_the_engine_uses_a_private_part_of_torch():
     files = [path for path in ENGINE.rglob("*.py") if path.name != "torch_internals.py"]
     private = {path.name: PRIVATE.findall(path.read_text(encoding="utf-8")) for path in files}

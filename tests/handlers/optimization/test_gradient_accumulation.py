@@ -110,6 +110,7 @@ def test_loader_without_length_gives_the_same_result(sizes, k):
     assert equal(weights(unsized), weights(fitted(data, GradientAccumulation(k))))
 
 
+@pytest.mark.filterwarnings("ignore:train_loader .Unsized. tells 9 batches")
 def test_loader_that_ends_before_the_limit_gives_the_same_result():
     data = batches(5)
     limited = fitted(Unsized(data), GradientAccumulation(2), batches_per_epoch=9)

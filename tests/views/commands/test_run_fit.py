@@ -62,7 +62,7 @@ def test_a_cancelled_fit_prints_its_origin_and_reason(command):
 
 
 def test_a_job_that_cannot_be_fitted_is_refused_in_one_line(refused):
-    assert "cannot fit this job: train_loader is a NoneType" in refused("fit", "jobs:has_no_loader")
+    assert "cannot fit this job: fit() needs a train_loader" in refused("fit", "jobs:has_no_loader")
 
 
 def test_an_error_in_training_gives_a_traceback_and_exit_code_1(failed):
