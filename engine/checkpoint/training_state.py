@@ -48,12 +48,12 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
         "buffers": to_plain_data(unsaved_buffers(state), "buffers"),
         "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
         **_optimizer_entries(state),
-        **_validated_entry(trainer.handlers),
         "gradients": to_plain_data(gradients(state), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
         "generators": to_plain_data(generator_states(all_generators(trainer.state)), "generators"),
+        **_validated_entry(trainer.handlers),
     }
 
 

@@ -13,7 +13,14 @@ from trackside import interruptible
 from trackside.engine import SUPERVISED, Topology
 from trackside.engine.loop.activities import forward, zero_grad
 from trackside.events import AttachError, Cancel, cancel_for
-from trackside.handlers import Checkpoint, EarlyStopping, GradientAccumulation, History, Metrics
+from trackside.handlers import (
+    Checkpoint,
+    EarlyStopping,
+    GradientAccumulation,
+    History,
+    Metrics,
+    SkipEpochs,
+)
 
 NAMES = {"fit": "study", "epoch": "iteration", "train": "learning", "batch": "frame"}
 
@@ -56,8 +63,8 @@ def test_a_receiver_is_found_by_its_standard_name_and_by_its_own():
 
 
 def test_a_handler_whose_role_is_missing_is_refused_at_attach():
-    with pytest.raises(AttachError, match="after_epoch"):
-        trainer_of(EarlyStopping(), chart=SUPERVISED.without("epoch"))
+    with pytest.raises(AttachError, match="begin_epoch: none of its scopes has the role round"):
+        trainer_of(SkipEpochs(1), chart=SUPERVISED.without("epoch"))
 
 
 def test_a_fit_is_between_batches_where_no_unit_is_open():
