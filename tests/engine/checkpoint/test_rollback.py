@@ -11,6 +11,7 @@ import torch
 from helpers import batches, trainer_of
 from resumable import Images, job, net
 from states import same
+from strange import Falsy, Frozen, Refusing, Unprintable
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -176,6 +177,22 @@ def test_every_handler_is_closed_even_if_another_one_fails(where):
         trainer.fit(batches(3), resume=saved)
     assert any("cannot close" in note for note in caught.value.__notes__)
     assert len(last.closed) == 1
+
+
+@pytest.mark.parametrize("closing", [Unprintable, Falsy, KeyboardInterrupt])
+@pytest.mark.parametrize("first", [Frozen, Refusing, Unprintable])
+def test_every_handler_is_closed_whatever_the_errors_refuse(first, closing):
+    class FailsToClose:
+        def after_fit(self, trainer, state):
+            raise closing("cannot close")
+
+    saved = stopped(Refuses())
+    last = Refuses("resumed", first)
+    trainer = trainer_of(FailsToClose(), FailsToClose(), last)
+    with pytest.raises((first, KeyboardInterrupt)):
+        trainer.fit(batches(3), resume=saved)
+    assert len(last.closed) == 1
+    assert trainer.state.phase == "idle"
 
 
 def stopped(*handlers):

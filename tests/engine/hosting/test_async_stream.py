@@ -144,6 +144,22 @@ def test_an_error_of_the_fit_is_raised_in_the_loop():
         asyncio.run(main())
 
 
+def test_stop_async_iteration_raised_by_the_fit_does_not_end_the_loop_silently():
+    trainer = trainer_of()
+
+    @trainer.on("after_loss")
+    def fail(trainer, state):
+        raise StopAsyncIteration("of a handler")
+
+    async def main():
+        async for _ in trainer.astream(batches(2)):
+            pass
+
+    with pytest.raises(RuntimeError, match="StopAsyncIteration") as caught:
+        asyncio.run(main())
+    assert str(caught.value.__cause__) == "of a handler"
+
+
 def test_wrong_arguments_are_raised_before_the_loop():
     with pytest.raises(ValueError, match="epochs=-1"):
         trainer_of().astream(batches(1), epochs=-1)

@@ -9,6 +9,7 @@ from concurrent import futures
 
 import pytest
 from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
+from strange import Falsy, Incomparable
 
 from trackside.engine import BusyError, Run
 from trackside.events import CancelFitException, begin_fit
@@ -576,3 +577,15 @@ def test_a_done_callback_that_raises_keeps_nobody_waiting():
     assert run.result(LONG).outcome == "completed"
     assert run.wait_for("completed", LONG)
     run._thread.join(LONG)
+
+
+@pytest.mark.parametrize("kind", [Falsy, Incomparable])
+def test_an_error_that_is_false_or_has_no_truth_value_is_raised_by_result(kind):
+    trainer = trainer_of()
+
+    @trainer.on("after_loss")
+    def fail(trainer, state):
+        raise kind("bad")
+
+    with pytest.raises(kind):
+        trainer.start(batches(2)).result(60)

@@ -82,6 +82,13 @@ def test_a_cancel_without_its_attributes_can_be_requested_and_outranked(rig):
     assert {type(cancel) for cancel in state.cancel.also} == {Bare, FrozenCancel, Closed}
 
 
+@pytest.mark.parametrize("point", ["begin_fit", "loader", "model", "backward", "after_batch"])
+def test_a_generator_exit_of_user_code_is_an_error(rig, point):
+    """It does not count as the host closing the iterator."""
+    assert type(escaped(rig, (Raise(GeneratorExit, point, 1),))) is GeneratorExit
+    assert_closed(rig, (Raise(KeyboardInterrupt, point, 1),))
+
+
 # nonsense in the phase
 
 
