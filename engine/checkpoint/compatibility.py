@@ -15,7 +15,7 @@ from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import added_groups, named_parameters, optimizer_states
-from .state_dict_check import check_values
+from .state_dict_check import check_phase, check_values
 from .training_state import (
     STATE_DICT_FORMAT,
     StateDict,
@@ -74,16 +74,18 @@ def check_resumable(
             f"cannot resume: the state dict was saved outside of a fit, in phase {phase}; load it "
             "with trainer.load_state_dict and begin a new fit"
         )
-    *scopes, leaf = phase.split(".")
-    is_boundary = "batch" not in scopes and leaf not in ("cancelled", "failing")
-    if loaders is None or not is_boundary or ("epoch" in scopes and saved["position"]["epoch"] < 0):
-        raise ResumeError(f"cannot resume in phase {phase}: no fit is saved there")
     here = chart_rows(trainer)
     rows = [f"{row} only in the state dict" for row in saved["chart"] if row not in here]
     rows += [f"{row} only in this trainer" for row in here if row not in saved["chart"]]
     _raise_if_any("the state dict is from a fit with another chart; rows", rows)
     if phase not in trainer.topology.leaves:
         raise ResumeError(f"cannot resume in phase {phase}: the chart has no such phase")
+    try:
+        check_phase(saved, trainer.state.unit_scope)
+    except ValueError as error:
+        raise ResumeError(f"cannot resume: {error}") from None
+    if trainer.state.round_scope in phase.split(".") and saved["position"]["epoch"] < 0:
+        raise ResumeError(f"cannot resume in phase {phase}: no epoch has begun")
     _check_names(valid_loader, saved)
     valid_loader = by_name(valid_loader).get(saved["position"]["evaluation"], valid_loader)
     for name, loader in (("train", train_loader), ("valid", valid_loader)):

@@ -46,14 +46,17 @@ def check_values(saved: Mapping[str, Any]) -> None:
         _check("", saved, {"validated": _dict_of(Tensor)})
 
 
-def check_phase(saved: Mapping[str, Any]) -> None:
+def check_phase(saved: Mapping[str, Any], unit: str | None = "batch") -> None:
     """Check that a state dict of a fit is of a phase in which one is saved: between two batches.
+
+    Args:
+        unit: the name of the scope of a batch in its chart, as far as that is known.
 
     Raises:
         ValueError: it is not.
     """
     *scopes, leaf = saved["phase"].split(".")
-    is_between = "batch" not in scopes and leaf not in ("cancelled", "failing")
+    is_between = unit not in scopes and leaf not in ("cancelled", "failing")
     is_known = any(row.endswith(f" → {saved['phase']}") for row in saved["chart"])
     if scopes and not (saved["loaders"] is not None and is_between and is_known):
         raise ValueError(f"phase is {_shown(saved['phase'])}: no fit is saved there")

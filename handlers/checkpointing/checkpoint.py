@@ -146,7 +146,7 @@ class Checkpoint(Stateful):
 
     def wrap_ready(self, ready: Activity) -> Activity:
         def save_and_continue(state: TrainState) -> str:
-            if state.phase == "fit.ready" and state.epoch >= 0:
+            if state.epoch >= 0 and state.round_scope not in state.phase.split("."):
                 self._at_epoch(state)
             return ready(state)
 
@@ -167,9 +167,12 @@ class Checkpoint(Stateful):
         """Receives steps, and transitions that close a scope from a phase between two batches."""
         if transition.trigger == "after_step":
             return self._note_failed_step
-        if transition.trigger.startswith("begin_") or "batch" in transition.source.split("."):
+        if transition.trigger.startswith("begin_") or self._is_in_batch(transition.source):
             return None
         return functools.partial(self._save_if_fit_ends, source=transition.source)
+
+    def _is_in_batch(self, phase: str) -> bool:
+        return self._trainer is not None and self._trainer.state.unit_scope in phase.split(".")
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close()
@@ -208,7 +211,8 @@ class Checkpoint(Stateful):
 
     def _save_if_fit_ends(self, trainer: TrainerProtocol, state: TrainState, source: str) -> None:
         """Save while scopes close, before the first scope that is not part of a batch."""
-        if self._closed or self._writer.failed or not self._ends_fit(state):
+        run = source.partition(".")[0]
+        if self._closed or self._writer.failed or not self._ends_fit(state, run):
             return
         if sys.is_finalizing():  # an abandoned iterator: too late to write
             return
@@ -217,12 +221,12 @@ class Checkpoint(Stateful):
                 self._closed = True
                 self._save(state, state.outcome)
 
-    def _ends_fit(self, state: TrainState) -> bool:
+    def _ends_fit(self, state: TrainState, run: str) -> bool:
         if state.job != "fit":
             return False
         if state.error is not None:
             return self.on_failure
-        return self.on_cancel and state.cancel is not None and state.cancel.scope == "fit"
+        return self.on_cancel and state.cancel is not None and state.cancel.scope == run
 
     def _save(self, state: TrainState, why: str, metrics: dict[str, float] | None = None) -> None:
         step = state.step

@@ -10,7 +10,7 @@ import pytest
 from helpers import Trace, batches, equal, trainer_of, weights
 
 from trackside import interruptible
-from trackside.engine import SUPERVISED, Topology
+from trackside.engine import SUPERVISED, ResumeError, Topology
 from trackside.engine.loop.activities import forward, zero_grad
 from trackside.events import AttachError, Cancel, cancel_for
 from trackside.handlers import (
@@ -51,6 +51,30 @@ def test_handlers_of_standard_signals_work_under_other_names(tmp_path):
         return history.rows
 
     assert rows_of(chart=other_names()) == rows_of()
+
+
+@pytest.mark.parametrize("chart", [SUPERVISED, other_names()], ids=["standard", "other names"])
+def test_a_checkpoint_is_saved_at_each_epoch_and_at_a_cancel(chart, tmp_path):
+    trainer = trainer_of(Checkpoint(tmp_path, epochs=1, keep_last=None), chart=chart)
+
+    @trainer.on("begin_epoch", when=lambda trainer, state: state.epoch == 2)
+    def stop(trainer, state):
+        raise cancel_for("study" if chart is not SUPERVISED else "fit")("enough")
+
+    trainer.fit(batches(2), epochs=4)
+    assert len([*tmp_path.glob("step-*")]) == 3
+
+
+@pytest.mark.parametrize("chart", [SUPERVISED, other_names()], ids=["standard", "other names"])
+def test_a_state_inside_a_batch_is_refused_under_any_names(chart):
+    trainer = trainer_of(chart=chart)
+    run = trainer.steps(batches(2))
+    saved = next(trainer.state_dict() for t in run if t.destination.endswith(".fetch"))
+    run.close()
+    unit = trainer.state.unit_scope
+    inside = next(leaf for leaf in trainer.topology.leaves if leaf.endswith(f".{unit}.loss"))
+    with pytest.raises(ResumeError, match="no fit is saved there"):
+        trainer_of(chart=chart).fit(batches(2), resume={**saved, "phase": inside})
 
 
 def test_a_receiver_is_found_by_its_standard_name_and_by_its_own():
