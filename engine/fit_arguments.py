@@ -9,7 +9,7 @@ import torch
 
 from ..events.argument_checks import check_whole_number
 from .data.loader_traits import is_dataset, is_one_pass
-from .data.validation_loaders import by_name, check_evaluation_name
+from .data.validation_loaders import argument_name, by_name, check_evaluation_name
 
 
 def fit_limits(
@@ -106,7 +106,6 @@ def check_rereadable(
 
 
 def _validation_loaders(valid_loader: Any) -> list[tuple[str, Any]]:
-    """The loaders as the user passed them: `valid_loader`, or `valid_loader['easy']`."""
-    if not isinstance(valid_loader, Mapping):
-        return [] if valid_loader is None else [("valid_loader", valid_loader)]
-    return [(f"valid_loader[{name!r}]", loader) for name, loader in by_name(valid_loader).items()]
+    """The loaders, each after how the user passed it."""
+    loaders = by_name(valid_loader).items()
+    return [(argument_name(valid_loader, name), loader) for name, loader in loaders]

@@ -23,7 +23,7 @@ from .fit_arguments import check_fit, fit_limits
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
-from .loop.activity_checks import loader_phase
+from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
 from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
@@ -186,7 +186,8 @@ class Trainer(EvaluatingEngine):
         reader = loader_phase(self._topology, self._registry)
         check_fit(train_loader, valid_loader, *limits.values(), reader=reader)
         check_trainable(self.state)
-        self._check_valid_loader(valid_loader)
+        if valid_loader is not None:
+            check_valid_loader(self._topology, self._registry)
         session = fit_session(self, self._unsaved, train_loader, valid_loader, limits, resume)
         return self._drive(self._machine, self._first_trigger, session, stepwise)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
+
+from .handler_discovery import did_you_mean
 
 _ALLOWED = "a number, a str, None, a tensor or array, or lists and mappings of those"
 
@@ -69,7 +70,7 @@ class ReportedMetrics(dict[str, Any]):
             super().__setitem__(name, value)
             self._reports.add(name, value)
 
-    def __ior__(self, others: Any) -> ReportedMetrics:  # type: ignore[override,misc]
+    def __ior__(self, others: Any) -> ReportedMetrics:  # type: ignore[override,misc]  # dict's returns Self, by two overloads
         self.update(others)
         return self
 
@@ -115,10 +116,9 @@ def _plain(name: str, value: Any) -> Any:
 
 def missing_metric(owner: str, name: str, known: Collection[str], epoch: int) -> str:
     """The message about a metric that nobody has reported, with the most similar name."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = did_you_mean(name, known, cutoff=0.5)  # val_loss
     return (
-        f"{owner} found no metric {name!r} after epoch {epoch}{hint}; there are: "
+        f"{owner} found no metric {name!r} after epoch {epoch}{near}; there are: "
         f"{', '.join(known) or 'none (attach Metrics)'}"
     )
 

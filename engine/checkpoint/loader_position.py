@@ -14,7 +14,7 @@ from ...events import Cancel, TrainState
 from ..data.loader_traits import has_position, is_one_pass
 from ..data.pass_opening import open_iterator
 from ..data.rng_state import loader_generators, restore_generators
-from ..data.validation_loaders import by_name, current_loader, described
+from ..data.validation_loaders import argument_name, by_name, current_loader, described
 from .plain_data import to_plain_data
 
 _BUILT_IN_ITERATORS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))
@@ -35,7 +35,7 @@ def loader_states(state: TrainState) -> dict[str, Any]:
         "train": _loader_state(state.train_loader, "train_loader", training),
         "valid": _loader_state(valid_loader, described(state), validation),
         "other": {
-            name: _loader_state(other, f"valid_loader[{name!r}]", None)
+            name: _loader_state(other, argument_name(state.valid_loader, name), None)
             for name, other in _other_loaders(state).items()
         },
         "tells": {

@@ -13,7 +13,7 @@ from ..data.rng_state import (
     preserve_generators,
     with_prefix,
 )
-from ..data.validation_loaders import ONLY, by_name
+from ..data.validation_loaders import argument_name, by_name
 from ..named_parts import plain_name, run_modules
 
 
@@ -44,7 +44,5 @@ def _validation_generators(state: TrainState) -> NamedGenerators:
     return [
         entry
         for name, loader in by_name(state.valid_loader).items()
-        for entry in with_prefix(
-            "valid_loader" if name == ONLY else f"valid_loader {name}", loader_generators(loader)
-        )
+        for entry in with_prefix(argument_name(state.valid_loader, name), loader_generators(loader))
     ]

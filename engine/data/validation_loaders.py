@@ -24,10 +24,14 @@ def current_loader(state: TrainState) -> Iterable[Any] | None:
     return loader.get(state.evaluation) if isinstance(loader, Mapping) else loader
 
 
+def argument_name(loader: Any, name: str) -> str:
+    """How the user passed the loader of a name: `valid_loader`, or `valid_loader['easy']`."""
+    return f"valid_loader[{name!r}]" if isinstance(loader, Mapping) else "valid_loader"
+
+
 def described(state: TrainState) -> str:
-    """The argument that the current loader was passed as, for messages."""
-    named = isinstance(state.valid_loader, Mapping)
-    return f"valid_loader[{state.evaluation!r}]" if named else "valid_loader"
+    """How the user passed the loader of the evaluation that runs."""
+    return argument_name(state.valid_loader, state.evaluation)
 
 
 def next_name(state: TrainState) -> str | None:

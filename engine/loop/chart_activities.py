@@ -97,7 +97,9 @@ def default_activities(chart: Chart, given: Iterable[str]) -> dict[str, Activity
                 activities[f"{name}.backward"] = backward_of_own
     for phase, trigger in chart.follows.items():
         if not {*path_ends(phase)} & {*given}:
-            is_run = trigger.startswith("begin_") and chart.roles.get(trigger[6:]) != "update"
+            is_run = trigger.startswith("begin_") and (
+                chart.roles.get(trigger.removeprefix("begin_")) != "update"
+            )
             activities[phase] = begin_inner_fit(trigger) if is_run else next_due(chart, phase)
     return activities
 

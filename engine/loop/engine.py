@@ -17,7 +17,7 @@ from ..statechart.phase_paths import Row, open_scopes
 from ..statechart.topology import Topology
 from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
-from .activity_checks import check_all_used, check_valid_loader, evaluation_phases
+from .activity_checks import check_all_used, evaluation_phases
 from .activity_registry import Wrapper
 from .cancel_requests import Requests
 from .closures import Closure, closure_wraps, live_batch_closure
@@ -247,10 +247,6 @@ class Engine(Publisher):
                 raise ended
             finally:
                 del loop, ended, failure  # their tracebacks hold this frame
-
-    def _check_valid_loader(self, valid_loader: object) -> None:
-        if valid_loader is not None:
-            check_valid_loader(self._topology, self._registry)
 
     def _busy(self, tried: str) -> BusyError:
         return BusyError(

@@ -8,7 +8,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ...events import TrainerProtocol, TrainState
 from ...events.closure_check import needs_closure
-from .._named_target import OptimizerTarget, checked_name, is_own_update
+from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
 from ._optimizer_parameters import dense_gradients, parameters
 
 Activity = Callable[[TrainState], str]
@@ -57,12 +57,20 @@ class GradientClip(OptimizerTarget):
         self.value = value
         self.norm_type = norm_type
         self.of = checked_name("GradientClip", of)
+        self._state: TrainState | None = None
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        super().attached(trainer)
+        self._state = trainer.state
 
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not needs_closure(state.optimizer):
             self._clip(state)
 
     def wrap_backward(self, backward: Activity) -> Activity:
+        if self._state is None or not needs_closure(optimizer_of(self._state, self.of)):
+            return backward  # begin_step clips
+
         def clipped(state: TrainState) -> str:
             trigger = backward(state)
             if needs_closure(state.optimizer):

@@ -51,8 +51,7 @@ class ReduceOnPlateau(OptionWriter, JudgedMetric, SchedulerHandler):
     needs = ("within_fit", "reported")
     saved = ("_value", "_cut_short")
 
-    # the first two set the groups of the optimizer; History writes the rate that was trained with
-    runs_after = ("Unfreeze", "WeightDecayGroups", "History")
+    runs_after = ("Unfreeze", "WeightDecayGroups")  # they set the groups of the optimizer
 
     def __init__(
         self,
