@@ -96,12 +96,12 @@ class Metrics:
             self._differentiated.append((state.of, torch.as_tensor(state.loss).detach()))
 
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._report(state, "train", "train")
+        self._report(state, "train")
         if state.paused is None:
             self._pass = _PassTotals(self.metrics)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._report(state, state.evaluation, "validate")
+        self._report(state, state.evaluation)
         self._pass = _PassTotals(self.metrics)
 
     def state_dict(self) -> dict[str, Any]:
@@ -119,8 +119,9 @@ class Metrics:
         for metric in metrics.values():
             metric.reset()
 
-    def _report(self, state: TrainState, prefix: str, scope: str) -> None:
-        if state.outcome == "completed" or (state.cancel and state.cancel.scope == scope):
+    def _report(self, state: TrainState, prefix: str) -> None:
+        cancel, still_open = state.cancel, state.phase.split(".")
+        if state.outcome == "completed" or (cancel and cancel.scope not in still_open):
             computed = self._pass.compute().items()
             values = {f"{prefix}_{name}": value for name, value in computed if not _is_meta(value)}
             state.report(**{name: _to_host(value) for name, value in values.items()})

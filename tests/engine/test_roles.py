@@ -77,6 +77,17 @@ def test_a_state_inside_a_batch_is_refused_under_any_names(chart):
         trainer_of(chart=chart).fit(batches(2), resume={**saved, "phase": inside})
 
 
+@pytest.mark.parametrize(("scope", "is_computed"), [("learning", True), ("iteration", False)])
+def test_a_pass_that_its_own_cancel_ends_is_computed_under_other_names(scope, is_computed):
+    trainer = trainer_of(Metrics(), chart=other_names())
+
+    @trainer.on("begin_batch", when=lambda trainer, state: state.batch_index == 1)
+    def stop(trainer, state):
+        raise cancel_for(scope)("enough")
+
+    assert ("train_loss" in trainer.fit(batches(3)).metrics) is is_computed
+
+
 def test_a_receiver_is_found_by_its_standard_name_and_by_its_own():
     calls = []
     trainer = trainer_of(chart=other_names())
