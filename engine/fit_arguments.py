@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..events.argument_checks import check_whole_number
+from ..events.utils.argument_checks import check_whole_number
 from .data.loader_traits import is_dataset, is_one_pass
 from .data.validation_loaders import argument_name, by_name, check_evaluation_name
 

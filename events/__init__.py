@@ -1,6 +1,10 @@
 """Signals, the state that they carry, and the cancels; imports no other package of trackside."""
 
-from .attachment import Attachment
+from .bus.attachment import Attachment
+from .bus.handler_discovery import AttachError
+from .bus.order import OrderError
+from .bus.publisher import Explanation, Publisher
+from .bus.signal import ReceiverError, Signal, any_transition
 from .cancel import (
     CANCELS,
     Cancel,
@@ -14,10 +18,6 @@ from .cancel import (
     IllegalCancelError,
     cancel_for,
 )
-from .handler_discovery import AttachError
-from .order import OrderError
-from .publisher import Explanation, Publisher
-from .signal import ReceiverError, Signal, any_transition
 from .signals import (
     SIGNALS,
     after_backward,

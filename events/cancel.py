@@ -24,7 +24,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Self
 
-from .lock import locked
+from .bus.lock import locked
 
 
 class Cancel(BaseException):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .signal import Signal, any_transition
+from .bus.signal import Signal, any_transition
 
 SIGNALS: dict[str, Signal] = {}
 """Every signal by name; `signal` adds those of your own chart."""

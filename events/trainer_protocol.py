@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from .attachment import Attachment
+from .bus.attachment import Attachment
+from .bus.publisher import Explanation, Instrument
+from .bus.scope_handlers import ScopeFunction
+from .bus.signal import Signal
 from .cancel import Cancel
-from .publisher import Explanation, Instrument
-from .scope_handlers import ScopeFunction
-from .signal import Signal
 from .state import TrainState
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trackside.engine import Trainer
 from trackside.events import SIGNALS, after_loss, any_transition
-from trackside.events.blinker_internals import TABLES
+from trackside.events.bus.blinker_internals import TABLES
 from trackside.handlers import EMA, GradientClip, History, MixedPrecision, OneCycle
 
 ROOT = Path(__file__).parents[1]

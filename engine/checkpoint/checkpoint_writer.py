@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ...events import TrainState
-from ...events.exception_text import add_note
+from ...events.utils.exception_text import add_note
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
 from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
 from .directory_lock import DirectoryLock

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ...events import TrainState
-from ...events.subscription_counts import SubscriptionCounts
+from ...events.bus.subscription_counts import SubscriptionCounts
 from ..statechart.topology import Topology
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ...events import SIGNALS, resumed
-from ...events.exception_text import add_note, traceback_text
-from ...events.order import Receiver
+from ...events.bus.order import Receiver
+from ...events.utils.exception_text import add_note, traceback_text
 from ..statechart.phase_paths import open_scopes, scope_name
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import restore_counters, restore_position

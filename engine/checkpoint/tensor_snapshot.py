@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...events.nested import map_nested
+from ...events.utils.nested import map_nested
 
 
 def snapshot_tensors(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:

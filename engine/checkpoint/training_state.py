@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...events import TrainState
-from ...events.log import log
+from ...events.utils.log import log
 from ..data.rng_state import generator_states, restore_generators
 from ..named_parts import loss_modules, plain_name, plain_names, run_modules, whole_model
 from ..statechart.phase_paths import sources

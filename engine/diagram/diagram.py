@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...events import any_transition, signal
-from ...events.order import receiver_name
+from ...events.bus.order import receiver_name
 from ..statechart.topology import Topology
 from .dot import dot
 from .mermaid import mermaid

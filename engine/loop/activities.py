@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
-from ...events.nested import SEQUENCES
+from ...events.utils.nested import SEQUENCES
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
-from ...events.loader_length import loader_length
-from ...events.nested import SEQUENCES, map_nested
+from ...events.utils.loader_length import loader_length
+from ...events.utils.nested import SEQUENCES, map_nested
 from ..data.loader_traits import is_one_pass, rng_before_pass, starts_anew
 from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
-from ...events.closure_check import needs_closure
+from ...events.utils.closure_check import needs_closure
 from ..named_parts import all_optimizers
 from ..statechart.compiled_table import Activity, LeafPhase
 from .activities import step

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 from ...events import Cancel, TrainState
-from ...events.log import log
-from ...events.order import Receiver, receiver_name
+from ...events.bus.order import Receiver, receiver_name
+from ...events.utils.log import log
 from ..statechart.compiled_table import TableRow
 
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol
 
 from ...events import Cancel, TrainState
-from ...events.signal import unlink
+from ...events.bus.signal import unlink
 from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import RESTING, open_scopes
 from ..statechart.transitions_internals import Machine, first_row

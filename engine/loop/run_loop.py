@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 from ...events import Publisher, TrainState, Transition, reported
-from ...events.order import Receiver
-from ...events.signal import Route, link
+from ...events.bus.order import Receiver
+from ...events.bus.signal import Route, link
 from ..statechart.compiled_table import LeafPhase, TableRow
 from .cancel_requests import Requests
 from .raised_exception import Raised

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
-from ...events.exception_text import add_note, log_note, traceback_text
-from ...events.order import Receiver, receivers_after
+from ...events.bus.order import Receiver, receivers_after
+from ...events.utils.exception_text import add_note, log_note, traceback_text
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
 from .illegal_cancel import illegal_cancel

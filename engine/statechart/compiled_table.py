@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...events import Publisher, TrainState, Transition, signal
-from ...events.signal import Route, link
+from ...events.bus.signal import Route, link
 from .phase_paths import enclosing, inside, scope_name
 from .transitions_internals import (
     Machine,

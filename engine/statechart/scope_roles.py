@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...events.handler_discovery import did_you_mean
+from ...events.bus.handler_discovery import did_you_mean
 from ...events.roles import ROLES, Role
 from .chart_error import ChartError
 from .phase_paths import Row

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
-from ...events.nested import map_nested
+from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.nested import map_nested
 from .._torch_internals import sample_beta
 
 Activity = Callable[[TrainState], str]

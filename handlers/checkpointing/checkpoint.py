@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
-from ...events.argument_checks import check_whole_number
 from ...events.reported_metrics import missing_metric
+from ...events.utils.argument_checks import check_whole_number
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics

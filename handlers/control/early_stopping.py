@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._stateful import Stateful
 from ._judged_metric import JudgedMetric
 

@@ -6,7 +6,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import check_target, checked_name, is_own_update, run_modules
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm

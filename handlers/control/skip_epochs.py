@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...events import CancelEpochException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 
 
 class SkipEpochs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import check_target, checked_name, count_step, is_own_update
 from .._stateful import Stateful
 from ..optimization._optimizer_parameters import largest_gradient

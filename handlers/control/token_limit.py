@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
-from ...events.nested import leaves
+from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.nested import leaves
 from ._fit_end import end_fit_with_batch
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...events import TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
-from ...events.log import log
+from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.log import log
 from ._row import Row, belongs_to_a_row, counters, plain_values, to_python
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._stateful import Stateful
 
 

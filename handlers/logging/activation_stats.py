@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from ...events.nested import leaves
+from ...events.utils.nested import leaves
 from .._torch_internals import uncompiled
 from ._tensor_stats import TensorStats
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...events import TrainerProtocol, TrainState
-from ...events.nested import map_nested
+from ...events.utils.nested import map_nested
 from ._metric_state import load_metric_state, metric_state
 
 _METHODS = ("update", "compute", "reset")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import (
     OptimizerTarget,
     checked_name,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ...events import TrainerProtocol, TrainState
-from ...events.closure_check import needs_closure
+from ...events.utils.closure_check import needs_closure
 from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
 from ._optimizer_parameters import dense_gradients, parameters
 

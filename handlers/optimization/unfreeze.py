@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import COMPILED_PREFIX

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...events.nested import map_nested
+from ...events.utils.nested import map_nested
 
 
 def split_batch(value: Any, examples: int, size: int) -> list[Any]:

@@ -8,7 +8,7 @@ from itertools import chain
 import torch
 
 from ...events import TrainerProtocol, TrainState
-from ...events.nested import map_nested
+from ...events.utils.nested import map_nested
 from .._stateful import Stateful
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}

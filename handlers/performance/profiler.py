@@ -8,8 +8,8 @@ from pathlib import Path
 from torch.profiler import ProfilerAction, profile, record_function, schedule
 
 from ...events import TrainerProtocol, TrainState, Transition
-from ...events.argument_checks import check_whole_number
-from ...events.log import log
+from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.log import log
 from .._stateful import Stateful
 
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)

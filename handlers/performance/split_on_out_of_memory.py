@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ...events import CancelBatchException, TrainerProtocol, TrainState
-from ...events.nested import leaves
+from ...events.utils.nested import leaves
 from ..optimization._optimizer_parameters import parameters
 from ._batch_parts import has_examples, join_parts, split_batch
 from ._recompute import recompute_in_backward

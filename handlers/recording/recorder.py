@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...events import TrainerProtocol, TrainState, Transition
-from ...events.order import Receiver, owner_of, receiver_name
+from ...events.bus.order import Receiver, owner_of, receiver_name
 from .._stateful import Stateful
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile

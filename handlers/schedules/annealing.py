@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import checked_name, optimizer_of
 from .._stateful import Stateful
 from ..optimization._group_options import ParamGroup, copy_option, set_option

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._model_copy import has_lazy_parts
 from ..optimization._group_options import set_option
 from ._lr_curve import LRCurve

@@ -9,7 +9,7 @@ from typing import Literal
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from ...events import TrainerProtocol, TrainState
-from ...events.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_whole_number
 from .._named_target import checked_name, optimizer_of
 from .._stateful import SchedulerHandler
 from ..control._judged_metric import JudgedMetric

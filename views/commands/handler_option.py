@@ -19,7 +19,7 @@ def check_handler_names(names: Sequence[str]) -> None:
     Raises:
         UsageError: no distribution publishes a name, or several do.
     """
-    from ...events.plugins import find_plugin
+    from ...events.bus.plugins import find_plugin
 
     with _usage_errors():
         for name in names:

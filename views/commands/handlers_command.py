@@ -15,7 +15,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from ...events.plugins import list_plugins
+    from ...events.bus.plugins import list_plugins
     from .static_docstring import summary
 
     rows = [

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, NamedTuple
 
+from ..utils.log import log
 from .handler_discovery import AttachError, did_you_mean
-from .log import log
 
 GROUP = "trackside.handlers"
 

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from .log import log
+from ..transition import Transition
+from ..utils.log import log
 from .order import Receiver, receiver_name
-from .transition import Transition
 from .transition_binding import bind_transition, raising
 
 POLICIES = ("raise", "detach")

@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Callable, Collection, Generator, Hashable
 from typing import Any, TypeVar
 
+from ..cancel import Cancel
+from ..transition import Transition
 from .blinker_internals import ANY, ConnectionTables, make_id
-from .cancel import Cancel
 from .lock import locked
 from .order import OrderedReceiver, Receiver, arrange, receiver_name
-from .transition import Transition
 from .transition_binding import bind_transition, raising
 from .weak_receivers import WeakReceiver
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
+from ..transition import Transition
 from .attachment import Attachment
 from .blinker_internals import make_id
 from .error_policy import DetachOnError
@@ -17,7 +18,6 @@ from .order import Receiver, receiver_name
 from .scope_handlers import ScopeFunction, ScopeHandler
 from .signal import Signal, any_transition, check_receiver
 from .subscription_counts import SubscriptionCounts
-from .transition import Transition
 
 F = TypeVar("F", bound=Callable[..., Any])
 Instrument = Callable[[Receiver, Transition], Receiver]

@@ -3,8 +3,8 @@ import sys
 import threading
 
 from trackside.events import Transition, after_loss, any_transition, begin_fit
-from trackside.events.lock import locked
-from trackside.events.signal import Route, link, unlink
+from trackside.events.bus.lock import locked
+from trackside.events.bus.signal import Route, link, unlink
 
 
 class Sender:
@@ -63,7 +63,7 @@ def test_a_locked_function_keeps_its_name_and_its_result():
 
 FORK = """
 import os, threading
-from trackside.events.lock import BUS_LOCK
+from trackside.events.bus.lock import BUS_LOCK
 acquired, forking = threading.Event(), threading.Event()
 
 def hold():

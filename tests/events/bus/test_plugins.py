@@ -12,7 +12,7 @@ import pytest
 
 import trackside.handlers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PYPROJECT = """
 [build-system]
@@ -162,7 +162,7 @@ def refused(run):
     def refused(name):
         code = (
             "from trackside.events import AttachError\n"
-            "from trackside.events.plugins import make_handler\n"
+            "from trackside.events.bus.plugins import make_handler\n"
             f"try: make_handler({name!r})\n"
             "except AttachError as error: print(error)"
         )

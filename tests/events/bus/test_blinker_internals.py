@@ -9,7 +9,7 @@ from pathlib import Path
 import blinker
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 CALLABLES = {
     "blinker._utilities.make_id": ["obj"],
@@ -90,7 +90,7 @@ def test_a_new_signal_has_no_other_attributes_than_its_name(signal):
 
 
 def test_the_tables_of_the_project_are_the_tables_of_blinker():
-    from trackside.events.blinker_internals import TABLES
+    from trackside.events.bus.blinker_internals import TABLES
 
     assert {*TABLES, "is_muted"} == {*ATTRIBUTES}
 

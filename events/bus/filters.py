@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .argument_checks import check_whole_number
+from ..utils.argument_checks import check_whole_number
 from .lock import BUS_LOCK
 from .order import Receiver
 

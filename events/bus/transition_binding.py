@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..transition import Transition
 from .order import Receiver
-from .transition import Transition
 
 
 def bind_transition(receiver: Receiver, transition: Transition) -> Receiver | None:

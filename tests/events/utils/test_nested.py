@@ -2,7 +2,7 @@ from collections import OrderedDict, namedtuple
 
 import torch
 
-from trackside.events.nested import leaves, map_nested
+from trackside.events.utils.nested import leaves, map_nested
 
 Output = namedtuple("Output", "logits extra")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from ..roles import ROLES, STANDARD_ROLES
+from ..signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 from .error_policy import POLICIES
-from .roles import ROLES, STANDARD_ROLES
 from .signal import Signal
-from .signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 
 WRAP = "wrap_"
 WITHIN = "within_"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trackside.events import SIGNALS, OrderError, ReceiverError, Signal, any_transition, signal
-from trackside.events.blinker_internals import TABLES
+from trackside.events.bus.blinker_internals import TABLES
 
 
 class Sender:
