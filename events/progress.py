@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
-from .bus.handler_discovery import did_you_mean
 from .utils.loader_length import loader_length
+from .utils.similar_names import did_you_mean
 
 Unit = Literal["epochs", "batches", "steps", "samples", "tokens", "seconds"]
 UNITS: tuple[Unit, ...] = get_args(Unit)

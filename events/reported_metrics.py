@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from .bus.handler_discovery import did_you_mean
+from .utils.similar_names import did_you_mean
 
 _ALLOWED = "a number, a str, None, a tensor or array, or lists and mappings of those"
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..events import AttachError, TrainerProtocol, TrainState
-from ..events.bus.handler_discovery import did_you_mean
 from ..events.utils.closure_check import needs_closure
+from ..events.utils.similar_names import did_you_mean
 
 
 def checked_name(owner: str, of: Any) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from ...events.bus.handler_discovery import did_you_mean
+from ...events.utils.similar_names import did_you_mean
 from ..statechart.chart_error import ChartError
 from ..statechart.evaluation_chart import evaluation_chart
 from ..statechart.phase_paths import inside, scope_name

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...events import TrainState
-from ...events.bus.handler_discovery import did_you_mean
+from ...events.utils.similar_names import did_you_mean
 from ..statechart.compiled_table import Activity
 from ..statechart.dissolving import Shortcut
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...events.bus.handler_discovery import did_you_mean
 from ...events.roles import ROLES, Role
+from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .phase_paths import Row
 

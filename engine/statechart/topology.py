@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from ...events.bus.handler_discovery import did_you_mean
+from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .composition import Chart
 from .phase_paths import Kind, Row, enclosing, inside, kind, scope_name, sources

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ..roles import ROLES, STANDARD_ROLES
 from ..signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
+from ..utils.similar_names import did_you_mean
 from .error_policy import POLICIES
 from .signal import Signal
 
@@ -152,12 +152,6 @@ def find_subscriptions(
     return subscriptions
 
 
-def did_you_mean(name: str, known: Collection[str], cutoff: float = 0.75) -> str:
-    """Return `; did you mean after_epoch?`, or an empty text if no known name is similar."""
-    similar = difflib.get_close_matches(str(name), known, n=1, cutoff=cutoff)
-    return f"; did you mean {similar[0]}?" if similar else ""
-
-
 def _check_kind(handler: Any) -> None:
     if isinstance(handler, type):
         raise AttachError(
@@ -227,15 +221,11 @@ def _check_names(
             sent.find_scope(name.removeprefix(WITHIN), tried)
         elif name.startswith((BEGIN, AFTER)):
             sent.find(name, tried)
-        elif sent.get(name) is None and _is_similar(name, {*sent.by_name, *STANDARD_SIGNALS}):
+        elif sent.get(name) is None and did_you_mean(name, {*sent.by_name, *STANDARD_SIGNALS}, 0.8):
             raise AttachError(
                 f"{tried} receives no signal{did_you_mean(name, sent.by_name)}; "
                 "begin the name of a helper method with an underscore"
             )
-
-
-def _is_similar(name: str, known: Collection[str]) -> bool:
-    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.8))
 
 
 def _check_activity(tried: str, name: str, known: Collection[str]) -> None:

@@ -14,7 +14,8 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from ..utils.log import log
-from .handler_discovery import AttachError, did_you_mean
+from ..utils.similar_names import did_you_mean
+from .handler_discovery import AttachError
 
 GROUP = "trackside.handlers"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ...events.bus.handler_discovery import did_you_mean
+from ...events.utils.similar_names import did_you_mean
 from ..output.usage_error import UsageError
 
 
