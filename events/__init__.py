@@ -1,5 +1,6 @@
 """Signals, the state that they carry, and the cancels; imports no other package of trackside."""
 
+from .agreement import Agreement, PeerError
 from .bus.attachment import Attachment
 from .bus.handler_discovery import AttachError
 from .bus.order import OrderError
@@ -55,6 +56,7 @@ from .transition import Transition
 __all__ = [
     "CANCELS",
     "SIGNALS",
+    "Agreement",
     "AttachError",
     "Attachment",
     "Cancel",
@@ -68,6 +70,7 @@ __all__ = [
     "Explanation",
     "IllegalCancelError",
     "OrderError",
+    "PeerError",
     "Publisher",
     "ReceiverError",
     "Signal",

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from .agreement import Agreement
 from .bus.attachment import Attachment
 from .bus.publisher import Explanation, Instrument
 from .bus.scope_handlers import ScopeFunction
@@ -71,6 +72,9 @@ class CheckpointFolder(Protocol):
 
 class TrainerProtocol(Protocol):
     """The sender of every signal: the first argument of a receiver."""
+
+    agreement: Agreement | None
+    """With whom its runs agree; a handler that joins several processes sets it before a run."""
 
     @property
     def state(self) -> TrainState:

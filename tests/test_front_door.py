@@ -19,15 +19,17 @@ PUBLIC = {
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
         Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation GradientClip
         GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
-        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
-        ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
+        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
+        Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs
+        SplitOnOutOfMemory
         StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer Transition
         Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
     """,
     "trackside.events": """
-        AttachError Attachment CANCELS Cancel CancelBackwardException CancelBatchException
-        CancelEpochException CancelFitException CancelStepException CancelTrainException
-        CancelValidException Explanation IllegalCancelError OrderError Publisher ReceiverError
+        Agreement AttachError Attachment CANCELS Cancel
+        CancelBackwardException CancelBatchException CancelEpochException CancelFitException
+        CancelStepException CancelTrainException CancelValidException Explanation
+        IllegalCancelError OrderError PeerError Publisher ReceiverError
         SIGNALS Signal TrainState TrainerProtocol Transition after_backward after_batch
         after_cancel_backward after_cancel_batch after_cancel_epoch after_cancel_fit
         after_cancel_step after_cancel_train after_cancel_validate after_epoch after_error

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         CancelStepException,
         CancelTrainException,
         CancelValidException,
+        PeerError,
         TrainState,
         Transition,
     )
@@ -122,6 +123,7 @@ __all__ = [
     "MixUp",
     "MixedPrecision",
     "OneCycle",
+    "PeerError",
     "Preemption",
     "Profiler",
     "ProgressBar",
@@ -150,7 +152,7 @@ __all__ = [
 _PACKAGES = ("engine", "events", "handlers", "views")
 _HOMES = {
     **dict.fromkeys(("KeyedLoader", "Run", "Trainer", "interruptible", "latest"), "engine"),
-    **dict.fromkeys(("TrainState", "Transition"), "events"),
+    **dict.fromkeys(("PeerError", "TrainState", "Transition"), "events"),
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
     "Job": "views",
 }

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ...events import Cancel, Publisher, Signal, TrainState, Transition, signal
+from ...events import Agreement, Cancel, Publisher, Signal, TrainState, Transition, signal
 from ..statechart.compiled_table import Activity, LeafPhase, compile_table
 from ..statechart.composition import name_by_role
 from ..statechart.machine import build_machine
@@ -80,6 +80,8 @@ class Engine(Publisher):
         self._runs: dict[str, object] = {}  # at most "live"; setdefault is atomic
         self.requests = Requests(state)
         """Cancels and pauses that were requested from outside the run."""
+        self.agreement: Agreement | None = None
+        """With whom its runs agree on what is raised; None: it runs alone, and takes no votes."""
         state.reports.notify = self.requests.wake
         self._loop: RunLoop | None = None
 

@@ -1,0 +1,79 @@
+"""How the ranks of one training agree: what the engine asks for at a vote.
+
+With more than one process, what is raised on one rank is recorded there, and acted upon by all
+ranks at the next vote; the run itself goes on to the vote. `Engine.agreement` is None with one
+process: nothing is recorded, no vote is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+
+class PeerError(RuntimeError):
+    """Another rank has failed, so the run of this one ends as well.
+
+    Attributes:
+        rank: the rank that has failed; -1 if it is not known.
+        raised_by: the handler or activity there.
+        raised_in: the phase there.
+        traceback: the text of the traceback there; empty if that rank is lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        rank: int = -1,
+        raised_by: str = "",
+        raised_in: str = "",
+        traceback: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.rank = rank
+        self.raised_by = raised_by
+        self.raised_in = raised_in
+        self.traceback = traceback
+
+
+class Agreement(Protocol):
+    """The votes of all ranks, on a group of their own beside the one that reduces the gradients.
+
+    Every rank calls `vote` and `share` equally often, in the same order.
+    """
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes."""
+
+    @property
+    def collective(self) -> Collection[str]:
+        """Names of the activities in which the other ranks wait for this one: `backward`."""
+
+    def vote(self, ballot: Sequence[int]) -> Sequence[int]:
+        """For each place of the ballots, which are equally long, the maximum over all ranks.
+
+        Raises:
+            PeerError: a rank did not vote in time, or its process has ended.
+        """
+
+    def share(self, records: Sequence[Mapping[str, str]]) -> Sequence[Sequence[Mapping[str, str]]]:
+        """The records of every rank, by rank; called only after something was raised.
+
+        Raises:
+            PeerError: a rank is lost.
+        """
+
+    def abort(self) -> bool:
+        """End what the other ranks wait for in a collective activity, so that they fail at once.
+
+        Returns:
+            False if another rank was the first: what has failed here follows from that.
+        """
+
+    def leave(self) -> None:
+        """End all votes: this rank leaves the run by itself, and the others fail at their next."""
