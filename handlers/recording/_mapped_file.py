@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import stat
 import tempfile
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ._fork_guard import keep_from_forks
+from ._replaceable_map import ReplaceableMap
 from .format import HEAD_BYTES, LIVE_AT, MAX_IDS, UNKNOWN, Layout, Live
 
 TABLE_BYTES = 2**19
@@ -23,24 +22,26 @@ class RecordingFile:
     """The mapped file; created under a temporary name, and renamed to `path` when it is readable.
 
     A link at `path` is replaced, not followed. Only its owner can read it, and nobody but root can
-    open it for writing: the process that writes here would be killed (SIGBUS) if another program
-    cut the file. Its blocks are reserved: a disk that fills up later does not kill that process,
-    either. A forked process writes to memory of its own.
+    open it for writing. If root cuts it nevertheless, nothing more is recorded, and the process
+    goes on. Its blocks are reserved: a disk that fills up later does not kill that process, either.
+    A forked process writes to memory of its own.
 
     Attributes:
+        path: its name.
         words: the whole file, as 8-byte words.
         live: the live words, indexed by `Live`.
+        mapped: the file in memory.
 
     Raises:
         OSError: the file cannot be created.
     """
 
     def __init__(self, path: Path, meta: Mapping[str, Any], records: int) -> None:
-        text = json.dumps(meta).encode()
+        self._meta = text = json.dumps(meta).encode()
         self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records)
-        mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
-        keep_from_forks(mapped)
-        self._bytes = memoryview(mapped)
+        self.path = path
+        self.mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
+        self._bytes = memoryview(self.mapped)
         self.words = self._bytes.cast("Q")
         self.live = self.words[LIVE_AT // 8 : HEAD_BYTES // 8]
         self._ids: dict[tuple[Any, ...], int] = {}
@@ -69,12 +70,24 @@ class RecordingFile:
         self.live[Live.TABLE_BYTES] = used + len(line)
         return True
 
+    def check(self) -> None:
+        """Check that the memory still holds this recording.
+
+        Raises:
+            RuntimeError: another program has cut the file, or written to it.
+        """
+        if self._bytes[HEAD_BYTES : HEAD_BYTES + len(self._meta)] != self._meta:
+            raise RuntimeError(
+                f"another program has cut or overwritten {self.path}, the recording of this run; "
+                "allowed: to read, copy, rename or delete it"
+            )
+
     def set_live(self, place: Live, number: int | None) -> None:
         """Write a live word; None or a number below 0 is written as unknown."""
         self.live[place] = UNKNOWN if number is None or number < 0 else number
 
 
-def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> mmap.mmap:
+def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> ReplaceableMap:
     number, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(number, "r+b") as file:
@@ -83,7 +96,7 @@ def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> mmap.mmap:
             file.seek(HEAD_BYTES)
             file.write(meta)
             file.flush()
-            mapped = mmap.mmap(file.fileno(), size)
+            mapped = ReplaceableMap(file.fileno(), size)
             os.chmod(name, stat.S_IRUSR)
         os.replace(name, path)
     except BaseException:

@@ -22,6 +22,7 @@ class RingWriter:
     """The position in the ring of the next record, shared by all writers of records.
 
     Attributes:
+        file: of which the ring is a part.
         slot: the slot of the next record.
         base: the number of the record in slot 0.
         lap: the current lap, shifted to its place in a tag.
@@ -32,6 +33,7 @@ class RingWriter:
 
     __slots__ = (
         "base",
+        "file",
         "lap",
         "last_ns",
         "live",
@@ -45,6 +47,7 @@ class RingWriter:
 
     def __init__(self, file: RecordingFile) -> None:
         layout = file.layout
+        self.file = file
         ring = file.words[layout.ring_at // 8 :]
         self.times, self.tags = ring[::2], ring[1::2]
         self.totals = file.words[layout.totals_at // 8 : layout.ring_at // 8]
@@ -128,14 +131,17 @@ def batch_begin_writer(ring: RingWriter, write: Write) -> Write:
 
 
 def batch_end_writer(ring: RingWriter, write: Write) -> Write:
-    """`write` at the end of a batch, which then sets the steps and samples."""
+    """`write` at the end of a batch, which then sets the steps and samples, and checks the file."""
     live, step, samples = ring.live, int(Live.STEP), int(Live.SAMPLES)
+    mapped = ring.file.mapped
 
     def write_step(trainer: TrainerProtocol, state: TrainState) -> None:
         write(trainer, state)
         live[step] = state.step
         live[samples] = state.samples
         live[WRITTEN] = ring.base + ring.slot
+        if mapped.is_cut:
+            ring.file.check()
 
     return write_step
 

@@ -78,6 +78,7 @@ class TransitionWriters:
             self.set_counters(state)
             write(trainer, state)
             self._ring.publish_count()
+            self._file.check()
 
         return write_all
 
