@@ -18,12 +18,17 @@ def snapshot_tensors(state: dict[str, Any], copy: bool = False) -> dict[str, Any
             and views of a larger storage, which would be saved completely.
     """
     copies: dict[Any, Tensor] = {}
+    on_host = torch.device("cpu")
 
     def on_cpu(tensor: Tensor) -> Tensor:
         key = elements_key(tensor)
-        if key not in copies:
-            copies[key] = tensor.to("cpu", copy=copy or _has_unused_storage(tensor))
-        return copies[key]
+        if (done := copies.get(key)) is None:
+            if copy and tensor.device == on_host:
+                done = tensor.clone()
+            else:
+                done = tensor.to(on_host, copy=_has_unused_storage(tensor))
+            copies[key] = done
+        return done
 
     snapshot: dict[str, Any] = map_nested(on_cpu, state, only=Tensor)
     return snapshot

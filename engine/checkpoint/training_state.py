@@ -174,9 +174,10 @@ def unsaved_buffers(state: TrainState) -> dict[str, Tensor]:
     """Non-persistent buffers, which are in no state dict of the models and loss modules."""
     buffers: dict[str, Tensor] = {}
     for prefix, module in run_modules(state).items():
-        saved = module.state_dict()
-        unsaved = [(name, value) for name, value in module.named_buffers() if name not in saved]
-        buffers |= plain_names(prefix, unsaved)
+        if own := dict(module.named_buffers()):
+            saved = module.state_dict()
+            unsaved = [(name, value) for name, value in own.items() if name not in saved]
+            buffers |= plain_names(prefix, unsaved)
     return buffers
 
 

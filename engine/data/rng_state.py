@@ -96,7 +96,7 @@ def with_prefix(prefix: str, generators: Iterable[tuple[str, Generator]]) -> Nam
 
 def _generators_of(holder: Any, name: str) -> Iterator[tuple[str, Generator]]:
     for attribute, value in getattr(holder, "__dict__", {}).items():
-        if isinstance(value, Generator):
+        if Generator in type(value).__mro__:  # torch's own isinstance takes five times as long
             yield f"{name}.{attribute}", value
 
 
