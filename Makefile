@@ -43,7 +43,7 @@ soak: $(VENV)/dev.stamp ## an hour or two: every cell of the matrices; many more
 	$(BIN)/pytest -q -m matrix --whole-matrix -n 2
 	$(BIN)/pytest -q -m long
 
-PARTS := overhead anatomy charts scaling recorder page checkpoint peers
+PARTS := overhead anatomy charts scaling recorder page checkpoint peers epoch
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 

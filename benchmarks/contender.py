@@ -24,14 +24,14 @@ class DiedError(RuntimeError):
 class Contender:
     """One process for one setting and work. It has a terminal, so that progress bars are drawn."""
 
-    def __init__(self, name: str, setting: str, work: str) -> None:
+    def __init__(self, name: str, setting: str, work: str, script: str = "worker.py") -> None:
         self.name = name
         self.rounds: list[Pairs] = []
         self._shown = bytearray()
         self._terminal, side = pty.openpty()
         termios.tcsetwinsize(side, (24, 100))
         self._process = subprocess.Popen(
-            [python_of(name), HERE / "worker.py", name, setting, work],
+            [python_of(name), HERE / script, name, setting, work],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=side,

@@ -11,13 +11,14 @@ import ast
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
+
+import trackside
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent
 CACHE = PROJECT / ".peers"
-BASE = ("torch==2.13.0", "numpy==2.4.6")
+BASE = ("torch==2.13.0", "numpy==2.4.6", "pillow==13.0.0")
 
 
 class NotInstallableError(RuntimeError):
@@ -39,8 +40,7 @@ def version(name: str) -> str:
     if name == "by_hand":
         return BASE[0]
     if name == "trackside":
-        project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-        return f"{name}=={project['version']}"
+        return f"{name}=={trackside.__version__}"
     wanted = _constants(name)
     return (*wanted.get("WITHOUT_DEPENDENCIES", ()), *wanted["REQUIRES"])[0]
 
@@ -64,6 +64,18 @@ def make(name: str) -> None:
     )
     if name == "trackside":  # its source may have changed
         _pip(own, "install", "--no-deps", "--force-reinstall", str(PROJECT))
+
+
+def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Create the environments; return the contenders with one, and the errors of the others."""
+    ready, refused = [], {}
+    for name in names:
+        try:
+            make(name)
+            ready.append(name)
+        except NotInstallableError as why:
+            refused[name] = str(why)
+    return ready, refused
 
 
 def _constants(name: str) -> dict[str, tuple[str, ...]]:

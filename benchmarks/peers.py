@@ -23,7 +23,7 @@ from itertools import product
 from typing import Any
 
 from contender import Contender, DiedError, Pairs, import_ms
-from environments import CACHE, HERE, NotInstallableError, contenders, make, version
+from environments import CACHE, HERE, contenders, installed, version
 from machine import described
 
 RESULTS = HERE / "results" / "peers.json"
@@ -90,18 +90,6 @@ def imports(modules: dict[str, str]) -> dict[str, Any]:
         for module, name in modules.items():
             taken[module].append(import_ms(name, module))
     return {module: _spread(times) for module, times in taken.items()}
-
-
-def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Create the environments; return the contenders with one, and the errors of the others."""
-    ready, refused = [], {}
-    for name in names:
-        try:
-            make(name)
-            ready.append(name)
-        except NotInstallableError as why:
-            refused[name] = str(why)
-    return ready, refused
 
 
 def _write(results: dict[str, Any]) -> None:

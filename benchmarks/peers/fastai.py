@@ -44,9 +44,13 @@ class Loader:
         """Do nothing: batches are on the CPU already."""
 
 
-def _learner(job: Job, **options: Any) -> Learner:
+def _given(job: Job) -> DataLoaders:
+    return DataLoaders(Loader(job.batches), Loader([]))
+
+
+def _learner(job: Job, loaders: Any, **options: Any) -> Learner:
     return Learner(
-        DataLoaders(Loader(job.batches), Loader([])),
+        loaders,
         job.model,
         job.loss_fn,
         opt_func=lambda *args, **kwargs: OptimWrapper(opt=job.optimizer),
@@ -56,7 +60,13 @@ def _learner(job: Job, **options: Any) -> Learner:
 
 
 def bare(job: Job) -> None:
-    _learner(job, default_cbs=False, cbs=TrainEvalCallback()).fit(1)
+    _learner(job, _given(job), default_cbs=False, cbs=TrainEvalCallback()).fit(1)
+
+
+def epoch(job: Any) -> None:
+    sets = job.dataset, job.dataset
+    loaders = DataLoaders.from_dsets(*sets, bs=job.batch_size, num_workers=job.workers)
+    _learner(job, loaders, default_cbs=False, cbs=TrainEvalCallback()).fit(1)
 
 
 def equipped(job: Job) -> None:
@@ -75,6 +85,8 @@ def equipped(job: Job) -> None:
         def after_batch(self) -> None:
             job.end_batch()
 
-    learner = _learner(job, metrics=accuracy, cbs=[GradientClip(job.max_norm), Callbacks()])
+    learner = _learner(
+        job, _given(job), metrics=accuracy, cbs=[GradientClip(job.max_norm), Callbacks()]
+    )
     learner.recorder.train_metrics = True
     learner.fit(1)

@@ -42,6 +42,10 @@ def bare(job: Job) -> None:
     model.fit(iter(job.batches), steps_per_epoch=len(job.batches), epochs=1, verbose=0)
 
 
+def epoch(job: Any) -> None:
+    _compiled(job, []).fit(job.batches, epochs=1, verbose=0)
+
+
 def equipped(job: Job) -> None:
     class Callbacks(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:

@@ -1,15 +1,22 @@
 """This library."""
 
+from typing import Any
+
 import torch
 from job import Job, right
 
-from trackside.engine import Trainer
+from trackside.engine import KeyedLoader, Trainer
 
 REQUIRES = ("blinker==1.9.0", "safetensors>=0.5", "tqdm==4.67.1", "transitions==0.9.3")
 
 
 def bare(job: Job) -> None:
     Trainer(job.model, job.loss_fn, job.optimizer).fit(job.batches)
+
+
+def epoch(job: Any) -> None:
+    loader = KeyedLoader(job.dataset, job.batch_size, shuffle=True, num_workers=job.workers)
+    Trainer(job.model, job.loss_fn, job.optimizer).fit(loader)
 
 
 class Accuracy:
