@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from ..events import Signal, Transition, signal
+from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .data.validation_loaders import check_evaluation_name
 from .fit_arguments import check_loader
 from .loop.batch import concatenate, to_device
 from .loop.engine import Engine
+from .loop.forward_pass import forward_training_data, training_forward
 from .run_context import evaluation_session
 from .statechart.composition import Chart
 from .statechart.evaluation_chart import evaluation_chart
@@ -55,6 +57,21 @@ class EvaluatingEngine(Engine):
             if transition.trigger == closing and self.state.outcome == "completed":
                 outputs.append(to_device(self.state.pred, torch.device("cpu")))
         return concatenate(outputs) if outputs else None
+
+    def forward_training_data(
+        self,
+        around_batch: Callable[[TrainState], AbstractContextManager[None]],
+        of: str | None = None,
+    ) -> int:
+        """One more pass for handlers; see `TrainerProtocol`.
+
+        Raises:
+            RuntimeError: no fit is running.
+        """
+        if not self._table or self.state.job != "fit":
+            raise RuntimeError("cannot read training data outside of a fit; call it in a handler")
+        forward = training_forward(self._topology, self._table, of)
+        return forward_training_data(self.state, forward, around_batch, of)
 
     def _evaluate(
         self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], name: str = ""

@@ -138,5 +138,24 @@ class TrainerProtocol(Protocol):
     def checkpoints(self, folder: str | Path) -> CheckpointFolder:
         """The folder object that writes this trainer's checkpoints."""
 
+    def forward_training_data(
+        self,
+        around_batch: Callable[[TrainState], AbstractContextManager[None]],
+        of: str | None = None,
+    ) -> int:
+        """Run the model on the training data once more, in train mode and without gradients.
+
+        Batches are moved and split, and the activity `forward` runs in its wraps, as in training;
+        no signal is sent, and the state is restored afterwards. For a handler, while a fit runs.
+
+        Args:
+            around_batch: the context in which `forward` runs for a batch; a cancel of the batch
+                that it raises leaves the batch out, any other cancel ends the pass.
+            of: name of the model, of a trainer with several.
+
+        Returns:
+            The number of examples.
+        """
+
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
         """Restore every random number generator when the block is left."""

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ..events.utils.tensor_copy import is_sparse
+
 _PARTS = ("_parameters", "_buffers", "_modules")
 
 
@@ -17,7 +19,8 @@ def copy_model(owner: str, model: nn.Module) -> nn.Module:
     """A deep copy of `model`, also if it keeps results of its last forward pass.
 
     `copy.deepcopy` refuses a tensor that autograd has computed, such as an activation that a module
-    keeps, or the weight of the older `torch.nn.utils.weight_norm`. The copy has it detached.
+    keeps, or the weight of the older `torch.nn.utils.weight_norm`. The copy has it detached. It
+    also refuses the compressed sparse layouts.
 
     Args:
         owner: who copies it, for the message.
@@ -28,7 +31,7 @@ def copy_model(owner: str, model: nn.Module) -> nn.Module:
     computed: dict[int, Any] = {}
     for module in model.modules():
         for tensor in _tensors_in(vars(module)):
-            if not tensor.is_leaf:
+            if not tensor.is_leaf or _is_compressed(tensor):
                 computed[id(tensor)] = tensor.detach().clone()
     try:
         return copy.deepcopy(model, computed)
@@ -53,6 +56,10 @@ def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _tensors_in(part)
+
+
+def _is_compressed(tensor: torch.Tensor) -> bool:
+    return is_sparse(tensor) and not tensor.is_sparse
 
 
 def _where(model: nn.Module) -> str:

@@ -28,6 +28,11 @@ def module_buffers(module: nn.Module) -> dict[str, torch.Tensor | None]:
     return module._buffers
 
 
+def version(tensor: torch.Tensor) -> int:
+    """How many times the values were changed in place; 0 if that is not counted. No device sync."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def uncompiled(model: nn.Module) -> nn.Module:
     """The module that `torch.compile` has wrapped; `model` itself if it is not wrapped."""
     original: nn.Module = getattr(model, "_orig_mod", model)

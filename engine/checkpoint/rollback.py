@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from ...events.utils.tensor_copy import copy_values
 from ..data.rng_state import (
     generator_states,
     loader_generators,
@@ -83,7 +84,7 @@ def _tensors_of(module: nn.Module) -> Undo:
         with torch.no_grad():
             for tensor, number, value in before:
                 if version(tensor) != number:
-                    tensor.copy_(value)
+                    copy_values(tensor, value)
 
     return undo
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...events import TrainState
 from ...events.utils.log import log
+from ...events.utils.tensor_copy import copy_values, expanded_dimensions
 from ..data.rng_state import generator_states, restore_generators
 from ..named_parts import loss_modules, plain_name, plain_names, run_modules, whole_model
 from ..statechart.phase_paths import sources
@@ -94,7 +95,7 @@ def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
     load_module(whole_model(state), "", saved["model"])
     buffers = unsaved_buffers(state)
     for name, value in saved["buffers"].items():
-        buffers[name].copy_(value)
+        copy_values(buffers[name], value)
     for name, module in loss_modules(state).items():
         load_module(module, f"{name}." if name else "", saved["loss_fn"])
     load_optimizers(state, saved_optimizers(saved))
@@ -184,4 +185,24 @@ def unsaved_buffers(state: TrainState) -> dict[str, Tensor]:
 def load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> None:
     """Load those of the saved values whose names begin with `prefix` into a module."""
     names = module.state_dict()
-    module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})
+    with _writable_buffers(module):
+        module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})
+
+
+@contextmanager
+def _writable_buffers(module: nn.Module) -> Iterator[None]:
+    """Let torch load into copies of expanded buffers, into which it cannot write."""
+    expanded = [
+        (owner, name, buffer)
+        for owner in module.modules()
+        for name, buffer in owner.named_buffers(recurse=False)
+        if expanded_dimensions(buffer)
+    ]
+    for owner, name, buffer in expanded:
+        setattr(owner, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for owner, name, buffer in expanded:
+            copy_values(buffer, getattr(owner, name))
+            setattr(owner, name, buffer)

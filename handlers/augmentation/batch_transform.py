@@ -26,8 +26,6 @@ class BatchTransform:
         TypeError: `function` is not callable.
     """
 
-    transforms_batches = True  # SWA then uses it in its extra pass over the training data
-
     def __init__(
         self, function: Callable[[Any, Any], tuple[Any, Any]], training_only: bool = True
     ) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from ...events.utils.tensor_copy import copy_values, expanded_dimensions, is_sparse
 from .._model_copy import copy_model
-from .._torch_internals import COMPILED_PREFIX, uncompiled
+from .._torch_internals import COMPILED_PREFIX, module_buffers, uncompiled
 
 FinalWeights = Literal["averaged", "trained"]
 
@@ -22,7 +23,11 @@ def check_final_weights(owner: str, final: Any) -> None:
 def make_averaged_model(owner: str, model: nn.Module, **options: Any) -> AveragedModel:
     """Copy `model` for its averaged weights, in eval mode; raises as `copy_model`."""
     averaged = AveragedModel(nn.Identity(), **options)
-    averaged.module = copy_model(owner, uncompiled(model))
+    averaged.module = copied = copy_model(owner, uncompiled(model))
+    for module in copied.modules():
+        for name, buffer in module_buffers(module).items():
+            if buffer is not None and expanded_dimensions(buffer):
+                setattr(module, name, buffer.clone())  # a place in memory for each element
     return averaged.eval()
 
 
@@ -46,9 +51,15 @@ def values(model: nn.Module) -> dict[str, Tensor]:
 def load_values(model: nn.Module, saved: dict[str, Tensor]) -> None:
     """Copy what `values` returned into the tensors of `model`."""
     for name, tensor in values(model).items():
-        tensor.copy_(saved[name])
+        copy_values(tensor, saved[name])
+
+
+def can_be_averaged(tensor: Tensor) -> bool:
+    """Whether a mean makes sense, and can be computed in place; else the values are copied."""
+    averageable = tensor.is_floating_point() or tensor.is_complex()
+    return averageable and not is_sparse(tensor)
 
 
 def copy_tensors(targets: list[Tensor], sources: list[Tensor]) -> None:
     for target, source in zip(targets, sources, strict=True):
-        target.copy_(source)
+        copy_values(target, source)

@@ -2,62 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ...events import CancelBatchException, TrainerProtocol, TrainState
+from ...events import TrainerProtocol, TrainState
+from .._named_target import run_modules
 from .._torch_internals import BatchNorm
+from ._averaged_model import copy_tensors
+from ._batch_adapters import BatchAdapters
 
 
-def update_batch_norm(trainer: TrainerProtocol, model: nn.Module) -> None:
-    """Compute the statistics of the batch-norm layers of `model` on the training inputs.
+def trained_norms(state: TrainState, model: nn.Module) -> list[BatchNorm]:
+    """The batch-norm layers of `model` whose statistics training updates."""
+    kept = {id(module) for module in state.kept_in_eval}
+    norms = [module for module in model.modules() if isinstance(module, BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats and id(norm) not in kept]
 
-    Like `torch.optim.swa_utils.update_bn`, but for every kind of batch that a trainer accepts, and
-    with the handlers that declare `transforms_batches`. Without a batch-norm layer nothing is read;
-    if the loader has no batch left, the statistics stay unchanged.
+
+def update_batch_norm(
+    trainer: TrainerProtocol, model: nn.Module, adapters: BatchAdapters, of: str | None
+) -> None:
+    """Compute the batch-norm statistics of the trainer's model on the training inputs.
+
+    Like `torch.optim.swa_utils.update_bn`, but each batch goes through what changes it in training,
+    and the model runs as in training. All other buffers are kept. If the loader has no batch left,
+    the statistics stay unchanged; if an error is raised, too.
     """
-    norms = (module for module in model.modules() if isinstance(module, BatchNorm))
-    layers = [norm for norm in norms if norm.track_running_stats]
-    if not layers:
-        return
+    layers = trained_norms(trainer.state, model)
+    statistics = {id(buffer) for layer in layers for buffer in layer.buffers()}
+    buffers = [b for module in run_modules(trainer.state) for b in module.buffers()]
+    others = [buffer for buffer in buffers if id(buffer) not in statistics]
+    samples = 0
+    with _kept(others), _over_all_batches(layers):
+        before = [buffer.clone() for layer in layers for buffer in layer.buffers()]
+        for layer in layers:
+            layer.reset_running_stats()
+        try:
+            samples = trainer.forward_training_data(adapters.open_batch, of)
+        finally:
+            if not samples:
+                copy_tensors([b for layer in layers for b in layer.buffers()], before)
+
+
+@contextmanager
+def _over_all_batches(layers: list[BatchNorm]) -> Iterator[None]:
+    """Let the statistics be means over all batches."""
     momenta = [layer.momentum for layer in layers]
-    before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
     for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches
+        layer.momentum = None
     try:
-        samples = _forward_all(trainer, model)
+        yield
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
-    if not samples:
-        for layer, statistics in zip(layers, before, strict=True):
-            layer.load_state_dict(statistics, strict=False)
 
 
-def _forward_all(trainer: TrainerProtocol, model: nn.Module) -> int:
-    """Run `model` in train mode on the training data; return the number of examples."""
-    state: TrainState = trainer.state
-    assert state.train_loader is not None
-    transforms = [h for h in trainer.handlers if getattr(h, "transforms_batches", False)]
-    unused_optimizer = torch.optim.SGD(model.parameters())
-    make_trainer: Any = type(trainer)
-    second = make_trainer(
-        model, None, unused_optimizer, [*transforms, _ForwardOnly()], state.device
-    )
-    second.fit(state.train_loader, batches_per_epoch=state.batches_per_epoch)
-    samples: int = second.state.samples
-    return samples
-
-
-class _ForwardOnly:
-    """Cancels each batch after the forward pass."""
-
-    def wrap_forward(self, forward: Callable[[TrainState], str]) -> Callable[[TrainState], str]:
-        return torch.no_grad()(forward)
-
-    def after_pred(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        raise CancelBatchException("only the forward pass is needed")
+@contextmanager
+def _kept(buffers: list[Tensor]) -> Iterator[None]:
+    """Restore the values of buffers, which a forward pass in train mode may change."""
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        yield
+    finally:
+        copy_tensors(buffers, before)

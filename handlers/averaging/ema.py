@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
+from ...events.utils.tensor_copy import copy_values
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from .._torch_internals import COMPILED_PREFIX, uncompiled
 from ._averaged_model import (
     FinalWeights,
+    can_be_averaged,
     check_final_weights,
     copy_into,
     copy_tensors,
@@ -43,7 +45,7 @@ class EMA:
     Args:
         decay: share of the old average in the new one, at least 0, below 1.
         use_buffers: also average floating-point buffers, such as BatchNorm's statistics; else they
-            are copied from the trained model.
+            are copied from the trained model, as sparse ones are.
         validate: use the averaged weights in the validation of a fit, until after_validate.
         final: whether the model has the "averaged" or the "trained" weights after the fit.
         of: name of the model, of a trainer with several, averaged after the steps of the optimizer
@@ -167,11 +169,11 @@ class EMA:
         parameters = sum(1 for _ in model.parameters())
         pairs = zip(tensors(averaged.module, True), tensors(model, True), strict=True)
         for index, (mean, live) in enumerate(pairs):
-            averageable = mean.is_floating_point() or mean.is_complex()
-            if self.updates and averageable and (self.use_buffers or index < parameters):
+            wanted = self.use_buffers or index < parameters
+            if self.updates and wanted and can_be_averaged(mean):
                 blended.append((mean, live.to(mean.device)))
             else:
-                mean.copy_(live)
+                copy_values(mean, live)
         if blended:
             _blend(self.decay)([mean for mean, _ in blended], [live for _, live in blended], None)
         self.updates += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ...events import TrainerProtocol, TrainState
@@ -13,19 +14,24 @@ from ._averaged_model import (
     FinalWeights,
     check_final_weights,
     copy_into,
+    copy_tensors,
     load_values,
     make_averaged_model,
+    tensors,
     values,
 )
-from ._batch_norm import update_batch_norm
+from ._batch_adapters import BatchAdapters
+from ._batch_norm import trained_norms, update_batch_norm
 
 
 class SWA:
     """Averages the weights of the last epochs of a fit equally, and keeps the mean after the fit.
 
     An epoch is averaged if it made a step and did not fail. At the end of the fit the statistics of
-    batch-norm layers, if any, are computed in one more pass over the training data. The learning
-    rate is not changed; use a schedule, such as torch's SWALR in LRSchedule.
+    batch-norm layers, if any, are computed in one more pass over the training data: batches and the
+    forward pass go through the handlers that change the inputs at `begin_batch`, and through the
+    wraps of `forward`, as in training; no signal is sent. The learning rate is not changed; use a
+    schedule, such as torch's SWALR in LRSchedule.
 
     Signals: begin_fit, after_step, after_epoch, after_fit
     Reads: model, epoch, n_epochs, outcome, train_loader, batches_per_epoch
@@ -67,10 +73,17 @@ class SWA:
         self._stepped = False
         self._updated = False
         self._state: TrainState | None = None
+        self._adapters: BatchAdapters | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._state = trainer.state
+        self._state = state = trainer.state
         check_model_target(self, trainer)
+        has_norms = lambda: bool(trained_norms(state, model_of(state, self.of)))  # noqa: E731
+        self._adapters = BatchAdapters(trainer, has_norms)
+
+    def detached(self, trainer: TrainerProtocol) -> None:
+        if self._adapters is not None:
+            self._adapters.stop()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first_epoch(state):
@@ -81,6 +94,8 @@ class SWA:
         model = model_of(state, self.of)
         self.averaged = None if has_lazy_parts(model) else make_averaged_model("SWA", model)
         self._stepped = self._updated = False
+        if self._adapters is not None:
+            self._adapters.names.clear()
 
     def state_dict(self) -> dict[str, Any]:
         averaged = self.averaged
@@ -89,10 +104,13 @@ class SWA:
             "epochs": averaged and averaged.n_averaged,
             "stepped": self._stepped,
             "updated": self._updated,
+            "adapters": sorted(self._adapters.names) if self._adapters else [],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._stepped, self._updated = state["stepped"], state["updated"]
+        if self._adapters is not None:
+            self._adapters.names.update(state["adapters"])
         if state["averaged"] is not None and self._state is not None:
             model = model_of(self._state, self.of)
             self.averaged = self.averaged or make_averaged_model("SWA", model)
@@ -113,10 +131,37 @@ class SWA:
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         updated, self._updated = self._updated, False
-        if updated and self.averaged and state.outcome != "failed":
-            update_batch_norm(trainer, self.averaged.module)
-            if self.final == "averaged":
-                copy_into(model_of(state, self.of), self.averaged, buffers=True)
+        if not updated or self.averaged is None or state.outcome == "failed":
+            return
+        model = model_of(state, self.of)
+        if self._adapters is not None and trained_norms(state, model):
+            self._update_norms(trainer, model, self.averaged, self._adapters)
+        if self.final == "averaged":
+            copy_into(model, self.averaged, buffers=True)
+
+    def _update_norms(
+        self,
+        trainer: TrainerProtocol,
+        model: nn.Module,
+        averaged: AveragedModel,
+        adapters: BatchAdapters,
+    ) -> None:
+        """Compute the statistics in the model itself, with everything that surrounds it."""
+        live = tensors(model, buffers=True)
+        trained = [tensor.clone() for tensor in live]
+        try:
+            copy_into(model, averaged, buffers=True)
+            update_batch_norm(trainer, model, adapters, self.of)
+            copy_tensors(tensors(averaged.module, buffers=True), live)
+        except Exception as error:
+            error.add_note(
+                "SWA: raised while it computed the batch-norm statistics of the averaged weights; "
+                "the model has its trained weights, SWA.averaged the averaged ones, with the "
+                "statistics of the trained"
+            )
+            raise
+        finally:
+            copy_tensors(live, trained)
 
     def _first_epoch(self, state: TrainState) -> int:
         """0-based index of the first averaged epoch."""

@@ -7,6 +7,7 @@ from torch.nn.parameter import is_lazy
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.tensor_copy import copy_values
 from .._named_target import check_target, checked_name, is_own_update, run_modules
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
@@ -103,7 +104,7 @@ class SkipBadBatch(Stateful):
     def _restore(self, what: str, state: TrainState) -> None:
         for buffer, before in self._buffers:
             if before is not None:
-                buffer.copy_(before)
+                copy_values(buffer, before)
         self._reset_lazy_norms(state)
         if what == "gradients" and state.optimizer is not None:
             state.optimizer.zero_grad()

@@ -35,6 +35,7 @@ class TensorStats(Stateful):
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._fit = self.rows[-1]["fit"] + 1 if self.rows else 0
+        self._unread = []  # of a pass after the last epoch, such as that of SWA
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         unread, self._unread = self._unread, []

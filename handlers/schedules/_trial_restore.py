@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import TrainerProtocol
+from ...events.utils.tensor_copy import copy_values
 from .._named_target import run_modules
 from .._torch_internals import module_buffers
 from ..optimization._optimizer_parameters import preserve_options
@@ -46,7 +47,7 @@ def _preserve_tensors(model: nn.Module) -> Iterator[None]:
     # a forward pass may replace a buffer by another tensor
     live = [module_buffers(module) for module in model.modules()]
     buffers = [(own, dict(own)) for own in live]
-    tensors = [t for t in (*model.parameters(), *model.buffers()) if _is_writable(t)]
+    tensors = [*model.parameters(), *model.buffers()]
     before = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
@@ -56,7 +57,7 @@ def _preserve_tensors(model: nn.Module) -> Iterator[None]:
             own.update(saved)
         with torch.no_grad():
             for tensor, value in zip(tensors, before, strict=True):
-                tensor.copy_(value)
+                copy_values(tensor, value)
 
 
 @contextmanager
@@ -81,8 +82,3 @@ def _preserve_optimizer_state(optimizer: Optimizer) -> Iterator[None]:
         yield
     finally:
         optimizer.state = before
-
-
-def _is_writable(tensor: torch.Tensor) -> bool:
-    """Whether each element has its own memory, unlike in an expanded tensor."""
-    return all(step or size < 2 for size, step in zip(tensor.shape, tensor.stride(), strict=True))

@@ -6,7 +6,7 @@ import torch
 from helpers import batches, equal, model, trainer_of, weights
 from torch import nn
 
-from trackside.handlers import EMA, SWA, GradientClip, SkipBadBatch, StopOnNaN
+from trackside.handlers import EMA, SWA, Checkpoint, GradientClip, LRFinder, SkipBadBatch, StopOnNaN
 from trackside.handlers._model_copy import copy_model
 
 
@@ -165,3 +165,46 @@ class Steady(torch.optim.Optimizer):
         with torch.no_grad():
             for parameter in self.param_groups[0]["params"]:
                 parameter.sub_(0.1 * parameter.grad)
+
+
+class Odd(nn.Module):
+    """Has a buffer of the kind of which torch writes or copies few."""
+
+    def __init__(self, kind, persistent):
+        super().__init__()
+        eye = torch.eye(5)
+        self.body = model()
+        buffer = {
+            "expanded": lambda: torch.ones(5)[None].expand(5, 5),
+            "sparse": eye.to_sparse,
+            "compressed": eye.to_sparse_csr,
+        }[kind]()
+        self.register_buffer("odd", buffer, persistent=persistent)
+
+    def forward(self, x):
+        return self.body((self.odd @ x.T).T)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")  # torch says that they are in beta state
+@pytest.mark.parametrize("persistent", [True, False])
+@pytest.mark.parametrize("kind", ["expanded", "sparse", "compressed"])
+@pytest.mark.parametrize("make", HANDLERS)
+def test_a_fit_with_an_odd_buffer_resumes_bit_for_bit(tmp_path, make, kind, persistent):
+    def fitted(folder, epochs, **options):
+        net = Odd(kind, persistent)
+        trainer = trainer_of(make(), Checkpoint(folder, epochs=1), net=net)
+        trainer.fit(batches(), batches(1), epochs=epochs, **options)
+        return weights(trainer)
+
+    fitted(tmp_path / "a", 1)
+    assert equal(fitted(tmp_path / "a", 2, resume=tmp_path / "a"), fitted(tmp_path / "b", 2))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("kind", ["expanded", "sparse", "compressed"])
+def test_a_trial_restores_a_model_with_an_odd_buffer(kind):
+    net = Odd(kind, persistent=True)
+    trainer = trainer_of(net=net)
+    before = weights(trainer)
+    LRFinder(steps=20).find(trainer, batches(3))
+    assert equal(weights(trainer), before)
