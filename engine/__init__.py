@@ -8,6 +8,8 @@ from .checkpoint.compatibility import ResumeError
 from .checkpoint.manifest import CheckpointError, DamagedError
 from .checkpoint.validated_weights import validated_weights
 from .data.keyed_loader import KeyedLoader
+from .data.similar_lengths import SimilarLengths, pad_collate
+from .data.skipping import SkipExample
 from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
@@ -44,12 +46,15 @@ __all__ = [
     "NoCheckpointError",
     "ResumeError",
     "Run",
+    "SimilarLengths",
+    "SkipExample",
     "Status",
     "Topology",
     "Trainer",
     "begin_pass",
     "interruptible",
     "latest",
+    "pad_collate",
     "read_checkpoint",
     "update",
     "validated_weights",

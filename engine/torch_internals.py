@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 COMPILED = "_orig_mod"
 """The name under which `torch.compile` keeps the module that it has wrapped."""
@@ -35,6 +36,14 @@ def second_iterator(loader: DataLoader[Any]) -> Iterator[Any]:
     """
     batches: Iterator[Any] = loader._get_iterator()
     return batches
+
+
+def collate_tensors_with(
+    join: Callable[[list[torch.Tensor]], torch.Tensor], examples: list[Any]
+) -> Any:
+    """What `default_collate` makes of `examples`, with another way to join tensors."""
+    known = {**default_collate_fn_map, torch.Tensor: lambda batch, **_: join(batch)}
+    return collate(examples, collate_fn_map=known)
 
 
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"

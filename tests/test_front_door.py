@@ -20,10 +20,9 @@ PUBLIC = {
         Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation GradientClip
         GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
-        Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs
-        SplitOnOutOfMemory
-        StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer Transition
-        Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
+        Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
+        SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
+        Transition Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
     """,
     "trackside.events": """
         Agreement AttachError Attachment CANCELS Cancel
@@ -40,8 +39,9 @@ PUBLIC = {
     "trackside.engine": """
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
         Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader
-        NoCheckpointError RESTING ResumeError Run SUPERVISED Status Topology Trainer begin_pass
-        interruptible latest read_checkpoint update validated_weights
+        NoCheckpointError RESTING ResumeError Run SUPERVISED SimilarLengths SkipExample Status
+        Topology Trainer begin_pass interruptible latest pad_collate read_checkpoint update
+        validated_weights
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .engine import (
         KeyedLoader,
         Run,
+        SkipExample,
         Trainer,
         interruptible,
         latest,
@@ -132,6 +133,7 @@ __all__ = [
     "Run",
     "SkipBadBatch",
     "SkipEpochs",
+    "SkipExample",
     "SplitOnOutOfMemory",
     "StepLimit",
     "StopOnNaN",
@@ -151,7 +153,8 @@ __all__ = [
 
 _PACKAGES = ("engine", "events", "handlers", "views")
 _HOMES = {
-    **dict.fromkeys(("KeyedLoader", "Run", "Trainer", "interruptible", "latest"), "engine"),
+    **dict.fromkeys(("KeyedLoader", "Run", "SkipExample", "Trainer"), "engine"),
+    **dict.fromkeys(("interruptible", "latest"), "engine"),
     **dict.fromkeys(("PeerError", "TrainState", "Transition"), "events"),
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
     "Job": "views",

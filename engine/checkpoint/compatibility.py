@@ -180,17 +180,18 @@ def _check_position(name: str, loader: Any, position: Any) -> None:
     if not isinstance(loader, KeyedLoader) or position is None:
         return
     try:
-        _check_place(position, len(loader))
+        _check_place(position, loader)
         copy.copy(loader).load_state_dict(position)
     except ValueError as error:
         raise ResumeError(f"cannot resume with this {name}: {error}") from None
 
 
-def _check_place(position: Mapping[str, Any], length: int) -> None:
-    for name, most in (("epoch", 1 << 53), ("batch", length)):
-        value = position.get(name)
-        if type(value) is not int or not 0 <= value <= most:
-            raise ValueError(f"{name} {value!r} is no position in it")
+def _check_place(position: Mapping[str, Any], loader: KeyedLoader) -> None:
+    epoch, batch = position.get("epoch"), position.get("batch")
+    if type(epoch) is not int or not 0 <= epoch <= 1 << 53:
+        raise ValueError(f"epoch {epoch!r} is no position in it")
+    if type(batch) is not int or not 0 <= batch <= (loader.length(epoch) if batch else 0):
+        raise ValueError(f"batch {batch!r} is no position in it")
 
 
 def _names_in_added_groups(

@@ -11,6 +11,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from ...events import Cancel, TrainState
+from ..data.keyed_loader import KeyedLoader
 from ..data.loader_traits import has_position, is_one_pass
 from ..data.pass_opening import open_iterator
 from ..data.rng_state import loader_generators, restore_generators
@@ -185,10 +186,13 @@ def _remaining_validation(
 def _is_over(loader: Any, saved: dict[str, Any], name: str, index: int, count: int | None) -> bool:
     """Whether a pass ends without another request to its loader.
 
-    A loader with a position would begin its next pass. Any other one is asked for its end, as it
+    A loader with a position would begin its next pass; `KeyedLoader` tells that it stands before
+    one, also where its dataset has skipped batches. Any other one is asked for its end, as it
     was in the saved fit: a sampler may draw random numbers there, as torch's does.
     """
     is_complete = count is not None and index + 1 >= count
+    if isinstance(loader, KeyedLoader) and index >= 0:
+        return is_complete or loader.position[1] == 0
     if "ended" not in saved or has_position(loader):
         return is_complete
     return bool(saved["ended"][name])

@@ -40,3 +40,8 @@ class BatchGenerators:
 def digest_of(*numbers: int) -> bytes:
     """A 32-byte hash of some integers."""
     return blake2b("/".join(map(str, numbers)).encode(), digest_size=32).digest()
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for a generator of torch, from some integers."""
+    return int.from_bytes(digest_of(*numbers)[:8], "little")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .batch_generators import digest_of
+from .batch_generators import seed_of
 
 
 class BatchRequest(NamedTuple):
@@ -45,8 +45,17 @@ class BatchOrder:
         """Start the next iterator at this batch."""
         self._start = epoch, batch
 
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self.dataset), self.batch_size)
+    def fingerprint(self, epoch: int) -> str:
+        """A hash of the batches of an epoch; empty: the arguments say which they are."""
+        return ""
+
+    def length(self, epoch: int) -> int:
+        """Batches in an epoch."""
+        return self.batches_of(len(self.dataset))
+
+    def batches_of(self, examples: int) -> int:
+        """Batches that some examples make."""
+        whole, rest = divmod(examples, self.batch_size)
         return whole + (1 if rest and not self.drop_last else 0)
 
     def __iter__(self) -> Iterator[BatchRequest]:
@@ -55,20 +64,19 @@ class BatchOrder:
     def requests(self, epoch: int, first: int) -> Iterator[BatchRequest]:
         """The batches of an epoch from `first` on."""
         order = self.permutation(epoch)
-        for batch, (start, stop) in enumerate(self.bounds(first), first):
+        for batch, (start, stop) in enumerate(self.bounds(epoch, first), first):
             chosen = range(start, stop) if order is None else order[start:stop].tolist()
             yield BatchRequest(epoch, batch, list(chosen))
 
-    def bounds(self, first: int) -> Iterator[tuple[int, int]]:
+    def bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
         """Where in the order of an epoch the batches from `first` on start and stop."""
         size, count = self.batch_size, len(self.dataset)
-        for batch in range(first, len(self)):
+        for batch in range(first, self.length(epoch)):
             yield batch * size, min(count, (batch + 1) * size)
 
     def permutation(self, epoch: int) -> torch.Tensor | None:
         """The examples in the order of an epoch, int64; None: in their own order."""
         if not self.shuffle:
             return None
-        key = int.from_bytes(digest_of(self.seed, epoch)[:8], "little")
-        generator = torch.Generator("cpu").manual_seed(key)
+        generator = torch.Generator("cpu").manual_seed(seed_of(self.seed, epoch))
         return torch.randperm(len(self.dataset), generator=generator)

@@ -11,15 +11,22 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset, Subset, default_collate, get_worker_info
 
+from ...events import Cancel
 from .batch_generators import BatchGenerators, digest_of
 from .batch_order import BatchOrder, BatchRequest
 from .host_generators import keyed_host_generators, seed_host_generators
 from .in_memory import column_reader
+from .pass_opening import call_set_epoch, with_inner
+from .skipping import Reduced, SkipExample, packed, read_examples
 
 Collate = Callable[[list[Any]], Any]
 
 _WRITERS = "trackside checkpoint"  # threads that write files, and draw nothing
 _SEQUENCES = (list, tuple, range)
+_NOT_ONE_EXAMPLE = (
+    "Raised by __getitems__ or collate_fn, which have more than one example: allowed there are a "
+    "shorter list, and CancelBatchException"
+)
 _VALUES = (Tensor, int, float, bool, complex, str, bytes)
 
 
@@ -31,43 +38,74 @@ class BatchReader(Dataset[Any]):
         self.seed = seed
         self.collate = collate_fn or default_collate
         self._random_getitem = _random_getitem_of(dataset)
+        self._has_getitems = _has_getitems(dataset)
         self._has_warned = False
+        self._epoch: int | None = None
 
     def batches(self, order: BatchOrder, epoch: int, first: int) -> Iterator[Any]:
         """The batches of an epoch from `first` on, read in this process."""
         if self.collate is default_collate:
             read = column_reader(self.dataset, order.permutation(epoch))
             if read is not None:
-                return (read(start, stop) for start, stop in order.bounds(first))
+                return (read(start, stop) for start, stop in order.bounds(epoch, first))
         return map(self.__getitems__, order.requests(epoch, first))
 
     def __getitems__(self, request: BatchRequest) -> Any:
+        in_worker = get_worker_info() is not None
+        skipped: list[str] = []
+        try:
+            if request.epoch != self._epoch:  # told in each worker
+                self._tell_epoch(request.epoch)
+            batch = self._read(request, skipped, in_worker)
+        except Cancel as cancel:
+            return Reduced(None, tuple(skipped), packed(cancel) if in_worker else cancel)
+        except Exception as error:
+            if isinstance(error, SkipExample):
+                error.add_note(_NOT_ONE_EXAMPLE)
+            if not in_worker:
+                raise
+            return Reduced(None, tuple(skipped), packed(error))
+        return Reduced(batch, tuple(skipped)) if skipped else batch
+
+    def _tell_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+        call_set_epoch(with_inner(self.dataset), epoch)
+
+    def _read(self, request: BatchRequest, skipped: list[str], in_worker: bool) -> Any:
         if self._random_getitem is not None:
-            generators = BatchGenerators(self._key(request))
-            return self.collate([self._random_getitem(i, generators) for i in request.examples])
-        if get_worker_info() is not None:  # the generators of a worker are not shared
+            get, generators = self._random_getitem, BatchGenerators(self._key(request))
+            return self._collated(
+                read_examples(lambda i: get(i, generators), request.examples, skipped)
+            )
+        if in_worker:  # the generators of a worker are not shared
             seed_host_generators(self._key(request))
-            return self.collate(self._examples(request.examples))
+            return self._collated(self._examples(request.examples, skipped))
         if type(self.dataset) in _SEQUENCES and self.collate is default_collate:
-            examples = self._examples(request.examples)
+            examples = self._examples(request.examples, skipped)
             if all(map(_draws_nothing, examples)):
-                return self.collate(examples)
-        return self._keyed_batch(request)
+                return self._collated(examples)
+        return self._keyed_batch(request, skipped)
+
+    def _collated(self, examples: list[Any]) -> Any:
+        """A batch; None if no example is left."""
+        return self.collate(examples) if examples else None
 
     def _key(self, request: BatchRequest) -> bytes:
         return digest_of(self.seed, request.epoch, request.batch)
 
-    def _keyed_batch(self, request: BatchRequest) -> Any:
+    def _keyed_batch(self, request: BatchRequest, skipped: list[str]) -> Any:
         others = [] if self._has_warned else _other_threads()
         with keyed_host_generators(self._key(request), watch=bool(others)) as drawn:
-            batch = self.collate(self._examples(request.examples))
+            batch = self._collated(self._examples(request.examples, skipped))
         if drawn:
             self._warn(drawn, others)
         return batch
 
-    def _examples(self, indices: list[int]) -> list[Any]:
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(indices) if many else [self.dataset[i] for i in indices]
+    def _examples(self, indices: list[int], skipped: list[str]) -> list[Any]:
+        if self._has_getitems:
+            whole: list[Any] = self.dataset.__getitems__(indices)
+            return whole
+        return read_examples(self.dataset.__getitem__, indices, skipped)
 
     def _warn(self, drawn: list[str], others: list[threading.Thread]) -> None:
         self._has_warned = True
@@ -80,6 +118,13 @@ class BatchReader(Dataset[Any]):
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _has_getitems(dataset: Any) -> bool:
+    """Whether whole batches are read; a `Subset` would hide which of them an example is."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return hasattr(dataset, "__getitems__")
 
 
 def _random_getitem_of(dataset: Any) -> Callable[[int, BatchGenerators], Any] | None:

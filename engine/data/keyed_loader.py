@@ -13,6 +13,9 @@ from .batch_order import BatchOrder
 from .batch_reader import BatchReader, Collate
 from .in_memory import with_columns
 from .parent_watchdog import ParentWatchdog
+from .sampled_order import SampledOrder
+from .sampling import Sampler
+from .skipping import Reduced, Skips
 
 
 class KeyedLoader:
@@ -42,6 +45,17 @@ class KeyedLoader:
       disturbed by it. Nothing can prevent this: a `RuntimeWarning` tells once a loader that its
       dataset has drawn from them while other threads (no daemons) run.
 
+    What a dataset may raise, with and without workers:
+
+    - `SkipExample` in `__getitem__` or `random_getitem`: the batch is made without the example; a
+      batch without any is skipped. `__getitems__` returns a shorter list instead.
+    - `CancelBatchException`, also in `collate_fn`: the batch is skipped; no signal is sent for it.
+    - The cancel of the training, the validation, the epoch or the fit: closes that.
+    - Any other exception ends the fit, with its own type and traceback.
+
+    `skipped` counts; the logger `trackside` gives the numbers at the end of each pass. If the
+    dataset has `set_epoch`, it is called in each process before the first batch of an epoch.
+
     Args:
         dataset: has `__len__` and `__getitem__`; `__getitems__`, if present, loads a whole batch.
             Or a dict of tensors and NumPy arrays of one length: its examples are dicts of rows.
@@ -51,6 +65,11 @@ class KeyedLoader:
         drop_last: drop the last batch if it is smaller.
         collate_fn: makes a batch from a list of examples; None: torch's `default_collate`.
         worker_init_fn: called in each worker with the worker id.
+        sampler: chooses the examples of an epoch, in place of `shuffle`: a function of
+            `(seed, epoch)` that returns indices, or a sampler of torch, such as
+            `WeightedRandomSampler(weights, n)`; what that draws is a function of `(seed, epoch)`.
+        batch_sampler: the same for whole batches, lists of indices, such as `SimilarLengths`; in
+            place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
         options: other `DataLoader` arguments: `num_workers`, `pin_memory`, `prefetch_factor`, ….
 
     Raises:
@@ -74,14 +93,22 @@ class KeyedLoader:
         drop_last: bool = False,
         collate_fn: Collate | None = None,
         worker_init_fn: Callable[[int], None] | None = None,
+        sampler: Sampler | None = None,
+        batch_sampler: Sampler | None = None,
         **options: Any,
     ) -> None:
         _check(dataset, batch_size, seed, options)
+        _check_samplers(sampler, batch_sampler, batch_size, shuffle, drop_last)
         self.dataset = dataset
         examples = with_columns(dataset)
-        self.batch_size = batch_size
+        self.batch_size = batch_size if batch_sampler is None else None
         self.drop_last = drop_last
-        self._order = BatchOrder(examples, batch_size, shuffle, seed, drop_last)
+        chooses = sampler if batch_sampler is None else batch_sampler
+        self._order = (
+            BatchOrder(examples, batch_size, shuffle, seed, drop_last)
+            if chooses is None
+            else SampledOrder(examples, chooses, self.batch_size, seed, drop_last)
+        )
         self._reader = BatchReader(examples, seed, collate_fn)
         self._loader: DataLoader[Any] = DataLoader(
             self._reader,
@@ -91,6 +118,7 @@ class KeyedLoader:
             worker_init_fn=ParentWatchdog(worker_init_fn),
             **options,
         )
+        self._skips = Skips()
         self._epoch = 0
         self._batch = 0
         self._current_pass: object | None = None
@@ -100,28 +128,51 @@ class KeyedLoader:
         """Epoch and index of the next batch, 0-based; after the last batch `(epoch + 1, 0)`."""
         return self._epoch, self._batch
 
+    @property
+    def skipped(self) -> tuple[int, int]:
+        """Examples and batches that the dataset has skipped since the loader was made."""
+        return self._skips.examples, self._skips.batches
+
     def state_dict(self) -> dict[str, Any]:
-        """The position, and the arguments that it is valid for."""
-        return {"epoch": self._epoch, "batch": self._batch, **self._order.arguments()}
+        """The position, the arguments that it is valid for, and what was skipped before it."""
+        position = {"epoch": self._epoch, "batch": self._batch, **self._order.arguments()}
+        if self._batch and (order := self._order.fingerprint(self._epoch)):
+            position["order"] = order
+        return {**position, "skipped": list(self.skipped)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Start the next pass at a saved position.
 
         Raises:
-            ValueError: the seed, dataset length, batch size, … differ from the saved ones.
+            ValueError: the seed, dataset length, batch size, … differ from the saved ones, or a
+                sampler gives other examples for this epoch.
         """
-        arguments = self._order.arguments()
-        different = [name for name, value in arguments.items() if state[name] != value]
+        self._check(state)
+        self._epoch, self._batch, self._current_pass = state["epoch"], state["batch"], None
+        self._skips = Skips(*state.get("skipped", ()))
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        here = self._order.arguments()
+        names = [*here, *({"sampler", "batch_sampler"} & state.keys() - here.keys())]
+        different = [name for name in names if state.get(name) != here.get(name)]
         if different:
             raise ValueError(
                 "the saved position is from a KeyedLoader with other arguments: "
-                + "; ".join(f"{n} was {state[n]}, is {arguments[n]}" for n in different)
+                + "; ".join(f"{n} was {state.get(n)}, is {here.get(n)}" for n in different)
             )
-        self._epoch, self._batch, self._current_pass = state["epoch"], state["batch"], None
+        if "order" in state and state["order"] != self._order.fingerprint(state["epoch"]):
+            raise ValueError(
+                f"the sampler gives other examples for epoch {state['epoch']} than in the saved "
+                "fit; allowed: what depends on (seed, epoch) only, or a state saved between epochs"
+            )
 
     def __len__(self) -> int:
+        """Batches in the epoch of the position; only a sampler makes epochs of different length."""
+        return self._order.length(self._epoch)
+
+    def length(self, epoch: int) -> int:
         """Batches in an epoch."""
-        return len(self._order)
+        return self._order.length(epoch)
 
     def __iter__(self) -> Iterator[Any]:
         """The batches from the position on; of the next epoch, if the last pass was abandoned."""
@@ -131,11 +182,18 @@ class KeyedLoader:
         return _Pass(self, pass_id)
 
     def _read_batches(self, pass_id: object, epoch: int, first: int) -> Generator[Any, None, None]:
-        for batch, loaded in enumerate(self._batches(epoch, first), first + 1):
-            if self._current_pass is pass_id:
-                last = batch == len(self)
-                self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, batch)
-            yield loaded
+        length, skipped = self.length(epoch), self.skipped
+        try:
+            for batch, loaded in enumerate(self._batches(epoch, first), first + 1):
+                if self._current_pass is pass_id:
+                    last = batch == length
+                    self._epoch, self._batch = (epoch + 1, 0) if last else (epoch, batch)
+                if type(loaded) is not Reduced:
+                    yield loaded
+                elif self._skips.has_batch(loaded):
+                    yield loaded.batch
+        finally:
+            self._skips.tell(skipped, f"KeyedLoader({type(self.dataset).__name__}), epoch {epoch}")
 
     def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         if not (self._loader.num_workers or self._loader.pin_memory):
@@ -188,6 +246,18 @@ def _check(dataset: Any, batch_size: Any, seed: Any, options: Mapping[str, Any])
         )
     check_whole_number(f"KeyedLoader(batch_size={batch_size!r})", batch_size, 1)
     check_whole_number(f"KeyedLoader(seed={seed!r})", seed)
-    reserved = options.keys() & {"sampler", "batch_sampler", "generator"}
-    if reserved:
-        raise TypeError(f"KeyedLoader({min(reserved)}=…): order and randomness come from seed=")
+    if "generator" in options:
+        raise TypeError("KeyedLoader(generator=…): order and randomness come from seed=")
+
+
+def _check_samplers(
+    sampler: Any, batch_sampler: Any, batch_size: int, shuffle: bool, drop_last: bool
+) -> None:
+    if sampler is not None and shuffle:
+        raise ValueError("KeyedLoader(sampler=…, shuffle=True): the sampler chooses the order")
+    others = sampler is not None or batch_size != 1 or shuffle or drop_last
+    if batch_sampler is not None and others:
+        raise ValueError(
+            "KeyedLoader(batch_sampler=…): it chooses the batches; allowed beside it: none of "
+            "batch_size, shuffle, sampler, drop_last"
+        )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from ..torch_internals import second_iterator
 from .loader_traits import has_position, starts_anew
+from .skipping import with_skips
 
 
 def open_iterator(loader: Iterable[Any], epoch: int | None, in_use: Any = None) -> Iterator[Any]:
@@ -25,7 +26,7 @@ def open_iterator(loader: Iterable[Any], epoch: int | None, in_use: Any = None) 
     if epoch is not None:
         set_epoch(loader, epoch)
     if loader is not in_use:
-        return iter(loader)
+        return _with_skips(loader, iter(loader))
     if has_position(loader) or starts_anew(loader):
         raise ValueError(
             f"valid_loader is the train_loader, a {type(loader).__name__}, which has one position "
@@ -33,8 +34,15 @@ def open_iterator(loader: Iterable[Any], epoch: int | None, in_use: Any = None) 
             "second loader over the same dataset"
         )
     if isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__:
-        return second_iterator(loader)
-    return iter(loader)
+        return _with_skips(loader, second_iterator(loader))
+    return _with_skips(loader, iter(loader))
+
+
+def _with_skips(loader: Iterable[Any], batches: Iterator[Any]) -> Iterator[Any]:
+    """Where an index is read again and again; a stream that raises has ended."""
+    if isinstance(loader, DataLoader) and not isinstance(loader.dataset, IterableDataset):
+        return with_skips(loader, batches)
+    return batches
 
 
 def set_epoch(loader: Any, epoch: int) -> None:
@@ -44,8 +52,13 @@ def set_epoch(loader: Any, epoch: int) -> None:
     """
     if has_position(loader):
         return
+    call_set_epoch(_parts(loader), epoch)
+
+
+def call_set_epoch(parts: Iterable[Any], epoch: int) -> None:
+    """Call `set_epoch` of each of `parts` that has it, once."""
     told: set[int] = set()
-    for part in _parts(loader):
+    for part in parts:
         tell = getattr(part, "set_epoch", None)
         if callable(tell) and id(part) not in told:
             told.add(id(part))

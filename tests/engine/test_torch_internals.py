@@ -51,6 +51,11 @@ def test_torch_compile_keeps_the_wrapped_module_under_this_name():
     )
 
 
+def test_collate_joins_tensors_in_its_own_way_and_the_rest_like_torch():
+    found = torch_internals.collate_tensors_with(torch.hstack, [(torch.ones(1), 2)] * 2)
+    assert [part.tolist() for part in found] == [[1.0, 1.0], [2, 2]]
+
+
 def test_no_other_file_of_the_engine_uses_a_private_part_of_torch():
     files = [path for path in ENGINE.rglob("*.py") if path.name != "torch_internals.py"]
     private = {path.name: PRIVATE.findall(path.read_text(encoding="utf-8")) for path in files}
