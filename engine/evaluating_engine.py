@@ -13,7 +13,8 @@ from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .data.validation_loaders import check_evaluation_name
 from .fit_arguments import check_loader
-from .loop.batch import concatenate, to_device
+from .loop.batch import concatenate
+from .loop.device_transfer import to_device
 from .loop.engine import Engine
 from .loop.forward_pass import forward_training_data, training_forward
 from .run_context import evaluation_session

@@ -91,6 +91,20 @@ class RunParts:
         return kind(**values, device=target)
 
 
+def checked_function(name: str, function: Any) -> Any:
+    """An optional argument of the Trainer that takes a function of the batch.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"Trainer({name}={function!r}): found a {type(function).__name__}; allowed: a function "
+            "of the batch"
+        )
+    return function
+
+
 def _check_owners(
     chart: Sequence[Row],
     optimizers: Mapping[str, Optimizer],

@@ -27,7 +27,7 @@ from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
 from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
-from .run_parts import RunParts
+from .run_parts import RunParts, checked_function
 from .statechart.chart import SUPERVISED
 from .statechart.phase_paths import Row
 
@@ -47,6 +47,8 @@ class Trainer(EvaluatingEngine):
         state: a subclass of `TrainState` with fields of your own; a new fit sets their defaults.
         activities: by name; added to the trainer's own, or in place of them.
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
+        batch: `batch(batch)` returns `(inputs, targets)` or `(inputs, targets, weight)`, None for
+            no targets; by default `(x, y)` and others are known, see `engine/loop/batch.py`.
 
     Raises:
         TypeError: the model is not a module; a method of a handler cannot be subscribed.
@@ -70,10 +72,12 @@ class Trainer(EvaluatingEngine):
         activities: Mapping[str, Callable[[Any], str]] | None = None,
         state: type[TrainState] = TrainState,
         name: str = "",
+        batch: Callable[[Any], Sequence[Any]] | None = None,
     ) -> None:
         several = (models or {}, loss_fns or {}, optimizers or {})
         parts = RunParts.checked(model, loss_fn, optimizer, *several, chart, bool(activities))
         fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
+        fresh.split_batch = checked_function("batch", batch)
         super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
         self._unsaved = UnsavedStateCheck()
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None

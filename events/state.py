@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,12 +92,18 @@ class TrainState:
     """Modules that stay in eval mode in training: by default the parts of a model, or of a loss,
     that are in eval mode before the run. A handler may change the list until `begin_train`."""
 
+    split_batch: Callable[[Any], Sequence[Any]] | None = None
+    """`split_batch(batch)` returns `(xb, yb)` or `(xb, yb, weight)`; `Trainer(batch=…)` sets it, a
+    handler may. None: by the conventions of `engine/loop/batch.py`."""
     batch: Any = None
     """The batch from the loader, on `device`; from `begin_batch` on."""
     xb: Any = None
     """Inputs: a tensor `(B, …)`; a tuple is passed as arguments, a dict as keywords."""
     yb: Any = None
     """Targets `(B, …)`; the whole dict for a dict batch, None for a batch without targets."""
+    weight: Any = None
+    """Weights of the examples `(B,)`, None if all count the same; `loss` is then the mean of weight
+    × loss. From `split_batch`, or a handler sets it at `begin_batch` or `after_pred`."""
     pred: Any = None
     """The model's output; from `after_pred` on, None before."""
     loss: Any = None

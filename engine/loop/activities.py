@@ -22,14 +22,15 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
-from ...events.utils.nested import SEQUENCES
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
 from .batch import clear_batch, open_pass, set_batch, warn_if_empty
+from .batch_hint import explain_batch
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
+from .weighted_loss import weighted_loss
 
 _EXHAUSTED = object()
 
@@ -72,14 +73,18 @@ def fetch_training(state: TrainState) -> str:
 def forward(state: TrainState) -> str:
     """Compute `pred` from `xb`."""
     model, xb = state.model, state.xb
-    if isinstance(xb, Tensor):
-        pred = model(xb)
-    elif isinstance(xb, SEQUENCES):
-        pred = model(*xb)
-    elif isinstance(xb, Mapping):
-        pred = model(**xb)
-    else:
-        pred = model(xb)
+    try:
+        if isinstance(xb, Tensor):
+            pred = model(xb)
+        elif type(xb) is tuple:
+            pred = model(*xb)
+        elif isinstance(xb, Mapping):
+            pred = model(**xb)
+        else:
+            pred = model(xb)
+    except (TypeError, AttributeError) as error:
+        explain_batch(state, error)
+        raise
     if pred is None:
         raise missing_output(state)
     state.pred = pred
@@ -89,12 +94,18 @@ def forward(state: TrainState) -> str:
 def loss(state: TrainState) -> str:
     """Compute `loss` from `pred` and `yb`; without a `loss_fn` it is the model's own."""
     loss_fn, yb = state.loss_fn, state.yb
-    if loss_fn is None:
-        value = _models_loss(state.pred)
-    elif yb is None:
-        value = loss_fn(state.pred)
-    else:
-        value = loss_fn(state.pred, yb)
+    try:
+        if state.weight is not None:
+            value = weighted_loss(state)
+        elif loss_fn is None:
+            value = _models_loss(state.pred)
+        elif yb is None:
+            value = loss_fn(state.pred)
+        else:
+            value = loss_fn(state.pred, yb)
+    except (TypeError, AttributeError) as error:
+        explain_batch(state, error)
+        raise
     if value is None:
         raise missing_loss(state)
     state.loss = value

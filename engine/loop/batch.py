@@ -3,9 +3,17 @@
 loader yields               xb              yb      the model is called
 (x, y)                      x               y       model(x)
 (x1, x2, …, y)              (x1, x2, …)     y       model(x1, x2, …)
+((x1, x2), y)               (x1, x2)        y       model(x1, x2)
 (x,)                        x               None    model(x)
 {"a": …, "b": …}            the dict        the dict   model(a=…, b=…)
-a bare tensor               x               None    model(x)
+a tensor, a PackedSequence  x               None    model(x)
+texts: ["…", "…"]           the list        None    model(texts)
+a dataclass, another object the object      the object  model(batch)
+
+A list of examples in place of x, such as images of different sizes, is one input. A named tuple is
+one input, too; as a batch it is (x, y) if it has two fields, and otherwise like a dataclass.
+`Trainer(batch=function)` says it in another way: `function(batch)` returns `(xb, yb)`, or
+`(xb, yb, weight)`. Then, too, a tuple `xb` is passed as arguments and a dict as keywords.
 """
 
 from __future__ import annotations
@@ -24,6 +32,8 @@ from ...events.utils.nested import SEQUENCES, map_nested
 from ..data.loader_traits import is_one_pass, rng_before_pass, starts_anew
 from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension
+from .batch_convention import set_parts, settle_lists, split_by_convention
+from .device_transfer import to_device
 
 
 def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None) -> Iterator[Any]:
@@ -44,29 +54,25 @@ def set_batch(state: TrainState, batch: Any) -> None:
         batch = to_device(batch, state.device)
     state.batch = batch
     state.previous_loss = state.loss
-    state.pred = state.loss = None
-    if isinstance(batch, SEQUENCES):
-        count = len(batch)
-        if count == 2:
-            xb, yb = batch
-        elif count == 1:
-            xb, yb = batch[0], None
-        else:
-            xb, yb = tuple(batch[:-1]), batch[-1]
+    state.pred = state.loss = state.weight = None
+    if state.split_batch is not None:
+        set_parts(state, batch)
+    elif isinstance(batch, SEQUENCES) and len(batch) == 2:
+        state.xb, state.yb = batch
     else:
-        xb = batch
-        yb = batch if isinstance(batch, Mapping) else None
-    state.xb = xb
-    state.yb = yb
+        state.xb, state.yb = split_by_convention(batch)
     try:
-        state.batch_size = first_dimension(xb) or _count_examples(xb)  # 0: no dimensions
+        state.batch_size = first_dimension(state.xb) or _count_examples(state.xb)  # 0: a scalar
     except TypeError:  # not a tensor
-        state.batch_size = _count_examples(xb)
+        if state.split_batch is None:
+            settle_lists(state)
+        state.batch_size = _count_examples(state.xb)
 
 
 def clear_batch(state: TrainState) -> None:
     """Set every field of the live batch to None, and its size to 0."""
-    state.batch = state.xb = state.yb = state.pred = state.loss = state.previous_loss = None
+    state.batch = state.xb = state.yb = state.pred = state.loss = None
+    state.weight = state.previous_loss = None
     state.batch_size = 0
 
 
@@ -79,11 +85,6 @@ def warn_if_empty(state: TrainState, name: str, loader: Any) -> None:
         f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch}: {why}",
         stacklevel=2,
     )
-
-
-def to_device(value: Any, device: torch.device) -> Any:
-    """Move every tensor in `value` to `device`, without waiting for the copy."""
-    return map_nested(lambda tensor: tensor.to(device, non_blocking=True), value, only=Tensor)
 
 
 def concatenate(parts: Sequence[Any]) -> Any:

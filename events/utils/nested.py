@@ -1,55 +1,101 @@
-"""Map a function over nested containers: batches, targets and predictions may have parts."""
+"""Map a function over nested containers: batches, targets and predictions may have parts.
+
+Containers are tuples, lists, named tuples, mappings and dataclasses. The new one has the type of
+the old one: a named tuple and a dataclass keep their fields, without a call of `__init__`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 SEQUENCES = (tuple, list)
 
 _ATOMS = {str, int, float, bytes, bool, type(None)}
 
+Kinds = type | tuple[type, ...]
 
-def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: type = object) -> Any:
+
+def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds = object) -> Any:
     """Replace every leaf of `value` by `change(leaf)`, in containers like those of `value`.
 
-    Containers are tuples, named tuples, lists and mappings; a mapping becomes a dict if its type
-    cannot be called with a dict. Everything else is a leaf.
+    A mapping or sequence becomes a dict, tuple or list if its type cannot be called with one.
 
     Args:
         change: returns the new leaf; with `others`, it is called `change(leaf, *their_leaves)`.
         others: values of the same structure as `value`.
-        only: leaves of other types are kept as they are.
+        only: what is replaced, even if it is a container; other leaves are kept as they are.
     """
+    if only is not object and isinstance(value, only):
+        return change(value, *others)
+    if isinstance(value, SEQUENCES):
+        if only is not object and _ATOMS.issuperset(map(type, value)):
+            return value  # for speed: a generator state is a tuple of hundreds of numbers
+        columns = zip(value, *others, strict=True)
+        return _sequence_like(value, [map_nested(change, *column, only=only) for column in columns])
     if isinstance(value, Mapping):
         parts = {
             key: map_nested(change, part, *(other[key] for other in others), only=only)
             for key, part in value.items()
         }
         return parts if type(value) is dict else _mapping_like(value, parts)
-    if isinstance(value, SEQUENCES):
-        if only is not object and _ATOMS.issuperset(map(type, value)):
-            return value  # for speed: a generator state is a tuple of hundreds of numbers
-        columns = zip(value, *others, strict=True)
-        return _sequence_like(value, (map_nested(change, *column, only=only) for column in columns))
-    return change(value, *others) if isinstance(value, only) else value
+    if is_dataclass_instance(value):
+        columns = zip(*(_fields(each).values() for each in (value, *others)), strict=True)
+        return _dataclass_like(
+            value, [map_nested(change, *column, only=only) for column in columns]
+        )
+    return change(value, *others) if only is object else value
 
 
-def leaves(value: Any, only: type = object) -> Iterator[Any]:
+def leaves(value: Any, only: Kinds = object) -> Iterator[Any]:
     """Yield the leaves of `value` that are instances of `only`, in order; see `map_nested`."""
-    if isinstance(value, Mapping):
-        for part in value.values():
+    if only is not object and isinstance(value, only):
+        yield value
+        return
+    parts = children(value)
+    if parts is not None:
+        for part in parts:
             yield from leaves(part, only)
-    elif isinstance(value, SEQUENCES):
-        for part in value:
-            yield from leaves(part, only)
-    elif isinstance(value, only):
+    elif only is object:
         yield value
 
 
-def _sequence_like(original: Any, parts: Iterable[Any]) -> Any:
+def children(value: Any) -> list[Any] | None:
+    """The direct parts of a container, in order; None if `value` is a leaf."""
+    if isinstance(value, SEQUENCES):
+        return list(value)
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(_fields(value).values()) if is_dataclass_instance(value) else None
+
+
+def is_named_tuple(value: Any) -> bool:
+    """Whether `value` is a tuple whose parts have names."""
+    return isinstance(value, tuple) and hasattr(value, "_fields")
+
+
+def is_dataclass_instance(value: Any) -> bool:
+    """Whether `value` is an instance of a dataclass, and not the class itself."""
+    return is_dataclass(type(value))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    names = [field.name for field in fields(value)]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _sequence_like(original: Any, parts: list[Any]) -> Any:
     kind = type(original)
-    return kind(*parts) if hasattr(original, "_fields") else kind(parts)
+    if kind is list:
+        return parts
+    if hasattr(original, "_fields"):
+        return kind._make(parts)
+    try:
+        return kind(parts)
+    except TypeError:
+        return tuple(parts) if isinstance(original, tuple) else parts
 
 
 def _mapping_like(original: Mapping[Any, Any], parts: dict[Any, Any]) -> Any:
@@ -57,3 +103,10 @@ def _mapping_like(original: Mapping[Any, Any], parts: dict[Any, Any]) -> Any:
         return type(original)(parts)  # type: ignore[call-arg]
     except TypeError:
         return parts
+
+
+def _dataclass_like(original: Any, parts: list[Any]) -> Any:
+    changed = copy(original)
+    for name, part in zip(_fields(original), parts, strict=True):
+        object.__setattr__(changed, name, part)  # a frozen one refuses a plain assignment
+    return changed

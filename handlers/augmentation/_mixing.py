@@ -65,12 +65,13 @@ class PairMixing(ABC):
             share, partners = self._mixed
             loss(state)
             own, state.loss = state.loss, None
-            targets = state.yb
+            targets, weight = state.yb, state.weight
             try:
                 state.yb = self._permute(targets, partners)
+                state.weight = None if weight is None else self._permute(weight, partners)
                 trigger = loss(state)
             finally:
-                state.yb = targets
+                state.yb, state.weight = targets, weight
             state.loss = share * own + (1 - share) * state.loss
             return trigger
 

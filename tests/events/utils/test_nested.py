@@ -1,6 +1,12 @@
 from collections import OrderedDict, namedtuple
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+import pytest
 import torch
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+from transformers import BatchEncoding
+from transformers.modeling_outputs import BaseModelOutput
 
 from trackside.events.utils.nested import leaves, map_nested
 
@@ -48,3 +54,94 @@ def test_map_nested_maps_several_values_of_the_same_structure():
 
 def test_map_nested_keeps_leaves_of_other_types():
     assert map_nested(str, [1, "a", [2.0, None]], only=int) == ["1", "a", [2.0, None]]
+
+
+@dataclass
+class Example:
+    x: torch.Tensor
+    names: list = field(default_factory=list)
+    length: int = field(init=False, default=0)
+    classes: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class Frozen:
+    x: torch.Tensor
+    late: torch.Tensor = field(init=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    x: torch.Tensor
+
+
+def test_map_nested_keeps_dataclasses_and_what_they_hold():
+    example = Example(torch.ones(2), ["a", torch.ones(1)])
+    example.length, example.note = 5, "kept"
+    mapped = map_nested(torch.neg, example, only=torch.Tensor)
+    assert type(mapped) is Example
+    assert (mapped.x.sum(), mapped.names[0], mapped.names[1]) == (-2, "a", -1)
+    assert (mapped.length, mapped.note) == (5, "kept")
+    assert example.x.sum() == 2
+
+
+def test_map_nested_changes_a_frozen_dataclass_and_skips_a_field_without_value():
+    mapped = map_nested(torch.neg, Frozen(torch.ones(2)))
+    assert mapped.x.sum() == -2
+    assert not hasattr(mapped, "late")
+    assert map_nested(torch.add, Frozen(torch.ones(2)), mapped).x.sum() == 0
+    assert map_nested(torch.neg, Slotted(torch.ones(2))).x.sum() == -2
+
+
+def test_a_class_of_dataclasses_is_a_leaf():
+    assert map_nested(lambda leaf: leaf, [Example]) == [Example]
+    assert list(leaves(Example)) == [Example]
+
+
+def test_map_nested_keeps_a_packed_sequence_and_its_batch_sizes():
+    packed = pack_sequence([torch.ones(1), torch.ones(3)], enforce_sorted=False)
+    mapped = map_nested(torch.Tensor.detach, {"a": packed}, only=torch.Tensor)["a"]
+    assert type(mapped) is PackedSequence
+    assert mapped.batch_sizes.tolist() == [2, 1, 1]
+    assert mapped.sorted_indices.tolist() == [1, 0]
+
+
+def test_map_nested_keeps_the_types_of_transformers():
+    output = BaseModelOutput(last_hidden_state=torch.ones(2), hidden_states=(torch.ones(1),))
+    mapped = map_nested(torch.neg, output, only=torch.Tensor)
+    assert type(mapped) is BaseModelOutput
+    assert (mapped.last_hidden_state.sum(), mapped.hidden_states[0]) == (-2, -1)
+    encoding = map_nested(torch.neg, BatchEncoding({"input_ids": torch.ones(2)}))
+    assert type(encoding) is BatchEncoding
+    assert encoding.input_ids.sum() == -2
+
+
+def test_an_instance_of_only_is_changed_though_it_is_a_container():
+    assert map_nested(len, [{"a": 1}, (3, 4)], only=dict) == [1, (3, 4)]
+    assert list(leaves([{"a": 1}, (3, 4)], only=dict)) == [{"a": 1}]
+
+
+class Sized(list):
+    """A sequence that cannot be called with a list."""
+
+    def __init__(self, first, second):
+        super().__init__([first, second])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(Sized(1, 2), list), (torch.ones(3, 2).max(0), torch.return_types.max)],
+)
+def test_map_nested_keeps_the_type_of_a_sequence_if_it_can(value, kind):
+    mapped = map_nested(lambda leaf: leaf * 2, value)
+    assert type(mapped) is kind
+    assert len(mapped) == 2
+
+
+def test_an_error_of_the_function_is_raised_and_not_taken_for_one_of_the_type():
+    with pytest.raises(TypeError, match="bad operand"):
+        map_nested(lambda leaf: -leaf, [{"a": "text"}])
+
+
+def test_leaves_yields_the_fields_of_a_dataclass():
+    assert [len(t) for t in leaves(Example(torch.ones(2), [torch.ones(1)]), torch.Tensor)] == [2, 1]
