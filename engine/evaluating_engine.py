@@ -79,7 +79,7 @@ class EvaluatingEngine(Engine):
     ) -> Generator[Transition, None, None]:
         """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
         check_loader("loader", loader)
-        session = evaluation_session(self.state, job, loader, name, metrics)
+        session = evaluation_session(self, job, loader, name, metrics)
         first_trigger, stepwise = self._evaluation_chart.rows[0][0], job == "predict"
         return self._drive(self._evaluation, first_trigger, session, stepwise)
 

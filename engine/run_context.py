@@ -117,13 +117,14 @@ def fit_session(
         state.train_loader, state.valid_loader = train_loader, valid_loader
         state.evaluation = next(iter(by_name(valid_loader)), ONLY)
         reset_state(state, limits)
-        unsaved.record(trainer)
-        warn_if_kept_in_eval(state)
-        if saved is None:
-            yield
-        else:
-            with _resumed(trainer, saved, kept):
+        with around_run(trainer):
+            unsaved.record(trainer)
+            warn_if_kept_in_eval(state)
+            if saved is None:
                 yield
+            else:
+                with _resumed(trainer, saved, kept):
+                    yield
 
     return RunSession(trainer.state, "fit", prepare(), remember_all)
 
@@ -144,13 +145,35 @@ def _resumed(
         raise
 
 
+@contextmanager
+def around_run(trainer: CheckpointedTrainer) -> Iterator[None]:
+    """Enter the generators `around_run(trainer, state)` of handlers, each with one `yield`.
+
+    They surround a whole fit, validation or prediction: entered when the loaders are known, before
+    anything is resumed or compiled; run to their ends after everything else, last in, first out,
+    however the run ends. They may replace the loaders.
+    """
+    with ExitStack() as stack:
+        for handler in trainer.handlers:
+            if hasattr(handler, "around_run"):
+                around = handler.around_run(trainer, trainer.state)
+                next(around)
+                stack.callback(next, around, None)
+        yield
+
+
 def evaluation_session(
-    state: TrainState, job: Job, loader: Iterable[Any], name: str, metrics: dict[str, Any]
+    trainer: CheckpointedTrainer,
+    job: Job,
+    loader: Iterable[Any],
+    name: str,
+    metrics: dict[str, Any],
 ) -> RunSession:
     """The context of a run of the evaluation chart; it writes its metrics into `metrics`.
 
     They are added to those of the fit afterwards, whose outcome is kept if this run completes.
     """
+    state = trainer.state
     outcome, cancel, fit_name = state.outcome, state.cancel, state.evaluation
 
     def prepare() -> Generator[None, None, None]:
@@ -158,8 +181,9 @@ def evaluation_session(
         state.valid_loader, state.evaluation = loader, name
         state.clear_metrics()
         try:
-            begin_evaluation(state)
-            yield
+            with around_run(trainer):
+                begin_evaluation(state)
+                yield
         finally:
             metrics.update(state.metrics)
             state.valid_loader, state.metrics = fit_loader, fit_metrics

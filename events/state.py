@@ -142,6 +142,10 @@ class TrainState:
     """Returns the seconds since the fit began; TimeLimit writes it."""
     training: bool = False
     """True in `train`, False in `validate`; the engine writes it."""
+    rank: int = 0
+    """The number of this process among those that train together, from 0; Distributed writes it."""
+    world_size: int = 1
+    """How many processes train together; Distributed writes it."""
     phase: str = "idle"
     """The live phase of the machine, `fit.epoch.train.batch.forward`; the engine writes it."""
 
@@ -215,6 +219,11 @@ class TrainState:
             ValueError: there is no such unit.
         """
         return progress_of(self, unit)
+
+    @property
+    def is_main(self) -> bool:
+        """True in the one process that draws, logs and writes for all: rank 0."""
+        return self.rank == 0
 
     @property
     def at_boundary(self) -> bool:

@@ -134,6 +134,11 @@ class Engine(Publisher):
         return frozenset(self._topology.chart.roles.values())
 
     @property
+    def is_main(self) -> bool:
+        """Whether this is the process that draws, logs and writes for all."""
+        return self.state.is_main
+
+    @property
     def activities(self) -> Collection[str]:
         """Names of the activities of a run of its chart, by which they can be wrapped."""
         return self._registry.names_in(phases_of(self._machine))

@@ -73,6 +73,11 @@ class Publisher(ABC):
         return ()
 
     @property
+    def is_main(self) -> bool:
+        """Whether handlers with `main_only` receive something here."""
+        return True
+
+    @property
     @abstractmethod
     def activities(self) -> Collection[str]:
         """Names of the activities that can be wrapped."""
@@ -98,6 +103,9 @@ class Publisher(ABC):
         (`after_epoch`, `within_epoch`) that this sender does not have, is skipped. By default
         none is skipped. It may also name roles of scopes in `needs`, such as "evaluation".
 
+        A handler with the class attribute `main_only = True` writes for all processes that train
+        together: where this one is not the main one it is attached, and receives nothing.
+
         Optional methods `attached(trainer)` and `detached(trainer)` are called at the beginning and
         at the end. Everything is undone by `detach`, by calling the returned Attachment, or by
         leaving its `with` block.
@@ -115,6 +123,8 @@ class Publisher(ABC):
             raise AttachError(f"{type(handler).__name__} is already attached; attach it once")
         methods = find_subscriptions(handler, self.activities, self._sent_signals)
         attachment = self._add_attachment(handler)
+        if getattr(handler, "main_only", False) and not self.is_main:
+            return attachment
         detaches = getattr(handler, "on_error", "raise") == "detach"
 
         def with_policy(receiver: Receiver) -> Receiver:

@@ -35,6 +35,7 @@ class RunLogger:
     """
 
     on_error = "detach"
+    main_only = True
     runs_after = ("Metrics",)
     runs_before = ("LRSchedule", "ReduceOnPlateau")  # a row has the rate that was trained with
 

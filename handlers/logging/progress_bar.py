@@ -32,6 +32,7 @@ class ProgressBar(Stateful):
     """
 
     on_error = "detach"
+    main_only = True
     runs_after = ("Metrics",)
     needs = ("within_fit",)
 
