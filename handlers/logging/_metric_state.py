@@ -40,7 +40,7 @@ def _torchmetrics_parts(metric: Any) -> dict[str, Any]:
     """
     if not isinstance(metric, nn.Module):
         return {}
-    return {name: part for name, part in metric.named_modules() if hasattr(part, "metric_state")}
+    return {name: part for name, part in metric.named_modules() if hasattr(part, "_update_count")}
 
 
 def _part_state(part: Any) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def _part_state(part: Any) -> dict[str, Any]:
 
 
 def _load_part(part: Any, state: dict[str, Any]) -> None:
+    part.reset()  # forgets what it has computed
     for name, value in state["seen"].items():
         setattr(part, name, value)
     part._update_count = state["updates"]

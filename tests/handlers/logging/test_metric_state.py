@@ -1,7 +1,11 @@
 """The parts of torchmetrics that `_metric_state.py` uses, one test for each."""
 
+import pytest
 import torch
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassPrecision
+
+from trackside.handlers.logging._metric_state import load_metric_state, metric_state
 
 
 def updated():
@@ -30,3 +34,26 @@ def test_a_state_is_restored_by_setting_its_attributes():
         setattr(other, name, value)
     other._update_count = metric._update_count
     assert other.compute() == metric.compute() == 1.5
+
+
+@pytest.mark.parametrize("before", range(1, 4))
+def test_a_collection_of_metrics_goes_on_from_its_saved_state(before):
+    parts = [(torch.tensor([0, 1, n % 2]), torch.tensor([0, n % 3 // 2, 1])) for n in range(6)]
+    whole, broken_off, resumed = collection(), collection(), collection()
+    update_with(whole, parts)
+    update_with(broken_off, parts[:before])
+    update_with(resumed, parts[:1])
+    resumed.compute()  # kept by each metric until its next update
+    load_metric_state(resumed, metric_state(broken_off))
+    assert resumed.compute() == broken_off.compute()
+    update_with(resumed, parts[before:])
+    assert resumed.compute() == whole.compute()
+
+
+def collection():
+    return MetricCollection([MulticlassAccuracy(2), MulticlassPrecision(2), MulticlassF1Score(2)])
+
+
+def update_with(metric, parts):
+    for pred, target in parts:
+        metric.update(pred, target)
