@@ -7,14 +7,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
-import torch
-
 from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .data.validation_loaders import check_evaluation_name
 from .fit_arguments import check_loader
-from .loop.batch import concatenate
-from .loop.device_transfer import to_device
+from .joined_outputs import Join, check_join, join_outputs, on_host
 from .loop.engine import Engine
 from .loop.forward_pass import forward_training_data, training_forward
 from .run_context import evaluation_session
@@ -47,17 +44,28 @@ class EvaluatingEngine(Engine):
             pass
         return metrics
 
-    def predict(self, loader: Iterable[Any]) -> Any:
-        """The model's outputs for `loader`, concatenated, on the CPU; None for an empty loader.
+    def predict(self, loader: Iterable[Any], join: Join = "auto") -> Any:
+        """The model's outputs for `loader`, joined, on the CPU; None if there are none.
 
         The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
-        output. Raises: as `fit`.
+        output. bfloat16 becomes float32, as NumPy has no bfloat16. Raises: as `fit`.
+
+        Args:
+            join: "auto": concatenated along the first dimension where that is that of the examples;
+                lists with one entry per example, such as detections, become one list of them all.
+                "concatenate": also where the first dimension is another one. "batches": a list
+                with the output of each batch. "examples": a list with that of each example. What
+                cannot be joined is returned as "batches", with a warning that says why.
+
+        Cost: a sync a batch.
         """
-        outputs, closing = [], self.signal_name("after_batch")
+        check_join(join)
+        outputs, sizes, closing = [], [], self.signal_name("after_batch")
         for transition in self._evaluate("predict", loader, {}):
             if transition.trigger == closing and self.state.outcome == "completed":
-                outputs.append(to_device(self.state.pred, torch.device("cpu")))
-        return concatenate(outputs) if outputs else None
+                outputs.append(on_host(self.state.pred))
+                sizes.append(self.state.batch_size)
+        return join_outputs(outputs, sizes, join) if outputs else None
 
     def forward_training_data(
         self,

@@ -19,16 +19,13 @@ one input, too; as a batch it is (x, y) if it has two fields, and otherwise like
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from ...events import TrainState
 from ...events.utils.loader_length import loader_length
-from ...events.utils.nested import SEQUENCES, map_nested
+from ...events.utils.nested import SEQUENCES
 from ..data.loader_traits import is_one_pass, rng_before_pass, starts_anew
 from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension
@@ -85,20 +82,6 @@ def warn_if_empty(state: TrainState, name: str, loader: Any) -> None:
         f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch}: {why}",
         stacklevel=2,
     )
-
-
-def concatenate(parts: Sequence[Any]) -> Any:
-    """Join the outputs of several batches, containers kept: tensors along their first dimension.
-
-    A value that is not a tensor becomes the list of its values.
-    """
-    return map_nested(_concatenate_values, *parts)
-
-
-def _concatenate_values(*parts: Any) -> Any:
-    if isinstance(parts[0], Tensor):
-        return torch.cat([part if part.dim() else part.reshape(1) for part in parts])
-    return list(parts)
 
 
 def _count_examples(xb: Any) -> int:

@@ -71,6 +71,16 @@ def children(value: Any) -> list[Any] | None:
     return list(_fields(value).values()) if is_dataclass_instance(value) else None
 
 
+def with_children(container: Any, parts: list[Any]) -> Any:
+    """A container like `container`, with other direct parts, in the order of `children`."""
+    if isinstance(container, SEQUENCES):
+        return _sequence_like(container, parts)
+    if not isinstance(container, Mapping):
+        return _dataclass_like(container, parts)
+    named = dict(zip(container, parts, strict=True))
+    return named if type(container) is dict else _mapping_like(container, named)
+
+
 def is_named_tuple(value: Any) -> bool:
     """Whether `value` is a tuple whose parts have names."""
     return isinstance(value, tuple) and hasattr(value, "_fields")

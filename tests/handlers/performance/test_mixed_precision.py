@@ -135,7 +135,10 @@ def test_autocast_is_on_only_in_forward_and_loss(dtype):
 
 def test_validate_and_predict_use_autocast():
     trainer = trainer_of(MixedPrecision())
-    assert trainer.predict(batches()).dtype == torch.bfloat16
+    dtypes = []
+    trainer.on("after_pred")(lambda trainer, state: dtypes.append(state.pred.dtype))
+    trainer.predict(batches(1))
+    assert dtypes == [torch.bfloat16]
     modes = Modes()
     trainer_of(modes, MixedPrecision()).validate(batches())
     assert modes.within == {"forward": {True}, "loss": {True}}
