@@ -31,6 +31,7 @@ class RunSession:
         prepare: a generator with one `yield`, during which the run is made.
         remember: called before anything is changed; what the stack that it returns contains is
             done after everything else, unless `prepare` has emptied it.
+        ended: called last, when everything is restored.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class RunSession:
         job: Job,
         prepare: Generator[None, None, None],
         remember: Callable[[], ExitStack] = ExitStack,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
+        self._ended = ended
         self._job = job
         self._prepare = prepare
         self._remember = remember
@@ -78,6 +81,7 @@ class RunSession:
         self._prepare.close()
         self._restore_modes()
         self._undo.close()
+        self._ended()
 
     def _restore_modes(self) -> None:
         if self._gradients is None:  # never entered
@@ -126,7 +130,11 @@ def fit_session(
                 with _resumed(trainer, saved, kept):
                     yield
 
-    return RunSession(trainer.state, "fit", prepare(), remember_all)
+    def ended() -> None:
+        if trainer.state.outcome == "completed":
+            trainer.subscription_counts.warn_if_never_called()
+
+    return RunSession(trainer.state, "fit", prepare(), remember_all, ended)
 
 
 @contextmanager

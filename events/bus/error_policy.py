@@ -9,6 +9,7 @@ from typing import Any
 from ..transition import Transition
 from ..utils.log import log
 from .order import Receiver, receiver_name
+from .receiver_call import own_signature
 from .transition_binding import bind_transition, raising
 
 POLICIES = ("raise", "detach")
@@ -27,11 +28,13 @@ class DetachOnError:
         self.opens_scope = getattr(receiver, "opens_scope", False)
         self.detach = detach
 
-    def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
+    def __call__(self, trainer: Any, state: Any, *extra: Any) -> None:
         try:
-            self.__wrapped__(trainer, state=state, **extra)
+            self.__wrapped__(trainer, state, *extra)
         except Exception:
             self._log_and_detach(state)
+
+    __signature__ = own_signature(__call__)
 
     def for_transition(self, transition: Transition) -> Receiver | None:
         """The receiver that the handler prepares for one transition, wrapped in the same way.

@@ -8,6 +8,7 @@ from typing import Any
 from ..utils.argument_checks import check_whole_number
 from .lock import BUS_LOCK
 from .order import Receiver
+from .receiver_call import own_signature
 
 Predicate = Callable[[Any, Any], bool]
 
@@ -34,12 +35,14 @@ class FilteredReceiver:
         self.when = when
         self.count = 0
 
-    def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
+    def __call__(self, trainer: Any, state: Any, *extra: Any) -> None:
         if self.when is not None and not self.when(trainer, state):
             return
         self.count += 1
         if self.count % self.every == 0:
-            self.__wrapped__(trainer, state=state, **extra)
+            self.__wrapped__(trainer, state, *extra)
+
+    __signature__ = own_signature(__call__)
 
 
 def while_open(scope: str, when: Predicate | None) -> Predicate:
@@ -59,7 +62,9 @@ class OnceReceiver:
         self.__wrapped__ = receiver
         self.detach: Callable[[], None] = lambda: None
 
-    def __call__(self, trainer: Any, state: Any, **extra: Any) -> None:
+    def __call__(self, trainer: Any, state: Any, *extra: Any) -> None:
         with BUS_LOCK:  # `Publisher.on` may be about to set `detach` in another thread
             self.detach()
-        self.__wrapped__(trainer, state=state, **extra)
+        self.__wrapped__(trainer, state, *extra)
+
+    __signature__ = own_signature(__call__)

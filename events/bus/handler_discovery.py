@@ -10,12 +10,14 @@ from ..roles import ROLES, STANDARD_ROLES
 from ..signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 from ..utils.similar_names import did_you_mean
 from .error_policy import POLICIES
+from .foreign_hooks import same_moment
 from .signal import Signal
 
 WRAP = "wrap_"
 WITHIN = "within_"
 BEGIN = "begin_"
 AFTER = "after_"
+_HELPER = "begin the name of a helper method with an underscore"
 
 
 class AttachError(TypeError):
@@ -215,6 +217,8 @@ def _check_names(
 ) -> None:
     for name in methods:
         tried = f"{owner}.{name}"
+        if sent.get(name) is None and (moment := same_moment(name)) is not None:
+            raise AttachError(f"{tried} receives no signal: {moment}; {_HELPER}")
         if name.startswith(WRAP):
             _check_activity(tried, name.removeprefix(WRAP), activities)
         elif name.startswith(WITHIN):
@@ -223,8 +227,7 @@ def _check_names(
             sent.find(name, tried)
         elif sent.get(name) is None and did_you_mean(name, {*sent.by_name, *STANDARD_SIGNALS}, 0.8):
             raise AttachError(
-                f"{tried} receives no signal{did_you_mean(name, sent.by_name)}; "
-                "begin the name of a helper method with an underscore"
+                f"{tried} receives no signal{did_you_mean(name, sent.by_name)}; {_HELPER}"
             )
 
 

@@ -15,7 +15,8 @@ from .filters import FilteredReceiver, OnceReceiver, Predicate, while_open
 from .handler_discovery import AttachError, SentSignals, find_subscriptions
 from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
-from .scope_handlers import ScopeFunction, ScopeHandler
+from .receiver_call import by_position
+from .scope_handlers import ScopeFunction, ScopeHandler, check_scope_function
 from .signal import Signal, any_transition, check_receiver
 from .subscription_counts import SubscriptionCounts
 
@@ -137,7 +138,8 @@ class Publisher(ABC):
                 attachment.undo.callback(handler.detached, self)
             for signal, method in methods.receivers:
                 check_receiver(method, signal)
-                self._connect(attachment.undo, signal, with_policy(method))
+                receiver = by_position(method, signal.payload) if detaches else method
+                self._connect(attachment.undo, signal, with_policy(receiver))
             for scope, function in methods.scopes:
                 self._connect_scope(attachment.undo, scope, ScopeHandler(function), with_policy)
             for activity, wrapper in methods.wraps:
@@ -187,11 +189,11 @@ class Publisher(ABC):
 
         def subscribe(function: F) -> F:
             check_receiver(function, signal)
-            single = OnceReceiver(function) if once else None
-            receiver: Receiver = single or function
+            called = by_position(function, signal.payload)
+            single = OnceReceiver(called) if once else None
             is_filtered = every != 1 or when is not None
-            filtered = FilteredReceiver(receiver, every, when) if is_filtered else None
-            receiver = filtered or receiver
+            filtered = FilteredReceiver(single or called, every, when) if is_filtered else None
+            receiver: Receiver = filtered or single or function
             connection = ExitStack()
             with BUS_LOCK:
                 self._connect(connection, signal, receiver)
@@ -212,6 +214,7 @@ class Publisher(ABC):
 
         Raises:
             AttachError: this sender has no scope of this name.
+            ReceiverError: the function has no yield, or does not take `(trainer, state)`.
         """
         name = self._sent_signals.find_scope(scope, f"trainer.within({scope!r})")
 
@@ -283,6 +286,7 @@ class Publisher(ABC):
         handler: ScopeHandler,
         with_policy: Callable[[Receiver], Receiver],
     ) -> None:
+        check_scope_function(handler.function, scope)
         undo.callback(handler.detach)
         self._connect(undo, self.signals[f"begin_{scope}"], with_policy(handler.opener))
         self._connect(undo, self.signals[f"after_{scope}"], with_policy(handler.closer))

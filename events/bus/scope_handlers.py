@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from typing import Any
 
-from .order import Receiver, receiver_name
+from .order import Receiver, receiver_name, unwrapped
+from .signal import ReceiverError
 
 ScopeFunction = Callable[..., Generator[None, None, None]]
 
@@ -33,6 +35,21 @@ class ScopeHandler:
         generator, self.generator = self.generator, None
         if generator is not None:
             generator.close()
+
+
+def check_scope_function(function: Any, scope: str) -> None:
+    """Refuse a function that is no generator function.
+
+    Raises:
+        ReceiverError: names it, and what is expected.
+    """
+    if not (
+        inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(unwrapped(function))
+    ):
+        raise ReceiverError(
+            f"cannot open {receiver_name(function)} with the scope {scope}: it has no yield; a "
+            "scope handler yields once: before the yield it opens the scope, after it, it closes it"
+        )
 
 
 class _ScopeReceiver:

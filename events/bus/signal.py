@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import weakref
 from collections.abc import Callable, Collection, Generator, Hashable
@@ -13,6 +12,7 @@ from ..transition import Transition
 from .blinker_internals import ANY, ConnectionTables, make_id
 from .lock import locked
 from .order import OrderedReceiver, Receiver, arrange, receiver_name
+from .receiver_call import by_keyword, by_position, refusal
 from .transition_binding import bind_transition, raising
 from .weak_receivers import WeakReceiver
 
@@ -36,7 +36,8 @@ class Signal(ConnectionTables):
     (see `order`). An engine dispatches to a cached tuple, its `Route`; connecting or disconnecting
     while the signal is being sent takes effect at the next send.
 
-    A receiver is `def f(trainer, state)`: the sender, and the keywords named by `payload`.
+    A receiver is `def f(trainer, state)`: the sender, and what `payload` names, by position; the
+    parameters may have any names. One with only keywords, `def f(trainer, **payload)`, gets those.
     """
 
     def __init__(self, name: str, doc: str = "", payload: tuple[str, ...] = ("state",)) -> None:
@@ -50,7 +51,7 @@ class Signal(ConnectionTables):
         """Call `receiver` whenever `sender`, by default any sender, sends this signal.
 
         Raises:
-            ReceiverError: it does not take `(trainer, state)`, or is a coroutine function.
+            ReceiverError: it does not take two arguments, or is a coroutine function.
             OrderError: its declared order closes a cycle.
             BaseException: it cannot prepare itself for a transition of a run (`for_transition`).
                 After an error it is not connected.
@@ -82,8 +83,9 @@ class Signal(ConnectionTables):
         return arrange(self._connected_receivers(sender), self.name)
 
     def receivers_for(self, sender: Any) -> Generator[Receiver, None, None]:
-        """Yield the receivers that are called when `sender` sends this, in order."""
-        yield from (ordered.receiver for ordered in self.arranged(sender))
+        """Yield the receivers that are called when `sender` sends this, as blinker calls them."""
+        for ordered in self.arranged(sender):
+            yield by_keyword(ordered.receiver, self.payload)
 
     def _forget(self, receiver_id: Hashable) -> None:
         self._weak_ids.discard(receiver_id)
@@ -101,15 +103,14 @@ class Signal(ConnectionTables):
         return refresh(tuple(self._routes))
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
-        return [] if self.is_muted else [self._adapted(r) for r in self.receivers_for(sender)]
+        ordered = () if self.is_muted else self.arranged(sender)
+        return [self._adapted(receiver) for receiver, _ in ordered]
 
     def _adapted(self, receiver: Receiver) -> Receiver:
         """`receiver` as a route calls it: positionally, and not kept alive if it is weak."""
         if make_id(receiver) in self._weak_ids:
-            return WeakReceiver(receiver)
-        if _accepts(receiver, *self.payload):
-            return receiver
-        return _by_keyword(receiver)
+            return WeakReceiver(receiver, self.payload)
+        return by_position(receiver, self.payload)
 
 
 class Route:
@@ -200,16 +201,6 @@ def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
     return failed
 
 
-def _by_keyword(receiver: Receiver) -> Receiver:
-    """Adapt `def f(sender, **payload)`, which takes only keywords."""
-
-    @functools.wraps(receiver)
-    def call(sender: Any, state: Any, **extra: Any) -> None:
-        receiver(sender, state=state, **extra)
-
-    return call
-
-
 def _store_on_sender(signal: Signal, sender: Any, receiver: Receiver) -> bool:
     """Let the sender hold the receiver; False if it cannot, or one has no weak references."""
     try:
@@ -226,19 +217,6 @@ def _remove_from_sender(signal: Signal, sender: Any, receiver: Receiver) -> None
     getattr(sender, _KEPT, {}).pop((signal.name, make_id(receiver)), None)
 
 
-def _accepts(receiver: Receiver, *names: str) -> bool:
-    """Check that `receiver(sender, state)` is a legal call; the rest is passed by keyword."""
-    try:
-        signature = inspect.signature(receiver)
-    except ValueError:  # some builtins have no signature
-        return True
-    try:
-        signature.bind(None, None, **dict.fromkeys(names[1:]))
-    except TypeError:
-        return False
-    return True
-
-
 def check_receiver(receiver: Any, signal: Signal) -> None:
     """Refuse a receiver that `signal` could not call.
 
@@ -253,17 +231,11 @@ def check_receiver(receiver: Any, signal: Signal) -> None:
             f"cannot connect {receiver_name(receiver)} to {signal.name}: it is a coroutine "
             f"function, and a receiver is called, not awaited; expected {expected}"
         )
-    try:
-        signature = inspect.signature(receiver)
-    except ValueError:
-        return
-    try:
-        signature.bind(None, **dict.fromkeys(signal.payload))
-    except TypeError as why:
+    if (why := refusal(receiver, signal.payload)) is not None:
         raise ReceiverError(
-            f"cannot connect {receiver_name(receiver)}{signature} to {signal.name}: "
-            f"{why}; expected {expected}"
-        ) from None
+            f"cannot connect {receiver_name(receiver)}{inspect.signature(receiver)} to "
+            f"{signal.name}: {why}; expected {expected}, with any names"
+        )
 
 
 any_transition = Signal(

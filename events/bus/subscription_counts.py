@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,6 +22,7 @@ class SubscriptionCounts:
         self._filtered: WeakValueDictionary[str, FilteredReceiver] = WeakValueDictionary()
         self._pending: WeakValueDictionary[str, OnceReceiver] = WeakValueDictionary()
         self._done: set[str] = set()
+        self._warned: set[str] = set()
 
     def add(
         self,
@@ -52,6 +54,17 @@ class SubscriptionCounts:
         for name in state["done"]:
             if name in self._pending:
                 self._pending[name].detach()
+
+    def warn_if_never_called(self) -> None:
+        """At the end of a fit, name the subscriptions whose `every=` was not reached, once."""
+        for name, filtered in sorted(self._filtered.items()):
+            if 0 < filtered.count < filtered.every and name not in self._warned:
+                self._warned.add(name)
+                warnings.warn(
+                    f"{name}: every={filtered.every} was not reached in this fit, which counted "
+                    f"{filtered.count}; it was never called",
+                    stacklevel=2,
+                )
 
     def _recording_detach(self, name: str, detach: Callable[[], None]) -> Callable[[], None]:
         def record_and_detach() -> None:

@@ -19,7 +19,12 @@ def bind_transition(receiver: Receiver, transition: Transition) -> Receiver | No
     owner = getattr(receiver, "__self__", receiver)
     prepare = getattr(owner, "for_transition", None)
     if prepare is None:
-        return functools.partial(receiver, transition=transition)
+
+        @functools.wraps(receiver)
+        def call(trainer: Any, state: Any) -> None:
+            receiver(trainer, state, transition)
+
+        return call
     prepared: Receiver | None = prepare(transition)
     return prepared
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from .order import Receiver
+from .receiver_call import accepts_positions
 
 
 class _MethodReference(weakref.ref[Any]):
@@ -41,14 +42,19 @@ def reference(
 class WeakReceiver:
     """Calls a receiver without keeping it alive; does nothing after it was deleted."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, payload: Collection[str]) -> None:
         self._reference = reference(receiver)
+        self._named = None if accepts_positions(receiver, payload) else tuple(payload)
 
     @property
     def __wrapped__(self) -> Receiver | None:
         return self._reference()
 
-    def __call__(self, sender: Any, state: Any, **extra: Any) -> None:
+    def __call__(self, sender: Any, *values: Any) -> None:
         receiver = self._reference()
-        if receiver is not None:
-            receiver(sender, state=state, **extra)
+        if receiver is None:
+            return
+        if self._named is None:
+            receiver(sender, *values)
+        else:
+            receiver(sender, **dict(zip(self._named, values, strict=True)))

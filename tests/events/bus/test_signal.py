@@ -173,7 +173,6 @@ def test_the_order_is_the_same_in_every_process():
     [
         lambda: None,
         lambda trainer: None,
-        lambda trainer, stat: None,
         lambda trainer, state, more: None,
     ],
 )
