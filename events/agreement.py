@@ -52,7 +52,8 @@ class Agreement(Protocol):
 
     @property
     def collective(self) -> Collection[str]:
-        """Names of the activities in which the other ranks wait for this one: `backward`."""
+        """Names of the activities in which the other ranks wait for this one, `backward`, or do
+        without it what cannot be undone, `step`. What is raised inside of them ends the run."""
 
     def vote(self, ballot: Sequence[int]) -> Sequence[int]:
         """For each place of the ballots, which are equally long, the maximum over all ranks.

@@ -74,6 +74,11 @@ class Requests:
         live = phase if isinstance(phase, str) else ""  # a handler can have written anything
         self._put(CancelRequest(cancel, _expiring_scope(live, named)))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there are requests, so that `pending` is not only about reports."""
+        return self._pause or bool(self._cancels) or not self._queue.empty()
+
     def wake(self) -> None:
         """Let the engine look, before the next activity, at what was reported."""
         self.pending = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +19,7 @@ from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
 from .activity_checks import check_all_used, evaluation_phases
 from .activity_registry import Wrapper
+from .agreeing_loop import AgreedRun
 from .cancel_requests import Requests
 from .closures import Closure, closure_wraps, live_batch_closure
 from .run_end import RunContext, end_run, leave_dead_run, strongest
@@ -84,6 +85,7 @@ class Engine(Publisher):
         """With whom its runs agree on what is raised; None: it runs alone, and takes no votes."""
         state.reports.notify = self.requests.wake
         self._loop: RunLoop | None = None
+        self._agreed: AgreedRun | None = None
 
     @property
     def topology(self) -> Topology:
@@ -228,14 +230,17 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            with session:
+            with self._agreed_run() as self._agreed, session:
                 work = self._registry.activity_of
                 self._table = compile_table(machine, self.state, self, work, self._aliases)
+                if self._agreed is not None:
+                    self._agreed.begin(self._table)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
                     start.activity_rows = self._table[start.phase].activity_rows
-                self._loop = RunLoop(self, self.state, self.requests, self._table, start, stepwise)
+                loop_of = RunLoop if self._agreed is None else self._agreed.loop
+                self._loop = loop_of(self, self.state, self.requests, self._table, start, stepwise)
                 yield from self._loop.run()
         except BaseException as raised:  # no call until `end_run`: an interrupt is raised at a call
             ended = raised
@@ -276,6 +281,13 @@ class Engine(Publisher):
     def _evaluation_phases(self) -> tuple[str, ...]:
         return evaluation_phases(self._topology)
 
+    def _agreed_run(self) -> AbstractContextManager[AgreedRun | None]:
+        if self.agreement is None:
+            return nullcontext()
+        return AgreedRun(self, self.state, self.agreement, self._topology.chart)
+
     def _update_activities(self) -> None:
+        agreed = self._agreed
         for leaf in self._table.values():
-            leaf.activity = self._registry.activity_of(leaf.phase)
+            activity = self._registry.activity_of(leaf.phase)
+            leaf.activity = activity if agreed is None else agreed.activity(leaf, activity)

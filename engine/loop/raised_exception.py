@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from ...events import Cancel, TrainState
+from ...events import Cancel, PeerError, TrainState
 from ...events.bus.order import Receiver, receiver_name
 from ...events.utils.log import log
 from ..statechart.compiled_table import TableRow
@@ -112,7 +112,12 @@ def cancel_text(cancel: BaseException) -> str:
 
 
 def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str) -> str:
-    """Name the thread that requested a cancel, or the receiver or activity that was running."""
+    """Name the thread that requested a cancel, or the receiver or activity that was running.
+
+    For what another rank has raised these are there.
+    """
+    if type(raised) is PeerError and raised.raised_by:
+        return f"rank {raised.rank}: {raised.raised_by}"
     if is_cancel(raised) and (thread := read_text(raised, "requested_by")):
         return f"a request of {thread}"
     if receiver is None:

@@ -81,7 +81,7 @@ class RunLoop:
                     work = leaf.activity
                     if requests.pending:
                         self._send_reports()
-                        requests.apply(can_wait=work is not None)
+                        self._apply_requests(can_wait=work is not None)
                     if work is None:
                         state.phase = leaf.phase
                         return
@@ -107,6 +107,13 @@ class RunLoop:
                 self._raised = [*self._raised, (raised, row is not None, *sent)]
                 self.leaf = leaf if running else self.leaf
                 sending, self._reporting = False, _NOT_REPORTING
+
+    def _apply_requests(self, can_wait: bool) -> None:
+        """Raise the cancel that was requested; wait while the run is paused."""
+        self.requests.apply(can_wait)
+
+    def _settle(self, sent: Transition | None) -> None:
+        """After a signal of an unwinding: hear in `_raised` what else is to be closed."""
 
     def _send_reports(self) -> None:
         """Send `reported`, if anything was."""
@@ -138,6 +145,9 @@ class RunLoop:
                 transition, unwinding.next_to_yield = unwinding.next_to_yield, None
                 if transition is not None and unwinding.stepwise:
                     yield transition
+                self._settle(transition)
+                if self._raised:
+                    continue
                 row = unwinding.next_row()
                 if row is not None:
                     unwinding.enter(row)

@@ -96,6 +96,15 @@ class LeafPhase:
         self.rows: dict[str, TableRow] = {}
         self.expected_trigger: str | None = None
 
+    def own_name(self, trigger: str) -> str:
+        """The trigger that an activity means by what it has returned.
+
+        Raises:
+            IllegalTransitionError: no activity may return it here.
+        """
+        rows = self.activity_rows
+        return rows.own_name(trigger) if isinstance(rows, CompiledRows) else trigger
+
     def expect_first_row(self) -> None:
         """Make the first compiled row that an activity may choose the expected one."""
         for trigger, row in self.activity_rows.items():
@@ -123,14 +132,22 @@ class CompiledRows(dict[str, TableRow]):
             for name in (trigger, *self._aliases.get(trigger, ())):
                 self[name] = self._leaf.rows[trigger]
 
-    def __missing__(self, trigger: str) -> TableRow:
-        trigger = next((own for own, names in self._aliases.items() if trigger in names), trigger)
-        if trigger not in self._allowed:
+    def own_name(self, trigger: str) -> str:
+        """The trigger that a name, or another one for it, means.
+
+        Raises:
+            IllegalTransitionError: it is not allowed here.
+        """
+        own = next((own for own, names in self._aliases.items() if trigger in names), trigger)
+        if own not in self._allowed:
             raise IllegalTransitionError(
-                f"cannot fire {trigger!r} in {self._leaf.phase}; allowed here: "
+                f"cannot fire {own!r} in {self._leaf.phase}; allowed here: "
                 f"{', '.join(self._allowed)}"
             )
-        return self._library.fire(self._leaf, trigger)
+        return own
+
+    def __missing__(self, trigger: str) -> TableRow:
+        return self._library.fire(self._leaf, self.own_name(trigger))
 
 
 class LibraryRows:

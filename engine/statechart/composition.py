@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TypeVar, overload
 
 from ...events.roles import STANDARD_ROLES, Role
 from .chart_error import ChartError
+from .cutting import reachable, without_sources
 from .dissolving import Shortcut, dissolve
 from .nesting import nest
 from .optimizer_update import Update
-from .phase_paths import RESTING, Row, as_source, enclosing, inside, lifted, scope_name, sources
+from .phase_paths import Row, enclosing, inside, lifted, scope_name, sources
 from .renaming import rename
 from .scope_roles import (
+    STANDARD_VOTES,
     check_roles,
     checked_row,
+    checked_votes,
     require_free,
     require_scope,
 )
@@ -38,9 +41,13 @@ class Chart(Sequence[Row]):
         every: the updates that are made on every n-th batch only, by the name of the scope.
         follows: what the activity of a phase returns unless another one is given, by its path.
         shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
+        votes: triggers after whose signal the ranks of one training vote in any case, by default
+            `after_loss`, before the gradients. They vote also after each signal that some rank
+            listens to, and on what follows a phase outside of the unit. One process votes never.
 
     Raises:
-        ChartError: a role is unknown, is that of two scopes, or of a scope that is not there.
+        ChartError: a role is unknown, is that of two scopes, or of a scope that is not there; no
+            row has a trigger of `votes`.
     """
 
     rows: tuple[Row, ...]
@@ -49,6 +56,7 @@ class Chart(Sequence[Row]):
     every: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
     shortcuts: Mapping[str, Shortcut] = field(default_factory=dict)
+    votes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(checked_row(row) for row in self.rows))
@@ -58,6 +66,10 @@ class Chart(Sequence[Row]):
         check_roles(self.roles, names)
         for name in self.of:
             require_scope(f"of={{{name!r}: …}}", name, names)
+        triggers = [row[0] for row in self.rows]
+        standard = tuple(trigger for trigger in STANDARD_VOTES if trigger in triggers)
+        votes = standard if self.votes is None else checked_votes(self.votes, triggers)
+        object.__setattr__(self, "votes", votes)
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -84,6 +96,7 @@ class Chart(Sequence[Row]):
             rows=rows,
             roles=self._roles_in(rows),
             of=self._still(self.of, rows),
+            votes=self._votes_in(rows),
             follows={lifted(at, path): trigger for at, trigger in self.follows.items()},
             shortcuts={
                 **{
@@ -101,8 +114,8 @@ class Chart(Sequence[Row]):
             raise ChartError(f"cut({scope!r}): the outermost scope cannot be taken out")
         if f"begin_{scope_name(path)}" in self.follows.values():
             raise ChartError(f"cut({scope!r}): it is an update; leave it out of replace(…)")
-        rows = [_without_sources(row, path) for row in self.rows if not inside(row[2], path)]
-        kept = _reachable([row for row in rows if row is not None])
+        rows = [without_sources(row, path) for row in self.rows if not inside(row[2], path)]
+        kept = reachable([row for row in rows if row is not None])
         return self._with_rows(kept)
 
     def replace(self, scope: str, *updates: Update) -> Chart:
@@ -143,6 +156,7 @@ class Chart(Sequence[Row]):
             rows=tuple(rows),
             roles={**self._roles_in(rows), **dict.fromkeys(names, "update")},
             of={**self._still(self.of, rows), **owners},
+            votes=self._votes_in(rows),
             every={**self.every, **{part.name: part.every for part in updates}},
             follows={**self.follows, **dict(zip(pauses, triggers, strict=True))},
         )
@@ -190,6 +204,9 @@ class Chart(Sequence[Row]):
             roles={names.get(name, name): role for name, role in self.roles.items()},
             of={names.get(name, name): owner for name, owner in self.of.items()},
             follows={at: trigger for trigger, _, at in following},
+            votes=tuple(
+                row[0] for row in rename([(name, (), "") for name in self.votes or ()], names)
+            ),
         )
 
     def path(self, scope: str) -> str:
@@ -223,19 +240,23 @@ class Chart(Sequence[Row]):
             return self.rows == other
         if not isinstance(other, Chart):
             return NotImplemented
-        mine, theirs = (
-            (chart.rows, chart.roles, chart.of, chart.every, chart.follows, chart.shortcuts)
-            for chart in (self, other)
-        )
-        return mine == theirs
+        return all(getattr(self, part.name) == getattr(other, part.name) for part in fields(self))
 
     def __hash__(self) -> int:
         return hash(self.rows)
 
     def _with_rows(self, rows: Iterable[Row]) -> Chart:
         return replace(
-            self, rows=tuple(rows), roles=self._roles_in(rows), of=self._still(self.of, rows)
+            self,
+            rows=tuple(rows),
+            roles=self._roles_in(rows),
+            of=self._still(self.of, rows),
+            votes=self._votes_in(rows),
         )
+
+    def _votes_in(self, rows: Iterable[Row]) -> tuple[str, ...]:
+        triggers = {row[0] for row in rows}
+        return tuple(trigger for trigger in self.votes or () if trigger in triggers)
 
     def _roles_in(self, rows: Iterable[Row]) -> dict[str, Role]:
         return self._still(self.roles, rows)
@@ -269,24 +290,3 @@ def _is_work_inside(row: Row, path: str) -> bool:
     """Whether a row stays inside a scope, and is not the one that cancels it."""
     cancels = row[0] == f"after_cancel_{scope_name(path)}"
     return not cancels and all(inside(phase, path) for phase in (*sources(row), row[2]))
-
-
-def _without_sources(row: Row, path: str) -> Row | None:
-    """A row without its sources in a scope; None if none is left."""
-    left = [source for source in sources(row) if not inside(source, path)]
-    return (row[0], as_source(left), row[2]) if left else None
-
-
-def _reachable(rows: Sequence[Row]) -> list[Row]:
-    """The rows without sources to which no row leads any more."""
-    while True:
-        leaves = {*sources(rows[0]), *RESTING, *(row[2] for row in rows)}
-        known = leaves | {c for leaf in leaves for c in enclosing(leaf)}
-        kept = []
-        for row in rows:
-            left = [source for source in sources(row) if source in known]
-            if left:
-                kept.append((row[0], as_source(left), row[2]))
-        if kept == list(rows):
-            return kept
-        rows = kept

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ...events.roles import ROLES, Role
 from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .phase_paths import Row
+
+STANDARD_VOTES = ("after_loss",)
+"""Before the gradients: what the forward pass of one rank has raised stops the others in time."""
 
 _SEVERAL = ("update", "evaluation")
 
@@ -43,6 +46,18 @@ def check_roles(roles: Mapping[str, Role], names: Sequence[str]) -> None:
                 f"the role {role} is claimed by two scopes: {', '.join(claiming)}; "
                 f"leave it to one of them, roles={{{claiming[0]!r}: {role!r}, …}}"
             )
+
+
+def checked_votes(votes: Iterable[str], triggers: Sequence[str]) -> tuple[str, ...]:
+    """The votes; one after a trigger that no row has is refused."""
+    votes = tuple(votes)
+    for trigger in votes:
+        if trigger not in triggers:
+            raise ChartError(
+                f"votes={votes}: no row has the trigger {trigger!r}"
+                f"{did_you_mean(trigger, triggers)}"
+            )
+    return votes
 
 
 def require_scope(tried: str, name: str, names: Sequence[str]) -> None:

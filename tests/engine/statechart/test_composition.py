@@ -1,5 +1,7 @@
 """Charts are values: what each operation makes of one, and that a fit runs on what it makes."""
 
+import dataclasses
+
 import pytest
 import torch
 from charts import random_chart
@@ -418,3 +420,18 @@ def test_a_renamed_chart_with_updates_runs():
 def test_operations_that_would_not_compose_are_refused_at_once(make, message):
     with pytest.raises(ChartError, match=message):
         make()
+
+
+def test_the_votes_of_a_chart_are_kept_by_its_operations():
+    assert SUPERVISED.votes == ("after_loss",)
+    chart = dataclasses.replace(SUPERVISED, votes=("after_loss", "after_epoch"))
+    assert chart.without("epoch").votes == ("after_loss",)
+    assert chart.renamed({"epoch": "iteration"}).votes == ("after_loss", "after_iteration")
+    assert chart.inside("folds.fold").votes == chart.cut("validate").votes == chart.votes
+    assert chart.plus([("again", "fit.epoch.trained", "fit.epoch.trained")]).votes == chart.votes
+    assert dataclasses.replace(SUPERVISED, votes=()).votes == ()
+
+
+def test_a_vote_after_a_trigger_that_no_row_has_is_refused():
+    with pytest.raises(ChartError, match=r"no row has the trigger 'after_los'; did you mean"):
+        dataclasses.replace(SUPERVISED, votes=("after_los",))

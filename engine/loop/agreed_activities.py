@@ -1,0 +1,101 @@
+"""The activities of a run of several ranks: votes before them, and on what they choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ...events import TrainState
+from ..statechart.compiled_table import Activity, LeafPhase
+from ..statechart.phase_paths import closes_scope, enclosing, scope_name
+from .activity_registry import path_ends
+from .ballot import CLOSES, AgreedRaise, Ballot
+from .batch import clear_batch
+
+
+class AgreedActivities:
+    """Wraps the activities of a run, outside every other wrap.
+
+    Args:
+        unit: the name of the scope of a batch, inside of which nothing is chosen.
+    """
+
+    def __init__(self, ballot: Ballot, unit: str | None) -> None:
+        self._ballot = ballot
+        self._unit = unit
+        self._entering: dict[str, set[str]] = {}
+
+    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+        """Wrap the activities of `table`."""
+        self._ballot.begin(table)
+        for leaf in table.values():
+            for trigger, row in leaf.rows.items():
+                self._entering.setdefault(row.leaf.phase, set()).add(trigger)
+        for leaf in table.values():
+            leaf.activity = self.wrapped(leaf, leaf.activity)
+
+    def wrapped(self, leaf: LeafPhase, activity: Activity | None) -> Activity | None:
+        """The activity of a leaf as all ranks run it: alike."""
+        if activity is None:
+            return None
+        ballot, phase, run = self._ballot, leaf.phase, self._attempting(leaf, activity)
+        choose = self._choosing(leaf, run) if self._decides(phase) else run
+
+        def work(state: TrainState) -> str:
+            if ballot.lost or state.phase != phase:  # a closure runs those of other phases
+                return activity(state)
+            if self.votes_before(phase) and (raised := ballot.vote()):
+                raise AgreedRaise(raised)
+            ballot.settled = False
+            ballot.go_on()
+            return choose(state)
+
+        return work
+
+    def votes_before(self, phase: str) -> bool:
+        """Whether the ranks vote before the activity of `phase`."""
+        ballot = self._ballot
+        return not ballot.settled and not ballot.wanted.isdisjoint(self._entering.get(phase, ()))
+
+    def _attempting(self, leaf: LeafPhase, activity: Activity) -> Activity:
+        """`activity`, after which the run goes on to the next vote, whatever it raises."""
+        ballot, names = self._ballot, path_ends(leaf.phase)
+        cleans_up = names[0] == "zero_grad"
+        expected = leaf.expected_trigger or next(iter(leaf.rows))
+
+        def attempt(state: TrainState) -> str:
+            if ballot.broken_off and not cleans_up:
+                return expected
+            try:
+                return leaf.own_name(activity(state))
+            except BaseException as error:
+                ballot.break_off(error, any(n in ballot.agreement.collective for n in names))
+                return expected
+
+        return attempt
+
+    def _decides(self, phase: str) -> bool:
+        return self._unit is None or self._unit not in map(scope_name, enclosing(phase))
+
+    def _choosing(self, leaf: LeafPhase, run: Activity) -> Activity:
+        """`run`, and a vote on the trigger that it returns; what closes a scope wins."""
+        ballot, codes = self._ballot, dict(_codes(leaf))
+        chosen = {code: trigger for trigger, code in codes.items()}
+
+        def choose(state: TrainState) -> str:
+            counters = state.epoch, state.batch_index, state.samples
+            agreed, own = 0, codes[run(state)]
+            try:
+                agreed = ballot.choose(own)
+            finally:
+                if agreed != own:  # what this rank has done is not done on the others
+                    state.epoch, state.batch_index, state.samples = counters
+                    clear_batch(state)
+            return chosen[agreed]
+
+        return choose
+
+
+def _codes(leaf: LeafPhase) -> Iterator[tuple[str, int]]:
+    """The triggers of a leaf with their codes: the ranks follow the highest one."""
+    for place, (trigger, row) in enumerate(leaf.rows.items(), 1):
+        yield trigger, place + (CLOSES if closes_scope(row.transition) else 0)

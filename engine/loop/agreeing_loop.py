@@ -1,0 +1,152 @@
+"""The loop of a run of several ranks, which act alike on what any of them has raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Self
+
+from ...events import Agreement, Publisher, TrainState, Transition
+from ..statechart.compiled_table import Activity, LeafPhase
+from ..statechart.composition import Chart
+from .agreed_activities import AgreedActivities
+from .ballot import AgreedRaise, Ballot
+from .cancel_requests import Requests
+from .run_loop import RunLoop
+
+
+class AgreedRun:
+    """The context of a run of several ranks: what it raises is recorded until a vote.
+
+    A run that cannot begin leaves the votes, so that the others do not wait for it.
+    """
+
+    def __init__(
+        self, sender: Publisher, state: TrainState, agreement: Agreement, chart: Chart
+    ) -> None:
+        self._sender = sender
+        self._ballot = Ballot(agreement, state, chart.votes or ())
+        self._activities = AgreedActivities(self._ballot, chart.scope("unit"))
+        self._has_begun = False
+        self._stop_recording: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> Self:
+        self._stop_recording = self._sender.instrument(self._ballot.recording)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None and not self._has_begun:
+            self._ballot.leave()
+        self._ballot.lost = True
+        self._stop_recording()
+
+    def begin(self, table: dict[str, LeafPhase]) -> None:
+        """Wrap the activities of `table`."""
+        self._activities.begin(table)
+
+    def activity(self, leaf: LeafPhase, activity: Activity | None) -> Activity | None:
+        """The activity of a leaf, as all ranks run it: alike."""
+        return self._activities.wrapped(leaf, activity)
+
+    def loop(
+        self,
+        sender: Publisher,
+        state: TrainState,
+        requests: Requests,
+        table: dict[str, LeafPhase],
+        leaf: LeafPhase,
+        stepwise: bool,
+    ) -> RunLoop:
+        """The loop of the run."""
+        self._has_begun = True
+        parts = self._ballot, self._activities
+        return AgreeingLoop(sender, state, requests, table, leaf, stepwise, *parts)
+
+
+class AgreeingLoop(RunLoop):
+    """A loop in which a request waits for a vote, an unwinding votes, and so does the end.
+
+    What is raised outside of receivers and activities, such as an interrupt, cannot wait: this
+    rank then leaves the votes, closes its scopes alone, and the others fail at their next vote.
+    """
+
+    def __init__(
+        self,
+        sender: Publisher,
+        state: TrainState,
+        requests: Requests,
+        table: dict[str, LeafPhase],
+        leaf: LeafPhase,
+        stepwise: bool,
+        ballot: Ballot,
+        activities: AgreedActivities,
+    ) -> None:
+        super().__init__(sender, state, requests, table, leaf, stepwise)
+        self._ballot = ballot
+        self._activities = activities
+
+    def run(self) -> Generator[Transition, None, None]:
+        """Run to the end; what is raised at the last signal is agreed on, too."""
+        yield from super().run()
+        while self.failure is None and self._disagrees_with_the_end():
+            yield from super().run()
+
+    def _disagrees_with_the_end(self) -> bool:
+        ballot = self._ballot
+        if ballot.lost or not self._activities.votes_before(self.state.phase):
+            return False
+        self.leaf = self.table[self.state.phase]
+        ended: BaseException | None = None
+        try:
+            if raised := ballot.vote():
+                ended = AgreedRaise(raised)
+        except BaseException as error:
+            ended = error
+        ballot.settled = True
+        self._raised = [] if ended is None else [(ended, True, None, (), None)]
+        return ended is not None
+
+    def _apply_requests(self, can_wait: bool) -> None:
+        ballot, phase = self._ballot, self.state.phase
+        if ballot.lost or not self.requests.waiting:
+            super()._apply_requests(can_wait)
+        elif self._activities.votes_before(phase):
+            ballot.asks = False
+            try:
+                super()._apply_requests(can_wait)
+            except BaseException as requested:
+                ballot.record(requested)
+        else:
+            ballot.asks = True
+
+    def _send_reports(self) -> None:
+        if self._ballot.lost:
+            super()._send_reports()
+            return
+        try:
+            super()._send_reports()
+        except BaseException as error:
+            self._ballot.record(error, self._reporting[1])
+            self._reporting = (), None
+
+    def _unwind(self) -> Generator[Transition, None, None]:
+        self._raised = list(self._agreed(self._raised))
+        yield from super()._unwind()
+
+    def _agreed(self, raised: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """What all ranks have raised; before anything else this rank leaves the votes."""
+        for entry in raised:
+            if isinstance(entry[0], AgreedRaise):
+                yield from (tuple(one) for one in entry[0].raised)
+            else:
+                self._ballot.leave()
+                yield entry
+
+    def _settle(self, sent: Transition | None) -> None:
+        """Vote after a signal of an unwinding."""
+        ballot = self._ballot
+        if ballot.lost or sent is None:
+            return
+        ballot.settled = True
+        if sent.trigger in ballot.wanted:
+            self._raised = [*self._raised, *(tuple(raised) for raised in ballot.vote())]
+        ballot.go_on()

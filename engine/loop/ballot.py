@@ -1,0 +1,196 @@
+"""The votes of a run: what this rank has recorded since the last one, and what all have agreed on.
+
+A signal that some rank listens to is followed by a vote, so is the choice of a phase outside of a
+batch, and a trigger of `Chart.votes`. Between two votes nothing leaves a rank: what a receiver or
+an activity raises is recorded. At the vote every rank gets what all have raised, in the order of
+the ranks, and closes the same scopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ...events import Agreement, Cancel, IllegalCancelError, PeerError, TrainState, Transition
+from ...events.bus.order import Receiver, owner_of
+from ...events.utils.exception_text import traceback_text
+from ..statechart.compiled_table import LeafPhase, TableRow
+from ..statechart.phase_paths import closes_scope
+from .peer_records import as_record, merged, recorded
+from .raised_exception import Raised, cancel_text, is_cancel
+
+CLOSES = 1000
+"""The lowest code of a choice that closes a scope."""
+
+ANYTHING = 0, 0
+"""The choice of a vote at which nothing is chosen."""
+
+
+class AgreedRaise(BaseException):
+    """Leads into the unwinding with what all ranks have raised; user code never sees it."""
+
+    def __init__(self, raised: list[Raised]) -> None:
+        self.raised = raised
+
+
+class Ballot:
+    """What this rank says at the next vote of a run.
+
+    Args:
+        always: the triggers that are followed by a vote even if nobody listens.
+
+    Attributes:
+        wanted: the triggers that are followed by a vote, by agreement of all ranks.
+        broken_off: whether an activity was broken off here: until the next vote, no other runs.
+        asks: whether something waits here for a vote, such as a request.
+        settled: whether nothing was done since the last vote.
+        lost: whether there are no more votes: what is raised is raised at once.
+    """
+
+    def __init__(self, agreement: Agreement, state: TrainState, always: Collection[str]) -> None:
+        self.agreement = agreement
+        self.state = state
+        self.broken_off = self.asks = self.settled = self.lost = False
+        self.wanted: set[str] = set()
+        self._always = frozenset(always)
+        self._rows: dict[str, list[TableRow]] = {}
+        self._places: dict[str, int] = {}
+        self._skips = False  # the remaining receivers of the live signal
+        self._recorded: list[Raised] = []
+        self._followed: list[str] = []
+
+    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+        """Learn the phases and triggers of the run; every signal is followed by a vote at first."""
+        self._places = {phase: place for place, phase in enumerate(table)}
+        for leaf in table.values():
+            for trigger, row in leaf.rows.items():
+                self._rows.setdefault(trigger, []).append(row)
+        self.wanted = {*self._rows}
+
+    def recording(self, receiver: Receiver, transition: Transition) -> Receiver:
+        """`receiver`, with what it raises recorded; the remaining ones are then skipped.
+
+        Those of a signal that closes a scope are not skipped.
+        """
+        if getattr(receiver, "cannot_fail", False):
+            return receiver
+        closes = closes_scope(transition)
+
+        def call(trainer: object, state: TrainState) -> None:
+            if self.lost:
+                receiver(trainer, state)
+            elif closes or not self._skips:
+                try:
+                    receiver(trainer, state)
+                except BaseException as error:
+                    self.record(error, receiver)
+
+        call.__wrapped__ = receiver  # type: ignore[attr-defined]
+        call.wants_vote = getattr(owner_of(receiver), "on_error", "raise") != "detach"  # type: ignore[attr-defined]
+        return call
+
+    def record(self, error: BaseException, receiver: Receiver | None = None) -> None:
+        """Keep what was raised until the next vote."""
+        self._skips = True
+        phase = self.state.phase
+        self._recorded.append(recorded(error, receiver, phase, self.agreement.rank))
+
+    def break_off(self, error: BaseException, is_collective: bool) -> None:
+        """Keep what an activity has raised, in which the others may wait for this rank.
+
+        That ends the run: a cancel there is an error.
+        """
+        self.broken_off = self._skips = True
+        if not is_collective:
+            self.record(error)
+        elif self.agreement.abort():
+            self.record(_too_late(error, self.state.phase) if is_cancel(error) else error)
+        else:
+            self._followed.append(traceback_text(error))
+
+    def go_on(self) -> None:
+        """Begin with the next activity, or the next signal of an unwinding."""
+        self._skips = self.broken_off
+
+    def vote(self) -> list[Raised]:
+        """Vote on all that was recorded; returns what all ranks have raised."""
+        return self._result(self._cast(bool(self._recorded) or self.broken_off, ANYTHING))
+
+    def choose(self, code: int) -> int:
+        """Vote on a choice: the highest code of all ranks.
+
+        Raises:
+            AgreedRaise: an activity was broken off on a rank.
+            PeerError: the ranks have made different choices, and none of them closes a scope.
+        """
+        agreed = self._cast(self.broken_off, (code, -code))
+        if raised := self._result(agreed):
+            raise AgreedRaise(raised)
+        if agreed[3] != -agreed[4] and agreed[3] < CLOSES:
+            self.lost = True
+            raise PeerError(
+                f"the ranks do not agree on what follows {self.state.phase}: a handler has changed "
+                "a loader, or what decides about a validation, on some ranks only"
+            )
+        return agreed[3]
+
+    def leave(self) -> None:
+        """Leave the run alone: the others fail at their next vote."""
+        if not self.lost:
+            self.lost = True
+            self.agreement.leave()
+
+    def _result(self, agreed: Sequence[int]) -> list[Raised]:
+        """What all ranks have raised, if one has."""
+        if not agreed[0]:
+            return []
+        records = [as_record(one, self.state.phase) for one in self._recorded]
+        self.lost = True  # unless they can be shared
+        told = self.agreement.share(records)
+        self.lost = False
+        raised = merged(self._recorded, told, self.agreement.rank, self._followed)
+        self._recorded, self._followed = [], []
+        self.broken_off = self._skips = False
+        self.wanted = {*self._rows}
+        return raised
+
+    def _cast(self, raised: bool, choice: tuple[int, int]) -> Sequence[int]:
+        """Vote; the two phases and choices are a maximum, and a minimum with its sign changed."""
+        place = self._places.get(self.state.phase, -1)
+        everywhere = bool(self.asks or self._recorded)
+        wishes = [int(everywhere or self._wants(trigger)) for trigger in self._rows]
+        try:
+            agreed = self.agreement.vote([int(raised), place, -place, *choice, *wishes])
+            self._check_phase(agreed[1], -agreed[2])
+        except BaseException:
+            self.lost = True
+            raise
+        self.wanted = {
+            trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish
+        }
+        return agreed
+
+    def _wants(self, trigger: str) -> bool:
+        return trigger in self._always or any(
+            getattr(receiver, "wants_vote", False)
+            for row in self._rows[trigger]
+            for receiver in row.receivers
+        )
+
+    def _check_phase(self, *found: int) -> None:
+        if found[0] != found[1]:
+            phases = [*self._places, "a phase that this rank does not have"]
+            raise PeerError(
+                f"the ranks are in different phases, {' and '.join(phases[at] for at in found)}: "
+                "their charts, activities or loaders differ; rank "
+                f"{self.agreement.rank} is in {self.state.phase}"
+            )
+
+
+def _too_late(cancel: Cancel, phase: str) -> IllegalCancelError:
+    error = IllegalCancelError(
+        f"{cancel_text(cancel)} raised inside the activity of {phase}: the other ranks wait for "
+        "this one there, or do without it what cannot be undone; raise it in a receiver of a "
+        "signal before"
+    )
+    error.__cause__ = cancel
+    return error

@@ -1,0 +1,90 @@
+"""What was raised on a rank, as text that the other ranks can read, and what they raise for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ...events import Cancel, PeerError, cancel_for
+from ...events.bus.order import Receiver
+from ...events.utils.exception_text import add_note, traceback_text
+from .raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
+
+Record = Mapping[str, str]
+
+
+def recorded(error: BaseException, receiver: Receiver | None, phase: str, rank: int) -> Raised:
+    """What was raised in `phase` of this rank; a cancel says the rank in `raised_by`."""
+    if is_cancel(error):
+        _sign(error, f"rank {rank}: {describe_raiser(error, receiver, phase)}", phase)
+    return Raised(error, True, None, (), receiver)
+
+
+def as_record(raised: Raised, phase: str) -> Record:
+    """`raised` as text."""
+    error = raised.error
+    return {
+        "scope": read_text(error, "scope") if is_cancel(error) else "",
+        "kind": type(error).__qualname__,
+        "reason": read_text(error, "reason"),
+        "by": read_text(error, "raised_by") or describe_raiser(error, raised.receiver, phase),
+        "in": read_text(error, "raised_in") or phase,
+        "traceback": "" if is_cancel(error) else traceback_text(error),
+    }
+
+
+def of_peer(record: Record, rank: int) -> Raised:
+    """What this rank raises for what another one has raised: an equal cancel, or a PeerError."""
+    raised = _cancel(record) if record["scope"] else _peer_error(record, rank)
+    return Raised(raised, True, None, (), None)
+
+
+def merged(
+    own: Sequence[Raised], records: Sequence[Sequence[Record]], rank: int, followed: Sequence[str]
+) -> list[Raised]:
+    """What all ranks have raised, in the order of the ranks, so that all ranks act alike.
+
+    Args:
+        followed: tracebacks of errors of this rank that followed from those of another one.
+    """
+    raised = list(_in_order(own, records, rank))
+    errors = [one.error for one in raised if isinstance(one.error, PeerError)]
+    for text in followed if errors else ():
+        add_note(errors[0], f"trackside: this rank failed as a result\n{text}")
+    return raised
+
+
+def _in_order(
+    own: Sequence[Raised], records: Sequence[Sequence[Record]], rank: int
+) -> Iterator[Raised]:
+    for other, told in enumerate(records):
+        yield from own if other == rank else (of_peer(record, other) for record in told)
+
+
+def _sign(cancel: Cancel, by: str, phase: str) -> None:
+    sign(cancel, by, phase)
+    write(cancel, "passing", True)  # it keeps this signature when it is raised again
+
+
+def _cancel(record: Record) -> Cancel:
+    kind = _class_named(record["kind"], record["scope"])
+    cancel = kind.__new__(kind, record["reason"])  # its `__init__` may ask for more
+    _sign(cancel, record["by"], record["in"])
+    return cancel
+
+
+def _class_named(name: str, scope: str) -> type[Cancel]:
+    """The class of a cancel of this name, if this process has it; else that of its scope."""
+    to_visit: list[type[Cancel]] = [Cancel]
+    while to_visit:
+        kind = to_visit.pop()
+        if kind.scope == scope and kind.__qualname__ == name:
+            return kind
+        to_visit += kind.__subclasses__()
+    return cancel_for(scope)
+
+
+def _peer_error(record: Record, rank: int) -> PeerError:
+    by, where, text = record["by"], record["in"], record["traceback"]
+    last = text.rpartition("\n")[2]
+    message = f"rank {rank}: {last}, raised by {by} in {where}; its traceback:\n{text}"
+    return PeerError(message, rank, by, where, text)

@@ -1,0 +1,411 @@
+"""Several ranks act alike on what one of them has raised: as one process that has raised it."""
+
+import threading
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Plan, Raise, Rig, World, by_hand
+from ranks import Ranks
+from torch import nn
+
+from trackside import PeerError, Trainer
+from trackside.events import (
+    CANCELS,
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    CancelTrainException,
+)
+
+KINDS = (*CANCELS.values(), ValueError, KeyboardInterrupt)
+
+
+def averaged(agreement):
+    """A wrap of `backward` that averages the gradients over the ranks."""
+
+    def wrap(backward):
+        def run(state):
+            trigger = backward(state)
+            agreement.average_gradients(state.model)
+            return trigger
+
+        return run
+
+    return wrap
+
+
+def agreeing(rank, agreement):
+    """A Rig whose trainer agrees with the others."""
+    rig = Rig(lambda world: Trainer(world.model, world.loss_fn, world.optimizer))
+    rig.trainer.agreement = agreement
+    rig.trainer.wrap("backward", averaged(agreement))
+    return rig
+
+
+def on_ranks(*plans):
+    """The rigs, and the results of a fit in which each rank raises what its plan says."""
+
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        return rig, rig.run(plans[rank])
+
+    return zip(*Ranks(len(plans)).run(work), strict=True)
+
+
+def assert_as_one_process(results, plan):
+    """Every rank has the result of one process with `plan`; an error is that of one rank."""
+    expected = by_hand(plan)
+    for result in results:
+        assert (result.log, result.moments) == (expected.log, expected.moments)
+        assert (result.steps, result.ends) == (expected.steps, expected.ends)
+        assert all(map(same, result.tensors, expected.tensors))
+        assert bool(result.escaped) == bool(expected.escaped)
+    assert expected.escaped in [result.escaped for result in results]
+
+
+def same(one, other):
+    return one is other if one is None or other is None else torch.equal(one, other)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("signal", SIGNALS)
+def test_what_one_rank_raises_at_a_signal_has_the_effect_of_one_process(signal, kind):
+    plan = (Raise(kind, signal, 1),)
+    (_, _), results = on_ranks((), plan)
+    assert_as_one_process(results, plan)
+
+
+@st.composite
+def dealt_plans(draw):
+    """A plan of distinct moments, and what of it each of two ranks raises."""
+    moments = st.tuples(st.sampled_from([*SIGNALS, "loader"]), st.integers(1, EPOCHS * TRAINING))
+    plan = [
+        Raise(draw(st.sampled_from(KINDS)), *moment)
+        for moment in draw(st.lists(moments, min_size=1, max_size=4, unique=True))
+    ]
+    dealt = [draw(st.integers(0, 1)) for _ in plan]
+    parts = [tuple(e for e, to in zip(plan, dealt, strict=True) if to == rank) for rank in (0, 1)]
+    return tuple(plan), parts
+
+
+def check_dealt_plan(dealt):
+    plan, parts = dealt
+    _, results = on_ranks(*parts)
+    assert_as_one_process(results, plan)
+
+
+@given(dealt_plans())
+@settings(max_examples=30)
+def test_random_plans_dealt_to_two_ranks_have_the_effect_of_one_process(dealt):
+    check_dealt_plan(dealt)
+
+
+@pytest.mark.long
+@given(dealt_plans())
+@settings(max_examples=3000)
+def test_many_random_plans_dealt_to_two_ranks_have_the_effect_of_one_process(dealt):
+    check_dealt_plan(dealt)
+
+
+@pytest.mark.parametrize("kind", [CancelBatchException, CancelEpochException, ValueError])
+@pytest.mark.parametrize("activity", ["model", "loss", "score"])
+def test_what_one_rank_raises_before_its_gradients_ends_on_all_ranks_alike(activity, kind):
+    plan = (Raise(kind, activity, 2),)
+    _, (one, other) = on_ranks((), plan)
+    expected = by_hand(plan)
+    for result in (one, other):
+        assert (result.steps, result.ends) == (expected.steps, expected.ends)
+        assert all(map(same, result.tensors, expected.tensors))
+    assert other.escaped == expected.escaped
+    assert bool(one.escaped) == bool(other.escaped)
+
+
+@pytest.mark.parametrize("kind", [CancelBatchException, ValueError])
+def test_what_one_rank_raises_inside_backward_fails_all_ranks_at_once(kind):
+    _, (one, other) = on_ranks((), (Raise(kind, "backward", 2),))
+    assert (one.ends, other.ends) == ("failed", "failed")
+    assert one.escaped[0] == "PeerError"
+    assert kind.__name__ in one.escaped[1]
+    assert "this rank failed" not in one.escaped[1]
+    assert other.escaped[0] == ("ValueError" if kind is ValueError else "IllegalCancelError")
+
+
+def test_two_ranks_raise_different_things_at_once_and_the_outermost_scope_wins():
+    plans = (
+        (Raise(CancelBatchException, "after_loss", 2),),
+        (Raise(CancelEpochException, "after_loss", 2),),
+    )
+    rigs, results = on_ranks(*plans)
+    assert_as_one_process(results, plans[1])
+    assert rigs[0].trainer.state.cancel is None
+
+
+def test_a_cancel_names_the_rank_the_handler_and_the_reason_on_every_rank():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def stop(trainer, state):
+            if rank == 1 and state.step == 1:
+                raise CancelFitException("the disk of rank 1 is full")
+
+        rig.trainer.on("after_step")(stop)
+        rig.run()
+        cancel = rig.trainer.state.cancel
+        return type(cancel), cancel.reason, cancel.raised_by, cancel.raised_in
+
+    for found in Ranks(2).run(work):
+        assert found == (
+            CancelFitException,
+            "the disk of rank 1 is full",
+            "rank 1: handler stop",
+            "fit.epoch.train.batch.zero_grad",
+        )
+
+
+def test_the_other_ranks_raise_a_peer_error_with_the_traceback_of_the_culprit():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def fail(trainer, state):
+            if rank == 2:
+                raise ValueError("only here")
+
+        rig.trainer.on("after_train")(fail)
+        with pytest.raises((PeerError, ValueError)) as raised:
+            rig.trainer.fit(rig.world.train_loader)
+        return raised.value
+
+    zero, one, two = Ranks(3).run(work)
+    assert type(two) is ValueError
+    for error in (zero, one):
+        assert (error.rank, error.raised_by) == (2, "handler fail")
+        assert error.raised_in == "fit.epoch.trained"
+        assert 'raise ValueError("only here")' in error.traceback
+        assert "rank 2: ValueError: only here, raised by handler fail" in str(error)
+
+
+def test_a_cancel_of_a_class_of_ones_own_keeps_its_class_on_the_other_ranks():
+    class DiskFull(CancelFitException):
+        def __init__(self, disk, used):
+            super().__init__(f"{disk} is full: {used}")
+
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def stop(trainer, state):
+            if rank == 0:
+                raise DiskFull("sda", 0.99)
+
+        rig.trainer.on("begin_train")(stop)
+        rig.run()
+        return rig.trainer.state.cancel
+
+    for cancel in Ranks(2).run(work):
+        assert (type(cancel).__name__, cancel.reason) == ("DiskFull", "sda is full: 0.99")
+
+
+@pytest.mark.parametrize("lengths", [(3, 2), (1, 3)])
+def test_the_shortest_loader_ends_the_epoch_for_all(lengths):
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        loader = Batches(Plan(), lengths[rank], seed=1)
+        rig.trainer.fit(loader, Batches(Plan(), 5 - lengths[rank], seed=2), epochs=2)
+        return rig.trainer.state, [m.signal for m in rig.moments], rig.result()
+
+    (one, signals, first), (other, others, second) = Ranks(2).run(work)
+    assert signals == others
+    assert one.step == other.step == 2 * min(lengths)
+    assert one.samples == other.samples == 8 * min(lengths)
+    assert one.batch_index == other.batch_index
+    assert all(map(same, first.tensors, second.tensors))
+
+
+def test_a_fit_that_a_handler_shortens_on_one_rank_is_short_on_all():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def shorten(trainer, state):
+            if rank == 1:
+                state.n_epochs = 1
+
+        rig.trainer.on("after_train")(shorten)
+        rig.run()
+        return rig.trainer.state
+
+    for state in Ranks(2).run(work):
+        assert (state.epoch, state.step, state.phase) == (0, TRAINING, "completed")
+
+
+def test_ranks_that_choose_what_cannot_be_joined_fail_with_one_message():
+    chart_of_two = [
+        ("begin_run", ("idle", "completed", "cancelled", "failed"), "run.ready"),
+        ("tick", "run.ready", "run.left"),
+        ("tock", "run.ready", "run.right"),
+        ("after_run", "run", "completed"),
+        ("after_cancel_run", "run", "run.cancelled"),
+        ("after_error", "run", "run.failing"),
+        ("after_run", "run.cancelled", "cancelled"),
+        ("after_run", "run.failing", "failed"),
+    ]
+
+    def work(rank, agreement):
+        model = nn.Linear(1, 1)
+        trainer = Trainer(
+            model,
+            optimizer=torch.optim.SGD(model.parameters()),
+            chart=chart_of_two,
+            activities={
+                "run.ready": lambda state: ("tick", "tock")[rank],
+                "left": lambda state: "after_run",
+                "right": lambda state: "after_run",
+            },
+        )
+        trainer.agreement = agreement
+        with pytest.raises(PeerError, match=r"do not agree on what follows run\.ready"):
+            trainer.fit()
+        return trainer.state.phase
+
+    assert Ranks(2).run(work) == ["failed", "failed"]
+
+
+def test_a_request_on_one_rank_closes_the_scope_on_all():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def request(trainer, state):
+            if rank == 1 and (state.epoch, state.batch_index) == (0, 1):
+                stopping = threading.Thread(target=trainer.request, args=[CancelTrainException()])
+                stopping.start()
+                stopping.join()
+
+        rig.trainer.on("after_backward")(request)
+        return rig.run(), rig.trainer.state.step
+
+    (one, steps), (other, others) = Ranks(2).run(work)
+    assert one == other
+    assert steps == others == 1 + TRAINING
+
+
+def test_a_request_is_seen_where_nobody_listens():
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+
+        def requesting(loss):
+            def run(state):
+                if rank == 0 and state.step == 1:
+                    trainer.request(CancelFitException("enough"))
+                return loss(state)
+
+            return run
+
+        trainer.wrap("loss", requesting)
+        trainer.fit(world.train_loader, epochs=EPOCHS)
+        return trainer.state.outcome, trainer.state.step, trainer.state.cancel.raised_by
+
+    one, other = Ranks(2).run(work)
+    assert one == other
+    assert one[0] == "cancelled"
+    assert one[2].startswith("rank 0: a request of thread")
+
+
+def test_what_a_receiver_of_reported_raises_is_agreed_on():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.trainer.on("after_train")(lambda trainer, state: state.report(x=rank))
+
+        def judge(trainer, state):
+            if rank == 1:
+                raise CancelFitException("x is too high")
+
+        rig.trainer.on("reported")(judge)
+        return rig.run(), rig.trainer.state.cancel.reason
+
+    (one, reason), (other, others) = Ranks(2).run(work)
+    assert one == other
+    assert reason == others == "x is too high"
+
+
+def test_a_rank_whose_fit_cannot_begin_does_not_let_the_others_wait():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        if rank == 1:
+            rig.trainer.on("any_transition")(Unprepared())
+        with pytest.raises((PeerError, OSError)):
+            rig.trainer.fit(rig.world.train_loader)
+
+    Ranks(2).run(work)
+
+
+class Unprepared:
+    """A receiver that fails when its route is built."""
+
+    def __call__(self, trainer, state, transition):
+        pass
+
+    def for_transition(self, transition):
+        raise OSError("not here")
+
+
+def test_a_rank_whose_host_closes_the_iterator_fails_the_others():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        run = rig.trainer.steps(rig.world.train_loader)
+        for _ in range(20):
+            next(run)
+        if rank == 1:
+            run.close()
+            return rig.trainer.state.phase
+        with pytest.raises(PeerError):
+            list(run)
+        return rig.trainer.state.phase
+
+    assert Ranks(2).run(work) == ["failed", "cancelled"]
+
+
+def test_without_listeners_a_batch_has_two_votes():
+    def work(rank, agreement):
+        votes = []
+        for batches in (5, 15):
+            world, before = World(Plan()), len(agreement.votes)
+            trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+            trainer.agreement = agreement
+            trainer.fit(Batches(Plan(), batches, seed=1))
+            votes.append(len(agreement.votes) - before)
+        return (votes[1] - votes[0]) / 10
+
+    assert Ranks(2).run(work) == [2, 2]
+
+
+def test_a_listener_on_one_rank_is_one_more_vote_on_all_ranks():
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.fit(world.train_loader)
+        before = len(agreement.votes)
+        if rank == 1:
+            trainer.on("after_backward")(lambda trainer, state: None)
+        trainer.fit(world.train_loader)
+        return len(agreement.votes) - 2 * before
+
+    assert Ranks(2).run(work) == [TRAINING, TRAINING]
+
+
+def test_a_run_leaves_no_recording_behind():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.run()
+        rig.trainer.agreement = None
+        rig.trainer.wrap(
+            "backward", lambda _: lambda state: state.loss.backward() or "after_backward"
+        )
+        return rig.trainer.instruments, rig.run((Raise(ValueError, "after_loss", 1),)).escaped
+
+    for instruments, escaped in Ranks(2).run(work):
+        assert instruments == ()
+        assert escaped == ("ValueError", "ValueError at after_loss 1")
