@@ -49,6 +49,7 @@ class Trainer(EvaluatingEngine):
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
         batch: `batch(batch)` returns `(inputs, targets)` or `(inputs, targets, weight)`, None for
             no targets; by default `(x, y)` and others are known, see `engine/loop/batch.py`.
+        batch_size: `batch_size(batch)` returns the examples in it; by default they are counted.
 
     Raises:
         TypeError: the model is not a module; a method of a handler cannot be subscribed.
@@ -73,11 +74,13 @@ class Trainer(EvaluatingEngine):
         state: type[TrainState] = TrainState,
         name: str = "",
         batch: Callable[[Any], Sequence[Any]] | None = None,
+        batch_size: Callable[[Any], int] | None = None,
     ) -> None:
         several = (models or {}, loss_fns or {}, optimizers or {})
         parts = RunParts.checked(model, loss_fn, optimizer, *several, chart, bool(activities))
         fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
         fresh.split_batch = checked_function("batch", batch)
+        fresh.count_examples = checked_function("batch_size", batch_size)
         super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
         self._unsaved = UnsavedStateCheck()
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None

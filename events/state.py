@@ -112,8 +112,14 @@ class TrainState:
     """The loss of the previous batch. Like the variable of a hand-written loop, it keeps autograd's
     accumulation nodes alive until the next graph uses them; creating them for every batch would
     cost 5 % of a small model's time. Backward has freed its saved tensors."""
+    count_examples: Callable[[Any], int] | None = None
+    """`count_examples(batch)` returns the examples in it; `Trainer(batch_size=…)` sets it, and a
+    handler may, for the batches after. None: by the rules of `engine/loop/example_count.py`."""
     batch_size: int = 0
-    """Examples in the batch: the first dimension of the first input."""
+    """Examples in the batch; it weighs the loss in the mean of a pass, and accumulated gradients.
+    A handler may change it in a batch; `samples` has counted the batch before."""
+    size_doubted: bool = False
+    """Whether the engine has warned that a `batch_size` is not certain."""
 
     job: Job = "fit"
     """The method of the trainer that is running, or ran last; the engine writes it."""

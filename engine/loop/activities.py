@@ -65,23 +65,22 @@ def fetch_training(state: TrainState) -> str:
         record_length(state)
         return "after_train"
     state.batch_index += 1
-    set_batch(state, batch)
-    state.samples += state.batch_size
+    state.samples += set_batch(state, batch)
     return "begin_batch"
 
 
 def forward(state: TrainState) -> str:
     """Compute `pred` from `xb`."""
-    model, xb = state.model, state.xb
+    xb = state.xb
     try:
         if isinstance(xb, Tensor):
-            pred = model(xb)
+            pred = state.model(xb)
         elif type(xb) is tuple:
-            pred = model(*xb)
+            pred = state.model(*xb)
         elif isinstance(xb, Mapping):
-            pred = model(**xb)
+            pred = state.model(**xb)
         else:
-            pred = model(xb)
+            pred = state.model(xb)
     except (TypeError, AttributeError) as error:
         explain_batch(state, error)
         raise
@@ -93,7 +92,8 @@ def forward(state: TrainState) -> str:
 
 def loss(state: TrainState) -> str:
     """Compute `loss` from `pred` and `yb`; without a `loss_fn` it is the model's own."""
-    loss_fn, yb = state.loss_fn, state.yb
+    loss_fn = state.loss_fn
+    yb = state.yb
     try:
         if state.weight is not None:
             value = weighted_loss(state)

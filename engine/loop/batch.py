@@ -19,7 +19,7 @@ one input, too; as a batch it is (x, y) if it has two fields, and otherwise like
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -29,8 +29,9 @@ from ...events.utils.nested import SEQUENCES
 from ..data.loader_traits import is_one_pass, rng_before_pass, starts_anew
 from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension
-from .batch_convention import set_parts, settle_lists, split_by_convention
+from .batch_convention import settle_lists, split_as_said, split_by_convention
 from .device_transfer import to_device
+from .example_count import count_examples
 
 
 def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None) -> Iterator[Any]:
@@ -45,25 +46,37 @@ def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None
     return state.batches
 
 
-def set_batch(state: TrainState, batch: Any) -> None:
-    """Make `batch` the live one: moved, split, counted; `pred` and `loss` are None again."""
+def set_batch(state: TrainState, batch: Any) -> int:
+    """Make `batch` the live one: moved, split, counted; `pred` and `loss` are None again.
+
+    Returns:
+        `batch_size`.
+    """
     if state.device is not None:
         batch = to_device(batch, state.device)
     state.batch = batch
     state.previous_loss = state.loss
     state.pred = state.loss = state.weight = None
     if state.split_batch is not None:
-        set_parts(state, batch)
+        xb, yb = split_as_said(state, batch)
     elif isinstance(batch, SEQUENCES) and len(batch) == 2:
-        state.xb, state.yb = batch
+        xb, yb = batch
     else:
-        state.xb, state.yb = split_by_convention(batch)
+        xb, yb = split_by_convention(batch)
+    state.xb = xb
+    state.yb = yb
     try:
-        state.batch_size = first_dimension(state.xb) or _count_examples(state.xb)  # 0: a scalar
+        size = first_dimension(xb)  # 0 for a scalar, too
+        if yb is not None and first_dimension(yb) != size:
+            size = 0
     except TypeError:  # not a tensor
+        size = 0
         if state.split_batch is None:
             settle_lists(state)
-        state.batch_size = _count_examples(state.xb)
+    if not size or state.count_examples is not None:
+        size = count_examples(state)
+    state.batch_size = size
+    return size
 
 
 def clear_batch(state: TrainState) -> None:
@@ -82,18 +95,6 @@ def warn_if_empty(state: TrainState, name: str, loader: Any) -> None:
         f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch}: {why}",
         stacklevel=2,
     )
-
-
-def _count_examples(xb: Any) -> int:
-    """First dimension of the first tensor in `xb`; without a tensor its length, or 1."""
-    if isinstance(xb, Mapping):
-        return _count_examples(next(iter(xb.values()), None))
-    if isinstance(xb, SEQUENCES):
-        return _count_examples(xb[0]) if xb else 0
-    shape = getattr(xb, "shape", None)
-    if shape is not None:
-        return int(shape[0]) if len(shape) else 1
-    return len(xb) if hasattr(xb, "__len__") else 1
 
 
 def _why_empty(loader: Any) -> str:

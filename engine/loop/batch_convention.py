@@ -18,8 +18,8 @@ from ...events.utils.nested import SEQUENCES, is_named_tuple, leaves
 _ONE_INPUT = (PackedSequence, str, bytes, Number, type(None))
 
 
-def set_parts(state: TrainState, batch: Any) -> None:
-    """Set `xb`, `yb` and `weight` as the function says that the user has given.
+def split_as_said(state: TrainState, batch: Any) -> tuple[Any, Any]:
+    """Inputs and targets, as the function says that the user has given; also sets `weight`.
 
     Raises:
         TypeError: it does not return inputs and targets.
@@ -33,8 +33,9 @@ def set_parts(state: TrainState, batch: Any) -> None:
             f"Trainer(batch={name}) returned a {type(parts).__name__}{size}; expected "
             "(inputs, targets) or (inputs, targets, weight)"
         )
-    state.xb, state.yb, *weight = parts
+    xb, yb, *weight = parts
     state.weight = weight[0] if weight else None
+    return xb, yb
 
 
 def split_by_convention(batch: Any) -> tuple[Any, Any]:
@@ -58,15 +59,16 @@ def settle_lists(state: TrainState) -> None:
     a collate function for images of different sizes makes a list with a tensor for each of them.
     """
     batch = state.batch
-    if _is_texts(batch):
+    if is_texts(batch):
         state.xb, state.yb = list(batch), None
-    elif _is_texts(state.xb):
+    elif is_texts(state.xb):
         state.xb = list(state.xb)
     elif type(state.xb) is list and _has_several_inputs(state.xb, state.yb):
         state.xb = tuple(state.xb)
 
 
-def _is_texts(value: Any) -> bool:
+def is_texts(value: Any) -> bool:
+    """Whether `value` is a list or tuple of strings only."""
     return (
         isinstance(value, SEQUENCES)
         and len(value) > 0

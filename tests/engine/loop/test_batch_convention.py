@@ -60,6 +60,7 @@ boxes = [{"boxes": torch.zeros(n, 4)} for n in range(4)]
 ragged = [[torch.zeros(3), torch.zeros(2)], [torch.zeros(4)]]
 packed = pack_sequence([torch.zeros(3, 2), torch.zeros(1, 2)])
 record, pair, three = Record(x, y), Pair(x, y), Three(x, x, y)
+two = torch.ones(2)
 texts = ["a", "bb", "ccc", "d"]
 
 
@@ -75,7 +76,7 @@ texts = ["a", "bb", "ccc", "d"]
         (record, (record,), [record]),
         ((record, y), (record,), [y]),
         (packed, (packed,), []),
-        ((packed, y), (packed,), [y]),
+        ((packed, two), (packed,), [two]),
         ((images, boxes), (images,), [boxes]),
         ((images, y), (images,), [y]),
         ((ragged, None), (ragged,), []),
@@ -105,7 +106,7 @@ def test_default_collate_keeps_the_texts_and_the_inputs_of_an_example_together()
         (record, lambda b: (b.x, b.y), (x,), [y]),
         ({"x": x, "y": y}, lambda b: [b["x"], b["y"]], (x,), [y]),
         ([texts, texts], lambda b: ((b[0], b[1]), None), (texts, texts), []),
-        ([x, x], lambda b: ([x, x], None), ([x, x],), []),
+        ([x, x], lambda b: ([x, x], y), ([x, x],), [y]),
     ],
 )
 def test_a_function_says_what_is_input_and_target(batch, function, args, targets):

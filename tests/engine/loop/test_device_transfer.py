@@ -1,12 +1,11 @@
 """Moving a batch to a device: by its own method `to`, or part by part."""
 
-from collections import namedtuple
+from collections import UserDict, namedtuple
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
-from transformers import BatchEncoding
 
 from trackside.engine.loop.device_transfer import to_device
 from trackside.events.utils.nested import leaves
@@ -61,7 +60,7 @@ class OwnTo(Record):
         Pair(torch.ones(2), [torch.ones(1), "a"]),
         Record(torch.ones(2)),
         ([[torch.ones(2)], [torch.ones(1), torch.ones(3)]], None),
-        BatchEncoding({"input_ids": torch.ones(2)}),
+        UserDict({"input_ids": torch.ones(2)}),
     ],
 )
 def test_every_tensor_is_moved_and_the_types_stay(batch):

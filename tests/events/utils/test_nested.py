@@ -5,8 +5,6 @@ from typing import ClassVar
 import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
-from transformers import BatchEncoding
-from transformers.modeling_outputs import BaseModelOutput
 
 from trackside.events.utils.nested import leaves, map_nested
 
@@ -104,16 +102,6 @@ def test_map_nested_keeps_a_packed_sequence_and_its_batch_sizes():
     assert type(mapped) is PackedSequence
     assert mapped.batch_sizes.tolist() == [2, 1, 1]
     assert mapped.sorted_indices.tolist() == [1, 0]
-
-
-def test_map_nested_keeps_the_types_of_transformers():
-    output = BaseModelOutput(last_hidden_state=torch.ones(2), hidden_states=(torch.ones(1),))
-    mapped = map_nested(torch.neg, output, only=torch.Tensor)
-    assert type(mapped) is BaseModelOutput
-    assert (mapped.last_hidden_state.sum(), mapped.hidden_states[0]) == (-2, -1)
-    encoding = map_nested(torch.neg, BatchEncoding({"input_ids": torch.ones(2)}))
-    assert type(encoding) is BatchEncoding
-    assert encoding.input_ids.sum() == -2
 
 
 def test_an_instance_of_only_is_changed_though_it_is_a_container():
