@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .control.time_limit import TimeLimit as TimeLimit
     from .control.token_limit import TokenLimit as TokenLimit
     from .control.validate_every import ValidateEvery as ValidateEvery
+    from .distributed.distributed import Distributed as Distributed
     from .logging.activation_stats import ActivationStats as ActivationStats
     from .logging.csv_logger import CSVLogger as CSVLogger
     from .logging.gradient_stats import GradientStats as GradientStats
@@ -74,6 +75,7 @@ _MODULES = {
     "TimeLimit": "control.time_limit",
     "TokenLimit": "control.token_limit",
     "ValidateEvery": "control.validate_every",
+    "Distributed": "distributed.distributed",
     "ActivationStats": "logging.activation_stats",
     "CSVLogger": "logging.csv_logger",
     "GradientStats": "logging.gradient_stats",

@@ -98,6 +98,7 @@ MAKERS = {
     "Compile": lambda: job(h.Compile(backend="eager")),
     "CosineWarmup": lambda: job(h.CosineWarmup(warmup=0.4)),
     "CutMix": lambda: job(h.CutMix()),
+    "Distributed": lambda: job(h.Distributed()),
     "EMA": lambda: job(h.EMA(0.7), h.Metrics()),
     "EarlyStopping": lambda: job(h.Metrics(), h.EarlyStopping(patience=1, min_delta=10.0)),
     "FlatCosine": lambda: job(h.FlatCosine(flat=0.3)),

@@ -17,7 +17,8 @@ PUBLIC = {
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger Cancel
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
-        Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation GradientClip
+        Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
+        GradientAccumulation GradientClip
         GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
         Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
@@ -45,7 +46,8 @@ PUBLIC = {
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast
-        Checkpoint Compile CosineWarmup CutMix EMA EarlyStopping FlatCosine GradientAccumulation
+        Checkpoint Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
+        GradientAccumulation
         GradientClip GradientStats History JSONLines LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
         ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory

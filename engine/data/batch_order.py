@@ -7,11 +7,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ...events.utils.rank_share import rank_share
 from .batch_generators import seed_of
 
 
 class BatchRequest(NamedTuple):
-    """The key of a batch and the indices of its examples."""
+    """The key of a batch and the indices of its examples.
+
+    Of several ranks each has batch numbers of its own.
+    """
 
     epoch: int
     batch: int
@@ -19,7 +23,14 @@ class BatchRequest(NamedTuple):
 
 
 class BatchOrder:
-    """Chooses the examples of each batch of an epoch; a batch sampler for torch's `DataLoader`."""
+    """Chooses the examples of each batch of an epoch; a batch sampler for torch's `DataLoader`.
+
+    Attributes:
+        rank, ranks: whose share of each batch is read. A whole batch, of which every rank reads its
+            share, has `batch_size` examples for each rank.
+    """
+
+    rank, ranks = 0, 1
 
     def __init__(
         self, dataset: Any, batch_size: int, shuffle: bool, seed: int, drop_last: bool
@@ -36,7 +47,7 @@ class BatchOrder:
         return {
             "seed": self.seed,
             "examples": len(self.dataset),
-            "batch_size": self.batch_size,
+            "batch_size": self.batch_size * self.ranks,
             "shuffle": self.shuffle,
             "drop_last": self.drop_last,
         }
@@ -55,7 +66,7 @@ class BatchOrder:
 
     def batches_of(self, examples: int) -> int:
         """Batches that some examples make."""
-        whole, rest = divmod(examples, self.batch_size)
+        whole, rest = divmod(examples, self.batch_size * self.ranks)
         return whole + (1 if rest and not self.drop_last else 0)
 
     def __iter__(self) -> Iterator[BatchRequest]:
@@ -66,11 +77,26 @@ class BatchOrder:
         order = self.permutation(epoch)
         for batch, (start, stop) in enumerate(self.bounds(epoch, first), first):
             chosen = range(start, stop) if order is None else order[start:stop].tolist()
-            yield BatchRequest(epoch, batch, list(chosen))
+            yield BatchRequest(epoch, batch * self.ranks + self.rank, list(chosen))
 
     def bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
-        """Where in the order of an epoch the batches from `first` on start and stop."""
-        size, count = self.batch_size, len(self.dataset)
+        """Where in the order of an epoch the batches of this rank start and stop, from `first` on.
+
+        A rank without a share in a batch, which has fewer examples than ranks, reads its first.
+        """
+        for start, stop in self.whole_bounds(epoch, first):
+            mine, end = rank_share(start, stop, self.rank, self.ranks)
+            yield (mine, end) if mine < end else (start, start + 1)
+
+    def counts(self, epoch: int, batch: int) -> tuple[int, int]:
+        """How many examples of a batch this rank has, and all ranks have together."""
+        start, stop = next(iter(self.whole_bounds(epoch, batch)))
+        mine, end = rank_share(start, stop, self.rank, self.ranks)
+        return end - mine, stop - start
+
+    def whole_bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
+        """Where in the order of an epoch the whole batches from `first` on start and stop."""
+        size, count = self.batch_size * self.ranks, len(self.dataset)
         for batch in range(first, self.length(epoch)):
             yield batch * size, min(count, (batch + 1) * size)
 

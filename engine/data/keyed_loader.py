@@ -174,6 +174,22 @@ class KeyedLoader:
         """Batches in an epoch."""
         return self._order.length(epoch)
 
+    def set_rank(self, rank: int, ranks: int) -> None:
+        """Read the share of one of several ranks in each batch, from the next pass on.
+
+        A batch then has `batch_size` examples for each rank: two ranks read together what one
+        process reads with twice the `batch_size`, in the same order, and a saved position fits
+        both. Random numbers differ from rank to rank. If the last batch has fewer examples than
+        there are ranks, those without one read its first; `rank_counts` has 0 for them.
+        """
+        self._order.rank, self._order.ranks = rank, ranks
+        if self._current_pass is not None:
+            self._abandon_pass(self._current_pass)
+
+    def rank_counts(self, batch: int) -> tuple[int, int]:
+        """Examples of a batch of the current pass: those of this rank, those of all ranks."""
+        return self._order.counts(self._epoch if self._batch else self._epoch - 1, batch)
+
     def __iter__(self) -> Iterator[Any]:
         """The batches from the position on; of the next epoch, if the last pass was abandoned."""
         if self._current_pass is not None:

@@ -52,11 +52,13 @@ class SampledOrder(BatchOrder):
         self.sampler = sampler
         check_sampler(self.name, sampler, len(dataset))
         self._chosen: dict[int, Chosen] = {}
+        self._ranks_chosen = self.ranks
 
     def arguments(self) -> dict[str, Any]:
         """The arguments that define the order; a position is valid only for the same ones."""
         kind = getattr(self.sampler, "__qualname__", type(self.sampler).__qualname__)
-        return {**super().arguments(), self.name: kind}
+        own = {"batch_size": 1} if self.name == "batch_sampler" else {}
+        return {**super().arguments(), **own, self.name: kind}
 
     def fingerprint(self, epoch: int) -> str:
         """A hash of the batches of an epoch."""
@@ -66,8 +68,8 @@ class SampledOrder(BatchOrder):
         """Batches in an epoch."""
         return len(self.chosen(epoch).edges) - 1
 
-    def bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
-        """Where in the order of an epoch the batches from `first` on start and stop."""
+    def whole_bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
+        """Where in the order of an epoch the whole batches from `first` on start and stop."""
         edges = self.chosen(epoch).edges
         return zip(edges[first:-1], edges[first + 1 :], strict=True)
 
@@ -81,6 +83,8 @@ class SampledOrder(BatchOrder):
         Raises:
             TypeError, IndexError: they are no indices of the dataset.
         """
+        if self._ranks_chosen != self.ranks:
+            self._chosen, self._ranks_chosen = {}, self.ranks
         if epoch not in self._chosen:
             self._chosen = {e: kept for e, kept in self._chosen.items() if e == epoch - 1}
             self._chosen[epoch] = self._choose(read_sampler(self.sampler, self.seed, epoch))
@@ -90,7 +94,8 @@ class SampledOrder(BatchOrder):
         if self.name == "sampler":
             order = self._checked(given)
             count = len(order)
-            starts = (batch * self.batch_size for batch in range(self.batches_of(count) + 1))
+            size = self.batch_size * self.ranks
+            starts = (batch * size for batch in range(self.batches_of(count) + 1))
             return Chosen(order, [min(count, start) for start in starts])
         batches = [[*batch] if isinstance(batch, Iterable) else [] for batch in given]
         for batch, found in zip(batches, given, strict=True):

@@ -33,6 +33,11 @@ def load_metric_state(metric: Any, state: dict[str, Any]) -> None:
         vars(metric).update(state)
 
 
+def synchronises_itself(metric: Any) -> bool:
+    """Whether `compute` of a metric sums up all ranks: one of torchmetrics does."""
+    return bool(_torchmetrics_parts(metric))
+
+
 def _torchmetrics_parts(metric: Any) -> dict[str, Any]:
     """A torchmetrics metric and all metrics inside it, by module name; empty for other metrics.
 

@@ -11,6 +11,7 @@ import torch
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.nested import map_nested
 from ._metric_state import load_metric_state, metric_state
+from ._rank_totals import loss_over_ranks, metric_over_ranks
 
 _METHODS = ("update", "compute", "reset")
 
@@ -22,6 +23,10 @@ class Metrics:
     ends early is computed from its completed batches; after a cancel of the epoch or fit, or an
     error, it is not computed. When training pauses for a validation, it is computed up to there,
     and continues as the same pass.
+
+    With Distributed the loss and the metrics are those of the examples of all ranks: metrics of
+    torchmetrics synchronise by themselves, those with `merge_state` are merged, the results of
+    others are averaged, weighted by examples.
 
     Where the updates of a batch have names, each has a mean of its own in place of `train_loss`: of
     the losses that it has differentiated, in completed batches.
@@ -78,7 +83,7 @@ class Metrics:
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         differentiated, self._differentiated = self._differentiated, []
-        if state.outcome != "completed" or state.job == "predict":
+        if state.outcome != "completed" or state.job == "predict" or not state.batch_size:
             return
         for name, loss in differentiated:
             self._pass.of(name).add(loss, state.batch_size)
@@ -122,9 +127,14 @@ class Metrics:
     def _report(self, state: TrainState, prefix: str) -> None:
         cancel, still_open = state.cancel, state.phase.split(".")
         if state.outcome == "completed" or (cancel and cancel.scope not in still_open):
-            computed = self._pass.compute().items()
+            computed = self._compute(state).items()
             values = {f"{prefix}_{name}": value for name, value in computed if not _is_meta(value)}
             state.report(**{name: _to_host(value) for name, value in values.items()})
+
+    def _compute(self, state: TrainState) -> dict[str, Any]:
+        if state.world_size == 1:
+            return self._pass.compute()
+        return self._pass.compute_over_ranks(state.device)
 
 
 class _PassTotals:
@@ -176,6 +186,16 @@ class _PassTotals:
             return {}
         metrics = {name: metric.compute() for name, metric in self.metrics.items()}
         return {**self._losses(), **metrics}
+
+    def compute_over_ranks(self, device: torch.device | None) -> dict[str, Any]:
+        """The same for the examples of all ranks, each of which calls it."""
+        losses = {f"{name}_loss": part for name, part in self.by_name.items()} or {"loss": self}
+        means = {
+            name: loss_over_ranks(part.total, part.samples, device) for name, part in losses.items()
+        }
+        if any(mean is None for mean in means.values()):
+            return {}
+        return means | {n: metric_over_ranks(m, self.samples) for n, m in self.metrics.items()}
 
     def _losses(self) -> dict[str, Any]:
         losses = {f"{name}_loss": totals.mean for name, totals in self.by_name.items()}

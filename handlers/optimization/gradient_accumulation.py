@@ -7,6 +7,7 @@ from typing import Any
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from .._accumulation import ends_window
 from .._named_target import (
     OptimizerTarget,
     checked_name,
@@ -97,8 +98,8 @@ class GradientAccumulation(OptimizerTarget, Stateful):
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not is_own_update(state, self.of):
             return
-        position = state.batch_index % self.batches + 1
-        if position < self.batches and not _is_last(state):
+        if not ends_window(state, self.batches):
+            position = state.batch_index % self.batches + 1
             raise CancelStepException(f"batch {position} of {self.batches} accumulated")
         if self._examples not in (0, self._unit):
             scale_tensors(gradients(state), self._unit / self._examples)
@@ -140,9 +141,3 @@ def _has_length(loader: Any) -> bool:
     except (TypeError, NotImplementedError):
         return False
     return True
-
-
-def _is_last(state: TrainState) -> bool:
-    if isinstance(state.batches, LookaheadIterator):
-        return state.batches.is_at_end()
-    return state.batch_index + 1 == state.n_batches

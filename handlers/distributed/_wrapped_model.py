@@ -1,0 +1,83 @@
+"""The model as DistributedDataParallel trains it; `state.model` stays the plain one."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ...events import TrainState
+
+
+class ReplicatedModel:
+    """Averages the gradients of all ranks in the backward pass, by DistributedDataParallel.
+
+    Args:
+        state: of a fit; all ranks begin with the weights and buffers of rank 0.
+        group: the process group of the gradients.
+    """
+
+    collective = ("forward", "backward")
+    """In forward the buffers are broadcast, if the model has any."""
+
+    def __init__(self, state: TrainState, group: dist.ProcessGroup) -> None:
+        self._group = group
+        self._wrapped: DistributedDataParallel | None = None
+        self._trainable: list[bool] = []
+        self.update(state)
+
+    def update(self, state: TrainState) -> None:
+        """Wrap the model again if other parameters require gradients than before."""
+        trainable = [p.requires_grad for p in state.model.parameters()]
+        if trainable != self._trainable and any(trainable):
+            self._wrapped, self._trainable = None, trainable
+            self._wrapped = DistributedDataParallel(state.model, process_group=self._group)
+
+    def module(self, model: nn.Module) -> nn.Module:
+        """What a training batch calls in place of `model`."""
+        return model if self._wrapped is None else self._wrapped
+
+    def reducing(self, does: bool) -> AbstractContextManager[None]:
+        """The context of a forward pass whose backward pass reduces the gradients, or does not."""
+        if does or self._wrapped is None:
+            return nullcontext()
+        return self._wrapped.no_sync()
+
+    def end_training(self, state: TrainState) -> None:
+        """Give all ranks the buffers of rank 0, as every training batch begins with."""
+        for buffer in state.model.buffers():
+            dist.broadcast(buffer, 0, group=self._group)
+
+    def close(self, state: TrainState) -> None:
+        """Take the hooks off the parameters: nothing else refers to the wrapper."""
+        self._wrapped = None
+
+
+def refuse_wrapped(model: nn.Module) -> None:
+    """Refuse a model that distributes itself.
+
+    Raises:
+        ValueError: names the wrapper.
+    """
+    wrappers = (DistributedDataParallel, nn.DataParallel)
+    found = next((m for m in model.modules() if isinstance(m, wrappers) or _is_sharded(m)), None)
+    if found is not None:
+        raise ValueError(
+            f"the model is wrapped already: it has a {type(found).__name__}; allowed: the plain "
+            "model, which is wrapped for the time of a fit"
+        )
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel  # noqa: PLC0415
+
+    return isinstance(module, (FSDPModule, FullyShardedDataParallel))
+
+
+def count_examples(counts: tuple[int, int], ranks: int, loss: torch.Tensor) -> torch.Tensor:
+    """The loss weighted so that the mean over the ranks is the mean over all their examples."""
+    mine, everywhere = counts
+    return loss if mine * ranks == everywhere else loss * (mine * ranks / everywhere)

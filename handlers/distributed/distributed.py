@@ -1,0 +1,220 @@
+"""Train in several processes that torchrun has started."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any, Literal
+
+import torch
+
+from ...events import AttachError, TrainerProtocol, TrainState
+from ...events.utils.log import log
+from .._accumulation import ends_window
+from .._ranks import gather_over_ranks
+from .._stateful import Stateful
+from ._loader_shards import LoaderShards
+from ._process_group import data_group, joined, rank_and_world_size
+from ._rank_differences import facts_of, refuse_differences
+from ._wrapped_model import ReplicatedModel, count_examples, refuse_wrapped
+
+Activity = Callable[[TrainState], str]
+Strategy = Literal["ddp"]
+
+_STRATEGIES = ("ddp",)
+_LEAST_TIMEOUT = 5.0
+
+
+class Distributed(Stateful):
+    """Trains one model in all processes that `torchrun` has started, each with its share of data.
+
+    Without torchrun there is one process, and the handler does nothing: the same script runs
+    unchanged. With it every `fit`, `validate` and `predict` joins the process group (gloo, and
+    nccl for GPUs), or uses the one that there is, shards the loaders, wraps the model, and leaves
+    all three as it has found them.
+
+    A batch is `batch_size` examples for each rank: two ranks train as one process does with twice
+    the batch size. The last batch of a pass is shared out, too, weighted by its examples, so that
+    nothing is read twice; the loss must be a mean over the batch. A DataLoader and a KeyedLoader
+    are sharded; one with a DistributedSampler is left alone. `predict` returns the outputs for the
+    share of this rank.
+
+    Bars and loggers (`main_only`) receive nothing except on rank 0, `state.is_main`. `Metrics`
+    computes over all ranks. `state.samples` counts the examples of all ranks. In the batches that
+    GradientAccumulation adds up, no gradient is reduced.
+
+    Signals: begin_train, after_train; wraps fetch, forward and backward
+    Reads: train_loader, valid_loader, batches, batch_index, n_batches, batches_per_step
+    Writes: rank, world_size; train_loader and valid_loader for the time of a run; samples,
+        batch_size, loss
+    Raises: AttachError for an environment that is not torchrun's, a model that is wrapped already,
+        named models, or a loss with parameters; RuntimeError if the ranks disagree on what to run;
+        TypeError, ValueError for a loader that cannot be sharded
+    Cost: no sync a batch; the reduction of the gradients, which DistributedDataParallel overlaps
+        with the backward pass
+
+    Args:
+        strategy: "ddp": every rank has the whole model.
+        shard: False: the loaders are left alone; each rank's yields other batches already.
+        timeout: seconds that a rank waits for another one, from 5.
+        seed: for the order of a shuffled DataLoader whose generator has no seed of its own.
+    """
+
+    runs_before = ("Metrics",)
+    needs = ()
+
+    def __init__(
+        self,
+        strategy: Strategy = "ddp",
+        *,
+        shard: bool = True,
+        timeout: float = 300.0,
+        seed: int = 0,
+    ) -> None:
+        if strategy not in _STRATEGIES:
+            allowed = ", ".join(map(repr, _STRATEGIES))
+            raise ValueError(f"Distributed(strategy={strategy!r}): allowed: {allowed}")
+        if not _LEAST_TIMEOUT <= timeout < math.inf:
+            raise ValueError(
+                f"Distributed(timeout={timeout!r}): allowed: seconds, from {_LEAST_TIMEOUT:g}; a "
+                "rank may be slower than another by a garbage collection or a checkpoint"
+            )
+        self.strategy = strategy
+        self.shard = shard
+        self.timeout = timedelta(seconds=timeout)
+        self.seed = seed
+        self._model: ReplicatedModel | None = None
+        self._shards = LoaderShards(0, 1, seed)
+        self._counts: tuple[int, int] | None = None
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        state = trainer.state
+        try:
+            rank, world_size = rank_and_world_size()
+            if world_size > 1:
+                _check_parts(state)
+        except ValueError as error:
+            raise AttachError(f"Distributed cannot be attached: {error}") from None
+        state.rank, state.world_size = rank, world_size
+        if world_size == 1:
+            log.info(
+                "Distributed(%r): one process, as torchrun has not started several", self.strategy
+            )
+        _reattach_main_only(trainer)
+
+    def detached(self, trainer: TrainerProtocol) -> None:
+        trainer.state.rank, trainer.state.world_size = 0, 1
+        _reattach_main_only(trainer)
+
+    def around_run(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
+        if state.world_size == 1:
+            yield
+            return
+        with ExitStack() as undo:
+            undo.enter_context(joined(state.rank, state.world_size, self.timeout))
+            self._shards = LoaderShards(state.rank, state.world_size, self.seed)
+            if self.shard:
+                undo.enter_context(self._shards.undo)
+                self._shards.shard(state)
+            refuse_differences(gather_over_ranks(facts_of(trainer, self.strategy)))
+            if state.job == "fit":
+                group = undo.enter_context(data_group(self.timeout))
+                self._model = ReplicatedModel(state, group)
+                undo.callback(self._release, state)
+            yield
+
+    def _release(self, state: TrainState) -> None:
+        model, self._model = self._model, None
+        if model is not None:
+            model.close(state)
+
+    def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self._model is not None:
+            self._model.update(state)
+
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self._model is not None and state.outcome != "failed":
+            self._model.end_training(state)
+
+    def wrap_fetch(self, fetch: Activity) -> Activity:
+        def fetch_and_count(state: TrainState) -> str:
+            trigger = fetch(state)
+            if state.world_size > 1 and trigger.startswith("begin_"):
+                self._count(state)
+            return trigger
+
+        return fetch_and_count
+
+    def _count(self, state: TrainState) -> None:
+        """Count the examples of all ranks, and none that is read because another rank has one."""
+        loader = _loader_of(state)
+        self._counts = self._shards.counts(loader, state.batch_index)
+        everywhere = state.batch_size * state.world_size
+        read = state.batch_size
+        if self._counts is not None:
+            mine, everywhere = self._counts
+            if not mine:
+                state.batch_size = 0
+        if state.training:
+            state.samples += everywhere - read
+
+    def wrap_forward(self, forward: Activity) -> Activity:
+        def forward_wrapped(state: TrainState) -> str:
+            if self._model is None or not state.training:
+                return forward(state)
+            model = state.model
+            state.model = self._model.module(model)
+            try:
+                with self._model.reducing(ends_window(state, state.batches_per_step)):
+                    return forward(state)
+            finally:
+                state.model = model
+
+        return forward_wrapped
+
+    def wrap_backward(self, backward: Activity) -> Activity:
+        def weighted_backward(state: TrainState) -> str:
+            if self._model is None or self._counts is None:
+                return backward(state)
+            loss = state.loss
+            state.loss = count_examples(self._counts, state.world_size, loss)
+            try:
+                return backward(state)
+            finally:
+                state.loss = loss
+
+        return weighted_backward
+
+
+def _loader_of(state: TrainState) -> Any:
+    if state.training:
+        return state.train_loader
+    valid = state.valid_loader
+    return valid[state.evaluation] if isinstance(valid, dict) else valid
+
+
+def _check_parts(state: TrainState) -> None:
+    """Refuse parts of a trainer whose gradients would not be reduced.
+
+    Raises:
+        ValueError: names the part.
+    """
+    if state.models or state.optimizers:
+        raise ValueError("the trainer has models or optimizers by name; allowed: one of each")
+    refuse_wrapped(state.model)
+    loss = state.loss_fn
+    if isinstance(loss, torch.nn.Module) and any(p.requires_grad for p in loss.parameters()):
+        raise ValueError(
+            f"the loss, a {type(loss).__name__}, has parameters that are trained, and only the "
+            "model's gradients are reduced; make the loss a part of the model"
+        )
+
+
+def _reattach_main_only(trainer: TrainerProtocol) -> None:
+    """Attach handlers with `main_only` again, now that it is known whether this is the main one."""
+    for handler in trainer.handlers:
+        if getattr(handler, "main_only", False):
+            trainer.detach(handler)
+            trainer.attach(handler)

@@ -1,0 +1,239 @@
+"""Fits in several processes, started by torchrun; `run_scenarios` collects what each rank saw.
+
+Every scenario is a function of this module without arguments, which returns plain data.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from trackside import (
+    CSVLogger,
+    Distributed,
+    GradientAccumulation,
+    KeyedLoader,
+    Metrics,
+    ProgressBar,
+    Trainer,
+)
+
+TIMEOUT = 60.0
+
+
+class Accuracy:
+    def reset(self):
+        self.right = self.count = 0
+
+    def update(self, pred, target):
+        self.right += int((pred.argmax(1) == target).sum())
+        self.count += len(target)
+
+    def compute(self):
+        return self.right / self.count
+
+
+def examples(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 5, generator=generator)
+    return TensorDataset(x, (x.sum(1) > 0).long())
+
+
+def network(norm=False):
+    torch.manual_seed(3)
+    middle = [nn.BatchNorm1d(7)] if norm else []
+    return nn.Sequential(nn.Linear(5, 7), *middle, nn.Tanh(), nn.Linear(7, 2))
+
+
+def trainer_of(model, *handlers):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+
+
+def rank():
+    return int(os.environ["RANK"])
+
+
+def ranks():
+    return int(os.environ["WORLD_SIZE"])
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()]).tolist()
+
+
+def fitted(batch_size, *handlers, accumulate=1, norm=False, count=53):
+    """Weights, metrics and counts of a fit of 53 examples, whose last batch is not full."""
+    metrics = Metrics(accuracy=Accuracy())
+    handlers = (*handlers, metrics)
+    if accumulate > 1:
+        handlers += (GradientAccumulation(accumulate),)
+    trainer = trainer_of(network(norm), *handlers)
+    train = KeyedLoader(examples(count), batch_size, shuffle=True, seed=5)
+    valid = DataLoader(examples(23, seed=1), batch_size)
+    state = trainer.fit(train, valid, epochs=2)
+    return {
+        "weights": weights(state.model),
+        "metrics": {name: float(value) for name, value in state.metrics.items()},
+        "samples": state.samples,
+        "step": state.step,
+        "position": train.position,
+    }
+
+
+def equal_to_one_process():
+    alone = fitted(8 * ranks())
+    return {"alone": alone, "together": fitted(8, Distributed(timeout=TIMEOUT))}
+
+
+def fewer_examples_than_ranks():
+    """The last batch has one example."""
+    count = 2 * 8 * ranks() + 1
+    alone = fitted(8 * ranks(), count=count)
+    return {"alone": alone, "together": fitted(8, Distributed(timeout=TIMEOUT), count=count)}
+
+
+def accumulating():
+    alone = fitted(4 * ranks(), accumulate=2, count=48)
+    together = fitted(4, Distributed(timeout=TIMEOUT), accumulate=2, count=48)
+    return {"alone": alone, "together": together}
+
+
+def gradients_while_accumulating():
+    """The first gradient after each backward pass."""
+    model, seen = network(), []
+    handlers = Distributed(timeout=TIMEOUT), GradientAccumulation(3)
+    trainer = trainer_of(model, *handlers)
+    trainer.on("after_backward")(
+        lambda trainer, state: seen.append(model[0].weight.grad[0, 0].item())
+    )
+    trainer.fit(KeyedLoader(examples(48), 8 // ranks()))
+    return seen
+
+
+def shuffled_order():
+    """The first feature of each example that a rank reads, by epoch."""
+    epochs = []
+    trainer = trainer_of(network(), Distributed(timeout=TIMEOUT, seed=4))
+    trainer.on("begin_epoch")(lambda trainer, state: epochs.append([]))
+    trainer.on("begin_batch")(lambda trainer, state: epochs[-1].extend(state.xb[:, 0].tolist()))
+    loader = DataLoader(examples(37), 4, shuffle=True)
+    state = trainer.fit(loader, epochs=2)
+    return {"epochs": epochs, "samples": state.samples, "restored": state.train_loader is loader}
+
+
+def writers():
+    path, stream = Path(os.environ["OUT"], "log.csv"), io.StringIO()
+    log = CSVLogger(path)
+    trainer = trainer_of(
+        network(), Metrics(), ProgressBar(stream), log, Distributed(timeout=TIMEOUT)
+    )
+    trainer.fit(KeyedLoader(examples(16), 4), epochs=2)
+    lines = path.read_text().splitlines() if rank() == 0 else []
+    return {"bar": stream.getvalue(), "lines": len(lines), "attached": log in trainer.handlers}
+
+
+def left_as_found():
+    model = network(norm=True)
+    trainer = trainer_of(model, Metrics(), Distributed(timeout=TIMEOUT))
+    state = trainer.fit(KeyedLoader(examples(32), 4))
+    joined = dist.is_initialized()
+    model(torch.randn(4, 5, generator=torch.Generator().manual_seed(rank()))).sum().backward()
+    return {
+        "model": state.model is model,
+        "joined": joined,
+        "buffers": model[1].running_mean.tolist(),
+        "agreement": trainer.agreement is None,
+        "gradient": model[3].weight.grad.tolist(),
+        "validated": trainer.validate(DataLoader(examples(23, seed=1), 4)),
+        "predicted": len(trainer.predict(DataLoader(examples(23, seed=1), 4))),
+    }
+
+
+def disagreeing():
+    """The errors of fits for which the ranks are not equal."""
+    other = rank() == 1
+    model = nn.Linear(5, 3 if other else 2)
+    lengths = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    handlers = [Distributed(timeout=TIMEOUT), *([Metrics()] if other else [])]
+    seeds = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    fits = {
+        "model": lambda: trainer_of(model, Distributed(timeout=TIMEOUT)).fit(
+            KeyedLoader(examples(16), 4)
+        ),
+        "length": lambda: lengths.fit(KeyedLoader(examples(60 if other else 16), 4)),
+        "handlers": lambda: trainer_of(network(), *handlers).fit(KeyedLoader(examples(16), 4)),
+        "seed": lambda: seeds.fit(KeyedLoader(examples(16), 4, seed=rank())),
+    }
+    return {name: error_of(fit) for name, fit in fits.items()}
+
+
+def error_of(function):
+    try:
+        function()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def refused():
+    from torch.nn.parallel import DistributedDataParallel
+    from torch.utils.data import DistributedSampler
+
+    data = examples(16)
+    others = DistributedSampler(data, num_replicas=5, rank=3)
+    own = DistributedSampler(data, num_replicas=ranks(), rank=rank(), shuffle=False)
+    trainer = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    loader = DataLoader(data, 4, sampler=own)
+    kept = []
+    trainer.on("begin_fit")(lambda trainer, state: kept.append(state.train_loader is loader))
+    trainer.fit(loader)
+    dist.init_process_group("gloo")
+    wrapped = DistributedDataParallel(network())
+    twice = trainer_of(wrapped)
+    errors = {"wrapped": error_of(partial(twice.attach, Distributed(timeout=TIMEOUT)))}
+    group = dist.group.WORLD
+    state = trainer_of(network(), Distributed(timeout=TIMEOUT)).fit(KeyedLoader(data, 4))
+    errors["group is kept"] = dist.group.WORLD is group and state.outcome
+    del wrapped, twice
+    dist.destroy_process_group()
+    sharded = DataLoader(data, 4, sampler=others)
+    errors["sampler"] = error_of(lambda: trainer.fit(sharded))
+    errors["list"] = error_of(lambda: trainer.fit([(torch.zeros(2, 5), torch.zeros(2).long())]))
+    return {**errors, "kept": kept}
+
+
+def run_scenarios(names, folder, processes=2):
+    """What each rank returned, by the name of the scenario: a list with one entry a rank."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OUT": str(folder),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    done = subprocess.run(
+        [sys.executable, *launcher, __file__, *names],
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    results = [json.loads(Path(folder, f"rank{r}.json").read_text()) for r in range(processes)]
+    return {name: [result[name] for result in results] for name in names}
+
+
+if __name__ == "__main__":
+    found = {name: globals()[name]() for name in sys.argv[1:]}
+    Path(os.environ["OUT"], f"rank{rank()}.json").write_text(json.dumps(found))

@@ -1,0 +1,98 @@
+"""Fits in two processes, started by torchrun: one launch runs all scenarios."""
+
+import pytest
+from distributed_scenarios import run_scenarios
+
+NAMES = [
+    "equal_to_one_process",
+    "fewer_examples_than_ranks",
+    "accumulating",
+    "gradients_while_accumulating",
+    "shuffled_order",
+    "writers",
+    "left_as_found",
+    "disagreeing",
+    "refused",
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return run_scenarios(NAMES, tmp_path_factory.mktemp("ranks"))
+
+
+def assert_equal_fits(result):
+    alone, together = result["alone"], result["together"]
+    assert together["weights"] == pytest.approx(alone["weights"], abs=1e-6)
+    assert together["metrics"] == pytest.approx(alone["metrics"], abs=1e-6)
+    for name in ("samples", "step", "position"):
+        assert together[name] == alone[name], name
+
+
+def test_two_ranks_train_like_one_process_with_twice_the_batch_size(results):
+    for result in results["equal_to_one_process"]:
+        assert_equal_fits(result)
+
+
+def test_a_rank_without_an_example_in_the_last_batch_counts_for_nothing(results):
+    for result in results["fewer_examples_than_ranks"]:
+        assert_equal_fits(result)
+
+
+def test_accumulated_gradients_are_those_of_one_process(results):
+    for result in results["accumulating"]:
+        assert_equal_fits(result)
+
+
+def test_gradients_are_reduced_in_the_last_batch_of_a_window_only(results):
+    first, second = results["gradients_while_accumulating"]
+    equal = [here == there for here, there in zip(first, second, strict=True)]
+    assert equal == [False, False, True] * 2
+
+
+def test_a_shuffled_loader_is_read_once_by_all_ranks_together(results):
+    first, second = (result["epochs"] for result in results["shuffled_order"])
+    for epoch in (0, 1):
+        together = first[epoch] + second[epoch]
+        assert len(set(together)) == len(together) == 37
+    assert first[0] != first[1]
+    assert [r["samples"] for r in results["shuffled_order"]] == [74, 74]
+    assert all(r["restored"] for r in results["shuffled_order"])
+
+
+def test_only_rank_0_draws_a_bar_and_writes_a_log(results):
+    first, second = results["writers"]
+    assert first["bar"].count("epochs 2/2") == 1
+    assert first["lines"] == 3
+    assert second["bar"] == ""
+    assert first["attached"]
+    assert second["attached"]
+
+
+def test_group_model_and_loaders_are_left_as_they_were_found(results):
+    first, second = results["left_as_found"]
+    for result in (first, second):
+        assert result["model"]
+        assert not result["joined"]
+        assert result["agreement"]
+    assert first["gradient"] != second["gradient"]
+    assert first["buffers"] != second["buffers"]  # the ranks called the plain model differently
+    assert first["validated"] == second["validated"]
+    assert first["predicted"] + second["predicted"] == 23
+
+
+def test_ranks_that_disagree_are_named_before_the_run(results):
+    for errors in results["disagreeing"]:
+        assert "rank 1 has model {'weight': '(3, 5) torch.float32'" in errors["model"]
+        assert "rank 1 has length of train_loader 8, rank 0 has" in errors["length"]
+        assert "rank 1 has handlers ['Metrics']" in errors["handlers"]
+        assert "rank 1 has seed of train_loader 1, rank 0 has" in errors["seed"]
+
+
+def test_what_is_distributed_already_is_refused_or_left_alone(results):
+    for number, result in enumerate(results["refused"]):
+        assert "wrapped already: it has a DistributedDataParallel" in result["wrapped"]
+        assert f"rank 3 of 5, and this process has rank {number} of 2" in result["sampler"]
+        assert "cannot shard the train_loader, a list: allowed" in result["list"]
+        assert result["kept"] == [True]
+        assert result["group is kept"] == "completed"
