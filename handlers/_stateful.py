@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ._copying import Copyable, LeftOut, nothing
 
-class Stateful:
+
+class Stateful(Copyable):
     """A handler that saves some of its attributes in a checkpoint, and restores them.
 
     With an empty `saved` the handler declares that its state during a fit need not be saved: when
@@ -32,6 +34,8 @@ class SchedulerHandler(Stateful):
         scheduler: made when a fit begins; None outside of a fit.
         total: the number of steps that it was made for; None if it does not depend on them.
     """
+
+    left_out: ClassVar[LeftOut] = {"scheduler": nothing, "_plan": nothing}
 
     scheduler: Any
     total: int | None = None

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.nested import map_nested
+from .._copying import LastTrainer
 from .._torch_internals import sample_beta
 
 Activity = Callable[[TrainState], str]
@@ -29,6 +30,8 @@ class PairMixing(ABC):
         check_whole_number(f"{owner}(seed={seed!r})", seed)
         self.alpha = alpha
         self.generator = torch.Generator("cpu").manual_seed(seed)
+        self._seed = seed
+        self._trainer = LastTrainer()
         self._mixed: tuple[float, Tensor] | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
@@ -39,6 +42,8 @@ class PairMixing(ABC):
                 "each mixes the whole batch; attach one of them"
             )
         self._check(trainer.state)
+        if self._trainer.changes_to(trainer):
+            self.generator.manual_seed(self._seed)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._check(state)

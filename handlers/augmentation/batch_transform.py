@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
+from .._copying import Copyable
 
 
-class BatchTransform:
+class BatchTransform(Copyable):
     """Applies a function to each batch, on the device, before the forward pass.
 
     Signals: begin_batch

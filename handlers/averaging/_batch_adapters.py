@@ -20,41 +20,47 @@ class BatchAdapters:
 
     Cost: for each receiver of `begin_batch`, until it is known, a look at the inputs.
 
-    Args:
-        trainer: observed until `stop` is called.
-        is_needed: asked when a run begins; if it is false nothing is observed.
-
     Attributes:
         names: of the receivers; to be emptied when a fit begins.
     """
 
-    def __init__(self, trainer: TrainerProtocol, is_needed: Callable[[], bool]) -> None:
+    def __init__(self) -> None:
         self.names: set[str] = set()
-        self._trigger = f"begin_{trainer.state.unit_scope}"
-        self._trainer = trainer
-        self._is_needed = is_needed
-        self.stop = trainer.instrument(self._observed)
+
+    def observe(
+        self, trainer: TrainerProtocol, are_needed: Callable[[TrainState], bool]
+    ) -> Callable[[], None]:
+        """Observe the fits of a trainer, until the returned function is called.
+
+        Args:
+            are_needed: asked when a run begins; if it is false nothing is observed.
+        """
+        state = trainer.state
+        trigger = f"begin_{state.unit_scope}"
+
+        def observed(receiver: Receiver, transition: Transition) -> Receiver:
+            if transition.trigger != trigger or not are_needed(state):
+                return receiver
+            return _Observed(receiver, self.names)
+
+        return trainer.instrument(observed)
 
     @contextmanager
-    def open_batch(self, state: TrainState) -> Iterator[None]:
+    def open_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         """Let them change the live batch; their scopes are open in the block."""
+        begun = trainer.signals[f"begin_{state.unit_scope}"]
         with ExitStack() as closing:
-            for receiver in self._trainer.signals[self._trigger].receivers_for(self._trainer):
+            for receiver in begun.receivers_for(trainer):
                 if receiver_name(receiver) not in self.names:
                     continue
                 scope_function = unwrapped(receiver)
                 if inspect.isgeneratorfunction(scope_function):
-                    scope = scope_function(self._trainer, state)
+                    scope = scope_function(trainer, state)
                     next(scope, None)
                     closing.callback(next, scope, None)
                 else:
-                    receiver(self._trainer, state=state)
+                    receiver(trainer, state=state)
             yield
-
-    def _observed(self, receiver: Receiver, transition: Transition) -> Receiver:
-        if transition.trigger != self._trigger or not self._is_needed():
-            return receiver
-        return _Observed(receiver, self.names)
 
 
 class _Observed:

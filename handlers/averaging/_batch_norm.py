@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,7 +41,8 @@ def update_batch_norm(
         for layer in layers:
             layer.reset_running_stats()
         try:
-            samples = trainer.forward_training_data(adapters.open_batch, of)
+            around_batch = functools.partial(adapters.open_batch, trainer)
+            samples = trainer.forward_training_data(around_batch, of)
         finally:
             if not samples:
                 copy_tensors([b for layer in layers for b in layer.buffers()], before)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.tensor_copy import copy_values
+from .._copying import Copyable, LeftOut, nothing
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from .._torch_internals import COMPILED_PREFIX, uncompiled
@@ -28,7 +29,7 @@ from ._averaged_model import (
 )
 
 
-class EMA:
+class EMA(Copyable):
     """Averages the weights exponentially, validates with the average, and keeps it after the fit.
 
     The average is updated after each optimizer step. It continues in the next fit, like the
@@ -59,6 +60,8 @@ class EMA:
         TypeError, ValueError: an argument is out of range.
     """
 
+    left_out: ClassVar[LeftOut] = {"_state": nothing, "_model": nothing, "_trained": nothing}
+
     def __init__(
         self,
         decay: float = 0.999,
@@ -88,6 +91,7 @@ class EMA:
         check_model_target(self, trainer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._state = state
         model = model_of(state, self.of)
         if not has_lazy_parts(model):  # else the first step makes it
             self._get_averaged(model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ...events import TrainerProtocol, TrainState
+from .._copying import Copyable, LeftOut, nothing
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from ._averaged_model import (
@@ -24,7 +26,7 @@ from ._batch_adapters import BatchAdapters
 from ._batch_norm import trained_norms, update_batch_norm
 
 
-class SWA:
+class SWA(Copyable):
     """Averages the weights of the last epochs of a fit equally, and keeps the mean after the fit.
 
     An epoch is averaged if it made a step and did not fail. At the end of the fit the statistics of
@@ -57,6 +59,8 @@ class SWA:
         TypeError, ValueError: an argument is out of range.
     """
 
+    left_out: ClassVar[LeftOut] = {"_state": nothing, "_observing": dict}
+
     def __init__(
         self, start: float = 0.75, final: FinalWeights = "averaged", *, of: str | None = None
     ) -> None:
@@ -73,17 +77,16 @@ class SWA:
         self._stepped = False
         self._updated = False
         self._state: TrainState | None = None
-        self._adapters: BatchAdapters | None = None
+        self._adapters = BatchAdapters()
+        self._observing: dict[TrainerProtocol, Callable[[], None]] = {}
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._state = state = trainer.state
+        self._state = trainer.state
         check_model_target(self, trainer)
-        has_norms = lambda: bool(trained_norms(state, model_of(state, self.of)))  # noqa: E731
-        self._adapters = BatchAdapters(trainer, has_norms)
+        self._observing[trainer] = self._adapters.observe(trainer, self._has_norms)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        if self._adapters is not None:
-            self._adapters.stop()
+        self._observing.pop(trainer)()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if 0 < state.n_epochs <= self._first_epoch(state):
@@ -91,11 +94,10 @@ class SWA:
                 f"SWA(start={self.start}) averages no epoch of a fit of {state.n_epochs}; "
                 "epochs count from 0"
             )
-        model = model_of(state, self.of)
+        self._state, model = state, model_of(state, self.of)
         self.averaged = None if has_lazy_parts(model) else make_averaged_model("SWA", model)
         self._stepped = self._updated = False
-        if self._adapters is not None:
-            self._adapters.names.clear()
+        self._adapters.names.clear()
 
     def state_dict(self) -> dict[str, Any]:
         averaged = self.averaged
@@ -104,13 +106,12 @@ class SWA:
             "epochs": averaged and averaged.n_averaged,
             "stepped": self._stepped,
             "updated": self._updated,
-            "adapters": sorted(self._adapters.names) if self._adapters else [],
+            "adapters": sorted(self._adapters.names),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._stepped, self._updated = state["stepped"], state["updated"]
-        if self._adapters is not None:
-            self._adapters.names.update(state["adapters"])
+        self._adapters.names.update(state["adapters"])
         if state["averaged"] is not None and self._state is not None:
             model = model_of(self._state, self.of)
             self.averaged = self.averaged or make_averaged_model("SWA", model)
@@ -134,24 +135,23 @@ class SWA:
         if not updated or self.averaged is None or state.outcome == "failed":
             return
         model = model_of(state, self.of)
-        if self._adapters is not None and trained_norms(state, model):
-            self._update_norms(trainer, model, self.averaged, self._adapters)
+        if self._has_norms(state):
+            self._update_norms(trainer, model, self.averaged)
         if self.final == "averaged":
             copy_into(model, self.averaged, buffers=True)
 
+    def _has_norms(self, state: TrainState) -> bool:
+        return bool(trained_norms(state, model_of(state, self.of)))
+
     def _update_norms(
-        self,
-        trainer: TrainerProtocol,
-        model: nn.Module,
-        averaged: AveragedModel,
-        adapters: BatchAdapters,
+        self, trainer: TrainerProtocol, model: nn.Module, averaged: AveragedModel
     ) -> None:
         """Compute the statistics in the model itself, with everything that surrounds it."""
         live = tensors(model, buffers=True)
         trained = [tensor.clone() for tensor in live]
         try:
             copy_into(model, averaged, buffers=True)
-            update_batch_norm(trainer, model, adapters, self.of)
+            update_batch_norm(trainer, model, self._adapters, self.of)
             copy_tensors(tensors(averaged.module, buffers=True), live)
         except Exception as error:
             error.add_note(

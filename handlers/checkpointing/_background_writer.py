@@ -28,6 +28,9 @@ class BackgroundWriter:
         self._copy = copy
         self._pending: Future[None] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BackgroundWriter, (None,)  # a copy has nothing to write
+
     def save(
         self,
         capture: Callable[[], State],

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from ...events.reported_metrics import missing_metric
 from ...events.utils.argument_checks import check_whole_number
+from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
@@ -64,6 +65,8 @@ class Checkpoint(Stateful):
     """
 
     runs_after = ("EMA", "SWA")  # the best weights replace those that they leave in the model
+
+    left_out: ClassVar[LeftOut] = {"_trainer": nothing, "_store": nothing}
 
     def __init__(
         self,
@@ -129,10 +132,10 @@ class Checkpoint(Stateful):
         self._close()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._open(state, new=True)
+        self._open(trainer, state, new=True)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._open(state, new=False)
+        self._open(trainer, state, new=False)
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def save_and_fetch(state: TrainState) -> str:
@@ -179,7 +182,8 @@ class Checkpoint(Stateful):
         if self.restore_best and self.best is not None and state.outcome != "failed":
             self._store.load_validated(self.best, state)
 
-    def _open(self, state: TrainState, new: bool) -> None:
+    def _open(self, trainer: TrainerProtocol, state: TrainState, new: bool) -> None:
+        self._trainer = trainer  # it may be attached to several
         self._warned = self._closed = False
         self._is_reported = not new and state.ends_round and self._best.metric in state.metrics
         self._writer = BackgroundWriter(self._store.copied if self.async_save else None)

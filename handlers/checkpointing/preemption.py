@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
+from .._copying import LeftOut
 from .._stateful import Stateful
 from .checkpoint import Checkpoint
 
@@ -45,6 +46,8 @@ class Preemption(Stateful):
     Attributes:
         received: the last signal received in this fit; None before the first.
     """
+
+    left_out: ClassVar[LeftOut] = {"_saved_handlers": ExitStack}
 
     def __init__(self, signals: Iterable[int] = DEFAULT_SIGNALS) -> None:
         self.signals = tuple(signal.Signals(number) for number in signals)

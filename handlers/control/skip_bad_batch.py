@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch.nn.parameter import is_lazy
 
 from ...events import CancelBatchException, CancelFitException, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.tensor_copy import copy_values
+from .._copying import LeftOut
 from .._named_target import check_target, checked_name, is_own_update, run_modules
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
@@ -40,6 +43,7 @@ class SkipBadBatch(Stateful):
     """
 
     saved = ("skipped", "_in_a_row")
+    left_out: ClassVar[LeftOut] = {"_buffers": list}
 
     runs_after = ("GradientAccumulation", "MixedPrecision")
     runs_before = ("GradientClip", "StopOnNaN")

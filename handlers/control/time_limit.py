@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
+from .._copying import Copyable
 
 
-class TimeLimit:
+class TimeLimit(Copyable):
     """Ends the fit after the first batch that exceeds the time limit.
 
     Validations count, and are ended, too. `validate()` and `predict()` have no limit. A resumed fit

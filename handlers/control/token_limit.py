@@ -9,10 +9,11 @@ from torch import Tensor
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.nested import leaves
+from .._copying import Copyable
 from ._fit_end import end_fit_with_batch
 
 
-class TokenLimit:
+class TokenLimit(Copyable):
     """Ends the fit with the training batch that reaches a number of tokens.
 
     As with StepLimit, the current epoch is the last one, its validation follows, and the fit is

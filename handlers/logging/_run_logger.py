@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log
+from .._copying import Copyable, LeftOut, nothing
 from ._row import Row, belongs_to_a_row, counters, plain_values, to_python
 
 
@@ -20,7 +21,7 @@ class _ClosedRun(NamedTuple):
     outcome: str
 
 
-class RunLogger:
+class RunLogger(Copyable):
     """Logs each fit as a run: a row for each epoch, and one for each report within an epoch.
 
     Optionally also one for every n-th step. The run is opened when the fit begins, or with its
@@ -33,6 +34,8 @@ class RunLogger:
     Raises:
         TypeError, ValueError: `every` is not an int from 1.
     """
+
+    left_out: ClassVar[LeftOut] = {"_is_open": bool, "_writer": nothing, "run": nothing}
 
     on_error = "detach"
     main_only = True

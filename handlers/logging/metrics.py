@@ -10,13 +10,14 @@ import torch
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.nested import map_nested
+from .._copying import Copyable
 from ._metric_state import load_metric_state, metric_state
 from ._rank_totals import loss_over_ranks, metric_over_ranks
 
 _METHODS = ("update", "compute", "reset")
 
 
-class Metrics:
+class Metrics(Copyable):
     """Computes the mean loss, and any metrics, of every training and validation pass.
 
     Only completed batches count; `predict()` does not. A pass that a cancel of train or validate

@@ -63,8 +63,10 @@ class MLflow(RunLogger):
         self.params = dict(params or {})
         self.run_id: str | None = None
         self._was_closed = False
-        self._entities = import_extra("mlflow.entities", "mlflow", by=self)
         self._client = import_extra("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
+
+    def _import_entities(self) -> Any:
+        return import_extra("mlflow.entities", "mlflow", by=self)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._was_closed = self._is_open
@@ -83,7 +85,8 @@ class MLflow(RunLogger):
             self._experiment_id(), run_name=name, tags={"fit": str(self._fit)}
         )
         self.run_id = run.info.run_id
-        params = [self._entities.Param(key, str(value)) for key, value in self.params.items()]
+        make = self._import_entities().Param
+        params = [make(key, str(value)) for key, value in self.params.items()]
         self._client.log_batch(self.run_id, params=params)
 
     def _run_state(self) -> Row:
@@ -97,10 +100,9 @@ class MLflow(RunLogger):
         values = scalar_values(row)
         if "outcome" in row:
             values["epoch_completed"] = float(row["outcome"] == "completed")
+        make = self._import_entities().Metric
         now, step = int(time.time() * 1000), row["step"]
-        metrics = [
-            self._entities.Metric(_key(name), value, now, step) for name, value in values.items()
-        ]
+        metrics = [make(_key(name), value, now, step) for name, value in values.items()]
         for start in range(0, len(metrics), _BATCH):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
 

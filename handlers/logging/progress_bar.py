@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 from ...events import TrainerProtocol, TrainState
+from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._tqdm_bar import LazyBar, Values, can_draw, number_texts
 
@@ -35,6 +36,8 @@ class ProgressBar(Stateful):
     main_only = True
     runs_after = ("Metrics",)
     needs = ("within_fit",)
+
+    left_out: ClassVar[LeftOut] = {"_epochs": nothing, "_batches": nothing}
 
     def __init__(self, file: TextIO | None = None, mininterval: float = 0.1) -> None:
         if not mininterval >= 0:

@@ -38,13 +38,16 @@ class TensorBoard(RunLogger):
         self.directory = Path(directory).resolve()  # the working directory may change later
         if self.directory.exists() and not self.directory.is_dir():
             raise ValueError(f"TensorBoard({str(directory)!r}): that is a file; allowed: a folder")
-        self._tensorboard = import_extra("torch.utils.tensorboard", "tensorboard", by=self)
+        self._import()
         self._writer: Any = None
         self._step = -1
 
+    def _import(self) -> Any:
+        return import_extra("torch.utils.tensorboard", "tensorboard", by=self)
+
     def _open(self) -> None:
         self._writer, self._step = None, -1
-        self._writer = self._tensorboard.SummaryWriter(str(self._new_folder()))
+        self._writer = self._import().SummaryWriter(str(self._new_folder()))
 
     def _run_state(self) -> Row:
         folder = None if self._writer is None else Path(self._writer.log_dir).name
@@ -54,7 +57,7 @@ class TensorBoard(RunLogger):
         self._writer, self._step = None, run["step"]
         folder = str(self.directory / run["folder"])
         # TensorBoard no longer shows what was logged after the checkpoint
-        self._writer = self._tensorboard.SummaryWriter(folder, purge_step=self._step + 1)
+        self._writer = self._import().SummaryWriter(folder, purge_step=self._step + 1)
 
     def _write(self, row: Row) -> None:
         for name, number in scalar_values(row).items():

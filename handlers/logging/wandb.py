@@ -43,9 +43,8 @@ class WandB(RunLogger):
                 f"WandB(id={init['id']!r}): each fit is a new run, and with one id the second "
                 "would overwrite the first; allowed: name, group"
             )
-        self._wandb = import_extra("wandb", "wandb", by=self)
         try:
-            inspect.signature(self._wandb.init).bind(**init)
+            inspect.signature(self._import().init).bind(**init)
         except TypeError as error:
             raise TypeError(
                 f"WandB passes to wandb.init what it does not accept: {error}"
@@ -53,6 +52,9 @@ class WandB(RunLogger):
         self.init = init
         init.setdefault("reinit", "create_new")  # do not use the program's own run
         self.run: Any = None
+
+    def _import(self) -> Any:
+        return import_extra("wandb", "wandb", by=self)
 
     def _run_state(self) -> Row:
         return {"id": self.run and self.run.id}
@@ -64,7 +66,7 @@ class WandB(RunLogger):
         self._start()
 
     def _start(self, **resume_options: str) -> None:
-        self.run = self._wandb.init(**self.init, **resume_options)
+        self.run = self._import().init(**self.init, **resume_options)
         self.run.config.update({"fit": self._fit})
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.closure_check import needs_closure
+from .._copying import Copyable, LeftOut, nothing
 from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
 from ._optimizer_parameters import dense_gradients, parameters
 
 Activity = Callable[[TrainState], str]
 
 
-class GradientClip(OptimizerTarget):
+class GradientClip(OptimizerTarget, Copyable):
     """Clips the gradients before each optimizer step, by their norm or by their value.
 
     For an optimizer that steps through a closure, such as LBFGS, those of every evaluation.
@@ -37,6 +39,8 @@ class GradientClip(OptimizerTarget):
     """
 
     runs_after = ("GradientAccumulation", "MixedPrecision")
+
+    left_out: ClassVar[LeftOut] = {"_state": nothing}
 
     def __init__(
         self,

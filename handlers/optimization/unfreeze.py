@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import compress
+from typing import ClassVar
 
 from torch import nn
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from .._copying import LeftOut
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import COMPILED_PREFIX
@@ -48,6 +50,8 @@ class Unfreeze(OptimizerTarget, Stateful):
     """
 
     runs_after = ("WeightDecayGroups",)
+
+    left_out: ClassVar[LeftOut] = {"_frozen": list}
 
     def __init__(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
+from .._copying import LeftOut
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
@@ -50,9 +51,11 @@ class WeightDecayGroups(OptimizerTarget, Stateful):
         "Unfreeze",
     )
 
+    left_out: ClassVar[LeftOut] = {"_splits": dict}
+
     def __init__(self, *, of: str | None = None) -> None:
         self.of = checked_name("WeightDecayGroups", of)
-        self._splits: list[_Split] = []
+        self._splits: dict[TrainerProtocol, list[_Split]] = {}
 
     def attached(self, trainer: TrainerProtocol) -> None:
         super().attached(trainer)
@@ -68,13 +71,14 @@ class WeightDecayGroups(OptimizerTarget, Stateful):
         for index, group in enumerate(list(optimizer.param_groups)):
             is_exempt = [id(parameter) in exempt for parameter in group["params"]]
             if group["weight_decay"] and any(is_exempt):
-                self._splits = [*self._splits, _split_group(optimizer, index, is_exempt)]
+                split = _split_group(optimizer, index, is_exempt)
+                self._splits.setdefault(trainer, []).append(split)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        splits, self._splits = self._splits[::-1], []
+        splits = self._splits.pop(trainer, [])[::-1]
         for split in splits:
             split.undo()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ...events import AttachError, TrainerProtocol, TrainState
+from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._recompute import recompute_in_backward
 
@@ -34,6 +35,8 @@ class ActivationCheckpointing(Stateful):
         which: classes, such as `nn.TransformerEncoderLayer`, and patterns of names in
             `model.named_modules()`, such as `"encoder.layers.*"`.
     """
+
+    left_out: ClassVar[LeftOut] = {"_model": nothing, "_forwards": list}
 
     def __init__(self, *which: type[torch.nn.Module] | str) -> None:
         wrong = [choice for choice in which if not _is_choice(choice)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import ClassVar
 
 import torch
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.nested import map_nested
+from .._copying import LeftOut
 from .._stateful import Stateful
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -27,30 +29,32 @@ class ChannelsLast(Stateful):
     Cost: no sync; a copy of each batch of inputs that does not come in this format
     """
 
+    left_out: ClassVar[LeftOut] = {"_changed": dict}
+
     def __init__(self) -> None:
-        self._changed: list[torch.Tensor] = []
+        self._changed: dict[TrainerProtocol, list[torch.Tensor]] = {}
 
     def attached(self, trainer: TrainerProtocol) -> None:
         model = trainer.state.model
         model_tensors = chain(model.parameters(), model.buffers())
-        self._changed = [t for t in model_tensors if to_channels_last(t) is not t]
-        for tensor in self._changed_tensors_and_state(trainer.state):
+        self._changed[trainer] = [t for t in model_tensors if to_channels_last(t) is not t]
+        for tensor in _with_related(self._changed[trainer], trainer.state):
             tensor.data = to_channels_last(tensor.data)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        for tensor in self._changed_tensors_and_state(trainer.state):
+        for tensor in _with_related(self._changed.pop(trainer), trainer.state):
             tensor.data = tensor.data.contiguous()
-        self._changed = []
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         state.xb = map_nested(to_channels_last, state.xb, only=torch.Tensor)
 
-    def _changed_tensors_and_state(self, state: TrainState) -> Iterator[torch.Tensor]:
-        """The changed tensors, their gradients, and their optimizer state."""
-        optimizer_state = {} if state.optimizer is None else state.optimizer.state
-        for tensor in self._changed:
-            related = (tensor, tensor.grad, *optimizer_state.get(tensor, {}).values())
-            yield from (t for t in related if isinstance(t, torch.Tensor))
+
+def _with_related(changed: list[torch.Tensor], state: TrainState) -> Iterator[torch.Tensor]:
+    """The tensors, their gradients, and their optimizer state."""
+    optimizer_state = {} if state.optimizer is None else state.optimizer.state
+    for tensor in changed:
+        related = (tensor, tensor.grad, *optimizer_state.get(tensor, {}).values())
+        yield from (t for t in related if isinstance(t, torch.Tensor))
 
 
 def to_channels_last(tensor: torch.Tensor) -> torch.Tensor:

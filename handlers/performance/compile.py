@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ...events import TrainerProtocol, TrainState
+from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 
 Activity = Callable[[TrainState], str]
@@ -27,6 +28,8 @@ class Compile(Stateful):
     Args:
         options: the other arguments of `torch.compile`: `backend`, `mode`, `dynamic`, ….
     """
+
+    left_out: ClassVar[LeftOut] = {"_model": nothing, "_compiled": nothing}
 
     def __init__(self, **options: Any) -> None:
         try:

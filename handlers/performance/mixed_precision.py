@@ -10,6 +10,7 @@ import torch
 from torch.amp import GradScaler
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
+from .._copying import LastTrainer
 from .._named_target import check_target, checked_name, is_own_update, refuse_closure
 from .._torch_internals import scaler_device, unscale
 from ..optimization._optimizer_parameters import gradients, parameters
@@ -23,7 +24,8 @@ class MixedPrecision:
     `torch.float16` has a small range, so the loss is multiplied by a scale before the backward
     pass, and the gradients are divided by it before the step. A handler that reads gradients at
     `begin_step` declares `runs_after = ("MixedPrecision",)`. If the gradients overflow, they are
-    dropped, the scale is lowered, and the step is cancelled. The next fit continues with the scale.
+    dropped, the scale is lowered, and the step is cancelled. The next fit of the same trainer
+    continues with the scale.
 
     Signals: begin_fit, begin_backward, begin_step, after_fit; wraps forward, loss and backward
     Reads: model, device, loss, optimizer
@@ -64,11 +66,14 @@ class MixedPrecision:
                 "nothing is scaled; omit the scaler, or use torch.float16"
             )
         self.dtype = dtype
-        self.scaler = scaler
+        self.scaler = self._given = scaler
+        self._trainer = LastTrainer()
         self.of = checked_name("MixedPrecision", of)
         self._scaled = False
 
     def attached(self, trainer: TrainerProtocol) -> None:
+        if self._trainer.changes_to(trainer):  # the scale belongs to the gradients of a model
+            self.scaler, self._scaled = self._given, False
         needs_name = self.dtype is torch.float16
         check_target(self, trainer, needed=needs_name)
         if self.dtype is torch.float16:

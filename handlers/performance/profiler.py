@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from torch.profiler import ProfilerAction, profile, record_function, schedule
 
 from ...events import TrainerProtocol, TrainState, Transition
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log
+from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
@@ -43,6 +45,8 @@ class Profiler(Stateful):
 
     on_error = "detach"
 
+    left_out: ClassVar[LeftOut] = {"_profile": nothing, "_phase": nothing}
+
     def __init__(
         self, path: str | Path = "trace.json", wait: int = 1, warmup: int = 1, active: int = 3
     ) -> None:
@@ -50,14 +54,15 @@ class Profiler(Stateful):
             check_whole_number(f"Profiler({name}={count!r})", count, least)
         self.path = Path(path)
         self.files: list[Path] = []
-        self._schedule = schedule(wait=wait, warmup=warmup, active=active, repeat=1)
+        self._batches = {"wait": wait, "warmup": warmup, "active": active}
         self._skipped_batches = wait + warmup
         self._profile: profile | None = None
         self._phase: record_function | None = None
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = len(self.files)
-        with profile(schedule=self._schedule, on_trace_ready=self._write) as profiling:
+        plan = schedule(**self._batches, repeat=1)
+        with profile(schedule=plan, on_trace_ready=self._write) as profiling:
             self._profile = profiling
             try:
                 yield

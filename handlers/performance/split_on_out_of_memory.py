@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from ...events import CancelBatchException, TrainerProtocol, TrainState
 from ...events.utils.nested import leaves
+from .._copying import Copyable, LastTrainer, LeftOut, nothing
 from ..optimization._optimizer_parameters import parameters
 from ._batch_parts import has_examples, join_parts, split_batch
 from ._recompute import recompute_in_backward
@@ -20,14 +21,15 @@ Activity = Callable[[TrainState], str]
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class SplitOnOutOfMemory:
+class SplitOnOutOfMemory(Copyable):
     """Runs a batch that does not fit into memory again, in halves or smaller parts.
 
     The batch is cancelled, and runs again with the same index. The model then gets it in parts;
     prediction and loss are computed for the whole batch, so any loss works, and the gradient is the
     same except for rounding. The size that fitted is kept for later batches, one for training and
-    one for validation and prediction. Layers that use a whole batch, such as batch norm, see the
-    parts; scalars in the model's output, such as its own loss, are averaged over the examples.
+    one for validation and prediction, until the handler is attached to another trainer. Layers that
+    use a whole batch, such as batch norm, see the parts; scalars in the model's output, such as its
+    own loss, are averaged over the examples.
 
     Signals: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
@@ -44,14 +46,19 @@ class SplitOnOutOfMemory:
         valid_size: the same for validation and prediction.
     """
 
+    left_out: ClassVar[LeftOut] = {"_state": nothing, "_repeated": nothing}
+
     def __init__(self) -> None:
         self.train_size: int | None = None
         self.valid_size: int | None = None
         self._repeated: _RepeatedBatch | None = None
         self._state: TrainState | None = None
+        self._trainer = LastTrainer()
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state
+        if self._trainer.changes_to(trainer):  # another model may need less memory
+            self.train_size = self.valid_size = None
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._repeated = None

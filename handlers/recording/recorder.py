@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from ...events import TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of, receiver_name
@@ -78,6 +78,12 @@ class Recorder(Stateful):
             raise ValueError(f"Recorder({str(path)!r}): that is a folder; allowed: a file's path")
         self._trainer: Any = None
         self._stop_timing: Callable[[], None] = lambda: None
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle or copy the Recorder of {self.path}: two of them would write to one "
+            "file; make another one there, with another path"
+        )
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:

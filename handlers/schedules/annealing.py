@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from .._copying import LeftOut, nothing
 from .._named_target import checked_name, optimizer_of
 from .._stateful import Stateful
 from ..optimization._group_options import ParamGroup, copy_option, set_option
@@ -49,6 +51,8 @@ class Annealing(OptionWriter, Stateful):
         TypeError: an argument has the wrong type.
         ValueError: `group` is negative, or `option` is "params".
     """
+
+    left_out: ClassVar[LeftOut] = {"_plan": nothing, "_groups": list}
 
     runs_after = PLAN_WRITERS
 
@@ -122,12 +126,12 @@ class Annealing(OptionWriter, Stateful):
 
 def linear(start: float, end: float) -> Curve:
     """A straight line."""
-    return lambda progress: start + (end - start) * progress
+    return functools.partial(_linear, start, end)
 
 
 def cosine(start: float, end: float) -> Curve:
     """Half a cosine wave: flat at both ends."""
-    return lambda progress: end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+    return functools.partial(_cosine, start, end)
 
 
 def exponential(start: float, end: float) -> Curve:
@@ -138,7 +142,7 @@ def exponential(start: float, end: float) -> Curve:
     """
     if not (start > 0 and end > 0):
         raise ValueError(f"exponential({start}, {end}): allowed: numbers above 0")
-    return lambda progress: start * (end / start) ** progress
+    return functools.partial(_exponential, start, end)
 
 
 def piecewise(*parts: tuple[float, Curve]) -> Curve:
@@ -150,13 +154,26 @@ def piecewise(*parts: tuple[float, Curve]) -> Curve:
     shares = [share for share, _ in parts]
     if not all(share > 0 for share in shares) or not math.isclose(sum(shares), 1):
         raise ValueError(f"piecewise with shares {shares}: allowed: above 0, with the sum 1")
+    return functools.partial(_piecewise, parts)
 
-    def curve(progress: float) -> Any:
-        begin = 0.0
-        for share, part in parts[:-1]:
-            if progress < begin + share:
-                return part((progress - begin) / share)
-            begin += share
-        return parts[-1][1](min(1.0, (progress - begin) / (1 - begin)))
 
-    return curve
+def _linear(start: float, end: float, progress: float) -> float:
+    return start + (end - start) * progress
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _exponential(start: float, end: float, progress: float) -> float:
+    value: float = start * (end / start) ** progress
+    return value
+
+
+def _piecewise(parts: Sequence[tuple[float, Curve]], progress: float) -> Any:
+    begin = 0.0
+    for share, part in parts[:-1]:
+        if progress < begin + share:
+            return part((progress - begin) / share)
+        begin += share
+    return parts[-1][1](min(1.0, (progress - begin) / (1 - begin)))

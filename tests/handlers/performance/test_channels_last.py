@@ -92,7 +92,7 @@ def test_detach_restores_the_format_of_everything():
     state = trainer.state.optimizer.state[kernel(trainer)]["momentum_buffer"]
     assert formats(kernel(trainer)) == formats(state) == [torch.contiguous_format]
     assert all(torch.equal(a, b) for a, b in zip(trained, weights(trainer), strict=True))
-    assert handler._changed == []
+    assert handler._changed == {}
 
 
 def test_tensors_already_channels_last_stay_so():
@@ -181,3 +181,11 @@ def test_any_cancel_keeps_the_format_and_the_next_fit_unchanged(signal, scope):
     assert formats(kernel(trainer)) == [LAST]
     trainer.fit(images(2), images(1))
     assert trainer.state.step == 2
+
+
+def test_detaching_from_one_of_two_trainers_restores_that_one():
+    handler = ChannelsLast()
+    first, second = conv_trainer(handler), conv_trainer(handler)
+    first.detach(handler)
+    assert formats(kernel(first)) == [torch.contiguous_format]
+    assert formats(kernel(second)) == [LAST]
