@@ -11,6 +11,7 @@ import functools
 import logging
 import random
 import sys
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -273,13 +274,24 @@ def attack(seed):
     """Check all that must hold of one attack, and of the fit after it."""
     scenario = Scenario.of(seed)
     rig = scenario.rig()
-    with logging_to(rig.log_handler):
+    with logging_to(rig.log_handler), no_thread_ends_by_an_error():
         escaped = scenario.run(rig)
     assert_closed(rig, scenario)
     assert_right_error(rig.plan.raised, scenario, escaped)
     if (entries := scenario.exact()) is not None:
         assert rig.result() == dataclasses.replace(by_hand(entries), escaped=())
     assert rig.run() == undisturbed(), "the next fit"
+
+
+@contextlib.contextmanager
+def no_thread_ends_by_an_error():
+    died, before = [], threading.excepthook
+    threading.excepthook = died.append
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    assert not died, "a thread ended by an error"
 
 
 def attack_by_two(seed):

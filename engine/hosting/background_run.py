@@ -8,6 +8,7 @@ import functools
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -177,6 +178,9 @@ class Run(Future[TrainState]):
             error = raised
         try:
             self._finish()
+        except BaseException:  # of a receiver that prepares for transitions, or of the log
+            with suppress(BaseException):
+                log.exception("a run could not be ended in order")
         finally:  # nobody waits for ever
             self._set_done(error)
 
@@ -189,8 +193,8 @@ class Run(Future[TrainState]):
         self._clock.stop()
         try:
             self._final_status = self._read_status()._replace(left=0.0)
-        except Exception:
-            log.exception("a handler has left values in the state that a status cannot be read of")
+        except BaseException:  # a loader's `len` may raise a cancel, too
+            log.exception("a handler or loader has left what a status cannot be read of")
             self._final_status = unreadable_status(self._trainer.state, self._clock.seconds)
         if self._on_begin in self._trainer.handlers:  # not if it has run, or was broken off
             self._trainer.detach(self._on_begin)

@@ -126,3 +126,12 @@ def describe_raiser(raised: BaseException, receiver: Receiver | None, phase: str
         return f"handler {receiver_name(receiver)}"
     except Exception:
         return f"a handler, {type(receiver).__name__}"
+
+
+def wrong_phase_error(found: object, phase: str) -> RuntimeError:
+    """The error for `found` in `state.phase`, where only the engine writes: it wrote `phase`."""
+    text = repr(found) if type(found) is str else f"a {type(found).__name__}"
+    return RuntimeError(
+        f"state.phase was {text} in {phase}: only the engine writes it; the scopes are closed from "
+        f"{phase}"
+    )

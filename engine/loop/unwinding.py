@@ -28,6 +28,7 @@ from .raised_exception import (
     read_text,
     sign,
     write,
+    wrong_phase_error,
 )
 from .uninterrupted import complete
 
@@ -145,7 +146,7 @@ class Unwinding:
         try:
             row = self.leaf.closing_rows[trigger]
         except BaseException as refused:  # a host's condition cannot keep a scope open
-            self.add(refused, by=f"the machine at {trigger}")
+            self._add_once(refused, by=f"the machine at {trigger}")
             row = self.leaf.rows[trigger]
         self._add_callback_error(row)
         return row
@@ -187,11 +188,7 @@ class Unwinding:
         if type(found) is str and found == self.leaf.phase:
             return None
         self.state.phase = self.leaf.phase
-        text = repr(found) if type(found) is str else f"a {type(found).__name__}"
-        return RuntimeError(
-            f"state.phase was {text} in {self.leaf.phase}: only the engine writes it; the scopes "
-            f"are closed from {self.leaf.phase}"
-        )
+        return wrong_phase_error(found, self.leaf.phase)
 
     def _clean_up(self) -> None:
         """Do the work of a phase that only cleans up: gradients are not used twice."""
@@ -203,7 +200,13 @@ class Unwinding:
 
     def _add_callback_error(self, row: TableRow) -> None:
         if isinstance(row, CallbackErrorRow):
-            self.add(row.error, by=f"a callback of the machine on {row.transition.trigger}")
+            self._add_once(row.error, f"a callback of the machine on {row.transition.trigger}")
+
+    def _add_once(self, raised: BaseException, by: str) -> None:
+        """`add` for what each attempt may raise anew; an interrupt does not break it off."""
+        interrupt = complete(lambda: self.add(raised, by))
+        if interrupt is not None and complete(lambda: self.add(interrupt, by)) is not None:
+            log_note(interrupt, f"trackside: raised by {by}, and then again")
 
     def _next_trigger(self) -> str | None:
         leaf = self.leaf

@@ -532,7 +532,7 @@ def test_a_run_ends_whatever_a_handler_has_left_in_the_state(fields, caplog):
     assert run.status().left == 0.0
     assert run.status().phase == "completed"
     assert run.wait_for("completed", LONG)
-    told = "a status cannot be read" in caplog.text
+    told = "what a status cannot be read of" in caplog.text
     assert told == ("phase" not in fields)
 
 
@@ -546,6 +546,26 @@ def test_a_run_fails_and_ends_where_the_state_was_made_unreadable():
     run = trainer.start(batches(2))
     assert isinstance(run.exception(LONG), OSError)
     assert trainer.state.phase == "failed"
+
+
+class Measured(list):
+    """A loader whose length cannot be told when the fit has ended."""
+
+    ended = False
+
+    def __len__(self):
+        if self.ended:
+            raise CancelFitException("no length")
+        return super().__len__()
+
+
+def test_a_cancel_that_a_loader_raises_at_the_end_of_a_run_is_logged(caplog):
+    trainer, loader = trainer_of(), Measured(batches(2))
+    trainer.on("after_fit")(lambda trainer, state: setattr(loader, "ended", True))
+    run = trainer.start(loader)
+    assert run.result(LONG).outcome == "completed"
+    assert "what a status cannot be read of" in caplog.text
+    assert run.status().phase == "completed"
 
 
 class Unprepared:

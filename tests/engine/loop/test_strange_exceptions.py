@@ -2,9 +2,22 @@
 
 import logging
 
+import attack
 import pytest
+from attack import Scenario
+from attacked import MACHINE_POINTS
 from oracle import Raise, Rig, by_hand
-from strange import INCOMPLETE, REFUSING, Bare, Closed, Escalating, Frozen, FrozenCancel, Slotted
+from strange import (
+    INCOMPLETE,
+    REFUSING,
+    Bare,
+    Closed,
+    Escalating,
+    Frozen,
+    FrozenCancel,
+    Interrupting,
+    Slotted,
+)
 
 from trackside.engine import Trainer
 from trackside.events import CancelBatchException
@@ -128,3 +141,14 @@ def test_a_phase_written_while_scopes_close_is_told(rig, phase, signal):
 def test_a_fit_begins_at_the_beginning_whatever_phase_it_finds(rig, phase):
     rig.trainer.state.phase = phase
     assert rig.run() == by_hand()
+
+
+@pytest.mark.parametrize("kind", [Escalating, Interrupting])
+@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("point", MACHINE_POINTS)
+def test_a_machine_callback_that_always_raises_keeps_no_scope_open(point, n, kind):
+    scenario = Scenario(0, "fit", (Raise(kind, point, n),))
+    rig = scenario.rig()
+    assert type(scenario.run(rig)) in (KeyboardInterrupt, kind)
+    attack.assert_closed(rig, scenario)
+    assert rig.run() == by_hand(), "the next fit"
