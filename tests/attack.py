@@ -23,11 +23,9 @@ from strange import (
     CANCEL_KINDS,
     ERROR_KINDS,
     ILLEGAL,
-    Disguised,
     Escalating,
     Foreign,
     Interrupting,
-    Sealed,
 )
 
 from trackside.events import CANCELS, Cancel, IllegalCancelError
@@ -136,7 +134,7 @@ class Driver:
         await self.rig.trainer.start(*self.loaders, epochs=EPOCHS)
 
     def _in_a_loop(self, work):
-        """Run a coroutine; asyncio cannot hold each kind of exception."""
+        """Run a coroutine; a task of asyncio cannot end by each kind of exception."""
 
         async def kept():
             try:
@@ -193,8 +191,6 @@ def saved_states():
 DETERMINED = tuple(way for way in WAYS if way not in ("requests", "leaving"))
 TIMES = (0, 1, 1, 1, 2, 3)
 """The n of an entry; 0: each time."""
-UNAWAITABLE = (Disguised, Sealed)
-"""No future of asyncio can hold them: it reads their `__class__`, which raises."""
 
 
 @dataclass
@@ -212,9 +208,7 @@ class Scenario:
         way = draw.choice(ways)
         places = ORACLE_POINTS if draw.random() < 0.3 else POINTS
         entries = tuple(
-            Raise(
-                draw.choice(_kinds(draw, way)), draw.choice(places), draw.choice((0, 1, 1, 1, 2, 3))
-            )
+            Raise(draw.choice(_kinds(draw)), draw.choice(places), draw.choice((0, 1, 1, 1, 2, 3)))
             for _ in range(draw.choice((1, 1, 2, 2, 3)))
         )
         return cls(seed, way, entries)
@@ -245,9 +239,8 @@ class Scenario:
         return None if None in plain else tuple(plain)
 
 
-def _kinds(draw, way):
-    errors = [kind for kind in ERROR_KINDS if way != "awaiting" or kind not in UNAWAITABLE]
-    return draw.choice((CANCEL_KINDS, CANCEL_KINDS, errors, errors, ILLEGAL))
+def _kinds(draw):
+    return draw.choice((CANCEL_KINDS, CANCEL_KINDS, ERROR_KINDS, ERROR_KINDS, ILLEGAL))
 
 
 def _plain(kind, where, n, alone):

@@ -10,8 +10,10 @@ from ...events import TrainState
 from ...events.utils.similar_names import did_you_mean
 from ..statechart.compiled_table import Activity
 from ..statechart.dissolving import Shortcut
+from .used_gradients import clear_if_used
 
 Wrapper = Callable[[Activity], Activity]
+_STEP = ".step.run"
 
 
 class ActivityRegistry:
@@ -63,6 +65,9 @@ class ActivityRegistry:
         activity = self._wrapped(phase)
         if activity is None:
             return None
+        if phase.endswith(_STEP) and activity is not self.base_of(phase):
+            clear = self._wrapped(phase.removesuffix(_STEP) + ".zero_grad")
+            activity = activity if clear is None else clear_if_used(activity, clear)
         if any(phase in shortcut.sources for shortcut in self._shortcuts.values()):
             activity = self._with_shortcuts(activity)
         return activity if self._select_owner is None else self._select_owner(phase, activity)

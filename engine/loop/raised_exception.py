@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from ...events import Cancel, PeerError, TrainState
+from ...events import Cancel, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, receiver_name
 from ...events.utils.log import log
 from ..statechart.compiled_table import TableRow
@@ -35,6 +35,8 @@ class Raised(NamedTuple):
     """The receivers of the signal."""
     receiver: Receiver | None
     """The receiver that was running."""
+    unyielded: Transition | None = None
+    """The transition that a stepwise run was about to yield when it sent `reported`."""
 
 
 def is_cancel(raised: BaseException) -> TypeGuard[Cancel]:

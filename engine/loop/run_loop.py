@@ -67,6 +67,7 @@ class RunLoop:
         receivers: tuple[Receiver, ...] = ()
         receive: Receiver | None = None
         row: TableRow | None = None
+        unyielded: Transition | None = None
         while True:
             running = False
             try:
@@ -100,11 +101,14 @@ class RunLoop:
                             receive(sender, state)
                         sending = False
                     if stepwise:
+                        unyielded = row.transition
                         self._send_reports()
+                        unyielded = None
                         yield row.transition
             except BaseException as raised:
                 sent = (row, receivers, receive) if sending else (None, *self._reporting)
-                self._raised = [*self._raised, (raised, row is not None, *sent)]
+                self._raised = [*self._raised, (raised, row is not None, *sent, unyielded)]
+                unyielded = None
                 self.leaf = leaf if running else self.leaf
                 sending, self._reporting = False, _NOT_REPORTING
 

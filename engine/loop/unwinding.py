@@ -102,6 +102,7 @@ class Unwinding:
             self.resume_dispatch(raised.row, raised.receivers, raised.receiver)
         elif raised.receivers and raised.receiver is not None:
             self.remaining_receivers = receivers_after(raised.receivers, raised.receiver)
+            self.next_to_yield = raised.unyielded
         self.add(raised.error, by)
         if wrong_phase is not None:
             self.add(wrong_phase, by)

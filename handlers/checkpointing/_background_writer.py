@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -27,6 +28,7 @@ class BackgroundWriter:
         self.failed = False
         self._copy = copy
         self._pending: Future[None] | None = None
+        self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BackgroundWriter, (None,)  # a copy has nothing to write
@@ -57,9 +59,12 @@ class BackgroundWriter:
         self.failed = False
 
     def wait(self) -> None:
-        """Wait until nothing is pending. Raises: the error of the background thread."""
+        """Wait until nothing is pending. Raises: the error of the background thread.
+
+        A forked process waits for nothing: that thread is in its parent.
+        """
         pending, self._pending = self._pending, None
-        if pending is not None:
+        if pending is not None and self._process == os.getpid():
             self.failed = True
             pending.result()
             self.failed = False
@@ -77,6 +82,7 @@ class BackgroundWriter:
             may_run.wait()
             job()
 
+        self._process = os.getpid()
         thread = ThreadPoolExecutor(1, "trackside checkpoint")
         try:
             self._pending = thread.submit(wait_and_run)

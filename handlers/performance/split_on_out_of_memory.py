@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from ...events import CancelBatchException, TrainerProtocol, TrainState
+from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves
 from .._copying import Copyable, LastTrainer, LeftOut, nothing
 from ..optimization._optimizer_parameters import parameters
@@ -131,9 +132,10 @@ class SplitOnOutOfMemory(Copyable):
     def _halve(self, state: TrainState, error: RuntimeError) -> None:
         size = self._size(state)
         if size < 2 or not _is_splittable(state):
-            error.add_note(
+            add_note(
+                error,
                 f"SplitOnOutOfMemory: {state.batch_size} examples ({_shapes(state.xb)}) were run "
-                f"{size} at a time, and cannot be split further"
+                f"{size} at a time, and cannot be split further",
             )
             raise error
         if state.training:

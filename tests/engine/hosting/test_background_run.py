@@ -9,7 +9,7 @@ from concurrent import futures
 
 import pytest
 from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
-from strange import Falsy, Incomparable
+from strange import Disguised, Falsy, Incomparable, Sealed
 
 from trackside.engine import BusyError, Run
 from trackside.events import CancelFitException, begin_fit
@@ -396,6 +396,26 @@ def test_awaiting_a_run_raises_its_error():
 
     with pytest.raises(LookupError, match="not today"):
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [Disguised, Sealed])
+def test_an_error_that_refuses_its_class_is_raised_where_the_run_is_awaited(kind):
+    trainer, caught = trainer_of(), []
+
+    @trainer.on("after_loss")
+    def fail(trainer, state):
+        raise kind("no")
+
+    async def main():
+        try:
+            await trainer.start(batches(2))
+        except (
+            Exception
+        ) as error:  # asyncio.run itself would wait for ever for a task that raises it
+            caught.append(type(error))
+
+    asyncio.run(main())
+    assert caught == [kind]
 
 
 def test_cancelling_the_task_that_awaits_a_run_cancels_the_fit():

@@ -1,10 +1,18 @@
 """When the signal `reported` is sent, and what a receiver of it may do."""
 
+import contextlib
+
 import pytest
 import torch
 from helpers import Trace, batches, trainer_of, weights
 
-from trackside.events import CancelBatchException, CancelFitException, reported
+from trackside.events import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
+    IllegalCancelError,
+    reported,
+)
 
 
 class Reads:
@@ -72,6 +80,27 @@ def test_every_receiver_gets_a_report_even_if_one_of_them_cancels():
     assert [values for values, *_ in reads.read] == [{"a": 1}]
     assert (state.outcome, state.step) == ("cancelled", 1)
     assert "cancel" in state.cancel.raised_by
+
+
+@pytest.mark.parametrize("trigger", ["after_step", "after_batch", "begin_epoch", "after_epoch"])
+def test_a_stepwise_run_yields_a_transition_whose_report_raised(trigger):
+    def sent_and_yielded(error):
+        trace, trainer = Trace(), trainer_of()
+        trainer.attach(trace)
+        trainer.on(trigger, once=True)(lambda t, state: state.report(a=1))
+
+        @trainer.on("reported", once=True)
+        def fail(trainer, state):
+            raise error
+
+        run, yielded = trainer.steps(batches(3)), []
+        with contextlib.suppress(ValueError, IllegalCancelError):
+            yielded.extend(transition.trigger for transition in run)
+        return trace.signals, yielded
+
+    for error in (CancelEpochException("enough"), CancelFitException("no"), ValueError("no")):
+        sent, yielded = sent_and_yielded(error)
+        assert yielded == sent
 
 
 def test_an_error_of_a_receiver_of_reported_names_it():

@@ -12,6 +12,7 @@ from trackside.events import (
     CancelBatchException,
     CancelEpochException,
     CancelFitException,
+    CancelStepException,
     CancelTrainException,
 )
 from trackside.handlers import GradientAccumulation
@@ -71,6 +72,39 @@ def test_a_cancel_requested_at_the_step_does_not_apply_gradients_twice(kind):
     trainer = at_step(trainer_of(), lambda trainer: trainer.request(kind("enough")))
     trainer.fit(DATA, epochs=2)
     assert equal(weights(trainer), by_hand(kind))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, CancelStepException])
+def test_a_wrap_of_the_step_that_raises_after_it_does_not_apply_gradients_twice(kind):
+    def raise_after(step):
+        def call(state):
+            trigger = step(state)
+            if (state.epoch, state.batch_index) == AT:
+                raise kind("after the step")
+            return trigger
+
+        return call
+
+    trainer = trainer_of()
+    trainer.wrap("step", raise_after)
+    trainer.fit(DATA, epochs=2)
+    assert equal(weights(trainer), by_hand(CancelBatchException if kind not in KINDS else kind))
+
+
+def test_a_wrap_of_the_step_that_raises_before_it_keeps_the_gradients():
+    def skip_the_first(step):
+        def call(state):
+            if (state.epoch, state.batch_index) == (0, 0):
+                raise CancelStepException("not yet")
+            return step(state)
+
+        return call
+
+    trainer, found = trainer_of(), []
+    trainer.wrap("step", skip_the_first)
+    trainer.on("after_batch")(lambda trainer, state: found.append(len(gradients(trainer)) > 0))
+    trainer.fit(DATA)
+    assert found == [True, False, False, False]
 
 
 @pytest.mark.parametrize("signal_name", ["after_cancel_batch", "after_batch"])

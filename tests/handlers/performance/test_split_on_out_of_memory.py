@@ -364,6 +364,20 @@ def test_single_example_that_does_not_fit_raises_with_note(where):
     assert trainer.state.step == 2
 
 
+def test_an_error_of_a_single_example_that_takes_no_notes_is_raised(caplog):
+    class Unnoted(torch.OutOfMemoryError):
+        def add_note(self, note):
+            raise TypeError("no notes")
+
+    class Full(torch.nn.Linear):
+        def forward(self, x):
+            raise Unnoted("full")
+
+    with pytest.raises(Unnoted):
+        trainer_of(SplitOnOutOfMemory(), net=Full(5, 2)).fit(batches(1, size=1))
+    assert "cannot be split further" in caplog.text
+
+
 def test_inputs_without_example_tensors_are_not_split():
     class Words(Small):
         def forward(self, words):
