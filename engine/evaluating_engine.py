@@ -47,8 +47,9 @@ class EvaluatingEngine(Engine):
     def predict(self, loader: Iterable[Any], join: Join = "auto") -> Any:
         """The model's outputs for `loader`, joined, on the CPU; None if there are none.
 
-        The last part of a `(x, …, y)` batch is the target, and ignored. A cancelled batch has no
-        output. bfloat16 becomes float32, as NumPy has no bfloat16. Raises: as `fit`.
+        The last part of a `(x, …, y)` batch is the target, and ignored, unless the model needs as
+        many arguments as the batch has parts. A cancelled batch has no output. bfloat16 becomes
+        float32, as NumPy has no bfloat16. Raises: as `fit`.
 
         Args:
             join: "auto": concatenated along the first dimension where that is that of the examples;

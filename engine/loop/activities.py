@@ -30,6 +30,7 @@ from .batch_hint import explain_batch
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
+from .unlabelled_batch import keep_every_input
 from .weighted_loss import weighted_loss
 
 _EXHAUSTED = object()
@@ -183,6 +184,8 @@ def fetch_validation(state: TrainState) -> str:
         return "after_validate"
     state.batch_index += 1
     set_batch(state, batch)
+    if state.job == "predict":
+        keep_every_input(state)
     return "begin_batch"
 
 
