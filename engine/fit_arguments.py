@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..events.utils.argument_checks import check_whole_number
+from ..events.utils.argument_checks import check_no_class, check_whole_number
 from .data.loader_traits import is_dataset, is_one_pass
 from .data.validation_loaders import argument_name, by_name, check_evaluation_name
 
@@ -65,6 +65,7 @@ def check_loader(name: str, loader: Any) -> None:
     Raises:
         TypeError: names the argument, its type, and what is expected.
     """
+    check_no_class(name, loader)
     if loader is None or not (hasattr(loader, "__iter__") or hasattr(loader, "__getitem__")):
         raise TypeError(
             f"{name} is a {type(loader).__name__}; expected something to iterate over, "

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..events import TrainState
+from ..events.utils.argument_checks import check_no_class
 from .loop.diagnostics import check_model
 from .statechart.chart_error import ChartError
 from .statechart.composition import Chart
@@ -43,7 +44,8 @@ class RunParts:
         """The parts, if they go together.
 
         Raises:
-            TypeError: neither a model nor models, or both; a model is not a module.
+            TypeError: neither a model nor models, or both; a model is not a module; a class in
+                place of an instance.
             ChartError: a scope of the chart trains a name that there is no optimizer for; an
                 update names none of several; or nothing chooses among several, neither a scope
                 nor an activity of the author.
@@ -55,6 +57,7 @@ class RunParts:
         ):
             if one is not None and several:
                 raise TypeError(f"Trainer({what}=…, {what}s=…): pass one of the two")
+            _check_instances(what, one, several)
         for each in models.values() if models else (model,):
             check_model(each)
         _check_owners(chart, optimizers, {"model": models, "loss": loss_fns})
@@ -91,12 +94,19 @@ class RunParts:
         return kind(**values, device=target)
 
 
+def _check_instances(what: str, one: Any, several: Mapping[str, Any]) -> None:
+    check_no_class(f"Trainer({what}=…)", one)
+    for name, each in several.items():
+        check_no_class(f"Trainer({what}s={{{name!r}: …}})", each)
+
+
 def checked_function(name: str, function: Any) -> Any:
     """An optional argument of the Trainer that takes a function of the batch.
 
     Raises:
         TypeError: it is something else.
     """
+    check_no_class(f"Trainer({name}=…)", function)
     if function is not None and not callable(function):
         raise TypeError(
             f"Trainer({name}={function!r}): found a {type(function).__name__}; allowed: a function "

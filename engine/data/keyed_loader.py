@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_no_class, check_whole_number
 from .batch_order import BatchOrder
 from .batch_reader import BatchReader, Collate
 from .in_memory import with_columns
@@ -253,6 +253,7 @@ def _identity(batch: Any) -> Any:
 
 
 def _check(dataset: Any, batch_size: Any, seed: Any, options: Mapping[str, Any]) -> None:
+    check_no_class("KeyedLoader(dataset)", dataset)
     if isinstance(dataset, IterableDataset) or not (
         hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
     ):
@@ -269,6 +270,8 @@ def _check(dataset: Any, batch_size: Any, seed: Any, options: Mapping[str, Any])
 def _check_samplers(
     sampler: Any, batch_sampler: Any, batch_size: int, shuffle: bool, drop_last: bool
 ) -> None:
+    check_no_class("KeyedLoader(sampler=…)", sampler)
+    check_no_class("KeyedLoader(batch_sampler=…)", batch_sampler)
     if sampler is not None and shuffle:
         raise ValueError("KeyedLoader(sampler=…, shuffle=True): the sampler chooses the order")
     others = sampler is not None or batch_size != 1 or shuffle or drop_last

@@ -9,6 +9,7 @@ import torch
 
 from ...events import TrainState
 from ...events.roles import STANDARD_ROLES
+from ...events.utils.argument_checks import check_no_class
 from ..statechart.compiled_table import Activity
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
@@ -37,6 +38,8 @@ def build_registry(
     Raises:
         ChartError: a leaf has no activity, or the name of one given is almost that of a leaf.
     """
+    for name, activity in given.items():
+        check_no_class(f"activities={{{name!r}: …}}", activity)
     chart = topology.chart
     own = own_scopes(chart)
     registry = ActivityRegistry(

@@ -17,8 +17,6 @@ def check_model(model: Any) -> None:
     Raises:
         TypeError: names the type of `model`.
     """
-    if isinstance(model, type):
-        raise TypeError(f"model is the class {model.__name__}; pass an instance of it")
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; a torch.nn.Module is needed")
 

@@ -157,7 +157,8 @@ def find_subscriptions(
 def _check_kind(handler: Any) -> None:
     if isinstance(handler, type):
         raise AttachError(
-            f"cannot attach the class {handler.__name__}; attach an instance: {handler.__name__}()"
+            f"cannot attach the class {handler.__name__}: did you forget ()? Attach an instance: "
+            f"{handler.__name__}()"
         )
     if callable(handler) and hasattr(handler, "__name__"):
         raise AttachError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
+from ...events.utils.argument_checks import check_no_class
 from .._copying import Copyable
 
 
@@ -30,6 +31,7 @@ class BatchTransform(Copyable):
     def __init__(
         self, function: Callable[[Any, Any], tuple[Any, Any]], training_only: bool = True
     ) -> None:
+        check_no_class("BatchTransform", function)
         if not callable(function):
             raise TypeError(
                 f"BatchTransform({function!r}): expected a function (xb, yb) -> (xb, yb)"

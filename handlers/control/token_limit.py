@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from ...events import TrainerProtocol, TrainState
-from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_no_class, check_whole_number
 from ...events.utils.nested import leaves
 from .._copying import Copyable
 from ._fit_end import end_fit_with_batch
@@ -37,6 +37,7 @@ class TokenLimit(Copyable):
 
     def __init__(self, tokens: int, count: Callable[[TrainState], int] | None = None) -> None:
         check_whole_number(f"TokenLimit({tokens!r})", tokens, least=1)
+        check_no_class("TokenLimit(count=…)", count)
         if count is not None and not callable(count):
             raise TypeError(f"TokenLimit(count={count!r}): expected a function of the state")
         self.tokens = tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from numbers import Real
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import torch
 
 from ...events import TrainerProtocol, TrainState
-from ...events.utils.nested import map_nested
+from ...events.utils.argument_checks import check_no_class
+from ...events.utils.exception_text import add_note
+from ...events.utils.nested import leaves, map_nested
+from ...events.utils.value_description import describe, describe_all
 from .._copying import Copyable
 from ._metric_state import load_metric_state, metric_state
 from ._rank_totals import loss_over_ranks, metric_over_ranks
@@ -20,10 +24,10 @@ _METHODS = ("update", "compute", "reset")
 class Metrics(Copyable):
     """Computes the mean loss, and any metrics, of every training and validation pass.
 
-    Only completed batches count; `predict()` does not. A pass that a cancel of train or validate
-    ends early is computed from its completed batches; after a cancel of the epoch or fit, or an
-    error, it is not computed. When training pauses for a validation, it is computed up to there,
-    and continues as the same pass.
+    Only completed batches count, and of those not an empty one; `predict()` does not. A pass that a
+    cancel of train or validate ends early is computed from its completed batches; after a cancel of
+    the epoch or fit, or an error, it is not computed. When training pauses for a validation, it is
+    computed up to there, and continues as the same pass.
 
     With Distributed the loss and the metrics are those of the examples of all ranks: metrics of
     torchmetrics synchronise by themselves, those with `merge_state` are merged, the results of
@@ -35,24 +39,29 @@ class Metrics(Copyable):
     Signals: begin_train, begin_validate, after_batch, after_train, after_validate; after_backward,
         if optimizers have names
     Reads: evaluation, loss, of, batch_size, pred, yb, outcome, cancel, training, job, paused,
-        batch_index
+        batch_index; what `take` reads
     Writes: metrics["train_loss"], ["valid_loss"]; by the name of the evaluation ["test_loss"]; of
         several updates ["train_<of>_loss"]; ["train_<name>"], ["valid_<name>"], for a collection of
         metrics ["train_<name>_<its name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
 
     Args:
+        take: `take(state)` returns what `update` is called with, several arguments as a tuple:
+            `take=lambda state: (state.pred["logits"], state.yb)`. None: `(pred, yb)`.
         metrics: by name, objects with `update(pred, yb)`, `compute()` and `reset()`, such as those
             of torchmetrics or torcheval; without targets `update(pred)` is called. A metric with
             `to(device)` is moved to the device of the predictions. A result that is not a scalar is
             moved to the CPU.
 
     Raises:
-        TypeError: a metric lacks one of the three methods.
+        TypeError: a metric lacks one of the three methods; `take` is not a function.
+        Exception: raised by an `update` or `take`; a note says what it was given.
         ValueError: a metric is named `loss`.
     """
 
-    def __init__(self, **metrics: Any) -> None:
+    def __init__(self, *, take: Callable[[TrainState], Any] | None = None, **metrics: Any) -> None:
+        _check_take(take)
+        self.take = take
         for name, metric in metrics.items():
             _check(name, metric)
         self.metrics = metrics
@@ -91,11 +100,32 @@ class Metrics(Copyable):
         loss = torch.as_tensor(state.loss).detach()
         self._pass.add(loss, state.batch_size)
         if self._pass.metrics:
-            pred = _detached(state.pred)
-            self._pass.move_to(pred.device if isinstance(pred, torch.Tensor) else loss.device)
-            args = (pred,) if state.yb is None else (pred, _detached(state.yb))
-            for metric in self._pass.metrics.values():
-                metric.update(*args)
+            self._update(self._arguments(state), loss.device)
+
+    def _arguments(self, state: TrainState) -> tuple[Any, ...]:
+        """What the metrics are updated with."""
+        if self.take is None:
+            return (state.pred,) if state.yb is None else (state.pred, state.yb)
+        try:
+            taken = self.take(state)
+        except Exception as error:
+            found = f"state.pred is {describe(state.pred)}, state.yb is {describe(state.yb)}"
+            add_note(error, f"trackside: raised by Metrics(take=…); {found}")
+            raise
+        return taken if type(taken) is tuple else (taken,)
+
+    def _update(self, arguments: tuple[Any, ...], device: torch.device) -> None:
+        """Update each metric on the device of the first tensor that it is given."""
+        arguments = map_nested(torch.Tensor.detach, arguments, only=torch.Tensor)
+        first = next(leaves(arguments, torch.Tensor), None)
+        self._pass.move_to(device if first is None else first.device)
+        for name, metric in self._pass.metrics.items():
+            try:
+                metric.update(*arguments)
+            except Exception as error:
+                given = f"trackside: Metrics({name}=…) called update({describe_all(arguments)})"
+                add_note(error, f"{given}; choose what it gets with Metrics(…, take=function)")
+                raise
 
     def _keep_loss(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.of and state.outcome == "completed":
@@ -208,15 +238,25 @@ class _PassTotals:
         return None if self.total is None else self.total / self.samples
 
 
+def _check_take(take: Any) -> None:
+    check_no_class("Metrics(take=…)", take)
+    if take is None or (callable(take) and not hasattr(take, "compute")):
+        return
+    raise TypeError(
+        f"Metrics(take={take!r}): expected a function of the state that returns what the metrics "
+        "are updated with; give a metric another name"
+    )
+
+
 def _check(name: str, metric: Any) -> None:
     if name == "loss":
         raise ValueError("Metrics computes the loss itself; give your metric another name")
+    check_no_class(f"Metrics({name}=…)", metric)
     missing = [method for method in _METHODS if not callable(getattr(metric, method, None))]
-    if isinstance(metric, type) or missing:
-        what = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)
+    if missing:
         raise TypeError(
-            f"Metrics({name}={what}): expected an object with {', '.join(_METHODS)}"
-            + (f"; it has no {', '.join(missing)}" if missing else "; pass an instance")
+            f"Metrics({name}={metric!r}): expected an object with {', '.join(_METHODS)}; "
+            f"it has no {', '.join(missing)}"
         )
 
 
@@ -229,7 +269,3 @@ def _to_host(value: Any) -> Any:
 
 def _is_meta(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.is_meta
-
-
-def _detached(value: Any) -> Any:
-    return map_nested(torch.Tensor.detach, value, only=torch.Tensor)

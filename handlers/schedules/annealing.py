@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
-from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.argument_checks import check_no_class, check_whole_number
 from .._copying import LeftOut, nothing
 from .._named_target import checked_name, optimizer_of
 from .._stateful import Stateful
@@ -59,6 +59,7 @@ class Annealing(OptionWriter, Stateful):
     def __init__(
         self, option: str, curve: Curve, group: int | None = None, *, of: str | None = None
     ) -> None:
+        check_no_class("Annealing(curve=…)", curve)
         if not isinstance(option, str) or not callable(curve):
             raise TypeError(
                 f"Annealing({option!r}, {curve!r}): expected the name of an option and a function "

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from trackside.engine import BusyError, Trainer
+from trackside.engine import BusyError, KeyedLoader, Trainer
 from trackside.events import (
     AttachError,
     CancelEpochException,
@@ -20,6 +20,7 @@ from trackside.events import (
     IllegalCancelError,
     ReceiverError,
 )
+from trackside.handlers import EMA, Annealing, BatchTransform, Metrics, TokenLimit
 
 DATA = [(torch.ones(4, 5), torch.zeros(4, dtype=torch.long)) for _ in range(3)]
 
@@ -91,7 +92,7 @@ def test_batches_per_epoch_must_be_an_int_from_1(trainer, count, error):
     assert_usable(trainer)
 
 
-@pytest.mark.parametrize("model", [nn.Linear, "model", None, lambda x: x])
+@pytest.mark.parametrize("model", ["model", None, lambda x: x])
 def test_a_model_must_be_a_module(model):
     with pytest.raises(TypeError, match="model is"):
         Trainer(model)
@@ -385,12 +386,56 @@ def test_an_error_inside_the_backward_pass_is_torchs_own(trainer):
 # handlers
 
 
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"model": nn.Linear}, r"Trainer\(model=…\): Linear"),
+        ({"models": {"a": nn.Linear}}, r"Trainer\(models={'a': …}\): Linear"),
+        ({"loss_fn": nn.MSELoss}, r"Trainer\(loss_fn=…\): MSELoss"),
+        ({"optimizer": torch.optim.SGD}, r"Trainer\(optimizer=…\): SGD"),
+        ({"batch": nn.MSELoss}, r"Trainer\(batch=…\): MSELoss"),
+        ({"activities": {"forward": nn.Linear}}, r"activities={'forward': …}: Linear"),
+        ({"handlers": [EMA]}, "the class EMA"),
+    ],
+)
+def test_a_class_in_place_of_an_instance_is_refused_when_a_trainer_is_made(parts, named):
+    if "models" not in parts:
+        parts = {"model": nn.Linear(5, 3), **parts}
+    with pytest.raises((TypeError, AttachError), match=named + ".*did you forget \\(\\)"):
+        Trainer(**parts)
+
+
+@pytest.mark.parametrize("loaders", [(DataLoader,), (DATA, DataLoader)])
+def test_the_class_of_a_loader_is_refused_before_anything_runs(trainer, trace, loaders):
+    with pytest.raises(TypeError, match="_loader: DataLoader is a class; did you forget"):
+        trainer.fit(*loaders)
+    assert trace.triggers == []
+    assert_usable(trainer)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Metrics(accuracy=Trace),
+        lambda: Metrics(take=Trace),
+        lambda: BatchTransform(Trace),
+        lambda: Annealing("lr", Trace),
+        lambda: TokenLimit(10, count=Trace),
+        lambda: KeyedLoader(Trace),
+        lambda: KeyedLoader(range(3), sampler=Trace),
+    ],
+)
+def test_a_class_is_refused_where_a_function_or_an_object_is_needed(make):
+    with pytest.raises(TypeError, match=r"Trace is a class; did you forget \(\)\?"):
+        make()
+
+
 def test_a_handler_class_is_refused(trainer):
     class Handler:
         def after_loss(self, trainer, state):
             pass
 
-    with pytest.raises(AttachError, match="the class Handler; attach an instance"):
+    with pytest.raises(AttachError, match="the class Handler: did you forget"):
         Trainer(nn.Linear(1, 1), handlers=[Handler])
     with pytest.raises(AttachError, match="the class Handler"):
         trainer.attach(Handler)

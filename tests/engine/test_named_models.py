@@ -192,7 +192,7 @@ def test_a_new_fit_sets_the_defaults_of_fields_of_ones_own():
     [
         ({"model": model(), "models": pair()}, TypeError, r"model=…, models=…\): pass one"),
         ({}, TypeError, "a torch.nn.Module is needed"),
-        ({"models": {"a": nn.Linear}}, TypeError, "model is the class Linear"),
+        ({"models": {"a": nn.Linear}}, TypeError, "Linear is a class; did you forget"),
         (
             {"model": model(), "state": dict},
             TypeError,

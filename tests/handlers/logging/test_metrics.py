@@ -1,6 +1,8 @@
 import copy
 import math
+import re
 from collections import namedtuple
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -322,6 +324,114 @@ def test_predictions_in_containers_keep_their_type_and_are_detached():
     assert trainer.state.metrics["train_watch"] == 1.0
 
 
+@dataclass
+class Scores:
+    """What a model returns."""
+
+    logits: torch.Tensor
+    extra: None = None
+
+
+OUTPUTS = {
+    "tuple": (lambda y: (y, None), lambda pred: pred[0]),
+    "dict": (lambda y: {"logits": y, "extra": None}, lambda pred: pred["logits"]),
+    "dataclass": (Scores, lambda pred: pred.logits),
+}
+
+
+class Wrapped(nn.Module):
+    """A model whose output has parts."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.inner, self.wrap = model(), wrap
+
+    def forward(self, x):
+        return self.wrap(self.inner(x))
+
+
+def trainer_with_parts(kind, metrics):
+    wrap, logits = OUTPUTS[kind]
+    return trainer_of(
+        metrics,
+        net=Wrapped(wrap),
+        loss_fn=lambda pred, y: nn.functional.cross_entropy(logits(pred), y),
+    )
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_take_chooses_what_the_metrics_get(kind):
+    logits = OUTPUTS[kind][1]
+    metrics = Metrics(correct=Correct(), take=lambda state: (logits(state.pred), state.yb))
+    plain = trainer_of(Metrics(correct=Correct()))
+    chosen = trainer_with_parts(kind, metrics)
+    for trainer in (plain, chosen):
+        trainer.fit(batches(), batches(2))
+    assert chosen.state.metrics == plain.state.metrics
+
+
+def test_take_may_return_the_only_argument():
+    trainer = trainer_of(Metrics(mean=torchmetrics.MeanMetric(), take=lambda state: state.pred))
+    assert trainer.validate(batches(2)).keys() == {"valid_loss", "valid_mean"}
+
+
+def test_what_take_returns_is_detached():
+    seen = []
+
+    class Watch(Correct):
+        def update(self, pred):
+            seen.append(pred["logits"].requires_grad)
+
+    metrics = Metrics(watch=Watch(), take=lambda state: {"logits": state.pred})
+    trainer_of(metrics).fit(batches(1))
+    assert seen == [False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("tuple", r"tuple of 2 \(Tensor \(4, 3\), None\), Tensor \(4,\)"),
+        ("dict", r"dict of logits: Tensor \(4, 3\), extra: None, Tensor \(4,\)"),
+        ("dataclass", r"Scores of logits: Tensor \(4, 3\), extra: None, Tensor \(4,\)"),
+    ],
+)
+def test_a_metric_that_cannot_be_updated_is_named_with_what_it_got(kind, given):
+    trainer = trainer_with_parts(kind, Metrics(correct=Correct()))
+    with pytest.raises(AttributeError) as raised:
+        trainer.fit(batches(1))
+    note = (
+        rf"Metrics\(correct=…\) called update\({given}\); choose what it gets with Metrics\(…, ta"
+    )
+    assert re.search(note, "\n".join(raised.value.__notes__))
+
+
+def test_an_error_in_take_says_what_the_batch_had():
+    trainer = trainer_of(Metrics(correct=Correct(), take=lambda state: state.pred["logits"]))
+    with pytest.raises(IndexError) as raised:
+        trainer.fit(batches(1))
+    assert "state.pred is Tensor (4, 3), state.yb is Tensor (4,)" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize("take", [3, Correct()])
+def test_take_must_be_a_function(take):
+    with pytest.raises(TypeError, match="expected a function of the state"):
+        Metrics(take=take)
+
+
+@pytest.mark.parametrize("sizes", [[4, 0, 4], [0, 4, 4], [4, 4, 0]])
+def test_an_empty_batch_does_not_count(sizes):
+    trainer = trainer_of(Metrics(correct=Correct()), optimizer=None)
+    expected = trainer.validate(batches(size=[4, 4]))
+    found = trainer.validate(batches(size=sizes))
+    assert found == expected
+    trainer.fit(batches(size=sizes))
+    assert math.isfinite(trainer.state.metrics["train_loss"])
+
+
+def test_a_pass_of_empty_batches_has_no_loss():
+    assert trainer_of(Metrics()).validate(batches(size=[0, 0])) == {}
+
+
 def test_works_on_a_hand_made_state():
     metrics = Metrics()
     state = state_of(training=True)
@@ -356,7 +466,7 @@ def test_a_loss_that_is_nan_is_reported():
     assert math.isnan(state.metrics["valid_loss"])
 
 
-@pytest.mark.parametrize("wrong", [object(), Correct, len])
+@pytest.mark.parametrize("wrong", [object(), len])
 def test_an_object_that_is_not_a_metric_is_refused_by_name(wrong):
     with pytest.raises(TypeError, match=r"Metrics\(accuracy=.*expected an object with update"):
         Metrics(accuracy=wrong)
