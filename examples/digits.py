@@ -18,7 +18,8 @@ def digits(device: torch.device | None = None) -> Job:
     """Train on four fifths of the 1797 images, validate on the rest; --device is optional."""
     images, targets = load_digits(return_X_y=True)
     images = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
-    train, valid = random_split(TensorDataset(images, torch.tensor(targets)), [0.8, 0.2])
+    seeded = torch.Generator().manual_seed(0)  # so that all processes make the same split
+    train, valid = random_split(TensorDataset(images, torch.tensor(targets)), [0.8, 0.2], seeded)
     model = nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=3, padding=1),
         nn.ReLU(),

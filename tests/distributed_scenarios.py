@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -209,6 +210,16 @@ def refused():
     errors["sampler"] = error_of(lambda: trainer.fit(sharded))
     errors["list"] = error_of(lambda: trainer.fit([(torch.zeros(2, 5), torch.zeros(2).long())]))
     return {**errors, "kept": kept}
+
+
+def command_line():
+    """What `trackside fit … --strategy ddp` prints."""
+    from trackside.views.commands.main import main
+
+    target = Path(__file__).parents[1] / "examples" / "digits.py"
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as bars:
+        code = main(["fit", f"{target}:digits", "--epochs", "1", "--strategy", "ddp"])
+    return {"code": code, "out": printed.getvalue(), "err": bars.getvalue()}
 
 
 def run_scenarios(names, folder, processes=2):

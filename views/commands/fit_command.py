@@ -10,6 +10,7 @@ from ..output.output_files import create_output_folder
 from .handler_option import attach_handlers, check_handler_names
 from .parser import FACTORY, Commands, add_out_option, whole_number
 from .record_option import add_record_option, attach_recorder
+from .strategy_option import add_strategy_option, attach_strategy, device_of_rank
 
 
 def add(commands: Commands) -> None:
@@ -29,6 +30,7 @@ def add(commands: Commands) -> None:
         help="attach a handler that `trackside handlers` lists; may be given several times",
     )
     add_record_option(fit)
+    add_strategy_option(fit)
     fit.add_argument(
         "--checkpoint",
         type=Path,
@@ -54,8 +56,11 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..jobs.job_factory import create_job
     from .run_fit import fit_job
 
-    device = None if arguments.device is None else usable_device(arguments.device)
+    name = device_of_rank(arguments.device, arguments.strategy)
+    device = None if name is None else usable_device(name)
     job = create_job(factory, arguments.factory, device)
+    if arguments.strategy is not None:
+        attach_strategy(job.trainer, arguments.strategy)
     attach_handlers(job.trainer, arguments.handler)
     if arguments.record is not None:
         attach_recorder(job.trainer, arguments.record)

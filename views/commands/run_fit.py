@@ -53,11 +53,16 @@ def fit_job(
         ):  # only the loop refers to the iterator, so leaving the loop closes the scopes
             pass
     finally:
-        if out is not None:
+        if out is not None and trainer.state.is_main:
             write_artifacts(out, history, trainer)
+    if trainer.state.is_main:
+        _print_result(history, trainer.state)
+
+
+def _print_result(history: History, state: TrainState) -> None:
     if history.rows:
         print(format_epochs(history.rows))
-    print(_summary(trainer.state))
+    print(_summary(state))
 
 
 def _get_or_attach(trainer: Trainer, kind: type[H]) -> H:

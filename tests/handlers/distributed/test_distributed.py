@@ -13,6 +13,7 @@ NAMES = [
     "left_as_found",
     "disagreeing",
     "refused",
+    "command_line",
 ]
 
 
@@ -96,3 +97,10 @@ def test_what_is_distributed_already_is_refused_or_left_alone(results):
         assert "cannot shard the train_loader, a list: allowed" in result["list"]
         assert result["kept"] == [True]
         assert result["group is kept"] == "completed"
+
+
+def test_the_command_trains_in_all_processes_and_prints_once(results):
+    first, second = results["command_line"]
+    assert (first["code"], second["code"]) == (0, 0)
+    assert "completed after 23 steps" in first["out"]
+    assert (second["out"], second["err"]) == ("", "")

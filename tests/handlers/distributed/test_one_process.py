@@ -1,0 +1,82 @@
+"""Distributed without torchrun, and its arguments."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from trackside import Distributed, Trainer
+from trackside.events import AttachError
+from trackside.handlers.distributed._process_group import rank_and_world_size
+
+BATCHES = [(torch.ones(2, 3), torch.zeros(2, 1))] * 2
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
+
+
+def fitted(*handlers):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    trainer = Trainer(model, nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=0.1), handlers)
+    trainer.fit(BATCHES, BATCHES, epochs=2)
+    return trainer
+
+
+def test_without_torchrun_a_fit_is_unchanged_and_says_so_once(caplog):
+    with caplog.at_level(logging.INFO, logger="trackside"):
+        trainer = fitted(Distributed())
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "one process, as torchrun has not started several" in caplog.text
+    assert torch.equal(trainer.state.model.weight, fitted().state.model.weight)
+    assert (trainer.state.rank, trainer.state.world_size) == (0, 1)
+    assert trainer.state.samples == 8
+
+
+def test_a_wrong_argument_is_refused():
+    with pytest.raises(ValueError, match=r"strategy='zero'\): allowed: 'ddp'"):
+        Distributed("zero")
+    for timeout in (0, 4.9, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="allowed: seconds, from 5"):
+            Distributed(timeout=timeout)
+
+
+def test_an_environment_that_is_not_torchruns_is_refused():
+    assert rank_and_world_size(TORCHRUN) == (1, 4)
+    assert rank_and_world_size({"MASTER_ADDR": "host"}) == (0, 1)
+    with pytest.raises(ValueError, match="has RANK, and no WORLD_SIZE and no MASTER_ADDR"):
+        rank_and_world_size({"RANK": "0"})
+    for rank in ("4", "one", "-1"):
+        with pytest.raises(ValueError, match="allowed: a rank from 0"):
+            rank_and_world_size({**TORCHRUN, "RANK": rank})
+
+
+def test_parts_whose_gradients_would_not_be_reduced_are_refused(monkeypatch):
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+
+    class Loss(nn.Linear):
+        def forward(self, pred, yb):
+            return super().forward(pred).mean()
+
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(AttachError, match="the loss, a Loss, has parameters that are trained"):
+        Trainer(model, Loss(1, 1), optimizer, [Distributed()])
+    named = {"models": {"g": model}, "optimizers": {"g": optimizer}}
+    trainer = Trainer(loss_fn=nn.MSELoss(), **named, activities={"backward": lambda s: ""})
+    with pytest.raises(AttachError, match="models or optimizers by name"):
+        trainer.attach(Distributed())
+    wrapped = nn.DataParallel(model)
+    trainer = Trainer(wrapped, nn.MSELoss(), torch.optim.SGD(wrapped.parameters(), lr=0.1))
+    with pytest.raises(AttachError, match="wrapped already: it has a DataParallel"):
+        trainer.attach(Distributed())
+
+
+def test_detaching_makes_the_trainer_the_only_one_again(monkeypatch):
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    trainer = Trainer(nn.Linear(3, 1), nn.MSELoss())
+    detach = trainer.attach(Distributed())
+    assert (trainer.state.rank, trainer.state.world_size, trainer.state.is_main) == (1, 4, False)
+    detach()
+    assert (trainer.state.rank, trainer.state.world_size) == (0, 1)

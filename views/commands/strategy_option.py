@@ -1,0 +1,49 @@
+"""The option `--strategy NAME`: train in the processes that torchrun has started."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..output.usage_error import UsageError, first_line
+from .parser import Parser
+
+if TYPE_CHECKING:
+    from ...engine import Trainer
+
+
+def add_strategy_option(command: Parser) -> None:
+    """Add `--strategy NAME`."""
+    command.add_argument(
+        "--strategy",
+        choices=("ddp",),
+        help="train in all processes of `torchrun --nproc-per-node 2 -m trackside fit ...`; ddp: "
+        "each has the whole model",
+    )
+
+
+def device_of_rank(name: str | None, strategy: str | None) -> str | None:
+    """The device of this process: with a strategy, `cuda` is the GPU of its local rank."""
+    if strategy is not None and name == "cuda":
+        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    return name
+
+
+def attach_strategy(trainer: Trainer, strategy: str) -> None:
+    """Attach Distributed.
+
+    Raises:
+        UsageError: torchrun has not started this process, or the job cannot be distributed.
+    """
+    if "RANK" not in os.environ:
+        raise UsageError(
+            f"--strategy {strategy}: torchrun has not started this process; start it with torchrun "
+            f"--nproc-per-node 2 -m trackside fit ..., or leave out --strategy {strategy}"
+        )
+    from ...events import AttachError
+    from ...handlers import Distributed
+
+    try:
+        trainer.attach(Distributed(strategy))
+    except AttachError as error:
+        raise UsageError(f"--strategy {strategy}: {first_line(error)}") from None
