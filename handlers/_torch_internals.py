@@ -85,3 +85,8 @@ class _StepProbe:
 
     def step(self) -> None:
         self.stepped = True
+
+
+def default_store() -> Any:
+    """The store of the default process group, through which its ranks have found each other."""
+    return torch.distributed.distributed_c10d._get_default_store()

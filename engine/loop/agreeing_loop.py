@@ -135,7 +135,7 @@ class AgreeingLoop(RunLoop):
     def _agreed(self, raised: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """What all ranks have raised; before anything else this rank leaves the votes."""
         for entry in raised:
-            if isinstance(entry[0], AgreedRaise):
+            if type(entry[0]) is AgreedRaise:
                 yield from (tuple(one) for one in entry[0].raised)
             else:
                 self._ballot.leave()

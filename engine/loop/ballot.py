@@ -143,7 +143,7 @@ class Ballot:
         """What all ranks have raised, if one has."""
         if not agreed[0]:
             return []
-        records = [as_record(one, self.state.phase) for one in self._recorded]
+        records = [as_record(one) for one in self._recorded]
         self.lost = True  # unless they can be shared
         told = self.agreement.share(records)
         self.lost = False

@@ -230,7 +230,7 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            with self._agreed_run() as self._agreed, session:
+            with session, self._agreed_run() as self._agreed:
                 work = self._registry.activity_of
                 self._table = compile_table(machine, self.state, self, work, self._aliases)
                 if self._agreed is not None:

@@ -16,12 +16,12 @@ def recorded(error: BaseException, receiver: Receiver | None, phase: str, rank: 
     """What was raised in `phase` of this rank; a cancel says the rank in `raised_by`."""
     if is_cancel(error):
         _sign(error, f"rank {rank}: {describe_raiser(error, receiver, phase)}", phase)
-    return Raised(error, True, None, (), receiver)
+    return Raised(error, True, None, (), receiver, phase=phase)
 
 
-def as_record(raised: Raised, phase: str) -> Record:
+def as_record(raised: Raised) -> Record:
     """`raised` as text."""
-    error = raised.error
+    error, phase = raised.error, raised.phase
     return {
         "scope": read_text(error, "scope") if is_cancel(error) else "",
         "kind": type(error).__qualname__,

@@ -37,6 +37,8 @@ class Raised(NamedTuple):
     """The receiver that was running."""
     unyielded: Transition | None = None
     """The transition that a stepwise run was about to yield when it sent `reported`."""
+    phase: str = ""
+    """The phase in which it was raised, if the run has gone on since."""
 
 
 def is_cancel(raised: BaseException) -> TypeGuard[Cancel]:

@@ -97,7 +97,7 @@ class Unwinding:
             self._keep(raised.error)
             self.announced = True  # nobody was told of a run
             return
-        by = describe_raiser(raised.error, raised.receiver, self.leaf.phase)
+        by = describe_raiser(raised.error, raised.receiver, raised.phase or self.leaf.phase)
         if raised.row is not None:
             self.resume_dispatch(raised.row, raised.receivers, raised.receiver)
         elif raised.receivers and raised.receiver is not None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.amp import GradScaler
+from torch.distributed import distributed_c10d
 from torch.nn.modules import batchnorm
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
@@ -48,6 +49,7 @@ def parameter(gradient):
         (lambda: batchnorm, "torch.nn.modules.batchnorm._BatchNorm"),
         (lambda: batchnorm, "torch.nn.modules.batchnorm._NormBase"),
         (nn.Module, "torch.nn.Module._buffers"),
+        (lambda: distributed_c10d, "torch.distributed.distributed_c10d._get_default_store"),
         (lambda: GradScaler("cpu"), "torch.amp.GradScaler._device"),
         (lambda: torch.compile(nn.ReLU(), backend="eager"), "OptimizedModule._orig_mod"),
     ],

@@ -1,0 +1,149 @@
+"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|kill|stop`.
+
+Each rank runs the same scenarios, one after the other, and writes what came of each to the file
+`<folder>/<rank>.json`: the signals, the phase, the weights, what escaped. In `kill` and `stop` the
+last rank is killed, or stands still, in a batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from oracle import SIGNALS, Batches, Entries, Raise, Rig, World
+from torch.nn.parallel import DistributedDataParallel
+
+from trackside import Trainer
+from trackside.events import CANCELS
+from trackside.handlers.distributed._control_group import control_group
+
+GROUP = timedelta(seconds=60)
+SHORT = timedelta(seconds=8)
+"""Of the votes in which a rank is lost."""
+
+FEW = ("begin_batch", "after_loss", "after_epoch"), ("batch", "epoch", "fit")
+
+
+class Replicas:
+    """DDP by hand: wraps `forward` of a trainer, and can be taken apart."""
+
+    def __init__(self, world: World) -> None:
+        self.group: Any = dist.new_group(timeout=GROUP)
+        self.ddp: Any = DistributedDataParallel(world.model, process_group=self.group)
+
+    def wrap_forward(self, forward: Callable[[Any], str]) -> Callable[[Any], str]:
+        """Training batches call the wrapper."""
+
+        def run(state: Any) -> str:
+            model = state.model
+            if state.training and self.ddp is not None:
+                state.model = self.ddp
+            try:
+                return forward(state)
+            finally:
+                state.model = model
+
+        return run
+
+    def release(self) -> None:
+        """End the group: the others fail in it at once."""
+        self.ddp = None
+        if self.group is not None:
+            dist.destroy_process_group(self.group)
+            self.group = None
+
+
+def scenario(name: str, plans: tuple[Entries, ...], **options: Any) -> dict[str, Any]:
+    """One fit in which each rank raises what its plan says."""
+    rank = dist.get_rank()
+    rig = Rig(lambda world: Trainer(world.model, world.loss_fn, world.optimizer))
+    replicas = Replicas(rig.world)
+    rig.trainer.wrap("forward", replicas.wrap_forward)
+    escaped: BaseException | None = None
+    prepare = options.get("prepare")
+    with ExitStack() as groups:
+        groups.callback(replicas.release)
+        collective, timeout = ("backward", "step"), options.get("timeout", GROUP)
+        rig.trainer.agreement = groups.enter_context(
+            control_group(name, collective, replicas.release, timeout)
+        )
+        rig.begin(plans[rank] if rank < len(plans) else ())
+        if prepare is not None:
+            prepare(rig, rank)
+        length = options.get("lengths", {}).get(rank, 3)
+        try:
+            rig.trainer.fit(Batches(rig.plan, length, 1), Batches(rig.plan, 2, 2), epochs=2)
+        except BaseException as error:
+            escaped = error
+    return told(rig, escaped)
+
+
+def told(rig: Rig, escaped: BaseException | None) -> dict[str, Any]:
+    """What came of a fit, as JSON."""
+    state, result = rig.trainer.state, rig.result(escaped)
+    return {
+        "signals": [list(moment) for moment in result.moments],
+        "ends": result.ends,
+        "steps": result.steps,
+        "weights": [weight.tolist() for weight in rig.world.model.parameters()],
+        "escaped": list(result.escaped),
+        "cancel": None if state.cancel is None else [state.cancel.raised_by, state.cancel.reason],
+    }
+
+
+def kill_one(rig: Rig, rank: int, sent: int) -> None:
+    """The last rank ends, or stands still, at its second training batch."""
+
+    def end(trainer: Any, state: Any) -> None:
+        if rank == dist.get_world_size() - 1 and (state.epoch, state.batch_index) == (0, 1):
+            os.kill(os.getpid(), sent)
+
+    rig.trainer.on("after_loss")(end)
+
+
+def plans(ranks: int, all_signals: bool) -> dict[str, tuple[Entries, ...]]:
+    """The scenarios of the last rank alone, and of two at once, by name."""
+    signals, scopes = (SIGNALS, tuple(CANCELS)) if all_signals else FEW
+    kinds = (*(CANCELS[scope] for scope in scopes), ValueError)
+    alone = {f"{kind.__name__} at {at}": (Raise(kind, at, 1),) for at in signals for kind in kinds}
+    alone["the loader"] = (Raise(ValueError, "loader", 2),)
+    return {
+        **{name: (*[()] * (ranks - 1), plan) for name, plan in alone.items()},
+        "two at once": (
+            (Raise(CANCELS["batch"], "after_loss", 2),),
+            (Raise(CANCELS["epoch"], "after_loss", 2),),
+        ),
+        "the model": ((), (Raise(ValueError, "model", 2),)),
+        "backward": ((), (Raise(ValueError, "backward", 2),)),
+    }
+
+
+def main(folder: str, what: str) -> None:
+    """Run the scenarios and write what came of them."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", timeout=GROUP)
+    rank, ranks, results = dist.get_rank(), dist.get_world_size(), {}
+    if what in ("few", "all"):
+        for name, plan in plans(ranks, what == "all").items():
+            results[name] = scenario(name, plan)
+        results["uneven"] = scenario("uneven", (), lengths={0: 2})
+    else:
+        sent = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[what]
+        results[what] = scenario(
+            what, (), timeout=SHORT, prepare=lambda rig, rank: kill_one(rig, rank, sent)
+        )
+    Path(folder, f"{rank}.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    os._exit(0)  # no group of a failed fit is waited for
