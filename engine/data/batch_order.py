@@ -10,6 +10,8 @@ import torch
 from ...events.utils.rank_share import rank_share
 from .batch_generators import seed_of
 
+_BLOCK = 4096  # examples of an order that become a list at once
+
 
 class BatchRequest(NamedTuple):
     """The key of a batch and the indices of its examples.
@@ -74,10 +76,16 @@ class BatchOrder:
 
     def requests(self, epoch: int, first: int) -> Iterator[BatchRequest]:
         """The batches of an epoch from `first` on."""
-        order = self.permutation(epoch)
+        order, begin = self.permutation(epoch), 0
+        rows: list[int] = []
         for batch, (start, stop) in enumerate(self.bounds(epoch, first), first):
-            chosen = range(start, stop) if order is None else order[start:stop].tolist()
-            yield BatchRequest(epoch, batch * self.ranks + self.rank, list(chosen))
+            if order is None:
+                chosen = [*range(start, stop)]
+            else:
+                if not begin <= start <= stop <= begin + len(rows):
+                    begin, rows = start, order[start : max(stop, start + _BLOCK)].tolist()
+                chosen = rows[start - begin : stop - begin]
+            yield BatchRequest(epoch, batch * self.ranks + self.rank, chosen)
 
     def bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
         """Where in the order of an epoch the batches of this rank start and stop, from `first` on.

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset, default_collate, get_worker_info
 from ...events import Cancel
 from .batch_generators import BatchGenerators, digest_of
 from .batch_order import BatchOrder, BatchRequest
-from .host_generators import keyed_host_generators, seed_host_generators
+from .host_generators import KeyedHostGenerators, seed_host_generators
 from .in_memory import column_reader
 from .pass_opening import call_set_epoch, with_inner
 from .skipping import Reduced, SkipExample, packed, read_examples
@@ -22,6 +22,7 @@ from .skipping import Reduced, SkipExample, packed, read_examples
 Collate = Callable[[list[Any]], Any]
 
 _WRITERS = "trackside checkpoint"  # threads that write files, and draw nothing
+_TRIAL = 2  # batches that show from which generators a dataset draws; only those are seeded then
 _SEQUENCES = (list, tuple, range)
 _NOT_ONE_EXAMPLE = (
     "Raised by __getitems__ or collate_fn, which have more than one example: allowed there are a "
@@ -40,6 +41,8 @@ class BatchReader(Dataset[Any]):
         self._random_getitem = _random_getitem_of(dataset)
         self._has_getitems = _has_getitems(dataset)
         self._has_warned = False
+        self._trial = _TRIAL
+        self._drawn: frozenset[str] = frozenset()  # generators from which the dataset draws
         self._epoch: int | None = None
 
     def batches(self, order: BatchOrder, epoch: int, first: int) -> Iterator[Any]:
@@ -95,10 +98,18 @@ class BatchReader(Dataset[Any]):
 
     def _keyed_batch(self, request: BatchRequest, skipped: list[str]) -> Any:
         others = [] if self._has_warned else _other_threads()
-        with keyed_host_generators(self._key(request), watch=bool(others)) as drawn:
+        if self._trial == 0 and not others:
+            key = self._key(request) if self._drawn else b""
+            with KeyedHostGenerators(key, self._drawn) as generators:
+                batch = self._collated(self._examples(request.examples, skipped))
+            if not generators.surprising:
+                return batch
+            skipped.clear()  # read it again, with all generators seeded
+        with KeyedHostGenerators(self._key(request)) as generators:
             batch = self._collated(self._examples(request.examples, skipped))
-        if drawn:
-            self._warn(drawn, others)
+        self._trial, self._drawn = max(0, self._trial - 1), self._drawn | generators.moved
+        if generators.moved and others:
+            self._warn(sorted(generators.moved), others)
         return batch
 
     def _examples(self, indices: list[int], skipped: list[str]) -> list[Any]:

@@ -51,7 +51,7 @@ class SampledOrder(BatchOrder):
         self.name = "sampler" if batch_size else "batch_sampler"
         self.sampler = sampler
         check_sampler(self.name, sampler, len(dataset))
-        self._chosen: dict[int, Chosen] = {}
+        self._chosen: dict[tuple[int, int], Chosen] = {}
         self._ranks_chosen = self.ranks
 
     def arguments(self) -> dict[str, Any]:
@@ -82,13 +82,21 @@ class SampledOrder(BatchOrder):
 
         Raises:
             TypeError, IndexError: they are no indices of the dataset.
+            ValueError: the sampler divides them among ranks, and so does the loader.
         """
+        if self.ranks > 1 and hasattr(self.sampler, "num_replicas"):
+            raise ValueError(
+                f"{self._tried()}: it chooses the examples of one rank, and the loader divides each "
+                "batch among the ranks itself; allowed: a sampler of all examples"
+            )
         if self._ranks_chosen != self.ranks:
             self._chosen, self._ranks_chosen = {}, self.ranks
-        if epoch not in self._chosen:
-            self._chosen = {e: kept for e, kept in self._chosen.items() if e == epoch - 1}
-            self._chosen[epoch] = self._choose(read_sampler(self.sampler, self.seed, epoch))
-        return self._chosen[epoch]
+        key = epoch, self.ranks
+        if key not in self._chosen:
+            before = epoch - 1, self.ranks
+            self._chosen = {k: kept for k, kept in self._chosen.items() if k == before}
+            self._chosen[key] = self._choose(read_sampler(self.sampler, self.seed, epoch))
+        return self._chosen[key]
 
     def _choose(self, given: list[Any]) -> Chosen:
         if self.name == "sampler":

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
 from .batch_generators import digest_of, seed_of
-from .host_generators import keyed_host_generators
+from .host_generators import KeyedHostGenerators
 from .pass_opening import call_set_epoch
 
 Sampler = Callable[[int, int], Iterable[Any]] | Iterable[Any]
@@ -45,8 +45,10 @@ def _read_any(sampler: Iterable[Any], seed: int, epoch: int) -> list[Any]:
     try:
         for generator in generators:
             generator.manual_seed(seed_of(seed, epoch))
-        with keyed_host_generators(digest_of(seed, epoch), watch=False):
-            return [*sampler]
+        given: list[Any] = []
+        with KeyedHostGenerators(digest_of(seed, epoch)):
+            given += sampler
+        return given
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)

@@ -52,21 +52,24 @@ class Skips:
     def __init__(self, examples: int = 0, batches: int = 0) -> None:
         self.examples, self.batches = examples, batches
 
-    def has_batch(self, reduced: Reduced) -> bool:
+    def has_batch(self, reduced: Reduced, ranks: int) -> bool:
         """Count what is missing; False for a batch that is skipped.
 
         Raises:
             Cancel: of another scope than the batch.
             Exception: the error of a worker process.
+            RuntimeError: something is skipped, and other ranks wait for this one.
         """
         self.examples += len(reduced.skipped)
         for reason in reduced.skipped:
             log.debug("skipped %s", reason)
         if reduced.batch is not None:
+            _refuse_among(ranks)
             return True
         raised = _unpacked(reduced.raised)
         if raised is not None and not isinstance(raised, CancelBatchException):
             raise raised
+        _refuse_among(ranks)
         self.batches += 1
         log.debug("skipped a batch: %s", raised or "no example is left")
         return False
@@ -76,6 +79,15 @@ class Skips:
         examples, batches = self.examples - since[0], self.batches - since[1]
         if examples or batches:
             log.warning("%s: skipped %d examples and %d batches", what, examples, batches)
+
+
+def _refuse_among(ranks: int) -> None:
+    if ranks > 1:
+        raise RuntimeError(
+            f"the dataset has skipped an example or a batch in one of {ranks} ranks: the ranks make "
+            "each batch together, with examples that are counted before; allowed: a sampler that "
+            "does not choose what cannot be read"
+        )
 
 
 def read_examples(get: Callable[[int], Any], indices: list[int], skipped: list[str]) -> list[Any]:

@@ -103,6 +103,15 @@ def test_the_global_generators_are_left_unchanged(workers):
     assert states() == before
 
 
+@pytest.mark.parametrize("batch_size", [7, 5000])
+def test_a_large_epoch_has_every_example_once(batch_size):
+    rows = [*range(11_000)]
+    whole = torch.cat(list(KeyedLoader(rows, batch_size, True)))
+    assert sorted(whole.tolist()) == rows
+    later = at((0, 2), KeyedLoader(rows, batch_size, True))
+    assert torch.equal(torch.cat(list(later)), whole[2 * batch_size :])
+
+
 def test_after_the_last_batch_the_position_is_the_next_epoch():
     loader = KeyedLoader(Augmented(4), 2)
     batches = iter(loader)

@@ -5,8 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside.engine.data import numpy_state
-from trackside.engine.data.numpy_state import numpy_restorer, numpy_was_drawn_from
+from trackside.engine.data import numpy_state as module
+from trackside.engine.data.numpy_state import (
+    numpy_state as current,
+)
+from trackside.engine.data.numpy_state import (
+    restore_numpy_state,
+    seed_numpy,
+)
 
 DRAWS = {
     "uniform": numpy.random.rand,
@@ -16,6 +22,7 @@ DRAWS = {
     "shuffle": lambda: numpy.random.permutation(5),
     "624 words": lambda: numpy.random.bytes(4 * 624),
 }
+WORDS = (1, 2, 3, 4)
 draws = st.lists(st.sampled_from(list(DRAWS)), max_size=4)
 
 
@@ -34,36 +41,53 @@ def test_the_generator_is_restored_with_the_number_that_it_kept(before, inside, 
     numpy.random.seed(seed)
     draw(before)
     kept = state()
-    restore = numpy_restorer()
-    numpy.random.seed(5)
+    saved = current()
+    seed_numpy((1, 2, 3, seed))
+    seeded = state()
     draw(inside)
-    restore()
+    restore_numpy_state(saved)
     assert state() == kept
+    numpy.random.seed((1, 2, 3, seed))
+    assert seeded == state()
 
 
 def test_the_layout_of_the_twister_is_the_one_that_is_read():
-    assert numpy_state._layout_is_known(), "numpy.random.MT19937.ctypes.state_address"
+    assert module._layout_is_known(), "numpy.random.MT19937.ctypes.state_address"
 
 
 def test_without_a_known_layout_the_generator_is_restored_too(monkeypatch):
-    monkeypatch.setattr(numpy_state, "_layout_is_known", lambda: False)
+    monkeypatch.setattr(module, "_layout_is_known", lambda: False)
     numpy.random.normal()
     kept = state()
-    restore = numpy_restorer()
-    numpy.random.seed(5)
-    assert not numpy_was_drawn_from()
+    saved = current()
+    seed_numpy(WORDS)
+    seeded = current()
     numpy.random.rand()
-    assert numpy_was_drawn_from()
-    restore()
+    assert current() != seeded
+    restore_numpy_state(saved)
     assert state() == kept
 
 
-@pytest.mark.parametrize("name", [name for name in DRAWS if name != "624 words"])
+@pytest.mark.parametrize("name", DRAWS)
 def test_a_draw_is_seen(name):
-    numpy.random.seed(5)
-    assert not numpy_was_drawn_from()
+    saved = current()
+    seed_numpy(WORDS)
+    seeded = current()
     draw([name])
-    assert numpy_was_drawn_from()
+    assert current() != seeded
+    restore_numpy_state(saved)
+
+
+def test_a_normal_number_left_over_beside_a_whole_number_of_twists_is_dropped():
+    numpy.random.seed(1)
+    kept = state()
+    saved = current()
+    seed_numpy(WORDS)
+    numpy.random.normal()
+    while state()["state"]["pos"] != 624:
+        numpy.random.bytes(4)
+    restore_numpy_state(saved)
+    assert state() == kept
 
 
 def test_another_kind_of_generator_is_restored():
@@ -71,9 +95,10 @@ def test_another_kind_of_generator_is_restored():
     numpy.random.set_bit_generator(numpy.random.PCG64(3))
     try:
         kept = state()
-        restore = numpy_restorer()
+        saved = current()
+        seed_numpy(WORDS)
         numpy.random.rand()
-        restore()
+        restore_numpy_state(saved)
         assert state() == kept
     finally:
         numpy.random.set_bit_generator(twister)

@@ -268,3 +268,28 @@ def test_weights_leave_the_global_generators_to_other_threads():
     before = states()
     list(KeyedLoader(ROWS, sampler=sampler))
     assert seen == [before]
+
+
+@pytest.mark.parametrize("name", ["weights", "own", "function, whole", "lengths, whole"])
+def test_two_ranks_read_together_what_one_process_reads(name):
+    def loader(batch_size):
+        return KeyedLoader(ROWS, **{**options_of(name), **batch_size})
+
+    size = {} if name.endswith("whole") else {"batch_size": 4}
+    half = {} if name.endswith("whole") else {"batch_size": 2}
+    whole, parts = epochs(loader(size), 2), []
+    for rank in range(2):
+        part = loader(half)
+        part.set_rank(rank, 2)
+        parts.append(epochs(part, 2))
+    for epoch in range(2):
+        pairs = zip(*(part[epoch] for part in parts), whole[epoch], strict=True)
+        for one, other, together in pairs:
+            assert one + (other if len(together) > 1 else []) == together
+
+
+def test_a_sampler_of_one_rank_is_refused_where_the_loader_divides():
+    loader = KeyedLoader(ROWS, 2, sampler=DistributedSampler(ROWS, 2, 1))
+    loader.set_rank(1, 2)
+    with pytest.raises(ValueError, match="divides each batch among the ranks itself"):
+        next(iter(loader))

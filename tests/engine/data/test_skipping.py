@@ -210,3 +210,11 @@ def test_a_pass_over_skips_may_be_left():
     loader = KeyedLoader(Raising(**SKIPS), 2)
     assert len(list(islice(loader, 2))) == 2
     assert loader.position == (1, 0)
+
+
+@pytest.mark.parametrize("raised", [SKIP, CancelBatchException()])
+def test_one_of_several_ranks_may_not_skip(raised):
+    loader = KeyedLoader(Raising(i1=raised), 2)
+    loader.set_rank(0, 2)
+    with pytest.raises(RuntimeError, match="in one of 2 ranks"):
+        list(loader)
