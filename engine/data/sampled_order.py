@@ -86,7 +86,7 @@ class SampledOrder(BatchOrder):
         """
         if self.ranks > 1 and hasattr(self.sampler, "num_replicas"):
             raise ValueError(
-                f"{self._tried()}: it chooses the examples of one rank, and the loader divides each "
+                f"{self._tried()}: it chooses for one rank, and the loader divides each "
                 "batch among the ranks itself; allowed: a sampler of all examples"
             )
         if self._ranks_chosen != self.ranks:

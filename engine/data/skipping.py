@@ -84,7 +84,7 @@ class Skips:
 def _refuse_among(ranks: int) -> None:
     if ranks > 1:
         raise RuntimeError(
-            f"the dataset has skipped an example or a batch in one of {ranks} ranks: the ranks make "
+            f"the dataset has skipped an example or a batch in one of {ranks} ranks: they make "
             "each batch together, with examples that are counted before; allowed: a sampler that "
             "does not choose what cannot be read"
         )
