@@ -31,7 +31,7 @@ from ..data.pass_opening import open_iterator
 from ..torch_internals import first_dimension
 from .batch_convention import settle_lists, split_as_said, split_by_convention
 from .device_transfer import to_device
-from .example_count import count_examples
+from .example_count import count_examples, uniform_size
 
 
 def open_pass(state: TrainState, loader: Iterable[Any], limit: int | None = None) -> Iterator[Any]:
@@ -70,8 +70,8 @@ def set_batch(state: TrainState, batch: Any) -> int:
         if yb is not None and first_dimension(yb) != size:
             size = 0
     except TypeError:  # not a tensor
-        size = 0
-        if state.split_batch is None:
+        size = uniform_size(xb, yb)
+        if not size and state.split_batch is None:
             settle_lists(state)
     if not size or state.count_examples is not None:
         size = count_examples(state)

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...events import TrainState
 from ...events.utils.nested import SEQUENCES, children, leaves
+from ..torch_internals import first_dimension
 from .batch_convention import is_texts
 from .batch_hint import describe
 
@@ -21,6 +22,22 @@ _DECLARED = ("num_graphs", "batch_size")
 
 _NO_EXAMPLES = (Number, str, bytes, type(None))
 """What has no size; any other object that tells none is unknown."""
+
+
+def uniform_size(xb: Any, yb: Any) -> int:
+    """The size of a tuple or dict of tensors that all have the same; 0 for anything else.
+
+    For speed: it is that of most batches, and needs no look at each part.
+    """
+    if type(xb) is not tuple and type(xb) is not dict:
+        return 0
+    try:
+        sizes = set(map(first_dimension, xb.values() if type(xb) is dict else xb))
+        if yb is not None and yb is not xb:
+            sizes.add(first_dimension(yb))
+    except TypeError:  # not a tensor
+        return 0
+    return sizes.pop() if len(sizes) == 1 else 0
 
 
 def count_examples(state: TrainState) -> int:
