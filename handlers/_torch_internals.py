@@ -44,8 +44,8 @@ def mark_stepped(optimizer: Optimizer) -> None:
     optimizer._opt_called = True  # type: ignore[attr-defined]
 
 
-def scale_tensors(tensors: list[torch.Tensor], factor: float) -> None:
-    """Multiply all tensors by `factor`, in place."""
+def scale_tensors(tensors: list[torch.Tensor], factor: float | torch.Tensor) -> None:
+    """Multiply all tensors by `factor`, a number or a scalar tensor, in place."""
     torch._foreach_mul_(tensors, factor)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ...events import CancelStepException, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
@@ -28,33 +32,49 @@ class GradientAccumulation(OptimizerTarget, Stateful):
 
     The gradient is the mean over all examples of the window of batches: batches of unequal size,
     and an incomplete last window of an epoch, are weighted by their examples. The loss must be a
-    mean over the batch. If the last batch of a window is cancelled, or the pass ends inside a
-    window, the accumulated gradients go into the next window; at the end of the fit they are
-    dropped. Layers that use a whole batch, such as BatchNorm, see one batch at a time.
+    mean over the batch; if it is one over something else, such as tokens, `weight` counts those. If
+    the last batch of a window is cancelled, or the pass ends inside a window, the accumulated
+    gradients go into the next window; at the end of the fit they are dropped. Layers that use a
+    whole batch, such as BatchNorm, see one batch at a time.
 
     Signals: begin_fit, begin_batch, begin_step, after_fit; wraps backward and zero_grad
     Reads: batch_size, batch_index, n_batches, batches_per_epoch
     Writes: the gradients; batches, where the loader has no length; batches_per_step, or
         batches_per_step_of
     Raises: CancelStepException for all batches except the last of a window; TypeError, ValueError
-        for wrong arguments
-    Cost: no sync; if the loader has no length, one batch is fetched ahead
+        for wrong arguments, and for a weight that is no number from 0
+    Cost: no sync, also with weights that are tensors; if the loader has no length, one batch is
+        fetched ahead
 
     Args:
         batches: number of batches in a window, from 1.
         of: name of the optimizer, of a trainer with several; None: the only one.
+        weight: `weight(state)` returns what the loss of the batch is a mean over, a number from 0
+            or a scalar tensor: `lambda state: (state.yb != -100).sum()` counts tokens; None: its
+            examples, `batch_size`.
     """
 
-    saved = ("_examples", "_unit")
+    saved = ("_total", "_unit")
 
     runs_before = ("GradientClip", "MixedPrecision", "StopOnNaN")
 
-    def __init__(self, batches: int, *, of: str | None = None) -> None:
+    def __init__(
+        self,
+        batches: int,
+        *,
+        of: str | None = None,
+        weight: Callable[[TrainState], float | Tensor] | None = None,
+    ) -> None:
         check_whole_number(f"GradientAccumulation(batches={batches!r})", batches, 1)
+        if weight is not None and not callable(weight):
+            raise TypeError(
+                f"GradientAccumulation(weight={weight!r}): expected a function of the state"
+            )
         self.of = checked_name("GradientAccumulation", of)
         self.batches = batches
-        self._examples = 0
-        self._unit = 0
+        self.weight = weight
+        self._total: Any = 0
+        self._unit: Any = 0
 
     def attached(self, trainer: TrainerProtocol) -> None:
         super().attached(trainer)
@@ -69,7 +89,7 @@ class GradientAccumulation(OptimizerTarget, Stateful):
             yield
         finally:
             optimizer = optimizer_of(state, self.of)
-            if self._examples and optimizer is not None:
+            if self._has_begun() and optimizer is not None:
                 optimizer.zero_grad()
             self._set_batches_per_step(state, 1)
             self._start_window()
@@ -82,15 +102,15 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         def weighted_backward(state: TrainState) -> str:
             if not is_own_update(state, self.of):
                 return backward(state)
-            loss = state.loss
-            if not self._examples:
-                self._unit = max(1, self.batches * state.batch_size)
-            state.loss = loss * (state.batch_size / self._unit)
+            loss, weight = state.loss, self._weight(state)
+            if not self._has_begun():
+                self._unit = _at_least_one(self.batches * weight)
+            state.loss = loss * (weight / self._unit)
             try:
                 trigger = backward(state)
             finally:
                 state.loss = loss
-            self._examples += state.batch_size
+            self._total = self._total + weight
             return trigger
 
         return weighted_backward
@@ -101,9 +121,13 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         if not ends_window(state, self.batches):
             position = state.batch_index % self.batches + 1
             raise CancelStepException(f"batch {position} of {self.batches} accumulated")
-        if self._examples not in (0, self._unit):
-            scale_tensors(gradients(state), self._unit / self._examples)
-            self._unit = self._examples
+        total = self._total
+        if isinstance(total, Tensor):  # its value is not read: that would wait for the device
+            total = torch.where(total > 0, total, self._unit)
+        elif total in (0, self._unit):
+            return
+        scale_tensors(gradients(state), self._unit / total)
+        self._unit = total
 
     def wrap_zero_grad(self, zero_grad: Activity) -> Activity:
         def zero_grad_and_restart(state: TrainState) -> str:
@@ -121,8 +145,34 @@ class GradientAccumulation(OptimizerTarget, Stateful):
             state.batches_per_step_of[self.of] = batches
 
     def _start_window(self) -> None:
-        """Start without gradients; those added are Σ examples × gradient / unit."""
-        self._examples = self._unit = 0
+        """Start without gradients; those added are Σ weight × gradient / unit."""
+        self._total = self._unit = 0
+
+    def _has_begun(self) -> bool:
+        return isinstance(self._unit, Tensor) or self._unit > 0
+
+    def _weight(self, state: TrainState) -> Any:
+        if self.weight is None:
+            return state.batch_size
+        weight = self.weight(state)
+        if isinstance(weight, Tensor) and weight.numel() == 1:
+            return weight.detach().reshape(())
+        if not isinstance(weight, Real) or not 0 <= weight < float("inf"):
+            raise _wrong_weight(self.weight, weight)
+        return weight
+
+
+def _at_least_one(value: Any) -> Any:
+    return value.clamp(min=1) if isinstance(value, Tensor) else max(1, value)
+
+
+def _wrong_weight(function: Any, found: Any) -> Exception:
+    name = getattr(function, "__name__", type(function).__name__)
+    tried = f"GradientAccumulation(weight={name})"
+    allowed = "a finite number from 0, or a scalar tensor"
+    if isinstance(found, Real):
+        return ValueError(f"{tried} returned {found}; allowed: {allowed}")
+    return TypeError(f"{tried} returned a {type(found).__name__}; allowed: {allowed}")
 
 
 def _needs_lookahead(state: TrainState) -> bool:
