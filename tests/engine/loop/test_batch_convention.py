@@ -154,7 +154,7 @@ def test_a_batch_argument_that_is_no_function_is_refused():
     ("batch", "said"),
     [
         ((x, y, y), r"input was model\(Tensor \(4, 3\), Tensor \(4,\)\) and the target Tensor"),
-        (record, r"the batch, Record, the input was model\(Record\) and the target Record"),
+        (record, r"the batch, Record of x: .* was model\(Record of x: .*\) and the target Record"),
         ({"x": x}, r"dict of x: Tensor \(4, 3\), the input was model\(x=Tensor \(4, 3\)\)"),
         ((images, boxes), r"list of 4 \(Tensor \(3, 5, 5\), .*target list of 4 \(dict"),
     ],
@@ -172,4 +172,4 @@ def test_a_wrong_call_of_the_loss_says_what_was_taken():
     trainer = trainer_of(net=Called(), loss_fn=nn.L1Loss())
     with pytest.raises(AttributeError) as raised:
         trainer.fit([record])
-    assert "the target Record; if that is wrong" in raised.value.__notes__[0]
+    assert "the target Record of x" in raised.value.__notes__[0]
