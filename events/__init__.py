@@ -2,9 +2,10 @@
 
 from .agreement import Agreement, PeerError
 from .bus.attachment import Attachment
+from .bus.explanation import Explanation
 from .bus.handler_discovery import AttachError
 from .bus.order import OrderError
-from .bus.publisher import Explanation, Publisher
+from .bus.publisher import Publisher
 from .bus.signal import ReceiverError, Signal, any_transition
 from .cancel import (
     CANCELS,

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from .agreement import Agreement
 from .bus.attachment import Attachment
-from .bus.publisher import Explanation, Instrument
+from .bus.explanation import Explanation
+from .bus.publisher import Instrument
 from .bus.scope_handlers import ScopeFunction
 from .bus.signal import Signal
 from .cancel import Cancel

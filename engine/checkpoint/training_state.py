@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...events import TrainState
-from ...events.utils.log import log
+from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
 from ..data.rng_state import generator_states, restore_generators
 from ..named_parts import loss_modules, plain_name, plain_names, run_modules, whole_model
@@ -75,7 +75,7 @@ def _respecting_on_error(trainer: CheckpointedTrainer, handler: Any, name: str) 
     except Exception:
         if not _is_detached_on_error(handler):
             raise
-        log.exception("handler %s cannot save or load its state; it is detached", name)
+        log_exception("handler %s cannot save or load its state; it is detached", name)
         trainer.detach(handler)
 
 

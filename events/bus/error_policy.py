@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..transition import Transition
-from ..utils.log import log
+from ..utils.log import log_exception
 from .order import Receiver, receiver_name
 from .receiver_call import own_signature
 from .transition_binding import bind_transition, raising
@@ -60,7 +60,7 @@ class DetachOnError:
         return call
 
     def _log_and_detach(self, state: Any) -> None:
-        log.exception(
+        log_exception(
             "%s failed in %s, epoch %s, batch %s; it is detached and the run continues",
             receiver_name(self.__wrapped__),
             state.phase,
@@ -70,4 +70,4 @@ class DetachOnError:
         try:
             self.detach()
         except Exception:
-            log.exception("%s failed while it was detached", receiver_name(self.__wrapped__))
+            log_exception("%s failed while it was detached", receiver_name(self.__wrapped__))

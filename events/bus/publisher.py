@@ -11,23 +11,19 @@ from ..transition import Transition
 from .attachment import Attachment
 from .blinker_internals import make_id
 from .error_policy import DetachOnError
+from .explanation import Explanation
 from .filters import FilteredReceiver, OnceReceiver, Predicate, while_open
 from .handler_discovery import AttachError, SentSignals, find_subscriptions
 from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
 from .receiver_call import by_position
+from .redefinition import is_redefinition
 from .scope_handlers import ScopeFunction, ScopeHandler, check_scope_function
 from .signal import Signal, any_transition, check_receiver
 from .subscription_counts import SubscriptionCounts
 
 F = TypeVar("F", bound=Callable[..., Any])
 Instrument = Callable[[Receiver, Transition], Receiver]
-
-
-class Explanation(str):
-    """Text that an interactive prompt shows without quotes."""
-
-    __repr__ = str.__str__
 
 
 class Publisher(ABC):
@@ -170,6 +166,8 @@ class Publisher(ABC):
     ) -> Callable[[F], F]:
         """Subscribe a function `f(trainer, state)` to the signal `name` of this sender.
 
+        A function that a notebook's cell or a prompt defines again replaces the old one there.
+
         Args:
             every: call it for the n-th send, the 2n-th, and so on.
             once: call it the first time only.
@@ -197,8 +195,9 @@ class Publisher(ABC):
             connection = ExitStack()
             with BUS_LOCK:
                 self._connect(connection, signal, receiver)
+                self._drop_redefined(function, signal.name)
                 attachment = self._attachment_of(function)
-                attachment.add(connection)
+                attachment.add(signal.name, connection)
                 if single is not None:
                     single.detach = lambda: attachment.remove(connection)
             self.subscription_counts.add(function, name, filtered, single)
@@ -221,7 +220,8 @@ class Publisher(ABC):
         def subscribe(function: ScopeFunction) -> ScopeFunction:
             connection, handler = ExitStack(), ScopeHandler(function)
             self._connect_scope(connection, name, handler, lambda receiver: receiver)
-            self._attachment_of(function).add(connection)
+            self._drop_redefined(function, name)
+            self._attachment_of(function).add(name, connection)
             return function
 
         return subscribe
@@ -253,11 +253,7 @@ class Publisher(ABC):
         signal = self._sent_signals.find(name, f"trainer.explain({name!r})")
         first = [any_transition] if signal.name in self.signals else []
         ordered = [receiver for s in (*first, signal) for receiver in s.arranged(self)]
-        lines = [
-            f"{number:3}. {receiver_name(receiver)}: {reason}"
-            for number, (receiver, reason) in enumerate(ordered, 1)
-        ]
-        return Explanation("\n".join([f"{signal.name}: {len(lines)} to run", *lines]))
+        return Explanation.of(signal.name, ordered)
 
     @property
     def _sent_signals(self) -> SentSignals:
@@ -268,6 +264,12 @@ class Publisher(ABC):
         self._attached[make_id(subscribed)] = subscribed, attachment
         attachment.undo.callback(self._attached.pop, make_id(subscribed))
         return attachment
+
+    def _drop_redefined(self, function: Any, name: str) -> None:
+        """Unsubscribe from a signal or scope what `function` takes the place of."""
+        for subscribed, attachment in tuple(self._attached.values()):
+            if is_redefinition(function, subscribed):
+                attachment.remove_all(name)
 
     def _attachment_of(self, function: Any) -> Attachment:
         """The attachment of a function, which may be subscribed to several signals."""

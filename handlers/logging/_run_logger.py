@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
-from ...events.utils.log import log
+from ...events.utils.log import log, log_exception
 from .._copying import Copyable, LeftOut, nothing
 from ._row import Row, belongs_to_a_row, counters, plain_values, to_python
 
@@ -106,7 +106,7 @@ class RunLogger(Copyable):
         try:
             self._close_once("cancelled")
         except Exception:  # detached during a fit, which must continue
-            log.exception("%s could not close its run", type(self).__name__)
+            log_exception("%s could not close its run", type(self).__name__)
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
         self._open_once()

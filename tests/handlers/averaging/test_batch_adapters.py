@@ -30,8 +30,8 @@ class Unpack:
 
 
 class AddInPlace:
-    def begin_batch(self, trainer, state):
-        state.xb += 1
+    def begin_batch(self, t, s):  # the parameters may have any names
+        s.xb += 1
 
 
 class AddInScope:
