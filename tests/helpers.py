@@ -1,7 +1,10 @@
 """Tiny things that the tests share: a model, batches, a trainer, a trace, and cancels."""
 
+import os
+
 import pytest
 import torch
+from conftest import SEED
 from torch import nn
 
 from trackside.engine import Trainer
@@ -121,3 +124,9 @@ def cancelled_fit(handler, signal, scope, early, handlers=()):
         trainer.detach(first)
     assert trainer.state.phase in ("completed", "cancelled")
     return trainer
+
+
+def drawn(number, count):
+    """Seeds that differ from run to run; the first part is printed with the results."""
+    first = int(os.environ.get(SEED, "0")) * 10**6 + number * count
+    return range(first, first + count)

@@ -3,12 +3,11 @@
 `python tests/attack.py SEED` repeats one; a failure names its seed.
 """
 
-import os
 import warnings
 
 import attack
 import pytest
-from conftest import SEED
+from helpers import drawn
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +15,6 @@ def quiet():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def drawn(number, count):
-    """Seeds that differ from run to run; the first part is printed with the results."""
-    first = int(os.environ.get(SEED, "0")) * 10**6 + number * count
-    return range(first, first + count)
 
 
 def check(attacked, seeds):
