@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from ..events import TrainState
 from ..events.state import Job
+from ..events.utils.exact_context import exact_context
 from .checkpoint.checkpointed_trainer import CheckpointedTrainer
 from .checkpoint.restore import end_resumed_fit, resume_fit
 from .checkpoint.rollback import remember
@@ -137,7 +138,7 @@ def fit_session(
     return RunSession(trainer.state, "fit", prepare(), remember_all, ended)
 
 
-@contextmanager
+@exact_context
 def _resumed(
     trainer: CheckpointedTrainer, saved: Mapping[str, Any], kept: ExitStack
 ) -> Iterator[None]:
@@ -153,7 +154,7 @@ def _resumed(
         raise
 
 
-@contextmanager
+@exact_context
 def around_run(trainer: CheckpointedTrainer) -> Iterator[None]:
     """Enter the generators `around_run(trainer, state)` of handlers, each with one `yield`.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from ...events import TrainState
+from ...events.utils.exact_context import exact_context
 from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
 from ..data.rng_state import generator_states, restore_generators
@@ -67,7 +67,7 @@ def _handler_states(trainer: CheckpointedTrainer) -> dict[str, Any]:
     return states
 
 
-@contextmanager
+@exact_context
 def _respecting_on_error(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterator[None]:
     """Detach a failing handler that has `on_error = "detach"`; the fit continues."""
     try:
@@ -189,7 +189,7 @@ def load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> Non
         module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})
 
 
-@contextmanager
+@exact_context
 def _writable_buffers(module: nn.Module) -> Iterator[None]:
     """Let torch load into copies of expanded buffers, into which it cannot write."""
     expanded = [

@@ -7,11 +7,12 @@ import random
 import struct
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Generator, nn
+
+from ...events.utils.exact_context import exact_context
 
 NamedGenerators = list[tuple[str, Generator]]
 """Generators other than the global ones, by name."""
@@ -41,7 +42,7 @@ def restore_generators(states: dict[str, Any], generators: NamedGenerators) -> N
             generator.set_state(states["own"][name].cpu())
 
 
-@contextmanager
+@exact_context
 def preserve_generators(generators: NamedGenerators) -> Iterator[None]:
     """Restore the global generators and `generators` when the block ends."""
     devices = [(set_state, get_state()) for get_state, set_state in _device_accessors()]
@@ -56,7 +57,7 @@ def preserve_generators(generators: NamedGenerators) -> Iterator[None]:
                 generator.set_state(state)
 
 
-@contextmanager
+@exact_context
 def preserve_host_generators() -> Iterator[None]:
     """Restore the global CPU generators of Python, NumPy and torch when the block ends."""
     python_state, torch_state = random.getstate(), torch.get_rng_state()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor
 
 from ...events import CancelBatchException, TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, receiver_name, unwrapped
+from ...events.utils.exact_context import exact_context
 from ...events.utils.nested import leaves
 from .._torch_internals import version
 
@@ -45,7 +46,7 @@ class BatchAdapters:
 
         return trainer.instrument(observed)
 
-    @contextmanager
+    @exact_context
     def open_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         """Let them change the live batch; their scopes are open in the block."""
         begun = trainer.signals[f"begin_{state.unit_scope}"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from torch import Tensor, nn
 
 from ...events import TrainerProtocol, TrainState
+from ...events.utils.exact_context import exact_context
 from .._named_target import run_modules
 from .._torch_internals import BatchNorm
 from ._averaged_model import copy_tensors
@@ -48,7 +48,7 @@ def update_batch_norm(
                 copy_tensors([b for layer in layers for b in layer.buffers()], before)
 
 
-@contextmanager
+@exact_context
 def _over_all_batches(layers: list[BatchNorm]) -> Iterator[None]:
     """Let the statistics be means over all batches."""
     momenta = [layer.momentum for layer in layers]
@@ -61,7 +61,7 @@ def _over_all_batches(layers: list[BatchNorm]) -> Iterator[None]:
             layer.momentum = momentum
 
 
-@contextmanager
+@exact_context
 def _kept(buffers: list[Tensor]) -> Iterator[None]:
     """Restore the values of buffers, which a forward pass in train mode may change."""
     before = [buffer.clone() for buffer in buffers]

@@ -7,13 +7,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from ...events.reported_metrics import missing_metric
 from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
@@ -274,7 +274,7 @@ class Checkpoint(Stateful):
                 self._store.close()
 
 
-@contextmanager
+@exact_context
 def _phase_set_to(state: TrainState, phase: str) -> Iterator[None]:
     """Set the phase for a block in which a scope closes, as if it was still open."""
     current, state.phase = state.phase, phase

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar, TextIO
 
 from ...events import TrainerProtocol, TrainState
+from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._tqdm_bar import LazyBar, Values, can_draw, number_texts
@@ -110,7 +110,7 @@ class ProgressBar(Stateful):
     def _draws_bars(self) -> bool:
         return can_draw(self._stream)
 
-    @contextmanager
+    @exact_context
     def _bar(self, name: str, values: Values, **options: Any) -> Iterator[LazyBar]:
         bar = LazyBar(
             values,

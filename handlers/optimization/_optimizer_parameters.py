@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from ...events.utils.exact_context import exact_context
 from .._named_target import optimizer_of
 from ._group_options import copy_option
 
@@ -45,7 +45,7 @@ def largest_gradient(state: TrainState) -> torch.Tensor:
     return get_total_norm(dense_gradients(parameters(state)), norm_type=math.inf)
 
 
-@contextmanager
+@exact_context
 def preserve_options(optimizer: Optimizer) -> Iterator[None]:
     """Restore the options of all parameter groups on exit; `params` is not an option."""
     before = [_options(group) for group in optimizer.param_groups]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import compress
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
@@ -128,7 +129,7 @@ def _require_grad(parameters: list[nn.Parameter], required: bool) -> None:
         parameter.requires_grad_(required)
 
 
-@contextmanager
+@exact_context
 def _divide_rates(
     optimizer: Optimizer, members: list[list[nn.Parameter]], divisor: float
 ) -> Iterator[None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
+from ...events.utils.exact_context import exact_context
 from .._torch_internals import BatchOrInstanceNorm
 
 
@@ -36,7 +37,7 @@ def recompute_in_backward(
     return call_with_norms if norms else call
 
 
-@contextmanager
+@exact_context
 def _preserve_statistics(norms: list[Any]) -> Iterator[None]:
     before = [(b, b.clone()) for norm in norms for b in norm.buffers(recurse=False)]
     try:

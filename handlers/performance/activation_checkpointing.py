@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
 
 from ...events import AttachError, TrainerProtocol, TrainState
+from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._recompute import recompute_in_backward
@@ -87,7 +87,7 @@ class ActivationCheckpointing(Stateful):
 
         return checkpointed
 
-    @contextmanager
+    @exact_context
     def _forwards_replaced(self) -> Iterator[None]:
         """Only during an activity: a copy of the model must not call the original."""
         forwards = self._forwards

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any, ClassVar
 
 import torch
 
 from ...events import CancelBatchException, TrainerProtocol, TrainState
+from ...events.utils.exact_context import exact_context
 from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves
 from .._copying import Copyable, LastTrainer, LeftOut, nothing
@@ -196,7 +196,7 @@ def _forward_in_parts(forward: Activity, state: TrainState, size: int) -> str:
     return trigger
 
 
-@contextmanager
+@exact_context
 def _discard_partial_gradients(state: TrainState) -> Iterator[None]:
     """Drop the gradients of a backward pass that runs out of memory; keep the earlier ones."""
     before = [(p, p.grad) for p in parameters(state) if p.grad is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -12,13 +12,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import TrainerProtocol
+from ...events.utils.exact_context import exact_context
 from ...events.utils.tensor_copy import copy_values
 from .._named_target import run_modules
 from .._torch_internals import module_buffers
 from ..optimization._optimizer_parameters import preserve_options
 
 
-@contextmanager
+@exact_context
 def preserve_training_state(
     trainer: TrainerProtocol, optimizer: Optimizer, loader: Iterable[Any]
 ) -> Iterator[None]:
@@ -42,7 +43,7 @@ def preserve_training_state(
         yield
 
 
-@contextmanager
+@exact_context
 def _preserve_tensors(model: nn.Module) -> Iterator[None]:
     # a forward pass may replace a buffer by another tensor
     live = [module_buffers(module) for module in model.modules()]
@@ -60,7 +61,7 @@ def _preserve_tensors(model: nn.Module) -> Iterator[None]:
                 copy_values(tensor, value)
 
 
-@contextmanager
+@exact_context
 def _preserve_gradients(model: nn.Module) -> Iterator[None]:
     before = [(parameter, parameter.grad) for parameter in model.parameters()]
     for parameter, _ in before:
@@ -72,7 +73,7 @@ def _preserve_gradients(model: nn.Module) -> Iterator[None]:
             parameter.grad = gradient
 
 
-@contextmanager
+@exact_context
 def _preserve_optimizer_state(optimizer: Optimizer) -> Iterator[None]:
     """Let the optimizer work on a copy of its state."""
     before = optimizer.state

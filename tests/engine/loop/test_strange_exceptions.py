@@ -152,3 +152,17 @@ def test_a_machine_callback_that_always_raises_keeps_no_scope_open(point, n, kin
     assert type(scenario.run(rig)) in (KeyboardInterrupt, kind)
     attack.assert_closed(rig, scenario)
     assert rig.run() == by_hand(), "the next fit"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a resume warns of what it cannot restore
+@pytest.mark.parametrize("kind", [Frozen, FrozenCancel])
+@pytest.mark.parametrize(
+    ("way", "point"),
+    [("fit", "prepare"), ("fit", "dataset"), ("resume", "load_state_dict"), ("resume", "resumed")],
+)
+def test_an_exception_that_refuses_a_traceback_escapes_as_it_is(way, point, kind):
+    scenario = Scenario(3, way, (Raise(kind, point, 1),))
+    rig = scenario.rig()
+    escaped = scenario.run(rig)
+    attack.assert_closed(rig, scenario)
+    attack.assert_right_error(rig.plan.raised, scenario, escaped)
