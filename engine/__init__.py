@@ -14,6 +14,7 @@ from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
 from .loop.activities import ACTIVITIES, begin_pass
+from .loop.batch import set_batch
 from .loop.engine import BusyError, Engine
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.chart_error import ChartError
@@ -56,6 +57,7 @@ __all__ = [
     "latest",
     "pad_collate",
     "read_checkpoint",
+    "set_batch",
     "update",
     "validated_weights",
 ]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from trackside import CosineWarmup, Job, Metrics, Trainer, TrainState
-from trackside.engine import SUPERVISED, update
+from trackside import CosineWarmup, Job, LimitBatches, Metrics, Trainer, TrainState
+from trackside.engine import SUPERVISED, set_batch, update
 
 GAMES, PASSES, ROLLOUTS, DISCOUNT, SMOOTHING, CLIP = 16, 10, 50, 0.99, 0.95, 0.2
 PLAY = [
@@ -94,6 +94,12 @@ def loss_of(pred: tuple[Tensor, Tensor], target: list[Tensor]) -> Tensor:
     return mse_loss(value, returns) / 100 - gain.mean() - 0.01 * entropy.mean()
 
 
+def begin(state: GameState) -> str:
+    """Begin another batch; LimitBatches ends them."""
+    state.batch_index += 1
+    return "begin_batch"
+
+
 def play(state: GameState) -> str:
     """Play a game in each environment."""
     state.batch = rollout(state.model)
@@ -101,34 +107,35 @@ def play(state: GameState) -> str:
     return "played"
 
 
-def find_advantage(state: GameState) -> str:
+def judge(state: GameState) -> str:
     """Make the inputs and the targets of the updates."""
     seen, _, alive = state.batch
-    state.xb, state.yb, state.passes = seen[alive], targets(state.model, *state.batch), 0
+    set_batch(state, (seen[alive], targets(state.model, *state.batch)))
+    state.samples, state.passes = state.samples + state.batch_size, 0
     return "begin_improve"
 
 
-def after_improve(state: GameState) -> str:
+def again(state: GameState) -> str:
     """Train once more on what was played, or end the batch."""
     state.passes += 1
     return "begin_improve" if state.passes < PASSES else "after_batch"
 
 
-ACTIVITIES = {"batch.ready": play, "advantage": find_advantage, "improve_done": after_improve}
+ACTIVITIES = {"train.fetch": begin, "batch.ready": play, "advantage": judge, "improve_done": again}
 
 
 def job() -> Job:
-    """The network; the loop makes its own batches, so the loader only counts them."""
+    """The network; the loop makes its own batches, and needs no loader."""
     torch.manual_seed(0)
     model = ActorCritic()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    handlers = [CosineWarmup(), Metrics()]
+    handlers = [LimitBatches(ROLLOUTS), CosineWarmup(), Metrics()]
     trainer = Trainer(
         model, loss_of, optimizer, handlers, chart=CHART, activities=ACTIVITIES, state=GameState
     )
-    return Job(trainer, [None] * ROLLOUTS)
+    return Job(trainer)
 
 
 if __name__ == "__main__":
     todo = job()
-    print(todo.trainer.fit(todo.train_loader).metrics)
+    print(todo.trainer.fit(epochs=todo.epochs).metrics)

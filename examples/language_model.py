@@ -4,8 +4,9 @@
     python examples/language_model.py
 
 The text is an endless stream of bytes, packed into batches. A step is two batches, in bfloat16;
-the rate warms up, and falls along a cosine to the end of the fit; every EVERY steps the loss on
-the last part of the text is reported.
+the rate warms up, and falls along a cosine to the end of the fit, at a number of steps or of
+tokens; every EVERY steps the loss on the last part of the text is reported, and becomes a row of
+the history.
 """
 
 from collections.abc import Iterator
@@ -19,16 +20,19 @@ from torch.nn.functional import cross_entropy
 from trackside import (
     CosineWarmup,
     GradientAccumulation,
+    History,
     Job,
     Metrics,
     MixedPrecision,
     StepLimit,
+    TokenLimit,
     Trainer,
     ValidateEvery,
 )
 from trackside.engine import SUPERVISED
 
-STEPS, EVERY, ACCUMULATED = 200, 50, 2
+STEPS, TOKENS = 200, 250_000  # the fit ends with the first of the two
+EVERY, ACCUMULATED = 50, 2
 BATCH, LENGTH = 8, 64  # sequences, and the bytes in each
 
 Batch = tuple[Tensor, Tensor]
@@ -87,11 +91,13 @@ def job() -> Job:
         torch.optim.AdamW(model.parameters(), lr=2e-3),
         [
             StepLimit(STEPS),
+            TokenLimit(TOKENS),
             GradientAccumulation(ACCUMULATED),
             MixedPrecision(),
             CosineWarmup(),
             ValidateEvery(steps=EVERY),
             Metrics(),
+            History(),
         ],
         chart=SUPERVISED.without("epoch"),
     )

@@ -4,7 +4,8 @@
     python examples/multi_task.py
 
 Each task has a loader, and an update of its own in the chart, which can be cancelled by itself:
-`run.cancel("count")`. The epoch ends with the first loader that is exhausted.
+`run.cancel("count")`. The epoch ends with the first loader that is exhausted; then each task is
+validated on a set of its own, `digit_loss` and `count_loss`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ class ByTurns:
 
     def __iter__(self) -> Iterator[tuple[Tensor, str, Tensor]]:
         batches = {task: iter(loader) for task, loader in self.loaders.items()}
-        for task in cycle(TURNS):
+        for task in cycle(task for task in TURNS if task in batches):
             batch = next(batches[task], None)
             if batch is None:
                 return
@@ -67,8 +68,8 @@ def end_batch(state: TrainState) -> str:
     return "after_batch"
 
 
-def digits() -> tuple[ByTurns, ByTurns]:
-    """The images with their digits, and with their counts; four fifths, and the rest."""
+def digits() -> tuple[ByTurns, dict[str, ByTurns]]:
+    """The images with their digits, and with their counts; four fifths, and the rest by task."""
     images, classes = map(torch.tensor, load_digits(return_X_y=True))
     counts = (images > 0).float().mean(1)
     tasks = [TensorDataset(images.float() / 16, targets) for targets in (classes, counts)]
@@ -78,7 +79,10 @@ def digits() -> tuple[ByTurns, ByTurns]:
         ByTurns(
             digit=DataLoader(train, 32, shuffle=True), count=DataLoader(train_2, 32, shuffle=True)
         ),
-        ByTurns(digit=DataLoader(valid, 60), count=DataLoader(valid_2, 120)),
+        {
+            "digit": ByTurns(digit=DataLoader(valid, 60)),
+            "count": ByTurns(count=DataLoader(valid_2, 120)),
+        },
     )
 
 

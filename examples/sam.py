@@ -22,6 +22,8 @@ from trackside.events import TrainerProtocol
 
 RADIUS = 0.05
 
+Batch = tuple[Tensor, Tensor]
+
 CHART = SUPERVISED.replace("train.batch", update("climb"), update("descend"))
 
 
@@ -51,13 +53,23 @@ def return_to_start(trainer: TrainerProtocol, state: SAMState) -> None:
     state.start = []
 
 
-def job() -> Job:
-    """A network of three layers; four fifths of the 1797 images, and the rest for validation."""
-    torch.manual_seed(0)
+def digits() -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """Four fifths of the 1797 images `(64,) float32` with their digits, and the rest."""
     images, targets = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))
     train, valid = random_split(data, [0.8, 0.2])
-    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    return DataLoader(train, 32, shuffle=True), DataLoader(valid, 256)
+
+
+def network() -> nn.Module:
+    """A network of two layers."""
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def job() -> Job:
+    """The network, and the images for training and for validation."""
+    torch.manual_seed(0)
+    (train, valid), model = digits(), network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     trainer = Trainer(
         model,
@@ -70,7 +82,7 @@ def job() -> Job:
     )
     trainer.on("begin_step", inside="descend")(return_to_start)
     trainer.on("after_batch")(return_to_start)
-    return Job(trainer, DataLoader(train, 32, shuffle=True), DataLoader(valid, 256), epochs=5)
+    return Job(trainer, train, valid, epochs=5)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ def average(trainer: TrainerProtocol, state: TrainState) -> None:
 def probe(state: TrainState) -> str:
     """Classify by a linear function of the features, fitted to half of the labelled images."""
     images, labels = digits()
-    features = state.models["student"].eval()(images.to(state.device))
-    weights = torch.linalg.lstsq(features[::2], one_hot(labels[::2]).float()).solution
+    features = state.models["student"].eval()(images.to(state.device)).double()
+    weights = torch.linalg.lstsq(features[::2], one_hot(labels[::2]).double()).solution
     hits = (features[1::2] @ weights).argmax(1) == labels[1::2]
     state.report(probe_accuracy=hits.float().mean().item())
     return "after_probe"

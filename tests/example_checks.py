@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from trackside.engine import latest, read_checkpoint
 from trackside.handlers import Checkpoint, History, Metrics, ProgressBar, Recorder
 from trackside.views import Recording
 from trackside.views.recordings.totals import totals
+from trackside.views.verify.state_diff import fingerprints, first_difference
 
 
 def code_lines(source, *left_out):
@@ -56,24 +56,40 @@ def _is_text(node):
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def fit_with_all_around(todo, folder: Path, **limits):
+def fit_with_all_around(make, folder: Path, **limits):
     """Fit with progress bar, metrics, history, checkpoint and recorder; check that each has worked.
 
+    Then a fit of the same job, made anew, resumes from the first checkpoint; it must be equal.
     Returns the rows of the history.
     """
-    bar, history = io.StringIO(), History()
-    around = [history, ProgressBar(bar, mininterval=0), Checkpoint(folder / "checkpoints", steps=2)]
-    if not any(isinstance(handler, Metrics) for handler in todo.trainer.handlers):
-        around.insert(0, Metrics())
-    for handler in (*around, Recorder(folder / "run.loop", scalars=1)):
-        todo.trainer.attach(handler)
+    todo, history, bar = _surrounded(make, folder / "first")
+    todo.trainer.attach(Recorder(folder / "run.loop", scalars=1))
     state = todo.trainer.fit(todo.train_loader, todo.valid_loader, **limits)
     assert state.outcome == "completed"
-    assert "epoch" in bar.getvalue()
-    assert read_checkpoint(latest(folder / "checkpoints"))["position"]["step"] > 0
+    assert state.metrics.keys() & {*bar.getvalue().replace("=", " ").split()}
+    assert state.metrics.keys() <= {name for row in history.rows for name in row}
     with Recording(folder / "run.loop") as recording:
         assert totals(recording).transitions
+        assert {scalar.name for scalar in recording.scalars()} >= {*state.metrics}
+    assert todo.trainer.diagram.svg.startswith("<svg")
+    first = min((folder / "first").glob("step-*"))
+    again, history_again, _ = _surrounded(make, folder / "second")
+    again.trainer.fit(again.train_loader, again.valid_loader, resume=first)
+    assert history_again.rows == history.rows
+    assert first_difference(*(fingerprints(t.trainer.state_dict()) for t in (todo, again))) == ""
     return history.rows
+
+
+def _surrounded(make, folder):
+    """A job with handlers around it; the history, and the stream of the bar."""
+    todo, bar = make(), io.StringIO()
+    for kind in (Metrics, History):
+        if not any(isinstance(handler, kind) for handler in todo.trainer.handlers):
+            todo.trainer.attach(kind())
+    todo.trainer.attach(ProgressBar(bar, mininterval=0))
+    todo.trainer.attach(Checkpoint(folder, steps=2, keep_last=None))
+    (history,) = (h for h in todo.trainer.handlers if isinstance(h, History))
+    return todo, history, bar
 
 
 def energy_distance(ours, theirs):

@@ -41,8 +41,8 @@ PUBLIC = {
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
         Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader
         NoCheckpointError RESTING ResumeError Run SUPERVISED SimilarLengths SkipExample Status
-        Topology Trainer begin_pass interruptible latest pad_collate read_checkpoint update
-        validated_weights
+        Topology Trainer begin_pass interruptible latest pad_collate read_checkpoint
+        set_batch update validated_weights
     """,
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast

@@ -18,6 +18,7 @@ from .activities import backward_of_own, return_always, zero_grad
 from .activity_checks import check_activities, check_gradients
 from .activity_registry import ActivityRegistry, Wrapper, path_ends
 from .fit_reset import begin_inner_fit
+from .own_fetch import limited_fetches
 
 
 def build_registry(
@@ -54,7 +55,7 @@ def build_registry(
         ),
         chart.shortcuts,
         partial(owned_activity, topology) if chart.of else None,
-        innermost,
+        (*innermost, *limited_fetches(topology, given)),
         phases,
     )
     check_activities(topology, registry, given)

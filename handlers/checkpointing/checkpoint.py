@@ -18,6 +18,7 @@ from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
+from ._inner_fits import has_inner_fits
 from ._save_schedule import SaveSchedule
 
 Activity = Callable[[TrainState], str]
@@ -104,7 +105,7 @@ class Checkpoint(Stateful):
         self._trainer: Any = None
         self._store: Any = None
         self._writer = BackgroundWriter(None)
-        self._warned = self._closed = self._is_reported = False
+        self._is_open = self._warned = self._closed = self._is_reported = False
 
     @property
     def last(self) -> Path | None:
@@ -126,13 +127,22 @@ class Checkpoint(Stateful):
                 "checkpoints(folder), which writes checkpoints; attach it to a Trainer"
             )
         self._trainer = trainer
+        if self.restore_best and has_inner_fits(trainer):
+            raise AttachError(
+                "Checkpoint(restore_best=True): the chart has fits inside other scopes, and the "
+                "best weights of one would be loaded in another; load validated_weights(best) of "
+                "trackside.engine after the run"
+            )
         self._store = trainer.checkpoints(self.folder)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._close()
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._open(trainer, state, new=True)
+        if self._is_open:
+            self._schedule.start(state)  # the next one of several fits inside other scopes
+        else:
+            self._open(trainer, state, new=True)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._open(trainer, state, new=False)
@@ -170,6 +180,8 @@ class Checkpoint(Stateful):
         """Receives steps, and transitions that close a scope from a phase between two batches."""
         if transition.trigger == "after_step":
             return self._note_failed_step
+        if "." not in transition.destination and has_inner_fits(self._trainer):
+            return lambda trainer, state: self._close()
         if transition.trigger.startswith("begin_") or self._is_in_batch(transition.source):
             return None
         return functools.partial(self._save_if_fit_ends, source=transition.source)
@@ -178,6 +190,8 @@ class Checkpoint(Stateful):
         return self._trainer is not None and self._trainer.state.unit_scope in phase.split(".")
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if "." in state.phase:
+            return  # a fit inside other scopes is one of several
         self._close()
         if self.restore_best and self.best is not None and state.outcome != "failed":
             self._store.load_validated(self.best, state)
@@ -188,6 +202,7 @@ class Checkpoint(Stateful):
         self._is_reported = not new and state.ends_round and self._best.metric in state.metrics
         self._writer = BackgroundWriter(self._store.copied if self.async_save else None)
         self._store.open(new)
+        self._is_open = True
         self._schedule.start(state)
 
     def _at_epoch(self, state: TrainState) -> None:
@@ -267,6 +282,7 @@ class Checkpoint(Stateful):
             )
 
     def _close(self) -> None:
+        self._is_open = False
         try:
             self._writer.wait()
         finally:

@@ -76,6 +76,7 @@ class Recorder(Stateful):
             raise ValueError(f"Recorder(timing={timing!r}): allowed: False, True, 'events'")
         if self.path.is_dir():
             raise ValueError(f"Recorder({str(path)!r}): that is a folder; allowed: a file's path")
+        self.needs = ("round",) if timing == "events" else ("any_transition",)
         self._trainer: Any = None
         self._stop_timing: Callable[[], None] = lambda: None
 

@@ -1,7 +1,9 @@
 import pytest
 import torch
-from helpers import equal, trainer_of, weights
+from helpers import batches, equal, trainer_of, weights
 
+from trackside.engine import ACTIVITIES
+from trackside.handlers import LimitBatches, Metrics, TokenLimit
 from trackside.handlers.control.step_limit import StepLimit
 from trackside.handlers.schedules.one_cycle import OneCycle
 
@@ -10,8 +12,11 @@ PER_EPOCH = 4
 
 def make_batch(state):
     """Draws its own data, as a loop does that plays, samples or simulates."""
-    if state.batch_index + 1 >= PER_EPOCH:
-        return "after_train"
+    return draw(state) if state.batch_index + 1 < PER_EPOCH else "after_train"
+
+
+def draw(state):
+    """The same without an end."""
     state.batch_index += 1
     state.xb, state.yb = torch.rand(4, 5), torch.randint(0, 3, (4,))
     state.batch_size = len(state.xb)
@@ -30,6 +35,34 @@ def test_a_chart_that_makes_its_own_data_needs_no_loader():
     trainer.fit(epochs=3)
     assert trainer.state.phase == "completed"
     assert (trainer.state.epoch, trainer.state.progress("epochs").total) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "limits", "steps"),
+    [
+        (StepLimit(7), {}, 7),
+        (TokenLimit(50), {}, 3),
+        (LimitBatches(3), {"epochs": 2}, 6),
+        (Metrics(), {"epochs": 2, "batches_per_epoch": 5}, 10),
+    ],
+)
+def test_limits_end_a_loop_that_makes_its_own_data_without_an_end(limit, limits, steps):
+    trainer = trainer_of(limit, activities={"train.fetch": draw})
+    state = trainer.fit(**limits)
+    assert (state.step, state.outcome) == (steps, "completed")
+
+
+def test_an_activity_of_ones_own_that_reads_a_loader_has_no_other_limit():
+    def fetch(state):
+        return ACTIVITIES["train.fetch"](state)
+
+    class TellsLess(list):
+        def __len__(self):
+            return 2
+
+    trainer = trainer_of(activities={"train.fetch": fetch})
+    with pytest.warns(UserWarning, match="tells 2 batches, and gave 4"):
+        assert trainer.fit(TellsLess(batches(4))).step == 4
 
 
 def test_every_way_to_begin_a_fit_does_without_a_loader():

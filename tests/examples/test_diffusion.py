@@ -1,6 +1,6 @@
 import diffusion
 import torch
-from example_checks import code_lines, energy_distance, fit_with_all_around
+from example_checks import code_lines, energy_distance
 from helpers import equal, weights
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -50,12 +50,6 @@ def test_samples_are_nearer_to_the_digits_than_noise_by_half():
 def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
     shared = ("digits", "add_noise", "sample")
     assert code_lines(diffusion, *shared) <= 1.5 * code_lines(plain)
-
-
-def test_a_fit_with_all_around_it_reports_its_epochs(tmp_path):
-    rows = fit_with_all_around(diffusion.job(), tmp_path, epochs=2, batches_per_epoch=3)
-    assert [row["step"] for row in rows] == [3, 6]
-    assert all(row["train_loss"] > 0 for row in rows)
 
 
 def test_a_resumed_fit_equals_the_uninterrupted_one():

@@ -1,6 +1,6 @@
 import fine_tune
 import torch
-from example_checks import code_lines, fit_with_all_around
+from example_checks import code_lines
 from helpers import equal, weights
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, random_split
@@ -54,12 +54,6 @@ def test_the_body_is_frozen_in_the_first_epoch_and_trained_from_the_second_on():
 
 def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
     assert code_lines(fine_tune, "Digits", "network") <= 1.5 * code_lines(plain)
-
-
-def test_a_fit_with_all_around_it_reports_its_epochs(tmp_path):
-    rows = fit_with_all_around(fine_tune.job(), tmp_path, epochs=2, batches_per_epoch=3)
-    assert [row["step"] for row in rows] == [3, 6]
-    assert all(row["valid_loss"] > 0 for row in rows)
 
 
 def test_a_resumed_fit_equals_the_uninterrupted_one():

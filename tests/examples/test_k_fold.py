@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from trackside.events import cancel_for
+from trackside.views.verify.verify_resume import verify_resume
 
 
 def fit(todo):
@@ -108,3 +109,9 @@ def test_a_resumed_fit_equals_the_uninterrupted_one():
         state = todo.trainer.fit(todo.train_loader, todo.valid_loader, resume=each)
         assert equal(weights(todo.trainer), expected[-1])
         assert state.losses == whole.losses
+
+
+def test_a_fit_stopped_at_any_boundary_resumes_exactly():
+    verification = verify_resume(k_fold.job, epochs=1, batches=1)
+    assert verification.differences == ()
+    assert verification.boundaries > 5 * k_fold.FOLDS

@@ -5,6 +5,7 @@ from example_checks import code_lines
 from helpers import equal, weights
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
+from trackside import History
 from trackside.views.verify.verify_resume import verify_resume
 
 
@@ -63,6 +64,22 @@ def test_its_losses_equal_those_of_the_plain_loop_to_the_last_digit(short):
 def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
     shared = ("texts", "Packed", "loss_of")
     assert code_lines(language_model, *shared) <= 1.5 * code_lines(plain)
+
+
+def test_the_fit_ends_with_its_tokens_if_they_end_before_its_steps(short, monkeypatch):
+    tokens = 5 * language_model.BATCH * language_model.LENGTH
+    monkeypatch.setattr(language_model, "TOKENS", tokens)
+    todo = language_model.job()
+    state = todo.trainer.fit(todo.train_loader, todo.valid_loader)
+    assert (state.tokens, state.step, state.outcome) == (tokens, 3, "completed")
+
+
+def test_each_validation_is_a_row_of_the_history(short):
+    todo = language_model.job()
+    todo.trainer.fit(todo.train_loader, todo.valid_loader)
+    (history,) = (h for h in todo.trainer.handlers if isinstance(h, History))
+    assert [row["step"] for row in history.rows] == [5, 10, 15, 20]
+    assert all(row["valid_loss"] > 0 and row["train_loss"] > 0 for row in history.rows)
 
 
 def test_each_validation_is_reported(short):

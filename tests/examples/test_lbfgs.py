@@ -1,6 +1,6 @@
 import lbfgs
 import torch
-from example_checks import code_lines, fit_with_all_around
+from example_checks import code_lines
 from helpers import equal, weights
 from torch import nn
 
@@ -47,11 +47,6 @@ def test_it_equals_the_plain_loop_bit_for_bit():
 
 def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
     assert code_lines(lbfgs, "digits") <= 1.5 * code_lines(plain)
-
-
-def test_a_fit_with_all_around_it_reports_its_epochs(tmp_path):
-    rows = fit_with_all_around(lbfgs.job(), tmp_path, epochs=2)
-    assert [row["step"] for row in rows] == [3, 6]
 
 
 def test_a_resumed_fit_equals_the_uninterrupted_one():

@@ -323,6 +323,11 @@ CHARTS = {
     "no epoch": SUPERVISED.without("epoch"),
     "no update": fit_in_one_phase(),
 }
+WITH_FILES = {
+    **MAKE,
+    "Checkpoint": lambda out: h.Checkpoint(out, steps=1),
+    "Recorder": lambda out: h.Recorder(out / "run.loop"),
+}
 # handlers that are refused on a chart, by what the message names
 REFUSED = {
     "two updates": {"role evaluation": ["ValidateEvery"]},
@@ -348,7 +353,7 @@ REFUSED = {
 @pytest.mark.parametrize("chart", CHARTS)
 def test_a_handler_whose_role_is_missing_is_refused_and_every_other_works(chart, tmp_path):
     refused = {}
-    for name, make in MAKE.items():
+    for name, make in WITH_FILES.items():
         others = [h.Metrics()] if name in NEEDS else []
         activities = {"work": work} if chart == "no update" else None
         network = net()

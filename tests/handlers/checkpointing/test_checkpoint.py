@@ -1,5 +1,6 @@
 import copy
 import errno
+import itertools
 import json
 import os
 import subprocess
@@ -571,3 +572,26 @@ def test_the_folder_is_unlocked_after_the_fit_and_after_detach(tmp_path):
     trainer, checkpoint = fitted(tmp_path / "a")
     trainer.detach(checkpoint)
     assert not checkpoint._store._lock.is_held
+
+
+def folded(*made):
+    """A trainer whose run is two fits, one after the other."""
+    triggers = itertools.cycle(["begin_fold", "begin_fold", "after_folds"])
+    chart = SUPERVISED.inside("folds.fold")
+    return trainer_of(*made, chart=chart, activities={"folds.ready": lambda s: next(triggers)})
+
+
+def test_fits_inside_other_scopes_are_saved_to_one_folder(tmp_path):
+    trainer = folded(Checkpoint(tmp_path, epochs=1, keep_last=None))
+    trainer.fit(batches(2), epochs=1)
+    assert [path.name for path in sorted(tmp_path.glob("step-*"))] == [
+        "step-000000000002",
+        "step-000000000002.2",
+    ]
+    with pytest.raises(CheckpointError, match="contains checkpoints of another fit"):
+        trainer.fit(batches(2))
+
+
+def test_the_best_weights_of_one_fit_are_not_restored_in_another(tmp_path):
+    with pytest.raises(AttachError, match="fits inside other scopes"):
+        folded(Checkpoint(tmp_path, metric="valid_loss", restore_best=True))
