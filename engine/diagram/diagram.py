@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,25 +24,27 @@ class Diagram:
     Args:
         topology: the chart to draw: all its phases and rows.
         subscribers: the names of the receivers of each signal.
+        votes: the phases at which several ranks vote; they get a mark.
     """
 
     topology: Topology
     subscribers: Subscribers = field(default_factory=dict)
+    votes: Collection[str] = ()
 
     @property
     def svg(self) -> str:
         """An SVG document, for light and dark pages. Cost: a few milliseconds."""
-        return svg(self.topology, self.subscribers)
+        return svg(self.topology, self.subscribers, self.votes)
 
     @property
     def mermaid(self) -> str:
         """The text of a Mermaid state diagram."""
-        return mermaid(self.topology)
+        return mermaid(self.topology, self.votes)
 
     @property
     def dot(self) -> str:
         """The text of the graph in the DOT language of Graphviz."""
-        return dot(self.topology)
+        return dot(self.topology, self.votes)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file; its suffix selects the format: `.svg`, `.mermaid`, `.mmd` or `.dot`.

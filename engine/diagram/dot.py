@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
 from .box_tree import Box, box_tree
 from .edge_bundles import bundle_rows
 from .text_ids import phase_ids, scopes_with_local_rows
+from .vote_marks import marked_name
 
 _HEAD = """digraph chart {
     compound=true
@@ -22,7 +23,7 @@ _STYLE = {
 }
 
 
-def dot(topology: Topology) -> str:
+def dot(topology: Topology, votes: Collection[str] = ()) -> str:
     """Write every phase and every row.
 
     DOT edges join nodes only. So an edge from a composite starts at one of its leaves and is
@@ -31,13 +32,17 @@ def dot(topology: Topology) -> str:
     """
     names = phase_ids(topology)
     whole = box_tree(topology, bundle_rows(topology))
-    phases = [line for box in whole.children for line in _phase(box, topology, names, "    ")]
+    phases = [
+        line for box in whole.children for line in _phase(box, topology, names, votes, "    ")
+    ]
     return "\n".join([_HEAD, *phases, *_rows(topology, names), "}", ""])
 
 
-def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> Iterator[str]:
+def _phase(
+    box: Box, topology: Topology, names: dict[str, str], votes: Collection[str], indent: str
+) -> Iterator[str]:
     if not box.children:
-        yield f"{indent}{names[box.phase]} [label={_quoted(box.name)}]"
+        yield f"{indent}{names[box.phase]} [label={_quoted(marked_name(box, votes))}]"
         return
     yield f"{indent}subgraph cluster_{names[box.phase]} {{"
     yield f"{indent}    label={_quoted(box.name)}"
@@ -45,7 +50,7 @@ def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> 
         label = _quoted(f"any phase of {box.name}")
         yield f"{indent}    any_{names[box.phase]} [label={label} shape=plaintext]"
     for child in box.children:
-        yield from _phase(child, topology, names, indent + "    ")
+        yield from _phase(child, topology, names, votes, indent + "    ")
     yield f"{indent}}}"
 
 

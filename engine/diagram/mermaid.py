@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
 from .box_tree import Box, box_tree
 from .edge_bundles import bundle_rows
 from .text_ids import phase_ids, scopes_with_local_rows
+from .vote_marks import marked_name
 
 _HEAD = """stateDiagram-v2
     classDef cancel stroke:#b45309,stroke-dasharray:4 3
     classDef error stroke:#c0232c"""
 
 
-def mermaid(topology: Topology) -> str:
+def mermaid(topology: Topology, votes: Collection[str] = ()) -> str:
     """Write every phase and every row.
 
     Mermaid can draw neither an edge from a composite to a phase inside it nor a dashed edge. So the
@@ -24,12 +25,16 @@ def mermaid(topology: Topology) -> str:
     """
     names = phase_ids(topology)
     whole = box_tree(topology, bundle_rows(topology))
-    phases = [line for box in whole.children for line in _phase(box, topology, names, "    ")]
+    phases = [
+        line for box in whole.children for line in _phase(box, topology, names, votes, "    ")
+    ]
     return "\n".join([_HEAD, *phases, *_rows(topology, names), *_marks(topology, names), ""])
 
 
-def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> Iterator[str]:
-    opening = f'{indent}state "{_safe(box.name)}" as {names[box.phase]}'
+def _phase(
+    box: Box, topology: Topology, names: dict[str, str], votes: Collection[str], indent: str
+) -> Iterator[str]:
+    opening = f'{indent}state "{_safe(marked_name(box, votes))}" as {names[box.phase]}'
     if not box.children:
         yield opening
         return
@@ -37,7 +42,7 @@ def _phase(box: Box, topology: Topology, names: dict[str, str], indent: str) -> 
     if box.phase in scopes_with_local_rows(topology):
         yield f'{indent}    state "any phase of {_safe(box.name)}" as any_{names[box.phase]}'
     for child in box.children:
-        yield from _phase(child, topology, names, indent + "    ")
+        yield from _phase(child, topology, names, votes, indent + "    ")
     yield f"{indent}}}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from html import escape
 
 from ..statechart.phase_paths import sources
@@ -19,7 +19,11 @@ RADIUS = 6.0
 NO_SUBSCRIBERS: Subscribers = {}
 
 
-def svg(topology: Topology, subscribers: Subscribers = NO_SUBSCRIBERS) -> str:
+def svg(
+    topology: Topology,
+    subscribers: Subscribers = NO_SUBSCRIBERS,
+    votes: Collection[str] = (),
+) -> str:
     """The chart as an SVG document, with the list of subscribers below, if there are any."""
     scene = build_scene(topology)
     below = list_subscribers(subscribers, scene.width, scene.height)
@@ -31,7 +35,7 @@ def svg(topology: Topology, subscribers: Subscribers = NO_SUBSCRIBERS) -> str:
             f'role="group" aria-label="The chart of a run">',
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{width}" height="{height}"/>',
-            *(_phase(box) for box in scene.boxes),
+            *(_phase(box, box.phase in votes) for box in scene.boxes),
             *(_arrow(arrow, topology, subscribers) for arrow in scene.arrows),
             *(_entry(entry) for entry in below.entries),
             "</svg>\n",
@@ -39,12 +43,13 @@ def svg(topology: Topology, subscribers: Subscribers = NO_SUBSCRIBERS) -> str:
     )
 
 
-def _phase(box: Box) -> str:
+def _phase(box: Box, votes: bool) -> str:
     shape = f'x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'
     kind = "composite" if box.children else "leaf"
     phase, name = _safe(box.phase), _safe(box.name)
+    title, mark = (f"{phase}: the ranks vote here", _vote(box)) if votes else (phase, "")
     opening = (
-        f'<g class="phase {kind}" data-phase="{phase}"><title>{phase}</title><rect {shape} rx="6"/>'
+        f'<g class="phase {kind}" data-phase="{phase}"><title>{title}</title><rect {shape} rx="6"/>'
     )
     if box.children:
         place = f'x="{_n(box.x + 10)}" y="{_n(box.y + 17)}"'
@@ -52,8 +57,14 @@ def _phase(box: Box) -> str:
     x, y = _n(box.x + box.width / 2), box.y + box.height / 2
     return (
         f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}" text-anchor="middle">{name}</text>'
-        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text></g>'
+        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text>{mark}</g>'
     )
+
+
+def _vote(box: Box) -> str:
+    """A diamond on the upper left corner of a box."""
+    shape = f"M{_p((box.x, box.y - 5))}l5 5l-5 5l-5 -5Z"
+    return f'<path class="vote" style="fill:var(--frame)" d="{shape}"/>'
 
 
 def _arrow(arrow: Arrow, topology: Topology, subscribers: Subscribers) -> str:

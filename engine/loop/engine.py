@@ -94,10 +94,17 @@ class Engine(Publisher):
 
     @property
     def diagram(self) -> Diagram:
-        """The picture of the chart, with the present receivers of each signal."""
-        from ..diagram.diagram import Diagram, subscribers_of  # noqa: PLC0415  # drawing is rare
+        """The picture of the chart, with the present receivers of each signal.
 
-        return Diagram(self._topology, subscribers_of(self, self._topology))
+        Where there are several ranks, the phases at which they vote have a mark.
+        """
+        from ..diagram.diagram import Diagram, subscribers_of  # noqa: PLC0415  # drawing is rare
+        from ..diagram.vote_marks import voting_phases  # noqa: PLC0415
+
+        subscribers = subscribers_of(self, self._topology)
+        several = self.agreement is not None or self.state.world_size > 1
+        votes = voting_phases(self._topology, subscribers) if several else ()
+        return Diagram(self._topology, subscribers, votes)
 
     def draw(self, path: str | os.PathLike[str]) -> None:
         """Draw the chart to a file (see `Diagram.save`).
