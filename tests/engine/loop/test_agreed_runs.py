@@ -1,5 +1,6 @@
 """Several ranks act alike on what one of them has raised: as one process that has raised it."""
 
+import io
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Plan, Raise, Rig, World, 
 from ranks import Ranks
 from torch import nn
 
-from trackside import PeerError, Trainer
+from trackside import GradientAccumulation, PeerError, Trainer
 from trackside.events import (
     CANCELS,
     CancelBatchException,
@@ -409,3 +410,107 @@ def test_a_run_leaves_no_recording_behind():
     for instruments, escaped in Ranks(2).run(work):
         assert instruments == ()
         assert escaped == ("ValueError", "ValueError at after_loss 1")
+
+
+def test_ranks_agree_in_a_validation_outside_of_a_fit():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin((Raise(ValueError, "after_loss", 2),) if rank == 1 else ())
+        with pytest.raises((PeerError, ValueError)) as raised:
+            rig.trainer.validate(rig.world.valid_loader)
+        return type(raised.value), [moment.signal for moment in rig.moments]
+
+    (one, signals), (other, others) = Ranks(2).run(work)
+    assert (one, other) == (PeerError, ValueError)
+    assert signals == others
+
+
+def test_a_resumed_fit_agrees_from_its_first_signal_on():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin()
+        run, saved = rig.trainer.steps(rig.world.train_loader.batches, epochs=EPOCHS), None
+        for transition in run:
+            if transition.trigger == "after_batch" and rig.trainer.state.step == 2:
+                saved = rig.trainer.state_dict()
+                break
+        run.close()
+        return saved
+
+    def resume(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin((Raise(CancelFitException, "after_step", 1),) if rank == 1 else ())
+        rig.trainer.fit(rig.world.train_loader.batches, resume=saved[rank])
+        return rig.trainer.state.step, [moment.signal for moment in rig.moments]
+
+    saved = [torch_copy(one) for one in Ranks(1).run(work) * 2]
+    (one, signals), (other, others) = Ranks(2).run(resume)
+    assert one == other == 3
+    assert signals == others
+    assert signals[0] == "begin_batch"
+
+
+def torch_copy(saved):
+    """A copy of a state dict: two ranks do not share tensors."""
+    buffer = io.BytesIO()
+    torch.save(saved, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+def test_a_step_with_a_closure_votes_outside_of_the_closure():
+    def work(rank, agreement):
+        world = World(Plan())
+        optimizer = torch.optim.LBFGS(world.model.parameters(), max_iter=3)
+        trainer = Trainer(world.model, world.loss_fn, optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+        trainer.on("after_loss")(lambda trainer, state: None)
+        trainer.fit(world.train_loader)
+        return trainer.state.step, [p.tolist() for p in world.model.parameters()]
+
+    one, other = Ranks(2).run(work)
+    assert one == other
+    assert one[0] == TRAINING
+
+
+def test_accumulation_on_all_ranks_makes_the_same_steps():
+    def work(rank, agreement):
+        world = World(Plan())
+        handlers = [GradientAccumulation(3)]
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer, handlers=handlers)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+        trainer.fit(world.train_loader, epochs=EPOCHS)
+        return trainer.state.step, [p.tolist() for p in world.model.parameters()]
+
+    one, other = Ranks(2).run(work)
+    assert one == other
+    assert one[0] == EPOCHS * TRAINING // 3
+
+
+def test_a_logger_that_only_detaches_itself_asks_for_no_vote():
+    class Logger:
+        on_error = "detach"
+
+        def after_backward(self, trainer, state):
+            raise OSError("disk full")
+
+    def work(rank, agreement):
+        counts = []
+        for handlers in ([], [Logger()]):
+            world, before = World(Plan()), len(agreement.votes)
+            trainer = Trainer(world.model, world.loss_fn, world.optimizer, handlers=handlers)
+            trainer.agreement = agreement
+            trainer.fit(world.train_loader)
+            counts.append(len(agreement.votes) - before)
+        return counts[1] - counts[0]
+
+    assert Ranks(2).run(work) == [0, 0]
+
+
+def test_an_interrupt_on_one_rank_ends_all():
+    _, (one, other) = on_ranks((), (Raise(KeyboardInterrupt, "after_loss", 2),))
+    assert other.escaped[0] == "KeyboardInterrupt"
+    assert one.escaped[0] == "PeerError"
+    assert one.signals == other.signals
