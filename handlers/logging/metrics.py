@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from numbers import Real
@@ -68,6 +69,7 @@ class Metrics(Copyable):
         self._pass = _PassTotals(metrics)
         self._paused: _PassTotals | None = None
         self._differentiated: list[tuple[str, torch.Tensor]] = []
+        self._has_warned = False
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if trainer.state.optimizers and "after_backward" in trainer.signals:
@@ -93,7 +95,10 @@ class Metrics(Copyable):
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         differentiated, self._differentiated = self._differentiated, []
-        if state.outcome != "completed" or state.job == "predict" or not state.batch_size:
+        if state.outcome != "completed" or state.job == "predict":
+            return
+        if not state.batch_size:
+            self._warn_once(state)
             return
         for name, loss in differentiated:
             self._pass.of(name).add(loss, state.batch_size)
@@ -101,6 +106,17 @@ class Metrics(Copyable):
         self._pass.add(loss, state.batch_size)
         if self._pass.metrics:
             self._update(self._arguments(state), loss.device)
+
+    def _warn_once(self, state: TrainState) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            passed = "training" if state.training else f"evaluation {state.evaluation!r}"
+            warnings.warn(
+                f"Metrics: batch {state.batch_index} of the {passed} has no examples: "
+                f"{describe(state.batch)}; such batches are left out of all means. An activity "
+                "that makes its own data sets state.batch_size",
+                stacklevel=2,
+            )
 
     def _arguments(self, state: TrainState) -> tuple[Any, ...]:
         """What the metrics are updated with."""
