@@ -13,9 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ...events import TrainState
 from ...events.utils.nested import SEQUENCES, children, leaves
+from ...events.utils.value_description import describe
 from ..torch_internals import first_dimension
 from .batch_convention import is_texts
-from .batch_hint import describe
 
 _DECLARED = ("num_graphs", "batch_size")
 """Attributes by which batches of graphs, tensor dicts and others tell their examples."""

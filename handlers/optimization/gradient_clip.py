@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.closure_check import needs_closure
-from .._copying import Copyable, LeftOut, nothing
+from .._copying import LeftOut, nothing
 from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
+from .._stateful import Stateful
 from ._optimizer_parameters import dense_gradients, parameters
 
 Activity = Callable[[TrainState], str]
 
 
-class GradientClip(OptimizerTarget, Copyable):
+class GradientClip(OptimizerTarget, Stateful):
     """Clips the gradients before each optimizer step, by their norm or by their value.
 
     For an optimizer that steps through a closure, such as LBFGS, those of every evaluation.
 
-    Signals: begin_step; wraps backward
-    Reads: optimizer
-    Writes: the gradients of the parameters that the optimizer steps
-    Cost: no sync
+    With `max_norm` it reports after each training pass `grad_norm`, the mean of the norms before
+    they were clipped; with `of="g"` it is called `grad_norm_g`.
+
+    Signals: begin_fit, begin_step, after_train; wraps backward
+    Reads: optimizer, outcome, paused
+    Writes: the gradients of the parameters that the optimizer steps; metrics["grad_norm"]
+    Cost: no sync a step; one a pass for the norm
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent networks", 2013
 
     Args:
@@ -39,6 +44,8 @@ class GradientClip(OptimizerTarget, Copyable):
     """
 
     runs_after = ("GradientAccumulation", "MixedPrecision")
+    needs = ("begin_step", "wrap_backward")
+    saved = ("_norms", "_count")
 
     left_out: ClassVar[LeftOut] = {"_state": nothing}
 
@@ -62,14 +69,27 @@ class GradientClip(OptimizerTarget, Copyable):
         self.norm_type = norm_type
         self.of = checked_name("GradientClip", of)
         self._state: TrainState | None = None
+        self._norms: torch.Tensor | None = None
+        self._count = 0
 
     def attached(self, trainer: TrainerProtocol) -> None:
         super().attached(trainer)
         self._state = trainer.state
 
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._norms, self._count = None, 0
+
     def begin_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not needs_closure(state.optimizer):
             self._clip(state)
+
+    def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        norms = self._norms
+        if norms is not None and not norms.is_meta and state.outcome == "completed":
+            name = "grad_norm" if self.of is None else f"grad_norm_{self.of}"
+            state.report(**{name: float(norms / self._count)})
+        if state.paused is None:
+            self._norms, self._count = None, 0
 
     def wrap_backward(self, backward: Activity) -> Activity:
         if self._state is None or not needs_closure(optimizer_of(self._state, self.of)):
@@ -90,6 +110,8 @@ class GradientClip(OptimizerTarget, Copyable):
         if self.max_norm is not None:
             norm = get_total_norm(dense_gradients(with_gradient), self.norm_type)
             clip_grads_with_norm_(with_gradient, self.max_norm, norm)
+            self._norms = norm if self._norms is None else norm + self._norms
+            self._count += 1
         elif self.value is not None:
             for parameter in with_gradient:
                 if parameter.grad is not None and parameter.grad.is_sparse:

@@ -422,13 +422,9 @@ def test_take_must_be_a_function(take):
 def test_an_empty_batch_does_not_count(sizes):
     trainer = trainer_of(Metrics(correct=Correct()), optimizer=None)
     expected = trainer.validate(batches(size=[4, 4]))
-    with pytest.warns(
-        UserWarning, match=r"has no examples: .*Tensor \(0, 5\).*left out of"
-    ) as said:
-        found = trainer.validate(batches(size=sizes))
-        trainer.fit(batches(size=sizes), epochs=2)
-    assert found == expected
-    assert len(said) == 1
+    with pytest.warns(UserWarning, match=r"has no examples: .*Tensor \(0, 5\).*left out"):
+        assert trainer.validate(batches(size=sizes)) == expected
+    trainer.fit(batches(size=sizes), epochs=2)  # which warns no more
     assert math.isfinite(trainer.state.metrics["train_loss"])
 
 

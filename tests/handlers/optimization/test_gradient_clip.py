@@ -12,9 +12,10 @@ from helpers import (
     trainer_of,
     weights,
 )
+from pairs import pair, trainer_of_two
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 
-from trackside.handlers import GradientClip
+from trackside.handlers import GradientClip, History, ValidateEvery
 
 
 def gradients(trainer):
@@ -93,6 +94,43 @@ def test_parameters_without_gradient_are_skipped():
     GradientClip(max_norm=1.0).begin_step(None, state)
     GradientClip(value=1.0).begin_step(None, state)
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_the_mean_norm_before_clipping_is_reported_after_each_pass():
+    history = History()
+    trainer = trainer_of(history, GradientClip(max_norm=0.01))
+    norms = []
+    trainer.on("after_backward")(lambda t, state: norms.append(get_total_norm(gradients(t)).item()))
+    trainer.fit(batches(), batches(1), epochs=2)
+    expected = [pytest.approx(sum(norms[:3]) / 3), pytest.approx(sum(norms[3:]) / 3)]
+    assert [row["grad_norm"] for row in history.rows] == expected
+
+
+def test_a_pass_that_pauses_for_a_validation_has_one_mean_norm():
+    plain, paused = trainer_of(GradientClip(0.1)), trainer_of(GradientClip(0.1), ValidateEvery(1))
+    for trainer in (plain, paused):
+        trainer.fit(batches(), batches(1))
+    assert paused.state.metrics["grad_norm"] == plain.state.metrics["grad_norm"]
+
+
+def test_the_norm_of_a_named_optimizer_is_reported_under_its_name():
+    two = pair()
+    clips = [GradientClip(0.1, of=name) for name in two]
+    trainer = trainer_of_two(*clips, models=two)
+    trainer.fit(batches(2))
+    assert {f"grad_norm_{name}" for name in two} <= trainer.state.metrics.keys()
+
+
+def test_without_a_norm_none_is_reported():
+    trainer = trainer_of(GradientClip(value=0.1))
+    trainer.fit(batches())
+    assert "grad_norm" not in trainer.state.metrics
+
+
+def test_a_pass_without_a_step_has_no_norm():
+    trainer = trainer_of(GradientClip(0.1))
+    trainer.fit([], epochs=0)
+    assert trainer.state.metrics == {}
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_norm": 1.0, "value": 1.0}])
