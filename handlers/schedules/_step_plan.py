@@ -24,7 +24,9 @@ class StepPlan:
 
     The fit ends with its epochs or with the first limit that it reaches, and a schedule follows
     the one that is nearest to its end, so that it ends with the fit. Over the epochs, cancelled
-    batches and skipped epochs count as passed; a limit counts what was made.
+    batches and skipped epochs count as passed; a limit counts what was made. In the further batches
+    of a loader that is longer than it tells, the position of the last one is held: in the next
+    epoch, whose length is known then, the plan continues from there.
 
     Args:
         caller: the schedule that needs the plan, for the error message.

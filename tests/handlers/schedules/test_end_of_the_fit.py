@@ -31,7 +31,7 @@ SCHEDULES = {
 
 
 class Clock:
-    """A second passes with each training batch."""
+    """A second passes with each training batch; in another process it begins anew."""
 
     now = 0.0
 
@@ -40,6 +40,11 @@ class Clock:
 
     def after_step(self, trainer, state):
         self.now += 1
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state): ...
 
 
 class Told(list):
@@ -116,7 +121,7 @@ def test_a_schedule_ends_where_the_fit_ends(schedule, end):
 
 
 @pytest.mark.filterwarnings("ignore:train_loader .(Told|list). (tells|cannot)")
-@pytest.mark.parametrize("end", [end for end in ENDS if end != "TimeLimit"])  # it reads a clock
+@pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_a_resumed_schedule_has_the_rates_of_one_that_was_not_stopped(schedule, end):
     _, whole = fitted(schedule, end)
@@ -136,3 +141,45 @@ def test_the_progress_of_the_fit_rises_to_its_end(end):
     assert fractions[0] == 0
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
+
+
+@pytest.mark.filterwarnings("ignore:train_loader .Told. tells")
+@pytest.mark.parametrize(
+    ("told", "first_epoch"),
+    [
+        (8, [*(n / 16 for n in range(8)), 7 / 16, 7 / 16]),  # held until the length is known
+        (15, [n / 30 for n in range(10)]),
+    ],
+)
+def test_after_the_first_epoch_the_real_length_counts(told, first_epoch):
+    """A longer loader must not use up what is planned for the second epoch."""
+    trainer, rates = trainer_of(Annealing("lr", linear(0.0, 1.0))), []
+    trainer.on("begin_step")(lambda t, state: rates.append(state.lr))
+    trainer.fit(Told(batches(10), told), epochs=2)
+    assert rates == pytest.approx([*first_epoch, *(n / 20 for n in range(10, 20))])
+
+
+def test_a_fit_that_resumes_twice_under_a_time_limit_ends_as_one_that_was_not_stopped():
+    def trainer():
+        made = trainer_of(SCHEDULES["CosineWarmup"](), *timed())
+        made.on("begin_step")(lambda t, state: rates.append(state.lr))
+        return made
+
+    def saved_after(run, state, batches_done):
+        for transition in run:
+            if transition.trigger == "after_batch" and state.samples == batches_done * 4:
+                return made.state_dict()
+        return None
+
+    data, rates, saved = batches(50), [], None
+    for batches_done in (5, 13):
+        made = trainer()
+        run = made.steps(data, epochs=2, resume=saved)
+        saved = saved_after(run, made.state, batches_done)
+        del run
+    made = trainer()
+    made.fit(data, epochs=2, resume=saved)
+    resumed, rates = rates, []
+    trainer().fit(data, epochs=2)
+    assert resumed == rates
+    assert len(rates) == 20
