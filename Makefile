@@ -14,10 +14,10 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 	tests/engine/statechart tests/engine/loop tests/handlers/test_composition.py
 
 .NOTPARALLEL:
-.PHONY: help demo check test soak bench results guard readme clean
+.PHONY: help demo check test soak attack-page bench results guard readme clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 demo: $(VENV)/demo.stamp ## train a small net on scikit-learn's digits; writes runs/demo, with a report
 	$(BIN)/trackside demo
@@ -42,6 +42,10 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## an hour or two: every cell of the matrices; many more random times, kills, repetitions
 	$(BIN)/pytest -q -m matrix --whole-matrix -n 2
 	$(BIN)/pytest -q -m long
+
+attack-page: export OMP_NUM_THREADS := 1
+attack-page: $(VENV)/dev.stamp ## some minutes: thousands of hostile clients of the live page and of both services
+	$(BIN)/pytest -q -m long tests/views/page/test_attacked_page.py tests/examples/test_services.py
 
 PARTS := overhead anatomy charts scaling recorder page checkpoint peers epoch
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some

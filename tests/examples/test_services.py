@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from attacked_server import attack
 from browsers import chromium, is_ready, opened
 from patience import until
 
@@ -302,6 +303,23 @@ def test_it_survives_200_clients_at_once(shared, run):
         ("{}", 200): 50,
     }, told
     step = shared.ask("GET", f"/runs/{run}")[1]["step"]
+    shared.until(run, lambda told: told["step"] > step)
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"),
+    [(150, 0), *[pytest.param(2000, n, marks=pytest.mark.long) for n in range(2)]],
+)
+def test_it_answers_and_trains_while_it_is_attacked(shared, run, count, seed):
+    step = 0
+
+    def answers():
+        nonlocal step
+        status, told = shared.ask("GET", f"/runs/{run}")
+        assert (status, told["done"]) == (200, False)
+        step = told["step"]
+
+    attack(shared.process.pid, shared.port, answers, count, seed)
     shared.until(run, lambda told: told["step"] > step)
 
 
