@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from operator import length_hint
 from typing import Any
@@ -12,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from ...events import Cancel, TrainState
 from ..data.keyed_loader import KeyedLoader
-from ..data.loader_traits import has_position, is_one_pass
-from ..data.pass_opening import open_iterator
+from ..data.loader_traits import has_position, is_one_pass, position_keeper
+from ..data.pass_opening import open_iterator, set_epoch
 from ..data.rng_state import loader_generators, restore_generators
 from ..data.validation_loaders import argument_name, by_name, current_loader, described
 from .plain_data import to_plain_data
@@ -78,7 +79,10 @@ def has_position_or_none(loader: Any) -> bool | None:
 
 def is_position_always_known(loader: Any) -> bool:
     """False for torchdata's, whose `state_dict` opens a pass and draws random numbers."""
-    return has_position(loader) and not isinstance(loader, DataLoader)
+    keeper = position_keeper(loader)
+    packages = {kind.__module__.partition(".")[0] for kind in type(keeper).__mro__}
+    reads_to_tell = isinstance(keeper, DataLoader) or "torchdata" in packages
+    return keeper is not None and not reads_to_tell
 
 
 def _loader_state(loader: Any, name: str, batches: Any) -> Any:
@@ -86,7 +90,8 @@ def _loader_state(loader: Any, name: str, batches: Any) -> Any:
     if not has_position(loader) or (batches is None and not is_position_always_known(loader)):
         return None
     before = getattr(batches, "loader_state", None)
-    return to_plain_data(before or loader.state_dict(), f"{name}.state_dict()")
+    position = before or position_keeper(loader).state_dict()  # type: ignore[union-attr]
+    return to_plain_data(position, f"{name}.state_dict()")
 
 
 def restore_loaders(state: TrainState, saved: dict[str, Any]) -> None:
@@ -97,7 +102,8 @@ def restore_loaders(state: TrainState, saved: dict[str, Any]) -> None:
         *((other, saved["other"].get(name)) for name, other in _other_loaders(state).items()),
     ):
         if position is not None:
-            loader.load_state_dict(position)
+            set_epoch(loader, state.epoch)  # before the position, which this may reset
+            position_keeper(loader).load_state_dict(position)  # type: ignore[union-attr]
     if saved["paused"] is not None:
         index, count, rng_states = saved["paused"]
         remaining = _remaining_training(state, saved, index, count, rng_states)
@@ -221,8 +227,9 @@ def _remaining(
 
     This moves the random number generators; they are restored after all passes are open.
     """
-    if has_position(loader):
-        return open_iterator(loader, epoch, in_use)
+    if has_position(loader):  # and has been told the epoch
+        with _without_restart(loader):
+            return open_iterator(loader, None, in_use)
     if not isinstance(loader, (list, tuple)):
         _warn_of_replay(loader, name, n_read)
     if rng_states is not None:
@@ -237,12 +244,26 @@ def _remaining(
     return batches
 
 
+@contextmanager
+def _without_restart(loader: Any) -> Iterator[None]:
+    """A restored loader of `torchdata.nodes` whose pass was over would begin the next one."""
+    restarts = getattr(loader, "restart_on_stop_iteration", None)
+    if restarts:
+        loader.restart_on_stop_iteration = False
+    try:
+        yield
+    finally:
+        if restarts:
+            loader.restart_on_stop_iteration = restarts
+
+
 def _warn_of_replay(loader: Any, name: str, n_read: int) -> None:
     warnings.warn(
         f"{name} ({type(loader).__name__}) cannot save its position, so its first {n_read} batches "
         "are read again and dropped. Exact: the order and the dataset's random numbers, if both "
         "come from the generators of Python, NumPy and torch, or from one of the loader, its "
         "samplers or its dataset. Not exact: other state that a dataset or a sampler keeps from "
-        "batch to batch, and data that has changed. KeyedLoader reads nothing again",
+        "batch to batch, and data that has changed. Nothing is read again by KeyedLoader, by a "
+        "stream with state_dict and load_state_dict, by StatefulDataLoader of torchdata",
         stacklevel=2,
     )

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from ...events import TrainState
 from ...events.utils.tensor_copy import copy_values
+from ..data.loader_traits import position_keeper
 from ..data.rng_state import (
     generator_states,
     loader_generators,
@@ -50,7 +51,8 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     undo.callback(restore_generators, generator_states(generators), generators)
     undo.callback(_fields_of(state))
     for loader in filter(is_position_always_known, loaders):
-        undo.callback(loader.load_state_dict, copy.deepcopy(loader.state_dict()))
+        keeper: Any = position_keeper(loader)
+        undo.callback(keeper.load_state_dict, copy.deepcopy(keeper.state_dict()))
     for module in run_modules(state).values():
         undo.callback(_tensors_of(module))
     undo.callback(_parameters_of(state))

@@ -85,6 +85,9 @@ class KeyedLoader:
     example. Resuming at batch 1,000,000 costs the same as at batch 10: no earlier example is read.
     """
 
+    counts_epochs = True
+    """The epoch is part of its position: nobody else tells it."""
+
     def __init__(
         self,
         dataset: Dataset[Any],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .rng_state import generator_states, loader_generators
 
@@ -32,8 +32,26 @@ def _return_self(self: Any) -> Any:
 
 
 def has_position(loader: Any) -> bool:
-    """Whether a loader saves and restores its position, like KeyedLoader and torchdata's."""
-    return hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+    """Whether a loader saves and restores its position."""
+    return position_keeper(loader) is not None
+
+
+def position_keeper(loader: Any) -> Any | None:
+    """What has `state_dict` and `load_state_dict` of a loader's position; None if nothing has.
+
+    The loader, like KeyedLoader and torchdata's; or the stream that a `DataLoader` reads in this
+    process, which has given exactly the examples of the batches that were read.
+    """
+    if _is_saved(loader):
+        return loader
+    if not (isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)):
+        return None
+    reads_here = loader.num_workers == 0 and type(loader).__iter__ is DataLoader.__iter__
+    return loader.dataset if reads_here and _is_saved(loader.dataset) else None
+
+
+def _is_saved(part: Any) -> bool:
+    return hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
 
 
 def is_dataset(loader: Any) -> bool:

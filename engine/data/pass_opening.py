@@ -48,9 +48,9 @@ def _with_skips(loader: Iterable[Any], batches: Iterator[Any]) -> Iterator[Any]:
 def set_epoch(loader: Any, epoch: int) -> None:
     """Tell the epoch to whatever in a loader has a method `set_epoch`.
 
-    A loader with a position counts its own passes, and its saved position may depend on it.
+    A KeyedLoader counts its own passes, and tells its dataset.
     """
-    if has_position(loader):
+    if getattr(loader, "counts_epochs", False):
         return
     call_set_epoch(_parts(loader), epoch)
 
