@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ...events import TrainState
-from ...events.utils.nested import SEQUENCES, is_named_tuple, leaves
+from ...events.utils.nested import SEQUENCES, are_ragged, is_named_tuple, leaves
 
 _ONE_INPUT = (PackedSequence, str, bytes, Number, type(None))
 
@@ -79,10 +79,11 @@ def is_texts(value: Any) -> bool:
 
 def _has_several_inputs(parts: list[Any], targets: Any) -> bool:
     """Whether each part is one input for all examples, and not all inputs of one example."""
-    sizes = {len(tensor) if tensor.dim() else 0 for tensor in leaves(parts, Tensor)}
-    if len(sizes) != 1:
-        return False
+    tensors = [*leaves(parts, Tensor)]
+    sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors}
     examples = _example_count(targets)
+    if len(sizes) != 1 or (examples == len(parts) and are_ragged(tensors)):
+        return False
     return examples is None or examples in sizes or examples != len(parts)
 
 

@@ -6,7 +6,7 @@ the old one: a named tuple and a dataclass keep their fields, without a call of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -79,6 +79,13 @@ def with_children(container: Any, parts: list[Any]) -> Any:
         return _dataclass_like(container, parts)
     named = dict(zip(container, parts, strict=True))
     return named if type(container) is dict else _mapping_like(container, named)
+
+
+def are_ragged(tensors: Sequence[Any]) -> bool:
+    """Whether tensors of the same three or more dimensions differ in shape, as images may."""
+    shapes = {tensor.shape for tensor in tensors}
+    dimensions = {len(shape) for shape in shapes}
+    return len(shapes) > 1 and len(dimensions) == 1 and min(dimensions) > 2
 
 
 def is_named_tuple(value: Any) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
-from ...events.utils.nested import map_nested
+from ...events.utils.nested import leaves, map_nested
 from .._copying import LastTrainer
 from .._torch_internals import sample_beta
 
@@ -56,6 +56,7 @@ class PairMixing(ABC):
 
     def within_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if state.training:
+            self._check_examples(state)
             state.xb, share, partners = self._mix(state.xb)
             self._mixed = share, partners
         try:
@@ -104,6 +105,14 @@ class PairMixing(ABC):
             return part[partners.to(part.device)]
 
         return map_nested(permute, targets)
+
+    def _check_examples(self, state: TrainState) -> None:
+        for tensor in leaves(state.xb, Tensor):
+            if tensor.dim() == 0 or len(tensor) != (state.batch_size or len(tensor)):
+                raise TypeError(
+                    f"{type(self).__name__} cannot mix an input {tuple(tensor.shape)} in a batch "
+                    f"of {state.batch_size} examples; expected these in the first dimension"
+                )
 
     def _check(self, state: TrainState) -> None:
         if state.loss_fn is None:

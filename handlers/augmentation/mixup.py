@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ...events.utils.nested import map_nested
 from ._mixing import PairMixing
 
 
@@ -42,7 +43,7 @@ class MixUp(PairMixing):
         super().__init__(alpha, seed)
 
     def _mix(self, inputs: Any) -> tuple[Any, float, Tensor]:
-        parts = inputs if isinstance(inputs, (tuple, list)) else [inputs]
+        parts = inputs if isinstance(inputs, tuple) else [inputs]
         for part in parts:
             if not (isinstance(part, Tensor) and part.is_floating_point()):
                 kind = part.dtype if isinstance(part, Tensor) else f"a {type(part).__name__}"
@@ -50,5 +51,5 @@ class MixUp(PairMixing):
                     f"MixUp cannot mix {kind}; expected a floating-point tensor, or a tuple of them"
                 )
         share, partners = self._draw_pairs(len(parts[0]), parts[0].device)
-        mixed = [part * share + part[partners] * (1 - share) for part in parts]
-        return (mixed[0] if isinstance(inputs, Tensor) else tuple(mixed)), share, partners
+        mixed = map_nested(lambda part: part * share + part[partners] * (1 - share), inputs)
+        return mixed, share, partners

@@ -14,7 +14,7 @@ from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves
 from .._copying import Copyable, LastTrainer, LeftOut, nothing
 from ..optimization._optimizer_parameters import parameters
-from ._batch_parts import has_examples, join_parts, split_batch
+from ._batch_parts import is_splittable, join_parts, split_batch
 from ._recompute import recompute_in_backward
 
 Activity = Callable[[TrainState], str]
@@ -31,6 +31,8 @@ class SplitOnOutOfMemory(Copyable):
     one for validation and prediction, until the handler is attached to another trainer. Layers that
     use a whole batch, such as batch norm, see the parts; scalars in the model's output, such as its
     own loss, are averaged over the examples.
+    Inputs are tensors `(B, …)` and lists with an entry for each example, in any containers; a
+    packed sequence, a graph or another object cannot be split, and raises the error.
 
     Signals: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
@@ -131,7 +133,7 @@ class SplitOnOutOfMemory(Copyable):
 
     def _halve(self, state: TrainState, error: RuntimeError) -> None:
         size = self._size(state)
-        if size < 2 or not _is_splittable(state):
+        if size < 2 or not is_splittable(state.xb, state.batch_size):
             add_note(
                 error,
                 f"SplitOnOutOfMemory: {state.batch_size} examples ({_shapes(state.xb)}) were run "
@@ -164,10 +166,6 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(
         text in str(error) for text in _OUT_OF_MEMORY
     )
-
-
-def _is_splittable(state: TrainState) -> bool:
-    return any(has_examples(tensor, state.batch_size) for tensor in leaves(state.xb, torch.Tensor))
 
 
 def _shapes(xb: Any) -> str:

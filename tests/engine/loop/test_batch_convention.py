@@ -60,7 +60,8 @@ boxes = [{"boxes": torch.zeros(n, 4)} for n in range(4)]
 ragged = [[torch.zeros(3), torch.zeros(2)], [torch.zeros(4)]]
 packed = pack_sequence([torch.zeros(3, 2), torch.zeros(1, 2)])
 record, pair, three = Record(x, y), Pair(x, y), Three(x, x, y)
-two = torch.ones(2)
+two, y3 = torch.ones(2), torch.ones(3)
+three_images, three_boxes = images[:3], boxes[:3]
 texts = ["a", "bb", "ccc", "d"]
 
 
@@ -79,6 +80,8 @@ texts = ["a", "bb", "ccc", "d"]
         ((packed, two), (packed,), [two]),
         ((images, boxes), (images,), [boxes]),
         ((images, y), (images,), [y]),
+        ((three_images, three_boxes), (three_images,), [three_boxes]),
+        ((three_images, y3), (three_images,), [y3]),
         ((ragged, None), (ragged,), []),
         ((tuple(texts), y), (texts,), [y]),
         (texts[:2], (texts[:2],), []),

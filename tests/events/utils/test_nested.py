@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from trackside.events.utils.nested import leaves, map_nested
+from trackside.events.utils.nested import are_ragged, leaves, map_nested
 
 Output = namedtuple("Output", "logits extra")
 
@@ -133,3 +133,18 @@ def test_an_error_of_the_function_is_raised_and_not_taken_for_one_of_the_type():
 
 def test_leaves_yields_the_fields_of_a_dataclass():
     assert [len(t) for t in leaves(Example(torch.ones(2), [torch.ones(1)]), torch.Tensor)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "ragged"),
+    [
+        ([(3, 5, 5), (3, 7, 7)], True),
+        ([(3, 5, 5), (3, 5, 5)], False),
+        ([(4, 3), (4, 5)], False),
+        ([(4, 3, 2), (4, 5)], False),
+        ([(4, 3, 2), (4, 5, 2), (4,)], False),
+        ([], False),
+    ],
+)
+def test_tensors_of_one_number_of_dimensions_and_several_shapes_are_ragged(shapes, ragged):
+    assert are_ragged([torch.zeros(shape) for shape in shapes]) is ragged

@@ -1,4 +1,5 @@
 import math
+from collections import namedtuple
 
 import pytest
 import torch
@@ -119,12 +120,16 @@ def test_batch_transform_runs_first_in_any_attachment_order():
     assert equal(weights(ours), weights(theirs))
 
 
-@pytest.mark.parametrize("kind", [tuple, list])
+Views = namedtuple("Views", "left right")
+
+
+@pytest.mark.parametrize("kind", [tuple, Views._make])
 def test_several_inputs_are_mixed_with_the_same_share(kind):
     mixup = MixUp(8.0)
     state = state_of(training=True, xb=kind([torch.eye(4), torch.eye(4) * 2]))
     next(mixup.within_batch(None, state))
     first, second = state.xb
+    assert type(state.xb) is type(kind([0, 0]))
     assert torch.allclose(first * 2, second)
     assert not torch.equal(first, torch.eye(4))
 
@@ -179,11 +184,19 @@ def test_loss_is_none_if_the_partners_loss_fails():
         (torch.ones(2, 5, dtype=torch.int64), "torch.int64"),
         ({"x": torch.ones(2, 5)}, "a dict"),
         ((torch.ones(2, 5), "text"), "a str"),
+        ([torch.ones(3, 5, 5), torch.ones(3, 7, 7)], "a list"),
     ],
 )
 def test_inputs_that_cannot_be_mixed_raise(inputs, what):
     with pytest.raises(TypeError, match=f"MixUp cannot mix {what}; expected a floating-point"):
         next(MixUp().within_batch(None, state_of(training=True, xb=inputs)))
+
+
+@pytest.mark.filterwarnings("ignore:it is not certain")
+def test_inputs_in_time_major_are_refused_and_not_mixed_over_time():
+    trainer = trainer_of(MixUp(), net=nn.RNN(3, 2), loss_fn=lambda pred, y: pred[0].sum())
+    with pytest.raises(TypeError, match=r"MixUp cannot mix an input \(7, 4, 3\) in a batch of 4"):
+        trainer.fit([(torch.ones(7, 4, 3), torch.ones(4))])
 
 
 @pytest.mark.parametrize("batch", [torch.ones(2, 5), (torch.ones(2, 5), ["a", "b"])])

@@ -2,8 +2,9 @@ from collections import OrderedDict, namedtuple
 
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_sequence
 
-from trackside.handlers.performance._batch_parts import join_parts, split_batch
+from trackside.handlers.performance._batch_parts import is_splittable, join_parts, split_batch
 
 Output = namedtuple("Output", "logits extra")
 
@@ -42,3 +43,42 @@ def test_output_without_examples_raises_with_shapes():
         ValueError, match=r"outputs of shapes \(3, 2\), \(3, 1\) for parts of 2, 1 ex"
     ):
         join_parts([torch.ones(3, 2), torch.ones(3, 1)], [2, 1])
+
+
+IMAGES = [torch.full((3, n, n), float(n)) for n in (5, 7, 6)]
+
+
+def test_lists_of_examples_are_split_and_joined_in_order():
+    value = {"images": IMAGES, "names": ["a", "b", "c"], "classes": ["x", "y"]}
+    first, second = split_batch(value, 3, 2)
+    assert first == {"images": IMAGES[:2], "names": ["a", "b"], "classes": ["x", "y"]}
+    assert second["names"] == ["c"]
+    detections = [[{"boxes": image} for image in part["images"]] for part in (first, second)]
+    assert [entry["boxes"] for entry in join_parts(detections, [2, 1])] == IMAGES
+
+
+def test_a_list_of_outputs_is_joined_output_by_output():
+    parts = [[torch.ones(2, 3), torch.ones(2)], [torch.ones(2, 3), torch.ones(2)]]
+    assert [tuple(part.shape) for part in join_parts(parts, [2, 2])] == [(4, 3), (4,)]
+
+
+def test_outputs_of_different_structure_raise():
+    with pytest.raises(ValueError, match="different structure, tuple, for parts of 2, 1 examples"):
+        join_parts([(torch.ones(2), torch.ones(2)), (torch.ones(1),)], [2, 1])
+
+
+@pytest.mark.parametrize(
+    ("value", "splittable"),
+    [
+        (torch.ones(3, 2), True),
+        ((torch.ones(3, 2), torch.ones(5), "text", None, 2.0), True),
+        ((IMAGES,), True),
+        (["a", "b", "c"], True),
+        (torch.ones(7, 2), False),
+        (pack_sequence([torch.ones(1)] * 3), False),
+        ((torch.ones(3, 2), object()), False),
+        ((), False),
+    ],
+)
+def test_what_can_be_split(value, splittable):
+    assert is_splittable(value, 3) is splittable

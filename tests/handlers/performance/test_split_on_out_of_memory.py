@@ -524,3 +524,35 @@ def undisturbed():
     trainer = trainer_of(Refuse(), SplitOnOutOfMemory())
     trainer.fit(batches(), batches(2))
     return weights(trainer)
+
+
+class Detector(nn.Module):
+    """Takes a list of images, at most `limit`, and returns a list of their scores."""
+
+    def __init__(self, limit):
+        super().__init__()
+        self.scale, self.limit = nn.Parameter(torch.ones(())), limit
+
+    def forward(self, images):
+        if len(images) > self.limit:
+            raise out_of_memory()
+        return [{"score": image.mean() * self.scale} for image in images]
+
+
+def detector_loss(pred, targets):
+    pairs = zip(pred, targets, strict=True)
+    return torch.stack([(part["score"] - target["score"]) ** 2 for part, target in pairs]).mean()
+
+
+def detected(limit):
+    images = [torch.full((3, n, n), float(n)) for n in (5, 7, 6)]
+    targets = [{"score": float(n)} for n in range(3)]
+    trainer = trainer_of(SplitOnOutOfMemory(), net=Detector(limit), loss_fn=detector_loss)
+    trainer.fit([(images, targets)])
+    return trainer
+
+
+def test_a_list_of_images_is_split_by_image():
+    trainer = detected(limit=2)
+    assert trainer.state.samples == 3
+    assert furthest(weights(trainer), weights(detected(limit=3))) < 1e-5
