@@ -39,6 +39,8 @@ class ExactContext(AbstractContextManager[T]):
                 return False
             if type(raised) is not StopIteration:
                 raise
+        finally:
+            error = None  # its traceback has this frame: the cycle would keep all that it refers to
         return True
 
 

@@ -69,7 +69,7 @@ def join_parts(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
             f"cannot join outputs of different structure, {type(parts[0]).__name__}, for parts of "
             f"{', '.join(map(str, sizes))} examples"
         )
-    columns = zip(*inner, strict=True)  # type: ignore[arg-type]
+    columns = zip(*inner, strict=True)
     return with_children(parts[0], [join_parts(column, sizes) for column in columns])
 
 

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 from strange import REFUSING, Closed, Frozen, FrozenCancel
 
@@ -54,3 +56,15 @@ def test_an_exception_that_the_generator_raises_leaves_the_block():
     with pytest.raises(OSError, match="its own") as caught, failing():
         raise Frozen("no")
     assert isinstance(caught.value.__context__, Frozen)
+
+
+def test_an_error_that_passed_through_is_freed_at_once():
+    class Failure(Exception):
+        pass
+
+    try:
+        with noting([]):
+            raise Failure
+    except Failure as error:
+        kept = weakref.ref(error)
+    assert kept() is None
