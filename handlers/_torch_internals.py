@@ -19,6 +19,9 @@ BatchNorm = _BatchNorm
 BatchOrInstanceNorm = _NormBase
 """Base class of all layers that keep running statistics: batch norm and instance norm."""
 
+_SHARDING_NOTES = ("_is_fsdp_managed_module", "_fsdp_use_orig_params")
+"""Attributes that `fully_shard` sets on every module inside."""
+
 COMPILED_PREFIX = "_orig_mod."
 """What `torch.compile` puts before the names of the parameters of a module."""
 
@@ -90,3 +93,23 @@ class _StepProbe:
 def default_store() -> Any:
     """The store of the default process group, through which its ranks have found each other."""
     return torch.distributed.distributed_c10d._get_default_store()
+
+
+def end_sharding(model: nn.Module) -> None:
+    """Undo what `fully_shard` did to a module: its class, its hooks, its notes on the modules.
+
+    The caller puts parameters back in the place of the shards.
+    """
+    from torch.distributed._composable_state import _module_state_mapping  # noqa: PLC0415  # slow
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415  # slow to import
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            sharding: Any = module._get_fsdp_state()
+            sharding._pre_forward_hook_handle.remove()
+            sharding._post_forward_hook_handle.remove()
+            _module_state_mapping.pop(module, None)
+            module.__class__ = type(module).__bases__[1]
+        for name in list(vars(module)):
+            if name.startswith("__composable_api_state_key") or name in _SHARDING_NOTES:
+                delattr(module, name)

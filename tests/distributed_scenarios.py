@@ -21,6 +21,7 @@ from trackside import (
     CSVLogger,
     Distributed,
     GradientAccumulation,
+    GradientClip,
     KeyedLoader,
     Metrics,
     ProgressBar,
@@ -106,6 +107,44 @@ def accumulating():
     alone = fitted(4 * ranks(), accumulate=2, count=48)
     together = fitted(4, Distributed(timeout=TIMEOUT), accumulate=2, count=48)
     return {"alone": alone, "together": together}
+
+
+def sharded_equals_replicated():
+    """Three fits of FSDP2 and of DDP: plain, accumulating, and with clipped gradients."""
+    found = {}
+    for strategy in ("ddp", "fsdp2"):
+        found[strategy] = [
+            fitted(8, Distributed(strategy, timeout=TIMEOUT)),
+            fitted(4, Distributed(strategy, timeout=TIMEOUT), accumulate=2, norm=True),
+            fitted(8, Distributed(strategy, timeout=TIMEOUT), GradientClip(0.1)),
+        ]
+    return found
+
+
+def sharded_while_fitting():
+    """What is a shard during a fit, after it, and in a second one."""
+    model = network(norm=True)
+    distributed = Distributed("fsdp2", timeout=TIMEOUT)
+    trainer = trainer_of(model, Metrics(), distributed)
+    kinds, modules, parameters = (
+        [],
+        [type(m).__name__ for m in model.modules()],
+        list(model.parameters()),
+    )
+    trainer.on("after_step", once=True)(
+        lambda trainer, state: kinds.append([type(p).__name__ for p in model.parameters()])
+    )
+    for _ in range(2):
+        trainer.fit(KeyedLoader(examples(32), 4), DataLoader(examples(9), 4))
+    found = model.parameters()
+    return {
+        "kinds": kinds,
+        "same parameters": all(a is b for a, b in zip(found, parameters, strict=True)),
+        "same modules": [type(m).__name__ for m in model.modules()] == modules,
+        "attributes": [name for m in model.modules() for name in vars(m) if "fsdp" in name],
+        "state": type(trainer.state.optimizer.state[parameters[0]]["momentum_buffer"]).__name__,
+        "validated": trainer.validate(DataLoader(examples(9), 4)),
+    }
 
 
 def gradients_while_accumulating():

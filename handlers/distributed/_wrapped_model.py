@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -10,6 +13,32 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
+
+
+class WrappedModel(Protocol):
+    """The model of a fit as a strategy trains it; all ranks call the methods together."""
+
+    @property
+    def collective(self) -> Collection[str]:
+        """The activities in which the ranks wait for each other."""
+
+    def update(self, state: TrainState) -> None:
+        """Follow a change of the parameters that require gradients, before a training pass."""
+
+    def module(self, model: nn.Module) -> nn.Module:
+        """What a training batch calls in place of `model`."""
+
+    def reducing(self, does: bool) -> AbstractContextManager[None]:
+        """The context of a forward pass whose backward pass reduces the gradients, or does not."""
+
+    def end_training(self, state: TrainState) -> None:
+        """Give all ranks the buffers of rank 0."""
+
+    def release(self) -> None:
+        """Let go of the process group, so that it ends when it is destroyed."""
+
+    def close(self, state: TrainState) -> None:
+        """Leave the model as it was found."""
 
 
 class ReplicatedModel:
@@ -48,12 +77,22 @@ class ReplicatedModel:
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, as every training batch begins with."""
-        for buffer in state.model.buffers():
-            dist.broadcast(buffer, 0, group=self._group)
+        equalise(state.model.buffers(), self._group)
+
+    def release(self) -> None:
+        """Let go of the group: the wrapper holds its connections, also in frames of an error."""
+        self._wrapped = None
+        gc.collect()
 
     def close(self, state: TrainState) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
         self._wrapped = None
+
+
+def equalise(tensors: Iterable[torch.Tensor], group: dist.ProcessGroup) -> None:
+    """Give all ranks the values of rank 0."""
+    for tensor in tensors:
+        dist.broadcast(tensor.detach(), 0, group=group)
 
 
 def refuse_wrapped(model: nn.Module) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import torch
+from torch.distributed import ProcessGroup
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.log import log
@@ -18,12 +19,12 @@ from .._stateful import Stateful
 from ._loader_shards import LoaderShards
 from ._process_group import data_group, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
-from ._wrapped_model import ReplicatedModel, count_examples, refuse_wrapped
+from ._wrapped_model import ReplicatedModel, WrappedModel, count_examples, refuse_wrapped
 
 Activity = Callable[[TrainState], str]
-Strategy = Literal["ddp"]
+Strategy = Literal["ddp", "fsdp2"]
 
-_STRATEGIES = ("ddp",)
+_STRATEGIES = ("ddp", "fsdp2")
 _LEAST_TIMEOUT = 5.0
 
 
@@ -56,7 +57,8 @@ class Distributed(Stateful):
         with the backward pass
 
     Args:
-        strategy: "ddp": every rank has the whole model.
+        strategy: "ddp": every rank has the whole model; "fsdp2": a shard of each parameter, of its
+            gradient and of its optimizer state (`fully_shard`), during a run.
         shard: False: the loaders are left alone; each rank's yields other batches already.
         timeout: seconds that a rank waits for another one, from 5.
         seed: for the order of a shuffled DataLoader whose generator has no seed of its own.
@@ -85,7 +87,7 @@ class Distributed(Stateful):
         self.shard = shard
         self.timeout = timedelta(seconds=timeout)
         self.seed = seed
-        self._model: ReplicatedModel | None = None
+        self._model: WrappedModel | None = None
         self._shards = LoaderShards(0, 1, seed)
         self._counts: tuple[int, int] | None = None
 
@@ -121,9 +123,16 @@ class Distributed(Stateful):
             refuse_differences(gather_over_ranks(facts_of(trainer, self.strategy)))
             if state.job == "fit":
                 group = undo.enter_context(data_group(self.timeout))
-                self._model = ReplicatedModel(state, group)
+                self._model = self._wrap_model(state, group)
                 undo.callback(self._release, state)
             yield
+
+    def _wrap_model(self, state: TrainState, group: ProcessGroup) -> WrappedModel:
+        if self.strategy == "ddp":
+            return ReplicatedModel(state, group)
+        from ._sharded_model import ShardedModel  # noqa: PLC0415  # fsdp is slow to import
+
+        return ShardedModel(state, group)
 
     def _release(self, state: TrainState) -> None:
         model, self._model = self._model, None

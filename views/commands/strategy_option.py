@@ -16,9 +16,9 @@ def add_strategy_option(command: Parser) -> None:
     """Add `--strategy NAME`."""
     command.add_argument(
         "--strategy",
-        choices=("ddp",),
+        choices=("ddp", "fsdp2"),
         help="train in all processes of `torchrun --nproc-per-node 2 -m trackside fit ...`; ddp: "
-        "each has the whole model",
+        "each has the whole model; fsdp2: each has a shard of it",
     )
 
 

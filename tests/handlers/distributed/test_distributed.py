@@ -7,6 +7,8 @@ NAMES = [
     "equal_to_one_process",
     "fewer_examples_than_ranks",
     "accumulating",
+    "sharded_equals_replicated",
+    "sharded_while_fitting",
     "gradients_while_accumulating",
     "shuffled_order",
     "writers",
@@ -43,6 +45,23 @@ def test_a_rank_without_an_example_in_the_last_batch_counts_for_nothing(results)
 def test_accumulated_gradients_are_those_of_one_process(results):
     for result in results["accumulating"]:
         assert_equal_fits(result)
+
+
+def test_sharded_fits_equal_replicated_ones(results):
+    for result in results["sharded_equals_replicated"]:
+        for replicated, sharded in zip(result["ddp"], result["fsdp2"], strict=True):
+            assert_equal_fits({"alone": replicated, "together": sharded})
+
+
+def test_a_model_is_sharded_during_a_fit_and_whole_afterwards(results):
+    first, second = results["sharded_while_fitting"]
+    for result in (first, second):
+        assert result["kinds"] == [["DTensor"] * 6]
+        assert result["same parameters"]
+        assert result["same modules"]
+        assert result["attributes"] == []
+        assert result["state"] == "Tensor"
+    assert first["validated"] == second["validated"]
 
 
 def test_gradients_are_reduced_in_the_last_batch_of_a_window_only(results):
