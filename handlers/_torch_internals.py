@@ -113,3 +113,15 @@ def end_sharding(model: nn.Module) -> None:
         for name in list(vars(module)):
             if name.startswith("__composable_api_state_key") or name in _SHARDING_NOTES:
                 delattr(module, name)
+
+
+def forget_group(model: nn.Module) -> None:
+    """Let go of the process group that `fully_shard` keeps: its connections close with it."""
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415  # slow to import
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            shards: Any = module._get_fsdp_state()._fsdp_param_group
+            if shards is not None:
+                shards.mesh_info.shard_process_group = None
+                shards.mesh_info.mesh._pg_registry.clear()

@@ -3,11 +3,13 @@
 Every scenario is a function of this module without arguments, which returns plain data.
 """
 
+import faulthandler
 import io
 import json
 import os
 import subprocess
 import sys
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trackside import (
+    CancelBatchException,
+    CancelEpochException,
+    CancelFitException,
     CSVLogger,
     Distributed,
     GradientAccumulation,
@@ -251,6 +256,56 @@ def refused():
     return {**errors, "kept": kept}
 
 
+def raised_on_one_rank():
+    """How each rank ends what rank 1 has raised: handlers, the model, its backward pass."""
+    found = {}
+    for strategy in ("ddp", "fsdp2"):
+        for name, (signal, raised) in RAISED.items():
+            model = network(norm=True)
+            trainer = trainer_of(model, Metrics(), Distributed(strategy, timeout=TIMEOUT))
+            if signal == "backward":
+                model[0].register_full_backward_hook(partial(raise_once, raised))
+            elif signal == "forward":
+                model[0].register_forward_hook(partial(raise_once, raised))
+            else:
+                trainer.on(signal)(partial(raise_on_rank_1, raised))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the shards are not collected
+                loader = KeyedLoader(examples(32), 4)
+                error = error_of(partial(trainer.fit, loader, epochs=2))
+            state = trainer.state
+            found[f"{strategy}: {name}"] = {
+                "error": error,
+                "outcome": state.outcome,
+                "counts": [state.epoch, state.batch_index, state.step],
+                "weights": weights(state.model),
+                "parameters": type(next(model.parameters())).__name__,
+                "joined": dist.is_initialized(),
+            }
+    return found
+
+
+RAISED = {
+    "cancel of a batch": ("after_loss", CancelBatchException),
+    "cancel of the epoch": ("after_step", CancelEpochException),
+    "cancel of the fit": ("after_batch", CancelFitException),
+    "error of a handler": ("after_loss", ZeroDivisionError),
+    "error of the model": ("forward", ZeroDivisionError),
+    "error in backward": ("backward", ZeroDivisionError),
+}
+
+
+def raise_on_rank_1(kind, trainer, state):
+    if (rank(), state.epoch, state.batch_index) == (1, 0, 1):
+        raise kind("on rank 1")
+
+
+def raise_once(kind, module, *_):
+    module.calls = getattr(module, "calls", 0) + 1
+    if rank() == 1 and module.calls == 2:
+        raise kind("on rank 1")
+
+
 def command_line():
     """What `trackside fit … --strategy ddp` prints."""
     from trackside.views.commands.main import main
@@ -285,5 +340,9 @@ def run_scenarios(names, folder, processes=2):
 
 
 if __name__ == "__main__":
-    found = {name: globals()[name]() for name in sys.argv[1:]}
+    faulthandler.dump_traceback_later(240, exit=True)
+    found = {}
+    for name in sys.argv[1:]:
+        print(f"rank {rank()}: {name}", file=sys.stderr, flush=True)
+        found[name] = globals()[name]()
     Path(os.environ["OUT"], f"rank{rank()}.json").write_text(json.dumps(found))

@@ -6,13 +6,15 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
+
+from ._control_group import end_group
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _JOINED = itertools.count()
@@ -48,31 +50,46 @@ def _checked(rank: str, world_size: str) -> tuple[int, int]:
 
 
 @contextmanager
-def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[None]:
-    """Be in a process group: the one that there is, or one for this block."""
+def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
+    """Be in a process group: the one that there is, or one for this block.
+
+    Returns:
+        A number that is the same on all ranks, and another one in each block.
+    """
+    number = next(_JOINED)
     if dist.is_initialized():
-        yield
+        yield number
         return
-    store = dist.PrefixStore(f"trackside/{next(_JOINED)}", _rendezvous_store())  # type: ignore[attr-defined]
+    store = dist.PrefixStore(f"trackside/{number}", _rendezvous_store())  # type: ignore[attr-defined]
     dist.init_process_group(
         _backend(), timeout=timeout, store=store, rank=rank, world_size=world_size
     )
     try:
-        yield
+        yield number
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
-@contextmanager
-def data_group(timeout: timedelta) -> Iterator[dist.ProcessGroup]:
-    """A group for the gradients and weights of one run, which can be ended by itself."""
-    group: Any = dist.new_group(timeout=timeout)
-    try:
-        yield group
-    finally:
-        with suppress(ValueError):  # an error on a rank has ended it already
-            dist.destroy_process_group(group)
+class DataGroup:
+    """The group of the weights and gradients of one run, which can be ended by itself.
+
+    Its connections close when nothing refers to the group: whoever uses it asks here each time.
+    """
+
+    def __init__(self, timeout: timedelta) -> None:
+        self._group: Any = dist.new_group(timeout=timeout)
+
+    @property
+    def group(self) -> Any:
+        """The group of `torch.distributed`; None after its end."""
+        return self._group
+
+    def end(self) -> None:
+        """Close its connections, so that the other ranks fail in it; safe to repeat."""
+        group, self._group = self._group, None
+        if group is not None:
+            end_group(group)
 
 
 @functools.cache

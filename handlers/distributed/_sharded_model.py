@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
@@ -16,7 +15,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
-from .._torch_internals import end_sharding
+from .._torch_internals import end_sharding, forget_group
+from ._process_group import DataGroup
 from ._wrapped_model import equalise
 
 Parameters = dict[str, Any]
@@ -32,15 +32,15 @@ class ShardedModel:
         group: the process group of the weights and the gradients.
     """
 
-    collective = ("forward", "loss", "backward", "step")
+    collective = ("forward", "backward", "step")
 
-    def __init__(self, state: TrainState, group: dist.ProcessGroup) -> None:
+    def __init__(self, state: TrainState, group: DataGroup) -> None:
         self._group = group
         self._model: Any = state.model
-        equalise([*self._model.parameters(), *self._model.buffers()], group)
+        equalise([*self._model.parameters(), *self._model.buffers()], group.group)
         self._whole: Parameters = dict(self._model.named_parameters())
         kind = next((p.device.type for p in self._whole.values()), "cpu")
-        mesh = DeviceMesh.from_group(group, kind)
+        mesh = DeviceMesh.from_group(group.group, kind)
         fully_shard(self._model, mesh=mesh, reshard_after_forward=True)
         self._shards: Parameters = dict(self._model.named_parameters())
         _exchange(state.optimizer, self._whole, self._shards)
@@ -60,10 +60,12 @@ class ShardedModel:
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, which are not sharded."""
-        equalise(self._model.buffers(), self._group)
+        equalise(self._model.buffers(), self._group.group)
 
     def release(self) -> None:
-        """Do nothing: nothing but the group itself holds its connections."""
+        """End the group, which the sharded modules hold, too."""
+        forget_group(self._model)
+        self._group.end()
 
     def close(self, state: TrainState) -> None:
         """Collect the shards into the parameters that the model had; all ranks call it together.

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
+from ._process_group import DataGroup
 
 
 class WrappedModel(Protocol):
@@ -35,7 +36,7 @@ class WrappedModel(Protocol):
         """Give all ranks the buffers of rank 0."""
 
     def release(self) -> None:
-        """Let go of the process group, so that it ends when it is destroyed."""
+        """End the process group, so that the other ranks fail in it."""
 
     def close(self, state: TrainState) -> None:
         """Leave the model as it was found."""
@@ -49,11 +50,10 @@ class ReplicatedModel:
         group: the process group of the gradients.
     """
 
-    collective = ("forward", "backward")
-    """In forward the buffers are broadcast, if the model has any."""
-
-    def __init__(self, state: TrainState, group: dist.ProcessGroup) -> None:
+    def __init__(self, state: TrainState, group: DataGroup) -> None:
         self._group = group
+        broadcasts = any(True for _ in state.model.buffers())
+        self.collective = ("forward", "backward") if broadcasts else ("backward",)
         self._wrapped: DistributedDataParallel | None = None
         self._trainable: list[bool] = []
         self.update(state)
@@ -63,7 +63,7 @@ class ReplicatedModel:
         trainable = [p.requires_grad for p in state.model.parameters()]
         if trainable != self._trainable and any(trainable):
             self._wrapped, self._trainable = None, trainable
-            self._wrapped = DistributedDataParallel(state.model, process_group=self._group)
+            self._wrapped = DistributedDataParallel(state.model, process_group=self._group.group)
 
     def module(self, model: nn.Module) -> nn.Module:
         """What a training batch calls in place of `model`."""
@@ -77,12 +77,13 @@ class ReplicatedModel:
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, as every training batch begins with."""
-        equalise(state.model.buffers(), self._group)
+        equalise(state.model.buffers(), self._group.group)
 
     def release(self) -> None:
-        """Let go of the group: the wrapper holds its connections, also in frames of an error."""
+        """End the group; the wrapper holds its connections, also in a cycle of references."""
         self._wrapped = None
         gc.collect()
+        self._group.end()
 
     def close(self, state: TrainState) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""

@@ -9,15 +9,15 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import torch
-from torch.distributed import ProcessGroup
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.log import log
 from .._accumulation import ends_window
 from .._ranks import gather_over_ranks
 from .._stateful import Stateful
+from ._control_group import control_group
 from ._loader_shards import LoaderShards
-from ._process_group import data_group, joined, rank_and_world_size
+from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
 from ._wrapped_model import ReplicatedModel, WrappedModel, count_examples, refuse_wrapped
 
@@ -115,29 +115,40 @@ class Distributed(Stateful):
             yield
             return
         with ExitStack() as undo:
-            undo.enter_context(joined(state.rank, state.world_size, self.timeout))
+            number = undo.enter_context(joined(state.rank, state.world_size, self.timeout))
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
             if self.shard:
                 undo.enter_context(self._shards.undo)
                 self._shards.shard(state)
             refuse_differences(gather_over_ranks(facts_of(trainer, self.strategy)))
             if state.job == "fit":
-                group = undo.enter_context(data_group(self.timeout))
+                group = DataGroup(self.timeout)
+                undo.callback(group.end)
                 self._model = self._wrap_model(state, group)
-                undo.callback(self._release, state)
+                undo.callback(self._unwrap_model, state)
+            collective = () if self._model is None else self._model.collective
+            undo.callback(setattr, trainer, "agreement", None)
+            trainer.agreement = undo.enter_context(
+                control_group(str(number), collective, self._release_group, self.timeout)
+            )
             yield
 
-    def _wrap_model(self, state: TrainState, group: ProcessGroup) -> WrappedModel:
+    def _wrap_model(self, state: TrainState, group: DataGroup) -> WrappedModel:
         if self.strategy == "ddp":
             return ReplicatedModel(state, group)
         from ._sharded_model import ShardedModel  # noqa: PLC0415  # fsdp is slow to import
 
         return ShardedModel(state, group)
 
-    def _release(self, state: TrainState) -> None:
+    def _unwrap_model(self, state: TrainState) -> None:
         model, self._model = self._model, None
         if model is not None:
             model.close(state)
+
+    def _release_group(self) -> None:
+        """End the group of the gradients, so that the other ranks fail in it."""
+        if self._model is not None:
+            self._model.release()
 
     def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._model is not None:

@@ -44,6 +44,6 @@ def attach_strategy(trainer: Trainer, strategy: str) -> None:
     from ...handlers import Distributed
 
     try:
-        trainer.attach(Distributed(strategy))
+        trainer.attach(Distributed("ddp" if strategy == "ddp" else "fsdp2"))
     except AttachError as error:
         raise UsageError(f"--strategy {strategy}: {first_line(error)}") from None

@@ -15,6 +15,7 @@ NAMES = [
     "left_as_found",
     "disagreeing",
     "refused",
+    "raised_on_one_rank",
     "command_line",
 ]
 
@@ -123,3 +124,32 @@ def test_the_command_trains_in_all_processes_and_prints_once(results):
     assert (first["code"], second["code"]) == (0, 0)
     assert "completed after 23 steps" in first["out"]
     assert (second["out"], second["err"]) == ("", "")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_what_one_rank_raises_ends_the_same_scope_on_all_ranks(results, strategy):
+    first, second = results["raised_on_one_rank"]
+    for name, result in first.items():
+        other = second[name]
+        if name.startswith(strategy):
+            assert result["parameters"] == "Parameter"
+            assert not result["joined"]
+            for value in ("outcome", "counts", "weights"):
+                assert result[value] == other[value], (name, value)
+    ends = {"batch": (1, 3, 7), "epoch": (1, 3, 6), "fit": (0, 1, 2)}
+    for scope, (epoch, batch, step) in ends.items():
+        found = next(r for n, r in first.items() if n.startswith(strategy) and n.endswith(scope))
+        assert found["counts"] == [epoch, batch, step]
+        assert found["outcome"] == ("cancelled" if scope == "fit" else "completed")
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_the_other_rank_gets_a_peer_error_with_the_culprits_traceback(results, strategy):
+    first, second = results["raised_on_one_rank"]
+    errors = [name for name in first if name.startswith(strategy) and "error" in name]
+    assert len(errors) == 3
+    for name in errors:
+        assert second[name]["error"] == "ZeroDivisionError: on rank 1"
+        assert first[name]["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
+        assert "Traceback" in first[name]["error"]
+        assert first[name]["outcome"] == "failed"
