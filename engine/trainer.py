@@ -82,7 +82,7 @@ class Trainer(EvaluatingEngine):
         fresh.split_batch = checked_function("batch", batch)
         fresh.count_examples = checked_function("batch_size", batch_size)
         super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
-        self._unsaved = UnsavedStateCheck()
+        self._unsaved = UnsavedStateCheck(self._registry.functions)
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
             self.attach(handler)

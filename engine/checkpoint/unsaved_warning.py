@@ -1,9 +1,9 @@
-"""Warn about handlers that keep state and cannot save it."""
+"""Warn about handlers that keep state and cannot save it, and about optimizers of their own."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Set, Sized
+from collections.abc import Callable, Collection, Mapping, Set, Sized
 from typing import Any
 
 import torch
@@ -11,9 +11,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import Publisher, TrainState
+from ..named_parts import all_optimizers
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
 from .training_state import named_handlers, stateful_handlers
+from .unsaved_optimizers import unsaved_optimizers
 
 _MAX_DEPTH = 4
 _MAX_LENGTH = 1000
@@ -27,13 +29,22 @@ class UnsavedStateCheck:
 
     Such a handler keeps state, which would be lost when the fit is resumed in another process. A
     handler that recomputes its state declares so with a `state_dict` that returns `{}`.
+
+    Detects also optimizers that are not among the trainer's, in handlers without `state_dict`, in
+    subscribed functions, and in activities.
+
+    Args:
+        activities: returns the functions of the activities, and their wraps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, activities: Callable[[], list[Any]]) -> None:
+        self._activities = activities
         self._before: dict[int, dict[str, Any]] = {}
+        self._has_searched = False
 
     def record(self, trainer: CheckpointedTrainer) -> None:
         """Record the attributes of the handlers before a fit begins."""
+        self._has_searched = False
         self._before = {id(h): _attributes(h) for h in _stateless_handlers(trainer).values()}
 
     def warn(self, trainer: CheckpointedTrainer) -> None:
@@ -50,6 +61,23 @@ class UnsavedStateCheck:
                     "fit starts without it; add state_dict() and load_state_dict(state)",
                     stacklevel=4,
                 )
+        self._warn_of_optimizers(trainer)
+
+    def _warn_of_optimizers(self, trainer: CheckpointedTrainer) -> None:
+        """Warn about optimizers, once a fit: the search takes longer than a batch."""
+        if self._has_searched:
+            return
+        self._has_searched = True
+        functions = [f for f in trainer.handlers if hasattr(f, "__name__")] + self._activities()
+        saved = all_optimizers(trainer.state).values()
+        found = [*unsaved_optimizers(_stateless_handlers(trainer), functions, saved)]
+        if found:
+            warnings.warn(
+                f"not saved, as they are not among the trainer's optimizers: {', '.join(found)}; a "
+                "resumed fit begins without what they remember. Give them to the trainer, "
+                "Trainer(optimizers={…}), or save them in state_dict() of a handler",
+                stacklevel=5,
+            )
 
 
 def _stateless_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:

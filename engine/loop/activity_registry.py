@@ -48,6 +48,10 @@ class ActivityRegistry:
         self._select_owner = select_owner
         self._phases = phases
 
+    def functions(self) -> list[Callable[..., Any]]:
+        """All activities and wraps, as they were given."""
+        return [*self._activities.values(), *(wrapper for _, wrapper in self._wraps)]
+
     def names_in(self, phases: Iterable[str]) -> list[str]:
         """Names that a wrap may use: every end of the path of a leaf that has an activity."""
         deciding = (shortcut.phase for shortcut in self._shortcuts.values())
