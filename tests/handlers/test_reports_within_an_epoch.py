@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from helpers import batches, trainer_of
+from torch import nn
 
 from trackside.engine import SUPERVISED
 from trackside.handlers import (
@@ -112,6 +113,25 @@ def test_rates_of_all_groups_are_logged(tmp_path):
     ).fit(batches(1))
     assert (history.rows[0]["lr"], history.rows[0]["lr_1"]) == (0.1, 0.2)
     assert json.loads((tmp_path / "a.jsonl").read_text())["lr_1"] == 0.2
+
+
+def test_a_part_of_the_loss_reaches_history_logs_bar_and_judges(tmp_path, capsys):
+    history, path = History(), tmp_path / "log.jsonl"
+    stopping = EarlyStopping("penalty", mode="max", patience=3)
+
+    def loss_fn(pred, y):
+        penalty = pred.square().mean() * 0 + len(history.rows)
+        trainer.state.report(penalty=penalty)
+        return nn.functional.cross_entropy(pred, y) + penalty
+
+    bar = ProgressBar()
+    trainer = trainer_of(history, JSONLines(path), stopping, bar, loss_fn=loss_fn)
+    trainer.fit(batches(3))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [float(row["penalty"]) for row in history.rows] == [0, 1, 2, 2]  # the last: the epoch
+    assert [line["penalty"] for line in lines] == [0, 1, 2, 2]
+    assert stopping.best == 2
+    assert "penalty=2" in capsys.readouterr().err
 
 
 def test_a_judge_refuses_a_metric_that_is_no_number():
