@@ -152,12 +152,19 @@ class EMA(Copyable):
 
     def _get_averaged(self, model: nn.Module) -> AveragedModel:
         original = uncompiled(model)
-        if self._model is not None and self._model is not original:
+        if self.averaged is not None and not self._is_of(original, self.averaged.module):
             self._forget(original)
         if self.averaged is None:
             self.averaged = make_averaged_model("EMA", model, use_buffers=self.use_buffers)
         self._model = original
         return self.averaged
+
+    def _is_of(self, model: nn.Module, averaged: nn.Module) -> bool:
+        """Whether the average is that of a model; a copy of this handler only knows its shapes."""
+        if self._model is not None:
+            return self._model is model
+        shapes = [[t.shape for t in tensors(each, buffers=True)] for each in (averaged, model)]
+        return shapes[0] == shapes[1]
 
     def _forget(self, model: nn.Module) -> None:
         warnings.warn(

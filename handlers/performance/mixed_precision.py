@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -66,14 +67,15 @@ class MixedPrecision:
                 "nothing is scaled; omit the scaler, or use torch.float16"
             )
         self.dtype = dtype
-        self.scaler = self._given = scaler
+        self.scaler = scaler
+        self._given = copy.deepcopy(scaler)
         self._trainer = LastTrainer()
         self.of = checked_name("MixedPrecision", of)
         self._scaled = False
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer.changes_to(trainer):  # the scale belongs to the gradients of a model
-            self.scaler, self._scaled = self._given, False
+            self.scaler, self._scaled = copy.deepcopy(self._given), False
         needs_name = self.dtype is torch.float16
         check_target(self, trainer, needed=needs_name)
         if self.dtype is torch.float16:

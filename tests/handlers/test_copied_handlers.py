@@ -105,6 +105,11 @@ def test_a_copy_holds_nothing_of_the_trainer(name):
     pickle.dumps(handler_of(job, name))
 
 
+def test_every_logger_is_copied(kind, tmp_path):
+    logger = kind.make(tmp_path)
+    assert {type(make(logger)) for make in COPIES} == {type(logger)}
+
+
 def test_a_recorder_says_why_there_is_no_second_one(tmp_path):
     recorder = h.Recorder(tmp_path / "run.loop", 256)
     for make in COPIES:
@@ -163,3 +168,13 @@ def test_a_pickled_average_continues():
     copied = pickled(ema)
     assert copied.updates == 1
     assert equal(list(copied.averaged.parameters()), list(ema.averaged.parameters()))
+
+
+def test_a_pickled_average_of_another_architecture_starts_anew():
+    ema = h.EMA(0.5)
+    data = [(torch.ones(4, 5), torch.zeros(4, dtype=torch.long))]
+    trainer_of(ema).fit(data)
+    copied = pickled(ema)
+    with pytest.warns(UserWarning, match="EMA averages another Linear .* starts anew"):
+        trainer_of(copied, net=torch.nn.Linear(5, 3)).fit(data)
+    assert copied.updates == 1

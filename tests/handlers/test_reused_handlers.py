@@ -6,8 +6,10 @@ import warnings
 import pytest
 import resumable
 import torch
-from helpers import raise_at
+from helpers import batches, equal, model, raise_at, trainer_of, weights
+from torch.amp import GradScaler
 
+from trackside import handlers as h
 from trackside.events import CANCELS
 
 TRACKERS = {"MLflow", "WandB"}
@@ -64,7 +66,7 @@ def reused(name, other, detach):
     job = resumable.MAKERS[name]()
     for handler in job.trainer.handlers:
         job.trainer.detach(handler)
-    for handler in [h for h in other.handlers if not callable(h)]:
+    for handler in [found for found in other.handlers if not callable(found)]:
         if detach:
             other.detach(handler)
         job.trainer.attach(handler)
@@ -126,6 +128,27 @@ def test_detaching_from_one_of_two_trainers_restores_that_one():
     before = group_sizes(job.trainer)
     first.detach(handler)
     assert group_sizes(job.trainer) == before != group_sizes(first)
+
+
+def test_part_sizes_and_scales_belong_to_the_model_of_a_trainer():
+    split, precision = h.SplitOnOutOfMemory(), h.MixedPrecision(torch.float16)
+    given = h.MixedPrecision(torch.float16, GradScaler("cpu", init_scale=8.0, growth_interval=1))
+    for handlers in ((split, precision), (split, given)):
+        trainer_of(*handlers).fit(batches())
+    split.train_size = 2
+    assert (precision.scaler is None, given.scaler.get_scale()) == (False, 64.0)
+    trainer_of(split, precision)
+    trainer_of(given)
+    assert (split.train_size, precision.scaler, given.scaler.get_scale()) == (None, None, 8.0)
+
+
+def test_a_checkpoint_of_two_trainers_saves_the_one_that_fits(tmp_path):
+    checkpoint = h.Checkpoint(tmp_path, epochs=1)
+    first, _ = trainer_of(checkpoint), trainer_of(checkpoint, net=model(1))
+    first.fit(batches())
+    resumed = trainer_of(h.Checkpoint(tmp_path), net=model(2))
+    resumed.fit(batches(), resume=tmp_path)
+    assert equal(weights(resumed), weights(first))
 
 
 def group_sizes(trainer):
