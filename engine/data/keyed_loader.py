@@ -6,13 +6,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
-from ...events.utils.argument_checks import check_no_class, check_whole_number
 from .batch_order import BatchOrder
 from .batch_reader import BatchReader, Collate
+from .copied_ahead import copied_ahead
 from .in_memory import with_columns
+from .loader_arguments import check_arguments, check_samplers, usable_device
 from .parent_watchdog import ParentWatchdog
+from .resident_columns import resident_columns
 from .sampled_order import SampledOrder
 from .sampling import Sampler
 from .skipping import Reduced, Skips
@@ -70,12 +72,17 @@ class KeyedLoader:
             `WeightedRandomSampler(weights, n)`; what that draws is a function of `(seed, epoch)`.
         batch_sampler: the same for whole batches, lists of indices, such as `SimilarLengths`; in
             place of `batch_size`, `shuffle`, `sampler` and `drop_last`.
+        device: where the batches lie. Tensors and arrays in memory are moved there once, if they
+            take at most half of its free memory, and indexed there. Any other batch is copied, the
+            next one while the step of this one runs, on a stream of its own where the device has
+            streams: the dataset is read one batch ahead.
         options: other `DataLoader` arguments: `num_workers`, `pin_memory`, `prefetch_factor`, ….
 
     Raises:
         TypeError: the dataset has no length or is an `IterableDataset`; an option is unknown, or
             is set by this loader itself.
-        ValueError: an argument is out of range; columns have different lengths.
+        ValueError: an argument is out of range; columns have different lengths; there is no such
+            device.
 
     Cost: tensors and arrays in memory: an index operation for each in a batch, on the device where
     they lie. Any other dataset without workers: as much as torch's `DataLoader`, and 5 µs a batch
@@ -100,10 +107,11 @@ class KeyedLoader:
         worker_init_fn: Callable[[int], None] | None = None,
         sampler: Sampler | None = None,
         batch_sampler: Sampler | None = None,
+        device: torch.device | str | None = None,
         **options: Any,
     ) -> None:
-        _check(dataset, batch_size, seed, options)
-        _check_samplers(sampler, batch_sampler, batch_size, shuffle, drop_last)
+        check_arguments(dataset, batch_size, seed, options)
+        check_samplers(sampler, batch_sampler, batch_size, shuffle, drop_last)
         self.dataset = dataset
         examples = with_columns(dataset)
         self.batch_size = batch_size if batch_sampler is None else None
@@ -122,6 +130,12 @@ class KeyedLoader:
             generator=torch.Generator(),  # seeds the workers; the reader reseeds
             worker_init_fn=ParentWatchdog(worker_init_fn),
             **options,
+        )
+        self.device = usable_device(device)
+        self._resident = (
+            resident_columns(examples, self.device)
+            if self._reads_columns(collate_fn) and self.device is not None
+            else None
         )
         self._skips = Skips()
         self._epoch = 0
@@ -216,11 +230,18 @@ class KeyedLoader:
         finally:
             self._skips.tell(skipped, f"KeyedLoader({type(self.dataset).__name__}), epoch {epoch}")
 
+    def _reads_columns(self, collate_fn: Collate | None) -> bool:
+        return collate_fn in (None, default_collate) and not self._loader.num_workers
+
     def _batches(self, epoch: int, first: int) -> Iterator[Any]:
-        if not (self._loader.num_workers or self._loader.pin_memory):
-            return self._reader.batches(self._order, epoch, first)
-        self._order.start_at(epoch, first)
-        return iter(self._loader)
+        if self._resident is not None:
+            return self._resident.batches(self._order, epoch, first)
+        if self._loader.num_workers or self._loader.pin_memory:
+            self._order.start_at(epoch, first)
+            batches: Iterator[Any] = iter(self._loader)
+        else:
+            batches = self._reader.batches(self._order, epoch, first)
+        return batches if self.device is None else copied_ahead(batches, self.device)
 
     def _abandon_pass(self, pass_id: object) -> None:
         """Skip the remaining batches of an abandoned pass: the next one starts a new epoch."""
@@ -255,33 +276,3 @@ class _Pass:
 
 def _identity(batch: Any) -> Any:
     return batch
-
-
-def _check(dataset: Any, batch_size: Any, seed: Any, options: Mapping[str, Any]) -> None:
-    check_no_class("KeyedLoader(dataset)", dataset)
-    if isinstance(dataset, IterableDataset) or not (
-        hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-    ):
-        raise TypeError(
-            f"KeyedLoader({type(dataset).__name__}): expected a dataset with __len__ and "
-            "__getitem__; a stream has no positions"
-        )
-    check_whole_number(f"KeyedLoader(batch_size={batch_size!r})", batch_size, 1)
-    check_whole_number(f"KeyedLoader(seed={seed!r})", seed)
-    if "generator" in options:
-        raise TypeError("KeyedLoader(generator=…): order and randomness come from seed=")
-
-
-def _check_samplers(
-    sampler: Any, batch_sampler: Any, batch_size: int, shuffle: bool, drop_last: bool
-) -> None:
-    check_no_class("KeyedLoader(sampler=…)", sampler)
-    check_no_class("KeyedLoader(batch_sampler=…)", batch_sampler)
-    if sampler is not None and shuffle:
-        raise ValueError("KeyedLoader(sampler=…, shuffle=True): the sampler chooses the order")
-    others = sampler is not None or batch_size != 1 or shuffle or drop_last
-    if batch_sampler is not None and others:
-        raise ValueError(
-            "KeyedLoader(batch_sampler=…): it chooses the batches; allowed beside it: none of "
-            "batch_size, shuffle, sampler, drop_last"
-        )
