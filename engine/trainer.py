@@ -48,7 +48,7 @@ class Trainer(EvaluatingEngine):
         activities: by name; added to the trainer's own, or in place of them.
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
         batch: `batch(batch)` returns `(inputs, targets)` or `(inputs, targets, weight)`, None for
-            no targets; by default `(x, y)` and others are known, see `engine/loop/batch.py`.
+            no targets; by default `(x, y)` and others are known, see `docs/batches.md`.
         batch_size: `batch_size(batch)` returns the examples in it; by default they are counted.
 
     Raises:
