@@ -7,13 +7,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..events import TrainState
 from .checkpoint.checkpoint_reader import NoCheckpointError, read_checkpoint
+from .checkpoint.rank_entries import entries_of_rank
 
 ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
-def read_resume_state(handlers: Iterable[Any], resume: ResumeFrom) -> Mapping[str, Any] | None:
-    """The state dict to resume; None: a new fit.
+def read_resume_state(
+    handlers: Iterable[Any], resume: ResumeFrom, state: TrainState
+) -> Mapping[str, Any] | None:
+    """The state dict to resume, as this rank has saved it; None: a new fit.
 
     Args:
         handlers: those of the trainer; one with a `resume_folder` saves its fits there.
@@ -23,6 +27,11 @@ def read_resume_state(handlers: Iterable[Any], resume: ResumeFrom) -> Mapping[st
         ValueError: "auto", and no handler, or several, say where.
         CheckpointError: there is no intact checkpoint.
     """
+    saved = _read(handlers, resume)
+    return None if saved is None else entries_of_rank(saved, state)
+
+
+def _read(handlers: Iterable[Any], resume: ResumeFrom) -> Mapping[str, Any] | None:
     if isinstance(resume, str) and resume == "auto":
         return _read_if_any(_resume_folder(handlers))
     if isinstance(resume, (str, Path)):

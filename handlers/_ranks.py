@@ -19,3 +19,11 @@ def gather_over_ranks(value: Any) -> list[Any]:
     gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, value)
     return gathered
+
+
+def gather_on_main(value: Any) -> list[Any]:
+    """The `value` of each rank on rank 0, elsewhere that of this rank. Cost: a device sync."""
+    gathered: list[Any] = [None] * dist.get_world_size()
+    is_main = dist.get_rank() == 0
+    dist.gather_object(value, gathered if is_main else None)
+    return gathered if is_main else [value]

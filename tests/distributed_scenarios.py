@@ -23,10 +23,12 @@ from trackside import (
     CancelBatchException,
     CancelEpochException,
     CancelFitException,
+    Checkpoint,
     CSVLogger,
     Distributed,
     GradientAccumulation,
     GradientClip,
+    History,
     KeyedLoader,
     Metrics,
     ProgressBar,
@@ -304,6 +306,66 @@ def raise_once(kind, module, *_):
     module.calls = getattr(module, "calls", 0) + 1
     if rank() == 1 and module.calls == 2:
         raise kind("on rank 1")
+
+
+def resumable(strategy, batch_size=8, folder="checkpoints", *, dropout=0.3, every=3):
+    """A trainer that saves, and its loaders."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Dropout(dropout), nn.Linear(7, 2))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    path = Path(os.environ["OUT"], folder)
+    handlers = [Metrics(accuracy=Accuracy()), History(), Checkpoint(path, steps=every)]
+    if strategy is not None:
+        handlers.append(Distributed(strategy, timeout=TIMEOUT))
+        torch.manual_seed(100 + rank())  # each rank has other dropout masks
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+    loader = KeyedLoader(examples(53), batch_size, shuffle=True, seed=5)
+    return trainer, loader, DataLoader(examples(23, seed=1), 8)
+
+
+def resumed_fits():
+    """Fits of three epochs, whole, and cancelled on rank 1 and resumed; files after each."""
+    found = {}
+    for strategy in ("ddp", "fsdp2"):
+        trainer, *loaders = resumable(strategy, folder=f"{strategy}-whole", every=100)
+        whole = weights(trainer.fit(*loaders, epochs=3).model)
+        trainer, *loaders = resumable(strategy, folder=strategy)
+        trainer.on("after_step")(partial(cancel_at, 6))
+        cancelled = trainer.fit(*loaders, epochs=3).outcome
+        trainer, *loaders = resumable(strategy, folder=strategy)
+        state = trainer.fit(*loaders, resume="auto")
+        found[strategy] = {
+            "whole": whole,
+            "cancelled": cancelled,
+            "resumed": weights(state.model),
+            "step": state.step,
+            "rows": len(trainer.handlers[1].rows),
+        }
+    return found
+
+
+def saved_for_others():
+    """A fit that is cancelled, and what a whole one ends with; without dropout."""
+    trainer, *loaders = resumable("ddp", folder="whole", dropout=0.0, every=100)
+    whole = weights(trainer.fit(*loaders, epochs=2).model)
+    trainer, *loaders = resumable("ddp", folder="shared", dropout=0.0)
+    trainer.on("after_step")(partial(cancel_at, 6))
+    trainer.fit(*loaders, epochs=2)
+    return whole
+
+
+def resumed_from_others():
+    """The weights of the same fit, resumed by another number of ranks."""
+    batch_size = 16 // ranks()
+    trainer, *loaders = resumable("ddp", batch_size, "shared", dropout=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the random number generators are those of rank 0
+        return weights(trainer.fit(*loaders, resume="auto").model)
+
+
+def cancel_at(step, trainer, state):
+    if rank() == 1 and state.step == step:
+        raise CancelFitException("on rank 1")
 
 
 def command_line():

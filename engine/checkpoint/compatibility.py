@@ -90,7 +90,8 @@ def check_resumable(
     valid_loader = by_name(valid_loader).get(saved["position"]["evaluation"], valid_loader)
     for name, loader in (("train", train_loader), ("valid", valid_loader)):
         _check_loader(f"{name}_loader", loader, loaders["tells"][name])
-        _check_position(f"{name}_loader", loader, loaders[name])
+        if trainer.state.world_size == 1:  # else it is sharded first
+            _check_position(f"{name}_loader", loader, loaders[name])
 
 
 def _check_names(valid_loader: Any, saved: StateDict) -> None:

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from ...events import TrainState
 from ..named_parts import all_optimizers, plain_names, run_modules
+from .sharded_tensors import is_sharded, sharded_like
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
@@ -137,6 +138,8 @@ def _with_layout_of(value: Any, parameter: Tensor) -> Any:
     """`value` in the memory format of its parameter, if both have the same shape."""
     if not isinstance(value, Tensor) or value.shape != parameter.shape or value.is_sparse:
         return value
+    if is_sharded(parameter):
+        return sharded_like(parameter, value)
     if value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)

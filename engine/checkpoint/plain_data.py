@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from .sharded_tensors import whole
+
 ALLOWED = (
     "tensors, str, int, float, bool, None, bytes, in dicts (with keys of str or int), lists, tuples"
 )
@@ -48,6 +50,7 @@ def to_plain_data(value: Any, where: str) -> Any:
 
 
 def _detached(tensor: torch.Tensor, where: str) -> torch.Tensor:
+    tensor = whole(tensor)
     if type(tensor) not in _TENSOR_TYPES:
         raise TypeError(f"{where} is a {_type_name(tensor)}, a tensor subclass; allowed: {ALLOWED}")
     if tensor.is_meta:

@@ -20,6 +20,7 @@ from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizers, optimizer_states
 from .plain_data import to_plain_data
 from .run_generators import all_generators
+from .sharded_tensors import sharded_like
 
 STATE_DICT_FORMAT = 1
 
@@ -186,7 +187,9 @@ def load_module(module: nn.Module, prefix: str, saved: Mapping[str, Any]) -> Non
     """Load those of the saved values whose names begin with `prefix` into a module."""
     names = module.state_dict()
     with _writable_buffers(module):
-        module.load_state_dict({name: saved[prefix + plain_name(name)] for name in names})
+        module.load_state_dict(
+            {n: sharded_like(own, saved[prefix + plain_name(n)]) for n, own in names.items()}
+        )
 
 
 @exact_context

@@ -6,20 +6,20 @@ import functools
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from ...events.reported_metrics import missing_metric
 from ...events.utils.argument_checks import check_whole_number
-from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
 from ._inner_fits import has_inner_fits
-from ._save_schedule import SaveSchedule
+from ._rank_states import MainStore, captured, of_main
+from ._save_schedule import SaveSchedule, phase_set_to
 
 Activity = Callable[[TrainState], str]
 
@@ -31,7 +31,8 @@ class Checkpoint(Stateful):
     whole or not at all: `resume` loads the newest complete one, whenever the process was killed.
     When a cancel or an error ends the fit, it is saved as if only the current batch had been
     cancelled. If the optimizer step itself fails, weights may be half updated, and nothing is
-    saved. Attach it after other handlers.
+    saved. Attach it after other handlers. With Distributed rank 0 writes, what every rank has of
+    its own included; nothing is saved after an error.
 
     Signals: begin_fit, resumed, reported, any_transition, after_fit; wraps fetch and ready
     Reads: job, phase, epoch, batch_index, step, metrics, reported, outcome, cancel, error
@@ -133,7 +134,7 @@ class Checkpoint(Stateful):
                 "best weights of one would be loaded in another; load validated_weights(best) of "
                 "trackside.engine after the run"
             )
-        self._store = trainer.checkpoints(self.folder)
+        self._store = MainStore(trainer.checkpoints(self.folder), trainer.state)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._close()
@@ -193,8 +194,10 @@ class Checkpoint(Stateful):
         if "." in state.phase:
             return  # a fit inside other scopes is one of several
         self._close()
-        if self.restore_best and self.best is not None and state.outcome != "failed":
-            self._store.load_validated(self.best, state)
+        if self.restore_best and state.outcome != "failed":
+            best = of_main(state, self.best)
+            if best is not None:
+                self._store.load_validated(best, state)
 
     def _open(self, trainer: TrainerProtocol, state: TrainState, new: bool) -> None:
         self._trainer = trainer  # it may be attached to several
@@ -216,6 +219,8 @@ class Checkpoint(Stateful):
             self._is_reported = False
             if self._best.improves(state.metrics, self._written()):
                 why = f"best {self._best.metric}"
+        if is_judged or self._schedule.minutes is not None:
+            why = of_main(state, why)  # another rank has another clock, and no folder
         if why:
             self._save(state, why, finite_metrics(state.metrics) if has_metrics else None)
 
@@ -235,7 +240,7 @@ class Checkpoint(Stateful):
             return
         if sys.is_finalizing():  # an abandoned iterator: too late to write
             return
-        with _phase_set_to(state, source):
+        with phase_set_to(state, source):
             if state.at_boundary and state.epoch >= 0:
                 self._closed = True
                 self._save(state, state.outcome)
@@ -244,7 +249,7 @@ class Checkpoint(Stateful):
         if state.job != "fit":
             return False
         if state.error is not None:
-            return self.on_failure
+            return self.on_failure and state.world_size == 1
         return self.on_cancel and state.cancel is not None and state.cancel.scope == run
 
     def _save(self, state: TrainState, why: str, metrics: dict[str, float] | None = None) -> None:
@@ -258,7 +263,7 @@ class Checkpoint(Stateful):
         def prune() -> None:
             self._store.keep(self._paths_to_keep())
 
-        self._writer.save(self._trainer.state_dict, write, prune)
+        self._writer.save(functools.partial(captured, self._trainer), write, prune)
         self._schedule.done()
 
     def _paths_to_keep(self) -> set[Path]:
@@ -288,13 +293,3 @@ class Checkpoint(Stateful):
         finally:
             if self._store is not None:
                 self._store.close()
-
-
-@exact_context
-def _phase_set_to(state: TrainState, phase: str) -> Iterator[None]:
-    """Set the phase for a block in which a scope closes, as if it was still open."""
-    current, state.phase = state.phase, phase
-    try:
-        yield
-    finally:
-        state.phase = current

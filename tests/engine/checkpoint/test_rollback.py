@@ -123,7 +123,7 @@ def test_a_refused_resume_leaves_the_trainer_as_it_was(tmp_path, where, used):
         trainer.fit(*given, epochs=2, resume=tmp_path / "a")
     assert same(everything_of(trainer, *given), before)
     assert refusing.closed[-1] == ("cancelled" if used else "idle", "failed", Stop)
-    assert not checkpoint._store._lock.is_held
+    assert not checkpoint._store._store._lock.is_held
     refusing.where = ""
     resumed = trainer.fit(*given, epochs=2, resume=tmp_path / "a")
     assert resumed.outcome == "completed"

@@ -571,7 +571,7 @@ def test_an_unusable_checkpoint_is_refused_and_changes_nothing(tmp_path, make):
 def test_the_folder_is_unlocked_after_the_fit_and_after_detach(tmp_path):
     trainer, checkpoint = fitted(tmp_path / "a")
     trainer.detach(checkpoint)
-    assert not checkpoint._store._lock.is_held
+    assert not checkpoint._store._store._lock.is_held
 
 
 def folded(*made):

@@ -1,7 +1,7 @@
 """Fits in two processes, started by torchrun: one launch runs all scenarios."""
 
 import pytest
-from distributed_scenarios import run_scenarios
+from distributed_scenarios import resumable, run_scenarios, weights
 
 NAMES = [
     "equal_to_one_process",
@@ -16,13 +16,20 @@ NAMES = [
     "disagreeing",
     "refused",
     "raised_on_one_rank",
+    "resumed_fits",
+    "saved_for_others",
     "command_line",
 ]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return run_scenarios(NAMES, tmp_path_factory.mktemp("ranks"))
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    return run_scenarios(NAMES, folder)
 
 
 def assert_equal_fits(result):
@@ -153,3 +160,28 @@ def test_the_other_rank_gets_a_peer_error_with_the_culprits_traceback(results, s
         assert first[name]["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
         assert "Traceback" in first[name]["error"]
         assert first[name]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
+    for result in results["resumed_fits"]:
+        found = result[strategy]
+        assert found["cancelled"] == "cancelled"
+        assert found["resumed"] == found["whole"]
+        assert (found["step"], found["rows"]) == (12, 3)
+
+
+def test_a_checkpoint_of_two_ranks_resumes_in_one_process(results, folder, monkeypatch):
+    monkeypatch.setenv("OUT", str(folder))
+    trainer, *loaders = resumable(None, 16, "shared", dropout=0.0)
+    with pytest.warns(UserWarning, match="a fit of 2 processes is resumed by 1"):
+        state = trainer.fit(*loaders, resume="auto")
+    for whole in results["saved_for_others"]:
+        assert weights(state.model) == pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.long
+def test_a_checkpoint_of_two_ranks_resumes_on_four(results, folder):
+    found = run_scenarios(["resumed_from_others"], folder, processes=4)
+    for resumed in found["resumed_from_others"]:
+        assert resumed == pytest.approx(results["saved_for_others"][0], abs=1e-6)

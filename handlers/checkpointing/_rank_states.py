@@ -1,0 +1,100 @@
+"""The state of a fit of several ranks: what is equal once, and what each has of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...events import TrainerProtocol, TrainState
+from ...events.trainer_protocol import CheckpointFolder, Manifest
+from ...events.utils.nested import map_nested
+from .._ranks import gather_on_main, gather_over_ranks
+
+OWN = ("handlers", "loaders", "generators")
+"""Entries of a state dict that differ from rank to rank."""
+
+
+def state_of_all_ranks(trainer: TrainerProtocol) -> dict[str, Any]:
+    """The state dict of this trainer, on rank 0 with the own entries of every rank in `ranks`.
+
+    Of the handlers a rank has those whose states differ from rank 0's. All ranks call it together.
+    """
+    captured = trainer.state_dict()
+    own = map_nested(torch.Tensor.cpu, {name: captured[name] for name in OWN}, only=torch.Tensor)
+    ranks = gather_on_main(own)
+    return {**captured, "ranks": [_without_equal(rank, ranks[0]) for rank in ranks]}
+
+
+def _without_equal(own: dict[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    main = first["handlers"]
+    handlers = {
+        name: state
+        for name, state in own["handlers"].items()
+        if name not in main or not _are_equal(state, main[name])
+    }
+    return {**own, "handlers": handlers}
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_are_equal(one[k], other[k]) for k in one)
+    if isinstance(one, (list, tuple)):
+        same = len(one) == len(other)
+        return same and all(map(_are_equal, one, other))
+    return bool(one == other)
+
+
+def captured(trainer: TrainerProtocol) -> dict[str, Any]:
+    """The state dict to save: of this process, or of all ranks."""
+    return trainer.state_dict() if trainer.state.world_size == 1 else state_of_all_ranks(trainer)
+
+
+def of_main(state: TrainState, value: Any) -> Any:
+    """The `value` of rank 0; all ranks call it together."""
+    return value if state.world_size == 1 else gather_over_ranks(value)[0]
+
+
+class MainStore:
+    """A folder of checkpoints that rank 0 opens, writes and prunes; for the others it is empty.
+
+    Args:
+        store: see `CheckpointFolder`.
+        state: its `is_main` is read at each call.
+    """
+
+    def __init__(self, store: CheckpointFolder, state: TrainState) -> None:
+        self._store = store
+        self._state = state
+        self.copied = store.copied
+        self.load_validated = store.load_validated
+
+    @property
+    def written(self) -> Mapping[Path, Manifest]:
+        """The checkpoints in the folder, oldest first; none on another rank."""
+        return self._store.written if self._state.is_main else {}
+
+    def open(self, new: bool = False) -> None:
+        """Create and lock the folder. Args: as `CheckpointFolder.open`."""
+        if self._state.is_main:
+            self._store.open(new)
+
+    def close(self) -> None:
+        """Unlock the folder."""
+        self._store.close()
+
+    def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> None:
+        """Write a checkpoint."""
+        if self._state.is_main:
+            self._store.save(state, step, facts)
+
+    def keep(self, wanted: Collection[Path]) -> None:
+        """Delete every checkpoint that is not in `wanted`."""
+        if self._state.is_main:
+            self._store.keep(wanted)
