@@ -50,7 +50,8 @@ class KeyedLoader:
     What a dataset may raise, with and without workers:
 
     - `SkipExample` in `__getitem__` or `random_getitem`: the batch is made without the example; a
-      batch without any is skipped. `__getitems__` returns a shorter list instead.
+      batch without any is skipped. `__getitems__` returns a shorter list instead. A prediction
+      then has fewer outputs than there are examples.
     - `CancelBatchException`, also in `collate_fn`: the batch is skipped; no signal is sent for it.
     - The cancel of the training, the validation, the epoch or the fit: closes that.
     - Any other exception ends the fit, with its own type and traceback.
