@@ -207,7 +207,7 @@ def use_and_drop():
     """Create a trainer, use it in most ways and drop it; return weak references to its parts."""
     handler = GradientClip(1.0)
     trainer = trainer_of(handler, name="dropped")
-    trainer.on("after_loss", every=2)(lambda trainer, state: None)
+    trainer.on("after_loss", when=lambda trainer, state: True)(lambda trainer, state: None)
     trainer.within("batch")(scope)
     after_loss.connect(receive, sender=trainer)
     trainer.fit(batches(1))
