@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from .manifest import DamagedError, Manifest
+from .manifest import DamagedError, Manifest, TooLargeError
 
 _CHECKPOINT_NAME = re.compile(r"step-\d{12}(\.\d+)?")
 
@@ -52,5 +52,6 @@ def readable_checkpoints(folder: Path) -> Iterator[tuple[Path, Manifest]]:
 
 
 def warn_skipped(damage: DamagedError) -> None:
-    """Warn about a damaged checkpoint that is skipped."""
-    warnings.warn(f"skipping a damaged checkpoint: {damage}", stacklevel=3)
+    """Warn about a checkpoint that is skipped: it is damaged, or too large for this machine."""
+    what = "checkpoint" if isinstance(damage, TooLargeError) else "damaged checkpoint"
+    warnings.warn(f"skipping a {what}: {damage}", stacklevel=3)

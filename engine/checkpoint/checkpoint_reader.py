@@ -49,7 +49,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: a checkpoint; or a folder of checkpoints, of which the newest is read that is intact
-            and contains what a fit can have saved. Others are skipped with a warning.
+            and contains what a fit can have saved. Others are skipped with a warning, also those
+            that are larger than the memory of this machine.
 
     Raises:
         CheckpointError: the folder contains no such checkpoint; the checkpoint is damaged, is from
@@ -81,7 +82,10 @@ def _newest_intact(here: Path) -> Iterator[Path]:
             warn_skipped(damage)
         else:
             yield checkpoint
-    raise CheckpointError(f"every checkpoint in {here} is damaged; a warning describes each")
+    raise CheckpointError(
+        f"every checkpoint in {here} is damaged, or too large for this machine; "
+        "a warning describes each"
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

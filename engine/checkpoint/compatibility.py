@@ -81,7 +81,7 @@ def check_resumable(
     if phase not in trainer.topology.leaves:
         raise ResumeError(f"cannot resume in phase {phase}: the chart has no such phase")
     try:
-        check_phase(saved, trainer.state.unit_scope)
+        check_phase({**saved, "unit": trainer.state.unit_scope})
     except ValueError as error:
         raise ResumeError(f"cannot resume: {error}") from None
     if trainer.state.round_scope in phase.split(".") and saved["position"]["epoch"] < 0:

@@ -36,6 +36,10 @@ class DamagedError(CheckpointError):
     """A checkpoint does not contain what was written; the one before it may be intact."""
 
 
+class TooLargeError(DamagedError):
+    """A checkpoint has more bytes than this machine has memory; it may be whole, or forged."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The content of `manifest.json`.
@@ -81,13 +85,14 @@ class Manifest:
         """Compare the size and checksum of every file with the manifest.
 
         Raises:
-            DamagedError: a file is missing, is not a regular file, or has other content; they are
-                larger than the memory of this machine, into which they would be read.
+            DamagedError: a file is missing, is not a regular file, or has other content.
+            TooLargeError: they are larger than the memory of this machine; they are not hashed.
         """
         total, memory = sum(written.size for written in self.files.values()), _memory_bytes()
         if total > memory:
-            raise DamagedError(
-                f"{folder}: its files have {total} bytes; this machine has a memory of {memory}"
+            raise TooLargeError(
+                f"{folder} is too large to be read here: its files have {total} bytes, and this "
+                f"machine has a memory of {memory}; nothing else was checked"
             )
         for name, written in self.files.items():
             size = _size(folder / name)

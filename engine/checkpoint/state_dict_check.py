@@ -14,6 +14,9 @@ _TWISTER_WORDS = 624
 _TWISTER_BYTES = 4 * _TWISTER_WORDS
 Check = Callable[[Any], bool]
 
+STANDARD_UNIT = "batch"
+"""The scope of a batch, where a state dict names no other one as its `unit`."""
+
 
 def check_values(saved: Mapping[str, Any]) -> None:
     """Check the type and the range of each field.
@@ -46,15 +49,15 @@ def check_values(saved: Mapping[str, Any]) -> None:
         _check("", saved, {"validated": _dict_of(Tensor)})
 
 
-def check_phase(saved: Mapping[str, Any], unit: str | None = "batch") -> None:
+def check_phase(saved: Mapping[str, Any]) -> None:
     """Check that a state dict of a fit is of a phase in which one is saved: between two batches.
-
-    Args:
-        unit: the name of the scope of a batch in its chart, as far as that is known.
 
     Raises:
         ValueError: it is not.
     """
+    unit = saved.get("unit", STANDARD_UNIT)
+    if not (unit is None or isinstance(unit, str)):
+        raise ValueError(f"unit is {_shown(unit)} in the state dict, which no fit has")
     *scopes, leaf = saved["phase"].split(".")
     is_between = unit not in scopes and leaf not in ("cancelled", "failing")
     is_known = any(row.endswith(f" → {saved['phase']}") for row in saved["chart"])

@@ -21,6 +21,7 @@ from .optimizer_state import gradients, load_gradients, load_optimizers, optimiz
 from .plain_data import to_plain_data
 from .run_generators import all_generators
 from .sharded_tensors import sharded_like
+from .state_dict_check import STANDARD_UNIT
 
 STATE_DICT_FORMAT = 1
 
@@ -44,6 +45,7 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
     return {
         "format": STATE_DICT_FORMAT,
         "chart": chart_rows(trainer),
+        **({} if state.unit_scope == STANDARD_UNIT else {"unit": state.unit_scope}),
         "phase": state.phase,
         "position": capture_position(state),
         "model": to_plain_data(model_state(state), "model"),

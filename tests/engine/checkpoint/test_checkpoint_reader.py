@@ -12,6 +12,7 @@ from helpers import batches, trainer_of
 from states import same, state_of_training
 
 from trackside.engine import (
+    SUPERVISED,
     CheckpointError,
     CheckpointStore,
     DamagedError,
@@ -21,7 +22,9 @@ from trackside.engine import (
 )
 from trackside.engine.checkpoint import manifest
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
-from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest
+from trackside.engine.checkpoint.checkpoint_paths import list_checkpoints
+from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest, TooLargeError
+from trackside.engine.checkpoint.state_dict_check import check_phase
 from trackside.handlers import Checkpoint
 
 
@@ -260,8 +263,32 @@ def test_a_file_larger_than_the_memory_is_not_read_and_the_older_checkpoint_foun
     os.truncate(path / "state.pt", 1 << 43)  # sparse
     files = Manifest.read(path).files | {"state.pt": FileDigest(1 << 43, "0" * 64)}
     forged(folder, files=files)
-    with pytest.warns(UserWarning, match="this machine has a memory of"):
+    with pytest.warns(UserWarning, match=r"skipping a checkpoint: .* too large to be"):
         assert same(read_checkpoint(folder), state_of_training(seed=1))
+    with pytest.raises(TooLargeError, match="this machine has a memory of"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_names_the_unit_of_its_chart(tmp_path):
+    trainer = trainer_of(
+        Checkpoint(tmp_path, steps=2), chart=SUPERVISED.renamed({"batch": "frame"})
+    )
+    trainer.fit(batches(3))
+    found = {path.name: read_checkpoint(path) for path in list_checkpoints(tmp_path)}
+    inside = found["step-000000000002"]
+    assert (inside["unit"], inside["phase"]) == ("frame", "fit.epoch.train.fetch")
+    check_phase(inside)
+    forged = "fit.epoch.train.frame.loss"
+    with pytest.raises(ValueError, match="no fit is saved there"):
+        check_phase({**inside, "phase": forged, "chart": [*inside["chart"], f"x → {forged}"]})
+    other = "fit.batch.train.fetch"
+    check_phase({**inside, "phase": other, "chart": [f"begin_train fit.batch.ready → {other}"]})
+
+
+@pytest.mark.parametrize("unit", [5, ["frame"], b"frame"])
+def test_a_forged_name_of_the_unit_is_refused(unit):
+    with pytest.raises(ValueError, match=r"unit is .* which no fit has"):
+        check_phase({"phase": "fit.ready", "unit": unit})
 
 
 def test_a_checkpoint_of_a_newer_format_is_an_error_and_not_skipped(folder):
