@@ -21,7 +21,7 @@ class WrappedModel(Protocol):
 
     @property
     def collective(self) -> Collection[str]:
-        """The activities in which the ranks wait for each other."""
+        """The activities in which the ranks wait for each other, or that all have to make."""
 
     def update(self, state: TrainState) -> None:
         """Follow a change of the parameters that require gradients, before a training pass."""
@@ -53,7 +53,8 @@ class ReplicatedModel:
     def __init__(self, state: TrainState, group: DataGroup) -> None:
         self._group = group
         broadcasts = any(True for _ in state.model.buffers())
-        self.collective = ("forward", "backward") if broadcasts else ("backward",)
+        always = ("backward", "step")  # a step that one rank does not make parts the weights
+        self.collective = ("forward", *always) if broadcasts else always
         self._wrapped: DistributedDataParallel | None = None
         self._trainable: list[bool] = []
         self.update(state)
