@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import trackside.handlers as h
 from trackside import (
     CancelBatchException,
     CancelEpochException,
@@ -366,6 +367,39 @@ def resumed_from_others():
 def cancel_at(step, trainer, state):
     if rank() == 1 and state.step == step:
         raise CancelFitException("on rank 1")
+
+
+def other_handlers():
+    """For each strategy and handler the weights of a fit, and its error."""
+    made = {
+        "ActivationStats": lambda: h.ActivationStats(every=2),
+        "Compile": lambda: h.Compile(backend="eager"),
+        "EMA": lambda: h.EMA(0.7),
+        "EarlyStopping": lambda: h.EarlyStopping("train_loss", patience=1),
+        "GradientStats": lambda: h.GradientStats(every=2),
+        "MixUp": h.MixUp,
+        "MixedPrecision": h.MixedPrecision,
+        "OneCycle": lambda: h.OneCycle(0.1),
+        "ReduceOnPlateau": lambda: h.ReduceOnPlateau("train_loss"),
+        "SWA": lambda: h.SWA(0.5),
+        "SkipBadBatch": h.SkipBadBatch,
+        "StepLimit": lambda: h.StepLimit(5),
+        "StopOnNaN": h.StopOnNaN,
+        "ValidateEvery": lambda: h.ValidateEvery(2),
+        "WeightDecayGroups": h.WeightDecayGroups,
+    }
+    found = {}
+    for strategy in ("ddp", "fsdp2"):
+        for name, make in made.items():
+            trainer = trainer_of(
+                network(), make(), Metrics(), Distributed(strategy, timeout=TIMEOUT)
+            )
+            loaders = KeyedLoader(examples(40), 4, shuffle=True), DataLoader(examples(23), 4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                error = error_of(partial(trainer.fit, *loaders, epochs=2))
+            found[f"{strategy} {name}"] = [weights(trainer.state.model), error]
+    return found
 
 
 def command_line():

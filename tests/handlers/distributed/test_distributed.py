@@ -185,3 +185,14 @@ def test_a_checkpoint_of_two_ranks_resumes_on_four(results, folder):
     found = run_scenarios(["resumed_from_others"], folder, processes=4)
     for resumed in found["resumed_from_others"]:
         assert resumed == pytest.approx(results["saved_for_others"][0], abs=1e-6)
+
+
+@pytest.mark.long
+def test_other_handlers_work_and_leave_equal_weights(tmp_path):
+    first, second = run_scenarios(["other_handlers"], tmp_path)["other_handlers"]
+    for name, (weights_, error) in first.items():
+        assert weights_ == second[name][0], name
+        if name in ("fsdp2 EMA", "fsdp2 SWA"):
+            assert "FSDP does not support deepcopy" in error
+        else:
+            assert (error, second[name][1]) == ("", ""), name
