@@ -60,7 +60,8 @@ def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
     if dist.is_initialized():
         yield number
         return
-    store = dist.PrefixStore(f"trackside/{number}", _rendezvous_store())  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store outlives a restart
+    store = dist.PrefixStore(f"trackside/{attempt}/{number}", _rendezvous_store())  # type: ignore[attr-defined]
     dist.init_process_group(
         _backend(), timeout=timeout, store=store, rank=rank, world_size=world_size
     )
