@@ -22,7 +22,7 @@ def weighted_loss(state: TrainState) -> Any:
     examples; "sum" then means their sum. Any other is called `loss_fn(pred, yb, weight)`.
 
     Raises:
-        TypeError: the model computes the loss itself.
+        TypeError: the model computes the loss itself, or the weights are not a tensor.
         ValueError: the loss has no value for each example.
     """
     if state.loss_fn is None:
@@ -59,6 +59,8 @@ def _unreduced(loss_fn: Loss) -> tuple[Loss | None, str]:
 
 def _by_example(losses: Tensor, weight: Tensor) -> Tensor:
     """The losses in the shape of the weights: the mean over what else an example has."""
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"the weight is a {type(weight).__name__}; expected a tensor (B,)")
     extra = losses.dim() - weight.dim()
     if extra < 0 or losses.shape[: weight.dim()] != weight.shape:
         raise ValueError(

@@ -106,6 +106,8 @@ class LRFinder:
                 state.optimizer,
                 handlers=[*handlers, test],
                 device=state.device,
+                batch=state.split_batch,
+                batch_size=state.count_examples,
             )
             trial.fit(train_loader, epochs=self.steps, batches_per_epoch=self.steps)
         return test.curve

@@ -108,6 +108,13 @@ def test_weights_that_are_not_one_for_each_example_are_refused(wrong):
         fit(nn.CrossEntropyLoss(), loader=[(*batches()[0], wrong)])
 
 
+@pytest.mark.parametrize("wrong", [[1.0] * 4, 0.5])
+def test_weights_that_are_no_tensor_are_refused(wrong):
+    kind = type(wrong).__name__
+    with pytest.raises(TypeError, match=rf"the weight is a {kind}; expected a tensor \(B,\)"):
+        fit(nn.CrossEntropyLoss(), loader=[(*batches()[0], wrong)])
+
+
 def test_a_loss_of_ones_own_that_takes_no_weight_says_what_was_taken():
     with pytest.raises(TypeError, match="3 were given") as raised:
         fit(lambda pred, y: pred.mean())

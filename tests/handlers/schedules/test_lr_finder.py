@@ -532,3 +532,18 @@ def test_an_optimizer_whose_groups_have_no_rate_is_refused():
     del trainer.state.optimizer.param_groups[0]["lr"]
     with pytest.raises(TypeError, match=r"group 0 of the SGD has no 'lr'"):
         LRFinder().find(trainer, loader_of())
+
+
+def test_batches_are_taken_apart_and_counted_as_in_the_trainer():
+    net, sizes = nn.Linear(3, 2), []
+    trainer = trainer_of(
+        net=net, batch=lambda batch: (batch["x"], batch["y"]), batch_size=lambda batch: 7
+    )
+    data = [{"y": torch.zeros(4).long(), "x": torch.randn(4, 3)}]
+
+    class Sizes:
+        def after_loss(self, trainer, state):
+            sizes.append(state.batch_size)
+
+    LRFinder(steps=20).find(trainer, data, handlers=[Sizes()])
+    assert set(sizes) == {7}
