@@ -11,7 +11,7 @@ from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .data.validation_loaders import check_evaluation_name
 from .fit_arguments import check_loader
-from .joined_outputs import Join, check_join, join_outputs, on_host
+from .joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
 from .loop.engine import Engine
 from .loop.forward_pass import forward_training_data, training_forward
 from .run_context import evaluation_session
@@ -49,7 +49,8 @@ class EvaluatingEngine(Engine):
 
         The last part of a `(x, …, y)` batch is the target, and ignored, unless the model needs as
         many arguments as the batch has parts. A cancelled batch has no output. bfloat16 becomes
-        float32, as NumPy has no bfloat16. Raises: as `fit`.
+        float32, as NumPy has no bfloat16. Raises: as `fit`; the error's attribute `outputs` is the
+        list of the outputs of the batches before it.
 
         Args:
             join: "auto": concatenated along the first dimension where that is that of the examples;
@@ -62,10 +63,14 @@ class EvaluatingEngine(Engine):
         """
         check_join(join)
         outputs, sizes, closing = [], [], self.signal_name("after_batch")
-        for transition in self._evaluate("predict", loader, {}):
-            if transition.trigger == closing and self.state.outcome == "completed":
-                outputs.append(on_host(self.state.pred))
-                sizes.append(self.state.batch_size)
+        try:
+            for transition in self._evaluate("predict", loader, {}):
+                if transition.trigger == closing and self.state.outcome == "completed":
+                    outputs.append(on_host(self.state.pred))
+                    sizes.append(self.state.batch_size)
+        except Exception as error:
+            keep_outputs(error, outputs)
+            raise
         return join_outputs(outputs, sizes, join) if outputs else None
 
     def forward_training_data(

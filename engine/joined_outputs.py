@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..events.utils.exception_text import add_note
 from ..events.utils.nested import (
     SEQUENCES,
     children,
@@ -47,6 +49,16 @@ def check_join(join: str) -> None:
     if join not in _CHOICES:
         allowed = ", ".join(map(repr, _CHOICES))
         raise ValueError(f"predict(join={join!r}): allowed: {allowed}")
+
+
+def keep_outputs(error: Exception, outputs: list[Any]) -> None:
+    """Give the error of a prediction the outputs that were computed before it, and say so."""
+    if not outputs:
+        return
+    with contextlib.suppress(Exception):  # some exceptions take no attribute
+        error.outputs = outputs  # type: ignore[attr-defined]
+        text = f"trackside: the outputs of the {len(outputs)} batches before it are in `outputs`"
+        add_note(error, f"{text} of this error")
 
 
 def on_host(output: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from helpers import batches, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -212,3 +213,17 @@ def test_an_output_that_moves_itself_is_copied_without_non_blocking():
 def test_an_empty_batch_has_no_examples():
     assert predict(lambda x: x, (2, 0, 1)).tolist() == [[0], [1], [2]]
     assert predict(detections, (2, 0, 1), "examples")[2]["label"] == 2
+
+
+def test_an_error_of_a_prediction_has_the_outputs_that_were_computed_before_it():
+    trainer, data = trainer_of(), batches(3)
+    whole = trainer.predict(data, join="batches")
+
+    @trainer.on("begin_batch", when=lambda trainer, state: state.batch_index == 2)
+    def fail(trainer, state):
+        raise ValueError("this batch cannot be read")
+
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        trainer.predict(data)
+    assert [*map(torch.equal, raised.value.outputs, whole[:2])] == [True, True]
+    assert any("the outputs of the 2 batches before it" in note for note in raised.value.__notes__)
