@@ -7,6 +7,7 @@ import faulthandler
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -263,15 +264,15 @@ def raised_on_one_rank():
     """How each rank ends what rank 1 has raised: handlers, the model, its backward pass."""
     found = {}
     for strategy in ("ddp", "fsdp2"):
-        for name, (signal, raised) in RAISED.items():
+        for name, (moment, raised) in RAISED.items():
             model = network(norm=True)
             trainer = trainer_of(model, Metrics(), Distributed(strategy, timeout=TIMEOUT))
-            if signal == "backward":
+            if moment == "backward":
                 model[0].register_full_backward_hook(partial(raise_once, raised))
-            elif signal == "forward":
+            elif moment == "forward":
                 model[0].register_forward_hook(partial(raise_once, raised))
             else:
-                trainer.on(signal)(partial(raise_on_rank_1, raised))
+                trainer.on(moment)(partial(raise_on_rank_1, raised))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the shards are not collected
                 loader = KeyedLoader(examples(32), 4)
@@ -364,6 +365,22 @@ def resumed_from_others():
         return weights(trainer.fit(*loaders, resume="auto").model)
 
 
+def killed_and_restarted():
+    """The weights of a fit in which rank 1 is killed, once, and those of a whole one."""
+    trainer, *loaders = resumable("fsdp2", folder="killed")
+    trainer.on("after_step")(partial(kill_at, 7))
+    resumed = weights(trainer.fit(*loaders, epochs=3, resume="auto").model)
+    trainer, *loaders = resumable("fsdp2", folder="unharmed", every=100)
+    whole = weights(trainer.fit(*loaders, epochs=3).model)
+    restarts = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    return {"resumed": resumed, "whole": whole, "restarts": restarts}
+
+
+def kill_at(step, trainer, state):
+    if (rank(), state.step, os.environ["TORCHELASTIC_RESTART_COUNT"]) == (1, step, "0"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def cancel_at(step, trainer, state):
     if rank() == 1 and state.step == step:
         raise CancelFitException("on rank 1")
@@ -412,7 +429,7 @@ def command_line():
     return {"code": code, "out": printed.getvalue(), "err": bars.getvalue()}
 
 
-def run_scenarios(names, folder, processes=2):
+def run_scenarios(names, folder, processes=2, restarts=0):
     """What each rank returned, by the name of the scenario: a list with one entry a rank."""
     environment = {
         **os.environ,
@@ -422,6 +439,7 @@ def run_scenarios(names, folder, processes=2):
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launcher.append(f"--max-restarts={restarts}")
     done = subprocess.run(
         [sys.executable, *launcher, __file__, *names],
         env=environment,

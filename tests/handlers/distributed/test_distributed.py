@@ -196,3 +196,11 @@ def test_other_handlers_work_and_leave_equal_weights(tmp_path):
             assert "FSDP does not support deepcopy" in error
         else:
             assert (error, second[name][1]) == ("", ""), name
+
+
+@pytest.mark.long
+def test_a_fit_goes_on_after_torchrun_has_restarted_a_killed_rank(tmp_path):
+    found = run_scenarios(["killed_and_restarted"], tmp_path, restarts=1)
+    for result in found["killed_and_restarted"]:
+        assert result["restarts"] == 1
+        assert result["resumed"] == result["whole"]
