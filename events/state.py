@@ -244,8 +244,9 @@ class TrainState:
         False while training is paused for a validation, and in a chart without epochs.
         """
         scopes = self.phase.split(".")[:-1]
-        inside = self.round_scope in scopes and self.pass_scope not in scopes
-        return inside and self.paused is None
+        if self.round_scope not in scopes or self.paused is not None:
+            return False
+        return self.pass_scope not in scopes and self.unit_scope not in scopes
 
     @property
     def lr(self) -> Any:

@@ -18,7 +18,9 @@ _WITHOUT_ACTIVITY = ("cancelled", "failing")
 
 
 def check_activities(topology: Topology, registry: ActivityRegistry, given: Iterable[str]) -> None:
-    """Refuse a leaf without an activity, and an activity whose name is almost that of a leaf.
+    """Refuse a leaf without an activity, and an activity that runs in no leaf.
+
+    Its name is almost that of a leaf, or that of leaves whose activities have a longer name.
 
     Args:
         given: the names of the activities that the author of the chart gave.
@@ -38,6 +40,21 @@ def check_activities(topology: Topology, registry: ActivityRegistry, given: Iter
         ends = {end for leaf in topology.leaves for end in path_ends(leaf)[:2]}
         if near := did_you_mean(name, sorted(ends)):
             raise ChartError(f"activities={{{name!r}: …}}: the chart has no phase {name!r}{near}")
+    check_names_reached(topology, registry, given)
+
+
+def check_names_reached(
+    topology: Topology, registry: ActivityRegistry, given: Iterable[str]
+) -> None:
+    """Refuse an activity where all leaves of its name have one with a longer name."""
+    for name in given:
+        called = [phase for phase in _phases(topology) if name in path_ends(phase)]
+        names = dict.fromkeys(repr(registry.name_for(phase)) for phase in called)
+        if names and repr(name) not in names:
+            raise ChartError(
+                f"activities={{{name!r}: …}} would never run: each phase of this name has an "
+                f"activity by a longer one; give it as {' or '.join(names)}"
+            )
 
 
 def check_gradients(topology: Topology, registry: ActivityRegistry) -> None:
@@ -104,13 +121,14 @@ def unused_activities(
     topology: Topology, phases: Iterable[str], given: Iterable[str]
 ) -> Iterator[str]:
     """The names that end the path of no phase, also not of one of `validate()` and `predict()`."""
-    deciding = (shortcut.phase for shortcut in topology.chart.shortcuts.values())
-    ends = {
-        end
-        for phase in (*phases, *evaluation_phases(topology), *deciding)
-        for end in path_ends(phase)
-    }
+    ends = {end for phase in (*phases, *_phases(topology)) for end in path_ends(phase)}
     yield from (name for name in given if name not in ends)
+
+
+def _phases(topology: Topology) -> tuple[str, ...]:
+    """The leaves, those of an evaluation, and those of which only the activity is left."""
+    deciding = (shortcut.phase for shortcut in topology.chart.shortcuts.values())
+    return *topology.leaves, *evaluation_phases(topology), *deciding
 
 
 def evaluation_phases(topology: Topology) -> tuple[str, ...]:

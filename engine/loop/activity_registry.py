@@ -29,6 +29,7 @@ class ActivityRegistry:
         shortcuts: see `Chart.shortcuts`.
         select_owner: wraps the activity of a phase, so that what it trains is current.
         phases: returns the leaves, by whose paths a wrap may name an activity.
+        origins: see `Chart.origins`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ActivityRegistry:
         select_owner: Callable[[str, Activity], Activity] | None = None,
         innermost: Sequence[tuple[str, Wrapper]] = (),
         phases: Callable[[], Iterable[str]] = tuple,
+        origins: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._activities = dict(activities)
         self._wraps: list[tuple[str, Wrapper]] = []
@@ -47,6 +49,7 @@ class ActivityRegistry:
         self._shortcuts = dict(shortcuts)
         self._select_owner = select_owner
         self._phases = phases
+        self._origins = dict(origins)
 
     def functions(self) -> list[Callable[..., Any]]:
         """All activities and wraps, as they were given."""
@@ -60,9 +63,16 @@ class ActivityRegistry:
 
     def base_of(self, phase: str) -> Activity | None:
         """The activity of a leaf without its wraps; None if it has none."""
-        path = phase.removesuffix(".run")
-        matching = [name for name in self._activities if _ends_with(path, name)]
-        return self._activities[max(matching, key=len)] if matching else None
+        name = self.name_for(phase)
+        return None if name is None else self._activities[name]
+
+    def name_for(self, phase: str) -> str | None:
+        """The name by which a leaf has its activity; None if it has none."""
+        for path in (phase, self._origins.get(phase, phase)):
+            names = [n for n in self._activities if _ends_with(path.removesuffix(".run"), n)]
+            if names:
+                return max(names, key=len)
+        return None
 
     def activity_of(self, phase: str) -> Activity | None:
         """The activity of a leaf inside its wraps, the newest outside; None if it has none."""

@@ -57,6 +57,7 @@ def build_registry(
         partial(owned_activity, topology) if chart.of else None,
         (*innermost, *limited_fetches(topology, given)),
         phases,
+        chart.origins,
     )
     check_activities(topology, registry, given)
     check_gradients(topology, registry)

@@ -41,6 +41,8 @@ class Chart(Sequence[Row]):
         every: the updates that are made on every n-th batch only, by the name of the scope.
         follows: what the activity of a phase returns unless another one is given, by its path.
         shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
+        origins: of phases that lay in a scope that was taken out, the path that they had; without
+            an activity of their own they keep the one of that path.
         votes: triggers after whose signal the ranks of one training vote in any case, by default
             `after_loss`, before the gradients. They vote also after each signal that some rank
             listens to, and on what follows a phase outside of the unit. One process votes never.
@@ -56,6 +58,7 @@ class Chart(Sequence[Row]):
     every: Mapping[str, int] = field(default_factory=dict)
     follows: Mapping[str, str] = field(default_factory=dict)
     shortcuts: Mapping[str, Shortcut] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
     votes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -91,6 +94,7 @@ class Chart(Sequence[Row]):
         """
         path = self.path(scope)
         rows, shortcuts = dissolve(self.rows, path)
+        moved = [row[2] for row in self.rows if inside(row[2], path)]
         return replace(
             self,
             rows=rows,
@@ -104,6 +108,10 @@ class Chart(Sequence[Row]):
                     for trigger, (phase, returning) in self.shortcuts.items()
                 },
                 **shortcuts,
+            },
+            origins={
+                **{lifted(at, path): old for at, old in self.origins.items()},
+                **{lifted(at, path): self.origins.get(at, at) for at in moved},
             },
         )
 
@@ -180,6 +188,7 @@ class Chart(Sequence[Row]):
                 trigger: Shortcut(f"{path}.{phase}", tuple(f"{path}.{at}" for at in returning))
                 for trigger, (phase, returning) in self.shortcuts.items()
             },
+            origins={f"{path}.{at}": old for at, old in self.origins.items()},
         )
 
     def renamed(self, names: Mapping[str, str]) -> Chart:

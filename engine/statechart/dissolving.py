@@ -32,14 +32,19 @@ def dissolve(rows: Sequence[Row], path: str) -> tuple[tuple[Row, ...], dict[str,
         raise ChartError(f"without({name!r}): the outermost scope cannot be taken out")
     opening, closing = _only(rows, f"begin_{name}", path), _only(rows, f"after_{name}", path)
     entry, behind = opening[2], closing[2]
+    repeats = any(row[2] == entry for row in rows if row != opening)
     ends = [
         leaf
         for leaf in dict.fromkeys(row[2] for row in rows)
-        if leaf.rpartition(".")[0] == path and leaf not in (entry, f"{path}.cancelled")
+        if leaf.rpartition(".")[0] == path
+        and leaf != f"{path}.cancelled"
+        and (repeats or leaf != entry)
     ]
-    deciding = {entry: list(sources(opening)), behind: [behind, *ends]}
-    if behind in sources(opening):
-        deciding[entry] += ends
+    is_left = any(row[2] == behind for row in rows if row != closing)
+    before = [source for source in sources(opening) if is_left or source != behind]
+    begins = [*before, *(ends if repeats or behind in sources(opening) else ())]
+    closes = [*([behind] if is_left else ()), *ends, *(before if repeats else ())]
+    deciding = {entry: begins, behind: closes}
     gone = (opening, closing, _only(rows, f"after_cancel_{name}", path))
     kept = tuple(_lifted(row, path, deciding) for row in rows if row not in gone)
     return kept, {

@@ -11,10 +11,14 @@ from torch import nn
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.nested import leaves
+from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from .._torch_internals import uncompiled
 from ._tensor_stats import TensorStats
 
 Activity = Callable[[TrainState], str]
+
+_AGAIN = {"backward", "step"}
+"""Phases that compute a batch again: activation checkpointing, and closures."""
 
 
 class ActivationStats(TensorStats):
@@ -34,6 +38,8 @@ class ActivationStats(TensorStats):
         every: observe every n-th batch of an epoch, from 1; the first batch is observed.
         bins: number of bins of the histogram.
         limits: range of the histogram; values outside count in the outermost bins.
+        of: name of the model, of a trainer with several; its forward passes in its own update are
+            observed. None: the only one.
 
     Attributes:
         rows: a dict for each observed output: `fit`, `epoch`, `batch`, `step` (optimizer steps made
@@ -51,8 +57,11 @@ class ActivationStats(TensorStats):
         every: int = 100,
         bins: int = 40,
         limits: tuple[float, float] = (-10.0, 10.0),
+        *,
+        of: str | None = None,
     ) -> None:
         super().__init__(every, bins, limits)
+        self.of = checked_name("ActivationStats", of)
         if isinstance(modules, str):
             raise TypeError(
                 f"ActivationStats(modules={modules!r}): expected several names, or None"
@@ -60,20 +69,26 @@ class ActivationStats(TensorStats):
         self.modules = None if modules is None else tuple(modules)
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._modules_of(trainer.state.model)
+        check_model_target(self, trainer)
+        self._modules_of(model_of(trainer.state, self.of))
 
     def wrap_forward(self, forward: Activity) -> Activity:
         def observed(state: TrainState) -> str:
-            recomputed = state.pred is not None  # activation checkpointing, in backward
-            if recomputed or not state.training or state.batch_index % self.every:
+            if not self._is_observed(state):
                 return forward(state)
             with torch.compiler.set_stance("force_eager"), ExitStack() as hooks:
-                for name, module in self._modules_of(state.model).items():
+                for name, module in self._modules_of(model_of(state, self.of)).items():
                     hook = module.register_forward_hook(self._stats_hook(state, name))
                     hooks.callback(hook.remove)
                 return forward(state)
 
         return observed
+
+    def _is_observed(self, state: TrainState) -> bool:
+        if not state.training or state.batch_index % self.every:
+            return False
+        again = _AGAIN.intersection(state.phase.split("."))
+        return not again and is_own_update(state, self.of)
 
     def _stats_hook(self, state: TrainState, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def record(module: nn.Module, args: Any, output: Any) -> None:

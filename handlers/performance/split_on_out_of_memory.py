@@ -56,6 +56,7 @@ class SplitOnOutOfMemory(Copyable):
         self.valid_size: int | None = None
         self._repeated: _RepeatedBatch | None = None
         self._state: TrainState | None = None
+        self._step = 0  # updates made before this batch
         self._trainer = LastTrainer()
 
     def attached(self, trainer: TrainerProtocol) -> None:
@@ -85,6 +86,7 @@ class SplitOnOutOfMemory(Copyable):
             repeated, self._repeated = self._repeated, None
             if repeated is not None and repeated.batches is state.batches:  # still the same pass
                 repeated.undo_fetch(state)
+            self._step = state.step
             return fetch(state)
 
         return fetch_again
@@ -124,9 +126,14 @@ class SplitOnOutOfMemory(Copyable):
                 self._halve(state, error)
             # not in the except block: the frames of the attempt, and their tensors, are freed here
             state.pred = state.loss = None
+            size = self._size(state)
+            if state.batches is None or (state.training and state.step != self._step):
+                raise CancelBatchException(
+                    "out of memory where the batch cannot run again: its rest is skipped, and "
+                    f"later ones run {size} examples at a time"
+                )
             samples = state.batch_size if state.training else 0
             self._repeated = _RepeatedBatch(state.batches, state.batch, samples)
-            size = self._size(state)
             raise CancelBatchException(f"out of memory; it runs again, {size} examples at a time")
 
         return attempt
@@ -149,8 +156,7 @@ class SplitOnOutOfMemory(Copyable):
 class _RepeatedBatch:
     """A batch to run again; the counters are corrected when it is fetched again."""
 
-    def __init__(self, batches: Iterator[Any] | None, batch: Any, samples: int) -> None:
-        assert batches is not None
+    def __init__(self, batches: Iterator[Any], batch: Any, samples: int) -> None:
         self.batches = batches
         self.batch = batch
         self.samples = samples

@@ -14,6 +14,7 @@ from helpers import (
     weights,
 )
 from nets import normed, undisturbed
+from pairs import alone, trainer_of_two
 from reads import Reads
 from torch import nn
 
@@ -315,3 +316,23 @@ def test_after_any_cancel_no_hook_and_no_unread_row_is_left(signal, scope, early
     assert hooks(trainer.state.model) == 0
     assert stats._unread == []
     assert equal(weights(trainer), undisturbed(signal, scope))
+
+
+def test_it_observes_the_model_of_its_own_update():
+    stats = ActivationStats(every=1, of="b")
+    trainer = trainer_of_two(stats)
+    seen = []
+    for name, net in trainer.state.models.items():
+        net.register_forward_hook(lambda *_, name=name: seen.append(name))
+    trainer.fit(batches(2))
+    assert seen == ["a", "b"] * 2
+    assert sorted({row["batch"] for row in stats.rows}) == [0, 1]
+    observed = ActivationStats(every=1)
+    alone("b", observed).fit(batches(2))
+    assert [row["mean"] for row in stats.rows] == [row["mean"] for row in observed.rows]
+
+
+@pytest.mark.parametrize(("of", "message"), [(None, "say which one"), ("c", "no model 'c'")])
+def test_several_models_need_a_name_that_is_one_of_them(of, message):
+    with pytest.raises(AttachError, match=message):
+        trainer_of_two(ActivationStats(of=of))

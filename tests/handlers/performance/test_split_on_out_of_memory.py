@@ -18,6 +18,7 @@ from helpers import (
 from torch import nn
 from torch.amp import GradScaler
 
+from trackside.engine import SUPERVISED, set_batch, update
 from trackside.events import CancelTrainException
 from trackside.handlers import GradientAccumulation, GradientClip, Metrics
 from trackside.handlers.performance.activation_checkpointing import ActivationCheckpointing
@@ -556,3 +557,40 @@ def test_a_list_of_images_is_split_by_image():
     trainer = detected(limit=2)
     assert trainer.state.samples == 3
     assert furthest(weights(trainer), weights(detected(limit=3))) < 1e-5
+
+
+def test_a_batch_of_several_updates_never_makes_one_twice():
+    made = []
+    chart = SUPERVISED.cut("validate").replace("batch", update("one"), update("other"))
+    split = SplitOnOutOfMemory()
+    trainer = trainer_of(split, chart=chart)
+    trainer.on("after_step")(lambda trainer, state: made.append(state.batch_index))
+
+    @trainer.on("after_pred", inside="other", once=True)
+    def refuse(trainer, state):
+        state.loss_fn, usual = failing, state.loss_fn
+
+        def restore(trainer, state):
+            state.loss_fn = usual
+
+        trainer.on("after_batch", once=True)(restore)
+
+    def failing(pred, y):
+        raise out_of_memory()
+
+    state = trainer.fit(batches(3))
+    assert made == [0, 1, 1, 2, 2]
+    assert (state.outcome, split.train_size) == ("completed", 2)
+
+
+def test_a_batch_that_the_loop_has_made_itself_is_not_run_again():
+    def draw(state):
+        state.batch_index += 1
+        set_batch(state, batches(1)[0])
+        return "begin_batch"
+
+    net = Small(limit=2)
+    activities = {"train.fetch": draw}
+    trainer = trainer_of(SplitOnOutOfMemory(), net=net, activities=activities)
+    state = trainer.fit(batches_per_epoch=3)
+    assert (state.step, state.outcome) == (2, "completed")
