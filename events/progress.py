@@ -158,6 +158,26 @@ def rounds(state: Counters) -> int:
     return 1 if state.round_scope is None else state.n_epochs
 
 
+def is_last_round(state: Counters) -> bool:
+    """Whether the current epoch is the last one that is planned."""
+    return state.epoch + 1 >= rounds(state)
+
+
+def is_last_batch(state: Counters) -> bool:
+    """Whether the current batch is the last of its pass; False while that is unknown."""
+    return state.batch_index + 1 == state.n_batches
+
+
+def batches_in_pass(state: Counters) -> int | None:
+    """Batches of the current training pass, fewer if a limit of steps ends the fit in it."""
+    planned = _batches(state)
+    counts = [state.n_batches]
+    if planned.left is not None:
+        is_live = state.unit_scope in state.phase.split(".")
+        counts.append(state.batch_index + 1 - is_live + int(planned.left))
+    return min((count for count in counts if count is not None), default=None)
+
+
 def batches_per_step(state: Counters, of: str | None = None) -> int:
     """Training batches in a step of the optimizer `of`."""
     return state.batches_per_step_of.get(of or "", state.batches_per_step)
@@ -182,17 +202,20 @@ def _batches(state: Counters) -> Progress:
     place = _place(state)
     total = _batches_in_epochs(state, place)
     limit = state.limits.get("steps")
-    if total is not None and place.per_epoch and limit is not None and len(state.optimizers) < 2:
-        total = min(total, _batches_until(state, place, place.per_epoch, limit))
+    if limit is not None and len(state.optimizers) < 2:
+        until = _batches_until(state, place, place.per_epoch, limit)
+        total = until if total is None else min(total, until)
     return Progress(_batches_done(place), total, "batches")
 
 
-def _batches_until(state: Counters, place: _Place, per_epoch: int, limit: float) -> int:
+def _batches_until(state: Counters, place: _Place, per_epoch: int | None, limit: float) -> int:
     """The number of the batch with the last step, if no other step is cancelled."""
     per_step = batches_per_step(state)
     left = max(math.ceil(limit) - state.step, 0)
     if not left:
         return _batches_done(place)
+    if not per_epoch:  # an endless pass
+        return (place.in_epoch // per_step + left) * per_step
     steps = math.ceil(per_epoch / per_step)
     epochs, more = divmod(place.epoch * steps + place.steps_in_epoch(per_step) + left, steps)
     return epochs * per_epoch + more * per_step

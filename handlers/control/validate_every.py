@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...events import TrainerProtocol, TrainState
+from ...events.progress import is_last_batch, is_last_round
 from ...events.utils.argument_checks import check_whole_number
 from .._stateful import Stateful
 
@@ -50,7 +51,7 @@ class ValidateEvery(Stateful):
     def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.steps is None or state.step % self.steps or state.outcome != "completed":
             return
-        if state.batch_index + 1 == state.n_batches:
+        if is_last_batch(state):
             self._waiting = True  # the last batch: no pause is needed
         else:
             state.validate_next = state.valid_loader is not None
@@ -64,7 +65,7 @@ class ValidateEvery(Stateful):
             self._validated, self._waiting = state.step, False
 
     def _is_due(self, state: TrainState) -> bool:
-        is_last = state.epoch + 1 >= state.n_epochs
+        is_last = is_last_round(state)
         if self.epochs is not None:
             return is_last or (state.epoch + 1) % self.epochs == 0
         is_due = self._waiting or state.validate_next or is_last

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TextIO
 
 from ...events import TrainerProtocol, TrainState
+from ...events.progress import batches_in_pass
 from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
@@ -52,7 +53,8 @@ class ProgressBar(Stateful):
             yield
             return
         done = max(0, state.epoch)  # not 0 in a resumed fit
-        options = {"total": state.n_epochs, "initial": done, "unit": "epoch"}
+        total = state.progress("epochs").total
+        options = {"total": total, "initial": done, "unit": "epoch"}
         with self._bar("epochs", lambda: state.metrics, **options) as bar:
             self._epochs = bar
             yield
@@ -60,7 +62,7 @@ class ProgressBar(Stateful):
 
     def within_train(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         done = state.batch_index + 1  # not 0 if training continues after a validation
-        options = {"total": state.n_batches, "initial": done, "leave": False}
+        options = {"total": batches_in_pass(state), "initial": done, "leave": False}
         with self._bar("train", lambda: {"loss": state.loss}, **options) as self._batches:
             yield
 
@@ -76,8 +78,10 @@ class ProgressBar(Stateful):
 
     def begin_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         bar = self._batches
-        if bar is not None and bar.total is None and state.n_batches is not None:
-            bar.reset(total=state.n_batches)
+        if bar is not None and bar.total is None:
+            total = batches_in_pass(state) if state.training else state.n_batches
+            if total is not None:
+                bar.reset(total=total)
 
     def after_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._batches is not None:
@@ -85,10 +89,11 @@ class ProgressBar(Stateful):
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._epochs is not None and state.outcome != "failed":
-            self._epochs.total = state.n_epochs
+            self._epochs.total = state.progress("epochs").total
             self._epochs.update(state.epoch + 1 - self._epochs.n)
         if not self._draws_bars:
-            self._write(f"epochs {state.epoch + 1}/{state.n_epochs}", state.metrics, state)
+            total = state.progress("epochs").total
+            self._write(f"epochs {state.epoch + 1}/{total}", state.metrics, state)
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit" or state.ends_round:

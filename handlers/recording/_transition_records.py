@@ -51,11 +51,12 @@ class TransitionWriters:
         """Set all counters in the live words."""
         set_live = self._file.set_live
         set_live(Live.EPOCH, state.epoch)
-        set_live(Live.N_EPOCHS, state.n_epochs)
+        set_live(Live.N_EPOCHS, _whole(state.progress("epochs").total))
         set_live(Live.BATCH, state.batch_index)
         set_live(Live.N_BATCHES, state.n_batches)
         set_live(Live.STEP, state.step)
         set_live(Live.SAMPLES, state.samples)
+        set_live(Live.N_STEPS, _whole(state.progress("steps").total) or 0)
 
     def resume(self, state: TrainState) -> None:
         """Continue at the position of `state`; the time before now belongs to no phase."""
@@ -98,6 +99,10 @@ class TransitionWriters:
     def _write_text(self, kind: Kind, *texts: object) -> None:
         clipped = [str(text)[:_MAX_TEXT] for text in texts]
         self._ring.append(kind, self._file.identify(kind.name.lower(), *clipped))
+
+
+def _whole(total: float | None) -> int | None:
+    return None if total is None else int(total)
 
 
 def _in_sequence(write: Write, write_reason: Callable[[TrainState], None]) -> Write:

@@ -89,6 +89,8 @@ class Live(IntEnum):
     SAMPLES = 7
     CLOSED = 8
     """1 after the recorder was detached: no more will be written."""
+    N_STEPS = 9
+    """The planned number of steps; 0, as in files of before, if it is not known."""
 
 
 class Layout(NamedTuple):

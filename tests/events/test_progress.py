@@ -1,7 +1,10 @@
+import itertools
+
 import pytest
 from helpers import batches, state_of, trainer_of
 
-from trackside.events.progress import Progress
+from trackside.events.progress import Progress, batches_in_pass
+from trackside.handlers import GradientAccumulation, StepLimit
 
 TRAINING = "fit.epoch.train.batch.forward"
 
@@ -43,3 +46,22 @@ def test_without_a_length_whole_epochs_are_made_until_one_has_been_counted():
     assert state.progress() == Progress(1, 4, "epochs")
     state.batches_found = None, 8
     assert state.progress() == Progress(11, 32, "batches")
+
+
+def test_a_limit_of_steps_tells_the_batches_of_an_endless_pass():
+    trainer, seen = trainer_of(StepLimit(3), GradientAccumulation(2)), []
+
+    @trainer.on("begin_batch")
+    def look(trainer, state):
+        seen.append((state.progress("batches"), batches_in_pass(state)))
+
+    trainer.fit(itertools.cycle(batches(2)))
+    assert seen == [(Progress(done, 6, "batches"), 6) for done in range(6)]
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(7, [4, 3]), (9, [4, 4, 1]), (99, [4, 4, 4])])
+def test_the_batches_of_a_pass_are_fewer_where_a_limit_ends_the_fit(steps, expected):
+    trainer, seen = trainer_of(StepLimit(steps)), []
+    trainer.on("begin_batch")(lambda trainer, state: seen.append(batches_in_pass(state)))
+    trainer.fit(batches(4), epochs=3)
+    assert seen == [count for count in expected for _ in range(count)]

@@ -99,7 +99,9 @@ def _facts(recording: Recording, current: Totals) -> Text:
 
     counters = recording.counters
     scalars = {s.name: s.value for s in recording.scalars(recording.end - _TAIL_RECORDS)}
-    facts = [format_position(counters), f"step {counters.step}", f"{counters.samples} samples"]
+    planned = f" of {counters.n_steps}" if counters.n_steps else ""
+    step = f"step {counters.step}{planned}"
+    facts = [format_position(counters), step, f"{counters.samples} samples"]
     facts += [f"{name} {value:.4g}" for name, value in scalars.items()]
     facts += [f"{format_duration(current.seconds)} in all", f"{recording.end} records"]
     return Text(" · ".join(facts), style="dim")

@@ -79,6 +79,7 @@ class Counters(NamedTuple):
     n_batches: int | None
     step: int | None
     samples: int | None
+    n_steps: int | None = None
 
     @classmethod
     def of(cls, words: tuple[int, ...]) -> Counters:
@@ -89,7 +90,10 @@ class Counters(NamedTuple):
 
 _MOST = 2**53
 """No counter of a fit reaches it; it is exact in JavaScript below."""
-_COUNTER_WORDS = (Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES, Live.STEP, Live.SAMPLES)
+_COUNTER_WORDS = (
+    *(Live.EPOCH, Live.N_EPOCHS, Live.BATCH, Live.N_BATCHES),
+    *(Live.STEP, Live.SAMPLES, Live.N_STEPS),
+)
 
 
 def parse_meta(text: bytes) -> Meta:

@@ -1,6 +1,6 @@
 // The top of the page: the run, its phase, progress and speed; an alarm if it is stuck or died.
 
-const STATS = ["epoch", "batch", "rate", "loss", "lr", "elapsed", "cancels", "transitions"];
+const STATS = ["epoch", "batch", "step", "rate", "loss", "lr", "elapsed", "cancels", "transitions"];
 
 class Header {
   constructor() {
@@ -40,6 +40,7 @@ function headerStats(app, totals) {
   return {
     epoch: formatProgress(epoch, live.n_epochs),
     batch: formatProgress(batch, view.follow ? live.n_batches : null),
+    step: view.follow && live.n_steps ? formatProgress(live.step - 1, live.n_steps) : undefined,
     rate: `${formatRate(totals.shares.triggered(/^begin_batch$/) / seconds)} batch/s`,
     loss: formatted(scalar("loss") ?? scalar("train_loss")),
     lr: formatted(scalar("lr")),
