@@ -1,4 +1,5 @@
 import io
+import itertools
 import logging
 import os
 import pty
@@ -22,7 +23,7 @@ from helpers import (
 )
 
 from trackside.events import CancelEpochException, CancelFitException
-from trackside.handlers import Metrics, ProgressBar
+from trackside.handlers import Metrics, ProgressBar, StepLimit
 from trackside.handlers.logging._tqdm_bar import LazyBar
 
 NEVER = float("inf")
@@ -386,3 +387,20 @@ def test_after_any_cancel_no_bar_is_left_open(signal, scope, early):
     count = len(terminal.screen())
     trainer.fit(batches(1))
     assert terminal.screen()[count:][0].startswith("epochs: 100%")
+
+
+def test_a_limit_of_steps_gives_an_endless_pass_its_total():
+    bar = ProgressBar(io.StringIO())
+    trainer, totals = trainer_of(StepLimit(3), bar), []
+    trainer.on("after_batch")(lambda trainer, state: totals.append(bar._batches.total))
+    trainer.fit(itertools.cycle(batches(2)))
+    assert totals == [3, 3, 3]
+
+
+def test_the_line_of_an_epoch_counts_to_the_one_that_a_limit_of_steps_ends():
+    stream = io.StringIO()
+    trainer_of(StepLimit(6), ProgressBar(stream)).fit(batches(4), epochs=9)
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+        "epochs 1/2",
+        "epochs 2/2",
+    ]

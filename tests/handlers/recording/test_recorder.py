@@ -14,7 +14,7 @@ from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weight
 from recordings import recorded
 
 from trackside.engine import SUPERVISED, CheckpointError
-from trackside.handlers import EMA, Checkpoint, Metrics, Recorder
+from trackside.handlers import EMA, Checkpoint, Metrics, Recorder, StepLimit
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals
 
@@ -445,3 +445,10 @@ def test_a_file_that_cannot_be_created_raises_when_attached(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         trainer_of(Recorder(tmp_path / "file" / "run.loop"))
+
+
+def test_the_planned_epochs_and_steps_are_those_of_the_progress_of_the_fit(tmp_path):
+    trainer = trainer_of(StepLimit(6), Recorder(tmp_path / "run.loop"))
+    trainer.fit(batches(4), epochs=9)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert (recording.counters.n_epochs, recording.counters.n_steps) == (2, 6)

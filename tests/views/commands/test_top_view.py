@@ -1,4 +1,5 @@
 import io
+import itertools
 import os
 import pty
 import re
@@ -14,7 +15,7 @@ from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded, started
 from rich.console import Console
 
-from trackside.handlers import EMA, Metrics, Recorder
+from trackside.handlers import EMA, Metrics, Recorder, StepLimit
 from trackside.views import Recording, totals
 from trackside.views.commands.top_view import TopView
 
@@ -153,3 +154,10 @@ def test_without_rich_the_error_names_the_extra(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr == "trackside: trackside top needs rich: pip install 'trackside[top]'\n"
+
+
+def test_the_view_shows_the_planned_steps(tmp_path):
+    trainer = trainer_of(StepLimit(3), Recorder(tmp_path / "run.loop"))
+    trainer.fit(itertools.cycle(batches(2)))
+    with Recording(tmp_path / "run.loop") as recording:
+        assert "step 3 of 3" in drawn(recording)
