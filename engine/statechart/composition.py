@@ -41,8 +41,7 @@ class Chart(Sequence[Row]):
         every: the updates that are made on every n-th batch only, by the name of the scope.
         follows: what the activity of a phase returns unless another one is given, by its path.
         shortcuts: triggers of scopes that were taken out: the phase whose activity decides instead.
-        origins: of phases that lay in a scope that was taken out, the path that they had; without
-            an activity of their own they keep the one of that path.
+        origins: the paths that phases had in a scope that was taken out; they keep its activities.
         votes: triggers after whose signal the ranks of one training vote in any case, by default
             `after_loss`, before the gradients. They vote also after each signal that some rank
             listens to, and on what follows a phase outside of the unit. One process votes never.
