@@ -587,3 +587,23 @@ def test_detached_from_a_trainer_of_named_optimizers_it_leaves_nothing():
     trainer = trainer_of_two(metrics)
     trainer.detach(metrics)
     assert trainer.handlers == []
+
+
+def test_the_losses_and_rates_of_several_updates_have_names_of_their_own():
+    history = History()
+    trainer_of_two(Metrics(), history).fit(batches(2), epochs=1)
+    row = history.rows[-1]
+    alone = dict.fromkeys(("a", "b"), 0.0)
+    models = pair()
+    optimizers = optimizers_of(models)
+    for x, y in batches(2):
+        for name in alone:
+            loss = nn.functional.cross_entropy(models[name](x), y)
+            loss.backward()
+            optimizers[name].step()
+            optimizers[name].zero_grad()
+            alone[name] += loss.item() / 2
+    assert (row["lr_a"], row["lr_b"]) == (0.1, 0.01)
+    assert row["train_a_loss"] == pytest.approx(alone["a"])
+    assert row["train_b_loss"] == pytest.approx(alone["b"])
+    assert "train_loss" not in row
