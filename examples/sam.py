@@ -22,7 +22,7 @@ from trackside.events import TrainerProtocol
 
 RADIUS = 0.05
 
-Batch = tuple[Tensor, Tensor]
+Loader = DataLoader[tuple[Tensor, ...]]
 
 CHART = SUPERVISED.replace("train.batch", update("climb"), update("descend"))
 
@@ -53,7 +53,7 @@ def return_to_start(trainer: TrainerProtocol, state: SAMState) -> None:
     state.start = []
 
 
-def digits() -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+def digits() -> tuple[Loader, Loader]:
     """Four fifths of the 1797 images `(64,) float32` with their digits, and the rest."""
     images, targets = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))
