@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -85,7 +86,7 @@ class RunSession:
         self._ended()
 
     def _restore_modes(self) -> None:
-        if self._gradients is None:  # never entered
+        if self._gradients is None or sys.is_finalizing():  # never entered; torch is gone
             return
         state = self._state
         state.batches = state.paused = state.pass_begun = None

@@ -74,7 +74,7 @@ def test_its_python_runs_from_top_to_bottom(document, tmp_path):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_its_commands_are_commands(document):
-    targets = set(re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for program, *words in filter(None, commands(document)):
         if program == "trackside":
             build_parser().parse_args(words)

@@ -40,8 +40,8 @@ def _of_holders(holders: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     for owner, holder in holders.items():
         for name, value in getattr(holder, "__dict__", {}).items():
             yield f"handler {owner}", name, value
-        methods = [method for method in vars(type(holder)).values() if isfunction(method)]
-        for method in methods:
+        kinds = type(holder).__mro__
+        for method in (m for kind in kinds for m in vars(kind).values() if isfunction(m)):
             for name, value in _variables(method):
                 yield f"handler {owner}", name, value
 

@@ -50,8 +50,12 @@ class _PlainCopier:
         self.device = device
 
     def start(self, batch: Any) -> Any:
+        return self.moved(batch)
+
+    def moved(self, batch: Any) -> Any:
+        """The batch with its tensors on the device; a reduced one stays what it is."""
         if type(batch) is Reduced:
-            return batch._replace(batch=self.start(batch.batch))
+            return batch._replace(batch=self.moved(batch.batch))
         return map_nested(self.copied, batch, only=Tensor)
 
     def copied(self, tensor: Tensor) -> Tensor:
@@ -71,8 +75,7 @@ class _CudaCopier(_PlainCopier):
 
     def start(self, batch: Any) -> tuple[Any, torch.cuda.Event]:
         with torch.cuda.stream(self.stream):
-            copied = super().start(batch)
-            return copied, self.stream.record_event()
+            return self.moved(batch), self.stream.record_event()
 
     def copied(self, tensor: Tensor) -> Tensor:
         """The tensor on the device, as soon as the stream has done what was asked of it."""

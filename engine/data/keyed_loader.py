@@ -89,8 +89,8 @@ class KeyedLoader:
     they lie. Any other dataset without workers: as much as torch's `DataLoader`, and 5 µs a batch
     for each global generator that it draws from; the first batches show which these are, and the
     one in which it first draws from another one is read twice. A shuffled epoch keeps its order in
-    memory, 8 bytes an
-    example. Resuming at batch 1,000,000 costs the same as at batch 10: no earlier example is read.
+    memory, 8 bytes an example. Resuming at batch 1,000,000 costs the same as at batch 10: no
+    earlier example is read.
     """
 
     counts_epochs = True
@@ -219,6 +219,8 @@ class KeyedLoader:
 
     def _read_batches(self, pass_id: object, epoch: int, first: int) -> Generator[Any, None, None]:
         length, skipped = self.length(epoch), self.skipped
+        if not length and self._current_pass is pass_id:
+            self._epoch = epoch + 1
         try:
             for batch, loaded in enumerate(self._batches(epoch, first), first + 1):
                 if self._current_pass is pass_id:

@@ -145,7 +145,13 @@ class Ballot:
             return []
         records = [as_record(one) for one in self._recorded]
         self.lost = True  # unless they can be shared
-        told = self.agreement.share(records)
+        try:
+            told = self.agreement.share(records)
+        except PeerError:
+            raise
+        except BaseException:
+            self.agreement.leave()
+            raise
         self.lost = False
         raised = merged(self._recorded, told, self.agreement.rank, self._followed)
         self._recorded, self._followed = [], []
@@ -161,8 +167,11 @@ class Ballot:
         try:
             agreed = self.agreement.vote([int(raised), place, -place, *choice, *wishes])
             self._check_phase(agreed[1], -agreed[2])
-        except BaseException:
+        except PeerError:
             self.lost = True
+            raise
+        except BaseException:  # an interrupt while this rank waits
+            self.leave()
             raise
         self.wanted = {
             trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish

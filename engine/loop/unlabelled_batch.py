@@ -47,6 +47,7 @@ def _warn_if_an_input(state: TrainState, parameter: Parameter) -> None:
 
 def _positional_parameters(model: nn.Module) -> list[Parameter]:
     plain = getattr(model, COMPILED, model)
+    plain = plain.module if isinstance(plain, nn.DataParallel) else plain
     try:
         parameters = signature(plain.forward).parameters.values()
     except (TypeError, ValueError):  # a function of C++

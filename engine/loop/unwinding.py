@@ -7,6 +7,7 @@ an interrupt beats every other error; of equals the first wins. The other one is
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
@@ -43,8 +44,7 @@ class Unwinding:
     """One unwinding, from the first exception to the phase in which the run continues or ends.
 
     Every step of it can be interrupted and resumed: an exception raised meanwhile is added, and
-    the remaining receivers of the last transition still run. It knows the live phase by itself,
-    since a handler may have written another one into the state.
+    the remaining receivers of the last transition still run. It knows the live phase by itself.
 
     Attributes:
         leaf: the live phase.
@@ -193,7 +193,7 @@ class Unwinding:
 
     def _clean_up(self) -> None:
         """Do the work of a phase that only cleans up: gradients are not used twice."""
-        if (cleanup := self._cleanup) is not None:
+        if (cleanup := self._cleanup) is not None and not sys.is_finalizing():
             raised = complete(lambda: cleanup(self.state))
             self._cleanup = None
             if raised is not None:

@@ -34,7 +34,7 @@ def weighted_loss(state: TrainState) -> Any:
     each, reduction = _unreduced(state.loss_fn)
     if each is None:
         return state.loss_fn(*arguments, state.weight)
-    losses = _by_example(each(*arguments), state.weight)
+    losses = _by_example(each(*arguments), state.weight, reduction)
     weighted = losses * state.weight
     return weighted.sum() if reduction == "sum" else weighted.mean()
 
@@ -57,8 +57,8 @@ def _unreduced(loss_fn: Loss) -> tuple[Loss | None, str]:
     return partial(loss_fn, reduction="none"), str(parameter.default)
 
 
-def _by_example(losses: Tensor, weight: Tensor) -> Tensor:
-    """The losses in the shape of the weights: the mean over what else an example has."""
+def _by_example(losses: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """The losses in the shape of the weights: the mean, or sum, over what else an example has."""
     if not isinstance(weight, Tensor):
         raise TypeError(f"the weight is a {type(weight).__name__}; expected a tensor (B,)")
     extra = losses.dim() - weight.dim()
@@ -67,4 +67,7 @@ def _by_example(losses: Tensor, weight: Tensor) -> Tensor:
             f"the weights have the shape {tuple(weight.shape)}, and the losses of the examples "
             f"{tuple(losses.shape)}; expected one weight for each example, (B,)"
         )
-    return losses.flatten(weight.dim()).mean(-1) if extra else losses
+    if not extra:
+        return losses
+    values = losses.flatten(weight.dim())
+    return values.mean(-1) if reduction == "mean" else values.sum(-1)

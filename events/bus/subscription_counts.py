@@ -61,8 +61,8 @@ class SubscriptionCounts:
             if 0 < filtered.count < filtered.every and name not in self._warned:
                 self._warned.add(name)
                 warnings.warn(
-                    f"{name}: every={filtered.every} was not reached in this fit, which counted "
-                    f"{filtered.count}; it was never called",
+                    f"{name}: every={filtered.every} was not reached: {filtered.count} counted "
+                    "up to the end of this fit; it was never called",
                     stacklevel=2,
                 )
 

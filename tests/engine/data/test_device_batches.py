@@ -1,12 +1,16 @@
 """`KeyedLoader(device=…)`: columns lie on the device; other batches are copied one ahead."""
 
+import contextlib
+
 import numpy
 import pytest
 import torch
 from torch.utils.data import StackDataset, Subset, TensorDataset, WeightedRandomSampler
 
 from trackside.engine import KeyedLoader, SkipExample
+from trackside.engine.data import copied_ahead
 from trackside.engine.data import resident_columns as module
+from trackside.engine.data.skipping import Reduced
 from trackside.events import CancelEpochException
 
 X, Y = torch.arange(22.0).reshape(11, 2), torch.arange(11)
@@ -124,3 +128,25 @@ def test_batches_of_a_gpu_are_those_of_the_cpu(data):
     for one, other in zip(plain, there, strict=True):
         assert all(tensor.is_cuda for tensor in flat(other))
         assert equal(one, [t.cpu() for t in other] if isinstance(other, list) else other.cpu())
+
+
+def test_a_copier_with_a_stream_keeps_reduced_batches_what_they_are(monkeypatch):
+    class Event:
+        def record_event(self):
+            return "event"
+
+        def wait_event(self, event):
+            assert event == "event"
+
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Event())
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Event())
+    monkeypatch.setattr(copied_ahead._CudaCopier, "copied", lambda self, tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    pair, stop = (torch.ones(2), torch.zeros(2)), CancelEpochException("stop")
+    batches = [Reduced(pair, ("one",), None), Reduced(None, (), stop), pair]
+    found = [*copied_ahead.copied_ahead(iter(batches), torch.device("cuda:0"))]
+    assert [type(each) for each in found] == [Reduced, Reduced, tuple]
+    assert found[0].batch is not None
+    assert equal(found[0].batch, pair)
+    assert found[1] == batches[1]

@@ -293,3 +293,8 @@ def test_a_sampler_of_one_rank_is_refused_where_the_loader_divides():
     loader.set_rank(1, 2)
     with pytest.raises(ValueError, match="divides each batch among the ranks itself"):
         next(iter(loader))
+
+
+def test_an_epoch_for_which_the_sampler_gives_nothing_is_followed_by_the_next():
+    loader = KeyedLoader([1, 2, 3], sampler=lambda seed, epoch: [0, 1] if epoch else [])
+    assert [len([*loader]) for _ in range(3)] == [0, 2, 2]

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import torch
+from helpers import batches, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Plan, Raise, Rig, World, by_hand
@@ -393,11 +394,11 @@ def test_a_rank_whose_host_closes_the_iterator_fails_the_others():
 def test_without_listeners_a_batch_has_two_votes():
     def work(rank, agreement):
         votes = []
-        for batches in (5, 15):
+        for count in (5, 15):
             world, before = World(Plan()), len(agreement.votes)
             trainer = Trainer(world.model, world.loss_fn, world.optimizer)
             trainer.agreement = agreement
-            trainer.fit(Batches(Plan(), batches, seed=1))
+            trainer.fit(Batches(Plan(), count, seed=1))
             votes.append(len(agreement.votes) - before)
         return (votes[1] - votes[0]) / 10
 
@@ -536,3 +537,29 @@ def test_an_interrupt_on_one_rank_ends_all():
     assert other.escaped[0] == "KeyboardInterrupt"
     assert one.escaped[0] == "PeerError"
     assert one.signals == other.signals
+
+
+@pytest.mark.parametrize("where", ["vote", "share"])
+def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
+    class Interrupted:
+        rank, world_size, collective, has_left = 0, 2, (), False
+
+        def vote(self, ballot):
+            if where == "vote":
+                raise KeyboardInterrupt
+            return [1, *ballot[1:]]
+
+        def share(self, records):
+            raise KeyboardInterrupt
+
+        def abort(self):
+            return True
+
+        def leave(self):
+            self.has_left = True
+
+    trainer, agreement = trainer_of(), Interrupted()
+    trainer.agreement = agreement
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(batches(1))
+    assert agreement.has_left

@@ -119,3 +119,16 @@ def test_a_loss_of_ones_own_that_takes_no_weight_says_what_was_taken():
     with pytest.raises(TypeError, match="3 were given") as raised:
         fit(lambda pred, y: pred.mean())
     assert "and the weight Tensor (4,)" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [nn.KLDivLoss(reduction="batchmean"), nn.MSELoss(reduction="sum"), nn.MSELoss()],
+    ids=str,
+)
+def test_weights_of_1_change_no_loss(loss_fn):
+    generator = torch.Generator().manual_seed(0)
+    pred = torch.randn(4, 3, generator=generator).log_softmax(1)
+    target = torch.randn(4, 3, generator=generator).softmax(1)
+    state = TrainState(model=model(), loss_fn=loss_fn, pred=pred, yb=target, weight=torch.ones(4))
+    torch.testing.assert_close(weighted_loss(state), loss_fn(pred, target))

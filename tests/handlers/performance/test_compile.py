@@ -129,7 +129,10 @@ def test_works_with_mixed_precision_in_any_order(order):
     plain = trainer_of(MixedPrecision())
     for each in (trainer, plain):
         each.fit(batches(), batches())
-    assert trainer.predict(batches(1)).dtype == torch.bfloat16
+    kinds = []
+    trainer.on("after_pred")(lambda trainer, state: kinds.append(state.pred.dtype))
+    trainer.predict(batches(1))
+    assert kinds == [torch.bfloat16]
     assert furthest(weights(trainer), weights(plain)) < 1e-2
 
 

@@ -42,7 +42,7 @@ def test_the_view_shows_status_phase_times_and_handler_costs(tmp_path):
         text, current = drawn(recording), totals(recording)
     assert "mlp · rank 0" in text
     assert "completed" in text
-    assert "step 9 · 40 samples" in text
+    assert "step 9 of 9 · 40 samples" in text
     assert "train_loss" in text
     assert line_of(text, "zero_grad")[-5] == "9"
     assert line_of(text, "EMA.after_step")[1:3] == ["trackside.handlers.averaging.ema", "9"]
