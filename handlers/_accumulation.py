@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..events import TrainState
+from ..events.progress import is_last_batch
 
 
 def ends_window(state: TrainState, batches: int) -> bool:
@@ -16,4 +17,4 @@ def ends_window(state: TrainState, batches: int) -> bool:
 def _is_last(batches: Any, state: TrainState) -> bool:
     if hasattr(batches, "is_at_end"):  # reads ahead, as the loader has no length
         return bool(batches.is_at_end())
-    return state.batch_index + 1 == state.n_batches
+    return is_last_batch(state)

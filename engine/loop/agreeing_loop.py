@@ -6,11 +6,9 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, Self
 
 from ...events import Agreement, Publisher, TrainState, Transition
-from ..statechart.compiled_table import Activity, LeafPhase
 from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
 from .ballot import AgreedRaise, Ballot
-from .cancel_requests import Requests
 from .run_loop import RunLoop
 
 
@@ -18,48 +16,31 @@ class AgreedRun:
     """The context of a run of several ranks: what it raises is recorded until a vote.
 
     A run that cannot begin leaves the votes, so that the others do not wait for it.
+
+    Attributes:
+        ballot: what this rank says at the next vote.
+        activities: wraps those of the run.
+        has_begun: whether its loop was made.
     """
 
     def __init__(
         self, sender: Publisher, state: TrainState, agreement: Agreement, chart: Chart
     ) -> None:
         self._sender = sender
-        self._ballot = Ballot(agreement, state, chart.votes or ())
-        self._activities = AgreedActivities(self._ballot, chart.scope("unit"))
-        self._has_begun = False
+        self.ballot = Ballot(agreement, state, chart.votes or ())
+        self.activities = AgreedActivities(self.ballot, chart.scope("unit"))
+        self.has_begun = False
         self._stop_recording: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
-        self._stop_recording = self._sender.instrument(self._ballot.recording)
+        self._stop_recording = self._sender.instrument(self.ballot.recording)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None and not self._has_begun:
-            self._ballot.leave()
-        self._ballot.lost = True
+        if error is not None and not self.has_begun:
+            self.ballot.leave()
+        self.ballot.lost = True
         self._stop_recording()
-
-    def begin(self, table: dict[str, LeafPhase]) -> None:
-        """Wrap the activities of `table`."""
-        self._activities.begin(table)
-
-    def activity(self, leaf: LeafPhase, activity: Activity | None) -> Activity | None:
-        """The activity of a leaf, as all ranks run it: alike."""
-        return self._activities.wrapped(leaf, activity)
-
-    def loop(
-        self,
-        sender: Publisher,
-        state: TrainState,
-        requests: Requests,
-        table: dict[str, LeafPhase],
-        leaf: LeafPhase,
-        stepwise: bool,
-    ) -> RunLoop:
-        """The loop of the run."""
-        self._has_begun = True
-        parts = self._ballot, self._activities
-        return AgreeingLoop(sender, state, requests, table, leaf, stepwise, *parts)
 
 
 class AgreeingLoop(RunLoop):
@@ -69,20 +50,12 @@ class AgreeingLoop(RunLoop):
     rank then leaves the votes, closes its scopes alone, and the others fail at their next vote.
     """
 
-    def __init__(
-        self,
-        sender: Publisher,
-        state: TrainState,
-        requests: Requests,
-        table: dict[str, LeafPhase],
-        leaf: LeafPhase,
-        stepwise: bool,
-        ballot: Ballot,
-        activities: AgreedActivities,
-    ) -> None:
-        super().__init__(sender, state, requests, table, leaf, stepwise)
-        self._ballot = ballot
-        self._activities = activities
+    def __init__(self, run: AgreedRun, *of_a_loop: Any) -> None:
+        super().__init__(*of_a_loop)
+        self._ballot = run.ballot
+        self._activities = run.activities
+        self._activities.begin(self.table)
+        run.has_begun = True
 
     def run(self) -> Generator[Transition, None, None]:
         """Run to the end; what is raised at the last signal is agreed on, too."""

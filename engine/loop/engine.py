@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,7 +19,7 @@ from ..statechart.transitions_internals import Machine, phases_of, triggers
 from . import chart_activities
 from .activity_checks import check_all_used, evaluation_phases
 from .activity_registry import Wrapper
-from .agreeing_loop import AgreedRun
+from .agreeing_loop import AgreedRun, AgreeingLoop
 from .cancel_requests import Requests
 from .closures import Closure, closure_wraps, live_batch_closure
 from .run_end import RunContext, end_run, leave_dead_run, strongest
@@ -240,13 +240,12 @@ class Engine(Publisher):
             with session, self._agreed_run() as self._agreed:
                 work = self._registry.activity_of
                 self._table = compile_table(machine, self.state, self, work, self._aliases)
-                if self._agreed is not None:
-                    self._agreed.begin(self._table)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
                     start.activity_rows = self._table[start.phase].activity_rows
-                loop_of = RunLoop if self._agreed is None else self._agreed.loop
+                agreed = self._agreed
+                loop_of = RunLoop if agreed is None else partial(AgreeingLoop, agreed)
                 self._loop = loop_of(self, self.state, self.requests, self._table, start, stepwise)
                 yield from self._loop.run()
         except BaseException as raised:  # no call until `end_run`: an interrupt is raised at a call
@@ -297,4 +296,5 @@ class Engine(Publisher):
         agreed = self._agreed
         for leaf in self._table.values():
             activity = self._registry.activity_of(leaf.phase)
-            leaf.activity = activity if agreed is None else agreed.activity(leaf, activity)
+            wrapped = activity if agreed is None else agreed.activities.wrapped(leaf, activity)
+            leaf.activity = wrapped

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ...events import TrainState
 from ...events.utils.argument_checks import check_whole_number
-from ...events.utils.exact_context import exact_context
 
 
 class SaveSchedule:
@@ -63,13 +62,3 @@ class SaveSchedule:
             if (state.epoch + 1) % self.epochs == 0:
                 return f"epoch {state.epoch}"
         return self.at_batch(state)
-
-
-@exact_context
-def phase_set_to(state: TrainState, phase: str) -> Iterator[None]:
-    """Set the phase for a block in which a scope closes, as if it was still open."""
-    current, state.phase = state.phase, phase
-    try:
-        yield
-    finally:
-        state.phase = current

@@ -17,9 +17,10 @@ from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
+from ._closing_phase import phase_set_to
 from ._inner_fits import has_inner_fits
 from ._rank_states import MainStore, captured, of_main
-from ._save_schedule import SaveSchedule, phase_set_to
+from ._save_schedule import SaveSchedule
 
 Activity = Callable[[TrainState], str]
 

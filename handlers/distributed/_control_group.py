@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed import distributed_c10d
+from torch.distributed.distributed_c10d import PrefixStore
 
 from ...events import PeerError
+from ...events.utils.exact_context import exact_context
 from .._torch_internals import default_store
 
 _ROLL_CALL = timedelta(seconds=5)
@@ -104,13 +104,13 @@ class ControlGroup:
                 yield rank
 
 
-@contextmanager
+@exact_context
 def control_group(
     name: str, collective: Collection[str], release: Callable[[], None], timeout: timedelta
 ) -> Iterator[ControlGroup]:
     """A group for the votes of one run, with a `name` of its own, within the process group."""
     group = dist.new_group(backend="gloo", timeout=timeout)
-    store = distributed_c10d.PrefixStore(f"trackside/votes/{name}", default_store())
+    store = PrefixStore(f"trackside/votes/{name}", default_store())
     try:
         yield ControlGroup(group, store, collective, release, timeout)
     finally:

@@ -6,14 +6,15 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from ...events.utils.exact_context import exact_context
 from ._control_group import end_group
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -49,7 +50,7 @@ def _checked(rank: str, world_size: str) -> tuple[int, int]:
     return int(rank), int(world_size)
 
 
-@contextmanager
+@exact_context
 def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
     """Be in a process group: the one that there is, or one for this block.
 
@@ -61,7 +62,7 @@ def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
         yield number
         return
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store outlives a restart
-    store = dist.PrefixStore(f"trackside/{attempt}/{number}", _rendezvous_store())  # type: ignore[attr-defined]
+    store = PrefixStore(f"trackside/{attempt}/{number}", _rendezvous_store())
     dist.init_process_group(
         _backend(), timeout=timeout, store=store, rank=rank, world_size=world_size
     )

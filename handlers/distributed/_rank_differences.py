@@ -66,9 +66,6 @@ def _shown(value: Any, other: Any) -> str:
 
 def _seed(loader: Any) -> Any:
     """The seed of a KeyedLoader, or of the generator that a user has given to a DataLoader."""
-    batches = getattr(loader, "batch_sampler", None)
-    return (
-        getattr(batches, "seed", None)
-        if not hasattr(loader, "state_dict")
-        else (loader.state_dict().get("seed"))
-    )
+    if hasattr(loader, "state_dict"):
+        return loader.state_dict().get("seed")
+    return getattr(getattr(loader, "batch_sampler", None), "seed", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from numbers import Real
 from typing import Any
 
@@ -41,7 +40,7 @@ def metric_over_ranks(metric: Any, samples: int) -> Any:
         return metric.compute()
     if hasattr(metric, "merge_state"):
         merged, *others = gather_over_ranks(metric)
-        return deepcopy(merged).merge_state(others).compute()
+        return merged.merge_state(others).compute()
     result = map_nested(_plain, metric.compute(), only=torch.Tensor) if samples else None
     return _weighted_mean([entry for entry in gather_over_ranks((samples, result)) if entry[0]])
 

@@ -236,13 +236,11 @@ class _PassTotals:
 
     def compute_over_ranks(self, device: torch.device | None) -> dict[str, Any]:
         """The same for the examples of all ranks, each of which calls it."""
-        losses = {f"{name}_loss": part for name, part in self.by_name.items()} or {"loss": self}
-        means = {
-            name: loss_over_ranks(part.total, part.samples, device) for name, part in losses.items()
-        }
-        if any(mean is None for mean in means.values()):
+        loss = loss_over_ranks(self.total, self.samples, device)
+        if loss is None:
             return {}
-        return means | {n: metric_over_ranks(m, self.samples) for n, m in self.metrics.items()}
+        metrics = {n: metric_over_ranks(m, self.samples) for n, m in self.metrics.items()}
+        return {"loss": loss, **metrics}
 
     def _losses(self) -> dict[str, Any]:
         losses = {f"{name}_loss": totals.mean for name, totals in self.by_name.items()}
