@@ -118,6 +118,9 @@ class TrainState:
     batch_size: int = 0
     """Examples in the batch; it weighs the loss in the mean of a pass, and accumulated gradients.
     A handler may change it in a batch; `samples` has counted the batch before."""
+    global_batch_size: int = 0
+    """Examples of the batch on all ranks, where several train together and share the loaders; 0
+    where that is not known. Distributed writes it."""
     size_doubted: bool = False
     """Whether the engine has warned that a `batch_size` is not certain."""
 

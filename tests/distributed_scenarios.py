@@ -34,6 +34,7 @@ from trackside import (
     KeyedLoader,
     Metrics,
     ProgressBar,
+    SplitOnOutOfMemory,
     Trainer,
 )
 
@@ -113,8 +114,8 @@ def fewer_examples_than_ranks():
 
 
 def accumulating():
-    alone = fitted(4 * ranks(), accumulate=2, count=48)
-    together = fitted(4, Distributed(timeout=TIMEOUT), accumulate=2, count=48)
+    alone = fitted(4 * ranks(), accumulate=3)
+    together = fitted(4, Distributed(timeout=TIMEOUT), accumulate=3)
     return {"alone": alone, "together": together}
 
 
@@ -257,6 +258,12 @@ def refused():
     sharded = DataLoader(data, 4, sampler=others)
     errors["sampler"] = error_of(lambda: trainer.fit(sharded))
     errors["list"] = error_of(lambda: trainer.fit([(torch.zeros(2, 5), torch.zeros(2).long())]))
+    for name, handler in (
+        ("split", SplitOnOutOfMemory()),
+        ("weight", GradientAccumulation(2, weight=lambda state: 1)),
+    ):
+        with trainer.attach(handler):
+            errors[name] = error_of(lambda: trainer.fit(KeyedLoader(data, 4)))
     return {**errors, "kept": kept}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, Literal
@@ -33,26 +33,27 @@ class Distributed(Stateful):
 
     Without torchrun there is one process, and the handler does nothing: the same script runs
     unchanged. With it every `fit`, `validate` and `predict` joins the process group (gloo, and
-    nccl for GPUs), or uses the one that there is, shards the loaders, wraps the model, and leaves
-    all three as it has found them.
+    nccl for GPUs), or uses the one that there is, and shards the loaders; a fit also wraps the
+    model. All three are left as they were found.
 
     A batch is `batch_size` examples for each rank: two ranks train as one process does with twice
     the batch size. The last batch of a pass is shared out, too, weighted by its examples, so that
-    nothing is read twice; the loss must be a mean over the batch. A DataLoader and a KeyedLoader
+    nothing counts twice; the loss must be a mean over the batch. A DataLoader and a KeyedLoader
     are sharded; one with a DistributedSampler is left alone. `predict` returns the outputs for the
     share of this rank.
 
     Bars and loggers (`main_only`) receive nothing except on rank 0, `state.is_main`. `Metrics`
     computes over all ranks. `state.samples` counts the examples of all ranks. In the batches that
-    GradientAccumulation adds up, no gradient is reduced.
+    GradientAccumulation adds up, no gradient is reduced before the last.
 
     Signals: begin_train, after_train; wraps fetch, forward and backward
     Reads: train_loader, valid_loader, batches, batch_index, n_batches, batches_per_step
     Writes: rank, world_size; train_loader and valid_loader for the time of a run; samples,
-        batch_size, loss
+        batch_size, global_batch_size, loss
     Raises: AttachError for an environment that is not torchrun's, a model that is wrapped already,
-        named models, or a loss with parameters; RuntimeError if the ranks disagree on what to run;
-        TypeError, ValueError for a loader that cannot be sharded
+        named models, or a loss with parameters, and as a run begins for a handler that works in one
+        process only; RuntimeError if the ranks disagree on what to run; TypeError, ValueError for a
+        loader that cannot be sharded
     Cost: no sync a batch; the reduction of the gradients, which DistributedDataParallel overlaps
         with the backward pass
 
@@ -114,6 +115,7 @@ class Distributed(Stateful):
         if state.world_size == 1:
             yield
             return
+        refuse_single(trainer.handlers)
         with ExitStack() as undo:
             number = undo.enter_context(joined(state.rank, state.world_size, self.timeout))
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
@@ -173,8 +175,10 @@ class Distributed(Stateful):
         self._counts = self._shards.counts(loader, state.batch_index)
         everywhere = state.batch_size * state.world_size
         read = state.batch_size
+        state.global_batch_size = 0
         if self._counts is not None:
             mine, everywhere = self._counts
+            state.global_batch_size = everywhere
             if not mine:
                 state.batch_size = 0
         if state.training:
@@ -206,6 +210,17 @@ class Distributed(Stateful):
                 state.loss = loss
 
         return weighted_backward
+
+
+def refuse_single(handlers: Iterable[Any]) -> None:
+    """Refuse handlers that would let the ranks do different things.
+
+    Raises:
+        AttachError: names the first.
+    """
+    for handler in handlers:
+        if why := getattr(handler, "single_process", None):
+            raise AttachError(f"{type(handler).__name__} works in one process only: {why}")
 
 
 def _loader_of(state: TrainState) -> Any:

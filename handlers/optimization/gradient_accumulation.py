@@ -51,7 +51,7 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         of: name of the optimizer, of a trainer with several; None: the only one.
         weight: `weight(state)` returns what the loss of the batch is a mean over, a number from 0
             or a scalar tensor: `lambda state: (state.yb != -100).sum()` counts tokens; None: its
-            examples, `batch_size`.
+            examples, `batch_size`. With Distributed only None.
     """
 
     saved = ("_total", "_unit")
@@ -73,6 +73,7 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         self.of = checked_name("GradientAccumulation", of)
         self.batches = batches
         self.weight = weight
+        self.single_process = None if weight is None else "weight=… differs from rank to rank"
         self._total: Any = 0
         self._unit: Any = 0
 
@@ -153,7 +154,8 @@ class GradientAccumulation(OptimizerTarget, Stateful):
 
     def _weight(self, state: TrainState) -> Any:
         if self.weight is None:
-            return state.batch_size
+            # equal on all ranks, as the gradients are that it scales
+            return state.batch_size if state.world_size == 1 else state.global_batch_size or 1
         weight = self.weight(state)
         if isinstance(weight, Tensor) and weight.numel() == 1:
             return weight.detach().reshape(())

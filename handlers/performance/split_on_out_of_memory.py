@@ -32,7 +32,8 @@ class SplitOnOutOfMemory(Copyable):
     use a whole batch, such as batch norm, see the parts; scalars in the model's output, such as its
     own loss, are averaged over the examples.
     Inputs are tensors `(B, …)` and lists with an entry for each example, in any containers; a
-    packed sequence, a graph or another object cannot be split, and raises the error.
+    packed sequence, a graph or another object cannot be split, and raises the error. Distributed
+    refuses it.
 
     Signals: nothing; wraps fetch, forward, loss and backward
     Reads: batch, batch_size, xb, model, training
@@ -48,6 +49,8 @@ class SplitOnOutOfMemory(Copyable):
         train_size: number of examples in a part in training; None: whole batches.
         valid_size: the same for validation and prediction.
     """
+
+    single_process = "one rank would run a batch again that the others have left behind"
 
     left_out: ClassVar[LeftOut] = {"_state": nothing, "_repeated": nothing}
 

@@ -122,6 +122,8 @@ def test_what_is_distributed_already_is_refused_or_left_alone(results):
         assert "wrapped already: it has a DistributedDataParallel" in result["wrapped"]
         assert f"rank 3 of 5, and this process has rank {number} of 2" in result["sampler"]
         assert "cannot shard the train_loader, a list: allowed" in result["list"]
+        assert "SplitOnOutOfMemory works in one process only: one rank" in result["split"]
+        assert "GradientAccumulation works in one process only: weight=" in result["weight"]
         assert result["kept"] == [True]
         assert result["group is kept"] == "completed"
 
