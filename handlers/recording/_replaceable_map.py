@@ -21,7 +21,7 @@ class ReplaceableMap(mmap.mmap):
 
     In each forked process: it may go on with a fit, or close its scopes, and its records must not
     be mixed with those of its parent. And when another program cuts the file: the next access would
-    end this process with the signal SIGBUS. That signal is handled while a mapping exists; if no
+    end this process with the signal SIGBUS. That signal is handled from the first mapping on; if no
     file was cut, what handled it before does so again.
 
     Attributes:

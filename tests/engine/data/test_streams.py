@@ -1,7 +1,6 @@
 """Streams keep their place, and so do pipelines of torchdata and of webdataset."""
 
 import gc
-import importlib.util
 import warnings
 
 import pytest
@@ -155,14 +154,6 @@ def test_a_stream_in_worker_processes_is_read_again():
         assert trained(make, resume=saved)[0] == trained(make)[0][2:]
 
 
-def needs(package):
-    return pytest.mark.skipif(not importlib.util.find_spec(package), reason=f"needs {package}")
-
-
-open_files = pytest.mark.filterwarnings(  # of webdataset
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
 TORCHDATA = {
     "a stream": lambda: stateful(Stream(), 2),
     "a stream in a worker": lambda: stateful(Stream(), 2, num_workers=1),
@@ -171,7 +162,6 @@ TORCHDATA = {
 }
 
 
-@needs("torchdata")
 @pytest.mark.filterwarnings("ignore:'set_vital'")
 @pytest.mark.parametrize("name", TORCHDATA)
 def test_a_pipeline_of_torchdata_resumes_at_its_place(name):
@@ -179,13 +169,11 @@ def test_a_pipeline_of_torchdata_resumes_at_its_place(name):
     assert name == "nodes" or whole[:5] != whole[5:10]
 
 
-@needs("datasets")
 def test_a_stream_of_hugging_face_is_told_the_epoch_and_keeps_its_place():
     whole = check_resume(hugging_face)
     assert whole[:5] != whole[5:10]
 
 
-@needs("webdataset")
 @pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
