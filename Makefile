@@ -11,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constr
 
 # what finds nine of ten faults in under a minute: the bus, the chart, the loop, the trainer
 QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py tests/engine/test_bad_input.py \
-	tests/engine/statechart tests/engine/loop tests/handlers/test_composition.py
+	tests/engine/statechart tests/engine/loop tests/engine/closing tests/handlers/test_composition.py
 
 .NOTPARALLEL:
 .PHONY: help demo check test soak attack-page bench results guard readme clean

@@ -17,8 +17,8 @@ from job import Bare, Paired
 from works import WORKS, Batch
 
 from trackside.engine import Trainer
+from trackside.engine.batches.batch import set_batch
 from trackside.engine.loop import activities
-from trackside.engine.loop.batch import set_batch
 from trackside.events import TrainState
 
 MLP = WORKS["mlp"]

@@ -2,20 +2,20 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .batches.batch import set_batch
 from .checkpoint.checkpoint_reader import NoCheckpointError, latest, read_checkpoint
 from .checkpoint.checkpoint_writer import CheckpointStore
-from .checkpoint.compatibility import ResumeError
 from .checkpoint.manifest import CheckpointError, DamagedError
 from .checkpoint.validated_weights import validated_weights
 from .data.keyed_loader import KeyedLoader
 from .data.similar_lengths import SimilarLengths, pad_collate
 from .data.skipping import SkipExample
+from .engine import BusyError, Engine
+from .fit_state.compatibility import ResumeError
 from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
 from .loop.activities import ACTIVITIES, begin_pass
-from .loop.batch import set_batch
-from .loop.engine import BusyError, Engine
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.chart_error import ChartError
 from .statechart.compiled_table import IllegalTransitionError

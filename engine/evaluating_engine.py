@@ -9,10 +9,10 @@ from typing import Any
 
 from ..events import Signal, TrainState, Transition, signal
 from ..events.state import Job
+from .batches.joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
 from .data.validation_loaders import check_evaluation_name
+from .engine import Engine
 from .fit_arguments import check_loader
-from .joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
-from .loop.engine import Engine
 from .loop.forward_pass import forward_training_data, training_forward
 from .run_context import evaluation_session
 from .statechart.composition import Chart

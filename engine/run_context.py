@@ -13,13 +13,13 @@ import torch
 from ..events import TrainState
 from ..events.state import Job
 from ..events.utils.exact_context import exact_context
-from .checkpoint.checkpointed_trainer import CheckpointedTrainer
-from .checkpoint.restore import end_resumed_fit, resume_fit
-from .checkpoint.rollback import remember
-from .checkpoint.unsaved_warning import UnsavedStateCheck
+from .batches.batch import clear_batch
 from .data.validation_loaders import ONLY, by_name
+from .fit_state.checkpointed_trainer import CheckpointedTrainer
+from .fit_state.restore import end_resumed_fit, resume_fit
+from .fit_state.rollback import remember
+from .fit_state.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
-from .loop.batch import clear_batch
 from .loop.fit_reset import reset_state
 from .loop.module_modes import find_kept_in_eval, warn_if_kept_in_eval
 from .named_parts import run_modules

@@ -13,13 +13,13 @@ import torch
 
 from ..events import TrainState, Transition
 from .checkpoint.checkpoint_writer import CheckpointStore
-from .checkpoint.compatibility import check_resumable, check_state_dict
-from .checkpoint.rollback import remember
-from .checkpoint.run_generators import preserve_run_generators
-from .checkpoint.training_state import capture_training_state, load_training_state
-from .checkpoint.unsaved_warning import UnsavedStateCheck
 from .evaluating_engine import EvaluatingEngine
 from .fit_arguments import check_fit, fit_limits
+from .fit_state.compatibility import check_resumable, check_state_dict
+from .fit_state.rollback import remember
+from .fit_state.run_generators import preserve_run_generators
+from .fit_state.training_state import capture_training_state, load_training_state
+from .fit_state.unsaved_warning import UnsavedStateCheck
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS

@@ -94,7 +94,7 @@ class TrainState:
 
     split_batch: Callable[[Any], Sequence[Any]] | None = None
     """`split_batch(batch)` returns `(xb, yb)` or `(xb, yb, weight)`; `Trainer(batch=…)` sets it, a
-    handler may. None: by the conventions of `engine/loop/batch.py`."""
+    handler may. None: by the conventions of `engine/batches/batch.py`."""
     batch: Any = None
     """The batch from the loader, on `device`; from `begin_batch` on."""
     xb: Any = None
@@ -114,7 +114,7 @@ class TrainState:
     cost 5 % of a small model's time. Backward has freed its saved tensors."""
     count_examples: Callable[[Any], int] | None = None
     """`count_examples(batch)` returns the examples in it; `Trainer(batch_size=…)` sets it, and a
-    handler may, for the batches after. None: by the rules of `engine/loop/example_count.py`."""
+    handler may, for the batches after. None: by the rules of `engine/batches/example_count.py`."""
     batch_size: int = 0
     """Examples in the batch; it weighs the loss in the mean of a pass, and accumulated gradients.
     A handler may change it in a batch; `samples` has counted the batch before."""

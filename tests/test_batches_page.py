@@ -8,7 +8,7 @@ import torch
 from helpers import state_of, trainer_of
 from torch import nn
 
-from trackside.engine.loop.batch import set_batch
+from trackside.engine.batches.batch import set_batch
 
 PAGE = (Path(__file__).parents[1] / "docs" / "batches.md").read_text(encoding="utf-8")
 x, y = torch.zeros(4, 3), torch.ones(4)

@@ -1,4 +1,4 @@
-"""Everything that a fit needs to resume: capture, check, write, read and restore it.
+"""The files of a checkpoint: written whole or not at all, found, checked and read again.
 
-May import: statechart, data.
+May import: fit_state.
 """

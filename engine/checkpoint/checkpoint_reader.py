@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ..fit_state.state_dict_check import check_phase, check_values
+from ..fit_state.training_state import STATE_DICT_FORMAT
 from .checkpoint_paths import (
     is_checkpoint,
     list_checkpoints,
@@ -20,9 +22,7 @@ from .checkpoint_paths import (
 )
 from .manifest import STATE_FILE, WEIGHTS_FILE, CheckpointError, DamagedError, Manifest
 from .safetensors_writer import read_weights
-from .state_dict_check import check_phase, check_values
 from .state_file_check import check_state_file
-from .training_state import STATE_DICT_FORMAT
 
 
 class NoCheckpointError(CheckpointError):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...events import TrainState
+from ..fit_state.training_state import load_module
 from ..named_parts import whole_model
 from .checkpoint_reader import read_checkpoint
-from .training_state import load_module
 
 
 def validated_weights(path: str | Path) -> dict[str, Any]:

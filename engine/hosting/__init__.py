@@ -1,4 +1,4 @@
 """A fit inside a larger application: background thread, async stream, progress, interruption.
 
-May import: statechart, loop.
+May import: statechart.
 """

@@ -15,7 +15,7 @@ from typing import Any
 from ...events import IllegalCancelError, TrainState, Transition, cancel_for
 from ...events.utils.log import log
 from ...events.utils.similar_names import did_you_mean
-from ..loop.engine import Engine
+from ..engine import Engine
 from ..statechart.phase_paths import inside, open_scopes, scope_name
 from .run_progress import Status, Stopwatch, read_status, unreadable_status
 

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from ...events import Cancel, IllegalCancelError, TrainState, cancel_for
-from ..loop.engine import Engine
+from ..engine import Engine
 
 HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -22,16 +22,16 @@ import torch
 from torch import Tensor
 
 from ...events import TrainState
+from ..batches.batch import clear_batch, open_pass, set_batch, warn_if_empty
+from ..batches.batch_hint import explain_batch
+from ..batches.unlabelled_batch import keep_every_input
+from ..batches.weighted_loss import weighted_loss
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity
 from .activity_registry import Wrapper
-from .batch import clear_batch, open_pass, set_batch, warn_if_empty
-from .batch_hint import explain_batch
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
-from .unlabelled_batch import keep_every_input
-from .weighted_loss import weighted_loss
 
 _EXHAUSTED = object()
 

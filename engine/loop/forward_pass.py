@@ -11,13 +11,13 @@ import torch
 
 from ...events import Cancel, CancelBatchException, TrainState
 from ...events.reported_metrics import Reports
+from ..batches.batch import open_pass, set_batch, warn_if_empty
 from ..named_parts import run_modules
 from ..statechart.compiled_table import Activity, LeafPhase
 from ..statechart.phase_paths import enclosing, scope_name
 from ..statechart.topology import Topology
 from .activities import begin_pass
 from .activities import forward as model_forward
-from .batch import open_pass, set_batch, warn_if_empty
 
 AroundBatch: TypeAlias = Callable[[TrainState], AbstractContextManager[None]]
 

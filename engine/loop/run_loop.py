@@ -8,10 +8,10 @@ from typing import Any
 from ...events import Publisher, TrainState, Transition, reported
 from ...events.bus.order import Receiver
 from ...events.bus.signal import Route, link
+from ..closing.cancel_requests import Requests
+from ..closing.raised_exception import Raised
+from ..closing.unwinding import Unwinding
 from ..statechart.compiled_table import LeafPhase, TableRow
-from .cancel_requests import Requests
-from .raised_exception import Raised
-from .unwinding import Unwinding
 
 _NOT_REPORTING: tuple[tuple[Receiver, ...], Receiver | None] = ((), None)
 """The receivers of `reported` and the one that runs, while it is not sent."""

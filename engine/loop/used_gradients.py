@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...events import TrainState
+from ..closing.uninterrupted import complete
 from ..statechart.compiled_table import Activity
-from .uninterrupted import complete
 
 
 def clear_if_used(step: Activity, clear: Activity) -> Activity:

@@ -24,7 +24,7 @@ from trackside.engine.checkpoint import manifest
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
 from trackside.engine.checkpoint.checkpoint_paths import list_checkpoints
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest, TooLargeError
-from trackside.engine.checkpoint.state_dict_check import check_phase
+from trackside.engine.fit_state.state_dict_check import check_phase
 from trackside.handlers import Checkpoint
 
 

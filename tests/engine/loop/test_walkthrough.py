@@ -9,14 +9,14 @@ from helpers import batches, trainer_of
 import trackside.engine.loop as loop
 from trackside.events import CancelBatchException
 
-STEP = re.compile(r"^    (\w+)\.([\w.]+)  +\S", re.MULTILINE)
+STEP = re.compile(r"^    ((?:[a-z]\w*\.)+?)([A-Z][\w.]+|\w+)  +\S", re.MULTILINE)
 NAMED_FILE = re.compile(r"`((?:statechart|events)\.\w+)`")
 OF_A_BATCH, OF_A_CANCEL = re.split(r"\n\n(?=One cancel)", loop.__doc__.partition("One batch.")[2])
 
 
 def steps(text):
     """(module, function) of each step that the docstring names."""
-    return [(f"engine.loop.{module}", function) for module, function in STEP.findall(text)]
+    return [(f"engine.{module[:-1]}", function) for module, function in STEP.findall(text)]
 
 
 def files(text):
@@ -77,7 +77,7 @@ def test_the_loop_calls_each_activity_of_a_batch(calls):
 def test_a_cancel_calls_the_named_functions_in_that_order(calls):
     called = iter([(module, name) for module, name, _ in from_request(of_batch(calls, 1))])
     assert [step for step in steps(OF_A_CANCEL) if step not in called] == []
-    assert steps(OF_A_CANCEL)[0] == ("engine.loop.engine", "Engine.request")
+    assert steps(OF_A_CANCEL)[0] == ("engine.engine", "Engine.request")
 
 
 def test_a_batch_is_followed_through_five_files_and_a_cancel_through_seven(calls):

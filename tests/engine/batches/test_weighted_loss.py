@@ -8,7 +8,7 @@ from helpers import batches, equal, model, trainer_of, weights
 from torch import nn
 from torch.nn import functional as F
 
-from trackside.engine.loop.weighted_loss import weighted_loss
+from trackside.engine.batches.weighted_loss import weighted_loss
 from trackside.events import TrainState
 from trackside.handlers import LabelSmoothing, Metrics, MixUp
 

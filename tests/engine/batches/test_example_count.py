@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_sequence
 
 from trackside.engine import Trainer
-from trackside.engine.loop.batch import set_batch
+from trackside.engine.batches.batch import set_batch
 from trackside.handlers import GradientAccumulation, Metrics
 
 Pair = namedtuple("Pair", "a b")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ...events import Cancel, PeerError, cancel_for
 from ...events.bus.order import Receiver
 from ...events.utils.exception_text import add_note, traceback_text
-from .raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
+from ..closing.raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
 
 Record = Mapping[str, str]
 

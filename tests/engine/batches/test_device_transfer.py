@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from trackside.engine.loop.device_transfer import to_device
+from trackside.engine.batches.device_transfer import to_device
 from trackside.events.utils.nested import leaves
 
 META = torch.device("meta")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ...events import TrainState
+from ..batches.batch import clear_batch
+from ..loop.activity_registry import path_ends
 from ..statechart.compiled_table import Activity, LeafPhase
 from ..statechart.phase_paths import closes_scope, enclosing, scope_name
-from .activity_registry import path_ends
 from .ballot import CLOSES, AgreedRaise, Ballot
-from .batch import clear_batch
 
 
 class AgreedActivities:

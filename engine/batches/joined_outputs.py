@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ..events.utils.exception_text import add_note
-from ..events.utils.nested import (
+from ...events.utils.exception_text import add_note
+from ...events.utils.nested import (
     SEQUENCES,
     children,
     is_named_tuple,
@@ -20,7 +20,7 @@ from ..events.utils.nested import (
     map_nested,
     with_children,
 )
-from .loop.device_transfer import Movable
+from .device_transfer import Movable
 
 Join = Literal["auto", "concatenate", "batches", "examples"]
 """How `predict` joins outputs; see `join_outputs`."""

@@ -9,24 +9,24 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ...events import Agreement, Cancel, Publisher, Signal, TrainState, Transition, signal
-from ..statechart.compiled_table import Activity, LeafPhase, compile_table
-from ..statechart.composition import name_by_role
-from ..statechart.machine import build_machine
-from ..statechart.phase_paths import Row, open_scopes
-from ..statechart.topology import Topology
-from ..statechart.transitions_internals import Machine, phases_of, triggers
-from . import chart_activities
-from .activity_checks import check_all_used, evaluation_phases
-from .activity_registry import Wrapper
-from .agreeing_loop import AgreedRun, AgreeingLoop
-from .cancel_requests import Requests
-from .closures import Closure, closure_wraps, live_batch_closure
-from .run_end import RunContext, end_run, leave_dead_run, strongest
-from .run_loop import RunLoop
+from ..events import Agreement, Cancel, Publisher, Signal, TrainState, Transition, signal
+from .closing.cancel_requests import Requests
+from .closing.run_end import RunContext, end_run, leave_dead_run, strongest
+from .loop import chart_activities
+from .loop.activity_checks import check_all_used, evaluation_phases
+from .loop.activity_registry import Wrapper
+from .loop.closures import Closure, closure_wraps, live_batch_closure
+from .loop.run_loop import RunLoop
+from .ranks.agreeing_loop import AgreedRun, AgreeingLoop
+from .statechart.compiled_table import Activity, LeafPhase, compile_table
+from .statechart.composition import name_by_role
+from .statechart.machine import build_machine
+from .statechart.phase_paths import Row, open_scopes
+from .statechart.topology import Topology
+from .statechart.transitions_internals import Machine, phases_of, triggers
 
 if TYPE_CHECKING:
-    from ..diagram.diagram import Diagram
+    from .diagram.diagram import Diagram
 
 
 class BusyError(RuntimeError):
@@ -98,8 +98,8 @@ class Engine(Publisher):
 
         Where there are several ranks, the phases at which they vote have a mark.
         """
-        from ..diagram.diagram import Diagram, subscribers_of  # noqa: PLC0415  # drawing is rare
-        from ..diagram.vote_marks import voting_phases  # noqa: PLC0415
+        from .diagram.diagram import Diagram, subscribers_of  # noqa: PLC0415  # drawing is rare
+        from .diagram.vote_marks import voting_phases  # noqa: PLC0415
 
         subscribers = subscribers_of(self, self._topology)
         several = self.agreement is not None or self.state.world_size > 1

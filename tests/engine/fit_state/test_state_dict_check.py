@@ -7,7 +7,7 @@ import torch
 from helpers import batches, equal, trainer_of, weights
 
 from trackside.engine import CheckpointError, CheckpointStore, DamagedError, ResumeError
-from trackside.engine.checkpoint.state_dict_check import check_values
+from trackside.engine.fit_state.state_dict_check import check_values
 from trackside.handlers import History
 
 

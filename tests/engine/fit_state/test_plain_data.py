@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trackside.engine.checkpoint.plain_data import to_plain_data
+from trackside.engine.fit_state.plain_data import to_plain_data
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int64(3), np.bool_(True), np.array(2)])

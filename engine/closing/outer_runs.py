@@ -13,7 +13,7 @@ from types import FrameType
 from ...events import TrainState
 from ..statechart.phase_paths import open_scopes, scope_name
 
-_RUN_LOOP = f"{__package__}.run_loop", "RunLoop.run"
+_RUN_LOOP = f"{__name__.rpartition('.closing.')[0]}.loop.run_loop", "RunLoop.run"
 
 
 def scopes_around(state: TrainState) -> list[str]:

@@ -13,10 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from ...events import Agreement, Cancel, IllegalCancelError, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of
 from ...events.utils.exception_text import traceback_text
+from ..closing.raised_exception import Raised, cancel_text, is_cancel
 from ..statechart.compiled_table import LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope
 from .peer_records import as_record, merged, recorded
-from .raised_exception import Raised, cancel_text, is_cancel
 
 CLOSES = 1000
 """The lowest code of a choice that closes a scope."""

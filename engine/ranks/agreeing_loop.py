@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, Self
 
 from ...events import Agreement, Publisher, TrainState, Transition
+from ..loop.run_loop import RunLoop
 from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
 from .ballot import AgreedRaise, Ballot
-from .run_loop import RunLoop
 
 
 class AgreedRun:
