@@ -7,41 +7,39 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..events import TrainState
 from .checkpoint.checkpoint_reader import NoCheckpointError, read_checkpoint
 from .checkpoint.rank_entries import entries_of_rank
+from .fit_state.checkpointed_trainer import CheckpointedTrainer
 
 ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
 
-def read_resume_state(
-    handlers: Iterable[Any], resume: ResumeFrom, state: TrainState
-) -> Mapping[str, Any] | None:
+def read_resume_state(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mapping[str, Any] | None:
     """The state dict to resume, as this rank has saved it; None: a new fit.
 
     Args:
-        handlers: those of the trainer; one with a `resume_folder` saves its fits there.
+        trainer: one of its handlers may have a `resume_folder`, where it saves its fits.
         resume: "auto" is the newest checkpoint there, or a new fit if there is none.
 
     Raises:
         ValueError: "auto", and no handler, or several, say where.
         CheckpointError: there is no intact checkpoint.
     """
-    saved = _read(handlers, resume)
-    return None if saved is None else entries_of_rank(saved, state)
+    saved = _read(trainer, resume)
+    return None if saved is None else entries_of_rank(saved, trainer.state)
 
 
-def _read(handlers: Iterable[Any], resume: ResumeFrom) -> Mapping[str, Any] | None:
+def _read(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mapping[str, Any] | None:
     if isinstance(resume, str) and resume == "auto":
-        return _read_if_any(_resume_folder(handlers))
+        return _read_if_any(trainer, _resume_folder(trainer.handlers))
     if isinstance(resume, (str, Path)):
-        return read_checkpoint(resume)
+        return read_checkpoint(resume, trainer)
     return copy.deepcopy(resume)  # training must not change the caller's tensors
 
 
-def _read_if_any(folder: Path) -> dict[str, Any] | None:
+def _read_if_any(trainer: CheckpointedTrainer, folder: Path) -> dict[str, Any] | None:
     try:
-        return read_checkpoint(folder)
+        return read_checkpoint(folder, trainer)
     except NoCheckpointError:
         return None
 

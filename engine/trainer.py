@@ -186,7 +186,7 @@ class Trainer(EvaluatingEngine):
         resume: ResumeFrom,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
-        resume = read_resume_state(self.handlers, resume, self.state)
+        resume = read_resume_state(self, resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
         limits = fit_limits(epochs, batches_per_epoch, resume)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ..fit_state.checkpointed_trainer import CheckpointedTrainer
+from ..fit_state.compatibility import check_unit
 from ..fit_state.state_dict_check import check_phase, check_values
 from ..fit_state.training_state import STATE_DICT_FORMAT
 from .checkpoint_paths import (
@@ -44,13 +46,17 @@ def latest(path: str | Path) -> Path:
     return next(_newest_intact(Path(path)))
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(
+    path: str | Path, resumed_by: CheckpointedTrainer | None = None
+) -> dict[str, Any]:
     """The checked state of a checkpoint, with tensors on the CPU. Runs no code from the file.
 
     Args:
         path: a checkpoint; or a folder of checkpoints, of which the newest is read that is intact
             and contains what a fit can have saved. Others are skipped with a warning, also those
             that are larger than the memory of this machine.
+        resumed_by: the trainer that goes on from it: what no fit of its chart can have saved is
+            skipped, too.
 
     Raises:
         CheckpointError: the folder contains no such checkpoint; the checkpoint is damaged, is from
@@ -59,7 +65,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     here = Path(path)
     for checkpoint in _newest_intact(here):
         try:
-            return _read(checkpoint)
+            return _read(checkpoint, resumed_by)
         except DamagedError as damage:
             if checkpoint == here:
                 raise
@@ -88,7 +94,7 @@ def _newest_intact(here: Path) -> Iterator[Path]:
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, resumed_by: CheckpointedTrainer | None) -> dict[str, Any]:
     try:
         state = _read_files(folder)
     except MemoryError:
@@ -102,6 +108,8 @@ def _read(folder: Path) -> dict[str, Any]:
         try:
             check_values(state)
             check_phase(state)
+            if resumed_by is not None:
+                check_unit(resumed_by, state)
         except ValueError as error:
             raise DamagedError(f"{folder}: refused: {error}") from None
     return state

@@ -15,7 +15,7 @@ from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import added_groups, named_parameters, optimizer_states
-from .state_dict_check import check_phase, check_values
+from .state_dict_check import STANDARD_UNIT, check_phase, check_values
 from .training_state import (
     STATE_DICT_FORMAT,
     StateDict,
@@ -92,6 +92,19 @@ def check_resumable(
         _check_loader(f"{name}_loader", loader, loaders["tells"][name])
         if trainer.state.world_size == 1:  # else it is sharded first
             _check_position(f"{name}_loader", loader, loaders[name])
+
+
+def check_unit(trainer: CheckpointedTrainer, saved: StateDict) -> None:
+    """Check that a state dict with the chart of the trainer has its unit, too.
+
+    By its unit it is decided which phases are between two batches.
+
+    Raises:
+        ValueError: it has another one.
+    """
+    unit, own = saved.get("unit", STANDARD_UNIT), trainer.state.unit_scope
+    if unit != own and saved["chart"] == chart_rows(trainer):
+        raise ValueError(f"unit is {unit} in the state dict, and {own} in this chart")
 
 
 def _check_names(valid_loader: Any, saved: StateDict) -> None:

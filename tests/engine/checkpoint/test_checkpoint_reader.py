@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import batches, trainer_of
+from helpers import batches, equal, trainer_of, weights
 from states import same, state_of_training
 
 from trackside.engine import (
@@ -289,6 +289,21 @@ def test_a_checkpoint_names_the_unit_of_its_chart(tmp_path):
 def test_a_forged_name_of_the_unit_is_refused(unit):
     with pytest.raises(ValueError, match=r"unit is .* which no fit has"):
         check_phase({"phase": "fit.ready", "unit": unit})
+
+
+def test_a_forged_unit_does_not_hide_the_older_checkpoint(tmp_path):
+    trainer = trainer_of(Checkpoint(tmp_path, steps=1))
+    trainer.fit(batches(2))
+    path = newest(tmp_path)
+    content = torch.load(path / "state.pt", weights_only=True)
+    content["state"] |= {"unit": "step", "phase": "fit.epoch.train.batch.forward"}
+    torch.save(content, path / "state.pt")
+    digest = hash_file(path / "state.pt")
+    forged(tmp_path, files=Manifest.read(path).files | {"state.pt": digest})
+    second = trainer_of()
+    with pytest.warns(UserWarning, match=r"refused: unit is step .* and batch in this chart"):
+        second.fit(batches(2), resume=tmp_path)
+    assert equal(weights(second), weights(trainer))
 
 
 def test_a_checkpoint_of_a_newer_format_is_an_error_and_not_skipped(folder):
