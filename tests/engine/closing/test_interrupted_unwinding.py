@@ -13,11 +13,15 @@ from trackside.engine import Trainer
 
 @functools.cache
 def interruptible(code):
-    """Offsets at which CPython raises an interrupt: at the entry, a jump back, and after a call."""
+    """Offsets at which CPython raises an interrupt: at the entry, a jump back, and after a call.
+
+    From 3.12 on, `CALL_INTRINSIC` makes a tuple of a list, and looks for no interrupt.
+    """
     found, before = set(), "RESUME"
     for instruction in dis.get_instructions(code):
         jumps = instruction.opname.startswith("JUMP_BACKWARD")
-        if jumps or before == "RESUME" or before.startswith("CALL"):
+        called = before.startswith("CALL") and not before.startswith("CALL_INTRINSIC")
+        if jumps or before == "RESUME" or called:
             found.add(instruction.offset)
         before = instruction.opname
     return found
