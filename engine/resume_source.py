@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .checkpoint.checkpoint_reader import NoCheckpointError, read_checkpoint
+from .checkpoint.checkpoint_reader import NoCheckpointError, read_stored
 from .checkpoint.rank_entries import entries_of_rank
 from .fit_state.checkpointed_trainer import CheckpointedTrainer
 
@@ -33,13 +33,13 @@ def _read(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mapping[str, Any]
     if isinstance(resume, str) and resume == "auto":
         return _read_if_any(trainer, _resume_folder(trainer.handlers))
     if isinstance(resume, (str, Path)):
-        return read_checkpoint(resume, trainer)
+        return read_stored(resume, trainer)
     return copy.deepcopy(resume)  # training must not change the caller's tensors
 
 
 def _read_if_any(trainer: CheckpointedTrainer, folder: Path) -> dict[str, Any] | None:
     try:
-        return read_checkpoint(folder, trainer)
+        return read_stored(folder, trainer)
     except NoCheckpointError:
         return None
 

@@ -212,7 +212,7 @@ class Trainer(EvaluatingEngine):
             )
         return next(run, None)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.
 
         Model, loss and optimizer (parameters by name), accumulated gradients, the handlers'
@@ -222,14 +222,18 @@ class Trainer(EvaluatingEngine):
         in torch: save or copy them before training continues.
 
         During a fit, capture it between two batches, after all receivers of the last signal have
-        run: in a `wrap_fetch` of a handler, or between two of the `steps`.
+        run: in a `wrap_fetch` of a handler, or between two of the `steps`. Of several ranks all
+        call it together, and sharded tensors are collected in the memory of each.
+
+        Args:
+            shards: leave sharded tensors out; the entry `shards` has the rows of this rank.
 
         Raises:
             RuntimeError: a batch is live, or a scope is closing.
             TypeError: the state of a handler, module or loader is not plain data; it is named.
         """
         self._unsaved.warn(self)
-        return capture_training_state(self)
+        return capture_training_state(self, shards)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Load a `state_dict`, except its position in the fit: that needs `fit(resume=…)`.

@@ -41,6 +41,21 @@ class Manifest(Protocol):
         """The JSON that it was saved with."""
 
 
+class Peers(Protocol):
+    """All ranks of a fit, as the writers of a checkpoint meet; also in another thread."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+
+    def exchange(self, text: str) -> list[str]:
+        """The texts of all ranks, which call it together.
+
+        Raises:
+            PeerError: a rank is lost.
+        """
+
+
 class CheckpointFolder(Protocol):
     """A folder of checkpoints; each is written completely or not at all."""
 
@@ -63,6 +78,11 @@ class CheckpointFolder(Protocol):
 
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
         """Write a checkpoint and return its path; afterwards it survives a power cut."""
+
+    def save_jointly(
+        self, state: dict[str, Any], step: int, facts: dict[str, Any], peers: Peers
+    ) -> None:
+        """Write a checkpoint of all ranks, which call it together."""
 
     def load_validated(self, path: Path, state: TrainState) -> None:
         """Load the weights that were validated when a checkpoint was saved into the model."""
@@ -133,7 +153,7 @@ class TrainerProtocol(Protocol):
     def request(self, cancel: Cancel) -> None:
         """Request a cancel from any thread; it is raised at the next transition."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes."""
 
     def checkpoints(self, folder: str | Path) -> CheckpointFolder:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -93,6 +94,13 @@ class _StepProbe:
 def default_store() -> Any:
     """The store of the default process group, through which its ranks have found each other."""
     return torch.distributed.distributed_c10d._get_default_store()
+
+
+def group_timeout() -> timedelta:
+    """How long a rank waits for another one in the default process group, on the CPU."""
+    group: Any = torch.distributed.group.WORLD
+    waited: timedelta = group._get_backend(torch.device("cpu")).options._timeout
+    return waited
 
 
 def end_sharding(model: nn.Module) -> None:

@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple, Self, cast
 
 _MAX_WRITE = 1 << 28  # bytes
 _MIN_THREADED_WRITE = 1 << 20  # bytes
@@ -34,26 +34,23 @@ class FileDigest(NamedTuple):
     """Of the whole file, in hexadecimal digits."""
 
 
-class AtomicDirectory:
-    """A new folder with a temporary name; `commit` syncs its files and then renames it.
+class DirectoryFiles:
+    """New files in a folder, in a `with` block; they are synced together after all are written.
 
-    The files are synced together after all are written: the disk then commits them at once, in a
-    third of the time. A folder that is not committed when the block ends is deleted.
+    The disk then commits them at once, in a third of the time.
 
     Args:
-        folder: the parent folder.
+        path: the folder, which exists.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = temporary_path(folder)
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._cleanup = ExitStack()
         self._threads = ThreadPoolExecutor(4, "trackside checkpoint files")
         self._unsynced: list[int] = []
 
-    def __enter__(self) -> AtomicDirectory:
+    def __enter__(self) -> Self:
         self._cleanup.enter_context(self._threads)
-        self._cleanup.callback(shutil.rmtree, self.path, ignore_errors=True)
-        os.mkdir(self.path)
         return self
 
     def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> FileDigest:
@@ -78,16 +75,14 @@ class AtomicDirectory:
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
         return raw.digest
 
-    def commit(self, name: Path) -> None:
-        """Rename the folder to `name`, atomically; afterwards it survives a power cut."""
+    def sync(self) -> None:
+        """Wait until the files and their names survive a power cut."""
         if os.name == "posix":
             self._open(self.path, os.O_RDONLY)
         syncing = [_submit(self._threads, os.fsync, file) for file in self._unsynced]
         wait(syncing)
         for synced in syncing:
             synced.result()
-        os.rename(self.path, name)
-        sync_folder(name.parent)
 
     def _open(self, path: Path, flags: int) -> int:
         file = os.open(path, flags, 0o666)
@@ -102,6 +97,31 @@ class AtomicDirectory:
         traceback: TracebackType | None,
     ) -> None:
         self._cleanup.close()
+
+
+class AtomicDirectory(DirectoryFiles):
+    """A new folder with a temporary name; `commit` syncs its files and then renames it.
+
+    A folder that is not committed when the block ends is deleted.
+
+    Args:
+        folder: the parent folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(temporary_path(folder))
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._cleanup.callback(shutil.rmtree, self.path, ignore_errors=True)
+        os.mkdir(self.path)
+        return self
+
+    def commit(self, name: Path) -> None:
+        """Rename the folder to `name`, atomically; afterwards it survives a power cut."""
+        self.sync()
+        os.rename(self.path, name)
+        sync_folder(name.parent)
 
 
 class _HashingFile(io.RawIOBase):

@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
+from ...events.utils.nested import leaves
 from ..fit_state.checkpointed_trainer import CheckpointedTrainer
 from ..fit_state.compatibility import check_unit
+from ..fit_state.sharded_tensors import StoredTensor, whole_tensors
 from ..fit_state.state_dict_check import check_phase, check_values
 from ..fit_state.training_state import STATE_DICT_FORMAT
 from .checkpoint_paths import (
@@ -22,8 +24,17 @@ from .checkpoint_paths import (
     readable_checkpoints,
     warn_skipped,
 )
-from .manifest import STATE_FILE, WEIGHTS_FILE, CheckpointError, DamagedError, Manifest
+from .manifest import (
+    STATE_FILE,
+    WEIGHTS_FILE,
+    CheckpointError,
+    DamagedError,
+    Manifest,
+    TooLargeError,
+    memory_bytes,
+)
 from .safetensors_writer import read_weights
+from .shard_reader import with_stored_tensors
 from .state_file_check import check_state_file
 
 
@@ -46,21 +57,31 @@ def latest(path: str | Path) -> Path:
     return next(_newest_intact(Path(path)))
 
 
-def read_checkpoint(
-    path: str | Path, resumed_by: CheckpointedTrainer | None = None
-) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The checked state of a checkpoint, with tensors on the CPU. Runs no code from the file.
 
     Args:
         path: a checkpoint; or a folder of checkpoints, of which the newest is read that is intact
             and contains what a fit can have saved. Others are skipped with a warning, also those
             that are larger than the memory of this machine.
-        resumed_by: the trainer that goes on from it: what no fit of its chart can have saved is
-            skipped, too.
 
     Raises:
         CheckpointError: the folder contains no such checkpoint; the checkpoint is damaged, is from
             a newer trackside, or contains something that no fit has saved.
+    """
+    stored = read_stored(path)
+    _check_memory(path, stored)
+    state: dict[str, Any] = whole_tensors(stored)
+    return state
+
+
+def read_stored(path: str | Path, resumed_by: CheckpointedTrainer | None = None) -> dict[str, Any]:
+    """As `read_checkpoint`; of what several ranks have written in shards no row is read yet.
+
+    Args:
+        path: as of `read_checkpoint`.
+        resumed_by: the trainer that goes on from it: what no fit of its chart can have saved is
+            skipped, too.
     """
     here = Path(path)
     for checkpoint in _newest_intact(here):
@@ -122,7 +143,18 @@ def _read_files(folder: Path) -> dict[str, Any]:
     weights |= {name: weights[owner] for name, owner in rest["tied"].items()}
     state: dict[str, Any] = rest["state"]
     state["model"] |= weights
-    return state
+    return with_stored_tensors(state, folder, Manifest.read(folder).files)
+
+
+def _check_memory(path: str | Path, state: Any) -> None:
+    """Refuse to collect what is larger than the memory of this machine."""
+    stored = leaves(state, StoredTensor)
+    total, memory = sum(s.shape.numel() * s.dtype.itemsize for s in stored), memory_bytes()
+    if total > memory:
+        raise TooLargeError(
+            f"{path} is too large to be read whole: its shards have {total} bytes, and this "
+            f"machine has a memory of {memory}; resume it by several ranks"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...events import TrainState
+from ...events.trainer_protocol import Peers
+from ...events.utils.exact_context import exact_context
 from ...events.utils.exception_text import add_note
+from ..fit_state.sharded_tensors import SHARDS
 from .atomic_directory import AtomicDirectory, FileDigest, discard, is_temporary, make_folder
 from .checkpoint_paths import list_checkpoints, readable_checkpoints, unused_path
 from .directory_lock import DirectoryLock
+from .joint_writer import write_jointly
 from .manifest import MANIFEST_FILE, STATE_FILE, WEIGHTS_FILE, CheckpointError, Manifest
 from .safetensors_writer import is_supported, tied_names, write_weights
 from .tensor_snapshot import snapshot_tensors
@@ -90,18 +95,56 @@ class CheckpointStore:
         """
         self._check_locked("write a checkpoint to")
         content = snapshot_tensors(state)
-        serial = 1 + max((manifest.serial for manifest in self._manifests.values()), default=0)
+        with self._noted(step) as path, AtomicDirectory(self.folder) as directory:
+            self._finish(directory, path, Manifest(step, self._serial(), facts, {}), content)
+        return path
+
+    def save_jointly(
+        self, state: dict[str, Any], step: int, facts: dict[str, Any], peers: Peers
+    ) -> None:
+        """Write a checkpoint with the shards of all ranks, which call it together.
+
+        Only rank 0 opens the folder. Raises on all ranks if it does on one, and nothing is written.
+
+        Args:
+            state: of rank 0 that of `Trainer.state_dict(shards=True)`; of the others its `shards`.
+            peers: through which the ranks tell each other what they have done.
+            step, facts: as for `save`.
+
+        Raises:
+            CheckpointError: another rank has failed; or as `save`.
+        """
+        content = snapshot_tensors(state)
+        rest = {name: value for name, value in content.items() if name != SHARDS}
+
+        def finish(directory: AtomicDirectory, written: dict[str, FileDigest]) -> None:
+            self._check_locked("write a checkpoint to")
+            self._finish(directory, path, Manifest(step, self._serial(), facts, written), rest)
+
+        with self._noted(step) as path:
+            write_jointly(self.folder, content, peers, finish)
+
+    @exact_context
+    def _noted(self, step: int) -> Iterator[Path]:
+        """The path of a new checkpoint, which a note names if it is not written."""
         path = unused_path(self.folder, step)
         try:
-            with AtomicDirectory(self.folder) as directory:
-                manifest = Manifest(step, serial, facts, _write_files(directory, content))
-                directory.write(MANIFEST_FILE, lambda file: file.write(manifest.to_bytes()))
-                directory.commit(path)
+            yield path
         except BaseException as error:
             add_note(error, f"trackside: the checkpoint {path} was not written")
             raise
+
+    def _serial(self) -> int:
+        return 1 + max((manifest.serial for manifest in self._manifests.values()), default=0)
+
+    def _finish(
+        self, directory: AtomicDirectory, path: Path, begun: Manifest, state: dict[str, Any]
+    ) -> None:
+        """Write what is missing, last the manifest, and rename the folder to `path`."""
+        manifest = replace(begun, files=begun.files | _write_files(directory, state))
+        directory.write(MANIFEST_FILE, lambda file: file.write(manifest.to_bytes()))
+        directory.commit(path)
         self._manifests = {**self._manifests, path: manifest}
-        return path
 
     def load_validated(self, path: Path, state: TrainState) -> None:
         """Load the weights that were validated when a checkpoint was saved into the model."""

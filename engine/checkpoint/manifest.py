@@ -21,6 +21,8 @@ from .atomic_directory import FileDigest, hash_file
 MANIFEST_FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE, STATE_FILE = "model.safetensors", "state.pt"
+SHARD_NAME = re.compile(r"shard-\d{5}\.safetensors")
+"""Files of which a rank reads some rows; what they have together may not fit into its memory."""
 _MAX_BYTES = 1 << 24
 _MAX_STEP = 10**12 - 1
 _MAX_NUMBER = 1 << 53
@@ -88,7 +90,8 @@ class Manifest:
             DamagedError: a file is missing, is not a regular file, or has other content.
             TooLargeError: they are larger than the memory of this machine; they are not hashed.
         """
-        total, memory = sum(written.size for written in self.files.values()), _memory_bytes()
+        at_once = (w.size for name, w in self.files.items() if not SHARD_NAME.fullmatch(name))
+        total, memory = sum(at_once), memory_bytes()
         if total > memory:
             raise TooLargeError(
                 f"{folder} is too large to be read here: its files have {total} bytes, and this "
@@ -106,7 +109,8 @@ class Manifest:
                 )
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
+    """The memory of this machine."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

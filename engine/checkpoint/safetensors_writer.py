@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .tensor_snapshot import elements_key
 
-_DTYPES = {
+DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -31,11 +31,12 @@ _DTYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+"""The dtypes that the format can store, by their names there."""
 
 
 def is_supported(value: Any) -> bool:
     """Whether the format can store `value`; not, for example, sparse or complex tensors."""
-    return isinstance(value, Tensor) and value.layout is torch.strided and value.dtype in _DTYPES
+    return isinstance(value, Tensor) and value.layout is torch.strided and value.dtype in DTYPES
 
 
 def tied_names(tensors: Mapping[str, Tensor]) -> dict[str, str]:
@@ -53,7 +54,7 @@ def write_weights(file: IO[bytes], tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in wide_first:
         begin, end = end, end + tensor.numel() * tensor.element_size()
         header[name] = {
-            "dtype": _DTYPES[tensor.dtype],
+            "dtype": DTYPES[tensor.dtype],
             "shape": list(tensor.shape),
             "data_offsets": [begin, end],
         }

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...events import TrainState
+from ..fit_state.sharded_tensors import whole_tensors
 from ..fit_state.training_state import load_module
 from ..named_parts import whole_model
-from .checkpoint_reader import read_checkpoint
+from .checkpoint_reader import read_stored
 
 
 def validated_weights(path: str | Path) -> dict[str, Any]:
@@ -23,10 +24,15 @@ def validated_weights(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: as `read_checkpoint`.
     """
-    saved = read_checkpoint(path)
-    return {**saved["model"], **saved.get("validated", {})}
+    weights: dict[str, Any] = whole_tensors(_validated(path))
+    return weights
 
 
 def load_validated_weights(state: TrainState, path: str | Path) -> None:
     """Load them into the model. Raises: as `validated_weights`."""
-    load_module(whole_model(state), "", validated_weights(path))
+    load_module(whole_model(state), "", _validated(path))
+
+
+def _validated(path: str | Path) -> dict[str, Any]:
+    saved = read_stored(path)
+    return {**saved["model"], **saved.get("validated", {})}

@@ -15,6 +15,7 @@ from ..named_parts import loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import added_groups, named_parameters, optimizer_states
+from .sharded_tensors import StoredTensor
 from .state_dict_check import STANDARD_UNIT, check_phase, check_values
 from .training_state import (
     STATE_DICT_FORMAT,
@@ -222,7 +223,7 @@ def _parameter_names(optimizer: Mapping[str, Any]) -> set[str]:
 
 
 def _shape(value: Any) -> str:
-    if isinstance(value, Tensor):
+    if isinstance(value, (Tensor, StoredTensor)):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     return type(value).__name__
 

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ...events import TrainState
 from ..named_parts import all_optimizers, plain_names, run_modules
-from .sharded_tensors import is_sharded, sharded_like
+from .sharded_tensors import StoredTensor, is_sharded, sharded_like
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
@@ -90,10 +90,13 @@ def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, An
             f"{[*map(len, own_groups)]}; if handlers split groups, use fit(resume=…)"
         )
     rest = {name: value for name, value in saved.items() if name != "class"}
+    states = {
+        index_of[name]: _loadable(parameters[name], kept) for name, kept in saved["state"].items()
+    }
     optimizer.load_state_dict(
         {
             **rest,
-            "state": {index_of[name]: kept for name, kept in saved["state"].items()},
+            "state": states,
             "param_groups": [
                 {**group, "params": indices}
                 for group, indices in zip(saved["param_groups"], own_groups, strict=True)
@@ -105,6 +108,14 @@ def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, An
     for group, loaded in zip(groups, optimizer.param_groups, strict=True):
         _set_options(group, loaded)
     optimizer.param_groups = groups  # handlers and captured graphs may refer to these dicts
+
+
+def _loadable(parameter: Tensor, kept: dict[str, Any]) -> dict[str, Any]:
+    """A saved state of `parameter`; what was stored in shards is sharded as it is, or whole."""
+    return {
+        key: sharded_like(parameter, value) if isinstance(value, StoredTensor) else value
+        for key, value in kept.items()
+    }
 
 
 def added_groups(
@@ -126,6 +137,8 @@ def load_gradients(state: TrainState, saved: dict[str, Tensor]) -> None:
     for name, parameter in named_parameters(state).items():
         gradient = saved.get(name)
         if gradient is not None:
+            if isinstance(gradient, StoredTensor):
+                gradient = sharded_like(parameter, gradient)
             gradient = _with_layout_of(gradient.to(parameter.device, copy=True), parameter)
         parameter.grad = gradient
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .sharded_tensors import whole
+from .sharded_tensors import has_rows, whole
 
 ALLOWED = (
     "tensors, str, int, float, bool, None, bytes, in dicts (with keys of str or int), lists, tuples"
@@ -22,7 +22,7 @@ def to_plain_data(value: Any, where: str) -> Any:
     """A copy of `value` with new containers, which do not change with those of the trainer.
 
     Tensors are detached but share memory with the live ones; save or copy them before training
-    continues.
+    continues. Those of which every rank has some rows stay sharded.
 
     Raises:
         TypeError: `value` contains something other than data; the message names where.
@@ -50,6 +50,8 @@ def to_plain_data(value: Any, where: str) -> Any:
 
 
 def _detached(tensor: torch.Tensor, where: str) -> torch.Tensor:
+    if has_rows(tensor):
+        return tensor.detach()
     tensor = whole(tensor)
     if type(tensor) not in _TENSOR_TYPES:
         raise TypeError(f"{where} is a {_type_name(tensor)}, a tensor subclass; allowed: {ALLOWED}")

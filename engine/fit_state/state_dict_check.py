@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .sharded_tensors import StoredTensor
+
 _MOST = 1 << 53
 _TWISTER_WORDS = 624
 _TWISTER_BYTES = 4 * _TWISTER_WORDS
@@ -46,7 +48,7 @@ def check_values(saved: Mapping[str, Any]) -> None:
             _check_generators("loaders: paused", loaders["paused"][2])
     _check_generators("generators", saved["generators"])
     if "validated" in saved:
-        _check("", saved, {"validated": _dict_of(Tensor)})
+        _check("", saved, {"validated": _dict_of(Tensor, StoredTensor)})
 
 
 def check_phase(saved: Mapping[str, Any]) -> None:
@@ -143,7 +145,7 @@ def _is_anything(value: Any) -> bool:
     return True
 
 
-def _dict_of(kind: type[Any]) -> Check:
+def _dict_of(*kind: type[Any]) -> Check:
     return lambda value: (
         isinstance(value, dict)
         and all(isinstance(name, str) and isinstance(part, kind) for name, part in value.items())
@@ -194,7 +196,7 @@ _TOP: dict[str, Check] = {
     "buffers": _dict_of(Tensor),
     "loss_fn": _is_named,
     "optimizer": lambda value: value is None or isinstance(value, dict),
-    "gradients": _dict_of(Tensor),
+    "gradients": _dict_of(Tensor, StoredTensor),
     "handlers": _is_named,
     "heard": _is_dict,
     "loaders": lambda value: value is None or isinstance(value, dict),

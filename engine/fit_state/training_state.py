@@ -20,7 +20,7 @@ from .loader_position import loader_states
 from .optimizer_state import gradients, load_gradients, load_optimizers, optimizer_states
 from .plain_data import to_plain_data
 from .run_generators import all_generators
-from .sharded_tensors import sharded_like
+from .sharded_tensors import loadable, sharded_like, split_shards, whole_tensors
 from .state_dict_check import STANDARD_UNIT
 
 STATE_DICT_FORMAT = 1
@@ -28,8 +28,11 @@ STATE_DICT_FORMAT = 1
 StateDict = Mapping[str, Any]
 
 
-def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
+def capture_training_state(trainer: CheckpointedTrainer, shards: bool) -> dict[str, Any]:
     """The return value of `Trainer.state_dict`.
+
+    Args:
+        shards: leave sharded tensors with their ranks, see `split_shards`; else collect them.
 
     Raises:
         RuntimeError: a batch is being processed, or scopes are closing.
@@ -41,7 +44,12 @@ def capture_training_state(trainer: CheckpointedTrainer) -> dict[str, Any]:
             f"cannot save in {state.phase} of a {state.job}, where the state is incomplete; "
             "allowed: between two batches of a fit, as in a wrap_fetch, and outside of a run"
         )
-    is_inside = "." in state.phase
+    captured = _captured(trainer, "." in state.phase)
+    return split_shards(captured) if shards else whole_tensors(captured)
+
+
+def _captured(trainer: CheckpointedTrainer, is_inside: bool) -> dict[str, Any]:
+    state = trainer.state
     return {
         "format": STATE_DICT_FORMAT,
         "chart": chart_rows(trainer),
@@ -111,10 +119,11 @@ def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
 def _load_handlers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
     """Load the states of handlers; last those that cannot refuse, and may reopen files."""
     handlers = {name: h for name, h in stateful_handlers(trainer).items() if name in saved}
+    modules = run_modules(trainer.state).values()
     refusing_first = sorted(handlers, key=lambda name: _is_detached_on_error(handlers[name]))
     for name in refusing_first:
         with _respecting_on_error(trainer, handlers[name], name):
-            handlers[name].load_state_dict(saved[name])
+            handlers[name].load_state_dict(loadable(saved[name], modules))
 
 
 def stateful_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:

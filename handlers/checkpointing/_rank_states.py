@@ -11,7 +11,7 @@ import torch
 from ...events import TrainerProtocol, TrainState
 from ...events.trainer_protocol import CheckpointFolder, Manifest
 from ...events.utils.nested import map_nested
-from .._ranks import gather_on_main, gather_over_ranks
+from .._ranks import BackgroundGroup, gather_on_main, gather_over_ranks
 
 OWN = ("handlers", "loaders", "generators")
 """Entries of a state dict that differ from rank to rank."""
@@ -20,11 +20,14 @@ OWN = ("handlers", "loaders", "generators")
 def state_of_all_ranks(trainer: TrainerProtocol) -> dict[str, Any]:
     """The state dict of this trainer, on rank 0 with the own entries of every rank in `ranks`.
 
-    Of the handlers a rank has those whose states differ from rank 0's. All ranks call it together.
+    Of the handlers a rank has those whose states differ from rank 0's. Sharded tensors stay with
+    their ranks, and the others have nothing else. All ranks call it together.
     """
-    captured = trainer.state_dict()
+    captured = trainer.state_dict(shards=True)
     own = map_nested(torch.Tensor.cpu, {name: captured[name] for name in OWN}, only=torch.Tensor)
     ranks = gather_on_main(own)
+    if not trainer.state.is_main:
+        return {"shards": captured.get("shards", {})}
     return {**captured, "ranks": [_without_equal(rank, ranks[0]) for rank in ranks]}
 
 
@@ -51,18 +54,15 @@ def _are_equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def captured(trainer: TrainerProtocol) -> dict[str, Any]:
-    """The state dict to save: of this process, or of all ranks."""
-    return trainer.state_dict() if trainer.state.world_size == 1 else state_of_all_ranks(trainer)
-
-
 def of_main(state: TrainState, value: Any) -> Any:
     """The `value` of rank 0; all ranks call it together."""
     return value if state.world_size == 1 else gather_over_ranks(value)[0]
 
 
-class MainStore:
-    """A folder of checkpoints that rank 0 opens, writes and prunes; for the others it is empty.
+class RankStore:
+    """A folder of checkpoints that all ranks write together; rank 0 opens, lists and prunes it.
+
+    What fails on one rank is raised by all.
 
     Args:
         store: see `CheckpointFolder`.
@@ -74,6 +74,7 @@ class MainStore:
         self._state = state
         self.copied = store.copied
         self.load_validated = store.load_validated
+        self._peers: BackgroundGroup | None = None
 
     @property
     def written(self) -> Mapping[Path, Manifest]:
@@ -87,14 +88,36 @@ class MainStore:
 
     def close(self) -> None:
         """Unlock the folder."""
+        peers, self._peers = self._peers, None
+        if peers is not None:
+            peers.close()
         self._store.close()
+
+    def capture(self, trainer: TrainerProtocol) -> dict[str, Any]:
+        """The state dict to save; all ranks call it together."""
+        if self._state.world_size == 1:
+            return trainer.state_dict()
+        if self._peers is None:
+            self._peers = BackgroundGroup()
+        return state_of_all_ranks(trainer)
 
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> None:
         """Write a checkpoint."""
-        if self._state.is_main:
+        if self._peers is None:
             self._store.save(state, step, facts)
+        else:
+            self._store.save_jointly(state, step, facts, self._peers)
 
     def keep(self, wanted: Collection[Path]) -> None:
-        """Delete every checkpoint that is not in `wanted`."""
-        if self._state.is_main:
-            self._store.keep(wanted)
+        """Delete every checkpoint that is not in `wanted`; all ranks raise if rank 0 does."""
+        failure = ""
+        try:
+            if self._state.is_main:
+                self._store.keep(wanted)
+        except Exception as error:
+            failure = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            failures = [] if self._peers is None else self._peers.exchange(failure)
+        if any(failures):
+            raise RuntimeError(f"rank 0 has not deleted old checkpoints: {failures[0]}")

@@ -19,7 +19,7 @@ from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
 from ._closing_phase import phase_set_to
 from ._inner_fits import has_inner_fits
-from ._rank_states import MainStore, captured, of_main
+from ._rank_states import RankStore, of_main
 from ._save_schedule import SaveSchedule
 
 Activity = Callable[[TrainState], str]
@@ -135,7 +135,7 @@ class Checkpoint(Stateful):
                 "best weights of one would be loaded in another; load validated_weights(best) of "
                 "trackside.engine after the run"
             )
-        self._store = MainStore(trainer.checkpoints(self.folder), trainer.state)
+        self._store = RankStore(trainer.checkpoints(self.folder), trainer.state)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._close()
@@ -152,9 +152,9 @@ class Checkpoint(Stateful):
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def save_and_fetch(state: TrainState) -> str:
             if state.job == "fit":
-                self._writer.check()
                 is_judged = self._is_reported and not state.ends_round
                 self._save_if_due(state, self._schedule.at_batch(state), is_judged, is_judged)
+                self._writer.check()  # last: this rank may see an error before the others
             return fetch(state)
 
         return save_and_fetch
@@ -264,7 +264,7 @@ class Checkpoint(Stateful):
         def prune() -> None:
             self._store.keep(self._paths_to_keep())
 
-        self._writer.save(functools.partial(captured, self._trainer), write, prune)
+        self._writer.save(functools.partial(self._store.capture, self._trainer), write, prune)
         self._schedule.done()
 
     def _paths_to_keep(self) -> set[Path]:

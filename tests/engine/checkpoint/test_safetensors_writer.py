@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from trackside.engine.checkpoint.safetensors_writer import (
-    _DTYPES,
+    DTYPES,
     is_supported,
     read_weights,
     tied_names,
@@ -32,7 +32,7 @@ def random_tensor(shape, dtype):
         st.builds(
             random_tensor,
             st.lists(st.integers(0, 3), max_size=4),
-            st.sampled_from(sorted(_DTYPES, key=str)),
+            st.sampled_from(sorted(DTYPES, key=str)),
         ),
         max_size=6,
     )
