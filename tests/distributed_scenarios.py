@@ -436,7 +436,7 @@ def command_line():
     return {"code": code, "out": printed.getvalue(), "err": bars.getvalue()}
 
 
-def run_scenarios(names, folder, processes=2, restarts=0):
+def run_scenarios(names, folder, processes=2, restarts=0, module=__file__):
     """What each rank returned, by the name of the scenario: a list with one entry a rank."""
     environment = {
         **os.environ,
@@ -448,7 +448,7 @@ def run_scenarios(names, folder, processes=2, restarts=0):
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher.append(f"--max-restarts={restarts}")
     done = subprocess.run(
-        [sys.executable, *launcher, __file__, *names],
+        [sys.executable, *launcher, module, *names],
         env=environment,
         check=False,
         capture_output=True,
@@ -460,10 +460,15 @@ def run_scenarios(names, folder, processes=2, restarts=0):
     return {name: [result[name] for result in results] for name in names}
 
 
-if __name__ == "__main__":
+def run_named(scenarios):
+    """In one rank: run those of the command line, and write what they return."""
     faulthandler.dump_traceback_later(240, exit=True)
     found = {}
     for name in sys.argv[1:]:
         print(f"rank {rank()}: {name}", file=sys.stderr, flush=True)
-        found[name] = globals()[name]()
+        found[name] = scenarios[name]()
     Path(os.environ["OUT"], f"rank{rank()}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run_named(globals())

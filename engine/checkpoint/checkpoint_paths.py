@@ -3,6 +3,7 @@
     runs/a/step-000000000042/manifest.json       description, sizes, checksums; written last
                              model.safetensors   the weights
                              state.pt            everything else; torch.load, weights_only=True
+    and of several ranks, see `shard_reader`: shards.json, shard-00000.safetensors, …
 
 A second checkpoint at the same step is `step-000000000042.2`; nothing is ever overwritten.
 """

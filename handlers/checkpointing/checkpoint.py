@@ -33,7 +33,7 @@ class Checkpoint(Stateful):
     When a cancel or an error ends the fit, it is saved as if only the current batch had been
     cancelled. If the optimizer step itself fails, weights may be half updated, and nothing is
     saved. Attach it after other handlers. With Distributed rank 0 writes, what every rank has of
-    its own included; nothing is saved after an error.
+    its own included, and each rank its shards; nothing is saved after an error.
 
     Signals: begin_fit, resumed, reported, any_transition, after_fit; wraps fetch and ready
     Reads: job, phase, epoch, batch_index, step, metrics, reported, outcome, cancel, error
