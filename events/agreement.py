@@ -7,7 +7,7 @@ process: nothing is recorded, no vote is taken.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 
@@ -41,6 +41,9 @@ class Agreement(Protocol):
 
     Every rank calls `vote` and `share` equally often, in the same order.
     """
+
+    vote_watchers: list[Callable[[bool], None]]
+    """Called with True before this rank waits in a vote, and with False after it."""
 
     @property
     def rank(self) -> int:

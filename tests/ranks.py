@@ -42,6 +42,7 @@ class ThreadAgreement:
         self.world_size = ranks.size
         self.collective = ranks.collective
         self.votes: list[list[int]] = []
+        self.vote_watchers: list[Callable[[bool], None]] = []
 
     def vote(self, ballot: Sequence[int]) -> list[int]:
         """The maxima of all ballots."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from helpers import batches, trainer_of
+from ranks import Ranks
 
 from trackside.handlers import Recorder
 from trackside.views import Recording
@@ -30,6 +31,23 @@ def recorded(path, *handlers, epochs=2, train=5, valid=2, **options):
     trainer = trainer_of(*handlers, Recorder(path, **options))
     trainer.fit(batches(train), batches(valid), epochs=epochs)
     return Recording(path)
+
+
+def recorded_ranks(folder, monkeypatch, run, *handlers, timing=True):
+    """Two ranks, as threads, with a recorder each; `run(rank, trainer)` is called in them."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    trainers = []
+    for rank in range(2):
+        monkeypatch.setenv("RANK", str(rank))
+        recorder = Recorder(folder / "run.loop", timing=timing)
+        trainers.append(trainer_of(*handlers, recorder))
+
+    def work(rank, agreement):
+        trainers[rank].agreement = agreement
+        run(rank, trainers[rank])
+
+    Ranks(2, ()).run(work)
+    return [Recording(folder / f"run.rank{rank}.loop") for rank in range(2)]
 
 
 def started(path, stop):

@@ -55,8 +55,8 @@ PUBLIC = {
         WeightDecayGroups
     """,
     "trackside.views": """
-        Job Recording RecordingError Status Totals Verification status totals verify_resume
-        watch_app
+        Job RankComparison Recording RecordingError Status Totals Verification compare_ranks status
+        totals verify_resume watch_app
     """,
 }
 

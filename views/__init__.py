@@ -2,6 +2,7 @@
 
 from .jobs.job import Job
 from .page.watch_app import watch_app
+from .recordings.rank_comparison import RankComparison, compare_ranks
 from .recordings.recording import Recording
 from .recordings.records import RecordingError
 from .recordings.run_health import Status, status
@@ -10,11 +11,13 @@ from .verify.verify_resume import Verification, verify_resume
 
 __all__ = [
     "Job",
+    "RankComparison",
     "Recording",
     "RecordingError",
     "Status",
     "Totals",
     "Verification",
+    "compare_ranks",
     "status",
     "totals",
     "verify_resume",

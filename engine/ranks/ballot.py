@@ -165,7 +165,7 @@ class Ballot:
         everywhere = bool(self.asks or self._recorded)
         wishes = [int(everywhere or self._wants(trigger)) for trigger in self._rows]
         try:
-            agreed = self.agreement.vote([int(raised), place, -place, *choice, *wishes])
+            agreed = self._wait([int(raised), place, -place, *choice, *wishes])
             self._check_phase(agreed[1], -agreed[2])
         except PeerError:
             self.lost = True
@@ -177,6 +177,16 @@ class Ballot:
             trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish
         }
         return agreed
+
+    def _wait(self, numbers: Sequence[int]) -> Sequence[int]:
+        watchers = self.agreement.vote_watchers
+        for watch in watchers:
+            watch(True)
+        try:
+            return self.agreement.vote(numbers)
+        finally:
+            for watch in watchers:
+                watch(False)
 
     def _wants(self, trigger: str) -> bool:
         return trigger in self._always or any(

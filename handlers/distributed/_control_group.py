@@ -44,6 +44,7 @@ class ControlGroup:
         self.collective = collective
         self._group = group
         self._store = store
+        self.vote_watchers: list[Callable[[bool], None]] = []
         self._release = release
         self._timeout = timeout
 

@@ -95,7 +95,7 @@ def transition_writer(ring: RingWriter, identity: int) -> Write:
     """
     times, tags, totals = ring.times, ring.tags, ring.totals
     own_tag, last = record_tag(Kind.TRANSITION, identity), ring.records - 1
-    count_at, ns_at = _total_words(identity)
+    count_at, ns_at = total_words(identity)
     count, ns = totals[count_at], totals[ns_at]
 
     def write(trainer: TrainerProtocol, state: TrainState) -> None:
@@ -155,7 +155,7 @@ def timed_receiver(ring: RingWriter, identity: int, total: int, receiver: Write)
     """
     times, tags, totals = ring.times, ring.tags, ring.totals
     begin, end = record_tag(Kind.BEGIN_RECEIVER, identity), record_tag(Kind.END_RECEIVER, identity)
-    count_at, ns_at = _total_words(total)
+    count_at, ns_at = total_words(total)
 
     def call(trainer: TrainerProtocol, state: TrainState) -> None:
         slot = ring.slot
@@ -176,7 +176,7 @@ def timed_receiver(ring: RingWriter, identity: int, total: int, receiver: Write)
     return call
 
 
-def _total_words(index: int) -> tuple[int, int]:
+def total_words(index: int) -> tuple[int, int]:
     """The words of the count and of the nanoseconds in the totals with this index."""
     first = index * SLOT_BYTES // 8
     return first, first + 1

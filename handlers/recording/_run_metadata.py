@@ -8,6 +8,8 @@ from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
 
+import torch.distributed as dist
+
 from ...events import TrainerProtocol
 from . import process_identity as process
 
@@ -42,5 +44,7 @@ def rank_path(path: Path) -> Path:
 
 
 def _rank_and_world_size() -> tuple[int, int]:
-    """As set by launchers such as torchrun in the environment."""
+    """Those of the process group, or as set by launchers such as torchrun in the environment."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))

@@ -11,7 +11,7 @@ A file has five parts, all little-endian; each begins at a multiple of 8 bytes:
 A line of the table is one of these; ids are counted from 1, for each of the five apart:
 
     ["transition", id, trigger, source, destination, number of the row in the meta data, or -1]
-    ["receiver", id, name, trigger, module]
+    ["receiver", id, name, trigger, module]     of a vote: see VOTE
     ["cancel", id, type, reason, raised by, raised in]
     ["error", id, type, message]
     ["scalar", id, name]
@@ -41,6 +41,10 @@ RECORD_BYTES = 16
 SLOT_BYTES = 16
 UNKNOWN = 2**64 - 1
 """The value of a live word that is not known, or has not begun."""
+
+VOTE = "vote", "trackside.engine.ranks"
+"""Name and module of the receiver that stands for the votes of several ranks. Its trigger is the
+phase in which this rank waits for the others."""
 
 LAPS = 2**12
 MAX_IDS = 2**16

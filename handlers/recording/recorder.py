@@ -16,6 +16,7 @@ from ._ring_writer import RingWriter, Write, timed_receiver
 from ._run_metadata import rank_path, run_metadata
 from ._scalar_records import ScalarWriter
 from ._transition_records import TransitionWriters
+from ._vote_records import VoteRecords
 from .format import MAX_RECORDS, MIN_RECORDS, Live
 
 
@@ -28,9 +29,9 @@ class Recorder(Stateful):
     the counts and times of all transitions as totals. Attaching the recorder replaces a file or
     a link at `path`; while it records, only root can open that for writing. If root cuts it, the
     recorder is detached, and the training goes on: a handler of SIGBUS, set when the first recorder
-    is attached, puts memory in the place of the file. If several processes train together
-    (`WORLD_SIZE`), each writes its own file, `run.rank3.loop`; a process that is forked inside a
-    fit writes to none. Times are those of the host.
+    is attached, puts memory in the place of the file. If several processes train together, each
+    writes its own file, `run.rank3.loop`, also the time for which it waits in votes; a process that
+    is forked inside a fit writes to none. Times are those of the host.
 
     Signals: any_transition, resumed, reported, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error
@@ -68,6 +69,7 @@ class Recorder(Stateful):
         name: str | None = None,
     ) -> None:
         self.path = rank_path(Path(path).absolute())
+        self._stem = Path(path).stem
         self.records = _checked("records", records, MIN_RECORDS, MAX_RECORDS)
         self.timing = timing
         self.scalars = None if scalars is None else _checked("scalars", scalars, 1, 2**31)
@@ -95,7 +97,7 @@ class Recorder(Stateful):
         if self.timing == "events":
             require_cuda()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        name = self.name or getattr(trainer, "name", "") or self.path.stem
+        name = self.name or getattr(trainer, "name", "") or self._stem
         meta = run_metadata(trainer, name, self.timing)
         self._file = RecordingFile(self.path, meta, self.records)
         self._ring = RingWriter(self._file)
@@ -104,6 +106,7 @@ class Recorder(Stateful):
         self._writers = TransitionWriters(
             self._file, self._ring, meta["rows"], trainer.state.unit_scope
         )
+        self._votes = VoteRecords(self._file, self._ring, trainer.state)
         self._unit_end = f"after_{trainer.state.unit_scope}"
         self._writer_cache: dict[Transition, Write] = {}
         self._pid = os.getpid()
@@ -115,6 +118,7 @@ class Recorder(Stateful):
     def detached(self, trainer: TrainerProtocol) -> None:
         if trainer is self._trainer:
             self._stop_timing()
+            self._votes.stop(trainer)
             self._trainer = None
             if self._pid == os.getpid():
                 self._file.set_live(Live.CLOSED, 1)
@@ -133,6 +137,7 @@ class Recorder(Stateful):
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._writers.resume(state)
+        self._votes.watch(trainer)
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.scalars is not None:
@@ -155,15 +160,18 @@ class Recorder(Stateful):
             write = self._scalars.sampling_writer(self.scalars, write)
         if self._device is not None:
             write = self._device.marking_writer(transition.source, write)
-        return write if "." in transition.source else self._fork_checking(write)
+        return write if "." in transition.source else self._beginning(write)
 
-    def _fork_checking(self, write: Write) -> Write:
+    def _beginning(self, write: Write) -> Write:
+        """`write` at the begin of a run, of which the votes are recorded, too."""
+
         def check_and_write(trainer: TrainerProtocol, state: TrainState) -> None:
             if os.getpid() != self._pid:
                 raise RuntimeError(
                     f"{self.path} is the recording of process {self._pid}, and this is its "
                     f"fork {os.getpid()}; attach a Recorder with another path here"
                 )
+            self._votes.watch(trainer)
             write(trainer, state)
 
         return check_and_write

@@ -13,6 +13,7 @@ from .parser import Commands
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from .rank_table import RankTable
     from .top_view import TopView
 
 _REFRESH_SECONDS = 0.5
@@ -33,34 +34,39 @@ def _run(arguments: argparse.Namespace) -> None:
         import rich  # noqa: F401  # the view needs it; it is an extra
     except ModuleNotFoundError:
         raise UsageError("trackside top needs rich: pip install 'trackside[top]'") from None
+    from ..recordings.rank_comparison import group_ranks
     from ..recordings.recording_set import open_recordings
+    from .rank_table import RankTable
     from .top_view import TopView
 
     with open_recordings(*arguments.recordings) as recordings, suppress(KeyboardInterrupt):
-        _show([TopView(recording) for recording in recordings])
+        tables = [RankTable(ranks) for ranks in group_ranks(recordings)]
+        _show([TopView(recording) for recording in recordings], tables)
 
 
-def _show(views: list[TopView]) -> None:
+def _show(views: list[TopView], tables: list[RankTable]) -> None:
     """Draw until all runs have ended; only once if the output is not a terminal."""
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
-    is_active, picture = _render(views)
+    is_active, picture = _render(views, tables)
     if not (is_active and console.is_terminal):
         console.print(picture)
         return
     with Live(picture, console=console, auto_refresh=False) as live:
         while is_active:
             time.sleep(_REFRESH_SECONDS)
-            is_active, picture = _render(views)
+            is_active, picture = _render(views, tables)
             live.update(picture, refresh=True)
 
 
-def _render(views: list[TopView]) -> tuple[bool, RenderableType]:
-    """Whether a run is running or waiting, and the picture of all runs."""
+def _render(views: list[TopView], tables: list[RankTable]) -> tuple[bool, RenderableType]:
+    """Whether a run is running or waiting, and the picture of all runs; that of ranks first."""
     from rich.console import Group
 
     rendered = [view.render() for view in views]
     is_active = any(now.condition in ("running", "waiting") for now, _ in rendered)
-    return is_active, Group(*(picture for _, picture in rendered))
+    return is_active, Group(
+        *(table.render() for table in tables), *(shown for _, shown in rendered)
+    )

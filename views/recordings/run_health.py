@@ -11,7 +11,7 @@ from ...handlers.recording import process_identity
 from ...handlers.recording.format import Kind
 from .recording import Recording
 from .records import Counters, Meta, Record
-from .symbol_table import TransitionEntry
+from .symbol_table import ReceiverEntry, TransitionEntry
 
 Condition = Literal["waiting", "running", "ended", "died", "away"]
 
@@ -33,6 +33,8 @@ class Status:
     receiver: str
     """The receiver that is being called; empty if none is, or if the recorder has `timing` off."""
     counters: Counters
+    waits: bool
+    """Whether this rank waits for the others in a vote; its receiver is empty then."""
     reason: str
     """The cancel or error that ended the run, or that is closing scopes now."""
     last_ns: int
@@ -64,6 +66,8 @@ class Status:
         running = "stuck" if self.stuck else "running"
         word = {"running": running, "died": "died", "away": "last seen"}[self.condition]
         receiver = f", called {self.receiver}" if self.receiver else ""
+        if self.waits:
+            receiver = ", waits for the other ranks"
         return f"{word} in {phase}{receiver}, {format_position(self.counters)}"
 
 
@@ -78,6 +82,7 @@ def status(recording: Recording) -> Status:
         condition=condition,
         phase=phase,
         receiver=tail.receiver if condition != "ended" else "",
+        waits=condition != "ended" and tail.waits,
         counters=recording.counters,
         reason=tail.reason,
         last_ns=tail.last_ns,
@@ -91,7 +96,7 @@ class _TailState:
 
     def __init__(self, recording: Recording) -> None:
         self._table = recording.table
-        self._active: list[str] = []
+        self._active: list[ReceiverEntry] = []
         self._stays: dict[str, list[int]] = {}
         self.entry: TransitionEntry | None = None
         self._entered_ns = self.last_ns = 0
@@ -106,7 +111,12 @@ class _TailState:
     @property
     def receiver(self) -> str:
         """The innermost receiver that has not returned yet."""
-        return self._active[-1] if self._active else ""
+        return "" if self.waits or not self._active else self._active[-1].name
+
+    @property
+    def waits(self) -> bool:
+        """Whether the rank waits in a vote."""
+        return bool(self._active) and self._active[-1].is_vote
 
     @property
     def usual(self) -> float | None:
@@ -125,7 +135,7 @@ class _TailState:
 
     def _add_other(self, record: Record) -> None:
         if record.kind == Kind.BEGIN_RECEIVER:
-            self._active.append(self._table.receiver(record.id).name)
+            self._active.append(self._table.receiver(record.id))
         elif record.kind == Kind.END_RECEIVER and self._active:
             self._active.pop()
         elif record.kind == Kind.CANCEL:

@@ -543,6 +543,7 @@ def test_an_interrupt_on_one_rank_ends_all():
 def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
     class Interrupted:
         rank, world_size, collective, has_left = 0, 2, (), False
+        vote_watchers = ()
 
         def vote(self, ballot):
             if where == "vote":

@@ -9,15 +9,19 @@ import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import redirect_stdout
 
 import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
-from recordings import recorded, started
+from recordings import recorded, recorded_ranks, started
 from rich.console import Console
 
 from trackside.handlers import EMA, Metrics, Recorder, StepLimit
-from trackside.views import Recording, totals
+from trackside.views import Recording, compare_ranks, totals
+from trackside.views.commands.main import main
+from trackside.views.commands.rank_table import RankTable
 from trackside.views.commands.top_view import TopView
+from trackside.views.output.units import format_duration
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 
@@ -161,3 +165,29 @@ def test_the_view_shows_the_planned_steps(tmp_path):
     trainer.fit(itertools.cycle(batches(2)))
     with Recording(tmp_path / "run.loop") as recording:
         assert "step 3 of 3" in drawn(recording)
+
+
+def test_the_ranks_of_a_run_are_shown_side_by_side(tmp_path, monkeypatch):
+    def run(rank, trainer):
+        trainer.fit(batches(3), epochs=2)
+
+    recordings = recorded_ranks(tmp_path, monkeypatch, run)
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(RankTable(recordings).render())
+    text = console.export_text()
+    assert "run · 2 ranks" in text
+    assert line_of(text, "mean of each")[-4:] == ["rank", "0", "rank", "1"]
+    assert line_of(text, "now")[1:] == ["completed", "completed"]
+    compared = compare_ranks(recordings).ranks
+    means = [format_duration(one.phases["fit.epoch.train.batch.forward"].mean) for one in compared]
+    assert " ".join(line_of(text, "train › batch › forward")[5:]) == " ".join(means)
+    waited = [format_duration(one.waited / 1e9) for one in compared]
+    assert " ".join(line_of(text, "waited")[1:]) == " ".join(waited)
+
+
+def test_top_shows_the_ranks_of_a_folder(tmp_path, monkeypatch):
+    recorded_ranks(tmp_path, monkeypatch, lambda rank, trainer: trainer.fit(batches(3), epochs=1))
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(["top", str(tmp_path)]) == 0
+    shown = printed.getvalue()
+    assert shown.index("run · 2 ranks") < shown.index("run · rank 0") < shown.index("run · rank 1")
