@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
@@ -386,6 +387,93 @@ def killed_and_restarted():
 def kill_at(step, trainer, state):
     if (rank(), state.step, os.environ["TORCHELASTIC_RESTART_COUNT"]) == (1, step, "0"):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def failing_writes():
+    """The errors of fits in which something of a save fails on one rank only."""
+    found = {}
+    for name, (main, fail) in FAILING.items():
+        trainer, *loaders = resumable("ddp", folder=name, every=2)
+        checkpoint = next(one for one in trainer.handlers if isinstance(one, Checkpoint))
+        checkpoint.async_save = checkpoint.restore_best = True
+        if main == (rank() == 0):
+            fail(checkpoint)
+        found[name] = error_of(partial(trainer.fit, *loaders, epochs=2))
+    return found
+
+
+def fail_to_write(checkpoint):
+    """All writes, which the next save hears of."""
+    checkpoint._trainer.on("begin_fit")(lambda trainer, state: break_save(checkpoint))
+
+
+def is_last(trainer, state):
+    return (state.epoch, state.step) == (1, 8)
+
+
+def fail_at_the_end(checkpoint):
+    """The last write, which the end of the fit hears of; the others then load the best."""
+    trainer, ended = checkpoint._trainer, threading.Event()
+    trainer.on("after_step", when=is_last)(lambda trainer, state: break_save(checkpoint, ended))
+    trainer.on("after_epoch", when=is_last)(lambda trainer, state: ended.set())
+
+
+def break_save(checkpoint, ended=None):
+    """Put a file in the place of the folder; a write then waits for `ended`."""
+    write = checkpoint._store.save
+    checkpoint.folder.rename(f"{checkpoint.folder} before")
+    checkpoint.folder.write_text("")
+
+    def save(*arguments):
+        if ended is not None:
+            ended.wait(TIMEOUT)
+        write(*arguments)
+
+    checkpoint._store.save = save
+
+
+def fail_to_capture(checkpoint):
+    def state_dict():
+        raise ZeroDivisionError("no state")
+
+    checkpoint.state_dict = state_dict
+
+
+FAILING = {
+    "write": (True, fail_to_write),
+    "last write": (True, fail_at_the_end),
+    "capture": (False, fail_to_capture),
+}
+
+
+def preempted():
+    """A fit of which rank 1 receives a signal, in training or in a validation, and the rest."""
+    trainer, *loaders = resumable("ddp", folder="unbroken", every=100)
+    whole = weights(trainer.fit(*loaders, epochs=3).model)
+    found = {"whole": whole}
+    for name, moment in {"train": "after_loss", "validate": "begin_validate"}.items():
+        trainer, *loaders = resumable("ddp", folder=f"preempted {name}", every=100)
+        trainer.attach(h.Preemption())
+        trainer.on(moment)(preempt)
+        code = exit_code(partial(trainer.fit, *loaders, epochs=3))
+        stopped = [trainer.state.outcome, trainer.state.epoch, trainer.state.step]
+        trainer, *loaders = resumable("ddp", folder=f"preempted {name}", every=100)
+        state = trainer.fit(*loaders, resume="auto")
+        found[name] = {"code": code, "stopped": stopped, "weights": weights(state.model)}
+    return found
+
+
+def preempt(trainer, state):
+    if rank() == 1 and state.step >= 6:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def exit_code(function):
+    try:
+        function()
+    except SystemExit as left:
+        return left.code
+    return None
 
 
 def cancel_at(step, trainer, state):

@@ -60,7 +60,17 @@ class Run(Future[TrainState]):
         return self._read_status() if final is None else final
 
     def pause(self) -> None:
-        """Pause the run at its next transition; a cancel still takes effect."""
+        """Pause the run at its next transition; a cancel still takes effect.
+
+        Raises:
+            RuntimeError: the run has several ranks; the others would not wait longer than their
+                timeout.
+        """
+        if self._trainer.state.world_size > 1:
+            raise RuntimeError(
+                "cannot pause one of several ranks: the others would wait for it in a vote until "
+                "their timeout, and fail; cancel the run, and resume it from a checkpoint"
+            )
         if not self.done():
             self._clock.stop()
             self._trainer.requests.pause()

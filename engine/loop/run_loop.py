@@ -130,6 +130,12 @@ class RunLoop:
             receive(self.sender, self.state)
         self._reporting = _NOT_REPORTING
 
+    def _take_raised(self, unwinding: Unwinding) -> None:
+        """Let the unwinding close scopes for all that was raised."""
+        while self._raised:
+            unwinding.take(Raised(*self._raised[0]))
+            self._raised = self._raised[1:]
+
     def _unwind(self) -> Generator[Transition, None, None]:
         """Close scopes until the phase is one in which the run continues or ends."""
         sender, state = self.sender, self.state
@@ -140,9 +146,7 @@ class RunLoop:
                 if unwinding is None:
                     unwinding = Unwinding(state, self.table, self.leaf, self.stepwise)
                     self.unwinding = unwinding
-                while self._raised:
-                    unwinding.take(Raised(*self._raised[0]))
-                    self._raised = self._raised[1:]
+                self._take_raised(unwinding)
                 for receive in unwinding.remaining_receivers:
                     receive(sender, state)
                 receive = None

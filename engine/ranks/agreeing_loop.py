@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, Self
 
 from ...events import Agreement, Publisher, TrainState, Transition
+from ..closing.unwinding import Unwinding
 from ..loop.run_loop import RunLoop
 from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
@@ -101,9 +102,10 @@ class AgreeingLoop(RunLoop):
             self._ballot.record(error, self._reporting[1])
             self._reporting = (), None
 
-    def _unwind(self) -> Generator[Transition, None, None]:
-        self._raised = list(self._agreed(self._raised))
-        yield from super()._unwind()
+    def _take_raised(self, unwinding: Unwinding) -> None:
+        if self._raised:
+            self._raised = list(self._agreed(self._raised))
+            super()._take_raised(unwinding)
 
     def _agreed(self, raised: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """What all ranks have raised; before anything else this rank leaves the votes."""
@@ -120,6 +122,6 @@ class AgreeingLoop(RunLoop):
         if ballot.lost or sent is None:
             return
         ballot.settled = True
-        if sent.trigger in ballot.wanted:
-            self._raised = [*self._raised, *(tuple(raised) for raised in ballot.vote())]
+        if sent.trigger in ballot.wanted and (raised := ballot.vote()):
+            self._raised = [*self._raised, (AgreedRaise(raised), True, None, (), None)]
         ballot.go_on()

@@ -39,17 +39,19 @@ class BackgroundWriter:
         write: Callable[[State], None],
         prune: Callable[[], None],
     ) -> None:
-        """Call `write(capture())`, then `prune()`; wait for an earlier save first.
+        """Call `write(capture())`, then `prune()`; wait before the write for an earlier save.
 
         Raises: the error of this save, or of the earlier one.
         """
+        self.failed = True
+        captured = capture()  # first: the other ranks do it now, whatever became of the earlier one
         self.wait()
         self.failed = True
         if self._copy is None:
-            write(capture())
+            write(captured)
             self._start(prune)
         else:
-            copy = self._copy(capture())
+            copy = self._copy(captured)
 
             def write_and_prune() -> None:
                 write(copy)

@@ -23,8 +23,19 @@ def state_of_all_ranks(trainer: TrainerProtocol) -> dict[str, Any]:
     Of the handlers a rank has those whose states differ from rank 0's. Sharded tensors stay with
     their ranks, and the others have nothing else. All ranks call it together.
     """
-    captured = trainer.state_dict(shards=True)
-    own = map_nested(torch.Tensor.cpu, {name: captured[name] for name in OWN}, only=torch.Tensor)
+    failure = ""
+    try:
+        captured = trainer.state_dict(shards=True)
+        entries = {name: captured[name] for name in OWN}
+        own = map_nested(torch.Tensor.cpu, entries, only=torch.Tensor)
+    except BaseException as error:
+        failure = f"{type(error).__name__}: {error}"
+        raise
+    finally:  # the other ranks wait for it
+        failures = gather_over_ranks(failure)
+    for rank, text in enumerate(failures):
+        if text:
+            raise RuntimeError(f"rank {rank} cannot save its part of the fit: {text}")
     ranks = gather_on_main(own)
     if not trainer.state.is_main:
         return {"shards": captured.get("shards", {})}

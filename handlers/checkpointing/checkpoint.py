@@ -194,11 +194,15 @@ class Checkpoint(Stateful):
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if "." in state.phase:
             return  # a fit inside other scopes is one of several
-        self._close()
-        if self.restore_best and state.outcome != "failed":
-            best = of_main(state, self.best)
-            if best is not None:
-                self._store.load_validated(best, state)
+        restores = self.restore_best and state.outcome != "failed"
+        best = None
+        try:
+            self._close()
+            best = self.best if restores else None
+        finally:  # the other ranks wait for it
+            best = of_main(state, best) if restores else None
+        if best is not None:
+            self._store.load_validated(best, state)
 
     def _open(self, trainer: TrainerProtocol, state: TrainState, new: bool) -> None:
         self._trainer = trainer  # it may be attached to several

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
 from .._copying import LeftOut
+from .._ranks import gather_over_ranks
 from .._stateful import Stateful
 from .checkpoint import Checkpoint
 
@@ -34,17 +35,22 @@ class Preemption(Stateful):
     the current batch are completed first. `fit(resume=…)` continues the fit bit for bit. The signal
     handlers are installed while a fit runs, and the earlier ones are restored when it ends.
 
-    Signals: begin_fit, resumed, after_fit; wraps fetch and ready
-    Reads: job; the trainer's handlers
+    With Distributed a signal to one rank is enough: after its current batch all ranks save, and all
+    exit with the same code.
+
+    Signals: begin_fit, resumed, after_fit, with several ranks those that close a batch and an
+        epoch; wraps fetch and ready
+    Reads: job, unit_scope, round_scope, world_size, outcome; the trainer's handlers
     Raises: CancelFitException, then SystemExit; RuntimeError if the fit begins outside of the main
         thread, or without a Checkpoint that saves on a cancel; bad arguments in `__init__`
-    Cost: no sync
+    Cost: no sync; with several ranks one exchange when the fit ends
 
     Args:
         signals: which signals to handle; SIGTERM and SIGUSR1 by default.
 
     Attributes:
-        received: the last signal received in this fit; None before the first.
+        received: the last signal received in this fit, by this rank, and after the fit by any;
+            None before the first.
     """
 
     left_out: ClassVar[LeftOut] = {"_saved_handlers": ExitStack}
@@ -70,13 +76,16 @@ class Preemption(Stateful):
 
     def wrap_ready(self, ready: Activity) -> Activity:
         def check_and_continue(state: TrainState) -> str:
-            self._cancel_if_received(state)
+            if state.world_size == 1:
+                self._cancel_if_received(state)
             return ready(state)
 
         return check_and_continue
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def check_and_fetch(state: TrainState) -> str:
+            if state.world_size > 1:
+                return fetch(state)
             self._cancel_if_received(state)
             try:
                 return fetch(state)
@@ -88,6 +97,9 @@ class Preemption(Stateful):
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._saved_handlers.close()
+        if state.world_size > 1 and state.outcome != "failed":
+            received = gather_over_ranks(self.received)
+            self.received = next((one for one in received if one is not None), None)
         if self.received is not None:
             raise SystemExit(128 + self.received)
 
@@ -103,8 +115,17 @@ class Preemption(Stateful):
                 "Preemption exits the process after the fit is saved, and nothing would save it: "
                 "attach a Checkpoint with on_cancel=True"
             )
+        if trainer.state.world_size > 1:
+            self._listen_between_batches(trainer)
         for number in self.signals:
             self._handle(number, self._receive)
+
+    def _listen_between_batches(self, trainer: TrainerProtocol) -> None:
+        """Cancel in signals, at which all ranks vote: in a fetch they may wait for each other."""
+        state = trainer.state
+        for scope in filter(None, (state.unit_scope, state.round_scope)):
+            trainer.on(f"after_{scope}")(self._check)
+        self._saved_handlers.callback(trainer.detach, self._check)
 
     def _handle(self, number: signal.Signals, handler: Any) -> None:
         before = signal.getsignal(number)
@@ -122,6 +143,9 @@ class Preemption(Stateful):
             # a loader's workers may get the signal, too; torch would then interrupt the batch
             self._handle(child, signal.SIG_DFL)
         self.received = signal.Signals(number)
+
+    def _check(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._cancel_if_received(state)
 
     def _cancel_if_received(self, state: TrainState) -> None:
         if self.received is not None and state.job == "fit":

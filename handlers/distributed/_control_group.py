@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -68,41 +69,58 @@ class ControlGroup:
 
     def abort(self) -> bool:
         """End the group of the gradients; True for the first rank that does."""
-        is_first: bool = self._store.add("aborted", 1) == 1
+        try:
+            is_first: bool = self._store.add("aborted", 1) == 1
+        except (RuntimeError, ValueError):  # its process has ended: nobody else is told
+            is_first = True
         self._release()
         return is_first
 
     def leave(self) -> None:
         """End the votes; the other ranks fail at their next."""
-        self._store.set(f"left/{self.rank}", "")
+        self._tell("left")
         self._release()
         end_group(self._group)
 
     def _lost(self, error: BaseException) -> PeerError:
         """The error that names the ranks that have not come to a vote."""
-        left = [rank for rank in range(self.world_size) if self._store.check([f"left/{rank}"])]
-        self._store.set(f"failed/{self.rank}", "")
+        self._tell("failed")
         end_group(self._group)  # so that the ranks which wait for this one come here, too
-        missing = left or list(self._missing())
-        who = f"rank {' and '.join(map(str, missing))}" if missing else "a rank"
-        why = (
-            "has left the run by itself, after an error or an interrupt there"
-            if left
-            else "is lost: its process has ended, stands still, or waits in something else"
-        )
+        why = "has left the run by itself, after an error or an interrupt there"
+        if not (missing := self._left()):
+            missing = self._missing()
+            why = (
+                "has not come: its process has ended, stands still, waits in something else, or "
+                "is slower than the others by more than the time that they wait"
+            )
+        known = 0 < len(missing) < self.world_size
+        who = f"rank {' or rank '.join(map(str, missing))}" if known else "a rank"
         return PeerError(
-            f"{who} {why}; rank {self.rank} has waited for it in a vote of all "
-            f"{self.world_size} ranks, at most {self._timeout.total_seconds():g} seconds ({error})",
-            missing[0] if missing else -1,
+            f"{who} {why}; rank {self.rank} has waited in a vote of all {self.world_size} ranks, "
+            f"at most {self._timeout.total_seconds():g} seconds ({error})",
+            missing[0] if known and len(missing) == 1 else -1,
         )
 
-    def _missing(self) -> Iterator[int]:
-        """The ranks that do not find the vote failed, too."""
-        for rank in range(self.world_size):
-            try:
-                self._store.wait([f"failed/{rank}"], _ROLL_CALL)
-            except (RuntimeError, ValueError):
-                yield rank
+    def _tell(self, what: str) -> None:
+        """Tell it to the other ranks, if the process with the store is still there."""
+        with suppress(RuntimeError, ValueError):
+            self._store.set(f"{what}/{self.rank}", "")
+
+    def _left(self) -> list[int]:
+        """The ranks that have said that they leave."""
+        with suppress(RuntimeError, ValueError):
+            return [r for r in range(self.world_size) if self._store.check([f"left/{r}"])]
+        return []
+
+    def _missing(self) -> list[int]:
+        """The ranks that have not found the vote failed, too: all, if the store is gone."""
+        return [rank for rank in range(self.world_size) if not self._has_failed(rank)]
+
+    def _has_failed(self, rank: int) -> bool:
+        with suppress(RuntimeError, ValueError):
+            self._store.wait([f"failed/{rank}"], _ROLL_CALL)
+            return True
+        return False
 
 
 @exact_context

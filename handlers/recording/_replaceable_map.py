@@ -21,8 +21,9 @@ class ReplaceableMap(mmap.mmap):
 
     In each forked process: it may go on with a fit, or close its scopes, and its records must not
     be mixed with those of its parent. And when another program cuts the file: the next access would
-    end this process with the signal SIGBUS. That signal is handled from the first mapping on; if no
-    file was cut, what handled it before does so again.
+    end this process with the signal SIGBUS. That signal is handled from each mapping on, also if
+    another handler was installed since the one before; if no file was cut, what handled the signal
+    before does so again.
 
     Attributes:
         is_cut: the file was cut, and is not written any more.
@@ -77,9 +78,17 @@ def _watch_forks() -> None:
     os.register_at_fork(after_in_child=replace_all)
 
 
-@functools.cache
 def _watch_cuts() -> None:
-    """Handle SIGBUS, once for this process.
+    """Handle SIGBUS, unless this process does."""
+    ours = _cut_handler()
+    before = _library().signal(signal.SIGBUS, ours)
+    if before != ours.value:
+        _handlers_before.append(before)
+
+
+@functools.cache
+def _cut_handler() -> ctypes.c_void_p:
+    """The address of what handles SIGBUS.
 
     `signal.signal` cannot do this: its handlers run after the instruction that failed, which never
     ends. A write to a mapping fails at a place where Python code may run, as in any `__setitem__`.
@@ -88,16 +97,23 @@ def _watch_cuts() -> None:
     def on_bus_error(number: int) -> None:
         whole = [mapped for mapped in [*_maps] if not mapped.is_cut]
         if not whole:
-            _library().signal(number, before)
+            # the newest first, each once: it may call the one before it, which may be this one
+            _library().signal(number, _handlers_before.pop() if _handlers_before else _DEFAULT)
         # a file that was cut may have been filled again meanwhile: then none is short
         for mapped in [each for each in whole if each.size() < len(each)] or whole:
             mapped.replace()
             mapped.is_cut = True
 
     callback = ctypes.CFUNCTYPE(None, ctypes.c_int)(on_bus_error)
-    before = _library().signal(signal.SIGBUS, ctypes.cast(callback, ctypes.c_void_p))
     _kept.append(callback)
+    return ctypes.cast(callback, ctypes.c_void_p)
 
+
+_DEFAULT = None
+"""The address of the handler that ends the process."""
+
+_handlers_before: list[int | None] = []
+"""The addresses of the handlers that were replaced; None: the default."""
 
 _kept: list[Any] = []
 """What the C library calls must not be freed."""

@@ -55,6 +55,19 @@ def paused_status(run):
     return status
 
 
+def test_a_run_of_several_ranks_refuses_to_pause():
+    trainer = trainer_of()
+    run = endless(trainer)
+    trainer.state.world_size = 2
+    try:
+        with pytest.raises(RuntimeError, match="cannot pause one of several ranks: the others"):
+            run.pause()
+    finally:
+        trainer.state.world_size = 1
+        run.cancel()
+    assert run.result(LONG).outcome == "cancelled"
+
+
 # the fit
 
 

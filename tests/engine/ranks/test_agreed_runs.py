@@ -564,3 +564,23 @@ def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(batches(1))
     assert agreement.has_left
+
+
+def test_an_interrupt_of_an_unwinding_tells_the_others():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin((Raise(CancelBatchException, "after_loss", 2),) if rank == 0 else ())
+        run = rig.trainer.steps(rig.world.train_loader, epochs=EPOCHS)
+
+        def drive():
+            for transition in run:
+                if rank == 1 and transition.trigger == "after_cancel_batch":
+                    run.throw(KeyboardInterrupt())
+
+        with pytest.raises((PeerError, KeyboardInterrupt)) as raised:
+            drive()
+        return type(raised.value), str(raised.value), rig.trainer.state.phase
+
+    one, other = Ranks(2).run(work)
+    assert one == (PeerError, "another rank has left the votes", "failed")
+    assert other == (KeyboardInterrupt, "", "failed")

@@ -5,12 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from oracle import by_hand
 from voting import plans
+
+from trackside import PeerError
+from trackside.handlers.distributed._control_group import ControlGroup
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tests" / "voting.py"
@@ -120,8 +125,67 @@ def test_a_process_that_is_lost_is_named_by_the_error_of_the_others(tmp_path, wh
     found = json.loads((tmp_path / "0.json").read_text())[what]
     assert found["ends"] == "failed"
     assert found["escaped"][0] == "PeerError"
-    assert found["escaped"][1].startswith("rank 1 is lost: its process has ended, stands still")
+    assert found["escaped"][1].startswith("rank 1 has not come: its process has ended, stands")
     assert not (tmp_path / "1.json").exists()
+
+
+class Store:
+    """The keys that it has; it fails for all others, or for everything if it is gone."""
+
+    def __init__(self, *keys, is_gone=False):
+        self.keys, self.is_gone = keys, is_gone
+
+    def check(self, keys):
+        self.fail_if(self.is_gone)
+        return keys[0] in self.keys
+
+    def wait(self, keys, timeout):
+        self.fail_if(self.is_gone or keys[0] not in self.keys)
+
+    def set(self, key, value):
+        self.fail_if(self.is_gone)
+
+    def add(self, key, amount):
+        self.fail_if(self.is_gone)
+
+    def fail_if(self, fails):
+        if fails:
+            raise dist.DistNetworkError("the store does not answer")
+
+
+def group_of_three(monkeypatch, store, released=None):
+    """A control group whose votes fail."""
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    monkeypatch.setattr(dist, "all_reduce", lambda *arguments, **names: store.fail_if(True))
+    release = (lambda: None) if released is None else lambda: released.append(1)
+    return ControlGroup(None, store, (), release, timedelta(seconds=9))
+
+
+@pytest.mark.parametrize(
+    ("keys", "who", "rank"),
+    [
+        (("failed/0", "failed/2"), "rank 1 has not come: its process has ended", 1),
+        (("failed/0",), "rank 1 or rank 2 has not come: its process has ended", -1),
+        (("left/2",), "rank 2 has left the run by itself", 2),
+        ((), "a rank has not come", -1),
+    ],
+)
+def test_a_failed_vote_names_only_the_rank_that_is_certain(monkeypatch, keys, who, rank):
+    with pytest.raises(PeerError) as raised:
+        group_of_three(monkeypatch, Store(*keys)).vote([0])
+    assert str(raised.value).startswith(who)
+    assert raised.value.rank == rank
+
+
+def test_a_rank_ends_its_groups_also_without_the_process_that_has_the_store(monkeypatch):
+    released = []
+    group = group_of_three(monkeypatch, Store(is_gone=True), released)
+    with pytest.raises(PeerError, match="a rank has not come"):
+        group.vote([0])
+    assert group.abort()
+    group.leave()
+    assert released == [1, 1]
 
 
 @pytest.mark.long

@@ -18,6 +18,8 @@ NAMES = [
     "raised_on_one_rank",
     "resumed_fits",
     "saved_for_others",
+    "failing_writes",
+    "preempted",
     "command_line",
 ]
 
@@ -171,6 +173,25 @@ def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
         assert found["cancelled"] == "cancelled"
         assert found["resumed"] == found["whole"]
         assert (found["step"], found["rows"]) == (12, 3)
+
+
+def test_a_save_that_fails_on_one_rank_does_not_let_the_other_wait(results):
+    first, second = results["failing_writes"]
+    for name in ("write", "last write"):
+        assert first[name] == "OSError: the disk is full"
+        assert second[name].startswith("PeerError: rank 0: OSError: the disk is full")
+    assert second["capture"] == "ZeroDivisionError: no state"
+    assert first["capture"].startswith("PeerError: rank 1: ZeroDivisionError: no state")
+
+
+@pytest.mark.parametrize("during", ["train", "validate"])
+def test_a_signal_to_one_rank_lets_all_ranks_save_and_exit(results, during):
+    first, second = results["preempted"]
+    assert first[during]["code"] == second[during]["code"] == 143
+    assert first[during]["stopped"] == second[during]["stopped"]
+    assert first[during]["stopped"][2] < 12
+    for result in (first, second):
+        assert result[during]["weights"] == result["whole"]
 
 
 def test_a_checkpoint_of_two_ranks_resumes_in_one_process(results, folder, monkeypatch):

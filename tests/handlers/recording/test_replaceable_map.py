@@ -57,6 +57,16 @@ os.ftruncate(number, 0)
 data[0] = 1
 """
 
+OTHER_HANDLER = """
+import faulthandler, sys
+from helpers import batches, trainer_of
+from trackside.handlers import Recorder
+
+trainer_of(Recorder(f"{sys.argv[1]}/first.loop")).fit(batches(1))
+faulthandler.disable()
+faulthandler.enable()  # in the place of ours
+"""
+
 
 def run(text, *arguments):
     tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
@@ -80,6 +90,17 @@ def test_a_fault_in_other_memory_ends_the_process_as_without_a_recorder(tmp_path
     done = run(FOREIGN_FAULT, tmp_path)
     assert done.returncode == -signal.SIGBUS
     assert "Fatal Python error: Bus error" in done.stderr, "what handled it before does so again"
+
+
+def test_a_recording_is_kept_from_cuts_after_another_handler_was_installed(tmp_path):
+    done = run(OTHER_HANDLER + CUT_FITS, tmp_path, COMMANDS[1])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_fault_reaches_a_handler_that_was_installed_between_two_recorders(tmp_path):
+    done = run(OTHER_HANDLER + FOREIGN_FAULT, tmp_path)
+    assert done.returncode == -signal.SIGBUS
+    assert done.stderr.count("Fatal Python error: Bus error") >= 1
 
 
 def test_a_refusal_to_replace_the_file_is_an_error(tmp_path, monkeypatch):
