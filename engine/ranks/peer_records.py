@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ...events import Cancel, PeerError, cancel_for
 from ...events.bus.order import Receiver
-from ...events.utils.exception_text import add_note, traceback_text
+from ...events.utils.exception_text import add_note, first_line, traceback_text
 from ..closing.raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
 
 Record = Mapping[str, str]
@@ -28,6 +28,7 @@ def as_record(raised: Raised) -> Record:
         "reason": read_text(error, "reason"),
         "by": read_text(error, "raised_by") or describe_raiser(error, raised.receiver, phase),
         "in": read_text(error, "raised_in") or phase,
+        "error": "" if is_cancel(error) else first_line(error),
         "traceback": "" if is_cancel(error) else traceback_text(error),
     }
 
@@ -85,6 +86,5 @@ def _class_named(name: str, scope: str) -> type[Cancel]:
 
 def _peer_error(record: Record, rank: int) -> PeerError:
     by, where, text = record["by"], record["in"], record["traceback"]
-    last = text.rpartition("\n")[2]
-    message = f"rank {rank}: {last}, raised by {by} in {where}; its traceback:\n{text}"
+    message = f"rank {rank}: {record['error']}, raised by {by} in {where}; its traceback:\n{text}"
     return PeerError(message, rank, by, where, text)

@@ -28,3 +28,11 @@ def traceback_text(error: BaseException) -> str:
         return "".join(traceback.format_exception(error, chain=False)).rstrip()
     except Exception as why:
         return f"{type(error).__name__}, which cannot be formatted ({type(why).__name__})"
+
+
+def first_line(error: BaseException) -> str:
+    """Its class and the first line of its message, without notes; its class only, if need be."""
+    try:
+        return traceback.format_exception_only(error)[0].splitlines()[0]
+    except Exception:
+        return type(error).__name__
