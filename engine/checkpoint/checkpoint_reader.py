@@ -35,6 +35,7 @@ from .manifest import (
 )
 from .safetensors_writer import read_weights
 from .shard_reader import with_stored_tensors
+from .small_tensors import put_back
 from .state_file_check import check_state_file
 
 
@@ -142,6 +143,7 @@ def _read_files(folder: Path) -> dict[str, Any]:
     weights: dict[str, Any] = dict(read_weights(folder / WEIGHTS_FILE))
     weights |= {name: weights[owner] for name, owner in rest["tied"].items()}
     state: dict[str, Any] = rest["state"]
+    put_back(state, rest.get("small", []))
     state["model"] |= weights
     return with_stored_tensors(state, folder, Manifest.read(folder).files)
 

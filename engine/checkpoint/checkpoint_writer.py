@@ -22,6 +22,7 @@ from .directory_lock import DirectoryLock
 from .joint_writer import write_jointly
 from .manifest import MANIFEST_FILE, STATE_FILE, WEIGHTS_FILE, CheckpointError, Manifest
 from .safetensors_writer import is_supported, tied_names, write_weights
+from .small_tensors import without_small
 from .tensor_snapshot import snapshot_tensors
 from .validated_weights import load_validated_weights
 
@@ -174,7 +175,8 @@ def _write_files(directory: AtomicDirectory, state: dict[str, Any]) -> dict[str,
     weights = {name: value for name, value in state["model"].items() if is_supported(value)}
     others = {name: value for name, value in state["model"].items() if name not in weights}
     tied = tied_names(weights)
-    rest = {"state": state | {"model": others}, "tied": tied}
+    others_of_all, small = without_small(state | {"model": others})
+    rest = {"state": others_of_all, "tied": tied, "small": small}
     untied = {name: value for name, value in weights.items() if name not in tied}
     return {
         WEIGHTS_FILE: directory.write(WEIGHTS_FILE, lambda file: write_weights(file, untied)),

@@ -18,7 +18,7 @@ from typing import Any
 
 from .atomic_directory import FileDigest, hash_file
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE, STATE_FILE = "model.safetensors", "state.pt"
 SHARD_NAME = re.compile(r"shard-\d{5}\.safetensors")

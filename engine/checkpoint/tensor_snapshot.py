@@ -17,18 +17,19 @@ def snapshot_tensors(state: dict[str, Any], copy: bool = False) -> dict[str, Any
         copy: copy all tensors, so that training can continue; else only those on another device,
             and views of a larger storage, which would be saved completely.
     """
-    copies: dict[Any, Tensor] = {}
-    on_host = torch.device("cpu")
+    copies: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def on_cpu(tensor: Tensor) -> Tensor:
-        key = elements_key(tensor)
-        if (done := copies.get(key)) is None:
-            if copy and tensor.device == on_host:
-                done = tensor.clone()
-            else:
-                done = tensor.to(on_host, copy=_has_unused_storage(tensor))
-            copies[key] = done
-        return done
+        copied = copies.setdefault(_place(tensor), [])
+        for original, done in copied:
+            if elements_key(original) == elements_key(tensor):
+                return done
+        if copy and tensor.is_cpu:
+            new = tensor.clone()
+        else:
+            new = tensor.to("cpu", copy=_has_unused_storage(tensor))
+        copied.append((tensor, new))
+        return new
 
     snapshot: dict[str, Any] = map_nested(on_cpu, state, only=Tensor)
     return snapshot
@@ -36,9 +37,16 @@ def snapshot_tensors(state: dict[str, Any], copy: bool = False) -> dict[str, Any
 
 def elements_key(tensor: Tensor) -> Any:
     """A key that is equal for two live tensors with the same memory, shape, strides and dtype."""
-    if tensor.layout is not torch.strided or not tensor.numel():
-        return id(tensor)
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+    place = _place(tensor)
+    if place == id(tensor):
+        return place
+    return place, tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+
+
+def _place(tensor: Tensor) -> int:
+    """Where the elements begin; the `id` of a tensor that has none in one place."""
+    is_strided = tensor.layout is torch.strided
+    return (tensor.data_ptr() if is_strided else 0) or id(tensor)
 
 
 def _has_unused_storage(tensor: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...events import TrainState
 from ..data.keyed_loader import KeyedLoader
 from ..data.validation_loaders import ONLY, by_name
-from ..named_parts import loss_modules, whole_model
+from ..named_parts import all_optimizers, loss_modules, whole_model
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import has_position_or_none
 from .optimizer_state import added_groups, named_parameters, optimizer_states
@@ -167,7 +167,8 @@ def _check_loss(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
 
 
 def _check_optimizers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
-    current = optimizer_states(trainer.state)
+    state = trainer.state
+    current = optimizer_states(all_optimizers(state), named_parameters(state))
     for name in sorted(current.keys() | saved.keys()):
         what = f"the optimizer {name!r}" if name else "the optimizer"
         here, there = (o[name]["class"] if name in o else "none" for o in (current, saved))

@@ -87,6 +87,8 @@ def _parameters(state: TrainState) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _own_entries(state: TrainState) -> dict[str, Any]:
     """The fields that a subclass of TrainState adds; nothing for a plain one."""
+    if type(state) is TrainState:
+        return {}
     standard = {field.name for field in fields(TrainState)}
     own = {
         field.name: to_plain_data(getattr(state, field.name), f"state.{field.name}")

@@ -26,23 +26,28 @@ def named_parameters(state: TrainState) -> dict[str, Tensor]:
     return named | {f"parameter {number}": other for number, other in enumerate(others)}
 
 
-def _names_by_id(state: TrainState) -> dict[int, str]:
+def _names_by_id(named: Mapping[str, Tensor]) -> dict[int, str]:
     """Parameter names by `id`; the first name of a parameter that has several."""
-    named = named_parameters(state)
-    return {id(parameter): name for name, parameter in reversed(named.items())}
+    return {id(parameter): name for name, parameter in reversed([*named.items()])}
 
 
-def optimizer_states(state: TrainState) -> dict[str, Any]:
-    """The state of each optimizer, by its name; see `all_optimizers`."""
+def optimizer_states(
+    optimizers: Mapping[str, Optimizer], named: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """The state of each optimizer, by its name.
+
+    Args:
+        optimizers: see `all_optimizers`.
+        named: see `named_parameters`.
+    """
+    names_by_id = _names_by_id(named)
     return {
-        name: _optimizer_state(state, optimizer)
-        for name, optimizer in all_optimizers(state).items()
+        name: _optimizer_state(optimizer, names_by_id) for name, optimizer in optimizers.items()
     }
 
 
-def _optimizer_state(state: TrainState, optimizer: Optimizer) -> dict[str, Any]:
+def _optimizer_state(optimizer: Optimizer, names_by_id: Mapping[int, str]) -> dict[str, Any]:
     """`optimizer.state_dict()` with parameter names instead of indices."""
-    names_by_id = _names_by_id(state)
     names = [names_by_id[id(parameter)] for parameter in _optimized_parameters(optimizer)]
     by_index = optimizer.state_dict()
     groups = by_index.pop("param_groups")
@@ -72,12 +77,12 @@ def _load_optimizer(state: TrainState, optimizer: Optimizer, saved: dict[str, An
     Raises:
         ValueError: the parameters were in other groups when the state was saved.
     """
-    own = _optimizer_state(state, optimizer)["param_groups"]
     parameters = named_parameters(state)
+    own = _optimizer_state(optimizer, _names_by_id(parameters))["param_groups"]
     for group in added_groups(own, saved["param_groups"]):
         members = [parameters[name] for name in group["params"]]
         optimizer.add_param_group({**group, "params": members})
-    names = _names_by_id(state)
+    names = _names_by_id(named_parameters(state))
     optimized = _optimized_parameters(optimizer)
     index_of = {names[id(parameter)]: index for index, parameter in enumerate(optimized)}
     groups = optimizer.param_groups
@@ -126,10 +131,10 @@ def added_groups(
     return [group for group in saved if optimized.isdisjoint(group["params"])]
 
 
-def gradients(state: TrainState) -> dict[str, Tensor]:
+def gradients(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradients that are not None, such as accumulated ones before their step."""
-    named = named_parameters(state).items()
-    return {name: parameter.grad for name, parameter in named if parameter.grad is not None}
+    grads = ((name, parameter.grad) for name, parameter in named.items())
+    return {name: gradient for name, gradient in grads if gradient is not None}
 
 
 def load_gradients(state: TrainState, saved: dict[str, Tensor]) -> None:

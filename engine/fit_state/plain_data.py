@@ -18,7 +18,11 @@ _SCALAR_TYPES: tuple[type[Any], ...] = (str, int, float, bytes)
 _IMMUTABLE_TYPES = {*_SCALAR_TYPES, bool, type(None)}
 
 
-def to_plain_data(value: Any, where: str) -> Any:
+Where = str | tuple[Any, Any]
+"""The name of a value; or the `Where` of its container, and its key in there."""
+
+
+def to_plain_data(value: Any, where: Where) -> Any:
     """A copy of `value` with new containers, which do not change with those of the trainer.
 
     Tensors are detached but share memory with the live ones; save or copy them before training
@@ -31,39 +35,42 @@ def to_plain_data(value: Any, where: str) -> Any:
         return _detached(value, where)
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a scalar of NumPy
         value = value.item()
-    if value is None or isinstance(value, bool):
+    if type(value) in _IMMUTABLE_TYPES:
         return value
     for scalar_type in _SCALAR_TYPES:
         if isinstance(value, scalar_type):
             return scalar_type(value)  # numpy's float64 would be saved as a numpy class
     if isinstance(value, Mapping):
-        return {
-            _key(key, where): to_plain_data(part, f"{where}[{key!r}]")
-            for key, part in value.items()
-        }
+        return {_key(key, where): to_plain_data(part, (where, key)) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         if _IMMUTABLE_TYPES.issuperset(map(type, value)):  # fast path for long lists of numbers
             return tuple(value) if isinstance(value, tuple) else list(value)
-        parts = [to_plain_data(part, f"{where}[{index}]") for index, part in enumerate(value)]
+        parts = [to_plain_data(part, (where, index)) for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
-    raise TypeError(f"{where} is a {_type_name(value)}; allowed: {ALLOWED}")
+    raise TypeError(f"{_name(where)} is a {_type_name(value)}; allowed: {ALLOWED}")
 
 
-def _detached(tensor: torch.Tensor, where: str) -> torch.Tensor:
+def _detached(tensor: torch.Tensor, where: Where) -> torch.Tensor:
     if has_rows(tensor):
         return tensor.detach()
     tensor = whole(tensor)
     if type(tensor) not in _TENSOR_TYPES:
-        raise TypeError(f"{where} is a {_type_name(tensor)}, a tensor subclass; allowed: {ALLOWED}")
+        kind = _type_name(tensor)
+        raise TypeError(f"{_name(where)} is a {kind}, a tensor subclass; allowed: {ALLOWED}")
     if tensor.is_meta:
-        raise TypeError(f"{where} is a tensor on the meta device, which has no values")
+        raise TypeError(f"{_name(where)} is a tensor on the meta device, which has no values")
     return tensor.detach()
 
 
-def _key(key: Any, where: str) -> Any:
+def _name(where: Where) -> str:
+    return where if isinstance(where, str) else f"{_name(where[0])}[{where[1]!r}]"
+
+
+def _key(key: Any, where: Where) -> Any:
     if isinstance(key, (str, int)):
         return key
-    raise TypeError(f"{where} has the key {key!r}, a {_type_name(key)}; allowed: str or int")
+    kind = _type_name(key)
+    raise TypeError(f"{_name(where)} has the key {key!r}, a {kind}; allowed: str or int")
 
 
 def _type_name(value: Any) -> str:

@@ -12,15 +12,28 @@ from ...events.utils.exact_context import exact_context
 from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
 from ..data.rng_state import generator_states, restore_generators
-from ..named_parts import loss_modules, plain_name, plain_names, run_modules, whole_model
+from ..named_parts import (
+    all_optimizers,
+    loss_modules,
+    plain_name,
+    plain_names,
+    run_modules,
+    whole_model,
+)
 from ..statechart.phase_paths import sources
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position
 from .loader_position import loader_states
-from .optimizer_state import gradients, load_gradients, load_optimizers, optimizer_states
+from .optimizer_state import (
+    gradients,
+    load_gradients,
+    load_optimizers,
+    named_parameters,
+    optimizer_states,
+)
 from .plain_data import to_plain_data
 from .run_generators import all_generators
-from .sharded_tensors import loadable, sharded_like, split_shards, whole_tensors
+from .sharded_tensors import is_sharded, loadable, sharded_like, split_shards, whole_tensors
 from .state_dict_check import STANDARD_UNIT
 
 STATE_DICT_FORMAT = 1
@@ -44,11 +57,17 @@ def capture_training_state(trainer: CheckpointedTrainer, shards: bool) -> dict[s
             f"cannot save in {state.phase} of a {state.job}, where the state is incomplete; "
             "allowed: between two batches of a fit, as in a wrap_fetch, and outside of a run"
         )
-    captured = _captured(trainer, "." in state.phase)
-    return split_shards(captured) if shards else whole_tensors(captured)
+    named = named_parameters(state)
+    captured = _captured(trainer, named, "." in state.phase)
+    if shards:
+        return split_shards(captured)
+    has_shards = any(map(is_sharded, named.values()))
+    return whole_tensors(captured) if has_shards else captured
 
 
-def _captured(trainer: CheckpointedTrainer, is_inside: bool) -> dict[str, Any]:
+def _captured(
+    trainer: CheckpointedTrainer, named: Mapping[str, Tensor], is_inside: bool
+) -> dict[str, Any]:
     state = trainer.state
     return {
         "format": STATE_DICT_FORMAT,
@@ -59,8 +78,8 @@ def _captured(trainer: CheckpointedTrainer, is_inside: bool) -> dict[str, Any]:
         "model": to_plain_data(model_state(state), "model"),
         "buffers": to_plain_data(unsaved_buffers(state), "buffers"),
         "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
-        **_optimizer_entries(state),
-        "gradients": to_plain_data(gradients(state), "gradients"),
+        **_optimizer_entries(state, named),
+        "gradients": to_plain_data(gradients(named), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
         "loaders": loader_states(state) if is_inside else None,
@@ -153,9 +172,9 @@ def saved_optimizers(saved: StateDict) -> dict[str, Any]:
     return {} if saved["optimizer"] is None else {"": saved["optimizer"]}
 
 
-def _optimizer_entries(state: TrainState) -> dict[str, Any]:
+def _optimizer_entries(state: TrainState, named: Mapping[str, Tensor]) -> dict[str, Any]:
     """`optimizer`; of a trainer with named ones also `optimizers`."""
-    states = to_plain_data(optimizer_states(state), "optimizer")
+    states = to_plain_data(optimizer_states(all_optimizers(state), named), "optimizer")
     if state.optimizers:
         return {"optimizer": None, "optimizers": states}
     return {"optimizer": states.get("")}

@@ -30,16 +30,12 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
     """
     if only is not object and isinstance(value, only):
         return change(value, *others)
+    if only is not object and type(value) in _ATOMS:
+        return value
     if isinstance(value, SEQUENCES):
-        if only is not object and _ATOMS.issuperset(map(type, value)):
-            return value  # for speed: a generator state is a tuple of hundreds of numbers
-        columns = zip(value, *others, strict=True)
-        return _sequence_like(value, [map_nested(change, *column, only=only) for column in columns])
-    if isinstance(value, Mapping):
-        parts = {
-            key: map_nested(change, part, *(other[key] for other in others), only=only)
-            for key, part in value.items()
-        }
+        return _map_sequence(change, value, others, only)
+    if type(value) is dict or isinstance(value, Mapping):
+        parts = _mapped(change, value, others, only)
         return parts if type(value) is dict else _mapping_like(value, parts)
     if is_dataclass_instance(value):
         columns = zip(*(_fields(each).values() for each in (value, *others)), strict=True)
@@ -47,6 +43,26 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
             value, [map_nested(change, *column, only=only) for column in columns]
         )
     return change(value, *others) if only is object else value
+
+
+def _map_sequence(
+    change: Callable[..., Any], value: Any, others: tuple[Any, ...], only: Kinds
+) -> Any:
+    if only is not object and _ATOMS.issuperset(map(type, value)):
+        return value  # for speed: a generator state is a tuple of hundreds of numbers
+    columns = zip(value, *others, strict=True)
+    return _sequence_like(value, [map_nested(change, *column, only=only) for column in columns])
+
+
+def _mapped(
+    change: Callable[..., Any], value: Mapping[Any, Any], others: tuple[Any, ...], only: Kinds
+) -> dict[Any, Any]:
+    if not others:
+        return {key: map_nested(change, part, only=only) for key, part in value.items()}
+    return {
+        key: map_nested(change, part, *(other[key] for other in others), only=only)
+        for key, part in value.items()
+    }
 
 
 def leaves(value: Any, only: Kinds = object) -> Iterator[Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
+from concurrent.futures import Future
 from typing import Any
+
+from ._idle_thread import IdleThread
 
 State = dict[str, Any]
 
 
 class BackgroundWriter:
     """Writes states, and prunes old checkpoints, which is always done in the background.
-
-    Each thread ends with its job: a loader may fork its workers at any batch.
 
     Args:
         copy: returns a copy of a state that training does not change, to be written in the
@@ -28,6 +27,7 @@ class BackgroundWriter:
         self.failed = False
         self._copy = copy
         self._pending: Future[None] | None = None
+        self._thread = IdleThread("trackside checkpoint")
         self._process = os.getpid()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -76,19 +76,13 @@ class BackgroundWriter:
         if self._pending is not None and self._pending.done():
             self.wait()
 
-    def _start(self, job: Callable[[], None]) -> None:
-        # a new thread would hold the interpreter lock for 5 ms, unless it waits at first
-        may_run = Event()
-
-        def wait_and_run() -> None:
-            may_run.wait()
-            job()
-
-        self._process = os.getpid()
-        thread = ThreadPoolExecutor(1, "trackside checkpoint")
+    def close(self) -> None:
+        """Wait until nothing is pending, then end the thread. Raises: as `wait`."""
         try:
-            self._pending = thread.submit(wait_and_run)
-        except RuntimeError:  # the interpreter is exiting, and starts no more threads
-            job()
-        thread.shutdown(wait=False)
-        may_run.set()
+            self.wait()
+        finally:
+            self._thread.end()
+
+    def _start(self, job: Callable[[], None]) -> None:
+        self._process = os.getpid()
+        self._pending = self._thread.submit(job)

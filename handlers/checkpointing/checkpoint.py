@@ -294,7 +294,7 @@ class Checkpoint(Stateful):
     def _close(self) -> None:
         self._is_open = False
         try:
-            self._writer.wait()
+            self._writer.close()
         finally:
             if self._store is not None:
                 self._store.close()

@@ -429,10 +429,10 @@ def test_async_save_continues_training_and_the_next_save_waits(tmp_path, monkeyp
     trainer.fit(batches(8))
     assert batches_behind[:3] == [0, 0, 0]
     assert steps(tmp_path) == [2, 4, 6, 8]
-    assert threading.main_thread() not in threads
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "it lives longer than its work"
+    (thread,) = threads
+    assert thread is not threading.main_thread()
+    thread.join(60)
+    assert not thread.is_alive(), "it lives longer than the fit"
 
 
 def test_async_save_writes_the_state_at_the_boundary(tmp_path):

@@ -1,0 +1,80 @@
+"""The thread that waits for work, and processes that are forked meanwhile."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from trackside.handlers.checkpointing._idle_thread import IdleThread
+
+
+@pytest.fixture
+def thread():
+    idle = IdleThread("idle")
+    yield idle
+    idle.end()
+
+
+def in_a_fork(check):
+    """Whether a check is true in a forked process."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)  # ends a process that waits for ever
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def names_of(thread, jobs):
+    """The threads that do some jobs, one after the other."""
+    done_in = []
+    for _ in range(jobs):
+        thread.submit(lambda: done_in.append(threading.get_ident())).result()
+    return set(done_in)
+
+
+def living():
+    return [each for each in threading.enumerate() if each.name.startswith("idle")]
+
+
+def test_all_jobs_are_done_by_one_thread(thread):
+    assert len(names_of(thread, jobs=5) - {threading.get_ident()}) == 1
+
+
+def test_an_idle_thread_ends_before_a_fork_and_the_next_job_starts_another(thread):
+    names_of(thread, jobs=1)
+    assert len(living()) == 1
+    assert in_a_fork(lambda: True)
+    assert living() == []
+    names_of(thread, jobs=1)
+    assert len(living()) == 1
+
+
+def test_a_fork_does_not_wait_for_a_job(thread):
+    may_end = threading.Event()
+    job = thread.submit(may_end.wait)
+    assert in_a_fork(lambda: True)
+    assert not job.done()
+    may_end.set()
+    job.result()
+
+
+def test_a_forked_process_has_a_thread_of_its_own(thread):
+    may_end = threading.Event()
+    job = thread.submit(may_end.wait)
+    assert in_a_fork(lambda: len(names_of(thread, jobs=2)) == 1)
+    may_end.set()
+    job.result()
+
+
+def test_an_error_of_a_job_is_in_its_future_and_the_thread_goes_on(thread):
+    assert isinstance(thread.submit(lambda: 1 / 0).exception(), ZeroDivisionError)
+    names_of(thread, jobs=1)
+
+
+def test_after_its_end_no_thread_is_there(thread):
+    names_of(thread, jobs=1)
+    (there,) = living()
+    thread.end()
+    there.join(30)
+    assert living() == []
