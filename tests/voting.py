@@ -1,4 +1,4 @@
-"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|kill|stop`.
+"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|storm|kill|stop`.
 
 Each rank runs the same scenarios, one after the other, and writes what came of each to the file
 `<folder>/<rank>.json`: the signals, the phase, the weights, what escaped. In `kill` and `stop` the
@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from oracle import SIGNALS, Batches, Entries, Raise, Rig, World
+from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Entries, Raise, Rig, World
 from torch.nn.parallel import DistributedDataParallel
 
 from trackside import Trainer
@@ -118,13 +119,59 @@ def plans(ranks: int, all_signals: bool) -> dict[str, tuple[Entries, ...]]:
     alone["the loader"] = (Raise(ValueError, "loader", 2),)
     return {
         **{name: (*[()] * (ranks - 1), plan) for name, plan in alone.items()},
-        "two at once": (
-            (Raise(CANCELS["batch"], "after_loss", 2),),
-            (Raise(CANCELS["epoch"], "after_loss", 2),),
-        ),
+        **at_once(ranks, signals if all_signals else ("after_loss",)),
         "the model": ((), (Raise(ValueError, "model", 2),)),
         "backward": ((), (Raise(ValueError, "backward", 2),)),
     }
+
+
+def at_once(ranks: int, signals: Sequence[str]) -> dict[str, tuple[Entries, ...]]:
+    """Different kinds on the first and the last rank, of which the second one counts, by name."""
+    pairs = [
+        (CANCELS["batch"], CANCELS["epoch"]),
+        (CANCELS["train"], CANCELS["fit"]),
+        (CANCELS["fit"], ValueError),
+    ]
+    return {
+        f"{weak.__name__} and {strong.__name__} with {at}": (
+            (Raise(weak, at, 2),),
+            *[()] * (ranks - 2),
+            (Raise(strong, at, 2),),
+        )
+        for at in ("begin_batch", "after_pred", "after_loss", "begin_backward")
+        if at in signals
+        for weak, strong in pairs
+    }
+
+
+class Dealt(NamedTuple):
+    """A plan of distinct moments, and what of it each rank raises."""
+
+    plan: Entries
+    parts: tuple[Entries, ...]
+
+
+def dealt_plans(ranks: int, count: int, seed: int) -> list[Dealt]:
+    """Plans of one to four moments, the same in every process."""
+    draw = random.Random(seed)
+    return [_dealt(draw, ranks) for _ in range(count)]
+
+
+def _dealt(draw: random.Random, ranks: int) -> Dealt:
+    kinds = [*CANCELS.values(), ValueError, KeyboardInterrupt]
+    points = [(point, n) for point in (*SIGNALS, "loader") for n in range(1, EPOCHS * TRAINING + 1)]
+    chosen = draw.sample(points, draw.randint(1, 4))
+    plan = tuple(Raise(draw.choice(kinds), *moment) for moment in chosen)
+    owners = [draw.randrange(ranks) for _ in plan]
+    parts = (
+        tuple(entry for entry, owner in zip(plan, owners, strict=True) if owner == rank)
+        for rank in range(ranks)
+    )
+    return Dealt(plan, tuple(parts))
+
+
+FEW_DEALT, ALL_DEALT = 12, 300
+SEED = int(os.environ.get("TRACKSIDE_STORM_SEED", "1"))
 
 
 def main(folder: str, what: str) -> None:
@@ -132,7 +179,12 @@ def main(folder: str, what: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", timeout=GROUP)
     rank, ranks, results = dist.get_rank(), dist.get_world_size(), {}
-    if what in ("few", "all"):
+    if what == "storm":
+        for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
+            results[str(place)] = scenario(f"dealt {place}", dealt.parts)
+    elif what in ("few", "all"):
+        for place, dealt in enumerate(dealt_plans(ranks, FEW_DEALT, SEED)):
+            results[str(place)] = scenario(f"dealt {place}", dealt.parts)
         for name, plan in plans(ranks, what == "all").items():
             results[name] = scenario(name, plan)
         results["uneven"] = scenario("uneven", (), lengths={0: 2})

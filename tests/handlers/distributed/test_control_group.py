@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from oracle import by_hand
-from voting import plans
+from voting import ALL_DEALT, FEW_DEALT, SEED, dealt_plans, plans
 
 from trackside import PeerError
 from trackside.handlers.distributed._control_group import ControlGroup
@@ -70,9 +70,16 @@ def test_an_error_of_the_loader_of_one_process_is_a_peer_error_of_the_other(few)
     assert one["signals"] == other["signals"]
 
 
-def test_of_two_cancels_at_once_the_outer_scope_closes_in_all_processes(few):
-    plan = plans(2, all_signals=False)["two at once"][1]
-    assert_as_one_process([one["two at once"] for one in few], plan)
+@pytest.mark.parametrize("name", [n for n in plans(2, all_signals=False) if " with " in n])
+def test_of_two_things_raised_at_once_the_stronger_one_counts_in_all_processes(few, name):
+    plan = plans(2, all_signals=False)[name][-1]
+    assert_as_one_process([one[name] for one in few], plan)
+
+
+@pytest.mark.parametrize("place", range(FEW_DEALT))
+def test_a_random_plan_dealt_to_two_processes_has_the_effect_of_one(few, place):
+    plan = dealt_plans(2, FEW_DEALT, SEED)[place].plan
+    assert_as_one_process([one[str(place)] for one in few], plan)
 
 
 def test_an_error_in_the_forward_pass_of_one_process_ends_both_before_the_gradients(few):
@@ -193,5 +200,13 @@ def test_a_rank_ends_its_groups_also_without_the_process_that_has_the_store(monk
 def test_what_one_of_several_processes_raises_at_any_signal_has_the_same_effect(tmp_path, ranks):
     found = torchrun(ranks, tmp_path, "all")
     for name, plan in plans(ranks, all_signals=True).items():
-        if " at " in name:
+        if " at " in name or " with " in name:
             assert_as_one_process([one[name] for one in found], plan[-1])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_many_random_plans_dealt_to_processes_have_the_effect_of_one(tmp_path, ranks):
+    found = torchrun(ranks, tmp_path, "storm")
+    for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
+        assert_as_one_process([one[str(place)] for one in found], dealt.plan)
