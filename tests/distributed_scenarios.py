@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 import trackside.handlers as h
 from trackside import (
@@ -387,6 +387,75 @@ def killed_and_restarted():
 def kill_at(step, trainer, state):
     if (rank(), state.step, os.environ["TORCHELASTIC_RESTART_COUNT"]) == (1, step, "0"):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def joined_loaders():
+    """Fits of two ranks with 5 and 3 batches, and what one process computes with all of them."""
+    train, valid = examples(40), examples(24, seed=1)
+    parts = [range(25), range(25, 40)], [range(8), range(8, 24)]
+    mine, judged = Subset(train, parts[0][rank()]), Subset(valid, parts[1][rank()])
+    found = {"alone": joined_by_hand(train, valid, parts[0])}
+    for strategy in ("ddp", "fsdp2"):
+        distributed = Distributed(strategy, shard=False, uneven="join", timeout=TIMEOUT)
+        trainer = trainer_of(network(), Metrics(accuracy=Accuracy()), distributed)
+        trainer.on("after_batch")(validate_after_batch_3)
+        batches = []
+        trainer.on("begin_batch")(partial(keep_size, batches))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            state = trainer.fit(DataLoader(mine, 5), DataLoader(judged, 4), epochs=2)
+        found[strategy] = {
+            "weights": weights(state.model),
+            "metrics": {name: float(value) for name, value in state.metrics.items()},
+            "counts": [state.step, state.samples, state.epoch],
+            "batches": batches,
+        }
+    return found
+
+
+def validate_after_batch_3(trainer, state):
+    state.validate_next |= state.training and state.batch_index == 3
+
+
+def keep_size(sizes, trainer, state):
+    sizes.append(state.batch_size)
+
+
+def joined_by_hand(train, valid, parts):
+    """The plain loop over the batches of both ranks together."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    loss_fn = nn.CrossEntropyLoss()
+    for _ in range(2):
+        for start in range(0, 25, 5):
+            places = [place for part in parts for place in part[start : start + 5]]
+            x, y = train[places]
+            optimizer.zero_grad()
+            loss_fn(model(x), y).backward()
+            optimizer.step()
+    with torch.no_grad():
+        pred, y = model(valid.tensors[0]), valid.tensors[1]
+        accuracy = float((pred.argmax(1) == y).float().mean())
+        return {"weights": weights(model), "loss": float(loss_fn(pred, y)), "accuracy": accuracy}
+
+
+def a_rank_without_a_batch():
+    """The error of a fit in which one rank has nothing to repeat, or a loader that fails."""
+    found = {}
+    for name, loader in {"empty": [], "fails": Broken()}.items():
+        distributed = Distributed(shard=False, uneven="join", timeout=TIMEOUT)
+        trainer = trainer_of(network(), distributed)
+        own = loader if rank() == 1 else [examples(4).tensors] * 3
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the loader gave no batch
+            found[name] = error_of(partial(trainer.fit, own))
+    return found
+
+
+class Broken:
+    def __iter__(self):
+        yield examples(4).tensors
+        raise ZeroDivisionError("no more data")
 
 
 def failing_writes():

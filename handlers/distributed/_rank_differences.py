@@ -13,15 +13,20 @@ from ...events.utils.loader_length import loader_length
 Facts = dict[str, Any]
 
 
-def facts_of(trainer: TrainerProtocol, strategy: str) -> Facts:
-    """What must be equal on all ranks; `loader` facts only of those that have a length."""
+def facts_of(trainer: TrainerProtocol, strategy: str, uneven: str) -> Facts:
+    """What must be equal on all ranks; lengths of loaders only of those that have one.
+
+    With `uneven="join"` the lengths may differ.
+    """
     state = trainer.state
     valid = state.valid_loader
     loaders = {"train_loader": state.train_loader}
     loaders |= valid if isinstance(valid, Mapping) else {"valid_loader": valid}
+    lengths = {} if uneven == "join" else loaders
     return {
         "torch": torch.__version__,
         "strategy": strategy,
+        "uneven": uneven,
         "run": state.job,
         "epochs": state.n_epochs,
         "chart": [list(map(str, row)) for row in trainer.topology.rows],
@@ -31,7 +36,7 @@ def facts_of(trainer: TrainerProtocol, strategy: str) -> Facts:
             for name, value in state.model.state_dict().items()
             if isinstance(value, torch.Tensor)
         },
-        **{f"length of {name}": loader_length(each) for name, each in loaders.items() if each},
+        **{f"length of {name}": loader_length(each) for name, each in lengths.items() if each},
         **{f"seed of {name}": _seed(each) for name, each in loaders.items() if each},
     }
 

@@ -121,4 +121,6 @@ def _is_sharded(module: nn.Module) -> bool:
 def count_examples(counts: tuple[int, int], ranks: int, loss: torch.Tensor) -> torch.Tensor:
     """The loss weighted so that the mean over the ranks is the mean over all their examples."""
     mine, everywhere = counts
-    return loss if mine * ranks == everywhere else loss * (mine * ranks / everywhere)
+    if not everywhere or mine * ranks == everywhere:
+        return loss
+    return loss * (mine * ranks / everywhere)

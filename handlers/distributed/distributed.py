@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from .._accumulation import ends_window
 from .._ranks import gather_over_ranks
 from .._stateful import Stateful
 from ._control_group import control_group
+from ._joined_loaders import JoinedLoaders
 from ._loader_shards import LoaderShards
 from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
@@ -24,7 +25,10 @@ from ._wrapped_model import ReplicatedModel, WrappedModel, count_examples, refus
 Activity = Callable[[TrainState], str]
 Strategy = Literal["ddp", "fsdp2"]
 
+Uneven = Literal["shortest", "join"]
+
 _STRATEGIES = ("ddp", "fsdp2")
+_UNEVEN = ("shortest", "join")
 _LEAST_TIMEOUT = 5.0
 
 
@@ -55,12 +59,14 @@ class Distributed(Stateful):
         process only; RuntimeError if the ranks disagree on what to run; TypeError, ValueError for a
         loader that cannot be sharded
     Cost: no sync a batch; the reduction of the gradients, which DistributedDataParallel overlaps
-        with the backward pass
+        with the backward pass; with `uneven="join"` a collective more
 
     Args:
         strategy: "ddp": every rank has the whole model; "fsdp2": a shard of each parameter, of its
             gradient and of its optimizer state (`fully_shard`), during a run.
         shard: False: the loaders are left alone; each rank's yields other batches already.
+        uneven: if the loader of a rank ends before those of others: "shortest": that ends the pass
+            for all; "join": this rank repeats its last batch with weight 0, until all have ended.
         timeout: seconds that a rank waits for another one, from 5.
         seed: for the order of a shuffled DataLoader whose generator has no seed of its own.
     """
@@ -73,12 +79,12 @@ class Distributed(Stateful):
         strategy: Strategy = "ddp",
         *,
         shard: bool = True,
+        uneven: Uneven = "shortest",
         timeout: float = 300.0,
         seed: int = 0,
     ) -> None:
-        if strategy not in _STRATEGIES:
-            allowed = ", ".join(map(repr, _STRATEGIES))
-            raise ValueError(f"Distributed(strategy={strategy!r}): allowed: {allowed}")
+        _check_one_of("strategy", strategy, _STRATEGIES)
+        _check_one_of("uneven", uneven, _UNEVEN)
         if not _LEAST_TIMEOUT <= timeout < math.inf:
             raise ValueError(
                 f"Distributed(timeout={timeout!r}): allowed: seconds, from {_LEAST_TIMEOUT:g}; a "
@@ -86,10 +92,12 @@ class Distributed(Stateful):
             )
         self.strategy = strategy
         self.shard = shard
+        self.uneven = uneven
         self.timeout = timedelta(seconds=timeout)
         self.seed = seed
         self._model: WrappedModel | None = None
         self._shards = LoaderShards(0, 1, seed)
+        self._joined: JoinedLoaders | None = None
         self._counts: tuple[int, int] | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
@@ -122,7 +130,10 @@ class Distributed(Stateful):
             if self.shard:
                 undo.enter_context(self._shards.undo)
                 self._shards.shard(state)
-            refuse_differences(gather_over_ranks(facts_of(trainer, self.strategy)))
+            facts = facts_of(trainer, self.strategy, self.uneven)
+            refuse_differences(gather_over_ranks(facts))
+            undo.callback(setattr, self, "_joined", None)
+            self._joined = JoinedLoaders() if self.uneven == "join" else None
             if state.job == "fit":
                 group = DataGroup(self.timeout)
                 undo.callback(group.end)
@@ -162,17 +173,22 @@ class Distributed(Stateful):
 
     def wrap_fetch(self, fetch: Activity) -> Activity:
         def fetch_and_count(state: TrainState) -> str:
-            trigger = fetch(state)
-            if state.world_size > 1 and trigger.startswith("begin_"):
-                self._count(state)
+            if state.world_size == 1:
+                return fetch(state)
+            trigger, joined = self._fetch(fetch, state)
+            if trigger.startswith("begin_"):
+                self._count(state, joined)
             return trigger
 
         return fetch_and_count
 
-    def _count(self, state: TrainState) -> None:
+    def _fetch(self, fetch: Activity, state: TrainState) -> tuple[str, tuple[int, int] | None]:
+        return (fetch(state), None) if self._joined is None else self._joined.fetch(fetch, state)
+
+    def _count(self, state: TrainState, joined: tuple[int, int] | None) -> None:
         """Count the examples of all ranks, and none that is read because another rank has one."""
         loader = _loader_of(state)
-        self._counts = self._shards.counts(loader, state.batch_index)
+        self._counts = self._shards.counts(loader, state.batch_index) or joined
         everywhere = state.batch_size * state.world_size
         read = state.batch_size
         state.global_batch_size = 0
@@ -221,6 +237,12 @@ def refuse_single(handlers: Iterable[Any]) -> None:
     for handler in handlers:
         if why := getattr(handler, "single_process", None):
             raise AttachError(f"{type(handler).__name__} works in one process only: {why}")
+
+
+def _check_one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise ValueError(f"Distributed({name}={value!r}): allowed: {names}")
 
 
 def _loader_of(state: TrainState) -> Any:

@@ -98,7 +98,8 @@ class Metrics(Copyable):
         if state.outcome != "completed" or state.job == "predict":
             return
         if not state.batch_size:
-            self._warn_once(state)
+            if not state.global_batch_size:  # else the examples of this batch are on other ranks
+                self._warn_once(state)
             return
         for name, loss in differentiated:
             self._pass.of(name).add(loss, state.batch_size)

@@ -18,6 +18,8 @@ NAMES = [
     "raised_on_one_rank",
     "resumed_fits",
     "saved_for_others",
+    "joined_loaders",
+    "a_rank_without_a_batch",
     "failing_writes",
     "preempted",
     "command_line",
@@ -173,6 +175,30 @@ def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
         assert found["cancelled"] == "cancelled"
         assert found["resumed"] == found["whole"]
         assert (found["step"], found["rows"]) == (12, 3)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_joined_loaders_of_two_lengths_train_on_all_examples(results, strategy):
+    alone, *_ = (result["alone"] for result in results["joined_loaders"])
+    first, second = (result[strategy] for result in results["joined_loaders"])
+    for found in (first, second):
+        assert found["weights"] == pytest.approx(alone["weights"], abs=1e-6)
+        assert found["counts"] == [10, 80, 1]
+        assert found["metrics"]["valid_accuracy"] == pytest.approx(alone["accuracy"], abs=1e-6)
+        assert found["metrics"]["valid_loss"] == pytest.approx(alone["loss"], abs=1e-6)
+    assert first["weights"] == second["weights"]
+    paused, whole = [4, 4, 0, 0], [4, 4, 4, 4]
+    assert first["batches"] == [5, 5, 5, 5, *paused, 5, *paused] * 2
+    assert second["batches"] == [5, 5, 5, 0, *whole, 0, *whole] * 2
+
+
+def test_a_rank_that_cannot_join_ends_all_ranks(results):
+    first, second = results["a_rank_without_a_batch"]
+    reason = "RuntimeError: Distributed(uneven='join'): the loader of rank 1 has no batch"
+    assert second["empty"].startswith(reason)
+    assert first["empty"].startswith(f"PeerError: rank 1: {reason}")
+    assert second["fails"] == "ZeroDivisionError: no more data"
+    assert first["fails"].startswith("PeerError: rank 1: ZeroDivisionError: no more data")
 
 
 def test_a_save_that_fails_on_one_rank_does_not_let_the_other_wait(results):

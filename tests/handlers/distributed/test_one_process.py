@@ -35,6 +35,8 @@ def test_without_torchrun_a_fit_is_unchanged_and_says_so_once(caplog):
 def test_a_wrong_argument_is_refused():
     with pytest.raises(ValueError, match=r"strategy='zero'\): allowed: 'ddp', 'fsdp2'"):
         Distributed("zero")
+    with pytest.raises(ValueError, match=r"uneven='longest'\): allowed: 'shortest', 'join'"):
+        Distributed(uneven="longest")
     for timeout in (0, 4.9, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="allowed: seconds, from 5"):
             Distributed(timeout=timeout)
