@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .performance.mixed_precision import MixedPrecision as MixedPrecision
     from .performance.profiler import Profiler as Profiler
     from .performance.split_on_out_of_memory import SplitOnOutOfMemory as SplitOnOutOfMemory
+    from .recording.journal import Journal as Journal
     from .recording.recorder import Recorder as Recorder
     from .schedules.annealing import Annealing as Annealing
     from .schedules.cosine_warmup import CosineWarmup as CosineWarmup
@@ -97,6 +98,7 @@ _MODULES = {
     "MixedPrecision": "performance.mixed_precision",
     "Profiler": "performance.profiler",
     "SplitOnOutOfMemory": "performance.split_on_out_of_memory",
+    "Journal": "recording.journal",
     "Recorder": "recording.recorder",
     "Annealing": "schedules.annealing",
     "CosineWarmup": "schedules.cosine_warmup",

@@ -107,6 +107,7 @@ MAKERS = {
     "GradientStats": lambda: job(h.GradientStats(every=2, bins=4)),
     "History": lambda: job(h.Metrics(), h.History()),
     "JSONLines": lambda: job(h.Metrics(), h.JSONLines(folder() / "log.jsonl", every=2)),
+    "Journal": lambda: job(h.Journal(folder() / "run.jsonl")),
     "LRSchedule": lambda: job(h.LRSchedule(cyclic)),
     "LabelSmoothing": lambda: job(h.LabelSmoothing()),
     "LimitBatches": lambda: job(h.LimitBatches(train=3, valid=1)),

@@ -19,7 +19,7 @@ PUBLIC = {
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
         Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         GradientAccumulation GradientClip
-        GradientStats History JSONLines Job KeyedLoader LRFinder LRSchedule LabelSmoothing
+        GradientStats History JSONLines Job Journal KeyedLoader LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
         Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
@@ -48,15 +48,15 @@ PUBLIC = {
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast
         Checkpoint Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         GradientAccumulation
-        GradientClip GradientStats History JSONLines LRFinder LRSchedule LabelSmoothing
+        GradientClip GradientStats History JSONLines Journal LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
         ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
         StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit Unfreeze ValidateEvery WandB
         WeightDecayGroups
     """,
     "trackside.views": """
-        Job RankComparison Recording RecordingError Status Totals Verification compare_ranks status
-        totals verify_resume watch_app
+        Job JournalComparison JournalDifference JournalError RankComparison Recording RecordingError
+        Status Totals Verification compare_ranks diff_journals status totals verify_resume watch_app
     """,
 }
 

@@ -68,7 +68,7 @@ MAKE = {
     "WeightDecayGroups": lambda out: h.WeightDecayGroups(),
 }
 # need services or a fit of their own; tested beside their files
-ALONE = {"Checkpoint", "LRFinder", "MLflow", "Preemption", "Recorder", "WandB"}
+ALONE = {"Checkpoint", "Journal", "LRFinder", "MLflow", "Preemption", "Recorder", "WandB"}
 # two of these write the same learning rate, or average the same weights
 RIVALS = [
     {"CosineWarmup", "FlatCosine", "LRSchedule", "OneCycle", "ReduceOnPlateau", "Unfreeze"},
@@ -326,6 +326,7 @@ CHARTS = {
 WITH_FILES = {
     **MAKE,
     "Checkpoint": lambda out: h.Checkpoint(out, steps=1),
+    "Journal": lambda out: h.Journal(out / "run.jsonl"),
     "Recorder": lambda out: h.Recorder(out / "run.loop"),
 }
 # handlers that are refused on a chart, by what the message names

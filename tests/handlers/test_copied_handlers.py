@@ -14,7 +14,7 @@ from trackside import handlers as h
 from trackside.handlers.schedules.annealing import cosine, exponential, linear, piecewise
 
 TRACKERS = {"MLflow", "WandB"}
-ONE_FILE = {"Recorder"}
+ONE_FILE = {"Journal", "Recorder"}
 """Handlers of which there can be no second one."""
 TABLE = sorted({*resumable.MAKERS} - TRACKERS - ONE_FILE)
 

@@ -16,6 +16,7 @@ TRACKERS = {"MLflow", "WandB"}
 SAYS = {
     "Checkpoint": "contains checkpoints of another fit",
     "Preemption": "contains checkpoints of another fit",
+    "Journal": "this Journal writes of another trainer",
     "Recorder": "this Recorder records another trainer",
 }
 """Handlers that say that they belong to the other trainer."""

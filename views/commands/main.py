@@ -11,6 +11,7 @@ from ..output.usage_error import UsageError
 from . import (
     compare_command,
     demo_command,
+    diff_command,
     draw_command,
     export_command,
     fit_command,
@@ -25,6 +26,7 @@ from .parser import Parser
 COMMANDS = (
     compare_command,
     demo_command,
+    diff_command,
     draw_command,
     export_command,
     fit_command,
