@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..output.units import format_duration
-from ..recordings.rank_comparison import RankComparison, RankTimes, compare_ranks
+from ..recordings.rank_comparison import RankComparison, compare_ranks
 from ..recordings.recording import Recording
 from ..recordings.totals import Total
 
@@ -45,34 +45,17 @@ def _table(compared: RankComparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    ranks = _shown(compared)
+    ranks = compared.first_ranks(_MOST_RANKS)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("mean of each")
     for one in ranks:
         table.add_column(f"rank {one.rank}", justify="right")
     table.add_row("now", *(Text(_short(one.now.phase, one.now.waits)) for one in ranks))
-    for phase in _phases(compared):
+    for phase in compared.busiest_phases(_MOST_PHASES):
         means = [one.phases.get(phase, Total()) for one in ranks]
         table.add_row(Text(_path(phase)), *(format_duration(total.mean) for total in means))
     table.add_row("waited", *(format_duration(one.waited / 1e9) for one in ranks))
     return table
-
-
-def _shown(compared: RankComparison) -> list[RankTimes]:
-    """All ranks; of many the one that waits least, those that stand still, and others."""
-    slow = [compared.slowest] if compared.slowest else []
-    first = {one.rank: one for one in [*compared.culprits, *slow, *compared.ranks]}
-    return sorted([*first.values()][:_MOST_RANKS], key=lambda one: one.rank)
-
-
-def _phases(compared: RankComparison) -> list[str]:
-    """The phases with the most time, in the order of the loop."""
-    total: dict[str, int] = {}
-    for one in compared.ranks:
-        for phase, spent in one.phases.items():
-            total[phase] = total.get(phase, 0) + spent.ns
-    most = sorted(total, key=lambda phase: -total[phase])[:_MOST_PHASES]
-    return [phase for phase in total if phase in most]
 
 
 def _path(phase: str) -> str:

@@ -13,13 +13,19 @@ def add(commands: Commands) -> None:
     """Add the command to the parser."""
     about = "write recordings as a page in one file; it opens offline"
     report = commands.add_parser("report", help=about, description=about)
-    report.add_argument("recordings", nargs="+", type=Path, metavar="RECORDING")
+    report.add_argument(
+        "recordings",
+        nargs="+",
+        type=Path,
+        metavar="RECORDING",
+        help="a file, or a folder: all its recordings",
+    )
     report.add_argument(
         "-o",
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: the path of the first recording, with the suffix .html",
+        help="default: the first path, with the suffix .html",
     )
     report.set_defaults(command=_run)
 

@@ -40,7 +40,9 @@ def _run(arguments: argparse.Namespace) -> None:
     from .top_view import TopView
 
     with open_recordings(*arguments.recordings) as recordings, suppress(KeyboardInterrupt):
-        tables = [RankTable(ranks) for ranks in group_ranks(recordings)]
+        of_ranks = {one.path: one for one in recordings if one.meta.world > 1}
+        runs = group_ranks(of_ranks)
+        tables = [RankTable([of_ranks[path] for path in run]) for run in runs]
         _show([TopView(recording) for recording in recordings], tables)
 
 

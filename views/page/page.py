@@ -85,7 +85,13 @@ _TIMELINE = (
     "timeline/timeline_view",
     "timeline/controls",
 )
-_PANELS = ("panels/header", "panels/time_shares", "panels/cost_tables", "panels/captions")
+_PANELS = (
+    "panels/header",
+    "panels/time_shares",
+    "panels/cost_tables",
+    "panels/rank_tables",
+    "panels/captions",
+)
 _SHELL = (
     "shell/colours",
     "shell/keyboard",

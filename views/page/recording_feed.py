@@ -105,6 +105,7 @@ class RecordingFeed:
             "status": "stuck" if current.stuck else current.condition,
             "phase": current.phase,
             "receiver": current.receiver,
+            "waits": current.waits,
             "reason": current.reason,
             "usual": None if current.usual is None else current.usual * 1e9,
         }

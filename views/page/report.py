@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ..output.output_files import write_atomically
+from ..recordings.rank_summary import add_ranks
+from ..recordings.recording_files import SUFFIX, recording_files
+from ..recordings.records import RecordingError
 from .page import WATCH, as_json
 from .record_codec import pack_records
 from .recording_feed import RecordingFeed
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
-    """Write a page that shows recordings, as they are now, to `out`.
+    """Write a page that shows recordings, as they are now, to `out`; of a folder all that it has.
 
     Cost: the records of a recording are read into memory, 16 bytes each.
 
@@ -24,15 +27,26 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
     """
     descriptions: list[dict[str, Any]] = []
     data: dict[str, str] = {}
-    for number, path in enumerate(recordings):
+    for number, path in enumerate(files := [*_files(recordings)]):
         with closing(RecordingFeed(path)) as feed:
             begin = feed.begin()
             update, records = _read_all(feed)
         descriptions.append({"id": str(number), "begin": begin, "update": update})
         data[f"records-{number}"] = pack_records(records)
+    of_ranks = zip(files, descriptions, strict=True)
+    add_ranks({path: one for path, one in of_ranks if one["begin"]["world"] > 1})
     title = descriptions[0]["begin"]["name"]
     html = WATCH.html(title, {"recordings": as_json(descriptions), **data})
     write_atomically(out, lambda path: path.write_text(html, encoding="utf-8"))
+
+
+def _files(paths: Sequence[Path]) -> Iterator[Path]:
+    """The recordings, also those in folders."""
+    for path in paths:
+        found = recording_files(path)
+        if not found:
+            raise RecordingError(f"no recording in {path}; expected files *{SUFFIX}")
+        yield from found
 
 
 def _read_all(feed: RecordingFeed) -> tuple[dict[str, Any], bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..output.units import format_duration
 from .recording import Recording
@@ -82,6 +83,21 @@ class RankComparison:
         """What a person should know first; empty if no rank keeps the others waiting."""
         return [*map(self._of_culprit, self.culprits), *self._of_slowest()]
 
+    def busiest_phases(self, most: int) -> list[str]:
+        """The phases in which the ranks spend most time, in the order of the loop."""
+        spent: dict[str, int] = {}
+        for one in self.ranks:
+            for phase, total in one.phases.items():
+                spent[phase] = spent.get(phase, 0) + total.ns
+        chosen = sorted(spent, key=lambda phase: -spent[phase])[:most]
+        return [phase for phase in spent if phase in chosen]
+
+    def first_ranks(self, most: int) -> list[RankTimes]:
+        """At most so many ranks: those that stand still, the slowest one, then the lowest."""
+        slow = [self.slowest] if self.slowest else []
+        first = {one.rank: one for one in [*self.culprits, *slow, *self.ranks]}
+        return sorted([*first.values()][:most], key=lambda one: one.rank)
+
     def _of_culprit(self, one: RankTimes) -> str:
         does = "has died" if one.now.condition == "died" else "stands still"
         if one.now.condition == "ended":
@@ -111,18 +127,12 @@ def compare_ranks(recordings: Sequence[Recording]) -> RankComparison:
     return RankComparison(sorted(ranks, key=lambda one: one.rank))
 
 
-def group_ranks(recordings: Iterable[Recording]) -> list[list[Recording]]:
-    """The runs of several ranks among recordings: `run.rank0.loop` and `run.rank1.loop` are one."""
-    runs: dict[str, list[Recording]] = {}
-    for recording in recordings:
-        if recording.meta.world > 1:
-            runs.setdefault(run_path(recording), []).append(recording)
+def group_ranks(paths: Iterable[Path]) -> list[list[Path]]:
+    """The runs among recordings of several ranks: `run.rank0.loop` and `run.rank1.loop` are one."""
+    runs: dict[str, list[Path]] = {}
+    for path in paths:
+        runs.setdefault(_RANK.sub("", str(path.absolute())), []).append(path)
     return [run for run in runs.values() if len(run) > 1]
-
-
-def run_path(recording: Recording) -> str:
-    """What the paths of all ranks of a run have in common."""
-    return _RANK.sub("", str(recording.path.absolute()))
 
 
 def _times(recording: Recording) -> RankTimes:

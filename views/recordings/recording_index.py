@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .rank_summary import add_ranks
 from .recording import Recording
 from .recording_files import recording_files
 from .records import RecordingError
@@ -33,9 +34,13 @@ class RecordingIndex:
         return {_identity(path): path for path in self._recording_paths()}[identity]
 
     def entries(self) -> list[dict[str, Any]]:
-        """One entry for each readable recording, the newest run first."""
-        readable = [e for path in self._recording_paths() if (e := _entry(path)) is not None]
-        return sorted(readable, key=lambda entry: (-entry["wall_ns"], entry["rank"]))
+        """One entry for each readable recording, the newest run first.
+
+        Those of one run of several ranks have the same `run`; one of them has its `ranks`.
+        """
+        entries = {p: e for p in self._recording_paths() if (e := _entry(p)) is not None}
+        add_ranks({path: entry for path, entry in entries.items() if entry["world"] > 1})
+        return sorted(entries.values(), key=lambda entry: (-entry["wall_ns"], entry["rank"]))
 
     def _recording_paths(self) -> Iterator[Path]:
         for path in self._paths:

@@ -5,9 +5,13 @@ import re
 
 import pytest
 from browsers import is_ready, opened
+from helpers import batches
+from recordings import recorded_ranks
 from watched import fit, record_many, screenshots, wait_until
 
+from trackside.views.output.units import format_duration
 from trackside.views.page.report import write_report
+from trackside.views.recordings.rank_comparison import compare_ranks
 from trackside.views.recordings.recording import Recording
 from trackside.views.recordings.totals import totals
 
@@ -63,3 +67,32 @@ def test_a_file_that_cannot_be_read_is_a_one_line_error(refused):
 def test_a_report_that_cannot_be_written_leaves_no_file(refused, recording, tmp_path):
     assert "cannot write nowhere/run.html" in refused("report", recording, "-o", "nowhere/run.html")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_report_of_a_folder_shows_the_ranks_of_a_run_side_by_side(browser, tmp_path, monkeypatch):
+    ranks = recorded_ranks(tmp_path, monkeypatch, lambda _, trainer: trainer.fit(batches(3)))
+    compared = compare_ranks(ranks).ranks
+    write_report([tmp_path], tmp_path / "run.html")
+    cells = "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
+    with opened(browser, (tmp_path / "run.html").as_uri()) as page:
+        wait_until(lambda: is_ready(page))
+        shown = page.locator("#ranks tbody tr").evaluate_all(cells)
+        phases = page.locator("#rank-phases tbody tr").evaluate_all(cells)
+        assert page.locator("#ranks-card").is_visible()
+        page.screenshot(path=screenshots() / "ranks.png")
+    assert [row[:2] for row in shown] == [["0", "completed"], ["1", "completed"]]
+    for row, one in zip(shown, compared, strict=True):
+        assert row[2].split()[1] == format_duration(one.waited / 1e9).split()[1]
+    means = [one.phases["fit.epoch.train.batch.forward"].mean for one in compared]
+    (forward,) = [row for row in phases if row[0] == "train › batch › forward"]
+    assert int(forward[3]) == means.index(max(means))
+    assert [float(text.split()[0]) for text in forward[1:3]] == pytest.approx(
+        [float(format_duration(mean).split()[0]) for mean in sorted(means)], rel=0.01
+    )
+
+
+def test_report_of_one_process_has_no_table_of_ranks(browser, recording, tmp_path):
+    write_report([recording], tmp_path / "run.html")
+    with opened(browser, (tmp_path / "run.html").as_uri()) as page:
+        wait_until(lambda: is_ready(page))
+        assert page.locator("#ranks-card").is_hidden()

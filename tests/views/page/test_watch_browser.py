@@ -117,6 +117,11 @@ def table(page, name):
     )
 
 
+def calls_of(page):
+    """Calls, mean and total time of each handler, by its name."""
+    return {name: cells for name, *cells in table(page, "handlers")}
+
+
 def nanoseconds(shown):
     """Parse a duration as the page shows it."""
     value, unit = shown.split()
@@ -198,11 +203,15 @@ def test_live_phase_is_marked_and_a_stuck_or_dead_process_is_reported(browser, t
         process.send_signal(signal.SIGSTOP)
         wait_until(lambda: text(page, "#banner").startswith("STUCK in"))
         assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")
+        called = r"WaitForInput\.after_loss was called .* ago, and has not returned\."
+        assert re.search(called, text(page, "#banner"))
+        wait_until(lambda: nanoseconds(calls_of(page)["WaitForInput.after_loss"][2]) > 2e9)
         page.screenshot(path=screenshots() / "stuck.png")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         wait_until(lambda: text(page, "#banner").startswith("PROCESS DIED in"))
         assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")
+        assert "WaitForInput.after_loss was called, and had not returned." in text(page, "#banner")
         assert page.locator("#banner").get_attribute("role") == "alert"
         assert text(page, "#path") == "fit › epoch › train › batch › scored"
         page.screenshot(path=screenshots() / "died.png")

@@ -1,5 +1,6 @@
 import pytest
-from recordings import recorded
+from helpers import batches
+from recordings import recorded, recorded_ranks
 
 from trackside.views.recordings.recording_index import RecordingIndex
 
@@ -34,3 +35,15 @@ def test_entries_follow_new_and_deleted_files_and_skip_unreadable_ones(tmp_path)
     assert [entry["name"] for entry in index.entries()] == ["run"]
     (tmp_path / "run.loop").unlink()
     assert index.entries() == []
+
+
+def test_one_entry_of_a_run_of_several_ranks_compares_them(tmp_path, monkeypatch):
+    recorded(tmp_path / "alone.loop").close()
+    recorded_ranks(tmp_path, monkeypatch, lambda rank, trainer: trainer.fit(batches(3)))
+    first, second, alone = RecordingIndex([tmp_path]).entries()
+    assert "run" not in alone
+    assert first["run"] == second["run"]
+    (compared,) = [entry["ranks"] for entry in (first, second) if "ranks" in entry]
+    assert [one["rank"] for one in compared["ranks"]] == [0, 1]
+    assert {one["status"] for one in compared["ranks"]} == {"ended"}
+    assert "fit.epoch.train.fetch" in [one["phase"] for one in compared["phases"]]

@@ -47,6 +47,9 @@ class RecordAccumulator {
   get receiver() {
     return this.state[2];
   }
+  get receiverSince() {
+    return this.state[3];
+  }
   get epoch() {
     return this.state[4];
   }

@@ -41,7 +41,7 @@ class EmbeddedSource {
   }
 
   async list() {
-    return this.recordings.map(({ id, begin, update }) => ({ id, ...begin, ...update.live }));
+    return this.recordings.map(({ id, begin, update, run, ranks }) => ({ id, run, ranks, ...begin, ...update.live }));
   }
 
   async open(id, { begin, update }) {

@@ -80,6 +80,7 @@ function totalsOfRun(records, recorded, now) {
   }
   for (const [id, calls, ns] of recorded.receivers)
     if (receivers[id]) [totals.calls[id], totals.times[id]] = [calls, ns];
+  if (end.receiver >= 0) totals.times[end.receiver] += Math.max(0, now - end.receiverSince);
   return totals;
 }
 

@@ -29,7 +29,7 @@ class CostTables {
 function receiverCosts(totals) {
   return totals.table.receivers
     .map((receiver, id) => ({ ...receiver, calls: totals.calls[id], time: totals.times[id] }))
-    .filter(({ calls }) => calls > 0)
+    .filter(({ calls, time }) => calls > 0 || time > 0)
     .sort((a, b) => b.time - a.time);
 }
 
@@ -37,7 +37,7 @@ function handlerRows(totals) {
   return receiverCosts(totals).map(({ name, signal, calls, time }) => [
     name.endsWith(`.${signal}`) ? name : `${name} at ${signal}`,
     formatCount(calls),
-    formatDuration(time / calls),
+    calls > 0 ? formatDuration(time / calls) : "–",
     formatDuration(time),
   ]);
 }

@@ -61,6 +61,15 @@ function currentPlace(app, state) {
   return { status: app.live.status, label: path };
 }
 
+// Who was called and has not returned: the first suspect of a loop that stands still.
+function calledText({ status, waits, receiver }, since) {
+  if (waits) return "It waits for the other ranks. ";
+  if (!receiver) return "";
+  return status === "died"
+    ? `${receiver} was called, and had not returned. `
+    : `${receiver} was called ${formatDuration(since)} ago, and has not returned. `;
+}
+
 // A red banner at the top; a screen reader reads it once.
 function showAlarm(app, state) {
   const { live, view } = app;
@@ -71,12 +80,13 @@ function showAlarm(app, state) {
   const epoch = formatProgress(live.epoch, live.n_epochs),
     batch = formatProgress(live.batch, live.n_batches);
   const where = `in ${path}, epoch ${epoch}, batch ${batch}`;
+  const called = calledText(live, Math.max(0, view.end - app.records.last));
   const since = formatDuration(Math.max(0, view.end - app.records.last));
   const what = live.status === "died" ? "PROCESS DIED" : "STUCK";
   const why =
     live.status === "died"
-      ? `Process ${app.meta.pid} has ended; the page shows its last records.`
-      : `No transition for ${since}; usual in this phase: ${formatDuration(live.usual)}.`;
+      ? `${called}Process ${app.meta.pid} has ended; the page shows its last records.`
+      : `${called}No transition for ${since}; usual in this phase: ${formatDuration(live.usual)}.`;
   if (!banner.firstChild)
     banner.append(newElement("strong"), newElement("span"), newElement("span"));
   [what, where, why].forEach((text, i) => setText(banner.children[i], text));

@@ -7,14 +7,17 @@ class RecordingList {
     this.app = app;
     this.select = byId("run");
     this.select.addEventListener("change", () => this.choose(this.select.value));
+    this.ranks = new RankTables();
     this.table = new Table(byId("runs"), ["recording", "phase", "epoch", "batch"], "Recordings");
   }
 
   // Recordings are added and removed: ask a server again every REFRESH_INTERVAL milliseconds.
   async refresh() {
     const recordings = await this.app.source.list();
+    this.recordings = recordings;
     this.show(recordings);
     if (!this.app.opened) this.openFirst(recordings);
+    this.ranks.show(recordings, this.app.opened);
     if (this.app.source instanceof ServerSource) this.refreshLater();
   }
 
@@ -32,6 +35,7 @@ class RecordingList {
   choose(id) {
     history.replaceState(null, "", `#${encodeURIComponent(id)}`);
     this.app.open(id);
+    this.ranks.show(this.recordings, id);
   }
 
   show(recordings) {
