@@ -54,6 +54,10 @@ class Ballot:
         self._always = frozenset(always)
         self._rows: dict[str, list[TableRow]] = {}
         self._places: dict[str, int] = {}
+        self._all_rows: list[TableRow] = []
+        self._receivers: list[tuple[Receiver, ...]] = []  # at the last vote
+        self._wishes: list[int] = []
+        self._agreed_wishes: Sequence[int] = ()
         self._skips = False  # the remaining receivers of the live signal
         self._recorded: list[Raised] = []
         self._followed: list[str] = []
@@ -64,7 +68,8 @@ class Ballot:
         for leaf in table.values():
             for trigger, row in leaf.rows.items():
                 self._rows.setdefault(trigger, []).append(row)
-        self.wanted = {*self._rows}
+        self._all_rows = [row for rows in self._rows.values() for row in rows]
+        self._want_all()
 
     def recording(self, receiver: Receiver, transition: Transition) -> Receiver:
         """`receiver`, with what it raises recorded; the remaining ones are then skipped.
@@ -156,14 +161,14 @@ class Ballot:
         raised = merged(self._recorded, told, self.agreement.rank, self._followed)
         self._recorded, self._followed = [], []
         self.broken_off = self._skips = False
-        self.wanted = {*self._rows}
+        self._want_all()
         return raised
 
     def _cast(self, raised: bool, choice: tuple[int, int]) -> Sequence[int]:
         """Vote; the two phases and choices are a maximum, and a minimum with its sign changed."""
         place = self._places.get(self.state.phase, -1)
-        everywhere = bool(self.asks or self._recorded)
-        wishes = [int(everywhere or self._wants(trigger)) for trigger in self._rows]
+        everywhere = self.asks or self._recorded
+        wishes = [1] * len(self._rows) if everywhere else self._own_wishes()
         try:
             agreed = self._wait([int(raised), place, -place, *choice, *wishes])
             self._check_phase(agreed[1], -agreed[2])
@@ -173,9 +178,11 @@ class Ballot:
         except BaseException:  # an interrupt while this rank waits
             self.leave()
             raise
-        self.wanted = {
-            trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish
-        }
+        if agreed[5:] != self._agreed_wishes:
+            self._agreed_wishes = agreed[5:]
+            self.wanted = {
+                trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish
+            }
         return agreed
 
     def _wait(self, numbers: Sequence[int]) -> Sequence[int]:
@@ -187,6 +194,18 @@ class Ballot:
         finally:
             for watch in watchers:
                 watch(False)
+
+    def _want_all(self) -> None:
+        self.wanted = {*self._rows}
+        self._agreed_wishes = ()
+
+    def _own_wishes(self) -> list[int]:
+        """For each trigger, whether this rank asks for a vote after it."""
+        receivers = [row.receivers for row in self._all_rows]
+        if receivers != self._receivers:
+            self._receivers = receivers
+            self._wishes = [int(self._wants(trigger)) for trigger in self._rows]
+        return self._wishes
 
     def _wants(self, trigger: str) -> bool:
         return trigger in self._always or any(

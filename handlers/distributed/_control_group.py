@@ -21,7 +21,15 @@ _ROLL_CALL = timedelta(seconds=5)
 
 
 class ControlGroup:
-    """Implements `events.Agreement`: each vote is one small all-reduce, without a device sync.
+    """Implements `events.Agreement`: a vote is a few small messages, without a device sync.
+
+    The maximum over all ranks is made by dissemination: in round `i` a rank sends what it has to
+    the one `2**i` above, and takes the maximum with what comes from the one `2**i` below; after
+    `log2(ranks)` rounds, rounded up, each has that of all. The all-reduce of gloo is a ring, whose
+    rounds are twice as many as there are ranks.
+
+    Source: Debra Hensgen, Raphael Finkel, Udi Manber, "Two algorithms for barrier
+    synchronization", 1988.
 
     Args:
         group: of all ranks, over gloo, used for nothing else.
@@ -48,15 +56,28 @@ class ControlGroup:
         self.vote_watchers: list[Callable[[bool], None]] = []
         self._release = release
         self._timeout = timeout
+        self._distances = [1 << i for i in range((self.world_size - 1).bit_length())]
 
     def vote(self, ballot: Sequence[int]) -> list[int]:
         """The maxima of the ballots of all ranks. Raises: PeerError, if a rank is lost."""
         numbers = torch.tensor(ballot, dtype=torch.int32)
         try:
-            dist.all_reduce(numbers, dist.ReduceOp.MAX, group=self._group)
+            for distance in self._distances:
+                numbers = torch.maximum(numbers, self._exchange(numbers, distance))
         except (RuntimeError, ValueError) as error:  # a ValueError, if this rank has left
             raise self._lost(error) from error
         return numbers.tolist()
+
+    def _exchange(self, numbers: torch.Tensor, distance: int) -> torch.Tensor:
+        """Send `numbers` to the rank this far above; returns those of the one this far below."""
+        found = torch.empty_like(numbers)
+        size, group = self.world_size, self._group
+        receiving = dist.irecv(found, (self.rank - distance) % size, group)
+        sending = dist.isend(numbers, (self.rank + distance) % size, group)
+        for work in (receiving, sending):
+            if work is not None:  # as in every rank of the group
+                work.wait()
+        return found
 
     def share(self, records: Sequence[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
         """The records of all ranks. Raises: PeerError, if a rank is lost."""

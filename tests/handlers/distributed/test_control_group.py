@@ -1,6 +1,7 @@
 """Votes between processes: ranks with DDP that torchrun has started, over gloo."""
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -16,6 +17,8 @@ from voting import ALL_DEALT, FEW_DEALT, SEED, dealt_plans, plans
 
 from trackside import PeerError
 from trackside.handlers.distributed._control_group import ControlGroup
+
+from trackside.handlers.distributed._control_group import control_group
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tests" / "voting.py"
@@ -38,6 +41,33 @@ def torchrun(ranks, folder, what):
         capture_output=True,
     )
     return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(ranks)]
+
+
+def vote(rank, ranks, folder, found):
+    """In one of several processes: what comes of votes that different ranks win."""
+    seconds = timedelta(seconds=60)
+    store = dist.FileStore(str(folder / "store"), ranks)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=seconds)
+    with control_group("votes", (), lambda: None, seconds) as agreement:
+        found.put([agreement.vote([rank, -rank, 7 * (rank == each)]) for each in range(ranks)])
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+@pytest.mark.parametrize("ranks", [2, 3, 5])
+def test_a_vote_is_the_maximum_over_any_number_of_ranks(tmp_path, ranks):
+    fork = multiprocessing.get_context("fork")
+    found = fork.Queue()
+    processes = [
+        fork.Process(target=vote, args=(rank, ranks, tmp_path, found), daemon=True)
+        for rank in range(ranks)
+    ]
+    for process in processes:
+        process.start()
+    votes = [found.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(120)
+    assert votes == [[[ranks - 1, 0, 7]] * ranks] * ranks
 
 
 @pytest.fixture(scope="module")
