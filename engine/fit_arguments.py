@@ -10,17 +10,37 @@ import torch
 from ..events.utils.argument_checks import check_no_class, check_whole_number
 from .data.loader_traits import is_dataset, is_one_pass
 from .data.validation_loaders import argument_name, by_name, check_evaluation_name
+from .fit_state.seeding import check_seed
 
 
 def fit_limits(
-    epochs: int | None, batches_per_epoch: int | None, saved: Mapping[str, Any] | None
+    epochs: int | None,
+    batches_per_epoch: int | None,
+    seed: int | None,
+    saved: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The length of a fit as fields of the TrainState; None stands for the saved or default one."""
-    defaults = {"n_epochs": 1, "batches_per_epoch": None}
+    """Arguments of a fit as fields of the TrainState; None stands for the saved or default one.
+
+    Raises:
+        TypeError, ValueError: the seed is none, or is not that of the fit that is resumed.
+    """
+    if seed is not None:
+        check_seed(f"fit(seed={seed!r})", seed)
+    defaults = {"n_epochs": 1, "batches_per_epoch": None, "seed": None}
     if saved is not None:
-        defaults = saved["position"]["asked"]
-    given = {"n_epochs": epochs, "batches_per_epoch": batches_per_epoch}
+        defaults |= saved["position"]["asked"]
+        _check_same_seed(seed, defaults["seed"])
+    given = {"n_epochs": epochs, "batches_per_epoch": batches_per_epoch, "seed": seed}
     return {name: defaults[name] if value is None else value for name, value in given.items()}
+
+
+def _check_same_seed(seed: int | None, saved: int | None) -> None:
+    if seed not in (None, saved):
+        begun = "without a seed" if saved is None else f"with seed {saved}"
+        raise ValueError(
+            f"fit(seed={seed}, resume=…): the fit was begun {begun}, and is not seeded again; "
+            f"allowed: {'no seed' if saved is None else f'seed={saved}, or none'}"
+        )
 
 
 def check_fit(

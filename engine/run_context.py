@@ -18,6 +18,7 @@ from .data.validation_loaders import ONLY, by_name
 from .fit_state.checkpointed_trainer import CheckpointedTrainer
 from .fit_state.restore import end_resumed_fit, resume_fit
 from .fit_state.rollback import remember
+from .fit_state.seeding import seed_rank, seeded_fit
 from .fit_state.unsaved_warning import UnsavedStateCheck
 from .loop.activities import begin_evaluation
 from .loop.fit_reset import reset_state
@@ -123,10 +124,11 @@ def fit_session(
         state.train_loader, state.valid_loader = train_loader, valid_loader
         state.evaluation = next(iter(by_name(valid_loader)), ONLY)
         reset_state(state, limits)
-        with around_run(trainer):
+        with seeded_fit(state, saved is None), around_run(trainer):
             unsaved.record(trainer)
             warn_if_kept_in_eval(state)
             if saved is None:
+                seed_rank(state)
                 yield
             else:
                 with _resumed(trainer, saved, kept):

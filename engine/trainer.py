@@ -94,6 +94,7 @@ class Trainer(EvaluatingEngine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
+        seed: int | None = None,
         resume: ResumeFrom = None,
     ) -> TrainState:
         """Train for `epochs` epochs, each followed by a validation if there is a `valid_loader`.
@@ -106,6 +107,9 @@ class Trainer(EvaluatingEngine):
             epochs: 1 by default; 0 opens and closes the fit, and does nothing else.
             batches_per_epoch: ends an epoch after this many batches; required for an endless
                 loader, which continues in the next epoch where it stopped.
+            seed: for the generators of Python, NumPy and torch, of the modules and loaders, and for
+                each `KeyedLoader`, which starts at its epoch 0: seeded once, when the fit begins.
+                The generators are restored when it ends. A resumed fit is not seeded again.
             resume: a `state_dict` captured during a fit, or the path of a checkpoint, or of a
                 folder of checkpoints, of which the `latest` is used, or "auto": the folder of the
                 attached Checkpoint, and a new fit if that is empty. The fit continues from there,
@@ -122,7 +126,7 @@ class Trainer(EvaluatingEngine):
             BusyError: this trainer is running already.
             BaseException: raised by a handler, the model or the loader; all scopes are closed.
         """
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, False)
         for _ in run:
             pass
         return self.state
@@ -134,10 +138,11 @@ class Trainer(EvaluatingEngine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
+        seed: int | None = None,
         resume: ResumeFrom = None,
     ) -> Generator[Transition, None, None]:
         """The same fit, one transition for each `next`; closing the iterator cancels the fit."""
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, True)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, True)
         self._stepped_run = ref(run)
         return run
 
@@ -148,6 +153,7 @@ class Trainer(EvaluatingEngine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
+        seed: int | None = None,
         resume: ResumeFrom = None,
     ) -> Stream:
         """The same fit for `async for`, with a return to the event loop at every transition.
@@ -156,7 +162,9 @@ class Trainer(EvaluatingEngine):
         of the event loop; for longer work use `start`.
         """
         return Stream(
-            self.steps(train_loader, valid_loader, epochs, batches_per_epoch, resume=resume)
+            self.steps(
+                train_loader, valid_loader, epochs, batches_per_epoch, seed=seed, resume=resume
+            )
         )
 
     def start(
@@ -166,6 +174,7 @@ class Trainer(EvaluatingEngine):
         epochs: int | None = None,
         batches_per_epoch: int | None = None,
         *,
+        seed: int | None = None,
         resume: ResumeFrom = None,
     ) -> Run:
         """Fit in a background thread; the returned Run controls it.
@@ -174,7 +183,7 @@ class Trainer(EvaluatingEngine):
         """
         if self._runs:
             raise self._busy(self._first_trigger)
-        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, resume, False)
+        run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, False)
         return Run(self, run)
 
     def _fit(
@@ -183,15 +192,16 @@ class Trainer(EvaluatingEngine):
         valid_loader: Iterable[Any] | None,
         epochs: int | None,
         batches_per_epoch: int | None,
+        seed: int | None,
         resume: ResumeFrom,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
         resume = read_resume_state(self, resume)
         if resume is not None:
             check_resumable(self, resume, train_loader, valid_loader)
-        limits = fit_limits(epochs, batches_per_epoch, resume)
+        limits = fit_limits(epochs, batches_per_epoch, seed, resume)
         reader = loader_phase(self._topology, self._registry)
-        check_fit(train_loader, valid_loader, *limits.values(), reader=reader)
+        check_fit(train_loader, valid_loader, *list(limits.values())[:2], reader=reader)
         check_trainable(self.state)
         if valid_loader is not None:
             check_valid_loader(self._topology, self._registry)

@@ -72,7 +72,13 @@ class TrainState:
     Restoring them makes a loader that has no state of its own repeat its batches."""
 
     asked: Mapping[str, Any] = field(default_factory=dict)
-    """`n_epochs` and `batches_per_epoch` as passed to `fit`; the engine writes it."""
+    """`n_epochs`, `batches_per_epoch` and `seed` as passed to `fit`; the engine writes it."""
+    seed: int | None = None
+    """The seed of the fit, also of one that is resumed; None: it was not seeded. The engine writes
+    it."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What only the maker of the trainer knows of the run, `factory` and its `arguments`; recorded
+    with the other facts of a run, see `handlers/run_facts.py`."""
 
     validation_due: bool = True
     """Whether validation follows training, if there is a `valid_loader`; True when an epoch

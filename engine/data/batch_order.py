@@ -19,6 +19,7 @@ class BatchRequest(NamedTuple):
     Of several ranks each has batch numbers of its own.
     """
 
+    seed: int
     epoch: int
     batch: int
     examples: list[int]
@@ -28,6 +29,7 @@ class BatchOrder:
     """Chooses the examples of each batch of an epoch; a batch sampler for torch's `DataLoader`.
 
     Attributes:
+        seed: of the order and of the random numbers; it may be changed between two passes.
         rank, ranks: whose share of each batch is read. A whole batch, of which every rank reads its
             share, has `batch_size` examples for each rank.
     """
@@ -85,7 +87,7 @@ class BatchOrder:
                 if not begin <= start <= stop <= begin + len(rows):
                     begin, rows = start, order[start : max(stop, start + _BLOCK)].tolist()
                 chosen = rows[start - begin : stop - begin]
-            yield BatchRequest(epoch, batch * self.ranks + self.rank, chosen)
+            yield BatchRequest(self.seed, epoch, batch * self.ranks + self.rank, chosen)
 
     def bounds(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
         """Where in the order of an epoch the batches of this rank start and stop, from `first` on.

@@ -34,9 +34,8 @@ _VALUES = (Tensor, int, float, bool, complex, str, bytes)
 class BatchReader(Dataset[Any]):
     """Makes batches from the examples of a dataset; a dataset of batches for `DataLoader`."""
 
-    def __init__(self, dataset: Any, seed: int, collate_fn: Collate | None) -> None:
+    def __init__(self, dataset: Any, collate_fn: Collate | None) -> None:
         self.dataset = dataset
-        self.seed = seed
         self.collate = collate_fn or default_collate
         self._random_getitem = _random_getitem_of(dataset)
         self._has_getitems = _has_getitems(dataset)
@@ -94,7 +93,7 @@ class BatchReader(Dataset[Any]):
         return self.collate(examples) if examples else None
 
     def _key(self, request: BatchRequest) -> bytes:
-        return digest_of(self.seed, request.epoch, request.batch)
+        return digest_of(*request[:3])
 
     def _keyed_batch(self, request: BatchRequest, skipped: list[str]) -> Any:
         others = [] if self._has_warned else _other_threads()

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ...events.utils.argument_checks import check_whole_number
 from .batch_order import BatchOrder
 from .batch_reader import BatchReader, Collate
 from .copied_ahead import copied_ahead
 from .in_memory import with_columns
 from .loader_arguments import check_arguments, check_samplers, usable_device
 from .parent_watchdog import ParentWatchdog
+from .position_check import MADE_WITH, check_position
 from .resident_columns import resident_columns
 from .sampled_order import SampledOrder
 from .sampling import Sampler
@@ -64,7 +66,7 @@ class KeyedLoader:
             Or a dict of tensors and NumPy arrays of one length: its examples are dicts of rows.
         batch_size: examples in a batch, from 1; the last batch of an epoch may be smaller.
         shuffle: use another random order in each epoch.
-        seed: for the order and the random numbers.
+        seed: for the order and the random numbers; `fit(seed=…)` sets another one.
         drop_last: drop the last batch if it is smaller.
         collate_fn: makes a batch from a list of examples; None: torch's `default_collate`.
         worker_init_fn: called in each worker with the worker id.
@@ -123,7 +125,8 @@ class KeyedLoader:
             if chooses is None
             else SampledOrder(examples, chooses, self.batch_size, seed, drop_last)
         )
-        self._reader = BatchReader(examples, seed, collate_fn)
+        self._seed = seed
+        self._reader = BatchReader(examples, collate_fn)
         self._loader: DataLoader[Any] = DataLoader(
             self._reader,
             batch_sampler=self._order,  # type: ignore[arg-type]  # yields requests for the reader
@@ -156,6 +159,8 @@ class KeyedLoader:
     def state_dict(self) -> dict[str, Any]:
         """The position, the arguments that it is valid for, and what was skipped before it."""
         position = {"epoch": self._epoch, "batch": self._batch, **self._order.arguments()}
+        if self._order.seed != self._seed:
+            position[MADE_WITH] = self._seed
         if self._batch and (order := self._order.fingerprint(self._epoch)):
             position["order"] = order
         return {**position, "skipped": list(self.skipped)}
@@ -167,24 +172,24 @@ class KeyedLoader:
             ValueError: the seed, dataset length, batch size, … differ from the saved ones, or a
                 sampler gives other examples for this epoch.
         """
-        self._check(state)
+        self.check(state)
+        self._order.seed = state["seed"]
         self._epoch, self._batch, self._current_pass = state["epoch"], state["batch"], None
         self._skips = Skips(*state.get("skipped", ()))
 
-    def _check(self, state: Mapping[str, Any]) -> None:
-        here = self._order.arguments()
-        names = [*here, *({"sampler", "batch_sampler"} & state.keys() - here.keys())]
-        different = [name for name in names if state.get(name) != here.get(name)]
-        if different:
-            raise ValueError(
-                "the saved position is from a KeyedLoader with other arguments: "
-                + "; ".join(f"{n} was {state.get(n)}, is {here.get(n)}" for n in different)
-            )
-        if "order" in state and state["order"] != self._order.fingerprint(state["epoch"]):
-            raise ValueError(
-                f"the sampler gives other examples for epoch {state['epoch']} than in the saved "
-                "fit; allowed: what depends on (seed, epoch) only, or a state saved between epochs"
-            )
+    def set_seed(self, seed: int) -> None:
+        """Start the next pass at epoch 0 of another seed; `fit(seed=…)` does."""
+        check_whole_number(f"KeyedLoader.set_seed({seed!r})", seed)
+        self._order.seed = seed
+        self._epoch, self._batch, self._current_pass = 0, 0, None
+
+    def check(self, state: Mapping[str, Any]) -> None:
+        """Check that `load_state_dict` accepts a saved position; changes nothing.
+
+        Raises:
+            ValueError: as `load_state_dict`.
+        """
+        check_position(self._order, self._seed, state)
 
     def __len__(self) -> int:
         """Batches in the epoch of the position; only a sampler makes epochs of different length."""

@@ -51,7 +51,7 @@ class SampledOrder(BatchOrder):
         self.name = "sampler" if batch_size else "batch_sampler"
         self.sampler = sampler
         check_sampler(self.name, sampler, len(dataset))
-        self._chosen: dict[tuple[int, int], Chosen] = {}
+        self._chosen: dict[tuple[int, int, int], Chosen] = {}
         self._ranks_chosen = self.ranks
 
     def arguments(self) -> dict[str, Any]:
@@ -91,9 +91,9 @@ class SampledOrder(BatchOrder):
             )
         if self._ranks_chosen != self.ranks:
             self._chosen, self._ranks_chosen = {}, self.ranks
-        key = epoch, self.ranks
+        key = self.seed, epoch, self.ranks
         if key not in self._chosen:
-            before = epoch - 1, self.ranks
+            before = self.seed, epoch - 1, self.ranks
             self._chosen = {k: kept for k, kept in self._chosen.items() if k == before}
             self._chosen[key] = self._choose(read_sampler(self.sampler, self.seed, epoch))
         return self._chosen[key]

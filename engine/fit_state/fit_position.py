@@ -25,7 +25,7 @@ COUNTERS = (
     "evaluation",
 )
 FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
-"""Arguments of `fit`; a handler may change these fields, so the values passed are saved, too."""
+"""Arguments of `fit` that end it; a handler may change them, so what was passed is saved, too."""
 
 
 def capture_position(state: TrainState) -> dict[str, Any]:

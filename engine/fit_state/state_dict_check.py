@@ -39,7 +39,7 @@ def check_values(saved: Mapping[str, Any]) -> None:
     for name, optimizer in named.items():
         _check(f"optimizer {name}", optimizer, _OPTIMIZER)
     if (loaders := saved["loaders"]) is not None:
-        _check("position: asked", saved["position"]["asked"], _ASKED)
+        _check("position: asked", {"seed": None, **saved["position"]["asked"]}, _ASKED)
         _check("loaders", loaders, _LOADERS)
         _check("loaders: tells", loaders["tells"], _TELLS)
         if loaders["begun"] is not None:
@@ -202,7 +202,11 @@ _TOP: dict[str, Check] = {
     "loaders": lambda value: value is None or isinstance(value, dict),
     "generators": _is_dict,
 }
-_ASKED: dict[str, Check] = {"n_epochs": _whole(0), "batches_per_epoch": _whole(1, True)}
+_ASKED: dict[str, Check] = {
+    "n_epochs": _whole(0),
+    "batches_per_epoch": _whole(1, True),
+    "seed": lambda value: value is None or (type(value) is int and 0 <= value < 2**63),
+}
 _POSITION: dict[str, Check] = {
     "epoch": _whole(-1),
     "batch_index": _whole(-1),

@@ -15,6 +15,7 @@ from ...events.reported_metrics import missing_metric
 from ...events.utils.argument_checks import check_whole_number
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
+from ..run_facts import run_facts
 from ._background_writer import BackgroundWriter
 from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
 from ._closing_phase import phase_set_to
@@ -97,11 +98,10 @@ class Checkpoint(Stateful):
             raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")
         if (steps, epochs, minutes, metric) == (None,) * 4:
             epochs = 1
-        self.folder = Path(folder)
+        self.folder, self.async_save = Path(folder), async_save
         self.keep_last = keep_last
         self.restore_best = restore_best
         self.on_cancel, self.on_failure = on_cancel, on_failure
-        self.async_save = async_save
         self._schedule = SaveSchedule(steps, epochs, minutes, clock)
         self._best = BestCheckpoints(metric, mode, keep_best)
         self._trainer: Any = None
@@ -260,7 +260,7 @@ class Checkpoint(Stateful):
     def _save(self, state: TrainState, why: str, metrics: dict[str, float] | None = None) -> None:
         step = state.step
         facts = {"why": why, "epoch": state.epoch, "batch": state.batch_index, "phase": state.phase}
-        facts |= {"metrics": metrics} if metrics else {}
+        facts |= {"run": run_facts(state), **({"metrics": metrics} if metrics else {})}
 
         def write(saved: dict[str, Any]) -> None:
             self._store.save(saved, step, facts)

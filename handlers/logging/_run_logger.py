@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -11,6 +12,7 @@ from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log, log_exception
 from .._copying import Copyable, LeftOut, nothing
+from ..run_facts import run_facts
 from ._row import Row, belongs_to_a_row, counters, plain_values, to_python
 
 
@@ -25,8 +27,9 @@ class RunLogger(Copyable):
     """Logs each fit as a run: a row for each epoch, and one for each report within an epoch.
 
     Optionally also one for every n-th step. The run is opened when the fit begins, or with its
-    first row if the logger is attached later. It is closed when the fit ends, or the logger is
-    detached. A subclass implements `_open`, `_write`, `_close`, `_run_state` and `_reopen`.
+    first row if the logger is attached later, and has the facts of the run. It is closed when the
+    fit ends, or the logger is detached. A subclass implements `_open`, `_write_facts`, `_write`,
+    `_close`, `_run_state` and `_reopen`.
 
     Args:
         every: log the loss of every n-th optimizer step; None: log no steps.
@@ -53,7 +56,7 @@ class RunLogger(Copyable):
         self._last_run: _ClosedRun | None = None
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._open_once()
+        self._open_once(state)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._is_open = True
@@ -109,16 +112,17 @@ class RunLogger(Copyable):
             log_exception("%s could not close its run", type(self).__name__)
 
     def _log(self, state: TrainState, metrics: Row, own: Row) -> None:
-        self._open_once()
+        self._open_once(state)
         self._before_row()
         counted = {**counters(self._fit, state), **own}
         self._write({**counted, **metrics, **counted})  # first, and not overwritten by metrics
 
-    def _open_once(self) -> None:
+    def _open_once(self, state: TrainState) -> None:
         if not self._is_open:
             self._fit += 1
             self._is_open = True  # also close a run that `_open` has opened only in part
             self._open()
+            self._write_facts(run_facts(state))
 
     def _close_once(self, outcome: str) -> None:
         if self._is_open:
@@ -128,6 +132,10 @@ class RunLogger(Copyable):
 
     def _open(self) -> None:
         """Open run number `_fit`; may change `_fit`."""
+        raise NotImplementedError
+
+    def _write_facts(self, facts: Row) -> None:
+        """Write the facts of the run that was opened."""
         raise NotImplementedError
 
     def _run_state(self) -> Row:
@@ -156,7 +164,8 @@ class RunLogger(Copyable):
 class FileLogger(RunLogger):
     """Logs all runs to one file, a row a line.
 
-    The file is opened and closed for each row, so that no written row is lost.
+    The file is opened and closed for each row, so that no written row is lost. The facts of each
+    run are a line of JSON in a file beside it, `log.csv.facts`.
 
     Args:
         path: the file; an existing log is continued. Its folder is created.
@@ -186,6 +195,10 @@ class FileLogger(RunLogger):
         lines = _recover_lines(self.path)
         self._fit = self._fit_number(lines[-1]) + 1 if lines else 0
         self._lines = len(lines)
+
+    def _write_facts(self, facts: Row) -> None:
+        with self.path.with_name(f"{self.path.name}.facts").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"fit": self._fit, "facts": facts}) + "\n")
 
     def _run_state(self) -> Row:
         return {"lines": self._lines}

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...events import TrainerProtocol, TrainState
+from ...events.utils.flat_names import flat_names
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
 _STATUS = {"completed": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
+_TAG_CHARACTERS = 5000
 _BATCH = 1000  # most metrics that the tracking server accepts in one request
 
 
@@ -88,6 +90,12 @@ class MLflow(RunLogger):
         make = self._import_entities().Param
         params = [make(key, str(value)) for key, value in self.params.items()]
         self._client.log_batch(self.run_id, params=params)
+
+    def _write_facts(self, facts: Row) -> None:
+        make = self._import_entities().RunTag
+        named = flat_names({"facts": facts}).items()
+        tags = [make(_key(name), str(value)[:_TAG_CHARACTERS]) for name, value in named]
+        self._client.log_batch(self.run_id, tags=tags)
 
     def _run_state(self) -> Row:
         return {"run_id": self.run_id}

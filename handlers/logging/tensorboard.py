@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ...events.utils.flat_names import flat_names
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
@@ -58,6 +59,10 @@ class TensorBoard(RunLogger):
         folder = str(self.directory / run["folder"])
         # TensorBoard no longer shows what was logged after the checkpoint
         self._writer = self._import().SummaryWriter(folder, purge_step=self._step + 1)
+
+    def _write_facts(self, facts: Row) -> None:
+        lines = [f"    {name}  {value}" for name, value in flat_names(facts).items()]
+        self._writer.add_text("facts", "\n".join(lines))
 
     def _write(self, row: Row) -> None:
         for name, number in scalar_values(row).items():

@@ -71,6 +71,9 @@ class WandB(RunLogger):
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
 
+    def _write_facts(self, facts: Row) -> None:
+        self.run.config.update({"facts": facts})
+
     def _write(self, row: Row) -> None:
         logged: Row = {name: row[name] for name in ("step", "outcome") if name in row}
         logged.update(scalar_values(row))

@@ -8,13 +8,14 @@ A file has five parts, all little-endian; each begins at a multiple of 8 bytes:
     totals   two u64 for each transition id, then for each receiver id: count, nanoseconds
     ring     records of 16 bytes; record n, from 0, is in slot n % records
 
-A line of the table is one of these; ids are counted from 1, for each of the five apart:
+A line of the table is one of these; ids are counted from 1, for each of the six apart:
 
     ["transition", id, trigger, source, destination, number of the row in the meta data, or -1]
     ["receiver", id, name, trigger, module]     of a vote: see VOTE
     ["cancel", id, type, reason, raised by, raised in]
     ["error", id, type, message]
     ["scalar", id, name]
+    ["facts", id, the facts of a run, as a text of JSON]; of several the last
 
 A record:
 

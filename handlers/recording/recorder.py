@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal, NoReturn
 from ...events import TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of, receiver_name
 from .._stateful import Stateful
+from ..run_facts import run_facts
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
 from ._ring_writer import RingWriter, Write, timed_receiver
@@ -33,8 +35,8 @@ class Recorder(Stateful):
     writes its own file, `run.rank3.loop`, also the time for which it waits in votes; a process that
     is forked inside a fit writes to none. Times are those of the host.
 
-    Signals: any_transition, resumed, reported, after_validate, after_epoch
-    Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error
+    Signals: any_transition, begin_fit, resumed, reported, after_validate, after_epoch
+    Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error, seed, facts
     Raises: when attached: OSError if the file cannot be created, RuntimeError for
         `timing="events"` without a CUDA device
     Cost: half a microsecond a transition; with `timing` one for each receiver called. One device
@@ -135,7 +137,11 @@ class Recorder(Stateful):
             self._writer_cache[transition] = write
         return self._writer_cache[transition]
 
+    def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._file.identify("facts", json.dumps(run_facts(state)))
+
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._file.identify("facts", json.dumps(run_facts(state)))
         self._writers.resume(state)
         self._votes.watch(trainer)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...handlers.recording.format import MAX_IDS, VOTE
-from .untrusted_input import has_field_types, has_type, printable_line
+from .untrusted_input import has_field_types, has_type, printable_line, printable_names
 
 
 class TransitionEntry(NamedTuple):
@@ -71,7 +71,13 @@ class ScalarEntry(NamedTuple):
     name: str
 
 
-Entry = TransitionEntry | ReceiverEntry | CancelEntry | ErrorEntry | ScalarEntry
+class FactsEntry(NamedTuple):
+    """The facts of a run, a text of JSON."""
+
+    text: str
+
+
+Entry = TransitionEntry | ReceiverEntry | CancelEntry | ErrorEntry | ScalarEntry | FactsEntry
 
 _ENTRIES: dict[str, type[Entry]] = {
     "transition": TransitionEntry,
@@ -79,6 +85,7 @@ _ENTRIES: dict[str, type[Entry]] = {
     "cancel": CancelEntry,
     "error": ErrorEntry,
     "scalar": ScalarEntry,
+    "facts": FactsEntry,
 }
 
 
@@ -94,6 +101,7 @@ class SymbolTable:
         self.cancels: dict[int, CancelEntry] = {}
         self.errors: dict[int, ErrorEntry] = {}
         self.scalars: dict[int, ScalarEntry] = {}
+        self.facts: dict[str, Any] = {}
 
     def transition(self, identity: int) -> TransitionEntry:
         return self.transitions.get(identity, TransitionEntry("?", "?", "?", -1))
@@ -121,5 +129,16 @@ class SymbolTable:
             has_type(int, identity) and 0 < identity < MAX_IDS and has_field_types(entry, fields)
         ):
             return False
+        if kind == "facts":
+            return self._set_facts(fields[0])
         getattr(self, f"{kind}s")[identity] = entry(*map(printable_line, fields))
         return True
+
+    def _set_facts(self, text: str) -> bool:
+        try:
+            facts = json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        if isinstance(facts, dict):
+            self.facts = printable_names(facts)
+        return isinstance(facts, dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 _MAX_CHARACTERS = 500
@@ -38,3 +39,16 @@ def printable_line(value: Any) -> Any:
         return value
     line = " ".join(value[:_MAX_CHARACTERS].split())
     return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
+
+
+def printable_names(values: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
+    """Nested mappings and lists of JSON with printable texts; what lies deeper is left out."""
+    return {printable_line(name): _printable_value(value, depth) for name, value in values.items()}
+
+
+def _printable_value(value: Any, depth: int) -> Any:
+    if isinstance(value, dict):
+        return printable_names(value, depth - 1) if depth else {}
+    if isinstance(value, list):
+        return [printable_line(part) for part in value if not isinstance(part, (dict, list))]
+    return printable_line(value)

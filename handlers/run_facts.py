@@ -1,0 +1,101 @@
+"""The facts of a run, by the names under which recordings, checkpoints, logs and studies keep them.
+
+factory     the function that made the trainer, `module:function`; None if it is not known
+arguments   what that was called with, by name
+seed        of the fit; None: not seeded
+versions    of python, trackside, torch, and of numpy and cuda where they are used
+git         `commit`, and whether tracked files differ from it, `dirty`; None without a repository
+command     the command line, a list
+machine     `host`, `system`, `processors`, `devices`
+
+They contain no environment variables. What follows a name such as `--api-key` or `hf_token`, and
+what looks like a key, is replaced by `***`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..events import TrainState
+from ._hidden_secrets import hidden_command, plain
+
+_GIT_SECONDS = 5
+
+
+def run_facts(state: TrainState) -> dict[str, Any]:
+    """The facts of the run, as JSON; those of the process are collected once.
+
+    Cost: two processes of git, some milliseconds, at the first call in a process.
+    """
+    return {
+        "factory": state.facts.get("factory"),
+        "arguments": plain(state.facts.get("arguments", {})),
+        "seed": state.seed,
+        "versions": _versions(),
+        "git": _git(),
+        "command": hidden_command(sys.orig_argv),
+        "machine": _machine(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    root = sys.modules[__name__.partition(".")[0]]  # `trackside`, from wherever it is imported
+    versions = {
+        "python": platform.python_version(),
+        "trackside": str(getattr(root, "__version__", "")),
+        "torch": str(torch.__version__),
+    }
+    if (numpy := sys.modules.get("numpy")) is not None:
+        versions["numpy"] = numpy.__version__
+    if torch.version.cuda is not None and torch.cuda.is_initialized():
+        versions["cuda"] = torch.version.cuda
+    return versions
+
+
+def _machine() -> dict[str, Any]:
+    is_used = torch.cuda.is_initialized()  # asking an unused device would initialize it
+    devices = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count() * is_used)]
+    return {
+        "host": platform.node(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "devices": devices,
+    }
+
+
+@cache
+def _git() -> dict[str, Any] | None:
+    """The commit of the program: of the folder of its script, or the current one."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    is_installed = script is None or Path(script).resolve().is_relative_to(sys.prefix)
+    folder = Path.cwd() if is_installed else Path(script).resolve().parent
+    commit = _git_output(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changes = _git_output(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _git_output(folder: Path, *command: str) -> str | None:
+    """What git prints; None if it cannot tell. It writes nothing, and runs no hook."""
+    options = ["--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder)]
+    try:
+        done = subprocess.run(
+            ["git", *options, *command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
