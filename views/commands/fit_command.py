@@ -21,6 +21,13 @@ def add(commands: Commands) -> None:
     fit.add_argument(
         "--epochs", type=whole_number, metavar="N", help="default: the epochs of the job"
     )
+    fit.add_argument(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="seed the generators for the factory, then again for the fit, whose loaders, too; a "
+        "factory with a parameter seed gets it",
+    )
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the device of the job")
     fit.add_argument(
         "--handler",
@@ -58,10 +65,10 @@ def _run(arguments: argparse.Namespace) -> None:
 
     name = device_of_rank(arguments.device, arguments.strategy)
     device = None if name is None else usable_device(name)
-    job = create_job(factory, arguments.factory, device)
+    job = create_job(factory, arguments.factory, device, arguments.seed)
     if arguments.strategy is not None:
         attach_strategy(job.trainer, arguments.strategy)
     attach_handlers(job.trainer, arguments.handler)
     if arguments.record is not None:
         attach_recorder(job.trainer, arguments.record)
-    fit_job(job, arguments.epochs, out, arguments.checkpoint, arguments.resume)
+    fit_job(job, arguments.epochs, out, arguments.checkpoint, arguments.resume, arguments.seed)

@@ -24,6 +24,7 @@ def fit_job(
     out: Path | None = None,
     checkpoint: Path | None = None,
     resume: str | None = None,
+    seed: int | None = None,
 ) -> None:
     """Fit with progress bars, print the epochs, and write the artifacts.
 
@@ -36,6 +37,7 @@ def fit_job(
             fails; None: do not write.
         checkpoint: the folder for checkpoints; None: attach no Checkpoint.
         resume: see `find_resume_checkpoint`.
+        seed: of the fit; None: it is not seeded.
 
     Raises:
         UsageError: the fit cannot begin with this job.
@@ -46,7 +48,7 @@ def fit_job(
     _get_or_attach(trainer, ProgressBar)
     if checkpoint is not None:
         attach_checkpoint(trainer, checkpoint)
-    run = [_begin_steps(job, epochs, find_resume_checkpoint(trainer, resume))]
+    run = [_begin_steps(job, epochs, find_resume_checkpoint(trainer, resume), seed)]
     try:
         for _ in (
             run.pop()
@@ -75,11 +77,15 @@ def _get_or_attach(trainer: Trainer, kind: type[H]) -> H:
     return handler
 
 
-def _begin_steps(job: Job, epochs: int | None, resume: Path | None) -> Iterator[Transition]:
+def _begin_steps(
+    job: Job, epochs: int | None, resume: Path | None, seed: int | None
+) -> Iterator[Transition]:
     if epochs is None and resume is None:
         epochs = job.epochs
     try:
-        return job.trainer.steps(job.train_loader, job.valid_loader, epochs, resume=resume)
+        return job.trainer.steps(
+            job.train_loader, job.valid_loader, epochs, seed=seed, resume=resume
+        )
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"cannot fit this job: {first_line(error)}") from None
 

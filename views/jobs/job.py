@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Job:
     """A trainer, and the arguments for its `fit`.
 
-    Its factory has no parameter, or `device`: the `torch.device` of the option `--device`.
+    Its factory has no parameter, or `device`, the `torch.device` of the option `--device`, and
+    `seed`, the int of `--seed`.
     """
 
     trainer: Trainer
