@@ -68,7 +68,7 @@ def _arguments(
     except TypeError as error:
         raise UsageError(
             f"cannot call {name} with {', '.join(arguments) or 'no argument'}: {error}; "
-            "allowed: a factory without other parameters than device, for --device, and seed, "
+            "allowed: a factory without parameters, or with device, for --device, and seed, "
             "for --seed"
         ) from None
     return arguments

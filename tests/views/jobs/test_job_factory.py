@@ -51,3 +51,27 @@ def test_an_error_in_the_factory_gives_a_traceback_and_exit_code_1(command):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "TypeError: raised in the factory" in done.stderr
+
+
+def test_a_factory_with_a_seed_parameter_receives_the_seed():
+    def seeded(seed=0):
+        made = job()
+        made.trainer.state.notes["seed"] = seed
+        return made
+
+    assert create_job(seeded, "jobs:f", seed=7).trainer.state.notes == {"seed": 7}
+
+
+def test_the_weights_that_a_factory_draws_depend_on_the_seed_and_the_host_draws_as_before():
+    before = torch.get_rng_state()
+    first, second, third = (
+        create_job(job, "jobs:f", seed=seed).trainer.state.model.weight for seed in (7, 7, 8)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_job_knows_its_factory_and_the_arguments():
+    made = create_job(lambda lr, seed: job(), "jobs:f", seed=7, given={"lr": 0.1})
+    assert made.trainer.state.facts == {"factory": "jobs:f", "arguments": {"seed": 7, "lr": 0.1}}
