@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -38,8 +38,10 @@ from trackside import (
     SplitOnOutOfMemory,
     Trainer,
 )
+from trackside.engine import SUPERVISED
 
 TIMEOUT = 60.0
+STRATEGIES = "ddp", "fsdp2"
 
 
 class Accuracy:
@@ -216,7 +218,19 @@ def disagreeing():
     lengths = trainer_of(network(), Distributed(timeout=TIMEOUT))
     handlers = [Distributed(timeout=TIMEOUT), *([Metrics()] if other else [])]
     seeds = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    charts = Trainer(
+        network(),
+        nn.CrossEntropyLoss(),
+        handlers=[Distributed(timeout=TIMEOUT)],
+        chart=SUPERVISED.cut("validate") if other else SUPERVISED,
+    )
+    charts.state.optimizer = torch.optim.SGD(charts.state.model.parameters(), lr=0.2)
+    epochs = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    strategies = trainer_of(network(), Distributed(STRATEGIES[rank()], timeout=TIMEOUT))
     fits = {
+        "chart": lambda: charts.fit(KeyedLoader(examples(16), 4)),
+        "epochs": lambda: epochs.fit(KeyedLoader(examples(16), 4), epochs=1 + rank()),
+        "strategy": lambda: strategies.fit(KeyedLoader(examples(16), 4)),
         "model": lambda: trainer_of(model, Distributed(timeout=TIMEOUT)).fit(
             KeyedLoader(examples(16), 4)
         ),
@@ -225,6 +239,34 @@ def disagreeing():
         "seed": lambda: seeds.fit(KeyedLoader(examples(16), 4, seed=rank())),
     }
     return {name: error_of(fit) for name, fit in fits.items()}
+
+
+def averaged_norms():
+    """SWA of a model with batch norm: its statistics, and the mean of what the layer was given."""
+    model = network(norm=True)
+    trainer = trainer_of(model, h.SWA(1), Distributed(timeout=TIMEOUT))
+    state = trainer.fit(KeyedLoader(examples(32), 4, shuffle=True), epochs=2)
+    with torch.no_grad():
+        given = model[0](examples(32).tensors[0]).mean(0).tolist()
+    buffers = [buffer.flatten().tolist() for buffer in state.model.buffers()]
+    return {"given": given, "buffers": buffers}
+
+
+def forwarded_within_training():
+    """Weights of fits with a pass over the training data in between, of ranks of any lengths."""
+    found = {}
+    for name, count in {"none": 0, "once": 1, "uneven": 1 + rank()}.items():
+        trainer = trainer_of(network(norm=True), Distributed(timeout=TIMEOUT))
+        samples = []
+        trainer.on("after_batch")(partial(forward_data, count, samples))
+        state = trainer.fit(KeyedLoader(examples(32), 4))
+        found[name] = {"weights": weights(state.model), "samples": samples}
+    return found
+
+
+def forward_data(count, samples, trainer, state):
+    for _ in range(count if state.batch_index == 1 else 0):
+        samples.append(trainer.forward_training_data(lambda state: nullcontext()))
 
 
 def error_of(function):

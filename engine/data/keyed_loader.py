@@ -211,6 +211,11 @@ class KeyedLoader:
         if self._current_pass is not None:
             self._abandon_pass(self._current_pass)
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """The rank whose share is read, and the number of ranks: see `set_rank`."""
+        return self._order.rank, self._order.ranks
+
     def rank_counts(self, batch: int) -> tuple[int, int]:
         """Examples of a batch of the current pass: those of this rank, those of all ranks."""
         return self._order.counts(self._epoch if self._batch else self._epoch - 1, batch)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.exact_context import exact_context
 from .._named_target import run_modules
+from .._ranks import sum_over_ranks
 from .._torch_internals import BatchNorm
 from ._averaged_model import copy_tensors
 from ._batch_adapters import BatchAdapters
@@ -29,7 +31,8 @@ def update_batch_norm(
 
     Like `torch.optim.swa_utils.update_bn`, but each batch goes through what changes it in training,
     and the model runs as in training. All other buffers are kept. If the loader has no batch left,
-    the statistics stay unchanged; if an error is raised, too.
+    the statistics stay unchanged; if an error is raised, too. Several ranks forward their shares,
+    and average the statistics.
     """
     layers = trained_norms(trainer.state, model)
     statistics = {id(buffer) for layer in layers for buffer in layer.buffers()}
@@ -44,8 +47,26 @@ def update_batch_norm(
             around_batch = functools.partial(adapters.open_batch, trainer)
             samples = trainer.forward_training_data(around_batch, of)
         finally:
+            if trainer.state.world_size > 1:
+                samples = _average_over_ranks(layers, samples)
             if not samples:
                 copy_tensors([b for layer in layers for b in layer.buffers()], before)
+
+
+def _average_over_ranks(layers: list[BatchNorm], samples: int) -> int:
+    """Let the statistics be means over the batches of all ranks, which call it together.
+
+    Returns:
+        The number of examples of all ranks.
+    """
+    for layer in layers:
+        batches = layer.num_batches_tracked.float()
+        everywhere = sum_over_ranks(batches.clone())
+        for statistic in (layer.running_mean, layer.running_var):
+            assert statistic is not None  # `trained_norms` track both
+            total = sum_over_ranks(statistic * batches)
+            statistic.copy_(total / everywhere.clamp(min=1))
+    return int(sum_over_ranks(torch.tensor(samples)))
 
 
 @exact_context

@@ -111,8 +111,11 @@ class LoaderShards:
 
     def _shard_of(self, name: str, loader: Any) -> Any:
         if hasattr(loader, "set_rank"):
+            found = getattr(loader, "share", (0, 1))
+            if found not in ((0, 1), (self.rank, self.ranks)):
+                raise ValueError(self._other_rank(name, loader, found))
             loader.set_rank(self.rank, self.ranks)
-            self.undo.callback(loader.set_rank, 0, 1)
+            self.undo.callback(loader.set_rank, *found)
             self._counts[id(loader)] = loader.rank_counts
             return loader
         if self._is_sharded(name, loader):
@@ -146,11 +149,14 @@ class LoaderShards:
             return False
         found = sampler.rank, sampler.num_replicas
         if found != (self.rank, self.ranks):
-            raise ValueError(
-                f"{name}: its {type(sampler).__name__} has rank {found[0]} of {found[1]}, and this "
-                f"process has rank {self.rank} of {self.ranks}"
-            )
+            raise ValueError(self._other_rank(name, sampler, found))
         return True
+
+    def _other_rank(self, name: str, owner: Any, found: tuple[int, int]) -> str:
+        return (
+            f"{name}: its {type(owner).__name__} has rank {found[0]} of {found[1]}, and this "
+            f"process has rank {self.rank} of {self.ranks}"
+        )
 
 
 def _shards_itself(sampler: Any) -> bool:

@@ -202,7 +202,8 @@ class Distributed(Stateful):
 
     def wrap_forward(self, forward: Activity) -> Activity:
         def forward_wrapped(state: TrainState) -> str:
-            if self._model is None or not state.training:
+            # without gradients the replicas need not wait for each other
+            if self._model is None or not state.training or not torch.is_grad_enabled():
                 return forward(state)
             model = state.model
             state.model = self._model.module(model)

@@ -29,6 +29,31 @@ def loss_over_ranks(
     return sums[0] / sums[1] if float(sums[1]) else None
 
 
+def devices_over_ranks(
+    own: Sequence[torch.device | None], default: torch.device | None
+) -> list[torch.device | None]:
+    """Where all ranks exchange what they have on `own` devices, None where they have nothing.
+
+    A rank without an example, or one that has loaded its totals, may have them on the CPU, or
+    nowhere, and the others on a GPU: the latter counts. Each rank has its own one.
+    """
+    kinds = gather_over_ranks([None if device is None else device.type for device in own])
+    together = zip(own, zip(*kinds, strict=True), strict=True)
+    return [_device_of_kind(_kind(found), device, default) for device, found in together]
+
+
+def _kind(found: Sequence[str | None]) -> str | None:
+    kinds = [kind for kind in found if kind is not None]
+    return next((kind for kind in kinds if kind != "cpu"), kinds[0] if kinds else None)
+
+
+def _device_of_kind(kind: str | None, *known: torch.device | None) -> torch.device | None:
+    if kind is None:
+        return known[-1]
+    same = (device for device in known if device is not None and device.type == kind)
+    return next(same, torch.device(kind))
+
+
 def metric_over_ranks(metric: Any, samples: int) -> Any:
     """The result of a metric for the examples of all ranks.
 

@@ -17,7 +17,7 @@ from ...events.utils.nested import leaves, map_nested
 from ...events.utils.value_description import describe, describe_all
 from .._copying import Copyable
 from ._metric_state import load_metric_state, metric_state
-from ._rank_totals import loss_over_ranks, metric_over_ranks
+from ._rank_totals import devices_over_ranks, loss_over_ranks, metric_over_ranks
 
 _METHODS = ("update", "compute", "reset")
 
@@ -237,9 +237,14 @@ class _PassTotals:
 
     def compute_over_ranks(self, device: torch.device | None) -> dict[str, Any]:
         """The same for the examples of all ranks, each of which calls it."""
-        loss = loss_over_ranks(self.total, self.samples, device)
+        own = None if self.total is None else self.total.device, self.device
+        device, of_metrics = devices_over_ranks(own, device)
+        total = self.total if self.total is None or device is None else self.total.to(device)
+        loss = loss_over_ranks(total, self.samples, device)
         if loss is None:
             return {}
+        if of_metrics is not None:
+            self.move_to(of_metrics)
         metrics = {n: metric_over_ranks(m, self.samples) for n, m in self.metrics.items()}
         return {"loss": loss, **metrics}
 

@@ -20,6 +20,8 @@ NAMES = [
     "saved_for_others",
     "joined_loaders",
     "a_rank_without_a_batch",
+    "averaged_norms",
+    "forwarded_within_training",
     "failing_writes",
     "preempted",
     "command_line",
@@ -119,6 +121,9 @@ def test_ranks_that_disagree_are_named_before_the_run(results):
         assert "rank 1 has length of train_loader 8, rank 0 has" in errors["length"]
         assert "rank 1 has handlers ['Metrics']" in errors["handlers"]
         assert "rank 1 has seed of train_loader 1, rank 0 has" in errors["seed"]
+        assert "rank 1 has chart [" in errors["chart"]
+        assert "rank 1 has epochs 2, rank 0 has 1" in errors["epochs"]
+        assert "rank 1 has strategy fsdp2, rank 0 has ddp" in errors["strategy"]
 
 
 def test_what_is_distributed_already_is_refused_or_left_alone(results):
@@ -175,6 +180,22 @@ def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
         assert found["cancelled"] == "cancelled"
         assert found["resumed"] == found["whole"]
         assert (found["step"], found["rows"]) == (12, 3)
+
+
+def test_averaged_models_have_the_norm_statistics_of_all_ranks(results):
+    first, second = results["averaged_norms"]
+    assert first == second
+    mean, _, batches = first["buffers"]
+    assert mean == pytest.approx(first["given"], abs=1e-6)
+    assert batches == [4]
+
+
+def test_forwarding_the_training_data_within_training_waits_for_no_rank(results):
+    first, second = results["forwarded_within_training"]
+    assert first["uneven"]["samples"] == [16]
+    assert second["uneven"]["samples"] == [16, 16]
+    for found in (first, second):
+        assert found["none"]["weights"] == found["once"]["weights"] == found["uneven"]["weights"]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])

@@ -1,13 +1,16 @@
 """Distributed without torchrun, and its arguments."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from trackside import Distributed, Trainer
+from trackside import Distributed, KeyedLoader, Trainer
 from trackside.events import AttachError
+from trackside.handlers.distributed._loader_shards import LoaderShards
 from trackside.handlers.distributed._process_group import rank_and_world_size
 
 BATCHES = [(torch.ones(2, 3), torch.zeros(2, 1))] * 2
@@ -82,3 +85,17 @@ def test_detaching_makes_the_trainer_the_only_one_again(monkeypatch):
     assert (trainer.state.rank, trainer.state.world_size, trainer.state.is_main) == (1, 4, False)
     detach()
     assert (trainer.state.rank, trainer.state.world_size) == (0, 1)
+
+
+def test_a_keyed_loader_that_has_a_rank_keeps_it_or_is_refused():
+    loader = KeyedLoader(TensorDataset(torch.ones(8, 3)), 2)
+    for found in ((0, 1), (1, 2)):
+        loader.set_rank(*found)
+        shards = LoaderShards(1, 2, 0)
+        shards.shard(SimpleNamespace(train_loader=loader, valid_loader=None))
+        assert loader.share == (1, 2)
+        shards.undo.close()
+        assert loader.share == found
+    loader.set_rank(0, 3)
+    with pytest.raises(ValueError, match="train_loader: its KeyedLoader has rank 0 of 3, and this"):
+        LoaderShards(1, 2, 0).shard(SimpleNamespace(train_loader=loader, valid_loader=None))

@@ -30,6 +30,7 @@ from trackside.events import (
     CancelValidException,
 )
 from trackside.handlers import History, Metrics
+from trackside.handlers.logging import _rank_totals, metrics
 
 
 class Correct:
@@ -607,3 +608,39 @@ def test_the_losses_and_rates_of_several_updates_have_names_of_their_own():
     assert row["train_a_loss"] == pytest.approx(alone["a"])
     assert row["train_b_loss"] == pytest.approx(alone["b"])
     assert "train_loss" not in row
+
+
+class Placed:
+    """A metric that keeps where it was moved."""
+
+    def __init__(self):
+        self.devices = []
+
+    def update(self, pred, target):
+        pass
+
+    def compute(self):
+        return 0.0
+
+    def reset(self):
+        pass
+
+    def to(self, device):
+        self.devices.append(device.type)
+
+
+@pytest.mark.parametrize("total", [None, torch.tensor(3.0)])
+def test_a_rank_that_saw_no_example_exchanges_where_the_others_have_theirs(monkeypatch, total):
+    placed, exchanged = Placed(), []
+    monkeypatch.setattr(_rank_totals, "gather_over_ranks", lambda own: [own, ["meta", "meta"]])
+    monkeypatch.setattr(metrics, "metric_over_ranks", lambda metric, samples: 0.0)
+
+    def loss_over_ranks(own, samples, device):
+        exchanged.append((device if own is None else own.device).type)
+        return 0.0
+
+    monkeypatch.setattr(metrics, "loss_over_ranks", loss_over_ranks)
+    totals = metrics._PassTotals({"placed": placed})
+    totals.total = total
+    totals.compute_over_ranks(None)
+    assert (exchanged, placed.devices) == (["meta"], ["meta"])
