@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from .data.validation_loaders import check_evaluation_name
 from .engine import Engine
 from .fit_arguments import check_loader
 from .loop.forward_pass import forward_training_data, training_forward
+from .loop.quiet_stretch import QuietStretch, find_stretch
 from .run_context import evaluation_session
 from .statechart.composition import Chart
 from .statechart.evaluation_chart import evaluation_chart
@@ -87,6 +88,27 @@ class EvaluatingEngine(Engine):
             raise RuntimeError("cannot read training data outside of a fit; call it in a handler")
         forward = training_forward(self._topology, self._table, of)
         return forward_training_data(self.state, forward, around_batch, of)
+
+    def stretch(self, owner: object) -> QuietStretch:
+        """The rows from the live `forward` to its `backward`; see `TrainerProtocol`."""
+        return find_stretch(
+            self,
+            self._table,
+            self.state.phase,
+            self._registry,
+            self._given,
+            owner,
+            list(self._obstacles()),
+        )
+
+    def _obstacles(self) -> Iterator[str]:
+        """What keeps rows from being passed together in the whole live run."""
+        if self._loop is not None and self._loop.stepwise:
+            yield "a host makes one transition at a time (steps, astream)"
+        if self.agreement is not None or self.state.world_size > 1:
+            yield "several processes train together"
+        if self._topology.chart.of or len(self.state.optimizers) > 1:
+            yield "several models or optimizers are trained"
 
     def _evaluate(
         self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], name: str = ""

@@ -91,6 +91,20 @@ class CheckpointFolder(Protocol):
         """Delete every checkpoint that is not in `wanted`."""
 
 
+class Stretch(Protocol):
+    """The rows of the live batch from `forward` to `backward`, and what stands between them."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing stands between, and no signal of its rows has a receiver now.
+
+        Cheap enough for every batch.
+        """
+
+    def obstacles(self) -> list[str]:
+        """What stands between, in words; empty if nothing does."""
+
+
 class TrainerProtocol(Protocol):
     """The sender of every signal: the first argument of a receiver."""
 
@@ -176,6 +190,18 @@ class TrainerProtocol(Protocol):
 
         Returns:
             The number of examples.
+        """
+
+    def stretch(self, owner: object) -> Stretch:
+        """The rows from the live activity `forward`, which calls this, to `backward`.
+
+        It holds until an activity is wrapped or unwrapped, or the run ends. Obstacles are: a
+        receiver of a signal between the two, a wrap of one of the activities, an activity of the
+        author's own, a callback on a row of the machine, a host that makes single transitions,
+        several processes, several models or optimizers.
+
+        Args:
+            owner: the handler that asks; its own wraps are no obstacles.
         """
 
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from .performance.channels_last import ChannelsLast as ChannelsLast
     from .performance.compile import Compile as Compile
+    from .performance.fuse import Fuse as Fuse
     from .performance.memory import Memory as Memory
     from .performance.mixed_precision import MixedPrecision as MixedPrecision
     from .performance.profiler import Profiler as Profiler
@@ -94,6 +95,7 @@ _MODULES = {
     "ActivationCheckpointing": "performance.activation_checkpointing",
     "ChannelsLast": "performance.channels_last",
     "Compile": "performance.compile",
+    "Fuse": "performance.fuse",
     "Memory": "performance.memory",
     "MixedPrecision": "performance.mixed_precision",
     "Profiler": "performance.profiler",

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -133,3 +135,42 @@ def forget_group(model: nn.Module) -> None:
             if shards is not None:
                 shards.mesh_info.shard_process_group = None
                 shards.mesh_info.mesh._pg_registry.clear()
+
+
+def hook_tables(modules: Iterable[nn.Module]) -> list[Mapping[int, Any]]:
+    """The live tables of the hooks of `modules`, and of the hooks of all modules."""
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    every = [getattr(nn.modules.module, f"_global{name}") for name in names]
+    return every + [getattr(module, name) for module in modules for name in names]
+
+
+def has_gradient_hook(parameter: torch.Tensor) -> bool:
+    """Whether a hook is called with the gradient of `parameter`."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+
+
+def compiled_with_gradients(function: Callable[..., Any], backend: Any) -> Callable[..., Any]:
+    """`function`, which calls `torch.autograd.grad`, compiled as one graph for one set of shapes.
+
+    The first call compiles.
+
+    Raises:
+        RuntimeError: a later call would have to compile again.
+    """
+    own = FunctionType(function.__code__.replace(), function.__globals__)  # a cache of its own
+    compiled = torch.compile(own, backend=backend, dynamic=False, fullgraph=True)
+    first = [True]
+
+    def call(*args: Any) -> Any:
+        if first:
+            first.clear()
+            with torch._dynamo.config.patch(trace_autograd_ops=True):
+                return compiled(*args)
+        try:
+            return compiled(*args)
+        except torch._dynamo.exc.TorchDynamoException as error:  # that setting is off now
+            raise RuntimeError(
+                "the model, a mode or a context has changed since it was compiled"
+            ) from error
+
+    return call

@@ -599,6 +599,7 @@ def other_handlers():
         "Compile": lambda: h.Compile(backend="eager"),
         "EMA": lambda: h.EMA(0.7),
         "EarlyStopping": lambda: h.EarlyStopping("train_loss", patience=1),
+        "Fuse": lambda: h.Fuse("eager", trial=1),
         "GradientStats": lambda: h.GradientStats(every=2),
         "MixUp": h.MixUp,
         "MixedPrecision": h.MixedPrecision,

@@ -102,6 +102,7 @@ MAKERS = {
     "EMA": lambda: job(h.EMA(0.7), h.Metrics()),
     "EarlyStopping": lambda: job(h.Metrics(), h.EarlyStopping(patience=1, min_delta=10.0)),
     "FlatCosine": lambda: job(h.FlatCosine(flat=0.3)),
+    "Fuse": lambda: job(h.Fuse("eager", trial=1)),
     "GradientAccumulation": lambda: job(h.GradientAccumulation(3)),
     "GradientClip": lambda: job(h.GradientClip(0.1)),
     "GradientStats": lambda: job(h.GradientStats(every=2, bins=4)),

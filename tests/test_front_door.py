@@ -18,7 +18,7 @@ PUBLIC = {
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
         Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
-        GradientAccumulation GradientClip
+        Fuse GradientAccumulation GradientClip
         GradientStats History JSONLines Job Journal KeyedLoader LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
         Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
@@ -47,7 +47,7 @@ PUBLIC = {
     "trackside.handlers": """
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast
         Checkpoint Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
-        GradientAccumulation
+        Fuse GradientAccumulation
         GradientClip GradientStats History JSONLines Journal LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
         ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory

@@ -91,6 +91,11 @@ class ActivityRegistry:
         path = phase.removesuffix(".run")
         return any(_ends_with(path, n) and isinstance(wrap, kind) for n, wrap in self._outermost)
 
+    def wraps_of(self, phase: str) -> list[Wrapper]:
+        """The wraps of a leaf, innermost first, without those of the trainer inside all others."""
+        path = phase.removesuffix(".run")
+        return [wrapper for n, wrapper in (*self._wraps, *self._outermost) if _ends_with(path, n)]
+
     def _wrapped(self, phase: str) -> Activity | None:
         activity = self.base_of(phase)
         if activity is None:

@@ -115,7 +115,9 @@ class Publisher(ABC):
             OrderError: its declared order has a cycle. After an error it is not attached.
         """
         if isinstance(handler, str):
-            handler = _load_plugin(handler)
+            from .plugins import make_handler  # noqa: PLC0415  # importlib.metadata is slow
+
+            handler = make_handler(handler)
         if make_id(handler) in self._attached:
             raise AttachError(f"{type(handler).__name__} is already attached; attach it once")
         methods = find_subscriptions(handler, self.activities, self._sent_signals)
@@ -249,11 +251,15 @@ class Publisher(ABC):
         return undo
 
     def explain(self, name: str) -> Explanation:
-        """The receivers of the signal `name` of this sender, in order, each with the reason."""
+        """The receivers of the signal `name` of this sender, in order, each with the reason.
+
+        For another `name`, what a handler's method `explain_<name>` returns.
+        """
+        if (own := Explanation.by_handler(self.handlers, name)) is not None:
+            return own
         signal = self._sent_signals.find(name, f"trainer.explain({name!r})")
-        first = [any_transition] if signal.name in self.signals else []
-        ordered = [receiver for s in (*first, signal) for receiver in s.arranged(self)]
-        return Explanation.of(signal.name, ordered)
+        both = (any_transition, signal) if signal.name in self.signals else (signal,)
+        return Explanation.of(signal.name, (r for each in both for r in each.arranged(self)))
 
     @property
     def _sent_signals(self) -> SentSignals:
@@ -292,9 +298,3 @@ class Publisher(ABC):
         undo.callback(handler.detach)
         self._connect(undo, self.signals[f"begin_{scope}"], with_policy(handler.opener))
         self._connect(undo, self.signals[f"after_{scope}"], with_policy(handler.closer))
-
-
-def _load_plugin(name: str) -> Any:
-    from .plugins import make_handler  # noqa: PLC0415  # importlib.metadata is slow to import
-
-    return make_handler(name)

@@ -36,6 +36,7 @@ MAKE = {
     "EMA": lambda out: h.EMA(0.9),
     "EarlyStopping": lambda out: h.EarlyStopping("train_loss"),
     "FlatCosine": lambda out: h.FlatCosine(),
+    "Fuse": lambda out: h.Fuse("eager", trial=1),
     "GradientAccumulation": lambda out: h.GradientAccumulation(2),
     "GradientClip": lambda out: h.GradientClip(0.1),
     "GradientStats": lambda out: h.GradientStats(every=2),
@@ -344,7 +345,9 @@ REFUSED = {
         "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA"],
         "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
         "begin_backward": ["MixedPrecision", "SkipBadBatch"],
-        "activity 'backward'": ["ActivationCheckpointing", "Distributed", "SplitOnOutOfMemory"],
+        "activity 'backward'": [
+            *("ActivationCheckpointing", "Distributed", "Fuse", "SplitOnOutOfMemory"),
+        ],
         "activity 'forward'": ["ActivationStats", "Compile"],
         "activity 'loss'": ["CutMix", "LabelSmoothing", "MixUp"],
     },

@@ -190,6 +190,55 @@ def test_GradScaler_accepts_anything_with_param_groups_and_step(value, are_finit
     assert scaler.get_scale() == expected, changed("GradScaler.update", "sets another scale")
 
 
+def test_tables_of_hooks_hold_those_of_modules_and_of_all_modules():
+    module = nn.Linear(1, 1)
+    tables, part = internals.hook_tables([module]), "Module._forward_hooks"
+    assert not any(tables)
+    for register in (
+        module.register_forward_hook,
+        module.register_forward_pre_hook,
+        module.register_full_backward_hook,
+        module.register_full_backward_pre_hook,
+        nn.modules.module.register_module_forward_hook,
+    ):
+        handle = register(lambda *_: None)
+        assert any(tables), changed(part, "does not hold its hooks")
+        handle.remove()
+        assert not any(tables), changed(part, "keeps a hook that was removed")
+
+
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_a_gradient_hook_of_a_parameter_is_known(register):
+    weight, part = parameter([1.0, 1.0]), "Tensor._backward_hooks"
+    assert not internals.has_gradient_hook(weight), changed(part, "is not empty")
+    handle = getattr(weight, register)(lambda _: None)
+    assert internals.has_gradient_hook(weight), changed(part, "does not hold its hooks")
+    handle.remove()
+    assert not internals.has_gradient_hook(weight), changed(part, "keeps a removed hook")
+
+
+def test_gradients_are_compiled_with_their_function_once():
+    part = "torch._dynamo.config.trace_autograd_ops"
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    call = internals.compiled_with_gradients(_cubed, backend)
+    weight = parameter([0.0, 0.0])
+    for _ in range(2):
+        (gradient,) = call(weight)
+        assert gradient.tolist() == [12.0, 12.0], changed(part, "gives other gradients")
+    assert len(graphs) == 1, changed(part, "does not make one graph")
+    with pytest.raises(RuntimeError, match="has changed since it was compiled"):
+        call(nn.Parameter(torch.ones(3)))
+
+
+def _cubed(weight):
+    return torch.autograd.grad((weight + 2).pow(3).sum(), [weight])
+
+
 # the rest of handlers
 
 

@@ -460,3 +460,17 @@ def test_an_error_while_a_handler_is_detached_is_logged_too(sender, caplog):
         sender.send("begin_batch")
     assert sender.handlers == []
     assert "still full" in caplog.text
+
+
+def test_explain_returns_what_a_handler_says_about_its_own_topic(sender):
+    class Tells:
+        def after_fit(self, trainer, state):
+            pass
+
+        def explain_tides(self):
+            return "tides: high"
+
+    with pytest.raises(AttachError, match="tides"):
+        sender.explain("tides")
+    sender.attach(Tells())
+    assert repr(sender.explain("tides")) == "tides: high"

@@ -1,0 +1,226 @@
+"""Fused rows: forward pass, loss and gradients in one compiled call, where nobody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ...events import TrainerProtocol, TrainState
+from ...events.trainer_protocol import Stretch
+from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.closure_check import needs_closure
+from ...events.utils.nested import leaves
+from .._copying import LeftOut, nothing
+from .._stateful import Stateful
+from ._fused_call import Computed, FusedCall, ShapeKey, describe_key, key_of
+from ._fusing_trial import FusingTrial
+
+Activity = Callable[[TrainState], str]
+
+_UNFIT = "some batches have weights, or parts that are no tensors: not fused"
+_TOO_MANY = "batches of other shapes: not fused, {} shapes are tried"
+
+
+class Fuse(Stateful):
+    """Computes forward pass, loss and gradients in one compiled call, where that is faster.
+
+    The call is made in `forward`, if nobody listens up to `backward`: no receiver of `after_pred`,
+    `after_loss`, `begin_backward` or any_transition, no wrap of the three activities, no hook of a
+    module or parameter. The rows are still passed, and the fields written, at their places. A
+    receiver, wrap or hook that is added ends it with the next batch; when it is gone, fusing goes
+    on. One that another thread adds while a fused call runs is called in that batch, but what it
+    changes is not used. `trainer.explain("fused")` says what is fused, and why not.
+
+    Each shape of a batch has a trial: `trial` batches by the rows, then fused ones and others in
+    turns. The call is kept if its median takes less than 97 % of the time of the rows. `pred` and
+    `loss` of a fused batch have no `grad_fn`.
+
+    Weights differ from those without it by rounding, 1e-5 after tens of steps; with a backend that
+    keeps the operations, "aot_eager", by nothing. Inductor draws other random numbers for dropout.
+    The trial measures time, so two runs may decide differently; a resumed fit keeps the decisions.
+    If the call raises an error, the batch is computed by the rows, which raise it in its own phase
+    if it is an error of the model; otherwise this shape is not fused any more.
+
+    Attached to several trainers, it fuses for the last of them.
+
+    Not fused: steps and zero_grad, which stay as they are; fits with several optimizers, with an
+    optimizer that needs a closure, with several processes, driven by `steps`; batches with weights
+    or parts that are no tensors; models that `torch.compile` cannot turn into one graph. Nothing is
+    captured as a CUDA graph, and this handler has not run on a GPU.
+
+    Signals: nothing; wraps forward, loss and backward
+    Reads: model, loss_fn, optimizer, xb, yb, weight
+    Writes: pred, loss, the gradients
+    Raises: ValueError, TypeError for wrong arguments
+    Cost: compiling, seconds to minutes for each shape; a sync a batch on CUDA during a trial
+
+    Args:
+        backend: see `torch.compile`.
+        trial: the number of batches that each side of a trial measures, from 1.
+        shapes: how many shapes are tried; batches of others are never fused.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ()
+    left_out: ClassVar[LeftOut] = {
+        "_trainer": nothing, "_stretch": nothing, "_call": nothing, "_ahead": nothing,
+        "_timed": nothing, "_trials": dict, "_untried": dict,
+    }  # fmt: skip
+
+    def __init__(self, backend: Any = "inductor", *, trial: int = 10, shapes: int = 4) -> None:
+        check_whole_number(f"Fuse(trial={trial!r})", trial, 1)
+        check_whole_number(f"Fuse(shapes={shapes!r})", shapes, 1)
+        try:
+            torch.compile(torch.nn.Identity(), backend=backend)
+        except Exception as error:
+            raise ValueError(f"Fuse({backend!r}): refused by torch.compile: {error}") from error
+        self.backend = backend
+        self.trial = trial
+        self.shapes = shapes
+        self._trainer: TrainerProtocol | None = None
+        self._stretch: Stretch | None = None
+        self._call: FusedCall | None = None
+        self._trials: dict[ShapeKey, FusingTrial] = {}
+        self._loaded: dict[str, Any] = {}
+        self._ahead: Computed | None = None
+        self._untried: dict[str, None] = {}  # an ordered set
+        self._timed: tuple[FusingTrial, float | None] | None = None
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        self._forget()
+        self._trainer = trainer
+
+    def detached(self, trainer: TrainerProtocol) -> None:
+        if trainer is self._trainer:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._trainer = self._stretch = self._call = self._ahead = self._timed = None
+        self._trials, self._loaded, self._untried = {}, {}, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        trials = {describe_key(key): trial.state_dict() for key, trial in self._trials.items()}
+        return {"trials": {**self._loaded, **trials}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._trials, self._loaded = {}, dict(state["trials"])
+
+    def explain_fused(self) -> str:
+        """What is fused, and why not; for `trainer.explain("fused")`."""
+        if self._stretch is None:
+            return "fused: nothing yet, no training batch has run"
+        obstacles = self._stretch.obstacles() or self._own_obstacles()
+        fused = not obstacles and any(trial.pays for trial in self._trials.values())
+        head = "fused: forward, loss and backward" if fused else "fused: nothing"
+        shapes = [f"{describe_key(key)}: {trial}" for key, trial in self._trials.items()]
+        return "\n".join([head, *(f"  {line}" for line in (*obstacles, *shapes, *self._untried))])
+
+    def wrap_forward(self, forward: Activity) -> Activity:
+        self._stretch = None  # a wrap has changed, or a run begins
+
+        def forward_or_all(state: TrainState) -> str:
+            if not self._is_own(state):
+                return forward(state)
+            self._ahead = self._timed = None
+            if self._computes(state):
+                self._begin(state, key_of(state))
+            if self._ahead is None or self._trainer is None:  # None: it was detached meanwhile
+                return forward(state)
+            state.pred = self._ahead.pred
+            return "after_pred"
+
+        return forward_or_all
+
+    def wrap_loss(self, loss: Activity) -> Activity:
+        def loss_or_known(state: TrainState) -> str:
+            if self._ahead is None or not (state.training and self._is_own(state)):
+                return loss(state)
+            state.loss = self._ahead.loss
+            return "after_loss"
+
+        return loss_or_known
+
+    def wrap_backward(self, backward: Activity) -> Activity:
+        def backward_or_known(state: TrainState) -> str:
+            if not self._is_own(state):
+                return backward(state)
+            ahead, self._ahead = self._ahead, None
+            if ahead is None or self._call is None:
+                trigger = backward(state)
+            else:
+                self._call.add_gradients(ahead.gradients)
+                trigger = "after_backward"
+            if self._timed is not None:
+                trial, began = self._timed
+                trial.add(None if began is None else _now(state) - began)
+            return trigger
+
+        return backward_or_known
+
+    def _is_own(self, state: TrainState) -> bool:
+        """Whether it is the state of the trainer to which this was attached last."""
+        return self._trainer is not None and self._trainer.state is state
+
+    def _computes(self, state: TrainState) -> bool:
+        """Whether the live forward pass is that of a training batch, and nobody listens."""
+        if not (state.training and torch.is_grad_enabled() and state.phase.endswith(".forward")):
+            return False
+        if self._stretch is None:
+            assert self._trainer is not None
+            self._stretch = self._trainer.stretch(self)
+        if not self._stretch.is_quiet:
+            return False
+        if self._call is None or not self._call.is_for(state):
+            self._call, self._trials = FusedCall(state, self.backend), {}
+        return not (self._call.has_hooks() or needs_closure(state.optimizer))
+
+    def _own_obstacles(self) -> list[str]:
+        """What prevents fusing, and no other handler knows."""
+        if self._call is not None and self._call.has_hooks():
+            return ["a module or a parameter has a hook"]
+        optimizer = self._trainer.state.optimizer if self._trainer is not None else None
+        return ["the optimizer needs a closure"] if needs_closure(optimizer) else []
+
+    def _begin(self, state: TrainState, key: ShapeKey | None) -> None:
+        """Compute the live batch in one call, if that pays or has to be tried."""
+        if key is None:
+            self._untried[_UNFIT] = None
+            return
+        trial = self._trials.get(key) or self._new_trial(key)
+        if trial is None:
+            return
+        began = _now(state) if trial.pays is None else None
+        if trial.fuses_next and not self._compute(state, key, trial):
+            began = None
+        if trial.pays is None:
+            self._timed = trial, began
+
+    def _compute(self, state: TrainState, key: ShapeKey, trial: FusingTrial) -> bool:
+        """Compute the live batch; returns whether the call was compiled before, so can be timed."""
+        assert self._call is not None
+        was_compiled = self._call.is_compiled(key)
+        try:
+            self._ahead = self._call.compute(state, key)
+        except Exception as error:
+            trial.give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        return was_compiled
+
+    def _new_trial(self, key: ShapeKey) -> FusingTrial | None:
+        if len(self._trials) == self.shapes:
+            self._untried[_TOO_MANY.format(self.shapes)] = None
+            return None
+        trial = self._trials[key] = FusingTrial(self.trial)
+        if (loaded := self._loaded.pop(describe_key(key), None)) is not None:
+            trial.load_state_dict(loaded)
+        return trial
+
+
+def _now(state: TrainState) -> float:
+    """The time in seconds, when the device of the live batch has done its work."""
+    tensor = next(leaves(state.xb, only=Tensor), None)
+    if tensor is not None and tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+    return perf_counter()
