@@ -1,0 +1,43 @@
+"""The facts that `trackside facts` finds, and what it says where there are none."""
+
+import json
+
+import pytest
+from helpers import batches, trainer_of
+
+from trackside.handlers import Recorder
+from trackside.views.commands.main import main
+from trackside.views.output.usage_error import UsageError
+from trackside.views.recordings.kept_facts import kept_facts
+
+
+def test_the_command_prints_the_facts_by_name(tmp_path, capsys):
+    trainer_of(Recorder(tmp_path / "run.loop")).fit(batches(), seed=41)
+    assert main(["facts", str(tmp_path)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head == str(tmp_path / "run.loop")
+    printed = dict(line.split(maxsplit=1) for line in lines)
+    assert printed["seed"] == "41"
+    assert {"versions.torch", "command", "machine.host"} <= printed.keys()
+
+
+@pytest.mark.parametrize("name", ["missing", "empty.txt", "."])
+def test_where_nothing_has_facts_it_says_so(name, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(UsageError, match=r"no facts of a run|no such file"):
+        kept_facts(tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ['{"facts": 3}', '{"facts": [', "[" * 100_000 + '"facts"', "\0"])
+def test_damaged_lines_have_no_facts(text, tmp_path):
+    (tmp_path / "log").write_text(text)
+    with pytest.raises(UsageError, match="no facts of a run"):
+        kept_facts(tmp_path / "log")
+
+
+def test_facts_are_printable_whatever_the_file_says(tmp_path):
+    forged = {"facts": {"a\x1b[2J": "b\nc", "d": [["e"], "f\x07"], "g": {"h": {"i": {"j": 1}}}}}
+    (tmp_path / "log").write_text(json.dumps(forged))
+    (facts,) = kept_facts(tmp_path / "log").values()
+    assert "\x1b" not in str(facts)
+    assert facts["d"] == ["f�"]

@@ -1,0 +1,34 @@
+"""`trackside facts RUN`: show where, when and from what a run was made."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .parser import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    about = "show the facts of a run: its seed, arguments, versions, git commit, command, machine"
+    facts = commands.add_parser("facts", help=about, description=about)
+    facts.add_argument(
+        "run",
+        type=Path,
+        metavar="RUN",
+        help="a recording, a checkpoint, a log of a CSVLogger or JSONLines, or a folder of them",
+    )
+    facts.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from ...events.utils.flat_names import flat_names
+    from ..output.text_columns import align_columns
+    from ..recordings.kept_facts import kept_facts
+
+    parts = []
+    for path, facts in kept_facts(arguments.run).items():
+        rows = [(name, str(value)) for name, value in flat_names(facts).items()]
+        lines = align_columns(rows, left=2).splitlines()
+        parts.append("\n".join([str(path), *map(str.rstrip, lines)]))
+    print("\n\n".join(parts))
