@@ -88,10 +88,15 @@ class RunParts:
         if target is not None:
             losses = self.loss_fns.values() or (self.loss_fn,)
             for part in (*(self.models.values() or (self.model,)), *losses):
-                if isinstance(part, nn.Module):
+                if isinstance(part, nn.Module) and not _has_no_values(part):
                     part.to(target)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return kind(**values, device=target)
+
+
+def _has_no_values(module: nn.Module) -> bool:
+    """Whether it is on the meta device, and gets values where they are needed."""
+    return any(parameter.is_meta for parameter in module.parameters())
 
 
 def _check_instances(what: str, one: Any, several: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..events.utils.tensor_copy import is_sparse
+from ._shards import is_any_sharded
+from ._torch_internals import sharding_hidden
 
 _PARTS = ("_parameters", "_buffers", "_modules")
 
@@ -20,7 +23,8 @@ def copy_model(owner: str, model: nn.Module) -> nn.Module:
 
     `copy.deepcopy` refuses a tensor that autograd has computed, such as an activation that a module
     keeps, or the weight of the older `torch.nn.utils.weight_norm`. The copy has it detached. It
-    also refuses the compressed sparse layouts.
+    also refuses the compressed sparse layouts. The copy of a model that is sharded has shards, and
+    cannot be called.
 
     Args:
         owner: who copies it, for the message.
@@ -34,7 +38,8 @@ def copy_model(owner: str, model: nn.Module) -> nn.Module:
             if not tensor.is_leaf or _is_compressed(tensor):
                 computed[id(tensor)] = tensor.detach().clone()
     try:
-        return copy.deepcopy(model, computed)
+        with sharding_hidden(model) if is_any_sharded(model) else nullcontext():
+            return copy.deepcopy(model, computed)
     except Exception as error:
         raise TypeError(
             f"{owner} cannot copy the {type(model).__name__}: {_where(model)}{error}; allowed: "

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from types import FunctionType
 from typing import Any
@@ -15,6 +16,8 @@ from torch import nn
 from torch.amp import GradScaler
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.optim import Optimizer
+
+from ..events.utils.exact_context import exact_context
 
 BatchNorm = _BatchNorm
 """Base class of all batch-norm layers, `SyncBatchNorm` included."""
@@ -98,6 +101,46 @@ def default_store() -> Any:
     return torch.distributed.distributed_c10d._get_default_store()
 
 
+def reset_of(module: nn.Module) -> Callable[[], object] | None:
+    """What gives a module its first weights; that of `nn.MultiheadAttention` is private."""
+    reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+    return reset if callable(reset) else None
+
+
+@exact_context
+def sharding_hidden(model: nn.Module) -> Iterator[None]:
+    """What `fully_shard` did to the modules is off in this block, so that they can be copied."""
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415  # slow to import
+
+    before = [(module, type(module), dict(vars(module))) for module in model.modules()]
+    try:
+        for module, kind, attributes in before:
+            if isinstance(module, FSDPModule):
+                sharding: Any = module._get_fsdp_state()
+                _hide_hook(module, "_forward_pre_hooks", sharding._pre_forward_hook_handle)
+                _hide_hook(module, "_forward_hooks", sharding._post_forward_hook_handle)
+                module.__class__ = kind.__bases__[1]
+            for name in attributes:
+                if _is_sharding_note(name):
+                    delattr(module, name)
+        yield
+    finally:
+        for module, kind, attributes in before:
+            module.__class__ = kind
+            vars(module).clear()
+            vars(module).update(attributes)
+
+
+def _hide_hook(module: nn.Module, name: str, handle: Any) -> None:
+    hooks = vars(module)[name]
+    kept = ((number, hook) for number, hook in hooks.items() if number != handle.id)
+    vars(module)[name] = OrderedDict(kept)
+
+
+def _is_sharding_note(name: str) -> bool:
+    return name.startswith("__composable_api_state_key") or name in _SHARDING_NOTES
+
+
 def group_timeout() -> timedelta:
     """How long a rank waits for another one in the default process group, on the CPU."""
     group: Any = torch.distributed.group.WORLD
@@ -121,7 +164,7 @@ def end_sharding(model: nn.Module) -> None:
             _module_state_mapping.pop(module, None)
             module.__class__ = type(module).__bases__[1]
         for name in list(vars(module)):
-            if name.startswith("__composable_api_state_key") or name in _SHARDING_NOTES:
+            if _is_sharding_note(name):
                 delattr(module, name)
 
 

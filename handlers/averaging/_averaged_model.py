@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions, is_sparse
 from .._model_copy import copy_model
+from .._shards import shard_parameters, sharded_as
 from .._torch_internals import COMPILED_PREFIX, module_buffers, uncompiled
 
 FinalWeights = Literal["averaged", "trained"]
@@ -31,6 +32,11 @@ def make_averaged_model(owner: str, model: nn.Module, **options: Any) -> Average
     return averaged.eval()
 
 
+def follow_sharding(averaged: AveragedModel, model: nn.Module) -> None:
+    """Shard the averaged weights as those of the model are in this fit; whole, if these are."""
+    shard_parameters(averaged.module, uncompiled(model))
+
+
 def tensors(module: nn.Module, buffers: bool) -> list[Tensor]:
     """The parameters, then the buffers if `buffers` is true, detached."""
     attached = [*module.parameters(), *(module.buffers() if buffers else ())]
@@ -51,7 +57,7 @@ def values(model: nn.Module) -> dict[str, Tensor]:
 def load_values(model: nn.Module, saved: dict[str, Tensor]) -> None:
     """Copy what `values` returned into the tensors of `model`."""
     for name, tensor in values(model).items():
-        copy_values(tensor, saved[name])
+        copy_values(tensor, sharded_as(tensor, saved[name]))
 
 
 def can_be_averaged(tensor: Tensor) -> bool:

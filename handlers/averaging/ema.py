@@ -15,6 +15,7 @@ from ...events.utils.tensor_copy import copy_values
 from .._copying import Copyable, LeftOut, nothing
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
+from .._shards import rows_here, sharded_as
 from .._torch_internals import COMPILED_PREFIX, uncompiled
 from ._averaged_model import (
     FinalWeights,
@@ -22,6 +23,7 @@ from ._averaged_model import (
     check_final_weights,
     copy_into,
     copy_tensors,
+    follow_sharding,
     load_values,
     make_averaged_model,
     tensors,
@@ -141,7 +143,11 @@ class EMA(Copyable):
         self.updates, self._updated = state["updates"], state["updated"]
         self._trained = state["trained"]
         if state["averaged"] is not None and self._state is not None:
-            averaged = self._get_averaged(model_of(self._state, self.of))
+            model = model_of(self._state, self.of)
+            if self._trained is not None:
+                live = tensors(model, self.use_buffers)
+                self._trained = list(map(sharded_as, live, self._trained))
+            averaged = self._get_averaged(model)
             load_values(averaged.module, state["averaged"])
             averaged.n_averaged.fill_(self.updates)
 
@@ -156,6 +162,7 @@ class EMA(Copyable):
             self._forget(original)
         if self.averaged is None:
             self.averaged = make_averaged_model("EMA", model, use_buffers=self.use_buffers)
+        follow_sharding(self.averaged, model)
         self._model = original
         return self.averaged
 
@@ -182,7 +189,7 @@ class EMA(Copyable):
         for index, (mean, live) in enumerate(pairs):
             wanted = self.use_buffers or index < parameters
             if self.updates and wanted and can_be_averaged(mean):
-                blended.append((mean, live.to(mean.device)))
+                blended.append((rows_here(mean), rows_here(live).to(mean.device)))
             else:
                 copy_values(mean, live)
         if blended:

@@ -17,6 +17,7 @@ from ._averaged_model import (
     check_final_weights,
     copy_into,
     copy_tensors,
+    follow_sharding,
     load_values,
     make_averaged_model,
     tensors,
@@ -115,6 +116,7 @@ class SWA(Copyable):
         if state["averaged"] is not None and self._state is not None:
             model = model_of(self._state, self.of)
             self.averaged = self.averaged or make_averaged_model("SWA", model)
+            follow_sharding(self.averaged, model)
             load_values(self.averaged.module, state["averaged"])
             self.averaged.n_averaged.copy_(state["epochs"])
 

@@ -3,48 +3,86 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
+from .._shards import is_sharded, set_parameter, sharded_as
 from .._torch_internals import end_sharding, forget_group
+from ._meta_model import device_of, exchange_parameters, initialise, is_on_meta, names_of_parameters
 from ._process_group import DataGroup
+from ._sharding_checks import blocks_of
 from ._wrapped_model import equalise
 
 Parameters = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Sharding:
+    """The options of `Distributed` for "fsdp2"; see there."""
+
+    blocks: Callable[[nn.Module], bool] | None = None
+    mixed_precision: Any = None
+    whole: bool = True
+
+
 class ShardedModel:
     """Shards parameters, gradients and optimizer states over the ranks, by `fully_shard`.
 
-    The model and the optimizer are the same objects; their parameters are DTensors meanwhile.
+    The model and the optimizer are the same objects; their parameters are DTensors meanwhile, and
+    the memory of the whole ones is free.
 
     Args:
-        state: of a run; all ranks begin with the weights and buffers of rank 0.
+        state: of a run; all ranks begin with the weights and buffers of rank 0. A model on the meta
+            device gets its first weights, and its optimizer their shards.
         group: the process group of the weights and the gradients.
+        options: how it is sharded.
     """
 
     collective = ("forward", "backward", "step")
 
-    def __init__(self, state: TrainState, group: DataGroup) -> None:
+    def __init__(self, state: TrainState, group: DataGroup, options: Sharding) -> None:
         self._group = group
         self._model: Any = state.model
-        equalise([*self._model.parameters(), *self._model.buffers()], group.group)
+        self._options = options
         self._whole: Parameters = dict(self._model.named_parameters())
-        kind = next((p.device.type for p in self._whole.values()), "cpu")
-        mesh = DeviceMesh.from_group(group.group, kind)
-        fully_shard(self._model, mesh=mesh, reshard_after_forward=True)
+        self._names = names_of_parameters(self._model)
+        is_meta = is_on_meta(self._model)
+        if not is_meta:
+            equalise([*self._model.parameters(), *self._model.buffers()], group.group)
+        device = device_of(state)
+        try:
+            self._fully_shard(device.type)
+            if is_meta:
+                initialise(self._model, device, group.group)
+        except BaseException:
+            end_sharding(self._model)
+            self._replace(self._whole)
+            raise
         self._shards: Parameters = dict(self._model.named_parameters())
-        _exchange(state.optimizer, self._whole, self._shards)
+        exchange_parameters(state.optimizer, self._whole, self._shards)
         _shard_states(state.optimizer)
+        self._layouts = {} if is_meta else _free(self._whole)
+
+    def _fully_shard(self, kind: str) -> None:
+        """Shard each block, then what is in none; a block is whole only while it computes."""
+        options: dict[str, Any] = {
+            "mesh": DeviceMesh.from_group(self._group.group, kind),
+            "mp_policy": self._options.mixed_precision or MixedPrecisionPolicy(),
+            "reshard_after_forward": True,
+        }
+        for block in blocks_of(self._model, self._options.blocks):
+            fully_shard(block, **options)
+        fully_shard(self._model, **options)
 
     def update(self, state: TrainState) -> None:
         """Do nothing: which parameters require gradients is read in each backward pass."""
@@ -67,68 +105,103 @@ class ShardedModel:
         forget_group(self._model)
         self._group.end()
 
-    def close(self, state: TrainState) -> None:
+    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Collect the shards into the parameters that the model had; all ranks call it together.
 
-        After an error the ranks may not be together: the parameters then have the values from
-        before the run, and a warning says so.
+        After an error the ranks may not be together: the parameters are then NaN, and a warning
+        says so.
+
+        Args:
+            held: modules of handlers, such as averaged weights, which are treated alike.
         """
-        self._model.reshard()
-        if state.outcome != "failed":
-            _collect(self._shards, self._whole)
-            _collect_states(state.optimizer)
-        else:
-            _forget_states(state.optimizer)
+        for module in self._model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
+        collects = self._options.whole and state.outcome != "failed"
+        if state.outcome == "failed":
             warnings.warn(
-                "the shards of the model are not collected after an error: it has the weights from "
-                "before the run; resume from a checkpoint",
+                "the shards of the model are not collected after an error: its weights are NaN; "
+                "resume from a checkpoint",
                 stacklevel=2,
             )
+        for module in held:
+            for name, parameter in list(module.named_parameters()):
+                if is_sharded(parameter):
+                    set_parameter(module, name, self._without_shards(parameter, None, collects))
+        _end_states(state.optimizer, collects)
         end_sharding(self._model)
-        for name, parameter in self._whole.items():
-            owner, _, attribute = name.rpartition(".")
-            setattr(self._model.get_submodule(owner), attribute, parameter)
-        _exchange(state.optimizer, self._shards, self._whole)
+        whole = {
+            name: self._without_shards(self._shards[name], name, collects) for name in self._shards
+        }
+        self._replace(whole)
+        exchange_parameters(state.optimizer, self._shards, whole)
+
+    def _replace(self, parameters: Parameters) -> None:
+        """Put parameters in their places in the model, those that are tied in all of them."""
+        for name, first in self._names.items():
+            set_parameter(self._model, name, parameters[first])
+
+    def _without_shards(self, shard: Any, name: str | None, collects: bool) -> nn.Parameter:
+        """The parameter in the place of a shard: the one from before the run, if it had values."""
+        with torch.no_grad():
+            if not self._options.whole:
+                empty = torch.empty(shard.shape, dtype=shard.dtype, device="meta")
+                return nn.Parameter(empty, shard.requires_grad)
+            values = shard.full_tensor() if collects else _not_a_number(shard)
+            if name not in self._layouts:
+                return nn.Parameter(values, shard.requires_grad)
+            parameter: nn.Parameter = self._whole[name]
+            parameter.data = self._layouts[name].allocate()
+            parameter.copy_(values)
+            gradient = shard.grad if collects else None
+            parameter.grad = None if gradient is None else gradient.full_tensor()
+            return parameter
 
 
-def _exchange(optimizer: Optimizer | None, old: Parameters, new: Parameters) -> None:
-    """Put other parameters in the place of those with the same names."""
-    if optimizer is None:
-        return
-    by_id = {id(old[name]): new[name] for name in old}
-    for group in optimizer.param_groups:
-        group["params"] = [by_id.get(id(p), p) for p in group["params"]]
-    for parameter in list(optimizer.state):
-        if id(parameter) in by_id:
-            optimizer.state[by_id[id(parameter)]] = optimizer.state.pop(parameter)
+@dataclass(frozen=True)
+class _Layout:
+    """How the memory of a tensor was."""
+
+    shape: torch.Size
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    def allocate(self) -> torch.Tensor:
+        return torch.empty_strided(self.shape, self.strides, dtype=self.dtype, device=self.device)
+
+
+def _free(parameters: Parameters) -> dict[str, _Layout]:
+    """Give back the memory of the whole parameters, and of their gradients."""
+    layouts = {}
+    for name, parameter in parameters.items():
+        layouts[name] = _Layout(
+            parameter.shape, parameter.stride(), parameter.dtype, parameter.device
+        )
+        parameter.grad = None
+        parameter.data = torch.empty(0, dtype=parameter.dtype, device=parameter.device)
+    return layouts
+
+
+def _not_a_number(shard: Any) -> torch.Tensor:
+    values = torch.empty(shard.shape, dtype=shard.dtype, device=shard.device)
+    return values.fill_(torch.nan if values.is_floating_point() or values.is_complex() else 0)
 
 
 def _shard_states(optimizer: Optimizer | None) -> None:
     for parameter, kept in _states(optimizer):
-        if not isinstance(parameter, DTensor):
-            continue
-        mesh, placements = parameter.device_mesh, parameter.placements
         for name, value in kept.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                kept[name] = distribute_tensor(value, mesh, placements)
+                kept[name] = sharded_as(parameter, value)
 
 
-def _collect(shards: Mapping[str, Any], whole: Mapping[str, Any]) -> None:
-    with torch.no_grad():
-        for name, parameter in whole.items():
-            parameter.copy_(shards[name].full_tensor())
-            gradient = shards[name].grad
-            parameter.grad = None if gradient is None else gradient.full_tensor()
-
-
-def _collect_states(optimizer: Optimizer | None) -> None:
+def _end_states(optimizer: Optimizer | None, collects: bool) -> None:
+    """Collect the sharded states, or forget them."""
     for _, kept in _states(optimizer):
-        kept.update({n: v.full_tensor() for n, v in kept.items() if isinstance(v, DTensor)})
-
-
-def _forget_states(optimizer: Optimizer | None) -> None:
-    for _, kept in _states(optimizer):
-        if any(isinstance(value, DTensor) for value in kept.values()):
+        sharded = {name: value for name, value in kept.items() if isinstance(value, DTensor)}
+        if collects:
+            kept.update({name: value.full_tensor() for name, value in sharded.items()})
+        elif sharded:
             kept.clear()
 
 

@@ -38,8 +38,8 @@ class WrappedModel(Protocol):
     def release(self) -> None:
         """End the process group, so that the other ranks fail in it."""
 
-    def close(self, state: TrainState) -> None:
-        """Leave the model as it was found."""
+    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
+        """Leave the model as it was found, and modules that handlers hold, as averages of it."""
 
 
 class ReplicatedModel:
@@ -86,7 +86,7 @@ class ReplicatedModel:
         gc.collect()
         self._group.end()
 
-    def close(self, state: TrainState) -> None:
+    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
         self._wrapped = None
 

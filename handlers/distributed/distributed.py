@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
 from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.log import log
@@ -18,9 +19,19 @@ from .._stateful import Stateful
 from ._control_group import control_group
 from ._joined_loaders import JoinedLoaders
 from ._loader_shards import LoaderShards
+from ._meta_model import initialise_alone
 from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
+from ._sharding_checks import (
+    check_model,
+    check_options,
+    check_saved,
+    modules_held,
+)
 from ._wrapped_model import ReplicatedModel, WrappedModel, count_examples, refuse_wrapped
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import MixedPrecisionPolicy
 
 Activity = Callable[[TrainState], str]
 Strategy = Literal["ddp", "fsdp2"]
@@ -69,6 +80,11 @@ class Distributed(Stateful):
             for all; "join": this rank repeats its last batch with weight 0, until all have ended.
         timeout: seconds that a rank waits for another one, from 5.
         seed: for the order of a shuffled DataLoader whose generator has no seed of its own.
+        blocks: of "fsdp2": says of a module inside the model whether it is sharded by itself, and
+            whole only while it computes, as `lambda module: isinstance(module, Block)`.
+        mixed_precision: of "fsdp2": a `torch.distributed.fsdp.MixedPrecisionPolicy`.
+        whole: of "fsdp2": after a fit every rank has the whole model again; with False its
+            parameters are on the meta device, and the weights in the last checkpoint.
     """
 
     runs_before = ("Metrics",)
@@ -82,6 +98,9 @@ class Distributed(Stateful):
         uneven: Uneven = "shortest",
         timeout: float = 300.0,
         seed: int = 0,
+        blocks: Callable[[nn.Module], bool] | None = None,
+        mixed_precision: MixedPrecisionPolicy | None = None,
+        whole: bool = True,
     ) -> None:
         _check_one_of("strategy", strategy, _STRATEGIES)
         _check_one_of("uneven", uneven, _UNEVEN)
@@ -90,7 +109,11 @@ class Distributed(Stateful):
                 f"Distributed(timeout={timeout!r}): allowed: seconds, from {_LEAST_TIMEOUT:g}; a "
                 "rank may be slower than another by a garbage collection or a checkpoint"
             )
+        check_options(strategy, blocks, mixed_precision, whole)
         self.strategy = strategy
+        self.blocks = blocks
+        self.mixed_precision = mixed_precision
+        self.whole = whole
         self.shard = shard
         self.uneven = uneven
         self.timeout = timedelta(seconds=timeout)
@@ -104,6 +127,7 @@ class Distributed(Stateful):
         state = trainer.state
         try:
             rank, world_size = rank_and_world_size()
+            check_model(state.model, strategy=self.strategy, blocks=self.blocks)
             if world_size > 1:
                 _check_parts(state)
         except ValueError as error:
@@ -121,9 +145,13 @@ class Distributed(Stateful):
 
     def around_run(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if state.world_size == 1:
+            if state.job == "fit":
+                initialise_alone(state)
             yield
             return
         refuse_single(trainer.handlers)
+        if not self.whole:
+            check_saved(trainer.handlers)
         with ExitStack() as undo:
             number = undo.enter_context(joined(state.rank, state.world_size, self.timeout))
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
@@ -138,7 +166,7 @@ class Distributed(Stateful):
                 group = DataGroup(self.timeout)
                 undo.callback(group.end)
                 self._model = self._wrap_model(state, group)
-                undo.callback(self._unwrap_model, state)
+                undo.callback(self._unwrap_model, trainer)
             collective = () if self._model is None else self._model.collective
             undo.callback(setattr, trainer, "agreement", None)
             trainer.agreement = undo.enter_context(
@@ -149,14 +177,15 @@ class Distributed(Stateful):
     def _wrap_model(self, state: TrainState, group: DataGroup) -> WrappedModel:
         if self.strategy == "ddp":
             return ReplicatedModel(state, group)
-        from ._sharded_model import ShardedModel  # noqa: PLC0415  # fsdp is slow to import
+        from ._sharded_model import ShardedModel, Sharding  # noqa: PLC0415  # fsdp is slow to import
 
-        return ShardedModel(state, group)
+        options = Sharding(self.blocks, self.mixed_precision, self.whole)
+        return ShardedModel(state, group, options)
 
-    def _unwrap_model(self, state: TrainState) -> None:
+    def _unwrap_model(self, trainer: TrainerProtocol) -> None:
         model, self._model = self._model, None
         if model is not None:
-            model.close(state)
+            model.close(trainer.state, modules_held(trainer))
 
     def _release_group(self) -> None:
         """End the group of the gradients, so that the other ranks fail in it."""

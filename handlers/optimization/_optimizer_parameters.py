@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from ...events import TrainState
 from ...events.utils.exact_context import exact_context
 from .._named_target import optimizer_of
+from .._shards import total_norm
 from ._group_options import copy_option
 
 
@@ -42,7 +42,7 @@ def largest_gradient(state: TrainState) -> torch.Tensor:
 
     A 2-norm of finite gradients can overflow.
     """
-    return get_total_norm(dense_gradients(parameters(state)), norm_type=math.inf)
+    return total_norm(dense_gradients(parameters(state)), math.inf)
 
 
 @exact_context

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.closure_check import needs_closure
 from .._copying import LeftOut, nothing
 from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
+from .._shards import total_norm
 from .._stateful import Stateful
 from ._optimizer_parameters import dense_gradients, parameters
 
@@ -108,7 +109,7 @@ class GradientClip(OptimizerTarget, Stateful):
             return
         with_gradient = [p for p in parameters(state) if p.grad is not None]
         if self.max_norm is not None:
-            norm = get_total_norm(dense_gradients(with_gradient), self.norm_type)
+            norm = total_norm(dense_gradients(with_gradient), self.norm_type)
             clip_grads_with_norm_(with_gradient, self.max_norm, norm)
             self._norms = norm if self._norms is None else norm + self._norms
             self._count += 1

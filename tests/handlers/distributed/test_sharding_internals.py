@@ -2,13 +2,21 @@
 
 import gc
 import weakref
+from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from trackside.handlers._torch_internals import end_sharding, forget_group
+from trackside.handlers._model_copy import copy_model
+from trackside.handlers._torch_internals import (
+    end_sharding,
+    forget_group,
+    group_timeout,
+    reset_of,
+    sharding_hidden,
+)
 
 
 @pytest.fixture
@@ -58,3 +66,44 @@ def test_a_sharded_model_lets_go_of_its_group(group):
     forget_group(model)
     gc.collect()
     assert made() is None
+
+
+def test_sharding_is_hidden_in_a_block_and_as_before_after_it(group):
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    plain = notes_on(model)
+    sharded(model)
+    before = notes_on(model)
+    with sharding_hidden(model):
+        assert notes_on(model) == plain
+    assert notes_on(model) == before
+    model(torch.ones(4, 3)).sum().backward()
+
+
+def test_a_copy_of_a_sharded_model_has_shards_and_no_hooks(group):
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    plain = notes_on(model)
+    sharded(model)
+    copied = copy_model("EMA", model)
+    assert notes_on(copied) == plain
+    for own, live in zip(copied.parameters(), model.parameters(), strict=True):
+        assert type(own).__name__ == type(live).__name__ == "DTensor"
+        assert own.to_local().data_ptr() != live.to_local().data_ptr()
+
+
+def test_the_timeout_of_the_default_group_is_known(monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    waited = timedelta(seconds=17)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1, timeout=waited)
+    try:
+        assert group_timeout() == waited
+    finally:
+        dist.destroy_process_group()
+
+
+def test_attention_can_make_its_first_weights():
+    attention = nn.MultiheadAttention(4, 2)
+    with torch.no_grad():
+        attention.in_proj_weight.fill_(torch.nan)
+    reset_of(attention)()
+    assert attention.in_proj_weight.isfinite().all()
+    assert reset_of(nn.Tanh()) is None
