@@ -97,6 +97,23 @@ def equalise(tensors: Iterable[torch.Tensor], group: dist.ProcessGroup) -> None:
         dist.broadcast(tensor.detach(), 0, group=group)
 
 
+def check_parts(state: TrainState) -> None:
+    """Refuse parts of a trainer whose gradients would not be reduced.
+
+    Raises:
+        ValueError: names the part.
+    """
+    if state.models or state.optimizers:
+        raise ValueError("the trainer has models or optimizers by name; allowed: one of each")
+    refuse_wrapped(state.model)
+    loss = state.loss_fn
+    if isinstance(loss, nn.Module) and any(p.requires_grad for p in loss.parameters()):
+        raise ValueError(
+            f"the loss, a {type(loss).__name__}, has parameters that are trained, and only the "
+            "model's gradients are reduced; make the loss a part of the model"
+        )
+
+
 def refuse_wrapped(model: nn.Module) -> None:
     """Refuse a model that distributes itself.
 

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch import nn
 
 from ...events import AttachError, TrainerProtocol, TrainState
@@ -28,7 +27,7 @@ from ._sharding_checks import (
     check_saved,
     modules_held,
 )
-from ._wrapped_model import ReplicatedModel, WrappedModel, count_examples, refuse_wrapped
+from ._wrapped_model import ReplicatedModel, WrappedModel, check_parts, count_examples
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -129,7 +128,7 @@ class Distributed(Stateful):
             rank, world_size = rank_and_world_size()
             check_model(state.model, strategy=self.strategy, blocks=self.blocks)
             if world_size > 1:
-                _check_parts(state)
+                check_parts(state)
         except ValueError as error:
             raise AttachError(f"Distributed cannot be attached: {error}") from None
         state.rank, state.world_size = rank, world_size
@@ -280,23 +279,6 @@ def _loader_of(state: TrainState) -> Any:
         return state.train_loader
     valid = state.valid_loader
     return valid[state.evaluation] if isinstance(valid, dict) else valid
-
-
-def _check_parts(state: TrainState) -> None:
-    """Refuse parts of a trainer whose gradients would not be reduced.
-
-    Raises:
-        ValueError: names the part.
-    """
-    if state.models or state.optimizers:
-        raise ValueError("the trainer has models or optimizers by name; allowed: one of each")
-    refuse_wrapped(state.model)
-    loss = state.loss_fn
-    if isinstance(loss, torch.nn.Module) and any(p.requires_grad for p in loss.parameters()):
-        raise ValueError(
-            f"the loss, a {type(loss).__name__}, has parameters that are trained, and only the "
-            "model's gradients are reduced; make the loss a part of the model"
-        )
 
 
 def _reattach_main_only(trainer: TrainerProtocol) -> None:
