@@ -16,9 +16,7 @@ from oracle import by_hand
 from voting import ALL_DEALT, FEW_DEALT, SEED, dealt_plans, plans
 
 from trackside import PeerError
-from trackside.handlers.distributed._control_group import ControlGroup
-
-from trackside.handlers.distributed._control_group import control_group
+from trackside.handlers.distributed._control_group import ControlGroup, control_group
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tests" / "voting.py"

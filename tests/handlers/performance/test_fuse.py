@@ -152,12 +152,17 @@ def test_receivers_outside_of_the_stretch_leave_it_fused(backend, signal):
 
 def test_a_checkpoint_which_needs_no_row_of_the_stretch_leaves_it_fused(backend, tmp_path):
     trainer = trainer_of(Fuse(backend, trial=1), Checkpoint(tmp_path / "saved", epochs=1))
-    trainer.on("after_loss")(unused := lambda trainer, state: None)
-    trainer.fit(batches(1))
-    assert "Checkpoint" not in trainer.explain("fused")
-    trainer.detach(unused)
-    trainer.fit(batches(6))
-    assert backend.runs == 4
+    obstacles = []
+
+    def listen(trainer, state):
+        obstacles.append(trainer.explain("fused"))
+        trainer.detach(listen)
+
+    trainer.on("after_loss")(listen)
+    trainer.fit(batches(7))
+    assert backend.runs == 6 - 2
+    assert "listen receives after_loss" in obstacles[0]
+    assert "Checkpoint" not in obstacles[0]
 
 
 def test_a_receiver_of_any_transition_ends_fusing(backend):
