@@ -63,7 +63,7 @@ class Page:
         return "\n".join(_asset(f"{name}.js") for name in self._scripts)
 
 
-_STYLES = ("theme", "header", "panels", "board", "timeline", "layout")
+_STYLES = ("theme", "header", "panels", "board", "curves", "timeline", "layout")
 _BOARD = (
     "shell/dom",
     "data/number_format",
@@ -85,6 +85,7 @@ _TIMELINE = (
     "timeline/timeline_view",
     "timeline/controls",
 )
+_CURVES = ("curves/metric_points", "curves/metric_picture", "curves/metric_curves")
 _PANELS = (
     "panels/header",
     "panels/time_shares",
@@ -101,7 +102,9 @@ _SHELL = (
     "shell/app",
 )
 
-WATCH = Page("shell/watch.html", _STYLES, (*_BOARD, *_RECORDS, *_TIMELINE, *_PANELS, *_SHELL))
+WATCH = Page(
+    "shell/watch.html", _STYLES, (*_BOARD, *_RECORDS, *_TIMELINE, *_CURVES, *_PANELS, *_SHELL)
+)
 """Shows recordings: those embedded in it, or those of its server."""
 
 COMPARE = Page("shell/compare.html", (*_STYLES, "compare"), (*_BOARD, "shell/compare_page"))

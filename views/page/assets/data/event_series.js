@@ -4,10 +4,10 @@
 const MOST_EVENTS = 400_000;
 
 class EventSeries {
-  constructor() {
+  constructor(columns = ["times", "values"]) {
     this.length = 0;
-    this.times = new Float64Array(64);
-    this.values = new Float64Array(64);
+    this.columns = columns;
+    for (const name of columns) this[name] = new Float64Array(64);
   }
 
   push(time, value) {
@@ -17,8 +17,15 @@ class EventSeries {
     this.values[this.length++] = value;
   }
 
+  // A scalar, with the position of the run.
+  pushAt(time, value, { epoch, step }) {
+    this.push(time, value);
+    this.epochs[this.length - 1] = epoch;
+    this.steps[this.length - 1] = step;
+  }
+
   grow() {
-    for (const name of ["times", "values"]) {
+    for (const name of this.columns) {
       const larger = new Float64Array(2 * this.length);
       larger.set(this[name]);
       this[name] = larger;
@@ -27,8 +34,7 @@ class EventSeries {
 
   dropOldest() {
     const half = this.length >>> 1;
-    this.times.copyWithin(0, half, this.length);
-    this.values.copyWithin(0, half, this.length);
+    for (const name of this.columns) this[name].copyWithin(0, half, this.length);
     this.length -= half;
   }
 
@@ -58,17 +64,20 @@ class Events {
     this.scopeChanges = new EventSeries();
     this.batchChanges = new EventSeries();
     this.scalars = [];
+    this.position = { epoch: 0, step: 0 }; // of the next scalars
     this.floatBits = new DataView(new ArrayBuffer(4));
   }
 
   add(time, kind, id, argument) {
     if (kind === KIND.CANCEL) this.cancels.push(time, id);
     else if (kind === KIND.ERROR) this.errors.push(time, id);
-    else if (kind === KIND.SCALAR) this.scalar(id).push(time, this.float(argument));
+    else if (kind === KIND.SCALAR) 
+      this.scalar(id).pushAt(time, this.float(argument), this.position);
+    else if (kind === KIND.POSITION) this.position = { epoch: id, step: argument };
   }
 
   scalar(id) {
-    return (this.scalars[id] ??= new EventSeries());
+    return (this.scalars[id] ??= new EventSeries(["times", "values", "epochs", "steps"]));
   }
 
   float(argument) {

@@ -14,6 +14,7 @@ class App {
     this.header = new Header();
     this.controls = new Controls(this);
     this.announcer = new Announcer();
+    this.curves = new MetricCurves(this);
     this.framesDrawn = 0;
     this.pending = false;
     listenToKeys(this);
@@ -59,6 +60,7 @@ class App {
       span: this.source instanceof ServerSource ? 5e9 : Infinity,
     });
     this.recordedTotals = { transitions: [], receivers: [] };
+    this.curves.clear();
     setText(byId("run-name"), meta.name);
     byId("live").hidden = !(this.source instanceof ServerSource);
     document.title = `${meta.name} · trackside`;
@@ -118,6 +120,7 @@ class App {
     this.drawTotals(this.totals, this.loopState(this.totals));
     this.lanes.draw(this.colours);
     this.overview.draw(this.colours);
+    this.curves.draw(records, this.colours);
     this.controls.show();
     drawSelection(this.lanes, this.controls.selected, this.colours);
     this.framesDrawn += 1;

@@ -35,6 +35,7 @@ const KEYS = [
     "clear the selected time, keep the window",
     (app, view) => view.clearInstant(),
   ],
+  [["m", "M"], "M", "the curves of metrics, or the loop", (app) => app.curves.toggle()],
   [["l", "L"], "L", "back to the live end", (app, view) => view.followLive()],
   ...SPANS.map((span, i) => [
     [String(i + 1)],
@@ -64,13 +65,14 @@ function listenToKeys(app) {
   });
 }
 
-// A focused button uses Space itself, a select the arrow keys, a dialog all keys.
+// A focused button uses Space itself, a slider the arrow keys, a select and a
+// dialog all keys.
 function isUsedByFocus(event) {
   if (byId("help").open) return true;
   const tag = event.target.tagName;
   return (
     tag === "SELECT" ||
-    tag === "INPUT" ||
+    (tag === "INPUT" && (event.key.length > 1 || event.key === " ")) ||
     ((tag === "BUTTON" || tag === "A") && [" ", "Enter"].includes(event.key))
   );
 }

@@ -1,0 +1,149 @@
+// The picture of one metric: axes with units, its curve, the value under the pointer.
+
+const PICTURE_HEIGHT = 190;
+const PICTURE_MARGIN = { left: 58, right: 12, top: 10, bottom: 34 };
+
+class MetricPicture {
+  constructor(name, requestDraw) {
+    this.name = name;
+    this.element = newElement("figure", "metric");
+    this.value = newElement("output", "metric-value");
+    const caption = newElement("figcaption", "", name);
+    caption.append(" ", this.value);
+    const place = newElement("div"),
+      canvas = newElement("canvas");
+    canvas.setAttribute("role", "img");
+    place.append(canvas);
+    this.element.append(caption, place);
+    this.drawing = canvas;
+    this.pointer = null;
+    canvas.addEventListener("pointermove", (event) => {
+      this.pointer = event.clientX - canvas.getBoundingClientRect().left;
+      requestDraw();
+    });
+    canvas.addEventListener("pointerleave", () => {
+      this.pointer = null;
+      requestDraw();
+    });
+  }
+
+  draw(series, { axis, weight, log }, colours) {
+    this.canvas ??= new Canvas(this.drawing, PICTURE_HEIGHT);
+    this.canvas.resize(PICTURE_HEIGHT);
+    const { xs, ys } = metricPoints(series, axis);
+    const mean = weight > 0 ? smoothed(ys, weight) : ys;
+    const height = log ? (y) => (y > 0 ? Math.log10(y) : NaN) : (y) => y;
+    const scale = this.scale(xs, ys.map(height));
+    const context = this.canvas.clear();
+    this.axes(context, scale, axis, log, colours);
+    if (weight > 0) this.curve(context, scale, xs, ys.map(height), colours.tones[0], 0.28);
+    this.curve(context, scale, xs, mean.map(height), colours.tones[0], 1);
+    this.show(context, scale, axis, { xs, ys, mean }, height, colours);
+  }
+
+  scale(xs, heights) {
+    const { left, right, top, bottom } = PICTURE_MARGIN;
+    let [low, high] = valueRange(heights, 0, heights.length);
+    if (low === high) [low, high] = [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
+    const pad = 0.05 * (high - low);
+    const first = xs[0] ?? 0,
+      last = xs.at(-1) > first ? xs.at(-1) : first + 1;
+    const width = this.canvas.width - left - right,
+      tall = PICTURE_HEIGHT - top - bottom;
+    return {
+      first,
+      last,
+      low: low - pad,
+      high: high + pad,
+      x: (value) => left + (width * (value - first)) / (last - first),
+      y: (value) => top + tall * (1 - (value - low + pad) / (high - low + 2 * pad)),
+      at: (x) => first + ((x - left) / width) * (last - first),
+    };
+  }
+
+  axes(context, scale, axis, log, colours) {
+    const { left, right, bottom } = PICTURE_MARGIN;
+    const floor = PICTURE_HEIGHT - bottom,
+      end = this.canvas.width - right;
+    context.strokeStyle = colours.line;
+    context.fillStyle = colours.soft;
+    context.textAlign = "right";
+    context.beginPath();
+    const heights = log ? logTicks(scale.low, scale.high) : axisTicks(scale.low, scale.high, 4);
+    for (const value of heights) {
+      const y = Math.round(scale.y(value)) + 0.5;
+      context.moveTo(left, y);
+      context.lineTo(end, y);
+      context.fillText(formatNumber(log ? 10 ** value : value), left - 6, y);
+    }
+    context.textAlign = "center";
+    const whole = axis.unit === "s" ? 0 : 1;
+    for (const value of axisTicks(scale.first, scale.last, this.canvas.width / 90, whole)) {
+      const x = Math.round(scale.x(value)) + 0.5;
+      context.moveTo(x, floor);
+      context.lineTo(x, floor + 4);
+      context.fillText(formatAxisValue(value), clamp(x, left, end - 10), floor + 12);
+    }
+    context.stroke();
+    context.fillText(axis.unit, (left + end) / 2, PICTURE_HEIGHT - 7);
+    context.textAlign = "start";
+  }
+
+  // Where many points fall on one pixel, a line from the lowest to the highest.
+  curve(context, scale, xs, heights, colour, opacity) {
+    context.globalAlpha = opacity;
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineWidth = 1.6;
+    context.beginPath();
+    let pixel = null,
+      least = 0,
+      most = 0;
+    const finish = () => {
+      if (pixel === null || least === most) return;
+      context.lineTo(pixel, least);
+      context.lineTo(pixel, most);
+    };
+    heights.forEach((value, i) => {
+      if (Number.isNaN(value)) return;
+      const x = scale.x(xs[i]),
+        y = scale.y(value);
+      if (pixel !== null && x - pixel < 1) {
+        least = Math.min(least, y);
+        most = Math.max(most, y);
+        return;
+      }
+      finish();
+      context.lineTo(x, y);
+      pixel = x;
+      least = most = y;
+    });
+    finish();
+    context.stroke();
+    if (xs.length < 60)
+      heights.forEach((value, i) => {
+        if (!Number.isNaN(value)) context.fillRect(scale.x(xs[i]) - 2, scale.y(value) - 2, 4, 4);
+      });
+    context.lineWidth = 1;
+    context.globalAlpha = 1;
+  }
+
+  // The value under the pointer, or the last one.
+  show(context, scale, axis, { xs, ys, mean }, height, colours) {
+    const i = this.pointer === null ? xs.length - 1 : nearestIndex(xs, scale.at(this.pointer));
+    const where = axis.unit === "s" ? `${formatNumber(xs[i])} s` : `${axis.unit} ${xs[i]}`;
+    const smooth = mean === ys ? "" : `, smoothed ${formatNumber(mean[i])}`;
+    const text = i < 0 ? "" : `${formatNumber(ys[i])}${smooth} at ${where}`;
+    setText(this.value, text);
+    this.drawing.setAttribute("aria-label", `${this.name}: ${text}`);
+    if (this.pointer === null || i < 0) return;
+    const x = scale.x(xs[i]);
+    context.fillStyle = colours.warn;
+    context.fillRect(x - 0.5, PICTURE_MARGIN.top, 1, PICTURE_HEIGHT - PICTURE_MARGIN.bottom - 10);
+    const y = scale.y(height(mean[i]));
+    if (!Number.isNaN(y)) context.fillRect(x - 3, y - 3, 6, 6);
+  }
+}
+
+function formatAxisValue(value) {
+  return Number.isInteger(value) && Math.abs(value) < 1e6 ? formatCount(value) : formatNumber(value);
+}
