@@ -145,5 +145,6 @@ class MetricPicture {
 }
 
 function formatAxisValue(value) {
-  return Number.isInteger(value) && Math.abs(value) < 1e6 ? formatCount(value) : formatNumber(value);
+  const isShort = Number.isInteger(value) && Math.abs(value) < 1e6;
+  return isShort ? formatCount(value) : formatNumber(value);
 }
