@@ -41,7 +41,11 @@ class EmbeddedSource {
   }
 
   async list() {
-    return this.recordings.map(({ id, begin, update, run, ranks }) => ({ id, run, ranks, ...begin, ...update.live }));
+    return this.recordings.map(({ begin, update, ...named }) => ({
+      ...named,
+      ...begin,
+      ...update.live,
+    }));
   }
 
   async open(id, { begin, update }) {
