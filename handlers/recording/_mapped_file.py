@@ -16,6 +16,7 @@ from .format import HEAD_BYTES, LIVE_AT, MAX_IDS, UNKNOWN, Layout, Live
 TABLE_BYTES = 2**19
 TRANSITIONS = 2**12
 RECEIVERS = 2**11
+POINTS = 2**13
 
 
 class RecordingFile:
@@ -38,7 +39,7 @@ class RecordingFile:
 
     def __init__(self, path: Path, meta: Mapping[str, Any], records: int) -> None:
         self._meta = text = json.dumps(meta).encode()
-        self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records)
+        self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records, POINTS)
         self.path = path
         self.mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
         self._bytes = memoryview(self.mapped)

@@ -10,6 +10,7 @@ from typing import Any
 from ...events import TrainerProtocol, TrainState
 from ..logging._row import to_python
 from ._mapped_file import RecordingFile
+from ._metric_points import MetricPoints
 from ._ring_writer import RingWriter, Write
 from .format import Kind
 
@@ -23,6 +24,7 @@ class ScalarWriter:
     def __init__(self, file: RecordingFile, ring: RingWriter) -> None:
         self.file = file
         self.ring = ring
+        self.points = MetricPoints(file)
 
     def write(self, state: TrainState, values: Mapping[str, Any]) -> None:
         """Write the values that are numbers."""
@@ -32,7 +34,10 @@ class ScalarWriter:
             return
         self.ring.append(Kind.POSITION, state.epoch & 0xFFFF, state.step)
         for name, value in numbers:
-            self.ring.append(Kind.SCALAR, self.file.identify("scalar", name), _bits(float(value)))
+            identity, number = self.file.identify("scalar", name), float(value)
+            self.ring.append(Kind.SCALAR, identity, _bits(number))
+            if identity:
+                self.points.append(identity, state.epoch, state.step, number)
 
     def sampling_writer(self, every: int, write: Write) -> Write:
         """`write` at the end of a batch, then loss and rate after every n-th training batch."""

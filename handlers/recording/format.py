@@ -1,11 +1,12 @@
 """The file format of a recording, which the recorder writes and `trackside.views` reads.
 
-A file has five parts, all little-endian; each begins at a multiple of 8 bytes:
+A file has six parts, all little-endian; each begins at a multiple of 8 bytes:
 
     head     4096 bytes: magic, version, the sizes of the parts; live words from byte LIVE_AT
     meta     JSON, written once: run, process, host, clocks, rows of the chart
     table    lines of JSON, appended: what the ids in the records mean
     totals   two u64 for each transition id, then for each receiver id: count, nanoseconds
+    metrics  points of 32 bytes, of the whole run: see POINT; version 1 has none
     ring     records of 16 bytes; record n, from 0, is in slot n % records
 
 A line of the table is one of these; ids are counted from 1, for each of the six apart:
@@ -35,7 +36,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MAGIC = b"\x89trackside\r\n\x1a\n\0\0"
-VERSION = 1
+VERSION = 2
 HEAD_BYTES = 4096
 LIVE_AT = 256
 RECORD_BYTES = 16
@@ -52,8 +53,10 @@ MAX_IDS = 2**16
 MIN_RECORDS = 2**8
 MAX_RECORDS = 2**26
 MAX_TEXT_BYTES = 2**20
+MAX_POINTS = 2**14
 
-_HEAD = struct.Struct("<16s6Q")
+_HEAD = struct.Struct("<16s7Q")
+_HEAD_1 = struct.Struct("<16s6Q")
 
 
 class Kind(IntEnum):
@@ -96,6 +99,10 @@ class Live(IntEnum):
     """1 after the recorder was detached: no more will be written."""
     N_STEPS = 9
     """The planned number of steps; 0, as in files of before, if it is not known."""
+    POINTS = 10
+    """The number of points in the part for metrics."""
+    POINTS_CHANGES = 11
+    """Odd while points are left out, because their part was full: some are there twice then."""
 
 
 class Layout(NamedTuple):
@@ -109,6 +116,8 @@ class Layout(NamedTuple):
     """Slots of 16 bytes in the totals for receivers; all receiver ids are below it."""
     records: int
     """Slots in the ring."""
+    points: int = 0
+    """Slots in the part for metrics."""
 
     @property
     def table_at(self) -> int:
@@ -123,8 +132,12 @@ class Layout(NamedTuple):
         return self.totals_at + self.transitions * SLOT_BYTES
 
     @property
-    def ring_at(self) -> int:
+    def points_at(self) -> int:
         return self.receivers_at + self.receivers * SLOT_BYTES
+
+    @property
+    def ring_at(self) -> int:
+        return self.points_at + self.points * POINT.size
 
     @property
     def file_bytes(self) -> int:
@@ -143,18 +156,23 @@ class Layout(NamedTuple):
         """
         if len(head) < _HEAD.size or not head.startswith(MAGIC):
             raise ValueError("it does not begin as a recording does")
-        _, version, *sizes = _HEAD.unpack_from(head)
-        if version != VERSION:
-            raise ValueError(f"it is of version {version} of the format; allowed: {VERSION}")
+        _, version, *sizes = _HEAD_1.unpack_from(head)
+        if not 1 <= version <= VERSION:
+            raise ValueError(f"it is of version {version} of the format; allowed: 1 to {VERSION}")
+        if version > 1:
+            _, _, *sizes = _HEAD.unpack_from(head)
         layout = cls(*sizes)
-        for name, size, most in zip(cls._fields, layout, _LARGEST, strict=True):
+        for name, size, most in zip(cls._fields[: len(sizes)], layout, _LARGEST, strict=False):
             if not 0 < size <= most:
                 raise ValueError(f"its head says {name}={size}; allowed: 1 to {most}")
         return layout
 
 
-_LARGEST = Layout(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS)
+_LARGEST = Layout(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS, MAX_POINTS)
 
+
+POINT = struct.Struct("<QIIQd")
+"""A value of a metric: nanoseconds, id of its name, epoch, step, value."""
 
 RECORD = struct.Struct("<QII")
 

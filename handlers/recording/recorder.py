@@ -27,13 +27,14 @@ class Recorder(Stateful):
 
     The file is a memory-mapped ring, which the system writes to disk: nothing is flushed, no thread
     runs, and a SIGKILL loses no record. `trackside top`, `watch`, `report`, `compare` and `export`
-    read it; in a program, `trackside.views.Recording`. The newest `records` are kept in full, and
-    the counts and times of all transitions as totals. Attaching the recorder replaces a file or
-    a link at `path`; while it records, only root can open that for writing. If root cuts it, the
-    recorder is detached, and the training goes on: a handler of SIGBUS, set when the first recorder
-    is attached, puts memory in the place of the file. If several processes train together, each
-    writes its own file, `run.rank3.loop`, also the time for which it waits in votes; a process that
-    is forked inside a fit writes to none. Times are those of the host.
+    read it; in a program, `trackside.views.Recording`. The newest `records` are kept in full, the
+    counts and times of all transitions as totals, and the metrics of the whole run, thinned.
+    Attaching the recorder replaces a file or a link at `path`; while it records, only root can open
+    that for writing. If root cuts it, the recorder is detached, and the training goes on: a handler
+    of SIGBUS, set when the first recorder is attached, puts memory in the place of the file. If
+    several processes train together, each writes its own file, `run.rank3.loop`, also the time for
+    which it waits in votes; a process that is forked inside a fit writes to none. Times are those
+    of the host.
 
     Signals: any_transition, begin_fit, resumed, reported, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error, seed, facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,17 @@ class RecordingFeed:
     def begin(self) -> dict[str, Any]:
         """Describe the run. The clock is a string: JavaScript numbers have only 53 bits."""
         meta = self._recording.meta
-        return meta._asdict() | {"monotonic_ns": str(meta.monotonic_ns)}
+        facts = meta._asdict() | {"monotonic_ns": str(meta.monotonic_ns)}
+        return facts | {"metrics": self._metrics()}
+
+    def _metrics(self) -> dict[str, list[list[float | None]]]:
+        """By name: nanoseconds, epoch, step and value of each point; JSON has no NaN."""
+        start, by_name = self._recording.meta.monotonic_ns, dict[str, list[list[float | None]]]()
+        for one in self._recording.metrics():
+            value = one.value if math.isfinite(one.value) else None
+            point = [one.time_ns - start, one.epoch, one.step, value]
+            by_name.setdefault(one.name, []).append(point)
+        return by_name
 
     def update(self, position: int, most: int = CHUNK, refresh_status: bool = True) -> Update:
         """Read what is new since record number `position`.

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from ...handlers.recording.format import (
     HEAD_BYTES,
     LIVE_AT,
+    POINT,
     RECORD,
     RECORD_BYTES,
     SLOT_BYTES,
@@ -31,6 +32,9 @@ MARGIN = 64
 
 MAX_UNCOUNTED = 2**18
 """The most records that are looked for behind those that the head counts: more than any batch."""
+
+_MOST_READS = 20
+"""Of points that change meanwhile; after these they are taken as they are."""
 
 _LIVE = struct.Struct(f"<{len(Live)}Q")
 _ID_MASK = 0xFFFF
@@ -186,6 +190,32 @@ class Recording:
             elif record.kind == Kind.SCALAR and position is not None:
                 name = table.scalar(record.id)
                 yield Scalar(record.time_ns, position.id, position.argument, name, record.value)
+
+    def metrics(self) -> list[Scalar]:
+        """Loss, learning rate and metrics of the whole run, by time, however long it is.
+
+        Where there are more than the file has room for, some are left out; the first and the last
+        of each are here. A file of version 1 has only those of `scalars`.
+        """
+        if not self.layout.points:
+            return [*self.scalars()]
+        names = self.table.scalars
+        points = sorted({*self._points()}, key=lambda point: point[:2])
+        return [
+            Scalar(time, epoch, step, names[identity].name, value)
+            for time, identity, epoch, step, value in points
+            if identity in names and step < 2**53
+        ]
+
+    def _points(self) -> list[tuple[int, int, int, int, float]]:
+        """Those that are written; read again if the writer has left some out meanwhile."""
+        for _ in range(_MOST_READS):
+            live = self._live()
+            count = min(live[Live.POINTS], self.layout.points)
+            data = self._read(self.layout.points_at, count * POINT.size)
+            if live[Live.POINTS_CHANGES] == self._live()[Live.POINTS_CHANGES]:
+                break
+        return [*POINT.iter_unpack(data[: len(data) // POINT.size * POINT.size])]
 
     def slots(self, offset: int, count: int) -> list[tuple[int, int]]:
         """Read totals at a byte offset, (count, nanoseconds) each."""

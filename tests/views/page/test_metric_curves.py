@@ -5,6 +5,7 @@ import re
 import pytest
 from browsers import is_ready, opened
 from helpers import batches, trainer_of
+from recordings import recorded
 from watched import screenshots, wait_until
 
 from trackside.handlers import Metrics, Recorder
@@ -128,6 +129,19 @@ def test_a_logarithmic_axis_draws_another_picture(page):
     wait_until(lambda: page.locator(".metric canvas").evaluate_all(pictures) != linear)
     page.locator("#curve-log").uncheck()
     wait_until(lambda: page.locator(".metric canvas").evaluate_all(pictures) == linear)
+
+
+def test_metrics_from_before_the_oldest_record_are_drawn(browser, tmp_path):
+    path = tmp_path / "run.loop"
+    recorded(path, Metrics(), epochs=40, records=256).close()
+    assert values(path, "train_loss")[0][1] > 5
+    write_report([path], path.with_suffix(".html"))
+    with opened(browser, path.with_suffix(".html").as_uri()) as page:
+        wait_until(lambda: is_ready(page))
+        page.locator("#show-curves").click()
+        wait_until(lambda: "train_loss" in captions(page))
+        point_at(page, "^train_loss", 0)
+        wait_until(lambda: captions(page)["train_loss"].endswith(" at step 5"))
 
 
 def test_a_key_shows_the_curves_in_place_of_the_loop(page):

@@ -64,16 +64,33 @@ class Events {
     this.scopeChanges = new EventSeries();
     this.batchChanges = new EventSeries();
     this.scalars = [];
-    this.position = { epoch: 0, step: 0 }; // of the next scalars
+    this.position = null; // of the next scalars; not known if the ring has lost its record
     this.floatBits = new DataView(new ArrayBuffer(4));
   }
 
   add(time, kind, id, argument) {
     if (kind === KIND.CANCEL) this.cancels.push(time, id);
     else if (kind === KIND.ERROR) this.errors.push(time, id);
-    else if (kind === KIND.SCALAR) 
+    else if (kind === KIND.SCALAR && this.position)
       this.scalar(id).pushAt(time, this.float(argument), this.position);
     else if (kind === KIND.POSITION) this.position = { epoch: id, step: argument };
+  }
+
+  // Points of metrics, by name, from before `first`; later ones are here already.
+  addEarlier(points, names, first) {
+    names.forEach((entry, id) => {
+      const earlier = (points[entry?.name] ?? []).filter(([time]) => time < first);
+      if (!earlier.length) return;
+      const later = this.scalar(id);
+      this.scalars[id] = undefined;
+      for (const [time, epoch, step, value] of earlier)
+        this.scalar(id).pushAt(time, value ?? NaN, { epoch, step });
+      for (let i = 0; i < later.length; i++)
+        this.scalar(id).pushAt(later.times[i], later.values[i], {
+          epoch: later.epochs[i],
+          step: later.steps[i],
+        });
+    });
   }
 
   scalar(id) {

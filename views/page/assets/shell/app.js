@@ -60,6 +60,7 @@ class App {
       span: this.source instanceof ServerSource ? 5e9 : Infinity,
     });
     this.recordedTotals = { transitions: [], receivers: [] };
+    this.earlier = meta.metrics;
     this.curves.clear();
     setText(byId("run-name"), meta.name);
     byId("live").hidden = !(this.source instanceof ServerSource);
@@ -87,10 +88,20 @@ class App {
     }
     if (message.lost) this.records.markGap();
     this.records.append(bytes, this.base);
+    this.addEarlierMetrics();
     this.recordedTotals = message.totals;
     this.live = message.live;
     this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
     this.requestDraw();
+  }
+
+  // Metrics from before the first record that the ring still has.
+  addEarlierMetrics() {
+    const { records } = this;
+    const first = records.times.subarray(0, records.length).find((time) => time > 0);
+    if (!this.earlier || first === undefined) return;
+    records.events.addEarlier(this.earlier, this.table.scalars, first);
+    this.earlier = null;
   }
 
   onConnection(closed) {
