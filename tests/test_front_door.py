@@ -56,7 +56,8 @@ PUBLIC = {
     """,
     "trackside.views": """
         Job JournalComparison JournalDifference JournalError RankComparison Recording RecordingError
-        Status Totals Verification compare_ranks diff_journals status totals verify_resume watch_app
+        RewindError Status Totals Verification compare_ranks diff_journals rewind status totals
+        verify_resume watch_app
     """,
 }
 

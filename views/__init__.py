@@ -1,5 +1,7 @@
 """What people use to look at a fit: the command line, recordings, the live page, reports."""
 
+from typing import TYPE_CHECKING, Any
+
 from .jobs.job import Job
 from .journals.journal_diff import JournalComparison, JournalDifference, diff_journals
 from .journals.journal_reader import JournalError
@@ -11,6 +13,9 @@ from .recordings.run_health import Status, status
 from .recordings.totals import Totals, totals
 from .verify.verify_resume import Verification, verify_resume
 
+if TYPE_CHECKING:
+    from .rewinding.rewind import RewindError, rewind
+
 __all__ = [
     "Job",
     "JournalComparison",
@@ -19,13 +24,27 @@ __all__ = [
     "RankComparison",
     "Recording",
     "RecordingError",
+    "RewindError",
     "Status",
     "Totals",
     "Verification",
     "compare_ranks",
     "diff_journals",
+    "rewind",
     "status",
     "totals",
     "verify_resume",
     "watch_app",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("RewindError", "rewind"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .rewinding import rewind as module  # it imports torch
+
+    return getattr(module, name)

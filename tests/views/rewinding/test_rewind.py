@@ -1,0 +1,182 @@
+import io
+import random
+
+import pytest
+import torch
+from helpers import equal
+from rewound import EXAMPLES, SIZE, job, run, stopping_on_nan
+
+from trackside import Checkpoint, CSVLogger, GradientAccumulation
+from trackside.views import RewindError, rewind
+from trackside.views.commands.main import main
+from trackside.views.output.usage_error import UsageError
+from trackside.views.rewinding.stop_condition import StopCondition
+
+STEPS = 3 * EXAMPLES // SIZE
+
+
+@pytest.mark.parametrize("step", [5, 6, 13, 35])
+def test_the_batch_of_a_step_is_had_again_bit_for_bit(tmp_path, step):
+    seen = run(tmp_path)
+    trainer = rewind(job, tmp_path, step)
+    assert trainer.state.step == step
+    assert torch.equal(trainer.state.xb, seen.inputs[step])
+    assert equal([*trainer.state.model.parameters()], seen.weights[step])
+
+
+def test_the_trainer_goes_on_one_transition_at_a_time(tmp_path):
+    seen = run(tmp_path)
+    trainer = rewind(job, tmp_path, 7)
+    assert [trainer.step().trigger for _ in range(2)] == ["after_pred", "after_loss"]
+    assert torch.equal(trainer.state.loss, seen.losses[7])
+    while trainer.step() is not None:
+        pass
+    assert (trainer.state.outcome, trainer.state.step) == ("completed", STEPS)
+
+
+def test_a_nan_planted_in_a_random_example_is_found_bit_for_bit(tmp_path):
+    for bad in random.sample(range(EXAMPLES), SIZE + 1):
+        folder = tmp_path / f"{bad}"
+        seen = run(folder, bad=bad, every=1)
+        first = next(n for n, inputs in enumerate(seen.inputs) if inputs.isnan().any())
+        if first > 0:  # no checkpoint is before the first batch
+            break
+    trainer = rewind(lambda: job(bad=bad), folder, until="nan")
+    state = trainer.state
+    assert state.step == first
+    assert torch.equal(state.xb.nan_to_num(99.0), seen.inputs[first].nan_to_num(99.0))
+    assert state.phase.endswith("scored")
+
+
+def test_a_condition_finds_the_first_batch_for_which_it_is_true(tmp_path):
+    seen = run(tmp_path)
+    limit = sorted(loss.item() for loss in seen.losses)[-4]
+    expected = next(n for n, loss in enumerate(seen.losses) if n >= 5 and loss.item() > limit)
+    trainer = rewind(job, tmp_path, until=f"loss > {limit!r}")
+    assert (trainer.state.step, trainer.state.loss.item()) == (
+        expected,
+        seen.losses[expected].item(),
+    )
+
+
+def test_a_condition_after_a_step_begins_there(tmp_path):
+    run(tmp_path)
+    assert rewind(job, tmp_path, 12, until="loss > 0").state.step == 12
+
+
+def test_a_nan_that_a_handler_stops_at_is_found_too(tmp_path):
+    run(tmp_path, every=1)
+    trainer = rewind(stopping_on_nan, tmp_path, until="nan")
+    assert trainer.state.xb.isnan().any()
+
+
+def test_it_stops_after_the_receivers_of_any_signal(tmp_path):
+    run(tmp_path)
+    trainer = rewind(job, tmp_path, 7, at="after_backward")
+    assert trainer.state.phase.endswith("differentiated")
+    assert all(p.grad is not None for p in trainer.state.model.parameters())
+
+
+def test_the_first_of_the_batches_of_one_step_is_had(tmp_path):
+    seen = run(tmp_path, every=1)
+    todo = lambda: job(GradientAccumulation(2))  # noqa: E731
+    made = todo()
+    made.trainer.attach(Checkpoint(tmp_path / "two", steps=2, keep_last=None))
+    torch.manual_seed(11)
+    made.trainer.fit(made.train_loader, epochs=2)
+    trainer = rewind(todo, tmp_path / "two", 5)
+    assert (trainer.state.step, trainer.state.samples) == (5, 11 * SIZE)
+    assert seen.inputs[10].equal(trainer.state.xb)
+
+
+def test_nothing_of_the_run_is_changed(tmp_path):
+    def with_writers():
+        log = CSVLogger(tmp_path / "log.csv", every=1)
+        return job(Checkpoint(tmp_path / "c", steps=5, keep_last=2), log)
+
+    made = with_writers()
+    made.trainer.fit(made.train_loader, epochs=3)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    trainer = rewind(with_writers, tmp_path / "c", 33)
+    while trainer.step() is not None:
+        pass
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_is_not_deterministic_is_found_by_a_second_run(tmp_path):
+    run(tmp_path)
+    calls = []
+
+    def other_each_time():
+        calls.append(1)
+        made = job()
+
+        @made.trainer.on("begin_batch", when=lambda _, state: state.step == 6)
+        def scale(trainer, state):
+            state.xb = state.xb * (1 + len(calls))
+
+        return made
+
+    with pytest.raises(RewindError) as caught:
+        rewind(other_each_time, tmp_path, 7, twice=True)
+    assert "this run is not deterministic" in str(caught.value)
+    assert "step 6, begin_batch (epoch 0, batch 6): xb differs" in str(caught.value)
+    assert rewind(job, tmp_path, 7, twice=True).state.step == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"step": 3}, "no checkpoint before step 3.*the oldest is at step 5"),
+        ({"step": STEPS}, f"the run ends after {STEPS} steps: it does not reach step {STEPS}"),
+        ({"until": "loss > 1e9"}, "does not reach the condition 'loss > 1e9'"),
+        ({"step": 7, "at": "after_los"}, "no such signal; did you mean after_loss"),
+        ({"step": 7, "at": "begin_validate"}, "ended without begin_validate"),
+        ({"until": "loss > x"}, "'x' is not a number"),
+        ({"until": "los > 1"}, "no field 'los'; did you mean loss"),
+        ({"until": "pred > 1"}, "pred is a Tensor, not one number"),
+        ({"until": "__import__('os')"}, "cannot read the condition"),
+        ({"until": "nan", "at": "begin_batch"}, "not known before"),
+        ({}, "neither step nor until"),
+    ],
+)
+def test_what_cannot_be_had_is_said(tmp_path, arguments, message):
+    run(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        rewind(job, tmp_path, **arguments)
+
+
+def test_a_folder_without_checkpoints_is_said(tmp_path):
+    with pytest.raises(RewindError, match="there is no checkpoint in"):
+        rewind(job, tmp_path, 3)
+
+
+@pytest.mark.parametrize("text", ["loss >5", "optimizer.lr<=0.1", "metrics.valid_loss != -1e-3"])
+def test_conditions_that_can_be_read(text):
+    assert StopCondition.parse(text).text == text
+
+
+def test_the_command_writes_the_batch_and_what_was_computed(tmp_path, capsys):
+    seen = run(tmp_path)
+    file = tmp_path / "batch.pt"
+    assert main(["rewind", str(tmp_path), "rewound:job", "--step", "7", "--dump", str(file)]) == 0
+    content = torch.load(file, weights_only=True)
+    assert torch.equal(content["xb"], seen.inputs[7])
+    assert torch.equal(content["loss"], seen.losses[7])
+    assert content["pred"].shape == (SIZE, 3)
+    assert {*content["gradients"]} == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert "step 7, epoch 0, batch 7" in capsys.readouterr().out
+
+
+def test_the_command_opens_a_prompt_with_the_trainer(tmp_path, capsys, monkeypatch):
+    run(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "IPython", None)
+    monkeypatch.setattr("sys.stdin", io.StringIO("print('at', state.step, step().trigger)\n"))
+    assert main(["rewind", str(tmp_path), "rewound:job", "--step", "9"]) == 0
+    assert "at 9 after_pred" in capsys.readouterr().out
+
+
+def test_the_command_says_what_it_cannot_do_in_one_line(tmp_path, capsys):
+    run(tmp_path)
+    assert main(["rewind", str(tmp_path), "rewound:job", "--step", "900"]) == 2
+    assert capsys.readouterr().err.startswith("trackside: the run ends after 36 steps")

@@ -1,0 +1,91 @@
+"""`trackside rewind FOLDER module:factory --step N`: have a batch of a run again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..output.usage_error import UsageError
+from .parser import FACTORY, Commands, whole_number
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    about = "train from the nearest checkpoint up to a batch, and stop there in a prompt"
+    rewind = commands.add_parser("rewind", help=about, description=about)
+    rewind.add_argument("folder", help="the folder with the checkpoints of the run")
+    rewind.add_argument("factory", help=FACTORY)
+    rewind.add_argument(
+        "--step",
+        type=whole_number,
+        metavar="N",
+        help="the first batch that begins when N optimizer steps have been made",
+    )
+    rewind.add_argument(
+        "--until",
+        metavar="CONDITION",
+        help='the first batch for which it is true: nan, or NAME OP NUMBER, such as "loss > 5"',
+    )
+    rewind.add_argument(
+        "--at",
+        metavar="SIGNAL",
+        help="stop after the receivers of this signal; default: begin_batch, after_loss with "
+        "--until, after_backward with --dump",
+    )
+    rewind.add_argument(
+        "--dump",
+        type=Path,
+        metavar="FILE",
+        help="write batch, inputs, prediction, loss and gradients to FILE, and open no prompt",
+    )
+    rewind.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: that of the job")
+    rewind.add_argument(
+        "--twice",
+        action="store_true",
+        help="run the stretch twice first, and name what differs if it is not deterministic",
+    )
+    rewind.set_defaults(command=_run)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from ...engine import CheckpointError, ResumeError
+    from ..jobs.device import usable_device
+    from ..output.usage_error import first_line
+    from ..rewinding.batch_dump import dump_batch
+    from ..rewinding.rewind import rewind
+
+    at = arguments.at or ("after_backward" if arguments.dump is not None else None)
+    try:
+        trainer = rewind(
+            arguments.factory,
+            arguments.folder,
+            arguments.step,
+            until=arguments.until,
+            at=at,
+            device=None if arguments.device is None else usable_device(arguments.device),
+            twice=arguments.twice,
+        )
+    except (CheckpointError, ResumeError) as error:
+        raise UsageError(first_line(error)) from None
+    state = trainer.state
+    print(f"step {state.step}, epoch {state.epoch}, batch {state.batch_index}, in {state.phase}")
+    if arguments.dump is None:
+        _prompt({"trainer": trainer, "state": state, "batch": state.batch, "step": trainer.step})
+    else:
+        dump_batch(trainer, arguments.dump)
+        print(f"wrote {arguments.dump}")
+
+
+def _prompt(names: dict[str, Any]) -> None:
+    """Open IPython where it is installed, else the prompt of Python."""
+    about = "trainer, state, batch; step() makes the next transition"
+    try:
+        from IPython import start_ipython
+    except ImportError:
+        import code
+
+        code.interact(about, local=names, exitmsg="")
+    else:
+        print(about)
+        start_ipython(argv=[], user_ns=names)

@@ -1,0 +1,40 @@
+"""Write the live batch of a trainer, and what was computed from it, to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...engine import Trainer
+from ...events.state_parts import LIVE, part_of
+from ...events.utils.nested import map_nested
+from ..output.usage_error import UsageError
+
+COUNTERS = ("epoch", "batch_index", "step", "samples", "phase")
+
+
+def dump_batch(trainer: Trainer, path: Path) -> None:
+    """Write batch, inputs, targets, prediction, loss and gradients by name, with `torch.save`.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    state = trainer.state
+    content = {name: getattr(state, name) for name in COUNTERS}
+    content |= {name: _detached(part_of(state, name)) for name in sorted(LIVE)}
+    content["gradients"] = _detached(part_of(state, "model.gradients"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _detached(value: Any) -> Any:
+    return map_nested(_on_cpu, value)
+
+
+def _on_cpu(part: Any) -> Any:
+    return part.detach().cpu().clone() if isinstance(part, torch.Tensor) else part
