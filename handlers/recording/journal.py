@@ -74,7 +74,7 @@ class Journal(Stateful):
         self._file: TextIO | None = None
         self._stop_blaming: Callable[[], None] | None = None
         self._seen: dict[str, Any] = {}
-        self._last_round: Any = None
+        self._has_header = False
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:
@@ -85,7 +85,7 @@ class Journal(Stateful):
         for name in self.fields:
             check_part(name, trainer.state, f"Journal(fields={self.fields})")
         self._trainer = trainer
-        self._seen = {}
+        self._seen, self._has_header = {}, False
         if self.blame:
             self._stop_blaming = trainer.instrument(self._blamed)
 
@@ -144,6 +144,7 @@ class Journal(Stateful):
                 if before or written:
                     line = {"by": name, "at": transition.trigger}
                     self._write({**_with_fields(line, before), "wrote": written})
+                    self._put_aside(state)
 
         call.__wrapped__ = receiver  # type: ignore[attr-defined]  # it says the name
         return call
@@ -167,6 +168,9 @@ class Journal(Stateful):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _drop_cut_line(self.path)
         file = self.path.open("a", encoding="utf-8", newline="")
+        if self._has_header:
+            return file
+        self._has_header = True
         header = {"journal": FORMAT, "fields": self.fields, "full": self.full, "every": self.every}
         header |= {"blame": self.blame, "rank": self._trainer.state.rank}
         header |= {"world_size": self._trainer.state.world_size}

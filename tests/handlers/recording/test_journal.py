@@ -64,6 +64,18 @@ def test_blame_sees_weights_and_gradients_and_rates(tmp_path):
     assert [{*line["wrote"]} for line in wrote] == [{*fields[:3]}]
 
 
+def test_what_changes_at_the_very_end_is_in_the_same_journal(tmp_path):
+    def change(trainer):
+        @trainer.on("after_fit")
+        def lengthen(trainer, state):
+            state.n_epochs = 9
+
+    path = journal_of(tmp_path / "a.jsonl", fields=("n_epochs",), blame=True, change=change)
+    lines = lines_of(path)
+    assert lines[-1]["wrote"] == {"n_epochs": 9}
+    assert sum("journal" in line for line in lines) == 1
+
+
 def test_a_cancel_is_written_with_its_reason(tmp_path):
     trainer = trainer_of(Journal(tmp_path / "a.jsonl"))
     raise_at(trainer, "after_loss", CancelBatchException)
