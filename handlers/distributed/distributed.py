@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 
 from ...events import AttachError, TrainerProtocol, TrainState
