@@ -60,10 +60,11 @@ def _average_over_ranks(layers: list[BatchNorm], samples: int) -> int:
         The number of examples of all ranks.
     """
     for layer in layers:
+        assert layer.num_batches_tracked is not None  # see `trained_norms`
         batches = layer.num_batches_tracked.float()
         everywhere = sum_over_ranks(batches.clone())
         for statistic in (layer.running_mean, layer.running_var):
-            assert statistic is not None  # `trained_norms` track both
+            assert statistic is not None
             total = sum_over_ranks(statistic * batches)
             statistic.copy_(total / everywhere.clamp(min=1))
     return int(sum_over_ranks(torch.tensor(samples)))
