@@ -70,11 +70,15 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UsageError(first_line(error)) from None
     state = trainer.state
     print(f"step {state.step}, epoch {state.epoch}, batch {state.batch_index}, in {state.phase}")
-    if arguments.dump is None:
-        _prompt({"trainer": trainer, "state": state, "batch": state.batch, "step": trainer.step})
-    else:
-        dump_batch(trainer, arguments.dump)
-        print(f"wrote {arguments.dump}")
+    try:
+        if arguments.dump is None:
+            names = {"state": state, "batch": state.batch, "step": trainer.step}
+            _prompt({"trainer": trainer, **names})
+        else:
+            dump_batch(trainer, arguments.dump)
+            print(f"wrote {arguments.dump}")
+    finally:
+        vars(trainer)["rewound"].close()  # at the exit of Python its scopes could not be closed
 
 
 def _prompt(names: dict[str, Any]) -> None:

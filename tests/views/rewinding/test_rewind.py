@@ -6,7 +6,7 @@ import torch
 from helpers import equal
 from rewound import EXAMPLES, SIZE, job, run, stopping_on_nan
 
-from trackside import Checkpoint, CSVLogger, GradientAccumulation
+from trackside import CancelFitException, Checkpoint, CSVLogger, GradientAccumulation
 from trackside.views import RewindError, rewind
 from trackside.views.commands.main import main
 from trackside.views.output.usage_error import UsageError
@@ -82,6 +82,11 @@ def test_the_first_of_the_batches_of_one_step_is_had(tmp_path):
     todo = lambda: job(GradientAccumulation(2))  # noqa: E731
     made = todo()
     made.trainer.attach(Checkpoint(tmp_path / "two", steps=2, keep_last=None))
+
+    @made.trainer.on("begin_batch", when=lambda _, state: state.samples == 12 * SIZE)
+    def end(trainer, state):
+        raise CancelFitException("between two batches of a step, which is saved")
+
     torch.manual_seed(11)
     made.trainer.fit(made.train_loader, epochs=2)
     trainer = rewind(todo, tmp_path / "two", 5)
