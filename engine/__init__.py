@@ -16,6 +16,7 @@ from .hosting.background_run import Run
 from .hosting.interruption import Interruption, interruptible
 from .hosting.run_progress import Status
 from .loop.activities import ACTIVITIES, begin_pass
+from .rehearsal.stand_in_activities import RehearsalError
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.chart_error import ChartError
 from .statechart.compiled_table import IllegalTransitionError
@@ -45,6 +46,7 @@ __all__ = [
     "Interruption",
     "KeyedLoader",
     "NoCheckpointError",
+    "RehearsalError",
     "ResumeError",
     "Run",
     "SimilarLengths",

@@ -65,7 +65,7 @@ class Engine(Publisher):
         state.unit_scope, state.pass_scope, state.round_scope = (
             self._topology.chart.scope(role) for role in ("unit", "pass", "round")
         )
-        self._given = tuple(activities)
+        self._given = dict(activities)
         self._registry = chart_activities.build_registry(
             self._topology,
             defaults,

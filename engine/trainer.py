@@ -12,6 +12,7 @@ from weakref import ref
 import torch
 
 from ..events import TrainState, Transition
+from ..events.rehearsal import RehearsalPlan
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .evaluating_engine import EvaluatingEngine
 from .fit_arguments import check_fit, fit_limits
@@ -25,6 +26,7 @@ from .hosting.background_run import Run
 from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
+from .rehearsal.rehearsal_run import Rehearsed, rehearse
 from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
 from .run_parts import RunParts, checked_function
@@ -221,6 +223,33 @@ class Trainer(EvaluatingEngine):
                 "run = trainer.steps(loader)"
             )
         return next(run, None)
+
+    def rehearse(
+        self,
+        train_loader: Iterable[Any] | None = None,
+        valid_loader: Iterable[Any] | None = None,
+        epochs: int | None = None,
+        batches_per_epoch: int | None = None,
+    ) -> RehearsalPlan:
+        """Go through the fit without a model call: `print(plan)` says what it would do.
+
+        See `docs/rehearsal.md`. Nothing of this trainer, its handlers and loaders is changed.
+
+        Raises: as `fit`, if it cannot begin; RehearsalError: an activity of the author chooses.
+        Cost: a copy of the weights in CPU memory; some 10 µs a batch, and what receivers take.
+        """
+        if self._runs:
+            raise self._busy("rehearse")
+        here = Rehearsed(self, self._registry, self._given, self.fit)
+        return rehearse(here, self._twin, train_loader, valid_loader, epochs, batches_per_epoch)
+
+    def _twin(self, parts: Mapping[str, Any]) -> Rehearsed:
+        """A trainer of other parts for the same chart, without handlers."""
+        kept: dict[str, Any] = {"state": type(self.state), "name": self.name}
+        kept |= {"batch": self.state.split_batch, "batch_size": self.state.count_examples}
+        kept |= {"chart": self.topology.chart, "activities": self._given}
+        twin = Trainer(**parts, **kept)
+        return Rehearsed(twin, twin._registry, twin._given, twin.fit)
 
     def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.

@@ -20,6 +20,7 @@ from .cancel import (
     IllegalCancelError,
     cancel_for,
 )
+from .rehearsal import RehearsalPlan
 from .signals import (
     SIGNALS,
     after_backward,
@@ -74,6 +75,7 @@ __all__ = [
     "PeerError",
     "Publisher",
     "ReceiverError",
+    "RehearsalPlan",
     "Signal",
     "TrainState",
     "TrainerProtocol",

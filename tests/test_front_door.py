@@ -30,6 +30,7 @@ PUBLIC = {
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
         CancelStepException CancelTrainException CancelValidException Explanation
         IllegalCancelError OrderError PeerError Publisher ReceiverError
+        RehearsalPlan
         SIGNALS Signal TrainState TrainerProtocol Transition after_backward after_batch
         after_cancel_backward after_cancel_batch after_cancel_epoch after_cancel_fit
         after_cancel_step after_cancel_train after_cancel_validate after_epoch after_error
@@ -40,7 +41,8 @@ PUBLIC = {
     "trackside.engine": """
         ACTIVITIES BusyError Chart ChartError CheckpointError CheckpointStore DamagedError
         Diagram EVALUATION Engine IllegalTransitionError Interruption KeyedLoader
-        NoCheckpointError RESTING ResumeError Run SUPERVISED SimilarLengths SkipExample Status
+        NoCheckpointError RESTING RehearsalError
+        ResumeError Run SUPERVISED SimilarLengths SkipExample Status
         Topology Trainer begin_pass interruptible latest pad_collate read_checkpoint
         set_batch update validated_weights
     """,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -121,6 +121,18 @@ class ActivityRegistry:
             return trigger
 
         return decide
+
+    def replace(self, phase: str, activity: Activity) -> None:
+        """Run `activity` in a leaf, in place of its own and of every wrap around that."""
+        self._outermost += ((phase.removesuffix(".run"), lambda _: activity),)
+
+    def wraps_without(self, handlers: Collection[int]) -> list[tuple[str, Wrapper]]:
+        """The wraps that are not methods of one of some handlers, given by their `id`."""
+        return [
+            (name, wrapper)
+            for name, wrapper in self._wraps
+            if id(getattr(wrapper, "__self__", None)) not in handlers
+        ]
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
         """Replace the activities called `name` by `wrapper(activity)`; returns the undo function.

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Any, ClassVar
 
-from ...events import CancelFitException, TrainerProtocol, TrainState
+from ...events import CancelFitException, RehearsalPlan, TrainerProtocol, TrainState
 from .._copying import LeftOut
 from .._ranks import gather_over_ranks
 from .._stateful import Stateful
@@ -67,6 +67,9 @@ class Preemption(Stateful):
 
     def detached(self, trainer: TrainerProtocol) -> None:
         self._saved_handlers.close()
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Install no signal handler."""
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._install(trainer)

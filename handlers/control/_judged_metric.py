@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
-from ...events import TrainerProtocol, TrainState
+from ...events import RehearsalPlan, TrainerProtocol, TrainState
 from ...events.reported_metrics import missing_metric
 
 
@@ -17,6 +18,12 @@ class JudgedMetric:
 
     metric: str
     _cut_short = False
+
+    def rehearse(self, plan: RehearsalPlan) -> Self:
+        """Plan nothing that depends on values: only see that the metric is reported."""
+        stand_in = copy.copy(self)
+        vars(stand_in)["_judge"] = _judge_nothing
+        return stand_in
 
     def begin_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._cut_short = False
@@ -53,3 +60,7 @@ class JudgedMetric:
     def _judge(self, value: float, state: TrainState) -> None:
         """Compare a value that was reported. Cost: at most one sync, to read it."""
         raise NotImplementedError
+
+
+def _judge_nothing(value: float, state: TrainState) -> None:
+    """No value of a rehearsal means anything."""

@@ -8,7 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from ...events import TrainerProtocol, TrainState
+from ...events import RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log, log_exception
 from .._copying import Copyable, LeftOut, nothing
@@ -54,6 +54,9 @@ class RunLogger(Copyable):
         self._is_open = False
         self._logged: Row = {}  # the metrics of the last row of an epoch
         self._last_run: _ClosedRun | None = None
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Plan what the runs are written to, if it can be; nothing is opened or logged."""
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._open_once(state)
@@ -188,6 +191,9 @@ class FileLogger(RunLogger):
                 f"{name}({str(path)!r}): that file is not a log of {name}, which begins with "
                 f"{header.decode()}; allowed: a log to continue, or a new file"
             )
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        plan.will_write(self.path)
 
     def _open(self) -> None:
         self._has_later_lines = False

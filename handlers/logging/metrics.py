@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ...events import TrainerProtocol, TrainState
+from ...events import RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_no_class
 from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves, map_nested
@@ -18,6 +18,7 @@ from ...events.utils.value_description import describe, describe_all
 from .._copying import Copyable
 from ._metric_state import load_metric_state, metric_state
 from ._rank_totals import devices_over_ranks, loss_over_ranks, metric_over_ranks
+from ._unknown_metric import UnknownMetric
 
 _METHODS = ("update", "compute", "reset")
 
@@ -70,6 +71,11 @@ class Metrics(Copyable):
         self._paused: _PassTotals | None = None
         self._differentiated: list[tuple[str, torch.Tensor]] = []
         self._has_warned = False
+
+    def rehearse(self, plan: RehearsalPlan) -> Metrics:
+        """Report the same names, as far as they are known, with values that mean nothing."""
+        unknown: dict[str, Any] = {n: UnknownMetric(m) for n, m in self.metrics.items()}
+        return Metrics(**unknown)
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if trainer.state.optimizers and "after_backward" in trainer.signals:

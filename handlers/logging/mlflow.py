@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ...events import TrainerProtocol, TrainState
+from ...events import RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.flat_names import flat_names
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
@@ -66,6 +66,10 @@ class MLflow(RunLogger):
         self.run_id: str | None = None
         self._was_closed = False
         self._client = import_extra("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """See that the tracking server answers. Raises: what mlflow does."""
+        self._client.get_experiment_by_name(self.experiment)
 
     def _import_entities(self) -> Any:
         return import_extra("mlflow.entities", "mlflow", by=self)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TextIO
 
-from ...events import TrainerProtocol, TrainState
+from ...events import RehearsalPlan, TrainerProtocol, TrainState
 from ...events.progress import batches_in_pass
 from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
@@ -47,6 +47,9 @@ class ProgressBar(Stateful):
         self.mininterval = mininterval
         self._epochs: LazyBar | None = None
         self._batches: LazyBar | None = None
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Draw nothing."""
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if state.round_scope is None:  # no epoch to count; batches have their bar

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ...events import RehearsalPlan
 from ...events.utils.flat_names import flat_names
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
@@ -42,6 +43,9 @@ class TensorBoard(RunLogger):
         self._import()
         self._writer: Any = None
         self._step = -1
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        plan.will_write(self.directory)
 
     def _import(self) -> Any:
         return import_extra("torch.utils.tensorboard", "tensorboard", by=self)

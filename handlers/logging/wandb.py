@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ...events import RehearsalPlan
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
@@ -52,6 +53,9 @@ class WandB(RunLogger):
         self.init = init
         init.setdefault("reinit", "create_new")  # do not use the program's own run
         self.run: Any = None
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        plan.leave_out(self, "wandb.init begins a run, and is not called in a rehearsal")
 
     def _import(self) -> Any:
         return import_extra("wandb", "wandb", by=self)

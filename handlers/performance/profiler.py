@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch.profiler import ProfilerAction, profile, record_function, schedule
 
-from ...events import TrainerProtocol, TrainState, Transition
+from ...events import RehearsalPlan, TrainerProtocol, TrainState, Transition
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log
 from .._copying import LeftOut, nothing
@@ -58,6 +58,10 @@ class Profiler(Stateful):
         self._skipped_batches = wait + warmup
         self._profile: profile | None = None
         self._phase: record_function | None = None
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Plan the trace; nothing is profiled."""
+        plan.will_write(self.path)
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = len(self.files)

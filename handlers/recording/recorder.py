@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from ...events import TrainerProtocol, TrainState, Transition
+from ...events import RehearsalPlan, TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of, receiver_name
 from .._stateful import Stateful
 from ..run_facts import run_facts
@@ -90,6 +90,10 @@ class Recorder(Stateful):
             f"cannot pickle or copy the Recorder of {self.path}: two of them would write to one "
             "file; make another one there, with another path"
         )
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Plan the recording."""
+        plan.will_write(self.path)
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:

@@ -1,0 +1,61 @@
+"""A folder of checkpoints in a rehearsal: nothing is written, all that would be is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ...events import TrainState
+from ...events.rehearsal import RehearsalPlan
+from ..checkpoint.checkpoint_paths import list_checkpoints, unused_path
+from ..checkpoint.manifest import CheckpointError, Manifest
+
+
+class PlannedStore:
+    """Has the methods of a `CheckpointStore`."""
+
+    def __init__(self, folder: str | Path, plan: RehearsalPlan, state: TrainState) -> None:
+        self.folder = Path(folder).absolute()
+        self._plan = plan
+        self._state = state
+        self.written: dict[Path, Manifest] = {}
+        """The checkpoints that would be in the folder, oldest first."""
+
+    def open(self, new: bool = False) -> None:
+        """See whether the fit could write there.
+
+        Raises:
+            CheckpointError: the folder contains checkpoints.
+        """
+        if list_checkpoints(self.folder):
+            raise CheckpointError(
+                f"{self.folder} contains checkpoints: a new fit is refused there; resume them, or "
+                "use another folder"
+            )
+        self._plan.check_writable(self.folder)
+
+    def close(self) -> None:
+        """Nothing is locked."""
+
+    def copied(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state dict itself: it is not written."""
+        return state
+
+    def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
+        """Plan a checkpoint; return its path."""
+        path = unused_path(self.folder, step)
+        while path in self.written:
+            path = path.with_name(f"{path.name}.2")
+        self.written[path] = Manifest(step, len(self.written) + 1, facts, {})
+        self._plan.files[path] = self._plan.state_bytes
+        self._plan.will_do(self._state, f"checkpoint {path.name}: {facts['why']}")
+        return path
+
+    def keep(self, wanted: Collection[Path]) -> None:
+        """Plan the deletion of every checkpoint that is not in `wanted`."""
+        for path in [path for path in self.written if path not in wanted]:
+            del self.written[path], self._plan.files[path]
+
+    def load_validated(self, path: Path, state: TrainState) -> None:
+        """No weights are kept."""
