@@ -245,10 +245,9 @@ class Trainer(EvaluatingEngine):
 
     def _twin(self, parts: Mapping[str, Any]) -> Rehearsed:
         """A trainer of other parts for the same chart, without handlers."""
-        kept: dict[str, Any] = {"state": type(self.state), "name": self.name}
-        kept |= {"batch": self.state.split_batch, "batch_size": self.state.count_examples}
-        kept |= {"chart": self.topology.chart, "activities": self._given}
-        twin = Trainer(**parts, **kept)
+        kept: Any = {"batch": self.state.split_batch, "batch_size": self.state.count_examples}
+        kept |= {"state": type(self.state), "chart": self.topology.chart, "name": self.name}
+        twin = Trainer(**parts, activities=self._given, **kept)
         return Rehearsed(twin, twin._registry, twin._given, twin.fit)
 
     def state_dict(self, *, shards: bool = False) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
-from ...events import AttachError, TrainerProtocol, TrainState, Transition
+from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of, receiver_name
 from ...events.state_parts import LIVE, check_part, part_of
 from ...events.utils.argument_checks import check_whole_number
@@ -75,6 +75,10 @@ class Journal(Stateful):
         self._stop_blaming: Callable[[], None] | None = None
         self._seen: dict[str, Any] = {}
         self._has_header = False
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """Plan the file; nothing is written."""
+        plan.will_write(self.path)
 
     def attached(self, trainer: TrainerProtocol) -> None:
         if self._trainer is not None:
