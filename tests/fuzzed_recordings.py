@@ -30,7 +30,7 @@ from trackside.views.recordings.recording_index import RecordingIndex
 EDGES = (0, 1, 63, 64, 255, 2**16 - 1, 2**16, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
 """Numbers at which readers are wrong, if they are."""
 MOST_BYTES = 64 * 2**20
-"""What all readers of one file together may allocate; the file has half a MiB."""
+"""What all readers of one file together may allocate; the file has 1 MiB."""
 SIZES_AT = 24
 """The first byte of the sizes in the head, behind the magic and the version."""
 
@@ -59,9 +59,10 @@ class Fuzz:
     def place(self):
         """An offset, in each part of the file with the same probability."""
         layout, end = self.layout, len(self.content)
-        starts = [0, HEAD_BYTES, layout.table_at, layout.totals_at, layout.ring_at, end]
-        sizes = [LIVE_AT, layout.meta_bytes, 4000, 4000, end]
-        part = self.draw.randrange(5)
+        starts = [0, HEAD_BYTES, layout.table_at, layout.totals_at]
+        starts += [layout.points_at, layout.ring_at, end]
+        sizes = [LIVE_AT, layout.meta_bytes, 4000, 4000, 4000, end]
+        part = self.draw.randrange(6)
         offset = starts[part] + self.draw.randrange(sizes[part])
         return min(offset, max(0, end - 1))
 
@@ -145,6 +146,7 @@ def read_all(path, seed):
         sums = totals(recording)
         str((sums.phases, sums.rows, sums.seconds, status(recording), recording.counters))
         str((compare(sums, sums), TopView(recording).render(), list(recording.scalars())))
+        recording.metrics()
         EXPORTS[seed % len(EXPORTS)]([recording], io.BytesIO())
     return numbers
 

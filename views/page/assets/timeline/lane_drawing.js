@@ -34,20 +34,24 @@ function drawSparse(lanes, context, colours, first, last, row) {
   const { records, view } = lanes.app;
   const leaves = new LeafLaneDrawer(lanes, context, colours, row);
   const state = records.stateAt(view.from);
-  let began = state.receiver >= 0 ? view.from : null;
+  let began = state.receiver >= 0 ? view.from : null,
+    called = state.receiver;
   if (state.leaf >= 0) leaves.enter(state.leaf, state.since);
   for (let i = first; i < last; i++) {
     const kind = records.kind(i),
       id = records.id(i),
       time = records.times[i];
     if (kind === KIND.TRANSITION) leaves.enter(records.table.transitions[id].leaf, time);
-    else if (kind === KIND.BEGIN_RECEIVER) began = time;
+    else if (kind === KIND.BEGIN_RECEIVER) [began, called] = [time, id];
     else if (kind === KIND.END_RECEIVER && began !== null) {
       drawCall(lanes, context, colours, row + 1, records.table.receivers[id], began, time);
       began = null;
     }
   }
   leaves.close(visibleEnd(view));
+  const receiver = records.table.receivers[called]; // it has not returned
+  if (began !== null && receiver)
+    drawCall(lanes, context, colours, row + 1, receiver, began, visibleEnd(view));
 }
 
 function drawCall(lanes, context, colours, row, receiver, from, to) {
