@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers import batches, equal, furthest, model, trainer_of, weights
+from helpers import batches, equal, furthest, model, state_of, trainer_of, weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import normed
@@ -15,6 +15,7 @@ from trackside.events import CancelBatchException, CancelStepException
 from trackside.handlers.checkpointing.checkpoint import Checkpoint
 from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation
 from trackside.handlers.performance import _fusing_trial
+from trackside.handlers.performance._fused_call import FusedCall
 from trackside.handlers.performance.compile import Compile
 from trackside.handlers.performance.fuse import Fuse
 from trackside.handlers.performance.mixed_precision import MixedPrecision
@@ -209,24 +210,25 @@ def test_a_wrap_made_and_undone_during_a_fit_ends_and_resumes_fusing(backend):
     assert backend.runs == 10 - 2 - 2
 
 
-def test_hooks_of_modules_and_parameters_are_called_in_every_batch(backend):
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda module, call: module.register_forward_hook(call),
+        lambda module, call: module.register_full_backward_pre_hook(call),
+        lambda module, call: module.weight.register_hook(call),
+        lambda module, call: module.weight.register_post_accumulate_grad_hook(call),
+    ],
+    ids=["forward", "backward", "gradient", "accumulated"],
+)
+def test_a_hook_of_a_module_or_a_parameter_is_called_in_every_batch(backend, register):
     calls = []
     trainer, _ = pair(backend)
     trainer.fit(batches(4))
-    module = trainer.state.model[2]
-    parameter = module.weight
-    handles = [
-        module.register_forward_hook(lambda *_: calls.append("forward")),
-        module.register_full_backward_pre_hook(lambda *_: calls.append("backward")),
-        parameter.register_hook(lambda _: calls.append("gradient")),
-        parameter.register_post_accumulate_grad_hook(lambda _: calls.append("accumulated")),
-    ]
-    for number, handle in enumerate(handles):
-        calls.clear()
-        trainer.fit(batches(2))
-        assert len(calls) == 2 * (len(handles) - number)
-        assert "has a hook" in trainer.explain("fused")
-        handle.remove()
+    handle = register(trainer.state.model[2], lambda *_: calls.append(1))
+    trainer.fit(batches(2))
+    assert len(calls) == 2
+    assert "has a hook" in trainer.explain("fused")
+    handle.remove()
     runs = backend.runs
     trainer.fit(batches(2))
     assert backend.runs == runs + 2
@@ -313,25 +315,12 @@ def test_parameters_without_a_gradient_keep_none(backend):
     assert (seen, torch.equal(net.unused.weight, before)) == ([None] * 6, True)
 
 
-def test_equal_gradients_of_two_parameters_are_tensors_of_their_own(backend):
-    class Sum(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
-
-        def forward(self, x):
-            return x[:, :3] + self.a + self.b
-
-    def scale(trainer, state):
-        for parameter in state.model.parameters():
-            parameter.grad.mul_(0.5)
-
-    trainers = pair(backend, net=Sum)
-    for trainer in trainers:
-        trainer.on("begin_step")(scale)
-        trainer.fit(batches(6))
-    assert equal(*map(weights, trainers))
-    assert backend.runs == 4
+def test_one_gradient_of_two_parameters_becomes_two_tensors():
+    net = nn.ParameterList([torch.ones(2), torch.ones(2)])
+    shared = torch.ones(2)
+    FusedCall(state_of(model=net), "eager").add_gradients((shared, shared))
+    net[0].grad.mul_(3)
+    assert [p.grad.tolist() for p in net] == [[3, 3], [1, 1]]
 
 
 def test_parameters_unfrozen_or_modes_switched_during_a_fit_train_as_without_it(backend):
