@@ -55,14 +55,14 @@ def _versions() -> dict[str, str]:
     }
     if (numpy := sys.modules.get("numpy")) is not None:
         versions["numpy"] = numpy.__version__
-    if torch.version.cuda is not None and torch.cuda.is_initialized():
+    if torch.version.cuda is not None and _uses_cuda():
         versions["cuda"] = torch.version.cuda
     return versions
 
 
 def _machine() -> dict[str, Any]:
-    is_used = torch.cuda.is_initialized()  # asking an unused device would initialize it
-    devices = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count() * is_used)]
+    count = torch.cuda.device_count() if _uses_cuda() else 0
+    devices = [torch.cuda.get_device_name(number) for number in range(count)]
     return {
         "host": platform.node(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -71,12 +71,18 @@ def _machine() -> dict[str, Any]:
     }
 
 
+def _uses_cuda() -> bool:
+    """Whether CUDA is initialized; to ask an unused device for its name would do that."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 @cache
 def _git() -> dict[str, Any] | None:
     """The commit of the program: of the folder of its script, or the current one."""
     script = getattr(sys.modules["__main__"], "__file__", None)
-    is_installed = script is None or Path(script).resolve().is_relative_to(sys.prefix)
-    folder = Path.cwd() if is_installed else Path(script).resolve().parent
+    path = None if script is None else Path(script).resolve()
+    is_installed = path is None or path.is_relative_to(sys.prefix)
+    folder = Path.cwd() if path is None or is_installed else path.parent
     commit = _git_output(folder, "rev-parse", "HEAD")
     if not commit:
         return None
