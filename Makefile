@@ -47,13 +47,14 @@ attack-page: export OMP_NUM_THREADS := 1
 attack-page: $(VENV)/dev.stamp ## some minutes: thousands of hostile clients of the live page and of both services
 	$(BIN)/pytest -q -m long tests/views/page/test_attacked_page.py tests/examples/test_services.py
 
-PARTS := overhead anatomy loading charts scaling recorder page checkpoint peers epoch distributed
+PARTS := overhead anatomy imports loading charts scaling recorder page checkpoint peers epoch distributed
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 
-results: $(VENV)/dev.stamp ## make the README's table and charts of what was measured anew
+results: $(VENV)/dev.stamp ## make the README's tables and charts of what was measured anew
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/curves.py
+	$(BIN)/python benchmarks/costs.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record

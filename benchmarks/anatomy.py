@@ -12,6 +12,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterable
 
+import result_files
 import torch
 from job import Bare, Paired
 from works import WORKS, Batch
@@ -95,10 +96,16 @@ def ratios(rounds: int) -> dict[str, list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--write", action="store_true", help="write results/anatomy.json")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name, found in ratios(parser.parse_args().rounds).items():
+    figures = {}
+    for name, found in ratios(arguments.rounds).items():
         low, middle, high = statistics.quantiles(found, n=4)
+        figures[name] = {"ratio": middle, "quartiles": [low, high]}
         print(f"{name:20} {middle:.3f} × the loop by hand (quartiles {low:.3f} to {high:.3f})")
+    if arguments.write:
+        result_files.write("anatomy", figures)
 
 
 if __name__ == "__main__":

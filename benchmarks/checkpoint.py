@@ -3,8 +3,10 @@
 1. How long one save blocks the training thread, for 1, 100 and 1 000 MB: weights and both averages
    of AdamW. Two fits with empty activities on the same model, one with synchronous saves and one
    with async_save, are stepped one transition at a time; the time from `after_batch` to the next
-   `begin_batch` is measured. Two references alternate with them in the same process: `torch.save`
-   of the same state dict to a new file plus an fsync, and a `clone` of each of its tensors.
+   `begin_batch` is measured: of the first on the wall, of the second as CPU time of the training
+   thread, which leaves out what a busy machine makes it wait. Two references alternate with them in
+   the same process: `torch.save` of the same state dict to a new file plus an fsync, and a `clone`
+   of each of its tensors.
 2. The time from `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an
    epoch of 4 000 040 shuffled examples.
 
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import shutil
 import statistics
@@ -25,9 +26,10 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
+import result_files
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -78,12 +80,10 @@ class Fit:
             repeat((torch.zeros(1), torch.zeros(1))), batches_per_epoch=99
         )
 
-    def stands_still(self) -> float:
+    def stands_still(self, clock: Callable[[], float]) -> float:
         """Seconds from the end of a batch to the next one, with a save in between."""
         self.advance("after_batch")
-        begun = perf_counter()
-        next(self.run)
-        return perf_counter() - begun
+        return seconds(lambda: next(self.run), clock)
 
     def advance(self, trigger: str) -> None:
         for transition in self.run:
@@ -109,12 +109,16 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(part)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    begun = perf_counter()
+def seconds(work: Callable[[], object], clock: Callable[[], float] = perf_counter) -> float:
+    begun = clock()
     done = work()
-    taken = perf_counter() - begun
+    taken = clock() - begun
     del done
     return taken
+
+
+def copies(state: dict[str, Any]) -> list[Tensor]:
+    return [tensor.clone() for tensor in tensors(state)]
 
 
 def torch_save(state: dict[str, Any], path: Path) -> None:
@@ -132,12 +136,12 @@ def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float
     state = Trainer(parts[0], nn.MSELoss(), parts[1]).state_dict()
     taken: dict[str, list[float]] = {"copy": [], "async": [], "torch.save": [], "sync": []}
     for _ in range(rounds + 1):
-        taken["copy"].append(seconds(lambda: [tensor.clone() for tensor in tensors(state)]))
-        taken["async"].append(behind.stands_still())
+        taken["copy"].append(seconds(lambda: copies(state), thread_time))
+        taken["async"].append(behind.stands_still(thread_time))
         behind.rest()
         taken["torch.save"].append(seconds(lambda: torch_save(state, folder / "new.pt")))
         os.replace(folder / "new.pt", folder / "state.pt")
-        taken["sync"].append(at_once.stands_still())
+        taken["sync"].append(at_once.stands_still(perf_counter))
         at_once.rest()
     at_once.run.close()
     behind.run.close()
@@ -216,14 +220,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=9, help="of which medians are taken")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="in MB")
     parser.add_argument(
         "--folder", type=Path, help="on the disk to write to; default: a temporary one"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--write", action="store_true", help="write results/checkpoint.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     figures: dict[str, dict[str, float]] = {}
-    for megabytes in SIZES:
+    for megabytes in arguments.sizes:
         folder = Path(tempfile.mkdtemp(dir=arguments.folder))
         try:
             figures[f"{megabytes} MB"] = standing_still(megabytes, arguments.rounds, folder)
@@ -232,8 +237,8 @@ def main() -> None:
     figures["resume"] = resuming(arguments.rounds)
     for name, found in figures.items():
         print(name, *(f"{what} {value:.2f}" for what, value in found.items()), sep="  ")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+    if arguments.write:
+        result_files.write("checkpoint", figures)
     sys.stdout.flush()
 
 

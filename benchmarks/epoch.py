@@ -19,7 +19,7 @@ from typing import Any
 
 from contender import Contender, DiedError, Pairs
 from environments import CACHE, HERE, installed, make, version
-from machine import described
+from result_files import loaded_machine
 
 RESULTS = HERE / "results" / "epoch.json"
 CONTENDERS = ("trackside", "fastai", "ignite", "keras", "lightning", "skorch")
@@ -76,7 +76,7 @@ def main() -> None:
     for work in arguments.works:
         found = measure(work, names, arguments.rounds)
         kept.setdefault("measured", {}).setdefault(work, {}).update(found)
-        kept.setdefault("machines", {})[work] = described()
+        kept.setdefault("machines", {})[work] = loaded_machine()
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -1,19 +1,21 @@
 """Runs inside a contender's environment: `epoch_worker.py NAME SETTING WORK`; `epoch.py` starts it.
 
 Each input line requests a pair: an epoch of the hand-written loop and one of the contender, each
-with a model of its own, over the same dataset. CPU time of the process, and with workers, whose
-time is not in that, time on the wall. The order in the pair alternates.
+with a model of its own, over the same dataset. CPU time of the process and of the workers that it
+has ended. The order in the pair alternates.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
+import resource
 import sys
 import warnings
 from collections.abc import Callable
-from time import perf_counter, process_time
+from time import process_time
 from typing import Any
 
 import torch
@@ -41,14 +43,20 @@ class EpochJob:
         return self.batches
 
 
+def cpu_seconds() -> float:
+    """Of this process and of the ended ones that it had started."""
+    workers = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return process_time() + workers.ru_utime + workers.ru_stime
+
+
 def seconds(train: Callable[[EpochJob], object], work: EpochWork) -> float:
     """The time of an epoch; the dataset and the model are made before it."""
     job = EpochJob(work)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
-    clock = perf_counter if work.workers else process_time
-    start = clock()
+    start = cpu_seconds()
     trained = train(job) or job.model
-    taken = clock() - start
+    gc.collect()  # a trainer may keep the workers until it is gone
+    taken = cpu_seconds() - start
     if all(map(torch.equal, before, trained.parameters())):
         raise AssertionError(f"{train.__module__} has trained nothing")
     return taken

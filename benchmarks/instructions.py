@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import result_files
 import torch
 from job import Bare
 from works import WORKS, Batch
@@ -79,6 +80,8 @@ def main() -> None:
         raise SystemExit(f"there is no {missing[0]} here: install the package valgrind")
     with tempfile.TemporaryDirectory() as folder:
         bare, fit = (counted(loop, Path(folder)) for loop in LOOPS)
+    if "--write" in sys.argv:
+        result_files.write("instructions", {"by hand": bare, "the engine": fit})
     for name, count in bare.items():
         added = fit[name] - count
         print(f"{name:24} {count:10,.0f} by hand, {added:+8,.0f} by the engine", end="")
@@ -86,7 +89,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
+    if sys.argv[1:] and sys.argv[1] in LOOPS:
         run(sys.argv[1])
     else:
         main()

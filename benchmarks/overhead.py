@@ -16,14 +16,13 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import statistics
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from time import process_time
 from typing import Any
 
+import result_files
 import torch
 from job import Bare, Paired
 from works import WORKS, Batch
@@ -92,6 +91,7 @@ def beside_the_bare_loop(rounds: int) -> dict[str, Any]:
     return {
         "ratio": middle,
         "ratio_quartiles": [low, high],
+        "pairs": len(pairs),
         "bare_us_a_batch": statistics.median(theirs for _, theirs in pairs),
         "weights_equal": same,
     }
@@ -126,22 +126,20 @@ def memory_growth(count: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a look")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--write", action="store_true", help="write results/overhead.json")
     arguments = parser.parse_args()
     scale = 1 if arguments.quick else 10
     torch.set_num_threads(1)
 
     figures = {
-        "python": sys.version.split()[0],
         "torch": torch.__version__,
         "engine alone": engine_alone(rounds=2 * scale + 1, count=2_000),
-        "beside the bare loop": beside_the_bare_loop(rounds=2 * scale + 1),
+        "beside the bare loop": beside_the_bare_loop(rounds=max(6, scale) + 1),
         "us a batch by length": by_length(rounds=scale // 2 + 1),
-        "bytes left by 1000000 batches": memory_growth(100_000 * scale),
+        "memory": {"batches": 100_000 * scale, "bytes": memory_growth(100_000 * scale)},
     }
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-        return
+    if arguments.write:
+        result_files.write("overhead", figures)
     engine, beside = figures["engine alone"], figures["beside the bare loop"]
     print(f"empty work, no subscriber     {engine['us_a_batch']:8.2f} µs a training batch")
     for n in (1, 10, 100):
@@ -153,7 +151,7 @@ def main() -> None:
     print(f"weights equal bit for bit     {beside['weights_equal']!s:>8}")
     for count, cost in figures["us a batch by length"].items():
         print(f"a fit of {count:7} batches     {cost:8.2f} µs a batch")
-    print(f"memory left behind            {figures['bytes left by 1000000 batches']:8} bytes")
+    print(f"memory left behind            {figures['memory']['bytes']:8} bytes")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import result_files
 import torch
 from overhead import MLP, empty_trainer
 from playwright.sync_api import Browser, sync_playwright
@@ -61,7 +62,9 @@ def ready(browser: Browser, address: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, for a look")
-    records = 100_000 if parser.parse_args().quick else 1_000_000
+    parser.add_argument("--write", action="store_true", help="write results/page.json")
+    arguments = parser.parse_args()
+    records = 100_000 if arguments.quick else 1_000_000
     chromium = shutil.which("chromium")
     if chromium is None:
         sys.exit("this needs chromium")
@@ -75,9 +78,17 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         taken = [ready(browser, page.as_uri()) for _ in range(5)]
         browser.close()
+        figures = {
+            "records": records,
+            "megabytes": page.stat().st_size / 1e6,
+            "seconds to write": written,
+            "seconds until ready": statistics.median(taken),
+        }
         print(f"a report of {records} records: {page.stat().st_size / 1e6:.2f} MB")
         print(f"written in {written:.2f} s")
         print(f"ready in {statistics.median(taken):.2f} s, median of 5; most {max(taken):.2f} s")
+    if arguments.write:
+        result_files.write("page", figures)
 
 
 if __name__ == "__main__":

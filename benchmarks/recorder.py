@@ -16,10 +16,8 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import resource
 import statistics
-import sys
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -28,6 +26,7 @@ from pathlib import Path
 from time import thread_time
 from typing import Any
 
+import result_files
 import torch
 from overhead import MLP, empty_trainer
 
@@ -130,7 +129,7 @@ def memory(path: Path, records: int) -> dict[str, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a look")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--write", action="store_true", help="write results/recorder.json")
     arguments = parser.parse_args()
     scale = 1 if arguments.quick else 10
     torch.set_num_threads(1)
@@ -145,15 +144,13 @@ def main() -> None:
         }
         times = microseconds(setups, rounds=10 * scale + 1, count=1_000)
         figures = {
-            "python": sys.version.split()[0],
             "us a batch": {name: statistics.median(taken) for name, taken in times.items()},
             "us a transition": added(times, "plain", "recorded", TRANSITIONS),
             "us a timed receiver call": added(times, "heard", "timed", RECEIVERS),
             "bytes left by the second half": memory(path, 1_000_000 * scale),
         }
-    if arguments.json:
-        print(json.dumps(figures, indent=2))
-        return
+    if arguments.write:
+        result_files.write("recorder", figures)
     for name in ("us a transition", "us a timed receiver call"):
         cost = figures[name]
         print(f"{name:26} {cost['median']:8.3f}  (fastest tenth {cost['fastest tenth']:.3f})")

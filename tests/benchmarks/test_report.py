@@ -73,20 +73,3 @@ def test_parts_measured_on_other_days_or_machines_have_own_lines(report, results
     assert lines[1].endswith(": imports; mlp, bare")
     assert lines[2].startswith("- 2020-01-01, another, ")
     assert lines[2].endswith(": mlp, equipped")
-
-
-def test_the_scaling_in_the_readme_matches_the_results_and_is_not_superlinear():
-    scaling = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
-    rows = (ROOT / "README.md").read_text().splitlines()
-    for name, words in (
-        ("batches", "a batch in a fit of"),
-        ("handlers", "subscribed handlers"),
-        ("trainers", "trainers that take turns"),
-    ):
-        row = next(row for row in rows if row.startswith("|") and words in row)
-        costs = [float(cost) for cost in row.split("|")[2].removesuffix(" µs ").split(",")]
-        counts = [n for n in scaling[name]["us_a_batch"] if str(n).count("3") == 0]
-        measured = [scaling[name]["us_a_batch"][count] for count in counts]
-        assert costs == pytest.approx(measured, rel=0.05)
-        assert f"exponent {scaling[name]['slope']:.2f}" in row
-        assert scaling[name]["slope"] < 1.1

@@ -1,0 +1,49 @@
+"""Every figure in the README is made from a file of results."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MADE = re.compile(r"<!-- (\w+): made by .*?<!-- end of \1 -->", re.DOTALL)
+CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+FIGURE = re.compile(r"\d ?(µs|ms|×|MB|GB)(?=\W)")
+
+
+@pytest.fixture
+def costs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("costs")
+
+
+def figures_by_hand(text):
+    """The lines with a measured figure that are not made from results, nor an example's output."""
+    return [line for line in CODE.sub("", MADE.sub("", text)).splitlines() if FIGURE.search(line)]
+
+
+def test_the_tables_in_the_readme_match_the_results(costs):
+    readme = (ROOT / "README.md").read_text()
+    assert all(mark in readme for marks in costs.MARKS.values() for mark in marks)
+    assert costs.with_tables(readme) == readme, "run `make results`"
+
+
+def test_the_readme_has_no_figure_that_is_not_made_from_results():
+    assert figures_by_hand((ROOT / "README.md").read_text()) == []
+
+
+def test_a_figure_that_was_written_by_hand_is_found():
+    made = "<!-- costs: made by `x` -->\n| 2 ms |\n<!-- end of costs -->\nit takes 1.02 × as long\n"
+    assert figures_by_hand(made) == ["it takes 1.02 × as long"]
+
+
+def test_every_command_in_the_tables_is_there(costs):
+    names = re.findall(r"`(\w+)\.py`", costs.costs())
+    assert names
+    assert all((ROOT / "benchmarks" / f"{name}.py").exists() for name in names)
+
+
+def test_the_cost_of_a_batch_does_not_grow_faster_than_its_number(costs):
+    scaling = costs.read("scaling")
+    assert all(scaling[name]["slope"] < 1.1 for name in ("batches", "handlers", "trainers"))
