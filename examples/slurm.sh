@@ -15,7 +15,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# Slurm starts one process for each rank, without torchrun: its agent does not pass SIGUSR1 on.
+# Slurm starts one process for each rank, without torchrun, so that each gets its signal.
 MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export MASTER_ADDR
 export MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000))

@@ -23,11 +23,10 @@ FIELDS = ("xb", "yb", "pred", "loss")
 class Journal(Stateful):
     """Writes a line of JSON for each transition: counters, what a cancel said, and chosen fields.
 
-    `trackside diff A B` finds the first line in which two journals differ; `replay` of
-    `trackside.views` drives handlers by one. An existing journal is continued, so that one file
-    tells a fit that was killed and resumed. A field is written where it has changed, as a digest of
-    its content, or in full. Lines reach the system at the end of each batch. If several processes
-    train together, each writes its own file, `run.rank3.jsonl`.
+    `trackside diff A B` finds the first line in which two journals differ. An existing journal is
+    continued, so that one file tells a fit that was killed and resumed. A field is written where it
+    has changed, as a digest of its content, or in full. Lines reach the system at the end of each
+    batch. If several processes train together, each writes its own file, `run.rank3.jsonl`.
 
     Signals: any_transition, resumed, reported
     Reads: the counters, cancel, error, reported; the chosen fields
