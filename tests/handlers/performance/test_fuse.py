@@ -93,6 +93,7 @@ def test_weights_are_bit_for_bit_those_without_it(backend, net):
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # of torch, when it imports inductor
 def test_weights_compiled_by_inductor_are_those_without_it_within_1e_5():
     fused, plain = pair("inductor", trial=2)
     fit_both((fused, plain), batches(40), epochs=2)
