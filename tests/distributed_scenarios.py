@@ -653,7 +653,7 @@ def run_scenarios(names, folder, processes=2, restarts=0, module=__file__):
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=300 * (1 + restarts) + 60 * len(names),
     )
     assert done.returncode == 0, done.stderr[-4000:]
     results = [json.loads(Path(folder, f"rank{r}.json").read_text()) for r in range(processes)]
@@ -662,9 +662,9 @@ def run_scenarios(names, folder, processes=2, restarts=0, module=__file__):
 
 def run_named(scenarios):
     """In one rank: run those of the command line, and write what they return."""
-    faulthandler.dump_traceback_later(240, exit=True)
     found = {}
     for name in sys.argv[1:]:
+        faulthandler.dump_traceback_later(240, exit=True)
         print(f"rank {rank()}: {name}", file=sys.stderr, flush=True)
         found[name] = scenarios[name]()
     Path(os.environ["OUT"], f"rank{rank()}.json").write_text(json.dumps(found))

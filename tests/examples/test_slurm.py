@@ -81,7 +81,7 @@ def requeued(folder):
 @pytest.mark.parametrize(
     ("status", "ends", "again"), [(138, 0, 1), (143, 0, 1), (0, 0, 0), (1, 1, 0)]
 )
-def test_a_job_is_requeued_if_its_ranks_were_preempted_only(tmp_path, status, ends, again):
+def test_a_job_is_requeued_if_its_ranks_were_preempted(tmp_path, status, ends, again):
     assert sbatch(tmp_path, ENVIRONMENT, tmp_path, status).returncode == ends
     assert requeued(tmp_path) == ["requeue 12345"] * again
     for rank in "01":

@@ -14,6 +14,8 @@ def thread():
     idle = IdleThread("idle")
     yield idle
     idle.end()
+    for each in living():
+        each.join(60)
 
 
 def in_a_fork(check):
@@ -21,7 +23,11 @@ def in_a_fork(check):
     child = os.fork()
     if child == 0:
         signal.alarm(30)  # ends a process that waits for ever
-        os._exit(0 if check() else 1)
+        code = 2
+        try:
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
@@ -29,7 +35,7 @@ def names_of(thread, jobs):
     """The threads that do some jobs, one after the other."""
     done_in = []
     for _ in range(jobs):
-        thread.submit(lambda: done_in.append(threading.get_ident())).result()
+        thread.submit(lambda: done_in.append(threading.current_thread())).result()
     return set(done_in)
 
 
@@ -38,7 +44,8 @@ def living():
 
 
 def test_all_jobs_are_done_by_one_thread(thread):
-    assert len(names_of(thread, jobs=5) - {threading.get_ident()}) == 1
+    (one,) = names_of(thread, jobs=5)
+    assert one is not threading.current_thread()
 
 
 def test_an_idle_thread_ends_before_a_fork_and_the_next_job_starts_another(thread):

@@ -162,7 +162,7 @@ def test_a_meta_model_without_a_way_to_make_its_values_is_refused():
     assert "the model is on the meta device; allowed with 'fsdp2'" in attached(plain, "ddp")
 
 
-def test_a_checkpoint_is_what_a_fit_without_whole_model_needs(tmp_path):
+def test_one_process_keeps_its_model_also_without_the_whole_one(tmp_path):
     model = network()
     trainer = trainer_of(model, Checkpoint(tmp_path), Distributed("fsdp2", whole=False))
     trainer.fit(KeyedLoader([(torch.ones(5), 1)] * 4, 2))

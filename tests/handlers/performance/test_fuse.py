@@ -660,10 +660,14 @@ def run_plan(trainer, plan):
 @settings(max_examples=25, deadline=None)
 @given(PLANS)
 def test_random_subscriptions_give_equal_signals_counters_and_weights(plan):
-    fused, plain, _ = lasting_pair()
+    fused, plain, backend = lasting_pair()
     (log, counters, ours), (their_log, theirs, weights_of_plain) = (
         run_plan(trainer, plan) for trainer in (fused, plain)
     )
     assert log == their_log
     assert counters == theirs
     assert equal(ours, weights_of_plain)
+    runs = backend.runs
+    fused.fit(batches(1))
+    plain.fit(batches(1))
+    assert backend.runs == runs + 1, "it fuses where nobody listens"
