@@ -5,6 +5,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -148,6 +149,12 @@ def test_folders_are_two_levels_deep_at_most():
 
 def test_every_folder_of_modules_has_an_init():
     assert {path.parent for path in INITS} == {path.parent for path in FILES}
+
+
+def test_every_folder_of_modules_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {".".join(("trackside", *path.parent.relative_to(ROOT).parts)) for path in INITS}
+    assert {*listed} == {"trackside", *folders}
 
 
 def test_no_file_name_is_used_twice():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import nn
 
-from ...events import AttachError, TrainerProtocol, TrainState
+from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.log import log
 from .._accumulation import ends_window
 from .._ranks import gather_over_ranks
@@ -122,6 +122,9 @@ class Distributed(Stateful):
         self._shards = LoaderShards(0, 1, seed)
         self._joined: JoinedLoaders | None = None
         self._counts: tuple[int, int] | None = None
+
+    def rehearse(self, plan: RehearsalPlan) -> None:
+        """One process is rehearsed, with the model as it is."""
 
     def attached(self, trainer: TrainerProtocol) -> None:
         state = trainer.state
