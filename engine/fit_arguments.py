@@ -46,19 +46,20 @@ def _check_same_seed(seed: int | None, saved: int | None) -> None:
 def check_fit(
     train_loader: Iterable[Any] | None,
     valid_loader: Iterable[Any] | None,
-    epochs: int,
-    batches_per_epoch: int | None,
+    limits: Mapping[str, Any],
     *,
     reader: str | None,
 ) -> None:
     """Refuse the arguments of a fit that cannot run.
 
     Args:
+        limits: those of `fit_limits`.
         reader: the phase that reads the train_loader; None: no phase of the chart does.
 
     Raises:
         TypeError, ValueError: names the argument.
     """
+    epochs, batches_per_epoch = limits["n_epochs"], limits["batches_per_epoch"]
     check_whole_number(f"fit(epochs={epochs!r})", epochs, least=0)
     if batches_per_epoch is not None:
         tried = f"fit(batches_per_epoch={batches_per_epoch!r})"

@@ -203,7 +203,7 @@ class Trainer(EvaluatingEngine):
             check_resumable(self, resume, train_loader, valid_loader)
         limits = fit_limits(epochs, batches_per_epoch, seed, resume)
         reader = loader_phase(self._topology, self._registry)
-        check_fit(train_loader, valid_loader, *list(limits.values())[:2], reader=reader)
+        check_fit(train_loader, valid_loader, limits, reader=reader)
         check_trainable(self.state)
         if valid_loader is not None:
             check_valid_loader(self._topology, self._registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -122,7 +123,8 @@ class RehearsalPlan:
         return ", ".join([f"{self.transitions.total()} transitions", *found])
 
     def _rate_lines(self) -> Iterator[str]:
-        for name, rates in self.rates.items():
+        for name, all_rates in self.rates.items():
+            rates = [rate for rate in all_rates if math.isfinite(rate)] or [0.0]
             prefix = f"{name}: " if name else ""
             yield f"{prefix}{_curve(rates)}"
             yield f"{prefix}{rates[0]:.3g} first, {max(rates):.3g} highest, {rates[-1]:.3g} last"

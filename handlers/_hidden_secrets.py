@@ -51,7 +51,7 @@ def hidden_command(arguments: list[str]) -> list[str]:
     hides_next = False
     for argument in arguments[:_MOST_PARTS]:
         name, equals, _ = argument.partition("=")
-        if kept[-1:] == ["-c"]:  # a program
+        if kept[-1:] == ["-c"] and not any(map(_names_program, kept)):
             kept.append("…")
         elif hides_next and not argument.startswith("-"):
             kept.append(HIDDEN)
@@ -61,6 +61,11 @@ def hidden_command(arguments: list[str]) -> list[str]:
             kept.append(_hidden_text(argument))
         hides_next = argument.startswith("-") and not equals and is_secret(name)
     return kept
+
+
+def _names_program(argument: str) -> bool:
+    """Whether what follows is for a program, and `-c` is no option of Python."""
+    return argument == "-m" or argument.endswith(".py")
 
 
 def _hidden_text(text: str) -> str:

@@ -52,11 +52,11 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 @exact_context
 def seeded_fit(state: TrainState, is_new: bool) -> Iterator[None]:
-    """Seed all that a fit draws from by `state.seed`, and restore it when the fit ends.
+    """Seed all that a fit draws from by `state.seed`; restore the generators when it ends.
 
     The global generators as `torch.manual_seed(seed)` does, and those of the modules and loaders,
     which are restored afterwards; the order and the random numbers of a `KeyedLoader`, which
-    starts at epoch 0 of the seed. Nothing if `state.seed` is None.
+    starts at epoch 0 of the seed, and keeps it after the fit. Nothing if `state.seed` is None.
 
     Args:
         is_new: False where the fit is resumed, which restores all this from its saved state.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ class PlannedStore:
         self.folder = Path(folder).absolute()
         self._plan = plan
         self._state = state
+        self._saves: Counter[int] = Counter()
         self.written: dict[Path, Manifest] = {}
         """The checkpoints that would be in the folder, oldest first."""
 
@@ -45,9 +47,10 @@ class PlannedStore:
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
         """Plan a checkpoint; return its path."""
         path = unused_path(self.folder, step)
-        while path in self.written:
-            path = path.with_name(f"{path.name}.2")
-        self.written[path] = Manifest(step, len(self.written) + 1, facts, {})
+        self._saves[step] += 1
+        if self._saves[step] > 1:
+            path = path.with_name(f"{path.name}.{self._saves[step]}")
+        self.written[path] = Manifest(step, self._saves.total(), facts, {})
         self._plan.files[path] = self._plan.state_bytes
         self._plan.will_do(self._state, f"checkpoint {path.name}: {facts['why']}")
         return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def rehearse(
 def _plan_checkpoints(twin: Engine, plan: RehearsalPlan) -> None:
     """Let handlers that save, save to a plan; tensors without values cannot be saved."""
     vars(twin)["checkpoints"] = lambda folder: PlannedStore(folder, plan, twin.state)
-    vars(twin)["state_dict"] = dict
+    vars(twin)["state_dict"] = lambda shards=False: {}
 
 
 def _replace_activities(twin: Rehearsed, plan: RehearsalPlan) -> None:
@@ -82,6 +83,8 @@ def _replace_activities(twin: Rehearsed, plan: RehearsalPlan) -> None:
         if optimizer is not None:
             rate = float(optimizer.param_groups[0].get("lr", 0.0))
             plan.rates.setdefault(state.of, []).append(rate)
+            if not math.isfinite(rate):
+                raise ValueError(f"the learning rate of update {state.step + 1} is {rate}")
             if not needs_closure(optimizer):
                 optimizer.step()  # without gradients: what counts its steps sees one
 

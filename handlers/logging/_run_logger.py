@@ -192,8 +192,13 @@ class FileLogger(RunLogger):
                 f"{header.decode()}; allowed: a log to continue, or a new file"
             )
 
+    @property
+    def _facts_path(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.facts")
+
     def rehearse(self, plan: RehearsalPlan) -> None:
         plan.will_write(self.path)
+        plan.will_write(self._facts_path)
 
     def _open(self) -> None:
         self._has_later_lines = False
@@ -203,7 +208,7 @@ class FileLogger(RunLogger):
         self._lines = len(lines)
 
     def _write_facts(self, facts: Row) -> None:
-        with self.path.with_name(f"{self.path.name}.facts").open("a", encoding="utf-8") as file:
+        with self._facts_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"fit": self._fit, "facts": facts}) + "\n")
 
     def _run_state(self) -> Row:

@@ -35,22 +35,9 @@ def in_full(value: Any) -> Any:
         return {str(key): in_full(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [in_full(part) for part in value]
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == ():
+        value = value.item()
     return _plain(value) if _is_plain(value) else digest(value)
-
-
-def from_full(value: Any) -> Any:
-    """The value that `in_full` wrote, with tensors on the CPU."""
-    if isinstance(value, dict) and value.keys() == {"dtype", "values"}:
-        return torch.tensor(_numbers(value["values"]), dtype=getattr(torch, value["dtype"]))
-    if isinstance(value, dict):
-        return {key: from_full(part) for key, part in value.items()}
-    return [from_full(part) for part in value] if isinstance(value, list) else value
-
-
-def _numbers(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_numbers(part) for part in values]
-    return float(values) if isinstance(values, str) else values
 
 
 def _is_plain(value: Any) -> bool:

@@ -15,7 +15,7 @@ class MetricPoints:
     """Appends points. If their part is full, every second one of the most frequent metrics goes.
 
     So no metric loses its first or its last value, and those of whole epochs stay the longest. If
-    each has one value only, new ones are not kept.
+    each has one or two values only, new ones are not kept.
     """
 
     def __init__(self, file: RecordingFile) -> None:
@@ -24,11 +24,13 @@ class MetricPoints:
         start = file.layout.points_at
         self._bytes = memoryview(file.mapped)[start : start + self._size * POINT.size]
         self._count = 0
+        self._is_full = False
 
     def append(self, identity: int, epoch: int, step: int, value: float) -> None:
         """Write a value, as of now."""
-        if self._count == self._size:
+        if self._count == self._size and not self._is_full:
             self._thin()
+            self._is_full = self._count == self._size
         if self._count < self._size:
             point = monotonic_ns(), identity, epoch & 0xFFFFFFFF, step, value
             POINT.pack_into(self._bytes, self._count * POINT.size, *point)

@@ -11,6 +11,7 @@ from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState, T
 from ...events.bus.order import Receiver, owner_of, receiver_name
 from ...events.state_parts import LIVE, check_part, part_of
 from ...events.utils.argument_checks import check_whole_number
+from ...events.utils.log import log_exception
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
 from ._field_digest import digest, in_full
@@ -139,18 +140,32 @@ class Journal(Stateful):
         name = receiver_name(receiver)
 
         def call(trainer: TrainerProtocol, state: TrainState) -> None:
-            before = self._changes(state)
+            before = self._unless_it_fails(self._changes, state)
             try:
                 receiver(trainer, state)
             finally:
-                written = self._changes(state)
-                if before or written:
-                    line = {"by": name, "at": transition.trigger}
-                    self._write({**_with_fields(line, before), "wrote": written})
-                    self._put_aside(state)
+                line = {"by": name, "at": transition.trigger}
+                self._unless_it_fails(self._blame, line, before or {}, state)
 
         call.__wrapped__ = receiver  # type: ignore[attr-defined]  # it says the name
         return call
+
+    def _blame(self, line: dict[str, Any], before: dict[str, Any], state: TrainState) -> None:
+        written = self._changes(state)
+        if before or written:
+            self._write({**_with_fields(line, before), "wrote": written})
+            self._put_aside(state)
+
+    def _unless_it_fails(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do own work around a receiver; an error of it detaches the journal, as anywhere else."""
+        if self._trainer is None:
+            return None
+        try:
+            return work(*arguments)
+        except Exception:
+            log_exception("Journal failed around a receiver; it is detached and the run continues")
+            self._trainer.detach(self)
+            return None
 
     def _write(self, line: dict[str, Any]) -> None:
         if self._file is None:
@@ -205,7 +220,8 @@ def _closing(trainer: TrainerProtocol, state: TrainState) -> dict[str, Any]:
     if not trainer.is_closing:
         return {}
     raised = state.error or state.cancel
-    text = getattr(raised, "reason", str(raised))
+    reason = getattr(raised, "reason", None)
+    text = reason if isinstance(reason, str) else str(raised)
     return {"closed_by": type(raised).__name__, "reason": text[:1000]}
 
 

@@ -38,6 +38,7 @@ def test_no_environment_variable_is_in_the_facts(monkeypatch):
         (["fit", "--api-key", "abc", "--lr", "1"], ["fit", "--api-key", "***", "--lr", "1"]),
         (["--hf_token=abc", "--max_tokens=9"], ["--hf_token=***", "--max_tokens=9"]),
         (["python", "-c", "key = 1", "x"], ["python", "-c", "…", "x"]),
+        (["python", "train.py", "-c", "a.yaml"], ["python", "train.py", "-c", "a.yaml"]),
         (["https://me:abc@host/x"], ["https://***@host/x"]),
         (["ghp_0123456789abcdefghij"], ["***"]),
         (["--password", "--lr", "1"], ["--password", "--lr", "1"]),

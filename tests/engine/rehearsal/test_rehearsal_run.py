@@ -220,6 +220,16 @@ def test_a_handler_says_what_runs_in_its_place():
     assert (plan.problems, [*plan.files.values()]) == ([], [300])
 
 
+def test_a_rate_that_is_no_number_is_a_problem_and_the_plan_can_be_printed():
+    class Wrong:
+        def begin_step(self, trainer, state):
+            state.optimizer.param_groups[0]["lr"] = float("nan")
+
+    plan = trainer_of(Wrong()).rehearse(batches())
+    assert plan.problems == ["ValueError: the learning rate of update 1 is nan"]
+    assert "learning rate" in str(plan)
+
+
 def test_accumulation_makes_fewer_updates():
     plan = trainer_of(GradientAccumulation(2)).rehearse(batches(4), epochs=2)
     assert len(plan.rates[""]) == 4

@@ -1,12 +1,29 @@
 import json
+from urllib.error import URLError
 
+import numpy
 import pytest
 import torch
 from helpers import Trace, batches, model, raise_at, trainer_of, weights
 from journals import journal_of, lines_of, shift_inputs
 
 from trackside import CancelBatchException, Journal, Metrics
-from trackside.handlers.recording._field_digest import digest, from_full, in_full
+from trackside.handlers.recording._field_digest import digest, in_full
+
+
+def from_full(value):
+    """The value that `in_full` wrote, with tensors on the CPU."""
+    if isinstance(value, dict) and value.keys() == {"dtype", "values"}:
+        return torch.tensor(numbers_of(value["values"]), dtype=getattr(torch, value["dtype"]))
+    if isinstance(value, dict):
+        return {key: from_full(part) for key, part in value.items()}
+    return [from_full(part) for part in value] if isinstance(value, list) else value
+
+
+def numbers_of(values):
+    if isinstance(values, list):
+        return [numbers_of(part) for part in values]
+    return float(values) if isinstance(values, str) else values
 
 
 def test_each_transition_is_a_line_with_its_counters(tmp_path):
@@ -179,3 +196,31 @@ def test_a_value_in_full_is_read_back_bit_for_bit(dtype):
     back = from_full(json.loads(json.dumps(in_full(value))))
     assert torch.equal(back["x"][0], value["x"][0])
     assert back["x"][1:] == [None, 3]
+
+
+def test_an_error_of_the_journal_around_a_receiver_detaches_it_and_the_fit_goes_on(
+    tmp_path, monkeypatch, caplog
+):
+    journal = Journal(tmp_path / "a.jsonl", fields=("xb",), blame=True)
+    trainer = trainer_of(journal, Metrics())
+    monkeypatch.setattr(journal, "_blame", lambda *arguments: 1 / 0)
+    assert trainer.fit(batches()).outcome == "completed"
+    assert journal not in trainer.handlers
+    assert "Journal failed around a receiver" in caplog.text
+
+
+def test_an_error_whose_reason_is_no_text_is_written(tmp_path):
+    path = tmp_path / "a.jsonl"
+    trainer = trainer_of(Journal(path))
+
+    @trainer.on("after_loss")
+    def fail(trainer, state):
+        raise URLError(OSError("no host"))
+
+    with pytest.raises(URLError):
+        trainer.fit(batches())
+    assert lines_of(path)[-1]["reason"] == "<urlopen error no host>"
+
+
+def test_a_number_of_numpy_is_written_as_a_number():
+    assert in_full(numpy.float64(0.5)) == 0.5
