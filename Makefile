@@ -39,7 +39,7 @@ test: $(VENV)/dev.stamp $(TYPED) ## everything that CI runs: style, types, tests
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 soak: export OMP_NUM_THREADS := 1
-soak: $(VENV)/dev.stamp ## an hour or two: every cell of the matrices; many more random times, kills, repetitions
+soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more random times, kills, repetitions
 	$(BIN)/pytest -q -m matrix --whole-matrix -n 2
 	$(BIN)/pytest -q -m long
 
