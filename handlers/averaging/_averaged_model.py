@@ -33,7 +33,7 @@ def make_averaged_model(owner: str, model: nn.Module, **options: Any) -> Average
 
 
 def follow_sharding(averaged: AveragedModel, model: nn.Module) -> None:
-    """Shard the averaged weights as those of the model are in this fit; whole, if these are."""
+    """Shard the averaged weights as those of the model are in this fit."""
     shard_parameters(averaged.module, uncompiled(model))
 
 

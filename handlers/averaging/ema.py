@@ -62,7 +62,12 @@ class EMA(Copyable):
         TypeError, ValueError: an argument is out of range.
     """
 
-    left_out: ClassVar[LeftOut] = {"_state": nothing, "_model": nothing, "_trained": nothing}
+    left_out: ClassVar[LeftOut] = {
+        "_state": nothing,
+        "_model": nothing,
+        "_trained": nothing,
+        "_follows": bool,
+    }
 
     def __init__(
         self,
@@ -84,16 +89,17 @@ class EMA(Copyable):
         self.averaged: AveragedModel | None = None
         self.updates = 0
         self._updated = False
+        self._follows = False
         self._trained: list[Tensor] | None = None
         self._state: TrainState | None = None
         self._model: nn.Module | None = None
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._state = trainer.state
+        self._state, self._follows = trainer.state, False
         check_model_target(self, trainer)
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._state = state
+        self._state, self._follows = state, False
         model = model_of(state, self.of)
         if not has_lazy_parts(model):  # else the first step makes it
             self._get_averaged(model)
@@ -141,7 +147,7 @@ class EMA(Copyable):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.updates, self._updated = state["updates"], state["updated"]
-        self._trained = state["trained"]
+        self._trained, self._follows = state["trained"], False
         if state["averaged"] is not None and self._state is not None:
             model = model_of(self._state, self.of)
             if self._trained is not None:
@@ -162,8 +168,9 @@ class EMA(Copyable):
             self._forget(original)
         if self.averaged is None:
             self.averaged = make_averaged_model("EMA", model, use_buffers=self.use_buffers)
-        follow_sharding(self.averaged, model)
-        self._model = original
+        if not self._follows:  # the model can have become sharded since
+            follow_sharding(self.averaged, model)
+        self._model, self._follows = original, True
         return self.averaged
 
     def _is_of(self, model: nn.Module, averaged: nn.Module) -> bool:

@@ -347,3 +347,14 @@ def test_one_model_is_averaged_after_the_steps_of_the_named_optimizer():
     options = {"optimizers": optimizers, "handlers": handlers, "chart": CHART}
     Trainer(net, nn.CrossEntropyLoss(), **options).fit(batches(3))
     assert (ema.updates, every.updates) == (3, 6)
+
+
+def test_the_sharding_of_the_model_is_looked_at_once_a_fit(monkeypatch):
+    looked = []
+    monkeypatch.setattr(EMA.__module__ + ".follow_sharding", lambda *both: looked.append(both))
+    ema = EMA()
+    trainer = trainer_of(ema)
+    trainer.fit(batches(), epochs=2)
+    assert len(looked) == 1
+    trainer.fit(batches())
+    assert len(looked) == 2
