@@ -31,7 +31,7 @@ class JoinedLoaders:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[Any, Any, Any] | None = None
+        self._last: dict[bool, tuple[Any, Any, Any]] = {}  # by `training`, which may pause
         self._ended: list[Ended] = []  # a training that is paused, and its validation
 
     def fetch(self, fetch: Activity, state: TrainState) -> tuple[str, Counts | None]:
@@ -55,7 +55,7 @@ class JoinedLoaders:
             self._repeat(state, trigger)
             trigger = f"begin_{state.unit_scope}"
         else:
-            self._last = state.batch, state.xb, state.yb
+            self._last[state.training] = state.batch, state.xb, state.yb
         return trigger, (own, examples)
 
     def _end_of(self, state: TrainState) -> Ended | None:
@@ -67,8 +67,8 @@ class JoinedLoaders:
         return next((one for one in self._ended if one.batches is state.batches), None)
 
     def _repeat(self, state: TrainState, trigger: str) -> None:
-        """Make the last batch of this rank the live one, with no example."""
-        if self._last is None or state.batch_index < 0:
+        """Make the last batch of this rank in this pass the live one, with no example."""
+        if state.training not in self._last or state.batch_index < 0:
             raise RuntimeError(
                 f"Distributed(uneven='join'): the loader of rank {state.rank} has no batch in this "
                 "pass, so there is none to repeat while the others go on"
@@ -76,7 +76,7 @@ class JoinedLoaders:
         if self._end_of(state) is None:
             self._ended.append(Ended(state.batches, trigger))
         state.batch_index += 1
-        state.batch, state.xb, state.yb = self._last
+        state.batch, state.xb, state.yb = self._last[state.training]
         state.pred = state.loss = state.weight = None
         state.batch_size = 0
 
