@@ -16,8 +16,19 @@ from .._torch_internals import reset_of
 
 
 def is_on_meta(model: nn.Module) -> bool:
-    """Whether a parameter has no values yet."""
-    return any(parameter.is_meta for parameter in model.parameters())
+    """Whether the parameters have no values yet.
+
+    Raises:
+        ValueError: some have values, which the first ones of the others would replace.
+    """
+    meta = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    valued = next((name for name, p in model.named_parameters() if not p.is_meta), None)
+    if meta and valued is not None:
+        raise ValueError(
+            f"the model is partly on the meta device: {meta[0]} has no values, {valued} has; "
+            "allowed: all parameters on it, or none"
+        )
+    return bool(meta)
 
 
 def check_resettable(model: nn.Module) -> None:

@@ -162,6 +162,21 @@ def test_a_meta_model_without_a_way_to_make_its_values_is_refused():
     assert "the model is on the meta device; allowed with 'fsdp2'" in attached(plain, "ddp")
 
 
+def test_a_model_that_is_partly_on_the_meta_device_is_refused_and_kept():
+    with torch.device("meta"):
+        head = nn.Linear(2, 1)
+    model = nn.Sequential(nn.Linear(2, 2), head)
+    pretrained = model[0].weight.detach().clone()
+    message = attached(model, "fsdp2")
+    assert "partly on the meta device: 1.weight has no values, 0.weight has" in message
+    model[1] = nn.Linear(2, 1)
+    trainer = Trainer(model, nn.MSELoss(), torch.optim.SGD(model.parameters()), [Distributed()])
+    model[1] = head
+    message = error_of(lambda: trainer.fit([(torch.ones(1, 2), torch.ones(1, 1))]))
+    assert "allowed: all parameters on it, or none" in message
+    assert torch.equal(model[0].weight, pretrained)
+
+
 def test_one_process_keeps_its_model_also_without_the_whole_one(tmp_path):
     model = network()
     trainer = trainer_of(model, Checkpoint(tmp_path), Distributed("fsdp2", whole=False))
