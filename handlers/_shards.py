@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -39,12 +39,25 @@ def sharded_as(like: Any, tensor: Any) -> Any:
 
 def shard_parameters(module: nn.Module, like: nn.Module) -> None:
     """Shard the parameters of a module as those of one with the same names are."""
-    sharded = dict(like.named_parameters())
-    for name, parameter in list(module.named_parameters()):
-        if is_sharded(sharded[name]) and not is_sharded(parameter):
-            value = sharded[name].clone() if parameter.is_meta else parameter
-            shard = sharded_as(sharded[name], value.detach())
-            set_parameter(module, name, nn.Parameter(shard, parameter.requires_grad))
+    sharded = dict(like.named_parameters(remove_duplicate=False))
+
+    def shard_of(name: str, parameter: nn.Parameter) -> Any:
+        if is_sharded(parameter) or not is_sharded(sharded[name]):
+            return parameter
+        value = sharded[name].clone() if parameter.is_meta else parameter
+        shard = sharded_as(sharded[name], value.detach())
+        return nn.Parameter(shard, parameter.requires_grad)
+
+    replace_parameters(module, shard_of)
+
+
+def replace_parameters(module: nn.Module, other: Callable[[str, nn.Parameter], Any]) -> None:
+    """Put `other(name, parameter)` in the place of each parameter, of tied ones in all places."""
+    made: dict[int, Any] = {}
+    for name, parameter in list(module.named_parameters(remove_duplicate=False)):
+        if id(parameter) not in made:
+            made[id(parameter)] = other(name, parameter)
+        set_parameter(module, name, made[id(parameter)])
 
 
 def set_parameter(module: nn.Module, name: str, parameter: Any) -> None:

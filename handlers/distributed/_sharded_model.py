@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
-from .._shards import is_sharded, set_parameter, sharded_as
+from .._shards import is_sharded, replace_parameters, set_parameter, sharded_as
 from .._torch_internals import end_sharding, forget_group
 from ._meta_model import device_of, exchange_parameters, initialise, is_on_meta, names_of_parameters
 from ._process_group import DataGroup
@@ -108,8 +108,8 @@ class ShardedModel:
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Collect the shards into the parameters that the model had; all ranks call it together.
 
-        After an error the ranks may not be together: the parameters are then NaN, and a warning
-        says so.
+        After an error the ranks may not be together: floating-point parameters are then NaN,
+        others 0, and a warning says so.
 
         Args:
             held: modules of handlers, such as averaged weights, which are treated alike.
@@ -118,16 +118,14 @@ class ShardedModel:
             if isinstance(module, FSDPModule):
                 module.reshard()
         collects = self._options.whole and state.outcome != "failed"
-        if state.outcome == "failed":
+        if state.outcome == "failed" and self._options.whole:
             warnings.warn(
-                "the shards of the model are not collected after an error: its weights are NaN; "
-                "resume from a checkpoint",
+                "the shards of the model are not collected after an error: its floating-point "
+                "parameters are NaN, others 0; resume from a checkpoint",
                 stacklevel=2,
             )
         for module in held:
-            for name, parameter in list(module.named_parameters()):
-                if is_sharded(parameter):
-                    set_parameter(module, name, self._without_shards(parameter, None, collects))
+            self._end_shards(module, collects)
         _end_states(state.optimizer, collects)
         end_sharding(self._model)
         whole = {
@@ -135,6 +133,17 @@ class ShardedModel:
         }
         self._replace(whole)
         exchange_parameters(state.optimizer, self._shards, whole)
+
+    def _end_shards(self, module: nn.Module, collects: bool) -> None:
+        """Replace the shards that a module has of its own, not those of the model."""
+        of_model = {id(shard) for shard in self._shards.values()}
+
+        def whole_of(name: str, parameter: nn.Parameter) -> Any:
+            if not is_sharded(parameter) or id(parameter) in of_model:
+                return parameter  # a collective of these would wait, if one rank alone holds them
+            return self._without_shards(parameter, None, collects)
+
+        replace_parameters(module, whole_of)
 
     def _replace(self, parameters: Parameters) -> None:
         """Put parameters in their places in the model, those that are tied in all of them."""

@@ -92,9 +92,10 @@ def check_saved(handlers: Iterable[Any]) -> None:
 
 
 def modules_held(trainer: TrainerProtocol) -> list[nn.Module]:
-    """The modules that handlers hold, such as averages of the model, without the model itself."""
+    """The modules that handlers hold, such as averages of the model, without the model's own."""
     values = [value for handler in trainer.handlers for value in _attributes(handler)]
-    return [v for v in values if isinstance(v, nn.Module) and v is not trainer.state.model]
+    own = {id(module) for module in trainer.state.model.modules()}
+    return [v for v in values if isinstance(v, nn.Module) and id(v) not in own]
 
 
 def _attributes(handler: Any) -> list[Any]:

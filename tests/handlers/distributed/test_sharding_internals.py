@@ -1,13 +1,16 @@
 """What `fully_shard` does to a module, and how it is undone; one process is group enough."""
 
 import gc
+import warnings
 import weakref
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from trackside.handlers._model_copy import copy_model
 from trackside.handlers._torch_internals import (
@@ -17,14 +20,10 @@ from trackside.handlers._torch_internals import (
     reset_of,
     sharding_hidden,
 )
-
-
-@pytest.fixture
-def group(monkeypatch):
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
+from trackside.handlers.averaging._averaged_model import follow_sharding, make_averaged_model
+from trackside.handlers.distributed._process_group import DataGroup
+from trackside.handlers.distributed._sharded_model import ShardedModel, Sharding
+from trackside.handlers.distributed._sharding_checks import modules_held
 
 
 def sharded(model):
@@ -107,3 +106,71 @@ def test_attention_can_make_its_first_weights():
     reset_of(attention)()
     assert attention.in_proj_weight.isfinite().all()
     assert reset_of(nn.Tanh()) is None
+
+
+class Tied(nn.Module):
+    """Has one weight under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(4, 3)
+        self.head = nn.Linear(3, 4, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, x):
+        return self.head(self.embedding(x))
+
+
+def sharded_in(model, outcome="completed", **options):
+    state = SimpleNamespace(model=model, optimizer=None, device=None, outcome=outcome)
+    return ShardedModel(state, DataGroup(timedelta(seconds=30)), Sharding(**options)), state
+
+
+def test_an_average_of_tied_weights_is_whole_after_each_fit(group):
+    model = Tied()
+    averaged = make_averaged_model("EMA", model)
+    for _ in range(2):
+        sharding, state = sharded_in(model)
+        follow_sharding(averaged, model)
+        tied = averaged.module
+        assert type(tied.head.weight) is DTensor
+        assert tied.head.weight is tied.embedding.weight
+        sharding.close(state, [averaged])
+        assert type(tied.head.weight) is nn.Parameter
+        assert tied.head.weight is tied.embedding.weight
+        averaged(torch.tensor([1]))
+
+
+def test_parts_of_the_model_that_handlers_hold_are_collected_once(group, monkeypatch):
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh())
+    first = model[0]
+    handler = SimpleNamespace(part=first, other=nn.Sequential(first))
+    sharding, state = sharded_in(model)
+    held = modules_held(SimpleNamespace(handlers=[handler], state=state))
+    assert held == [handler.other]
+    collected, full_tensor = [], DTensor.full_tensor
+    monkeypatch.setattr(
+        DTensor, "full_tensor", lambda shard: collected.append(shard.shape) or full_tensor(shard)
+    )
+    sharding.close(state, [first, *held])
+    assert len(collected) == 2
+    assert handler.other[0].weight is model[0].weight
+    assert type(first.weight) is nn.Parameter
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_after_an_error_a_warning_says_what_the_weights_are(group, whole):
+    model = nn.Linear(3, 2)
+    model.register_parameter("count", nn.Parameter(torch.tensor([7]), requires_grad=False))
+    sharding, state = sharded_in(model, "failed", whole=whole)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sharding.close(state, [])
+    said = [str(one.message) for one in caught if "not collected" in str(one.message)]
+    if whole:
+        assert "its floating-point parameters are NaN, others 0; resume" in said[0]
+        assert model.weight.isnan().all()
+        assert model.count.item() == 0
+    else:
+        assert not said
+        assert model.weight.is_meta
