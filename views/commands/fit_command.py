@@ -25,8 +25,8 @@ def add(commands: Commands) -> None:
         "--seed",
         type=whole_number,
         metavar="N",
-        help="seed the generators for the factory, then again for the fit, whose loaders, too; a "
-        "factory with a parameter seed gets it",
+        help="seed the generators before the factory runs, and again for the fit and its loaders; "
+        "a factory with a parameter seed gets it",
     )
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the device of the job")
     fit.add_argument(

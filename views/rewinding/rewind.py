@@ -134,7 +134,11 @@ class Stretch:
             trainer.attach(Journal(journal, blame=True))
         run = trainer.steps(job.train_loader, job.valid_loader, resume=saved)
         vars(trainer)["rewound"] = run  # the trainer refers to it weakly: it would be closed
-        self._advance(trainer, run)
+        try:
+            self._advance(trainer, run)
+        except BaseException:
+            run.close()
+            raise
         return trainer
 
     def compare_two_runs(self) -> None:
@@ -157,14 +161,15 @@ class Stretch:
     def _advance(self, trainer: Trainer, run: Iterator[Transition]) -> None:
         target, state = self.target, trainer.state
         begin, end = f"begin_{state.unit_scope}", f"after_{state.unit_scope}"
-        in_batch = found = False
+        in_batch = found = passed = False
         for transition in run:
-            if transition.trigger == begin and state.training:
-                in_batch = target.step is None or state.step >= target.step
-                found = in_batch and target.condition is None
+            if transition.trigger == begin:
+                in_batch = state.training and (target.step is None or state.step >= target.step)
+                found, passed = in_batch and target.condition is None, False
             if in_batch and not found and target.condition is not None:
                 found = transition.trigger != begin and target.condition.holds(state)
-            if found and transition.trigger == target.at:
+            passed = passed or transition.trigger == target.at
+            if found and passed:
                 return
             if found and transition.trigger == end:
                 raise RewindError(

@@ -7,7 +7,7 @@ from helpers import equal
 from rewound import EXAMPLES, SIZE, job, run, stopping_on_nan
 
 from trackside import CancelFitException, Checkpoint, CSVLogger, GradientAccumulation
-from trackside.views import RewindError, rewind
+from trackside.views import Job, RewindError, rewind
 from trackside.views.commands.main import main
 from trackside.views.output.usage_error import UsageError
 from trackside.views.rewinding.stop_condition import StopCondition
@@ -185,3 +185,25 @@ def test_the_command_says_what_it_cannot_do_in_one_line(tmp_path, capsys):
     run(tmp_path)
     assert main(["rewind", str(tmp_path), "rewound:job", "--step", "900"]) == 2
     assert capsys.readouterr().err.startswith("trackside: the run ends after 36 steps")
+
+
+def test_a_condition_on_steps_stops_where_it_begins_to_hold(tmp_path):
+    run(tmp_path)
+    trainer = rewind(job, tmp_path, until="step > 7")
+    assert (trainer.state.step, trainer.state.phase.split(".")[-1]) == (8, "zero_grad")
+
+
+def test_a_condition_is_looked_at_in_training_batches_only(tmp_path):
+    def validating():
+        made = job(Checkpoint(tmp_path, steps=5, keep_last=None))
+        return Job(
+            made.trainer,
+            made.train_loader,
+            [(torch.full((2, 5), torch.nan), torch.zeros(2, dtype=torch.long))],
+            2,
+        )
+
+    made = validating()
+    made.trainer.fit(made.train_loader, made.valid_loader, epochs=2)
+    with pytest.raises(RewindError, match="does not reach the condition 'nan'"):
+        rewind(validating, tmp_path, until="nan")
