@@ -41,6 +41,24 @@ def mlflow_uri(offline, tmp_path_factory):
     return uri
 
 
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """Where the fits of resumable.py write."""
+    monkeypatch.setenv("RESUMABLE_FOLDER", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def prepared(request, monkeypatch, folder):
+    """A name of MAKERS in resumable.py, and what its handler needs."""
+    name = request.param
+    if name == "MLflow":
+        monkeypatch.setenv("RESUMABLE_MLFLOW", request.getfixturevalue("mlflow_uri"))
+    if name == "WandB":
+        request.getfixturevalue("offline")
+    return name
+
+
 @pytest.fixture(params=["CSVLogger", "JSONLines", "TensorBoard", "MLflow", "WandB"])
 def kind(request, monkeypatch, tmp_path):
     """Each of the five loggers."""

@@ -4,23 +4,6 @@ import pytest
 import resumable
 
 
-@pytest.fixture
-def folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("RESUMABLE_FOLDER", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def prepared(request, monkeypatch, folder):
-    """A name of MAKERS, and what its handler needs."""
-    name = request.param
-    if name == "MLflow":
-        monkeypatch.setenv("RESUMABLE_MLFLOW", request.getfixturevalue("mlflow_uri"))
-    if name == "WandB":
-        request.getfixturevalue("offline")
-    return name
-
-
 @pytest.mark.parametrize("prepared", resumable.MAKERS, indirect=True)
 def test_a_handler_is_rehearsed_without_a_problem(prepared, folder):
     job = resumable.MAKERS[prepared]()

@@ -16,25 +16,8 @@ def test_there_is_a_fit_for_every_handler():
     assert {*resumable.MAKERS} == {*handlers.__all__} - {"LRFinder"}  # which makes a fit of its own
 
 
-@pytest.fixture
-def folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("RESUMABLE_FOLDER", str(tmp_path))
-    return tmp_path
-
-
 def check(make, folder):
     return ResumeCheck(make(), folder, MEASURED)
-
-
-@pytest.fixture
-def prepared(request, monkeypatch, folder):
-    """A name of MAKERS, and what its handler needs."""
-    name = request.param
-    if name == "MLflow":
-        monkeypatch.setenv("RESUMABLE_MLFLOW", request.getfixturevalue("mlflow_uri"))
-    if name == "WandB":
-        request.getfixturevalue("offline")
-    return name
 
 
 each = pytest.mark.parametrize("prepared", resumable.MAKERS, indirect=True)
