@@ -60,7 +60,7 @@ guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted wit
 	$(BIN)/python benchmarks/guard.py --record
 
 readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
-	$(BIN)/python -m trackside.views.commands.handler_table README.md
+	$(BIN)/python -m trackside.views.handler_docs.handler_table README.md
 	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
 	for picture in docs/charts/*.svg; do name=$$(basename $$picture .svg); $(BIN)/trackside draw examples/$$name.py:job -o $$picture; done
 

@@ -18,7 +18,6 @@ from recordings import recorded
 from trackside.handlers import EMA
 from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Layout, Live
 from trackside.views import Recording, RecordingError, status, totals
-from trackside.views.commands.top_view import TopView
 from trackside.views.exports.chrome_trace import write_chrome
 from trackside.views.exports.csv_export import write_csv
 from trackside.views.exports.perfetto_trace import write_perfetto
@@ -26,6 +25,7 @@ from trackside.views.page.recording_feed import RecordingFeed
 from trackside.views.page.report import write_report
 from trackside.views.recordings.comparison import compare
 from trackside.views.recordings.recording_index import RecordingIndex
+from trackside.views.terminal.top_view import TopView
 
 EDGES = (0, 1, 63, 64, 255, 2**16 - 1, 2**16, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
 """Numbers at which readers are wrong, if they are."""

@@ -1,4 +1,5 @@
-"""The command line: one file for each command, and the options that commands share.
+"""The command line: one file for each command.
 
-May import: output, jobs, journals, recordings, exports, page, rewinding, verify.
+May import: exports, fitting, handler_docs, jobs, journals, options, output, page, recordings,
+rewinding, terminal, verify.
 """

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..options.parser import Commands
 from ..output.usage_error import UsageError
-from .parser import Commands
 
 if TYPE_CHECKING:
     from ..recordings.recording import Recording

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from ..options.parser import Commands, add_out_option, whole_number
+from ..options.record_option import attach_recorder
 from ..output.output_files import create_output_folder
-from .parser import Commands, add_out_option, whole_number
-from .record_option import attach_recorder
 
 
 def add(commands: Commands) -> None:
@@ -27,9 +27,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
     import torch
 
+    from ..fitting.run_fit import fit_job
     from ..jobs.demo_job import digits
     from ..page.report import write_report
-    from .run_fit import fit_job
 
     torch.set_num_threads(
         1

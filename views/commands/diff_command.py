@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..options.parser import Commands
 from ..output.usage_error import UsageError
-from .parser import Commands
 
 
 def add(commands: Commands) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..jobs.import_target import import_factory
+from ..options.parser import FACTORY, Commands
 from ..output.usage_error import UsageError
-from .parser import FACTORY, Commands
 
 
 def add(commands: Commands) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..options.parser import Commands
 from ..output.output_files import write_atomically
 from ..output.usage_error import UsageError
-from .parser import Commands
 
 _SUFFIXES = ".pftrace for Perfetto, .json for Chrome's trace format, .csv for a table"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .parser import Commands
+from ..options.parser import Commands
 
 
 def add(commands: Commands) -> None:

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 
 from ..jobs.import_target import import_factory
+from ..options.handler_option import attach_handlers, check_handler_names
+from ..options.parser import FACTORY, Commands, add_out_option, whole_number
+from ..options.record_option import add_record_option, attach_recorder
+from ..options.strategy_option import add_strategy_option, attach_strategy, device_of_rank
 from ..output.output_files import create_output_folder
-from .handler_option import attach_handlers, check_handler_names
-from .parser import FACTORY, Commands, add_out_option, whole_number
-from .record_option import add_record_option, attach_recorder
-from .strategy_option import add_strategy_option, attach_strategy, device_of_rank
 
 
 def add(commands: Commands) -> None:
@@ -59,9 +59,9 @@ def _run(arguments: argparse.Namespace) -> None:
     check_handler_names(arguments.handler)
     factory = import_factory(arguments.factory)
 
+    from ..fitting.run_fit import fit_job
     from ..jobs.device import usable_device
     from ..jobs.job_factory import create_job
-    from .run_fit import fit_job
 
     name = device_of_rank(arguments.device, arguments.strategy)
     device = None if name is None else usable_device(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .parser import Commands
+from ..options.parser import Commands
 
 
 def add(commands: Commands) -> None:
@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ...events.bus.plugins import list_plugins
-    from .static_docstring import summary
+    from ..handler_docs.static_docstring import summary
 
     rows = [
         (plugin.distribution, plugin.name, plugin.entry.value, summary(plugin.entry.value))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ... import __version__
+from ..options.parser import Parser
 from ..output.usage_error import UsageError
 from . import (
     compare_command,
@@ -24,7 +25,6 @@ from . import (
     verify_resume_command,
     watch_command,
 )
-from .parser import Parser
 
 COMMANDS = (
     compare_command,

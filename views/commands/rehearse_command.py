@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..jobs.import_target import import_factory
-from .parser import FACTORY, Commands, whole_number
+from ..options.parser import FACTORY, Commands, whole_number
 
 
 def add(commands: Commands) -> None:

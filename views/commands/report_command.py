@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..options.parser import Commands
 from ..output.usage_error import UsageError
-from .parser import Commands
 
 
 def add(commands: Commands) -> None:

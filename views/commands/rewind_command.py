@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..options.parser import FACTORY, Commands, whole_number
 from ..output.usage_error import UsageError
-from .parser import FACTORY, Commands, whole_number
 
 
 def add(commands: Commands) -> None:

@@ -7,14 +7,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..options.parser import Commands
 from ..output.usage_error import UsageError
-from .parser import Commands
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from .rank_table import RankTable
-    from .top_view import TopView
+    from ..terminal.rank_table import RankTable
+    from ..terminal.top_view import TopView
 
 _REFRESH_SECONDS = 0.5
 
@@ -36,8 +36,8 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UsageError("trackside top needs rich: pip install 'trackside[top]'") from None
     from ..recordings.rank_comparison import group_ranks
     from ..recordings.recording_set import open_recordings
-    from .rank_table import RankTable
-    from .top_view import TopView
+    from ..terminal.rank_table import RankTable
+    from ..terminal.top_view import TopView
 
     with open_recordings(*arguments.recordings) as recordings, suppress(KeyboardInterrupt):
         of_ranks = {one.path: one for one in recordings if one.meta.world > 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .parser import FACTORY, Commands, whole_number
+from ..options.parser import FACTORY, Commands, whole_number
 
 
 def add(commands: Commands) -> None:

@@ -7,9 +7,9 @@ import secrets
 import socket
 from pathlib import Path
 
+from ..options.parser import Commands, whole_number
 from ..output.usage_error import UsageError
 from ..page.loopback import LOOPBACK_HOSTS
-from .parser import Commands, whole_number
 
 
 def add(commands: Commands) -> None:

@@ -25,9 +25,9 @@ from trackside.handlers.recording.format import (
     record_tag,
 )
 from trackside.views import Recording, RecordingError, status, totals
-from trackside.views.commands.top_view import TopView
 from trackside.views.recordings.comparison import compare
 from trackside.views.recordings.timeline import timeline_events
+from trackside.views.terminal.top_view import TopView
 
 
 class Content(bytes):

@@ -4,7 +4,7 @@ from helpers import trainer_of
 from torch import nn
 
 from trackside.handlers import History
-from trackside.views.commands.run_artifacts import write_artifacts
+from trackside.views.fitting.run_artifacts import write_artifacts
 
 
 def test_files_of_an_earlier_run_are_replaced(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from trackside import handlers
-from trackside.views.commands.handler_table import handler_table, replace_table
+from trackside.views.handler_docs.handler_table import handler_table, replace_table
 
 README = Path(__file__).parents[3] / "README.md"
 

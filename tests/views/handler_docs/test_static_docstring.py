@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from trackside.views.commands.static_docstring import summary
+from trackside.views.handler_docs.static_docstring import summary
 
 FILES = {
     "unseen/__init__.py": "raise SystemExit('imported')\nfrom .inner import Shown as Renamed\n",

@@ -19,9 +19,9 @@ from rich.console import Console
 from trackside.handlers import EMA, Metrics, Recorder, StepLimit
 from trackside.views import Recording, compare_ranks, totals
 from trackside.views.commands.main import main
-from trackside.views.commands.rank_table import RankTable
-from trackside.views.commands.top_view import TopView
 from trackside.views.output.units import format_duration
+from trackside.views.terminal.rank_table import RankTable
+from trackside.views.terminal.top_view import TopView
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 
@@ -172,7 +172,7 @@ def test_the_ranks_of_a_run_are_shown_side_by_side(tmp_path, monkeypatch):
         trainer.fit(batches(3), epochs=2)
 
     recordings = recorded_ranks(tmp_path, monkeypatch, run)
-    console = Console(record=True, width=100, file=io.StringIO())
+    console = Console(record=True, width=240, file=io.StringIO())
     console.print(RankTable(recordings).render())
     text = console.export_text()
     assert "run · 2 ranks" in text

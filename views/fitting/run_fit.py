@@ -10,9 +10,9 @@ from ...engine import Trainer
 from ...events import TrainState, Transition
 from ...handlers import History, Metrics, ProgressBar
 from ..jobs.job import Job
+from ..options.checkpoint_options import attach_checkpoint, find_resume_checkpoint
 from ..output.epoch_table import format_epochs
 from ..output.usage_error import UsageError, first_line
-from .checkpoint_options import attach_checkpoint, find_resume_checkpoint
 from .run_artifacts import write_artifacts
 
 H = TypeVar("H", Metrics, History, ProgressBar)

@@ -1,0 +1,4 @@
+"""The parser of the command line, and the options that several commands share.
+
+May import: output.
+"""

@@ -1,0 +1,4 @@
+"""Render recorded runs for the terminal.
+
+May import: output, recordings.
+"""
