@@ -21,6 +21,9 @@ from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine_beside
 from .statechart.topology import Topology
 from .statechart.transitions_internals import Machine
+from .summary.model_summary import ModelSummary
+from .summary.summarize import summarize
+from .summary.trainer_text import trainer_text
 
 
 class EvaluatingEngine(Engine):
@@ -31,6 +34,29 @@ class EvaluatingEngine(Engine):
         """The signals of a fit with its chart, and of `validate` and `predict`, by name."""
         triggers = [row[0] for row in self._evaluation_chart.rows]
         return {**super().signals, **{trigger: signal(trigger) for trigger in triggers}}
+
+    def __repr__(self) -> str:
+        chart = self._topology.chart
+        return trainer_text(type(self).__name__, self.state, chart, self.handlers)
+
+    def summary(self, batch: Any = None, *, of: str | None = None, depth: int = 3) -> ModelSummary:
+        """The layers of the models, their parameters and memory: `print(trainer.summary())`.
+
+        Args:
+            batch: one as a loader gives it; the model is called with it once, in eval mode and
+                without gradients, and the outputs of the layers are shown. Modes, buffers and
+                random number generators are restored, no signal is sent.
+            of: the model to call, of a trainer with several.
+            depth: modules that are nested deeper are left out; 0 shows the model alone.
+
+        Raises:
+            ValueError: there is a batch, and a model with lazy parameters; no model is called `of`.
+            BusyError: this trainer is running, and there is a batch.
+            Exception: raised by the model for this batch.
+        """
+        if batch is not None and self._runs:
+            raise self._busy("summary")
+        return summarize(self.state, batch, of, depth)
 
     def validate(self, loader: Iterable[Any], name: str = "valid") -> dict[str, Any]:
         """Evaluate `loader` without gradients, in eval mode; returns the metrics of the handlers.

@@ -20,6 +20,7 @@ from .cancel import (
     IllegalCancelError,
     cancel_for,
 )
+from .handler import Handler
 from .rehearsal import RehearsalPlan
 from .signals import (
     SIGNALS,
@@ -70,6 +71,7 @@ __all__ = [
     "CancelTrainException",
     "CancelValidException",
     "Explanation",
+    "Handler",
     "IllegalCancelError",
     "OrderError",
     "PeerError",

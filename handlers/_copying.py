@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeAlias
 from weakref import ref
 
-from ..events import TrainerProtocol
+from ..events import Handler, TrainerProtocol
 from ..events.utils.nested import leaves
 
 LeftOut: TypeAlias = Mapping[str, Callable[[], Any]]
@@ -20,7 +20,7 @@ def nothing() -> None:
     """The value in a copy of an attribute that is None outside of a fit."""
 
 
-class Copyable:
+class Copyable(Handler):
     """A handler that can be copied and pickled, attached or not.
 
     A copy is attached to no trainer. It has the options of the original, and what that remembers

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from ..events import TrainState
-from ._hidden_secrets import hidden_command, plain
+from ..events.utils.hidden_secrets import hidden_command, plain
 
 _GIT_SECONDS = 5
 

@@ -19,7 +19,8 @@ PUBLIC = {
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
         Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         Fuse GradientAccumulation GradientClip
-        GradientStats History JSONLines Job Journal KeyedLoader LRFinder LRSchedule LabelSmoothing
+        GradientStats Handler History JSONLines Job Journal KeyedLoader LRFinder LRSchedule
+        LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
         Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
@@ -28,7 +29,7 @@ PUBLIC = {
     "trackside.events": """
         Agreement AttachError Attachment CANCELS Cancel
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
-        CancelStepException CancelTrainException CancelValidException Explanation
+        CancelStepException CancelTrainException CancelValidException Explanation Handler
         IllegalCancelError OrderError PeerError Publisher ReceiverError
         RehearsalPlan
         SIGNALS Signal TrainState TrainerProtocol Transition after_backward after_batch

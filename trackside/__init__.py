@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         CancelStepException,
         CancelTrainException,
         CancelValidException,
+        Handler,
         PeerError,
         TrainState,
         Transition,
@@ -115,6 +116,7 @@ __all__ = [
     "GradientAccumulation",
     "GradientClip",
     "GradientStats",
+    "Handler",
     "History",
     "JSONLines",
     "Job",
@@ -161,7 +163,7 @@ _PACKAGES = ("engine", "events", "handlers", "views")
 _HOMES = {
     **dict.fromkeys(("KeyedLoader", "Run", "SkipExample", "Trainer"), "engine"),
     **dict.fromkeys(("interruptible", "latest"), "engine"),
-    **dict.fromkeys(("PeerError", "TrainState", "Transition"), "events"),
+    **dict.fromkeys(("Handler", "PeerError", "TrainState", "Transition"), "events"),
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
     "Job": "views",
 }

@@ -21,6 +21,7 @@ from .scope_roles import (
     checked_votes,
     require_free,
     require_scope,
+    standard_roles,
 )
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Chart(Sequence[Row]):
         object.__setattr__(self, "rows", tuple(checked_row(row) for row in self.rows))
         names = list(dict.fromkeys(map(scope_name, self.scopes)))
         if not self.roles:
-            object.__setattr__(self, "roles", self._standard_roles(names))
+            object.__setattr__(self, "roles", standard_roles(self.scopes, names))
         check_roles(self.roles, names)
         for name in self.of:
             require_scope(f"of={{{name!r}: …}}", name, names)
@@ -72,6 +73,9 @@ class Chart(Sequence[Row]):
         standard = tuple(trigger for trigger in STANDARD_VOTES if trigger in triggers)
         votes = standard if self.votes is None else checked_votes(self.votes, triggers)
         object.__setattr__(self, "votes", votes)
+
+    def __repr__(self) -> str:
+        return f"<Chart of {scope_name(self.scopes[0])}: {len(self.rows)} rows>"
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -274,13 +278,6 @@ class Chart(Sequence[Row]):
         """The entries of scopes that some rows still have."""
         left = {scope_name(c) for row in rows for c in enclosing(row[2])}
         return {name: value for name, value in named.items() if name in left}
-
-    def _standard_roles(self, names: Sequence[str]) -> dict[str, Role]:
-        roles = {name: role for name, role in STANDARD_ROLES.items() if name in names}
-        outermost = {path for path in self.scopes if "." not in path}
-        if "fit" not in outermost and len(outermost) == 1:
-            return {**{n: r for n, r in roles.items() if r != "run"}, outermost.pop(): "run"}
-        return roles
 
 
 def name_by_role(chart: Chart, name: str) -> str:

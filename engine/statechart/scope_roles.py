@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...events.roles import ROLES, Role
+from ...events.roles import ROLES, STANDARD_ROLES, Role
 from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .phase_paths import Row
@@ -29,6 +29,15 @@ def checked_row(row: Sequence[object]) -> Row:
         ):
             return trigger, tuple(map(str, found)), destination
     raise ChartError(f"row {row!r}: expected (trigger, source or sources, destination)")
+
+
+def standard_roles(scopes: Iterable[str], names: Sequence[str]) -> dict[str, Role]:
+    """The roles of the scopes with standard names; the only outermost one is the run."""
+    roles = {name: role for name, role in STANDARD_ROLES.items() if name in names}
+    outermost = {path for path in scopes if "." not in path}
+    if "fit" not in outermost and len(outermost) == 1:
+        return {**{n: r for n, r in roles.items() if r != "run"}, outermost.pop(): "run"}
+    return roles
 
 
 def check_roles(roles: Mapping[str, Role], names: Sequence[str]) -> None:

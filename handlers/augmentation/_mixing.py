@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...events import AttachError, TrainerProtocol, TrainState
+from ...events import AttachError, Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.nested import leaves, map_nested
 from .._copying import LastTrainer
@@ -18,7 +18,7 @@ from .._torch_internals import sample_beta
 Activity = Callable[[TrainState], str]
 
 
-class PairMixing(ABC):
+class PairMixing(Handler, ABC):
     """Mixes each training input with a partner; the loss is that for both targets."""
 
     runs_after = ("BatchTransform",)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...events import AttachError, TrainerProtocol, TrainState
+from ...events import AttachError, Handler, TrainerProtocol, TrainState
 
 Activity = Callable[[TrainState], str]
 
 
-class LabelSmoothing:
+class LabelSmoothing(Handler):
     """Smooths the targets of the cross entropy in training, but not in validation.
 
     Sets torch's own `label_smoothing` of the trainer's `loss_fn` for each training batch; class

@@ -16,11 +16,11 @@ class BestCheckpoints:
     Args:
         metric: its name; None: no checkpoint is a best one.
         mode: whether "min" or "max" is better.
-        count: how many to select.
+        keep_best: how many to select.
     """
 
-    def __init__(self, metric: str | None, mode: Mode, count: int) -> None:
-        self.metric, self.mode, self.count = metric, mode, count
+    def __init__(self, metric: str | None, mode: Mode, keep_best: int) -> None:
+        self.metric, self.mode, self.keep_best = metric, mode, keep_best
 
     def select(self, written: Mapping[Path, Mapping[str, Any]]) -> list[Path]:
         """The best checkpoints, the best first.
@@ -31,7 +31,7 @@ class BestCheckpoints:
         scores = [(self._score(facts.get("metrics", {})), path) for path, facts in written.items()]
         scored = [(score, path) for score, path in scores if score is not None]
         ranked = sorted(scored, key=lambda pair: pair[0])
-        return [path for _, path in ranked[: self.count]]
+        return [path for _, path in ranked[: self.keep_best]]
 
     def improves(
         self, metrics: Mapping[str, Any], written: Mapping[Path, Mapping[str, Any]]
@@ -45,7 +45,7 @@ class BestCheckpoints:
         if score is None:
             return False
         best = self.select(written)
-        if len(best) < self.count:
+        if len(best) < self.keep_best:
             return True
         worst = self._score(written[best[-1]]["metrics"])
         return worst is not None and score < worst

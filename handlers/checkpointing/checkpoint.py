@@ -70,6 +70,7 @@ class Checkpoint(Stateful):
 
     runs_after = ("EMA", "SWA")  # the best weights replace those that they leave in the model
 
+    option_parts = ("_schedule", "_best")
     left_out: ClassVar[LeftOut] = {"_trainer": nothing, "_store": nothing}
 
     def __init__(
@@ -99,8 +100,7 @@ class Checkpoint(Stateful):
         if (steps, epochs, minutes, metric) == (None,) * 4:
             epochs = 1
         self.folder, self.async_save = Path(folder), async_save
-        self.keep_last = keep_last
-        self.restore_best = restore_best
+        self.keep_last, self.restore_best = keep_last, restore_best
         self.on_cancel, self.on_failure = on_cancel, on_failure
         self._schedule = SaveSchedule(steps, epochs, minutes, clock)
         self._best = BestCheckpoints(metric, mode, keep_best)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...events import TrainerProtocol, TrainState
+from ...events import Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 
 
-class LimitBatches:
+class LimitBatches(Handler):
     """Ends each training pass, and each validation of a fit, after a number of batches.
 
     A pass ends as if the loader had no more batches. Each epoch starts the training loader again,

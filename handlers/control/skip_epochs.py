@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...events import CancelEpochException, TrainerProtocol, TrainState
+from ...events import CancelEpochException, Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 
 
-class SkipEpochs:
+class SkipEpochs(Handler):
     """Cancels the first epochs of a fit before they read a batch, as if they had run before.
 
     The epochs keep their numbers. Handlers that use the numbers of epoch and batch (`OneCycle`,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...events import TrainerProtocol, TrainState
+from ...events import Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ._fit_end import end_fit_with_batch
 
 
-class StepLimit:
+class StepLimit(Handler):
     """Ends the fit after a number of optimizer steps, as if the data ended there.
 
     The current epoch is the last one: its training ends with the batch of that step, and its

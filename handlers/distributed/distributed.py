@@ -116,12 +116,16 @@ class Distributed(Stateful):
         self.whole = whole
         self.shard = shard
         self.uneven = uneven
-        self.timeout = timedelta(seconds=timeout)
+        self.timeout = timeout
         self.seed = seed
         self._model: WrappedModel | None = None
         self._shards = LoaderShards(0, 1, seed)
         self._joined: JoinedLoaders | None = None
         self._counts: tuple[int, int] | None = None
+
+    @property
+    def _patience(self) -> timedelta:
+        return timedelta(seconds=self.timeout)
 
     def rehearse(self, plan: RehearsalPlan) -> None:
         """One process is rehearsed, with the model as it is."""
@@ -156,7 +160,7 @@ class Distributed(Stateful):
         if not self.whole:
             check_saved(trainer.handlers)
         with ExitStack() as undo:
-            number = undo.enter_context(joined(state.rank, state.world_size, self.timeout))
+            number = undo.enter_context(joined(state.rank, state.world_size, self._patience))
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
             if self.shard:
                 undo.enter_context(self._shards.undo)
@@ -166,14 +170,14 @@ class Distributed(Stateful):
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
             if state.job == "fit":
-                group = DataGroup(self.timeout)
+                group = DataGroup(self._patience)
                 undo.callback(group.end)
                 self._model = self._wrap_model(state, group)
                 undo.callback(self._unwrap_model, trainer)
             collective = () if self._model is None else self._model.collective
             undo.callback(setattr, trainer, "agreement", None)
             trainer.agreement = undo.enter_context(
-                control_group(str(number), collective, self._release_group, self.timeout)
+                control_group(str(number), collective, self._release_group, self._patience)
             )
             yield
 

@@ -27,6 +27,7 @@ class TensorStats(Stateful):
         if not float("-inf") < low < high < float("inf"):
             raise ValueError(f"{owner}: ({low}, {high}): allowed: two finite numbers, low < high")
         self.every = every
+        self._bins = bins
         self.edges: list[float] = torch.linspace(low, high, bins + 1, device="cpu").tolist()
         self.rows: list[dict[str, Any]] = []
         self._limits = float(low), float(high)

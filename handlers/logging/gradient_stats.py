@@ -51,6 +51,7 @@ class GradientStats(OptimizerTarget, TensorStats):
         of: str | None = None,
     ) -> None:
         super().__init__(every, bins, decades)
+        self._decades = self._limits
         self.of = checked_name("GradientStats", of)
         self._steps: dict[str, int] = {}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...events import TrainerProtocol, TrainState
 from .._stateful import Stateful
+from ._history_table import epochs_text, history_html
 from ._row import RATE, Row, belongs_to_a_row, counters, to_python
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ class History(Stateful):
         else:
             last = {}
         self.rows.append({**counted, **last, **metrics, **counted})
+
+    def __repr__(self) -> str:
+        return f"History({epochs_text(self.rows)})"
+
+    def _repr_html_(self) -> str:
+        return history_html(self.rows)
 
     def to_csv(self, path: str | Path) -> None:
         """Write the rows to a file; a metric that an epoch did not compute is an empty cell.

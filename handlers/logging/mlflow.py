@@ -65,6 +65,7 @@ class MLflow(RunLogger):
         self.params = dict(params or {})
         self.run_id: str | None = None
         self._was_closed = False
+        self._tracking_uri = tracking_uri
         self._client = import_extra("mlflow", "mlflow", by=self).MlflowClient(tracking_uri)
 
     def rehearse(self, plan: RehearsalPlan) -> None:

@@ -6,12 +6,12 @@ import sys
 
 import torch
 
-from ...events import TrainerProtocol, TrainState
+from ...events import Handler, TrainerProtocol, TrainState
 
 _MIB = 2**20
 
 
-class Memory:
+class Memory(Handler):
     """Writes the peak memory to the metrics of each epoch.
 
     On CUDA: the peak of the tensors on the device since the epoch began; torch's peak statistics

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.amp import GradScaler
 
-from ...events import CancelStepException, TrainerProtocol, TrainState
+from ...events import CancelStepException, Handler, TrainerProtocol, TrainState
 from .._copying import LastTrainer
 from .._named_target import check_target, checked_name, is_own_update, refuse_closure
 from .._torch_internals import scaler_device, unscale
@@ -19,7 +19,7 @@ from ..optimization._optimizer_parameters import gradients, parameters
 Activity = Callable[[TrainState], str]
 
 
-class MixedPrecision:
+class MixedPrecision(Handler):
     """Runs the forward pass and the loss with `torch.autocast`, in a 16-bit precision.
 
     `torch.float16` has a small range, so the loss is multiplied by a scale before the backward

@@ -54,8 +54,7 @@ class Profiler(Stateful):
             check_whole_number(f"Profiler({name}={count!r})", count, least)
         self.path = Path(path)
         self.files: list[Path] = []
-        self._batches = {"wait": wait, "warmup": warmup, "active": active}
-        self._skipped_batches = wait + warmup
+        self._wait, self._warmup, self._active = wait, warmup, active
         self._profile: profile | None = None
         self._phase: record_function | None = None
 
@@ -65,7 +64,7 @@ class Profiler(Stateful):
 
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         before = len(self.files)
-        plan = schedule(**self._batches, repeat=1)
+        plan = schedule(wait=self._wait, warmup=self._warmup, active=self._active, repeat=1)
         with profile(schedule=plan, on_trace_ready=self._write) as profiling:
             self._profile = profiling
             try:
@@ -75,7 +74,7 @@ class Profiler(Stateful):
                 self._profile = None
         if len(self.files) == before and state.outcome == "completed":
             log.warning(
-                "Profiler recorded nothing: it begins after %s batches", self._skipped_batches
+                "Profiler recorded nothing: it begins after %s batches", self._wait + self._warmup
             )
 
     def any_transition(

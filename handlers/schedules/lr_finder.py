@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...events import CancelFitException, TrainerProtocol, TrainState
+from ...events import CancelFitException, Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from .._model_copy import has_lazy_parts
 from ..optimization._group_options import set_option
@@ -16,7 +16,7 @@ from ._lr_curve import LRCurve
 from ._trial_restore import preserve_training_state
 
 
-class LRFinder:
+class LRFinder(Handler):
     """Trains for some steps with a growing learning rate, suggests one, and restores everything.
 
     The range test is a separate fit, by a second trainer of the same class, with the model, the

@@ -9,9 +9,9 @@ import pytest
 import torch
 from helpers import batches, state_of, trainer_of
 
+from trackside.events.utils.hidden_secrets import hidden_command, plain
 from trackside.handlers import Checkpoint, CSVLogger, JSONLines, Recorder
 from trackside.handlers import run_facts as module
-from trackside.handlers._hidden_secrets import hidden_command, plain
 from trackside.handlers.run_facts import run_facts
 from trackside.views.recordings.kept_facts import kept_facts
 

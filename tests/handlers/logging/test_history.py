@@ -1,4 +1,5 @@
 import csv
+import re
 import sys
 
 import pytest
@@ -267,3 +268,28 @@ def test_after_any_cancel_every_epoch_has_one_row(signal, scope, early):
     trainer.fit(batches(), epochs=2)
     assert column(history, "epoch")[count:] == [0, 1]
     assert set(column(history, "fit")[count:]) == {1 if count else 0}
+
+
+def test_the_repr_says_how_many_epochs_and_the_last_values():
+    history = History()
+    assert repr(history) == "History(no epoch yet)"
+    first = {"fit": 0, "epoch": 0, "step": 3, "samples": 12, "lr": 0.1, "outcome": "completed"}
+    history.rows = [{**first, "loss": 0.5, "top": torch.tensor(3), "confusion": [[1]]}]
+    assert repr(history) == "History(1 epoch, loss=0.5, top=3)"
+    history.rows += [{**first, "epoch": 1, "loss": 0.25}]
+    assert repr(history) == "History(2 epochs, loss=0.25, top=3)"
+    history.rows[0] |= dict.fromkeys("abcdefg", 1)
+    assert repr(history).endswith("b=1, c=1, d=1, …)")
+
+
+def test_in_a_notebook_a_history_is_a_table_with_epochs_from_1():
+    history = History()
+    row = {"fit": 0, "epoch": 0, "step": 3, "samples": 12, "lr": 0.1, "outcome": "completed"}
+    history.rows = [{**row, "<loss>": 0.123456}, {**row, "epoch": 1, "outcome": "cancelled"}]
+    html = history._repr_html_()
+    assert re.findall("<th>(.*?)</th>", html) == ["epoch", "step", "lr", "&lt;loss&gt;", "outcome"]
+    cells = [re.findall("<td>(.*?)</td>", line) for line in html.split("<tr>")[2:]]
+    assert cells == [["1", "3", "0.1", "0.1235", "completed"], ["2", "3", "0.1", "", "cancelled"]]
+    history.rows *= 150
+    assert "the last 200 of 300 rows" in history._repr_html_()
+    assert history._repr_html_().count("<tr>") == 201

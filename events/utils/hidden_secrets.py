@@ -34,7 +34,7 @@ def _number_or_text(value: Any) -> float | str:
         return value
     is_torch = type(value).__module__ == "torch" and not hasattr(value, "shape")  # device, dtype
     if is_torch or isinstance(value, (float, str, os.PathLike)):
-        return _hidden_text(str(value))
+        return hidden_text(str(value))
     return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
@@ -58,7 +58,7 @@ def hidden_command(arguments: list[str]) -> list[str]:
         elif equals and is_secret(name):
             kept.append(f"{name}={HIDDEN}")
         else:
-            kept.append(_hidden_text(argument))
+            kept.append(hidden_text(argument))
         hides_next = argument.startswith("-") and not equals and is_secret(name)
     return kept
 
@@ -68,6 +68,7 @@ def _names_program(argument: str) -> bool:
     return argument == "-m" or argument.endswith(".py")
 
 
-def _hidden_text(text: str) -> str:
+def hidden_text(text: str) -> str:
+    """A text without logins in addresses and what looks like a key; shortened."""
     shown = _KEYS.sub(HIDDEN, _LOGIN.sub(rf"\1{HIDDEN}@", text))
     return shown if len(shown) <= _MOST_CHARACTERS else f"{shown[:_MOST_CHARACTERS]}…"
