@@ -66,13 +66,9 @@ class Engine(Publisher):
             self._topology.chart.scope(role) for role in ("unit", "pass", "round")
         )
         self._given = dict(activities)
+        innermost = closure_wraps(state, self.closure)
         self._registry = chart_activities.build_registry(
-            self._topology,
-            defaults,
-            activities,
-            outermost,
-            closure_wraps(state, self.closure),
-            self._phases,
+            self._topology, defaults, activities, outermost, innermost, self._phases
         )
         self._aliases = chart_activities.trigger_aliases(self._topology.chart)
         self._machine = build_machine(self._topology, state)
@@ -238,8 +234,7 @@ class Engine(Publisher):
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
             with session, self._agreed_run() as self._agreed:
-                work = self._registry.activity_of
-                self._table = compile_table(machine, self.state, self, work, self._aliases)
+                self._table = self._compiled(machine)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
                     start = LeafPhase(start.phase, lambda _: first_trigger)
@@ -265,6 +260,10 @@ class Engine(Publisher):
                 raise ended
             finally:
                 del loop, ended, failure  # their tracebacks hold this frame
+
+    def _compiled(self, machine: Machine) -> dict[str, LeafPhase]:
+        work = self._registry.activity_of
+        return compile_table(machine, self.state, self, work, self._aliases)
 
     def _busy(self, tried: str) -> BusyError:
         return BusyError(

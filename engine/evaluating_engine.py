@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
-from ..events import Signal, TrainState, Transition, signal
+from ..events import AttachError, Signal, TrainState, Transition, signal
 from ..events.state import Job
 from .batches.joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
 from .data.validation_loaders import check_evaluation_name
@@ -16,6 +16,8 @@ from .fit_arguments import check_loader
 from .loop.forward_pass import forward_training_data, training_forward
 from .loop.quiet_stretch import QuietStretch, find_stretch
 from .run_context import evaluation_session
+from .statechart.breakpoints import add_stops, remove_stops
+from .statechart.compiled_table import LeafPhase
 from .statechart.composition import Chart
 from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine_beside
@@ -27,7 +29,9 @@ from .summary.trainer_text import trainer_text
 
 
 class EvaluatingEngine(Engine):
-    """An engine that also evaluates and predicts, outside of a fit."""
+    """An engine that also evaluates and predicts, outside of a fit; `steps` can stop earlier."""
+
+    _stops: tuple[str, ...] = ()
 
     @property
     def signals(self) -> Mapping[str, Signal]:
@@ -100,6 +104,29 @@ class EvaluatingEngine(Engine):
             raise
         return join_outputs(outputs, sizes, join) if outputs else None
 
+    def stop_before(self, name: str) -> Callable[[], None]:
+        """Let `steps` also stop before a signal is sent; returns the function that undoes it.
+
+        The activity has run, and no receiver has seen its result; the phase is still that of the
+        activity. `steps` yields a Transition from this phase to itself, with the trigger
+        `before_<name>`. Signals by which a cancel or an error closes scopes are left out.
+
+        Raises:
+            AttachError: this trainer does not send the signal; the message suggests a similar one.
+        """
+        tried = f"stop_before({name!r})"
+        trigger = self._sent_signals.find(name, tried).name
+        if trigger not in self.signals:
+            raise AttachError(f"{tried}: no activity leads to it; allowed: a signal of the chart")
+        self._stops = (*self._stops, trigger)
+        add_stops(self._table.values(), trigger)
+
+        def undo() -> None:
+            self._stops = tuple(other for other in self._stops if other != trigger)
+            remove_stops(self._table.values(), trigger)
+
+        return undo
+
     def forward_training_data(
         self,
         around_batch: Callable[[TrainState], AbstractContextManager[None]],
@@ -126,6 +153,12 @@ class EvaluatingEngine(Engine):
             owner,
             list(self._obstacles()),
         )
+
+    def _compiled(self, machine: Machine) -> dict[str, LeafPhase]:
+        table = super()._compiled(machine)
+        for trigger in self._stops:
+            add_stops(table.values(), trigger)
+        return table
 
     def _obstacles(self) -> Iterator[str]:
         """What keeps rows from being passed together in the whole live run."""

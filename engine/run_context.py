@@ -152,7 +152,9 @@ def _resumed(
     try:
         yield
     except BaseException as error:
-        if open_scopes(trainer.state.phase):
+        # a dropped run: the garbage collector may close this generator before that of the engine
+        is_dropped = isinstance(error, GeneratorExit)
+        if open_scopes(trainer.state.phase) and not is_dropped:
             end_resumed_fit(trainer, before, error)
         raise
 

@@ -14,7 +14,8 @@ from .recordings.totals import Totals, totals
 from .verify.verify_resume import Verification, verify_resume
 
 if TYPE_CHECKING:
-    from .rewinding.rewind import RewindError, rewind
+    from .rewinding.rewind import rewind
+    from .rewinding.rewind_target import RewindError
 
 __all__ = [
     "Job",

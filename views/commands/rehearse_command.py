@@ -17,6 +17,9 @@ def add(commands: Commands) -> None:
     rehearse = commands.add_parser("rehearse", help=about, description=about)
     rehearse.add_argument("factory", help=FACTORY)
     rehearse.add_argument("--epochs", type=whole_number, help="default: those of the job")
+    rehearse.add_argument(
+        "--seed", type=whole_number, metavar="N", help="for the factory, as that of trackside fit"
+    )
     rehearse.set_defaults(command=_run)
 
 
@@ -25,7 +28,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from ..jobs.job_factory import create_job
 
-    job = create_job(factory, arguments.factory)
+    job = create_job(factory, arguments.factory, seed=arguments.seed)
     epochs = job.epochs if arguments.epochs is None else arguments.epochs
     plan = job.trainer.rehearse(job.train_loader, job.valid_loader, epochs)
     print(plan)

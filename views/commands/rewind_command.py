@@ -34,12 +34,21 @@ def add(commands: Commands) -> None:
         "--until, after_backward with --dump",
     )
     rewind.add_argument(
+        "--before",
+        metavar="SIGNAL",
+        help="stop before this signal is sent, in place of --at: what the activity has computed, "
+        "before a receiver changes it",
+    )
+    rewind.add_argument(
         "--dump",
         type=Path,
         metavar="FILE",
         help="write batch, inputs, prediction, loss and gradients to FILE, and open no prompt",
     )
     rewind.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: that of the job")
+    rewind.add_argument(
+        "--seed", type=whole_number, metavar="N", help="that of the run, if its fit had --seed"
+    )
     rewind.add_argument(
         "--twice",
         action="store_true",
@@ -52,10 +61,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from ...engine import CheckpointError, ResumeError
     from ..jobs.device import usable_device
     from ..output.usage_error import first_line
-    from ..rewinding.batch_dump import dump_batch
+    from ..rewinding.batch_dump import check_file, dump_batch
     from ..rewinding.rewind import rewind
 
-    at = arguments.at or ("after_backward" if arguments.dump is not None else None)
+    at = arguments.at
+    if arguments.dump is not None:
+        check_file(arguments.dump)
+        at = at or (None if arguments.before else "after_backward")
     try:
         trainer = rewind(
             arguments.factory,
@@ -63,7 +75,9 @@ def _run(arguments: argparse.Namespace) -> None:
             arguments.step,
             until=arguments.until,
             at=at,
+            before=arguments.before,
             device=None if arguments.device is None else usable_device(arguments.device),
+            seed=arguments.seed,
             twice=arguments.twice,
         )
     except (CheckpointError, ResumeError) as error:

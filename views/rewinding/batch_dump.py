@@ -10,9 +10,22 @@ import torch
 from ...engine import Trainer
 from ...events.state_parts import LIVE, part_of
 from ...events.utils.nested import map_nested
-from ..output.usage_error import UsageError
+from ..output.usage_error import UsageError, first_line
 
 COUNTERS = ("epoch", "batch_index", "step", "samples", "phase")
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that cannot become a file, before anything is trained.
+
+    Raises:
+        UsageError: it is a folder, or a file is where its folder would be.
+    """
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: that is a folder; allowed: a file, batch.pt")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UsageError(f"cannot write {path}: {above} is a file")
 
 
 def dump_batch(trainer: Trainer, path: Path) -> None:
@@ -28,8 +41,8 @@ def dump_batch(trainer: Trainer, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    except (OSError, RuntimeError) as error:  # torch raises the latter for a path
+        raise UsageError(f"cannot write {path}: {first_line(error)}") from None
 
 
 def _detached(value: Any) -> Any:

@@ -19,3 +19,10 @@ def test_a_problem_is_printed_and_gives_the_code_1(command, tmp_path):
     done = command("rehearse", "wrong:job")
     assert done.returncode == 1
     assert "Wrong.after_loss raised in epoch 1, batch 1: OSError: no server" in done.stdout
+
+
+def test_the_seed_is_given_to_the_factory(command, tmp_path):
+    (tmp_path / "seeded.py").write_text(
+        "import jobs\n\ndef job(seed=0):\n    print('seed', seed)\n    return jobs.job()\n"
+    )
+    assert "seed 5" in command("rehearse", "seeded:job", "--seed", "5").stdout

@@ -132,16 +132,23 @@ def test_a_run_that_is_not_deterministic_is_found_by_a_second_run(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"step": 3}, "no checkpoint before step 3.*the oldest is at step 5"),
+        ({"step": 3}, "no intact checkpoint before step 3.*the oldest is at step 5"),
         ({"step": STEPS}, f"the run ends after {STEPS} steps: it does not reach step {STEPS}"),
         ({"until": "loss > 1e9"}, "does not reach the condition 'loss > 1e9'"),
         ({"step": 7, "at": "after_los"}, "no such signal; did you mean after_loss"),
-        ({"step": 7, "at": "begin_validate"}, "ended without begin_validate"),
+        ({"step": 7, "at": "begin_validate"}, "ended without a stop at='begin_validate'"),
         ({"until": "loss > x"}, "'x' is not a number"),
         ({"until": "los > 1"}, "no field 'los'; did you mean loss"),
         ({"until": "pred > 1"}, "pred is a Tensor, not one number"),
         ({"until": "__import__('os')"}, "cannot read the condition"),
-        ({"until": "nan", "at": "begin_batch"}, "not known before"),
+        ({"until": "nan", "at": "begin_batch"}, "not known then"),
+        ({"until": "nan", "before": "begin_batch"}, "not known then"),
+        ({"step": 7, "at": "after_loss", "before": "after_pred"}, "allowed: one of the two"),
+        ({"step": 7, "before": "after_los"}, "no such signal; did you mean after_loss"),
+        (
+            {"step": 7, "until": "loss > 0", "before": "after_pred"},
+            r"\(step 7\) ended .*rewind\(step=7, before='after_pred'\) stops in that batch",
+        ),
         ({}, "neither step nor until"),
     ],
 )
@@ -185,6 +192,101 @@ def test_the_command_says_what_it_cannot_do_in_one_line(tmp_path, capsys):
     run(tmp_path)
     assert main(["rewind", str(tmp_path), "rewound:job", "--step", "900"]) == 2
     assert capsys.readouterr().err.startswith("trackside: the run ends after 36 steps")
+
+
+def scaling():
+    """The job of `run`, with a handler that changes inputs and losses."""
+    made = job()
+
+    @made.trainer.on("begin_batch")
+    def shift(trainer, state):
+        state.xb = state.xb + 1
+
+    @made.trainer.on("after_loss")
+    def scale(trainer, state):
+        state.loss = state.loss * 2
+
+    return made
+
+
+def test_it_stops_before_the_receivers_of_a_signal_change_anything(tmp_path):
+    seen = run(tmp_path)
+    trainer = rewind(scaling, tmp_path, 5, before="begin_batch")
+    state = trainer.state
+    assert torch.equal(state.xb, seen.inputs[5])
+    assert trainer.step().trigger == "begin_batch"
+    assert torch.equal(state.xb, seen.inputs[5] + 1)
+    trainer = rewind(scaling, tmp_path, 5, before="after_loss")
+    before = trainer.state.loss.item()
+    assert [trainer.step().trigger for _ in range(2)] == ["after_loss", "begin_backward"]
+    assert trainer.state.loss.item() == 2 * before
+
+
+def test_a_condition_may_be_true_before_the_receivers_of_a_signal(tmp_path):
+    run(tmp_path)
+    trainer = rewind(scaling, tmp_path, 5, until="loss > 0", before="after_loss")
+    assert (trainer.state.step, trainer.state.phase.split(".")[-1]) == (5, "loss")
+
+
+def damage(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+
+
+def test_a_damaged_nearest_checkpoint_is_skipped_with_a_warning(tmp_path):
+    seen = run(tmp_path)
+    damage(tmp_path / "step-000000000010")
+    with pytest.warns(UserWarning, match="skipping a damaged checkpoint: .*000000000010"):
+        trainer = rewind(job, tmp_path, 12)
+    assert torch.equal(trainer.state.xb, seen.inputs[12])
+    damage(tmp_path / "step-000000000005")
+    with (
+        pytest.warns(UserWarning, match="skipping a damaged checkpoint"),
+        pytest.raises(RewindError, match="no intact checkpoint before step 9"),
+    ):
+        rewind(job, tmp_path, 9)
+
+
+def test_without_a_step_the_oldest_intact_checkpoint_is_taken(tmp_path):
+    run(tmp_path)
+    for folder in sorted(tmp_path.glob("step-*"))[:2]:
+        damage(folder)
+    with pytest.warns(UserWarning, match="skipping a damaged checkpoint"):
+        assert rewind(job, tmp_path, until="loss > 0").state.step == 15
+
+
+def of_seed(seed=0):
+    return job(seed=seed)
+
+
+def test_the_seed_of_the_run_is_given_to_the_factory(tmp_path):
+    made = of_seed(seed=3)
+    made.trainer.attach(Checkpoint(tmp_path, steps=5, keep_last=None))
+    seen = []
+    made.trainer.on("begin_batch")(lambda trainer, state: seen.append(state.xb))
+    made.trainer.fit(made.train_loader, epochs=1)
+    assert torch.equal(rewind(of_seed, tmp_path, 7, seed=3).state.xb, seen[7])
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [(".", "that is a folder; allowed: a file"), ("file/batch.pt", "file is a file")],
+)
+def test_a_dump_that_cannot_be_written_is_said_before_training(tmp_path, capsys, place, message):
+    (tmp_path / "file").touch()
+    dump = str(tmp_path / place)
+    assert main(["rewind", str(tmp_path), "rewound:job", "--step", "1", "--dump", dump]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_stops_before_a_signal(tmp_path, capsys):
+    seen = run(tmp_path)
+    file = tmp_path / "batch.pt"
+    options = ["--step", "7", "--before", "after_pred", "--seed", "7", "--dump", str(file)]
+    assert main(["rewind", str(tmp_path), "rewound:job", *options]) == 0
+    content = torch.load(file, weights_only=True)
+    assert torch.equal(content["xb"], seen.inputs[7])
+    assert (content["pred"].shape, content["loss"]) == ((SIZE, 3), None)
 
 
 def test_a_condition_on_steps_stops_where_it_begins_to_hold(tmp_path):
