@@ -14,7 +14,7 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 	tests/engine/statechart tests/engine/loop tests/engine/closing tests/handlers/test_composition.py
 
 .NOTPARALLEL:
-.PHONY: help demo check test soak attack-page bench results guard readme clean
+.PHONY: help demo check test soak attack-page bench results guard readme docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -51,7 +51,7 @@ PARTS := overhead anatomy imports loading charts scaling recorder page checkpoin
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 
-results: $(VENV)/dev.stamp ## make the README's tables and charts of what was measured anew
+results: $(VENV)/dev.stamp ## make the tables and charts of what was measured anew
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/curves.py
 	$(BIN)/python benchmarks/costs.py
@@ -59,13 +59,18 @@ results: $(VENV)/dev.stamp ## make the README's tables and charts of what was me
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it
 	$(BIN)/python benchmarks/guard.py --record
 
-readme: $(VENV)/dev.stamp ## make the README's table of handlers and its picture anew
-	$(BIN)/python -m trackside.views.handler_docs.handler_table README.md
+readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of README and docs anew
+	$(BIN)/python -m trackside.views.handler_docs.handler_table docs/reference/handlers.md
+	$(BIN)/python docs/tables.py
 	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
 	for picture in docs/charts/*.svg; do name=$$(basename $$picture .svg); $(BIN)/trackside draw examples/$$name.py:job -o $$picture; done
 
+docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs/*.md docs/*/*.md
+
 clean: ## remove the environment, the caches and what was built; keeps runs/
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/reference/handlers *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""Write the README's tables of costs from `results/*.json`: `python benchmarks/costs.py`.
+"""Write the tables of docs/reference/costs.md from `results/*.json`: `python benchmarks/costs.py`.
 
 A test checks that they match. A row says by which command its figures were measured.
 """
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reference" / "costs.md"
 MARKS = {
     name: (f"<!-- {name}: made by `make results` -->\n", f"<!-- end of {name} -->")
     for name in ("costs", "checkpoints", "epochs")
@@ -228,17 +228,17 @@ def _ratio(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ×"
 
 
-def with_tables(readme: str) -> str:
-    """Return the README with new tables."""
+def with_tables(page: str) -> str:
+    """Return the page with new tables."""
     for name, made in (("costs", costs), ("checkpoints", checkpoints), ("epochs", epochs)):
         begin, end = MARKS[name]
-        before, _, rest = readme.partition(begin)
-        readme = before + begin + made() + end + rest.partition(end)[2]
-    return readme
+        before, _, rest = page.partition(begin)
+        page = before + begin + made() + end + rest.partition(end)[2]
+    return page
 
 
 def main() -> None:
-    README.write_text(with_tables(README.read_text()))
+    PAGE.write_text(with_tables(PAGE.read_text()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Draw `docs/peers.svg` and write the README's table, from `results/peers.json`.
+"""Draw `docs/peers.svg` and write the tables of the README and of docs/reference/costs.md.
 
-`python benchmarks/report.py`; a test checks that both match the results.
+All from `results/peers.json`.
+
+`python benchmarks/report.py`; a test checks that they match the results.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "peers.json"
 CHART = ROOT / "docs" / "peers.svg"
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "reference" / "costs.md"
 BEGIN, END = "<!-- peers: made by `make results` -->\n", "<!-- end of peers -->"
+SHORT_BEGIN, SHORT_END = "<!-- measured: made by `make results` -->\n", "<!-- end of measured -->"
+SHORT = "trackside", "lightning", "ignite", "fastai", "keras"
 
 NAMES = {
     "by_hand": "the loop by hand",
@@ -99,7 +104,7 @@ def _row(name: str, ratios: list[float | None], most: float, y: float) -> list[s
 
 
 def table(results: dict[str, Any]) -> str:
-    """The lines for the README: figures, machines, and peers that could not be installed."""
+    """The whole table: figures, machines, and peers that could not be installed."""
     measured = results["measured"]
     cases = [(work, setting) for work in measured for setting in measured[work]]
     head = ["", "version", *(f"{work}, {setting}" for work, setting in cases)]
@@ -153,16 +158,43 @@ def _named(name: str) -> str:
     return NAMES.get(name, name)
 
 
-def with_table(readme: str, results: dict[str, Any]) -> str:
+def short_table(results: dict[str, Any]) -> str:
+    """The README's table: a batch of the MLP, bare and equipped, and the import."""
+    mlp = results["measured"]["mlp"]
+    rows = {
+        "a batch of a small MLP, relative to the loop by hand": mlp["bare"],
+        "the same with bar, metrics, schedule, clipping": mlp["equipped"],
+    }
+    lines = [f"| measured | {' | '.join(_named(name) for name in SHORT)} |"]
+    lines.append("|---|" + "---:|" * len(SHORT))
+    for what, found in rows.items():
+        ratios = (_ratio(found[name]) for name in SHORT)
+        lines.append(f"| {what} | {' | '.join(f'{r:.2f} ×' if r else 'failed' for r in ratios)} |")
+    imports = (results["import_ms"][f"peers.{name}"]["median"] for name in SHORT)
+    lines.append(f"| import, beside torch | {' | '.join(f'{ms:.0f} ms' for ms in imports)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(page: str, results: dict[str, Any]) -> str:
+    """Return the page of costs with a new table."""
+    return _between(page, BEGIN, table(results), END)
+
+
+def with_short_table(readme: str, results: dict[str, Any]) -> str:
     """Return the README with a new table."""
-    before, _, rest = readme.partition(BEGIN)
-    return before + BEGIN + table(results) + END + rest.partition(END)[2]
+    return _between(readme, SHORT_BEGIN, short_table(results), SHORT_END)
+
+
+def _between(text: str, begin: str, made: str, end: str) -> str:
+    before, _, rest = text.partition(begin)
+    return before + begin + made + end + rest.partition(end)[2]
 
 
 def main() -> None:
     results = json.loads(RESULTS.read_text())
     CHART.write_text(chart(results))
-    README.write_text(with_table(README.read_text(), results))
+    PAGE.write_text(with_table(PAGE.read_text(), results))
+    README.write_text(with_short_table(README.read_text(), results))
 
 
 if __name__ == "__main__":

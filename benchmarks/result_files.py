@@ -1,4 +1,4 @@
-"""The files in `results/`, from which every figure in the README is drawn."""
+"""The files in `results/`, from which the figures of README and docs are made."""
 
 from __future__ import annotations
 

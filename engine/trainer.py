@@ -50,7 +50,7 @@ class Trainer(EvaluatingEngine):
         activities: by name; added to the trainer's own, or in place of them.
         name: modules that have no reference to it may subscribe by it (see `Publisher`).
         batch: `batch(batch)` returns `(inputs, targets)` or `(inputs, targets, weight)`, None for
-            no targets; by default `(x, y)` and others are known, see `docs/batches.md`.
+            no targets; by default `(x, y)` and others are known, see `docs/reference/batches.md`.
         batch_size: `batch_size(batch)` returns the examples in it; by default they are counted.
 
     Raises:
@@ -233,7 +233,7 @@ class Trainer(EvaluatingEngine):
     ) -> RehearsalPlan:
         """Go through the fit without a model call: `print(plan)` says what it would do.
 
-        See `docs/rehearsal.md`. Nothing of this trainer, its handlers and loaders is changed.
+        See docs/how-to/rehearsal.md. Nothing of this trainer, its handlers and loaders is changed.
 
         Raises: as `fit`, if it cannot begin; RehearsalError: an activity of the author chooses.
         Cost: a copy of the weights in CPU memory; some 10 µs a batch, and what receivers take.

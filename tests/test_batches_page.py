@@ -1,4 +1,4 @@
-"""docs/batches.md: its code runs, and its table is what a trainer does."""
+"""docs/reference/batches.md: its code runs, and its table is what a trainer does."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import nn
 
 from trackside.engine.batches.batch import set_batch
 
-PAGE = (Path(__file__).parents[1] / "docs" / "batches.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "batches.md").read_text(encoding="utf-8")
 x, y = torch.zeros(4, 3), torch.ones(4)
 
 

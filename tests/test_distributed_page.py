@@ -1,11 +1,13 @@
-"""docs/distributed.md: its code runs."""
+"""docs/how-to/distributed.md: its code runs."""
 
 import re
 from pathlib import Path
 
 import torch
 
-PAGE = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "distributed.md").read_text(
+    encoding="utf-8"
+)
 
 
 def test_the_code_for_large_models_trains_one_from_the_meta_device():

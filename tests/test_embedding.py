@@ -1,6 +1,6 @@
-"""Tests of docs/embedding.md: each sentence has a test; here are those without one elsewhere.
+"""Each sentence of docs/explanation/embedding.md has a test; those without one elsewhere are here.
 
-And that each sentence of docs/reliability.md has one.
+And that each sentence of docs/explanation/reliability.md has one.
 """
 
 import ast
@@ -23,7 +23,7 @@ from trackside.engine import BusyError
 from trackside.events import CancelEpochException
 
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "embedding.md"
+PAGE = TESTS.parent / "docs" / "explanation" / "embedding.md"
 RELIABILITY = PAGE.with_name("reliability.md")
 LONG = 300
 

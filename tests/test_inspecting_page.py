@@ -1,9 +1,9 @@
-"""docs/inspecting.md: its code runs, and prints what the page shows."""
+"""docs/how-to/inspecting.md: its code runs, and prints what the page shows."""
 
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "inspecting.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "inspecting.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_page_runs_and_prints_what_it_shows(capsys):

@@ -1,9 +1,11 @@
-"""docs/performance.md: its code runs."""
+"""docs/how-to/performance.md: its code runs."""
 
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "performance.md").read_text(
+    encoding="utf-8"
+)
 
 
 def test_the_code_of_the_page_runs_and_explains_what_is_fused(capsys):

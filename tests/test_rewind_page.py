@@ -1,9 +1,9 @@
-"""docs/rewind.md: its code runs, and prints what the page says."""
+"""docs/how-to/rewind.md: its code runs, and prints what the page says."""
 
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "rewind.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "rewind.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):

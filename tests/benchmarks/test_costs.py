@@ -1,4 +1,4 @@
-"""Every figure in the README is made from a file of results."""
+"""Every figure in the README and on the page of costs is made from a file of results."""
 
 import importlib
 import re
@@ -23,14 +23,15 @@ def figures_by_hand(text):
     return [line for line in CODE.sub("", MADE.sub("", text)).splitlines() if FIGURE.search(line)]
 
 
-def test_the_tables_in_the_readme_match_the_results(costs):
-    readme = (ROOT / "README.md").read_text()
-    assert all(mark in readme for marks in costs.MARKS.values() for mark in marks)
-    assert costs.with_tables(readme) == readme, "run `make results`"
+def test_the_tables_on_the_page_match_the_results(costs):
+    page = costs.PAGE.read_text()
+    assert all(mark in page for marks in costs.MARKS.values() for mark in marks)
+    assert costs.with_tables(page) == page, "run `make results`"
 
 
-def test_the_readme_has_no_figure_that_is_not_made_from_results():
-    assert figures_by_hand((ROOT / "README.md").read_text()) == []
+@pytest.mark.parametrize("name", ["README.md", "docs/reference/costs.md"])
+def test_no_figure_is_written_by_hand(name):
+    assert figures_by_hand((ROOT / name).read_text()) == []
 
 
 def test_a_figure_that_was_written_by_hand_is_found():

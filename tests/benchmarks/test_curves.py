@@ -1,4 +1,4 @@
-"""The curves in the README match the results, and none of them is superlinear."""
+"""The curves on the page of costs match the results, and none of them is superlinear."""
 
 import importlib
 import json
@@ -22,9 +22,10 @@ def results(curves):
     return json.loads(curves.RESULTS.read_text())
 
 
-def test_the_chart_matches_the_results_and_is_in_the_readme(curves, results):
+def test_the_chart_matches_the_results_and_is_on_the_page(curves, results):
     assert curves.CHART.read_text() == curves.chart(results), "run `make results`"
-    assert curves.CHART.relative_to(ROOT).as_posix() in (ROOT / "README.md").read_text()
+    page = ROOT / "docs" / "reference" / "costs.md"
+    assert f"](../{curves.CHART.name})" in page.read_text()
 
 
 def test_each_curve_has_its_exponent_its_end_labels_and_all_points(curves, results):

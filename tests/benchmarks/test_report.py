@@ -25,8 +25,14 @@ def results():
 
 def test_the_table_in_the_readme_matches_the_results(report, results):
     readme = (ROOT / "README.md").read_text()
-    assert report.BEGIN in readme
-    assert report.with_table(readme, results) == readme, "run `make results`"
+    assert report.SHORT_BEGIN in readme
+    assert report.with_short_table(readme, results) == readme, "run `make results`"
+
+
+def test_the_table_on_the_page_of_costs_matches_the_results(report, results):
+    page = report.PAGE.read_text()
+    assert report.BEGIN in page
+    assert report.with_table(page, results) == page, "run `make results`"
 
 
 def test_the_chart_matches_the_results(report, results):

@@ -1,4 +1,4 @@
-"""The pictures of docs/charts.md are those of the examples."""
+"""The pictures of docs/how-to/charts.md are those of the examples."""
 
 import gc
 import importlib
@@ -17,7 +17,7 @@ def test_the_picture_of_an_example_is_a_fresh_drawing_of_its_chart(picture):
 
 
 def test_each_picture_is_on_the_page_beside_its_example():
-    page = (DOCS / "charts.md").read_text(encoding="utf-8")
+    page = (DOCS / "how-to" / "charts.md").read_text(encoding="utf-8")
     for picture in DOCS.glob("charts/*.svg"):
-        assert f"](charts/{picture.name})" in page
-        assert f"](../examples/{picture.stem}.py)" in page
+        assert f"](../charts/{picture.name})" in page
+        assert f"](../../examples/{picture.stem}.py)" in page

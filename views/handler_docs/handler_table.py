@@ -1,4 +1,4 @@
-"""Generate the table of handlers in the README from their docstrings: `make readme`."""
+"""Generate the table of handlers in docs/reference/handlers.md: `make readme`."""
 
 from __future__ import annotations
 
