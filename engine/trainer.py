@@ -11,7 +11,7 @@ from weakref import ref
 
 import torch
 
-from ..events import TrainState, Transition
+from ..events import AnyHandler, TrainState, Transition
 from ..events.rehearsal import RehearsalPlan
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .evaluating_engine import EvaluatingEngine
@@ -65,7 +65,7 @@ class Trainer(EvaluatingEngine):
         model: torch.nn.Module | None = None,
         loss_fn: Callable[..., Any] | None = None,
         optimizer: torch.optim.Optimizer | None = None,
-        handlers: Iterable[Any] = (),
+        handlers: Iterable[AnyHandler | str] = (),
         device: torch.device | str | None = None,
         *,
         models: Mapping[str, torch.nn.Module] | None = None,

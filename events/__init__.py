@@ -21,7 +21,9 @@ from .cancel import (
     cancel_for,
 )
 from .handler import Handler
+from .handler_protocols import AnyHandler
 from .rehearsal import RehearsalPlan
+from .signal_names import OwnName, ScopeName, SignalName
 from .signals import (
     SIGNALS,
     after_backward,
@@ -60,6 +62,7 @@ __all__ = [
     "CANCELS",
     "SIGNALS",
     "Agreement",
+    "AnyHandler",
     "AttachError",
     "Attachment",
     "Cancel",
@@ -74,11 +77,14 @@ __all__ = [
     "Handler",
     "IllegalCancelError",
     "OrderError",
+    "OwnName",
     "PeerError",
     "Publisher",
     "ReceiverError",
     "RehearsalPlan",
+    "ScopeName",
     "Signal",
+    "SignalName",
     "TrainState",
     "TrainerProtocol",
     "Transition",

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, Unpack, overload
 
 from .agreement import Agreement
 from .bus.attachment import Attachment
 from .bus.explanation import Explanation
 from .bus.publisher import Instrument
-from .bus.scope_handlers import ScopeFunction
+from .bus.receiver_types import F, Options, S, T
 from .bus.signal import Signal
 from .cancel import Cancel
+from .handler_protocols import AnyHandler
+from .signal_names import OwnName, PayloadName, ScopeName, SignalName
 from .state import TrainState
 
 
@@ -135,12 +137,18 @@ class TrainerProtocol(Protocol):
     def is_closing(self) -> bool:
         """True while a cancel or an error closes scopes, or will at the next transition."""
 
-    def attach(self, handler: Any) -> Attachment:
+    def attach(self, handler: AnyHandler | str) -> Attachment:
         """Subscribe the methods of a handler."""
 
     def detach(self, subscribed: Any) -> None:
         """Detach a handler or a function."""
 
+    @overload
+    def on(  # type: ignore[overload-overlap]  # as in Publisher
+        self, name: Literal["any_transition"], **how: Unpack[Options]
+    ) -> Callable[[T], T]: ...
+    @overload
+    def on(self, name: PayloadName | OwnName, **how: Unpack[Options]) -> Callable[[F], F]: ...
     def on(
         self,
         name: str,
@@ -152,7 +160,7 @@ class TrainerProtocol(Protocol):
     ) -> Callable[[Any], Any]:
         """Subscribe a function to the signal `name`."""
 
-    def within(self, scope: str) -> Callable[[ScopeFunction], ScopeFunction]:
+    def within(self, scope: ScopeName | OwnName) -> Callable[[S], S]:
         """Subscribe a generator function that is open as long as `scope`."""
 
     def wrap(self, name: str, wrapper: Callable[[Any], Any]) -> Callable[[], None]:
@@ -161,7 +169,7 @@ class TrainerProtocol(Protocol):
     def instrument(self, around: Instrument) -> Callable[[], None]:
         """Replace each receiver by `around(receiver, transition)`; returns its undo function."""
 
-    def explain(self, name: str) -> Explanation:
+    def explain(self, name: SignalName | str) -> Explanation:
         """The receivers of the signal `name`, in order, each with the reason."""
 
     def request(self, cancel: Cancel) -> None:

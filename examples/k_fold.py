@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from trackside import Job, Metrics, Trainer, TrainState
 from trackside.engine import SUPERVISED
-from trackside.events import TrainerProtocol
+from trackside.events import OwnName, TrainerProtocol
 
 FOLDS = 5
 
@@ -84,7 +84,7 @@ def job() -> Job:
         state=FoldState,
     )
 
-    @trainer.on("begin_fold")
+    @trainer.on(OwnName("begin_fold"))
     def start_afresh(trainer: TrainerProtocol, state: FoldState) -> None:
         model.load_state_dict(first[0])
         optimizer.load_state_dict(first[1])

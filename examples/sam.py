@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset, random_split
 
 from trackside import Job, Metrics, Trainer, TrainState
 from trackside.engine import SUPERVISED, update
-from trackside.events import TrainerProtocol
+from trackside.events import OwnName, TrainerProtocol
 
 RADIUS = 0.05
 
@@ -80,7 +80,7 @@ def job() -> Job:
         activities={"climb.step": climb},
         state=SAMState,
     )
-    trainer.on("begin_step", inside="descend")(return_to_start)
+    trainer.on("begin_step", inside=OwnName("descend"))(return_to_start)
     trainer.on("after_batch")(return_to_start)
     return Job(trainer, train, valid, epochs=5)
 

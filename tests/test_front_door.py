@@ -1,14 +1,19 @@
 """The front door: what `trackside` exports, from a checkout and from an installation."""
 
+import ast
 import importlib
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import trackside
+from trackside.events import signal_names
+from trackside.events.signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,15 +32,16 @@ PUBLIC = {
         Transition Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
     """,
     "trackside.events": """
-        Agreement AttachError Attachment CANCELS Cancel
+        Agreement AnyHandler AttachError Attachment CANCELS Cancel
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
         CancelStepException CancelTrainException CancelValidException Explanation Handler
-        IllegalCancelError OrderError PeerError Publisher ReceiverError
+        IllegalCancelError OrderError OwnName PeerError Publisher ReceiverError
         RehearsalPlan
-        SIGNALS Signal TrainState TrainerProtocol Transition after_backward after_batch
-        after_cancel_backward after_cancel_batch after_cancel_epoch after_cancel_fit
-        after_cancel_step after_cancel_train after_cancel_validate after_epoch after_error
-        after_fit after_loss after_pred after_step after_train after_validate any_transition
+        SIGNALS ScopeName Signal SignalName TrainState TrainerProtocol Transition
+        after_backward after_batch after_cancel_backward after_cancel_batch
+        after_cancel_epoch after_cancel_fit after_cancel_step after_cancel_train
+        after_cancel_validate after_epoch after_error after_fit after_loss after_pred after_step
+        after_train after_validate any_transition
         begin_backward begin_batch begin_epoch begin_fit begin_step begin_train begin_validate
         cancel_for reported resumed signal
     """,
@@ -64,15 +70,120 @@ PUBLIC = {
     """,
 }
 
+WRONG = "  # wrong"
 USER = """
-from trackside import CancelBatchException, History, KeyedLoader, Trainer, __version__
+from collections.abc import Iterator
+
+import torch
+
+from trackside import (
+    EMA,
+    CancelBatchException,
+    Handler,
+    History,
+    KeyedLoader,
+    Trainer,
+    TrainState,
+    Transition,
+    __version__,
+)
+from trackside.events import OwnName, TrainerProtocol
 from trackside.handlers import OneCycle
 
-trainer: type[Trainer] = Trainer
+kind: type[Trainer] = Trainer
 schedule: OneCycle = OneCycle(0.1)
 version: str = __version__
-wrong: int = History()
+wrong: int = History()  # wrong
+
+model = torch.nn.Linear(1, 1)
+trainer = Trainer(model, handlers=[EMA(), History(), "progress_bar"])
+
+
+@trainer.on("after_loss")
+def with_types(trainer: Trainer, state: TrainState) -> None: ...
+@trainer.on("after_epoch", every=2, inside="fit")
+def short(t: Trainer, s: TrainState) -> None: ...
+@trainer.on("after_epoch")
+def by_keyword(trainer: Trainer, **payload: object) -> None: ...
+@trainer.on("any_transition", once=True)
+def every_one(trainer: Trainer, state: TrainState, transition: Transition) -> None: ...
+@trainer.on(OwnName("after_draw"))
+def of_own_chart(trainer: Trainer, state: TrainState) -> None: ...
+@trainer.within("epoch")
+def around(trainer: Trainer, state: TrainState) -> Iterator[None]:
+    yield
+@trainer.within(OwnName("draw"))
+def around_own(trainer: Trainer, state: TrainState) -> Iterator[None]:
+    yield
+
+
+trainer.on("after_los")  # wrong
+trainer.on("after_loss", inside="epochs")  # wrong
+trainer.within("batches")  # wrong
+trainer.on("after_loss")(lambda trainer: None)  # wrong
+trainer.on("any_transition")(short)  # wrong
+trainer.on("after_loss")(every_one)  # wrong
+trainer.within("epoch")(short)  # wrong
+with_types(trainer, trainer.state)
+with_types(trainer)  # wrong
+
+
+class Plain:
+    def after_loss(self, t: TrainerProtocol, s: TrainState) -> None:
+        t.on("after_loss")(short)
+        t.on("after_los")  # wrong
+
+    def helper(self) -> None: ...
+
+
+class PlainScope:
+    def within_batch(self, trainer: Trainer, state: TrainState) -> Iterator[None]:
+        yield
+
+
+class PlainWrong:
+    def after_loss(self, state: TrainState) -> None: ...
+
+
+class Derived(Handler):
+    def after_loss(self, trainer: Trainer, state: TrainState) -> None: ...
+
+    def after_epoch(self, state: TrainState) -> None: ...  # wrong
+
+    def within_batch(self, trainer: Trainer, state: TrainState) -> None: ...  # wrong
+
+
+class OfOwnChart(Handler):
+    def after_draw(self, trainer: Trainer, state: TrainState) -> None: ...
+
+
+trainer.attach("progress_bar")
+trainer.attach(EMA())
+trainer.attach(Plain())
+trainer.attach(PlainScope())
+trainer.attach(OfOwnChart())
+trainer.attach(PlainWrong())  # wrong
+trainer.attach(EMA)  # wrong
+trainer.attach(Plain)  # wrong
+trainer.attach(short)  # wrong
+Trainer(model, handlers=[Plain(), PlainScope(), EMA()])
+Trainer(model, handlers=[EMA])  # wrong
+several = [EMA(), History()]
+Trainer(model, handlers=several)
 """
+
+
+def test_the_names_for_type_checkers_are_those_of_the_signals_and_scopes():
+    names = [*get_args(signal_names.PayloadName), "any_transition"]
+    assert {*names} == {*STANDARD_SIGNALS, *NON_TRIGGER_SIGNALS}
+    begun = {name.removeprefix("begin_") for name in STANDARD_SIGNALS if name.startswith("begin_")}
+    assert {*get_args(signal_names.ScopeName)} == begun
+    methods = {*names, *(f"within_{scope}" for scope in begun)}
+    for path in ("handler.py", "handler_protocols.py"):
+        tree = ast.parse((ROOT / "events" / path).read_text(encoding="utf-8"))
+        found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert methods <= found, path
+    assert not methods & {*dir(trackside.Handler)}
 
 
 @pytest.mark.parametrize("module", PUBLIC)
@@ -190,6 +301,7 @@ def test_type_checkers_see_the_names_of_an_installation(checker, site, tmp_path)
         text=True,
         check=False,
     )
-    errors = [line for line in done.stdout.splitlines() if "error:" in line]
-    assert len(errors) == 1, done.stdout + done.stderr
-    assert ":8:" in errors[0]
+    lines = USER.splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if line.endswith(WRONG)}
+    found = {int(n) for n in re.findall(r"user\.py:(\d+):.*error:", done.stdout)}
+    assert found == expected, done.stdout + done.stderr

@@ -60,8 +60,8 @@ def _part(value: Any) -> str:
 
 def _handler(handler: Any) -> str:
     """Its repr, unless that is the one that every object has."""
-    is_plain = inspect.isroutine(handler) or type(handler).__repr__ == object.__repr__
-    return _name(handler) if is_plain else repr(handler)
+    has_own = any("__repr__" in vars(kind) for kind in type(handler).__mro__[:-1])
+    return repr(handler) if has_own and not inspect.isroutine(handler) else _name(handler)
 
 
 def _name(value: Any) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Hashable, Mapping
 from contextlib import ExitStack
-from typing import Any, TypeVar
+from typing import Any, Literal, Unpack, overload
 
+from ..handler_protocols import AnyHandler
+from ..signal_names import OwnName, PayloadName, ScopeName, SignalName
 from ..transition import Transition
 from .attachment import Attachment
 from .blinker_internals import make_id
@@ -17,12 +19,12 @@ from .handler_discovery import AttachError, SentSignals, find_subscriptions
 from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
 from .receiver_call import by_position
-from .redefinition import is_redefinition
-from .scope_handlers import ScopeFunction, ScopeHandler, check_scope_function
+from .receiver_types import Decorator, F, Options, S, T
+from .redefinition import drop_redefined
+from .scope_handlers import ScopeHandler, check_scope_function
 from .signal import Signal, any_transition, check_receiver
 from .subscription_counts import SubscriptionCounts
 
-F = TypeVar("F", bound=Callable[..., Any])
 Instrument = Callable[[Receiver, Transition], Receiver]
 
 
@@ -88,7 +90,7 @@ class Publisher(ABC):
         """Attached handlers and subscribed functions, in order of attachment."""
         return [subscribed for subscribed, _ in tuple(self._attached.values())]
 
-    def attach(self, handler: Any) -> Attachment:
+    def attach(self, handler: AnyHandler | str) -> Attachment:
         """Subscribe every method of `handler` that is named like a signal of this sender.
 
         A string is the name of a handler that an installed distribution publishes (see
@@ -103,9 +105,8 @@ class Publisher(ABC):
         A handler with the class attribute `main_only = True` writes for all processes that train
         together: where this one is not the main one it is attached, and receives nothing.
 
-        Optional methods `attached(trainer)` and `detached(trainer)` are called at the beginning and
-        at the end. Everything is undone by `detach`, by calling the returned Attachment, or by
-        leaving its `with` block.
+        Optional methods `attached(trainer)` and `detached(trainer)` are called first and last. All
+        is undone by `detach`, by calling the returned Attachment, or by leaving its `with` block.
 
         Raises:
             AttachError: the handler is invalid, or already attached; this sender does not send
@@ -157,6 +158,12 @@ class Publisher(ABC):
             raise AttachError(f"{receiver_name(subscribed)} is not attached to this trainer")
         self._attached[make_id(subscribed)][1]()
 
+    @overload
+    def on(  # type: ignore[overload-overlap]  # no own name is that of a standard signal
+        self, name: Literal["any_transition"], **how: Unpack[Options]
+    ) -> Callable[[T], T]: ...
+    @overload
+    def on(self, name: PayloadName | OwnName, **how: Unpack[Options]) -> Callable[[F], F]: ...
     def on(
         self,
         name: str,
@@ -165,12 +172,13 @@ class Publisher(ABC):
         once: bool = False,
         when: Predicate | None = None,
         inside: str | None = None,
-    ) -> Callable[[F], F]:
+    ) -> Callable[[Any], Any]:
         """Subscribe a function `f(trainer, state)` to the signal `name` of this sender.
 
         A function that a notebook's cell or a prompt defines again replaces the old one there.
 
         Args:
+            name: type checkers know the standard ones, others are `OwnName("after_draw")`.
             every: call it for the n-th send, the 2n-th, and so on.
             once: call it the first time only.
             when: only sends for which `when(trainer, state)` is true count; by default all.
@@ -178,8 +186,7 @@ class Publisher(ABC):
                 sent when it has closed.
 
         Raises:
-            AttachError: this sender does not have the signal or the scope; the message suggests
-                the most similar name.
+            AttachError: this sender does not have the signal or the scope.
             ReceiverError: `f` does not take `(trainer, state)`.
         """
         signal = self._sent_signals.find(name, f"trainer.on({name!r})")
@@ -187,7 +194,7 @@ class Publisher(ABC):
             tried = f"trainer.on({name!r}, inside={inside!r})"
             when = while_open(self._sent_signals.find_scope(inside, tried), when)
 
-        def subscribe(function: F) -> F:
+        def subscribe(function: Any) -> Any:
             check_receiver(function, signal)
             called = by_position(function, signal.payload)
             single = OnceReceiver(called) if once else None
@@ -197,7 +204,7 @@ class Publisher(ABC):
             connection = ExitStack()
             with BUS_LOCK:
                 self._connect(connection, signal, receiver)
-                self._drop_redefined(function, signal.name)
+                drop_redefined(function, signal.name, self._attached.values())
                 attachment = self._attachment_of(function)
                 attachment.add(signal.name, connection)
                 if single is not None:
@@ -207,7 +214,7 @@ class Publisher(ABC):
 
         return subscribe
 
-    def within(self, scope: str) -> Callable[[ScopeFunction], ScopeFunction]:
+    def within(self, scope: ScopeName | OwnName) -> Callable[[S], S]:
         """Subscribe a generator function with one `yield`, which is open as long as `scope`.
 
         It runs to the yield at `begin_<scope>` and to its end at `after_<scope>`, however the scope
@@ -219,10 +226,10 @@ class Publisher(ABC):
         """
         name = self._sent_signals.find_scope(scope, f"trainer.within({scope!r})")
 
-        def subscribe(function: ScopeFunction) -> ScopeFunction:
+        def subscribe(function: S) -> S:
             connection, handler = ExitStack(), ScopeHandler(function)
             self._connect_scope(connection, name, handler, lambda receiver: receiver)
-            self._drop_redefined(function, name)
+            drop_redefined(function, name, self._attached.values())
             self._attachment_of(function).add(name, connection)
             return function
 
@@ -250,7 +257,7 @@ class Publisher(ABC):
             raise error
         return undo
 
-    def explain(self, name: str) -> Explanation:
+    def explain(self, name: SignalName | str) -> Explanation:
         """The receivers of the signal `name` of this sender, in order, each with the reason.
 
         For another `name`, what a handler's method `explain_<name>` returns.
@@ -271,12 +278,6 @@ class Publisher(ABC):
         attachment.undo.callback(self._attached.pop, make_id(subscribed))
         return attachment
 
-    def _drop_redefined(self, function: Any, name: str) -> None:
-        """Unsubscribe from a signal or scope what `function` takes the place of."""
-        for subscribed, attachment in tuple(self._attached.values()):
-            if is_redefinition(function, subscribed):
-                attachment.remove_all(name)
-
     def _attachment_of(self, function: Any) -> Attachment:
         """The attachment of a function, which may be subscribed to several signals."""
         if make_id(function) not in self._attached:
@@ -288,11 +289,7 @@ class Publisher(ABC):
         undo.callback(signal.disconnect, receiver, self)
 
     def _connect_scope(
-        self,
-        undo: ExitStack,
-        scope: str,
-        handler: ScopeHandler,
-        with_policy: Callable[[Receiver], Receiver],
+        self, undo: ExitStack, scope: str, handler: ScopeHandler, with_policy: Decorator
     ) -> None:
         check_scope_function(handler.function, scope)
         undo.callback(handler.detach)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any
+
+from .attachment import Attachment
+
+
+def drop_redefined(
+    new: Callable[..., Any], name: str, attached: Iterable[tuple[Any, Attachment]]
+) -> None:
+    """Unsubscribe from the signal or scope `name` what `new` takes the place of."""
+    for subscribed, attachment in tuple(attached):
+        if is_redefinition(new, subscribed):
+            attachment.remove_all(name)
 
 
 def is_redefinition(new: Callable[..., Any], old: Any) -> bool:

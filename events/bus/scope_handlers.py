@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, cast
 
 from .order import Receiver, receiver_name, unwrapped
 from .signal import ReceiverError
 
-ScopeFunction = Callable[..., Generator[None, None, None]]
+ScopeFunction = Callable[[Any, Any], Iterator[None]]
 
 
 class ScopeHandler:
@@ -20,7 +20,7 @@ class ScopeHandler:
     """
 
     def __init__(self, function: ScopeFunction) -> None:
-        self.function = function
+        self.function = cast(Callable[[Any, Any], Generator[None, None, None]], function)
         self.generator: Generator[None, None, None] | None = None
         self.detached = False
         self.opener: Receiver = _ScopeOpener(self)

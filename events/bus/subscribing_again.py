@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..signal_names import OwnName
 from ..signals import NON_TRIGGER_SIGNALS
 from .filters import FilteredReceiver, OnceReceiver
 from .handler_discovery import BEGIN
@@ -43,9 +44,9 @@ def _subscribe(function: Any, name: str, around: list[Any], target: Publisher) -
     if any(hasattr(layer, "closes_scope") for layer in around):
         return
     if any(hasattr(layer, "opens_scope") for layer in around):
-        target.within(name.removeprefix(BEGIN))(function)
+        target.within(OwnName(name.removeprefix(BEGIN)))(function)
         return
     filters = [layer for layer in around if isinstance(layer, FilteredReceiver)]
     once = any(isinstance(layer, OnceReceiver) for layer in around)
     every, when = (filters[0].every, filters[0].when) if filters else (1, None)
-    target.on(name, every=every, when=when, once=once)(function)
+    target.on(OwnName(name), every=every, when=when, once=once)(function)

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Any, ClassVar
 
-from ...events import CancelFitException, RehearsalPlan, TrainerProtocol, TrainState
+from ...events import CancelFitException, OwnName, RehearsalPlan, TrainerProtocol, TrainState
 from .._copying import LeftOut
 from .._ranks import gather_over_ranks
 from .._stateful import Stateful
@@ -127,7 +127,7 @@ class Preemption(Stateful):
         """Cancel in signals, at which all ranks vote: in a fetch they may wait for each other."""
         state = trainer.state
         for scope in filter(None, (state.unit_scope, state.round_scope)):
-            trainer.on(f"after_{scope}")(self._check)
+            trainer.on(OwnName(f"after_{scope}"))(self._check)
         self._saved_handlers.callback(trainer.detach, self._check)
 
     def _handle(self, number: signal.Signals, handler: Any) -> None:
