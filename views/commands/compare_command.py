@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    about = "compare two recorded runs, by phase, transition and handler"
+    about = "compare two recorded runs: metrics and facts, then times with their spread"
     compare = commands.add_parser("compare", help=about, description=about)
     compare.add_argument(
         "a", metavar="A", help="a recording, or a folder: all its recordings together"
@@ -33,15 +33,14 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ..recordings.comparison import compare
-    from ..recordings.recording_set import merge_totals, open_recordings
+    from ..recordings.recording_set import open_recordings
     from ..recordings.run_health import status
-    from ..recordings.totals import totals
 
     with open_recordings(arguments.a) as a, open_recordings(arguments.b) as b:
         for letter, recordings in (("A", a), ("B", b)):
             for recording in recordings:
                 print(f"{letter}  {recording.path}: {recording.meta.name}, {status(recording)}")
-        print(f"\n{compare(merge_totals(map(totals, a)), merge_totals(map(totals, b)))}")
+        print(f"\n{compare(a, b)}")
         if arguments.out is not None:
             _write(a, b, arguments.out)
 

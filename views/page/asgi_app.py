@@ -1,4 +1,4 @@
-"""The routes of the live page: the page, the list of recordings, an event stream for each.
+"""The routes of the live page: the page, the recordings and their results; of each, its events.
 
 Imports starlette, which is optional: `watch_app` and `serve` import this module when called.
 """
@@ -26,6 +26,7 @@ from .event_stream import event_stream
 from .page import WATCH
 from .recording_feed import RecordingFeed
 from .request_guard import RequestGuard
+from .run_numbers import results_of, run_details
 from .token_login import TokenLogin
 
 MAX_STREAMS = 16
@@ -49,7 +50,9 @@ def asgi_app(
     routes = [
         Route("/", endpoints.page),
         Route("/recordings", endpoints.recordings),
+        Route("/results", endpoints.results),
         Route("/recordings/{name}/events", endpoints.events),
+        Route("/recordings/{name}/details", endpoints.details),
     ]
     policy = f"{WATCH.policy}; frame-ancestors 'self'"
     return RequestGuard(Starlette(routes=routes), policy, hosts, login)
@@ -67,6 +70,15 @@ class _Endpoints:
     def recordings(self, request: Request) -> Response:
         return JSONResponse(self._index.entries())
 
+    def results(self, request: Request) -> Response:
+        return JSONResponse({name: results_of(one) for name, one in self._index.results().items()})
+
+    def details(self, request: Request) -> Response:
+        try:
+            return JSONResponse(run_details(self._index.path(request.path_params["name"])))
+        except (KeyError, RecordingError) as error:
+            return _not_found(error)
+
     async def events(self, request: Request) -> Response:
         if not self._free_streams.acquire(blocking=False):
             return PlainTextResponse(f"{MAX_STREAMS} pages are open; close one\n", 503)
@@ -75,11 +87,15 @@ class _Endpoints:
         except BaseException as error:
             self._free_streams.release()
             if isinstance(error, (KeyError, RecordingError)):
-                return PlainTextResponse(f"there is no such recording: {error}\n", 404)
+                return _not_found(error)
             raise
         last_id = request.headers.get("last-event-id", "")
         events = event_stream(feed, last_id, self._is_stopping)
         return _EventResponse(events, (self._free_streams.release, feed.close))
+
+
+def _not_found(error: Exception) -> Response:
+    return PlainTextResponse(f"there is no such recording: {error}\n", 404)
 
 
 class _EventResponse(StreamingResponse):

@@ -8,11 +8,14 @@ from typing import Any
 
 from ..output.output_files import write_atomically
 from ..recordings.comparison import Difference, compare
+from ..recordings.epoch_times import epoch_times
 from ..recordings.recording import Recording
 from ..recordings.recording_set import merge_totals
 from ..recordings.run_health import status
+from ..recordings.run_results import run_results
 from ..recordings.totals import Totals, totals
 from .page import COMPARE, as_json
+from .run_numbers import results_of, spread_of, times_of
 
 
 def write_comparison(a: Sequence[Recording], b: Sequence[Recording], out: Path) -> None:
@@ -22,10 +25,11 @@ def write_comparison(a: Sequence[Recording], b: Sequence[Recording], out: Path) 
         OSError: `out` cannot be written.
     """
     before, after = merge_totals(map(totals, a)), merge_totals(map(totals, b))
-    differences = compare(before, after)
+    differences = compare(a, b)
     comparison = {
         "a": [_run(recording) for recording in a],
         "b": [_run(recording) for recording in b],
+        "results": [results_of(run_results(run[0])) | times_of(epoch_times(run)) for run in (a, b)],
         "rows": a[0].meta.rows,
         "row_counts": _row_counts(before, after),
         "phases": [_difference(one) for one in differences.phases],
@@ -41,7 +45,8 @@ def _run(recording: Recording) -> dict[str, str]:
 
 
 def _difference(one: Difference) -> list[Any]:
-    return [one.name, one.before.count, one.before.ns, one.after.count, one.after.ns]
+    spreads = [spread_of(spread) for spread in one.spreads]
+    return [one.name, one.before.count, one.before.ns, one.after.count, one.after.ns, *spreads]
 
 
 def _row_counts(before: Totals, after: Totals) -> list[list[int]]:

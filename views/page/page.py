@@ -63,10 +63,11 @@ class Page:
         return "\n".join(_asset(f"{name}.js") for name in self._scripts)
 
 
-_STYLES = ("theme", "header", "panels", "board", "curves", "timeline", "layout")
+_STYLES = ("theme", "header", "panels", "board", "curves", "runs", "timeline", "layout")
 _BOARD = (
     "shell/dom",
     "data/number_format",
+    "data/spread",
     "data/phase_labels",
     "data/symbol_table",
     "board/board_graph",
@@ -74,6 +75,7 @@ _BOARD = (
     "board/arrow_paths",
     "board/arrows",
     "panels/table",
+    "results/run_comparison",
 )
 _RECORDS = ("data/record_accumulator", "data/record_store", "data/event_series", "data/totals")
 _TIMELINE = (
@@ -85,25 +87,30 @@ _TIMELINE = (
     "timeline/timeline_view",
     "timeline/controls",
 )
+_RUNS = ("results/run_columns", "results/run_table", "results/run_panel")
 _CURVES = ("curves/metric_points", "curves/metric_picture", "curves/metric_curves")
 _PANELS = (
     "panels/header",
     "panels/time_shares",
     "panels/cost_tables",
     "panels/rank_tables",
+    "panels/fact_list",
     "panels/captions",
 )
 _SHELL = (
     "shell/colours",
     "shell/keyboard",
     "shell/announcer",
+    "shell/view_switch",
     "data/recording_source",
     "panels/recording_list",
     "shell/app",
 )
 
 WATCH = Page(
-    "shell/watch.html", _STYLES, (*_BOARD, *_RECORDS, *_TIMELINE, *_CURVES, *_PANELS, *_SHELL)
+    "shell/watch.html",
+    _STYLES,
+    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PANELS, *_SHELL),
 )
 """Shows recordings: those embedded in it, or those of its server."""
 

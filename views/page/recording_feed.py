@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from ..recordings.recording import CHUNK, Recording
 from ..recordings.run_health import Status, status
 from ..recordings.symbol_table import Entry
 from ..recordings.totals import Total, totals
+from .run_numbers import metric_points
 
 KINDS = ("transition", "receiver", "cancel", "error", "scalar")
 
@@ -58,16 +58,7 @@ class RecordingFeed:
         """Describe the run. The clock is a string: JavaScript numbers have only 53 bits."""
         meta = self._recording.meta
         facts = meta._asdict() | {"monotonic_ns": str(meta.monotonic_ns)}
-        return facts | {"metrics": self._metrics()}
-
-    def _metrics(self) -> dict[str, list[list[float | None]]]:
-        """By name: nanoseconds, epoch, step and value of each point; JSON has no NaN."""
-        start, by_name = self._recording.meta.monotonic_ns, dict[str, list[list[float | None]]]()
-        for one in self._recording.metrics():
-            value = one.value if math.isfinite(one.value) else None
-            point = [one.time_ns - start, one.epoch, one.step, value]
-            by_name.setdefault(one.name, []).append(point)
-        return by_name
+        return facts | {"metrics": metric_points(self._recording)}
 
     def update(self, position: int, most: int = CHUNK, refresh_status: bool = True) -> Update:
         """Read what is new since record number `position`.

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ..output.output_files import write_atomically
+from ..recordings.epoch_times import epoch_times
 from ..recordings.rank_summary import add_ranks
+from ..recordings.recording import Recording
 from ..recordings.recording_files import SUFFIX, recording_files
 from ..recordings.records import RecordingError
+from ..recordings.run_results import run_results
 from .page import WATCH, as_json
 from .record_codec import pack_records
 from .recording_feed import RecordingFeed
+from .run_numbers import results_of, times_of
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
@@ -31,7 +35,11 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
         with closing(RecordingFeed(path)) as feed:
             begin = feed.begin()
             update, records = _read_all(feed)
-        descriptions.append({"id": str(number), "begin": begin, "update": update})
+        with Recording(path) as recording:
+            results = results_of(run_results(recording)) | times_of(epoch_times([recording]))
+        descriptions.append(
+            {"id": str(number), "begin": begin, "update": update, "results": results}
+        )
         data[f"records-{number}"] = pack_records(records)
     of_ranks = zip(files, descriptions, strict=True)
     add_ranks({path: one for path, one in of_ranks if one["begin"]["world"] > 1})

@@ -130,6 +130,11 @@ class Recording:
         return self._live()[Live.CLOSED] != 0
 
     @property
+    def revision(self) -> tuple[int, ...]:
+        """Differs after each change of the records, the metrics or the table."""
+        return self._live()
+
+    @property
     def table(self) -> SymbolTable:
         """The symbol table, with the lines that have been written so far."""
         size = min(self._live()[Live.TABLE_BYTES], self.layout.table_bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from .recording import Recording
 from .recording_files import recording_files
 from .records import RecordingError
 from .run_health import status
+from .run_results import RunResults, run_results
 
 
 class RecordingIndex:
@@ -24,6 +25,7 @@ class RecordingIndex:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = [path.resolve() for path in paths]
+        self._results: dict[Path, tuple[_Revision, RunResults]] = {}
 
     def path(self, identity: str) -> Path:
         """The path of the recording with this `id` in `entries`.
@@ -42,9 +44,31 @@ class RecordingIndex:
         add_ranks({path: entry for path, entry in entries.items() if entry["world"] > 1})
         return sorted(entries.values(), key=lambda entry: (-entry["wall_ns"], entry["rank"]))
 
+    def results(self) -> dict[str, RunResults]:
+        """The results of each readable recording by its `id`; read again only if it has changed."""
+        known = self._results
+        self._results = {p: new for p in self._recording_paths() if (new := _results(p, known))}
+        return {_identity(path): results for path, (_, results) in self._results.items()}
+
     def _recording_paths(self) -> Iterator[Path]:
         for path in self._paths:
             yield from recording_files(path)
+
+
+_Revision = tuple[object, ...]
+
+
+def _results(
+    path: Path, known: Mapping[Path, tuple[_Revision, RunResults]]
+) -> tuple[_Revision, RunResults] | None:
+    try:
+        with Recording(path) as recording:
+            revision = (recording.meta, recording.revision)
+            if path in known and known[path][0] == revision:
+                return known[path]
+            return revision, run_results(recording)
+    except RecordingError:
+        return None
 
 
 def _identity(path: Path) -> str:

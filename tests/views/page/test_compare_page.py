@@ -76,9 +76,10 @@ def comparison_of(chart):
     return {
         "a": [],
         "b": [],
+        "results": [{}, {}],
         "rows": list(topology.rows),
         "row_counts": [[row, row + 1, row + 2] for row in range(len(topology.rows))],
-        "phases": [[leaf, 3, 3_000_000, 4, 9_000_000] for leaf in leaves],
+        "phases": [[leaf, 3, 3_000_000, 4, 9_000_000, None, None] for leaf in leaves],
         "transitions": [],
         "receivers": [],
     }

@@ -2,9 +2,10 @@ import pytest
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded
 
-from trackside.handlers import EMA, Recorder
-from trackside.views import totals
-from trackside.views.recordings.comparison import compare
+from trackside.handlers import EMA, Metrics, Recorder
+from trackside.views.recordings.comparison import Difference, compare
+from trackside.views.recordings.epoch_times import Spread
+from trackside.views.recordings.totals import Total
 
 
 def by_name(differences):
@@ -26,7 +27,7 @@ def both(tmp_path_factory):
 def compared(both):
     from trackside.views import Recording
 
-    return compare(*(totals(Recording(path)) for path in both))
+    return compare(*([Recording(path)] for path in both))
 
 
 def test_each_phase_has_its_count_in_both_runs(compared):
@@ -66,8 +67,8 @@ def test_time_between_runs_is_not_compared(compared):
 def test_a_run_compared_with_itself_has_no_difference(both):
     from trackside.views import Recording
 
-    run = totals(Recording(both[0]))
-    same = compare(run, run)
+    same = compare([Recording(both[0])], [Recording(both[0])])
+    assert same.facts == {}
     assert all(d.ns == 0 and d.before == d.after for d in (*same.phases, *same.rows))
 
 
@@ -75,6 +76,7 @@ def test_the_command_prints_a_table_of_phases_transitions_and_handlers(command, 
     done = command("compare", *both)
     assert done.returncode == 0, done.stderr
     head, *tables = done.stdout.split("\n\n")
+    tables = [table for table in tables if table.split()[0] in ("phase", "transition", "handler")]
     assert [line.split()[0] for line in head.splitlines()] == ["A", "B"]
     assert [table.split()[0] for table in tables] == ["phase", "transition", "handler"]
     (forward,) = [
@@ -83,6 +85,50 @@ def test_the_command_prints_a_table_of_phases_transitions_and_handlers(command, 
     assert forward.split()[1:3] == ["10", "15"]
     (step,) = [line for line in tables[2].splitlines() if line.startswith("EMA.after_step")]
     assert "new" in step
+
+
+def spread_over(median, epochs=9):
+    return Spread(epochs, 0.9 * median, median, 1.1 * median)
+
+
+def test_a_change_is_told_only_if_the_spreads_over_epochs_are_apart():
+    def change(*spreads):
+        return Difference("x", Total(10, 10**9), Total(10, 1_380_000_000), spreads).change
+
+    assert change(spread_over(1.0), spread_over(1.38)) == "+38 %"
+    assert change(Spread(9, 0.5, 1.0, 2.0), spread_over(1.38)) == "within spread"
+    assert change(None, spread_over(1.38)) == "+38 %?"
+    assert Difference("x", Total(), Total(1, 5)).change == "new"
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory):
+    """Two runs that differ in their seed and in what came out."""
+    folder = tmp_path_factory.mktemp("seeded")
+    for seed in (1, 2):
+        trainer = trainer_of(Metrics(), Recorder(folder / f"{seed}.loop"))
+        trainer.fit(batches(5, seed=seed), batches(2), epochs=5, seed=seed)
+    return [folder / "1.loop", folder / "2.loop"]
+
+
+def test_metrics_and_the_facts_that_differ_come_before_the_times(command, seeded):
+    done = command("compare", *seeded)
+    _, metrics, facts, epoch, phases, _ = done.stdout.split("\n\n")
+    assert metrics.split()[:3] == ["metric", "last", "A"]
+    assert [line.split() for line in facts.splitlines()[1:]] == [["seed", "1", "2"]]
+    assert epoch.split()[0] == "epoch"
+    assert "5 epochs" in epoch
+    assert phases.startswith("phase")
+
+
+def test_metrics_of_both_runs_are_those_of_their_recordings(seeded):
+    from trackside.views import Recording
+
+    compared = compare(*([Recording(path)] for path in seeded))
+    for path, side in zip(seeded, (0, 1), strict=True):
+        values = [one.value for one in Recording(path).metrics() if one.name == "valid_loss"]
+        result = compared.metrics["valid_loss"][side]
+        assert (result.last, result.best) == (values[-1], min(values))
 
 
 def test_a_file_that_is_not_a_recording_is_refused_in_one_line(refused, tmp_path, both):

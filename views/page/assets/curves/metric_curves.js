@@ -6,26 +6,13 @@ class MetricCurves {
   constructor(app) {
     this.app = app;
     this.pictures = new Map();
-    this.isShown = false;
     const redraw = () => {
       this.key = null;
       app.requestDraw();
     };
     for (const id of ["curve-axis", "curve-smoothing", "curve-log"])
       byId(id).addEventListener("input", redraw);
-    byId("show-loop").addEventListener("click", () => this.toggle(false));
-    byId("show-curves").addEventListener("click", () => this.toggle(true));
     this.redraw = redraw;
-  }
-
-  toggle(isShown = !this.isShown) {
-    this.isShown = isShown;
-    byId("loop-card").hidden = isShown;
-    byId("curves-card").hidden = !isShown;
-    byId("show-loop").setAttribute("aria-pressed", String(!isShown));
-    byId("show-curves").setAttribute("aria-pressed", String(isShown));
-    if (!isShown) this.app.board?.arrange();
-    this.redraw();
   }
 
   clear() {
@@ -36,14 +23,28 @@ class MetricCurves {
 
   // Draw again if something has changed, while a fit runs at most every CURVE_INTERVAL.
   draw(records, colours) {
-    if (!this.isShown) return;
+    if (this.app.views.shown !== "curves") return;
     const key = [records.length, window.innerWidth, colours.paper].join();
     if (key === this.key || this.isEarly()) return;
     Object.assign(this, { key, at: performance.now() });
     const options = this.options();
     const names = recordedMetrics(records);
     byId("curves-none").hidden = names.length > 0;
-    for (const { name, series } of names) this.picture(name).draw(series, options, colours);
+    const others = this.app.runs.overlaid.map((run, i) => ({ ...run, ...overlayStyle(i) }));
+    this.legend(others, colours);
+    for (const { name, series } of names) {
+      const over = others.map((other) => ({ ...other, points: other.curves[name] ?? [] }));
+      this.picture(name).draw(series, over, options, colours);
+    }
+  }
+
+  // The colour and the letter of each run; nothing if no other is laid over.
+  legend(others, colours) {
+    const runs = [{ title: this.app.meta.name, tone: 0, letter: "A" }, ...others];
+    const key = JSON.stringify([runs.map(({ title }) => title), colours.paper]);
+    if (key === this.legendKey) return;
+    this.legendKey = key;
+    byId("curves-legend").replaceChildren(...(others.length ? runs : []).map(legendItem));
   }
 
   isEarly() {
@@ -69,6 +70,18 @@ class MetricCurves {
     }
     return this.pictures.get(name);
   }
+}
+
+const OVERLAY_TONES = [3, 5, 2, 1, 6, 7, 8, 4];
+
+function overlayStyle(i) {
+  return { tone: OVERLAY_TONES[i % OVERLAY_TONES.length], letter: letterOf(i + 1) };
+}
+
+function legendItem({ title, tone, letter }) {
+  const item = newElement("li", "", `${letter} ${title}`);
+  item.style.setProperty("--tone", `var(--tone-${tone})`);
+  return item;
 }
 
 // All metrics with a value, in the order in which they were first reported.

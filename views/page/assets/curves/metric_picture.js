@@ -27,24 +27,38 @@ class MetricPicture {
     });
   }
 
-  draw(series, { axis, weight, log }, colours) {
+  // `others` are runs to lay over it: their letter, their points of this metric and a tone.
+  draw(series, others, { axis, weight, log }, colours) {
     this.canvas ??= new Canvas(this.drawing, PICTURE_HEIGHT);
     this.canvas.resize(PICTURE_HEIGHT);
     const { xs, ys } = metricPoints(series, axis);
     const mean = weight > 0 ? smoothed(ys, weight) : ys;
     const height = log ? (y) => (y > 0 ? Math.log10(y) : NaN) : (y) => y;
-    const scale = this.scale(xs, ys.map(height));
+    const over = others.map((other) => ({
+      ...other,
+      ...overlaidPoints(other.points, axis, weight),
+    }));
+    const scale = this.scale(
+      [{ xs, ys }, ...over].filter((one) => one.xs.length),
+      height,
+    );
     const context = this.canvas.clear();
     this.axes(context, scale, axis, log, colours);
+    for (const other of over)
+      this.curve(context, scale, other.xs, other.mean.map(height), colours.tones[other.tone], 0.85);
     if (weight > 0) this.curve(context, scale, xs, ys.map(height), colours.tones[0], 0.28);
     this.curve(context, scale, xs, mean.map(height), colours.tones[0], 1);
-    this.show(context, scale, axis, { xs, ys, mean }, height, colours);
+    this.show(context, scale, axis, { xs, ys, mean, over }, height, colours);
   }
 
-  scale(xs, heights) {
+  scale(curves, height) {
     const { left, right, top, bottom } = PICTURE_MARGIN;
+    const heights = curves.flatMap(({ ys }) => ys.map(height));
+    const xs = curves.flatMap((curve) => [curve.xs[0], curve.xs.at(-1)]).sort((a, b) => a - b);
     let [low, high] = valueRange(heights, 0, heights.length);
-    if (low === high) [low, high] = [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
+    // a record has single precision, a metric of the whole run double
+    if (low === high || high - low < 1e-6 * Math.abs(high))
+      [low, high] = [low - Math.abs(low || 1) / 2, high + Math.abs(high || 1) / 2];
     const pad = 0.05 * (high - low);
     const first = xs[0] ?? 0,
       last = xs.at(-1) > first ? xs.at(-1) : first + 1;
@@ -128,11 +142,12 @@ class MetricPicture {
   }
 
   // The value under the pointer, or the last one.
-  show(context, scale, axis, { xs, ys, mean }, height, colours) {
+  show(context, scale, axis, { xs, ys, mean, over }, height, colours) {
     const i = this.pointer === null ? xs.length - 1 : nearestIndex(xs, scale.at(this.pointer));
     const where = axis.unit === "s" ? `${formatNumber(xs[i])} s` : `${axis.unit} ${xs[i]}`;
     const smooth = mean === ys ? "" : `, smoothed ${formatNumber(mean[i])}`;
-    const text = i < 0 ? "" : `${formatNumber(ys[i])}${smooth} at ${where}`;
+    const text =
+      i < 0 ? "" : `${formatNumber(ys[i])}${smooth} at ${where}${othersText(over, xs[i])}`;
     setText(this.value, text);
     this.drawing.setAttribute("aria-label", `${this.name}: ${text}`);
     if (this.pointer === null || i < 0) return;
@@ -142,6 +157,14 @@ class MetricPicture {
     const y = scale.y(height(mean[i]));
     if (!Number.isNaN(y)) context.fillRect(x - 3, y - 3, 6, 6);
   }
+}
+
+// The values of the other runs at the same place, by their letters.
+function othersText(over, x) {
+  const texts = over
+    .filter(({ xs }) => xs.length)
+    .map(({ letter, xs, ys }) => `${letter} ${formatNumber(ys[nearestIndex(xs, x)])}`);
+  return texts.length ? ` · ${texts.join(" · ")}` : "";
 }
 
 function formatAxisValue(value) {

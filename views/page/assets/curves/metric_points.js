@@ -26,6 +26,14 @@ function metricPoints(series, axis) {
   return { xs, ys };
 }
 
+// The same of points of another run: [time, epoch, step, value] each.
+function overlaidPoints(points, axis, weight) {
+  const column = (at) => points.map((point) => point[at]);
+  const series = { length: points.length, times: column(0), epochs: column(1), steps: column(2) };
+  const { xs, ys } = metricPoints({ ...series, values: column(3) }, axis);
+  return { xs, ys, mean: weight > 0 ? smoothed(ys, weight) : ys };
+}
+
 // Exponential mean, corrected for its beginning; `weight` is that of the past, from 0 to below 1.
 function smoothed(ys, weight) {
   let mean = 0,
@@ -65,5 +73,7 @@ function logTicks(low, high) {
   const powers = [];
   for (let n = Math.ceil(low); n <= high; n++) powers.push(n);
   if (powers.length >= 2) return powers.filter((_, i) => i % Math.ceil(powers.length / 6) === 0);
-  return axisTicks(10 ** low, 10 ** high, 4).filter((v) => v > 0).map(Math.log10);
+  return axisTicks(10 ** low, 10 ** high, 4)
+    .filter((v) => v > 0)
+    .map(Math.log10);
 }

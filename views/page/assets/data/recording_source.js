@@ -41,11 +41,20 @@ class EmbeddedSource {
   }
 
   async list() {
-    return this.recordings.map(({ begin, update, ...named }) => ({
+    return this.recordings.map(({ begin, update, results, ...named }) => ({
       ...named,
       ...begin,
       ...update.live,
     }));
+  }
+
+  async results() {
+    return Object.fromEntries(this.recordings.map(({ id, results }) => [id, results]));
+  }
+
+  async details(id) {
+    const { begin, results } = this.recordings.find((one) => one.id === id);
+    return { curves: begin.metrics, ...results };
   }
 
   async open(id, { begin, update }) {
@@ -58,8 +67,20 @@ class EmbeddedSource {
 
 // Recordings of the server, which sends updates at most ten times a second.
 class ServerSource {
-  async list() {
-    const response = await fetch("recordings", { cache: "no-store" });
+  list() {
+    return this.read("recordings");
+  }
+
+  results() {
+    return this.read("results");
+  }
+
+  details(id) {
+    return this.read(`recordings/${encodeURIComponent(id)}/details`);
+  }
+
+  async read(address) {
+    const response = await fetch(address, { cache: "no-store" });
     if (!response.ok) throw new Error(await response.text());
     return response.json();
   }

@@ -1,4 +1,4 @@
-// The choice of the recording, and, if there are several, a table of all.
+// The choice of the recording, if there are several.
 
 const REFRESH_INTERVAL = 3000;
 
@@ -8,7 +8,6 @@ class RecordingList {
     this.select = byId("run");
     this.select.addEventListener("change", () => this.choose(this.select.value));
     this.ranks = new RankTables();
-    this.table = new Table(byId("runs"), ["recording", "phase", "epoch", "batch"], "Recordings");
   }
 
   // Recordings are added and removed: ask a server again every REFRESH_INTERVAL milliseconds.
@@ -18,6 +17,7 @@ class RecordingList {
     this.show(recordings);
     if (!this.app.opened) this.openFirst(recordings);
     this.ranks.show(recordings, this.app.opened);
+    await this.app.runs.refresh(recordings);
     if (this.app.source instanceof ServerSource) this.refreshLater();
   }
 
@@ -35,27 +35,20 @@ class RecordingList {
   choose(id) {
     history.replaceState(null, "", `#${encodeURIComponent(id)}`);
     this.app.open(id);
+    this.select.value = id;
     this.ranks.show(this.recordings, id);
+    this.app.runs.show();
   }
 
   show(recordings) {
     const several = recordings.length > 1;
     byId("pick").hidden = !several;
     byId("run-name").hidden = several;
-    byId("runs-card").hidden = !several;
     const titles = recordings.map((one) => `${one.id} ${titleOf(one)}`).join();
     if (titles !== this.titles)
       this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
     this.titles = titles;
     this.select.value = this.app.opened ?? this.select.value;
-    this.table.show(
-      recordings.map((one) => [
-        titleOf(one),
-        statusOf(one),
-        formatProgress(one.epoch, one.n_epochs),
-        formatProgress(one.batch, one.n_batches),
-      ]),
-    );
   }
 }
 
@@ -68,5 +61,6 @@ function statusOf({ status, phase }) {
     .split(" › ")
     .slice(-2)
     .join(" › ");
-  return status === "running" ? where : `${status.toUpperCase()} ${where}`;
+  if (status === "ended") return where;
+  return status === "running" ? `running ${where}` : `${status.toUpperCase()} ${where}`;
 }

@@ -14,7 +14,10 @@ class App {
     this.header = new Header();
     this.controls = new Controls(this);
     this.announcer = new Announcer();
+    this.views = new ViewSwitch((name) => this.onView(name));
     this.curves = new MetricCurves(this);
+    this.runs = new RunPanel(this);
+    this.facts = new FactList(byId("facts"));
     this.framesDrawn = 0;
     this.pending = false;
     listenToKeys(this);
@@ -34,6 +37,12 @@ class App {
   async start() {
     this.recordings = new RecordingList(this);
     await this.recordings.refresh();
+  }
+
+  onView(name) {
+    if (name === "loop") this.board?.arrange();
+    if (name === "runs") this.runs.refresh().catch(() => {}); // it is refreshed again
+    this.curves.redraw();
   }
 
   async open(id) {
@@ -132,10 +141,17 @@ class App {
     this.lanes.draw(this.colours);
     this.overview.draw(this.colours);
     this.curves.draw(records, this.colours);
+    if (this.views.shown === "facts") this.drawFacts();
     this.controls.show();
     drawSelection(this.lanes, this.controls.selected, this.colours);
     this.framesDrawn += 1;
     document.body.dataset.ready = "true";
+  }
+
+  drawFacts() {
+    const { facts = {} } = this.runs.results[this.opened] ?? {};
+    byId("facts-none").hidden = Object.keys(facts).length > 0;
+    this.facts.show(facts, this.meta);
   }
 
   // The phase and the last row at the end of what is shown.

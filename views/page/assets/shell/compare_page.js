@@ -5,26 +5,18 @@ const COLUMNS = ["count A", "count B", "mean A", "mean B", "", "total A", "total
 
 const mean = (n, ns) => (n ? ns / n : 0);
 
-// With a sign as well as a colour, for readers who cannot distinguish the colours.
-function relativeChange(before, after) {
-  if (!before || !after) return { text: before ? "gone" : after ? "new" : "", kind: "" };
-  const share = after / before - 1;
-  if (Math.abs(share) < 0.005) return { text: "same", kind: "" };
-  const text = `${share > 0 ? "▲ +" : "▼ −"}${(100 * Math.abs(share)).toFixed(0)} %`;
-  return { text, kind: share > 0.02 ? "slower" : share < -0.02 ? "faster" : "" };
-}
-
 class ComparisonBoard extends PhaseBoard {
   show(phases, rowCounts) {
     const byPath = new Map(phases.map(([path, ...numbers]) => [path, numbers]));
     for (const box of this.boxes.values())
-      if (box.index !== undefined) this.showPair(box, byPath.get(box.live) ?? [0, 0, 0, 0]);
+      if (box.index !== undefined)
+        this.showPair(box, byPath.get(box.live) ?? [0, 0, 0, 0, null, null]);
     this.arrows.showPairs(new Map(rowCounts.map(([row, a, b]) => [row, [a, b]])));
     this.arrange();
   }
 
-  showPair(box, [n, ns, m, ms]) {
-    const { text, kind } = relativeChange(mean(n, ns), mean(m, ms));
+  showPair(box, [n, ns, m, ms, ...spreads]) {
+    const { text, kind } = relativeChange(mean(n, ns), mean(m, ms), mayBeNoise(...spreads));
     const meanText = (times, time) => (times ? formatDuration(mean(times, time)) : "–");
     setText(box.note, n || m ? `${meanText(n, ns)} → ${meanText(m, ms)}` : "");
     const label = newElement("span", "change", text);
@@ -54,7 +46,7 @@ Arrows.prototype.showPairs = function (pairs) {
   this.reserveLanes();
 };
 
-function differenceRow([name, n, ns, m, ms]) {
+function differenceRow([name, n, ns, m, ms, ...spreads]) {
   const by = ms - ns;
   const sign = by > 0 ? "+" : by < 0 ? "−" : "";
   return [
@@ -63,7 +55,7 @@ function differenceRow([name, n, ns, m, ms]) {
     formatCount(m),
     n ? formatDuration(mean(n, ns)) : "–",
     m ? formatDuration(mean(m, ms)) : "–",
-    relativeChange(mean(n, ns), mean(m, ms)).text,
+    relativeChange(mean(n, ns), mean(m, ms), mayBeNoise(...spreads)).text,
     formatDuration(ns),
     formatDuration(ms),
     `${sign}${formatDuration(Math.abs(by))}`,
@@ -73,13 +65,13 @@ function differenceRow([name, n, ns, m, ms]) {
 function fillTable(id, head, caption, differences) {
   const table = new Table(byId(id), [head, ...COLUMNS], caption);
   table.show(differences.map(differenceRow));
-  differences.forEach(([, n, ns, m, ms], i) => {
-    const { kind } = relativeChange(mean(n, ns), mean(m, ms));
+  differences.forEach(([, n, ns, m, ms, ...spreads], i) => {
+    const { kind } = relativeChange(mean(n, ns), mean(m, ms), mayBeNoise(...spreads));
     if (kind) table.body.rows[i].cells[5].classList.add(kind);
   });
 }
 
-function showRuns({ a, b, phases }) {
+function showRuns({ a, b }) {
   const lines = [
     ["A", a],
     ["B", b],
@@ -91,23 +83,13 @@ function showRuns({ a, b, phases }) {
       return item;
     }),
   );
-  const [before, after] = [2, 4].map((at) => phases.reduce((sum, phase) => sum + phase[at], 0));
-  const stats = [
-    ["time A", formatDuration(before)],
-    ["time B", formatDuration(after)],
-    ["B to A", relativeChange(before, after).text],
-  ];
-  byId("stats").replaceChildren(
-    ...stats.map(([name, text]) => {
-      const pair = newElement("div");
-      pair.append(newElement("dt", "", name), newElement("dd", "", text));
-      return pair;
-    }),
-  );
 }
 
 function showComparison(comparison) {
   showRuns(comparison);
+  const titles = [comparison.a, comparison.b].map((runs) => runs.map(({ name }) => name)[0] ?? "");
+  const results = comparison.results.map((run, i) => ({ ...run, title: titles[i] }));
+  new RunComparison(byId("results")).show(results);
   const table = new SymbolTable(comparison.rows);
   const board = new ComparisonBoard(byId("board"), table);
   board.show(comparison.phases, comparison.row_counts);

@@ -35,7 +35,10 @@ const KEYS = [
     "clear the selected time, keep the window",
     (app, view) => view.clearInstant(),
   ],
-  [["m", "M"], "M", "the curves of metrics, or the loop", (app) => app.curves.toggle()],
+  [["m", "M"], "M", "the curves of metrics, or the loop", (app) => app.views.toggle("curves")],
+  [["r", "R"], "R", "the runs, or the loop", (app) => app.views.toggle("runs")],
+  [["f", "F"], "F", "the facts of this run, or the loop", (app) => app.views.toggle("facts")],
+  [["/"], "/", "filter the runs", (app) => filterByKey(app)],
   [["l", "L"], "L", "back to the live end", (app, view) => view.followLive()],
   ...SPANS.map((span, i) => [
     [String(i + 1)],
@@ -75,6 +78,11 @@ function isUsedByFocus(event) {
     (tag === "INPUT" && (event.key.length > 1 || event.key === " ")) ||
     ((tag === "BUTTON" || tag === "A") && [" ", "Enter"].includes(event.key))
   );
+}
+
+function filterByKey(app) {
+  app.views.show("runs");
+  byId("run-filter").focus();
 }
 
 function stepTransition(app, view, direction) {
