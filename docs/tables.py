@@ -196,8 +196,7 @@ def _arguments(method: Callable[..., Any]) -> str:
 
 def command_line() -> str:
     """A section for each command: what it does, its arguments and options."""
-    parser = build_parser()
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    commands = build_parser().commands
     return "\n\n".join(_command(name, parser) for name, parser in sorted(commands.choices.items()))
 
 

@@ -2,7 +2,7 @@
 
 A distribution publishes them under the entry-point group `trackside.handlers`, each a class, or a
 function, that returns a handler when it is called without arguments. Loading one runs its code, so
-only `make_handler` does it, and only for the handler that it is called with.
+only `load_handler` does it, and only for the handler that it is called with.
 """
 
 from __future__ import annotations
@@ -69,13 +69,32 @@ def make_handler(name: str) -> Any:
     Raises:
         AttachError: as `find_plugin`; or it cannot be loaded, or called without arguments.
     """
-    plugin = find_plugin(name)
-    what = f"handler {plugin.name!r} ({plugin.entry.value} of {plugin.distribution})"
-    factory = _call(plugin.entry.load, f"cannot load {what}")
-    _check_factory(factory, what)
+    what = _described(find_plugin(name))
+    factory = load_handler(name)
+    _check_bare(factory, what)
     handler = _call(factory, f"cannot make {what}")
     log.info("loaded %s", what)
     return handler
+
+
+def load_handler(name: str) -> Callable[..., Any]:
+    """Load the class, or function, that a published handler is made with.
+
+    Raises:
+        AttachError: as `find_plugin`; or it cannot be loaded.
+    """
+    plugin = find_plugin(name)
+    factory = _call(plugin.entry.load, f"cannot load {_described(plugin)}")
+    if not callable(factory):
+        raise AttachError(
+            f"{_described(plugin)} is a {type(factory).__name__}; expected a class, or a function, "
+            "that returns a handler"
+        )
+    return factory  # type: ignore[no-any-return]
+
+
+def _described(plugin: Plugin) -> str:
+    return f"handler {plugin.name!r} ({plugin.entry.value} of {plugin.distribution})"
 
 
 def _call(function: Callable[[], Any], failure: str) -> Any:
@@ -100,12 +119,7 @@ def _distribution(entry: EntryPoint) -> Distribution:
     return entry.dist
 
 
-def _check_factory(factory: Any, what: str) -> None:
-    if not callable(factory):
-        raise AttachError(
-            f"{what} is a {type(factory).__name__}; expected a class, or a function, that returns "
-            "a handler"
-        )
+def _check_bare(factory: Callable[..., Any], what: str) -> None:
     try:
         inspect.signature(factory).bind()
     except TypeError as error:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from ..jobs.import_target import import_factory
-from ..options.parser import FACTORY, Commands
+from ..jobs.factory_option import add_factory, import_named
+from ..options.parser import Commands
 from ..output.usage_error import UsageError
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    about = "draw the chart of the trackside.views.Job that your function returns"
-    draw = commands.add_parser("draw", help=about, description=about)
-    draw.add_argument("factory", help=FACTORY)
+    about = "draw the chart of the trackside.Job that your function returns"
+    draw = commands.add_parser("draw", help=about, description=about, add_help=False)
+    add_factory(draw)
     draw.add_argument(
         "-o",
         "--out",
@@ -25,16 +25,19 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    factory = import_factory(arguments.factory)
+    factory = import_named(arguments)
 
     from ...engine.diagram.diagram import check_suffix
+    from ..jobs.factory_arguments import read_arguments
     from ..jobs.job_factory import create_job
 
     try:
         check_suffix(arguments.out)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    trainer = create_job(factory, arguments.factory).trainer
+    trainer = create_job(
+        factory, arguments.factory, given=read_arguments(factory, arguments).given
+    ).trainer
     try:
         trainer.draw(arguments.out)
     except OSError as error:

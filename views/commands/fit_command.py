@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..jobs.import_target import import_factory
-from ..options.handler_option import attach_handlers, check_handler_names
-from ..options.parser import FACTORY, Commands, add_out_option, whole_number
+from ..jobs.factory_option import add_factory, import_named
+from ..options.handler_option import add_handler_option, attach_handlers, check_handler_names
+from ..options.parser import Commands, Parser, add_out_option, whole_number
+from ..options.precision_option import add_precision_option, attach_precision
 from ..options.record_option import add_record_option, attach_recorder
-from ..options.strategy_option import add_strategy_option, attach_strategy, device_of_rank
-from ..output.output_files import create_output_folder
+from ..options.strategy_option import (
+    add_strategy_option,
+    attach_strategy,
+    device_of_rank,
+    is_first_rank,
+)
+from ..output.output_files import create_output_folder, write_atomically
+
+if TYPE_CHECKING:
+    from ..jobs.factory_arguments import FactoryArguments
+    from ..jobs.job import Job
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    about = "train the trackside.views.Job that your function returns"
-    fit = commands.add_parser("fit", help=about, description=about)
-    fit.add_argument("factory", help=FACTORY)
+    about = "train the trackside.Job that your function returns"
+    fit = commands.add_parser("fit", help=about, description=about, add_help=False)
+    add_factory(fit)
     fit.add_argument(
         "--epochs", type=whole_number, metavar="N", help="default: the epochs of the job"
     )
@@ -29,15 +40,20 @@ def add(commands: Commands) -> None:
         "a factory with a parameter seed gets it",
     )
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the device of the job")
-    fit.add_argument(
-        "--handler",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="attach a handler that `trackside handlers` lists; may be given several times",
-    )
-    add_record_option(fit)
+    add_handler_option(fit)
+    add_precision_option(fit)
     add_strategy_option(fit)
+    _add_outputs(fit)
+    fit.add_argument(
+        "--lr-find",
+        action="store_true",
+        help="test learning rates instead of the fit, and print the ones that are suggested",
+    )
+    fit.set_defaults(command=_run)
+
+
+def _add_outputs(fit: Parser) -> None:
+    add_record_option(fit)
     fit.add_argument(
         "--checkpoint",
         type=Path,
@@ -51,24 +67,63 @@ def add(commands: Commands) -> None:
         help="resume from this checkpoint; auto: from the latest one, if any",
     )
     add_out_option(fit)
-    fit.set_defaults(command=_run)
+
+
+def _in_files() -> dict[str, Any]:
+    """The options that a file may contain: what the fit is, and not where its files are."""
+    from jsonargparse.typing import NonNegativeInt
+
+    return {
+        "epochs": NonNegativeInt | None,
+        "seed": NonNegativeInt | None,
+        "device": str | None,
+        "handler": list[str] | None,
+        "precision": Literal["bf16", "fp16"] | None,
+        "strategy": Literal["ddp", "fsdp2"] | None,
+    }
 
 
 def _run(arguments: argparse.Namespace) -> None:
     out = None if arguments.out is None else create_output_folder(arguments.out)
     check_handler_names(arguments.handler)
-    factory = import_factory(arguments.factory)
+    factory = import_named(arguments)
 
+    from ..fitting.find_rate import find_rate
     from ..fitting.run_fit import fit_job
+    from ..jobs.factory_arguments import read_arguments
+
+    read = read_arguments(factory, arguments, _in_files())
+    job = _create(factory, arguments, read)
+    if is_first_rank(arguments.strategy):
+        _show(read, {} if arguments.resume else {"epochs": job.epochs}, out)
+    if arguments.lr_find:
+        find_rate(job, out)
+        return
+    fit_job(job, arguments.epochs, out, arguments.checkpoint, arguments.resume, arguments.seed)
+
+
+def _show(read: FactoryArguments, epochs: dict[str, int], out: Path | None) -> None:
+    """Print the arguments if the factory has any, and keep them beside the run."""
+    text = read.text(**epochs)
+    if read.effective:
+        print(text)
+    if out is not None:
+        write_atomically(out / "config.yaml", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def _create(factory: Any, arguments: argparse.Namespace, read: FactoryArguments) -> Job:
     from ..jobs.device import usable_device
     from ..jobs.job_factory import create_job
 
     name = device_of_rank(arguments.device, arguments.strategy)
     device = None if name is None else usable_device(name)
-    job = create_job(factory, arguments.factory, device, arguments.seed)
+    job = create_job(factory, arguments.factory, device, arguments.seed, read.given)
+    job.trainer.state.facts["arguments"] |= read.effective
     if arguments.strategy is not None:
         attach_strategy(job.trainer, arguments.strategy)
+    if arguments.precision is not None:
+        attach_precision(job.trainer, arguments.precision)
     attach_handlers(job.trainer, arguments.handler)
-    if arguments.record is not None:
+    if arguments.record is not None and not arguments.lr_find:
         attach_recorder(job.trainer, arguments.record)
-    fit_job(job, arguments.epochs, out, arguments.checkpoint, arguments.resume, arguments.seed)
+    return job

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ... import __version__
-from ..options.parser import Parser
+from ..options.parser import CommandLine
+from ..output.standard_output import OutputError, checked_output
 from ..output.usage_error import UsageError
 from . import (
     compare_command,
@@ -48,27 +49,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        The exit code: 0; 2 after a usage error, one line on stderr; 130 after Ctrl-C. An
-        exception of a model, a loader or a handler is not caught.
+        The exit code: 0; 1 if its output cannot be written; 2 after a usage error, one line on
+        stderr; 130 after Ctrl-C. An exception of a model, a loader or a handler is not caught.
     """
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
-        arguments = build_parser().parse_args(argv)
-        code: int | None = arguments.command(arguments)
+        with checked_output():
+            return _run(sys.argv[1:] if argv is None else argv)
+    except OutputError as error:
+        print(f"trackside: {error}", file=sys.stderr)
+        return 1
     except UsageError as error:
         print(f"trackside: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("trackside: interrupted; all scopes are closed", file=sys.stderr)
         return 130
+
+
+def _run(argv: Sequence[str]) -> int:
+    arguments = build_parser().parse_args(argv)
+    code: int | None = arguments.command(arguments)
     return code or 0
 
 
-def build_parser() -> Parser:
+def build_parser() -> CommandLine:
     """The parser of the command line, with all commands."""
-    root = Parser(prog="trackside", description="Training as a state machine.")
-    root.add_argument("--version", action="version", version=f"trackside {__version__}")
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    line = CommandLine(f"trackside {__version__}")
     for command in COMMANDS:
-        command.add(commands)
-    return root
+        command.add(line.commands)
+    return line

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from ..jobs.import_target import import_factory
-from ..options.parser import FACTORY, Commands, whole_number
+from ..jobs.factory_option import add_factory, import_named
+from ..options.parser import Commands, whole_number
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     about = (
-        "go through the fit of the trackside.views.Job that your function returns without a model "
+        "go through the fit of the trackside.Job that your function returns without a model "
         "call, and print what it would do; the exit code is 1 if a problem was found"
     )
-    rehearse = commands.add_parser("rehearse", help=about, description=about)
-    rehearse.add_argument("factory", help=FACTORY)
+    rehearse = commands.add_parser("rehearse", help=about, description=about, add_help=False)
+    add_factory(rehearse)
     rehearse.add_argument("--epochs", type=whole_number, help="default: those of the job")
     rehearse.add_argument(
         "--seed", type=whole_number, metavar="N", help="for the factory, as that of trackside fit"
@@ -24,11 +24,13 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    factory = import_factory(arguments.factory)
+    factory = import_named(arguments)
 
+    from ..jobs.factory_arguments import read_arguments
     from ..jobs.job_factory import create_job
 
-    job = create_job(factory, arguments.factory, seed=arguments.seed)
+    given = read_arguments(factory, arguments).given
+    job = create_job(factory, arguments.factory, seed=arguments.seed, given=given)
     epochs = job.epochs if arguments.epochs is None else arguments.epochs
     plan = job.trainer.rehearse(job.train_loader, job.valid_loader, epochs)
     print(plan)

@@ -1,4 +1,4 @@
 """Import a factory that the command line names, and create its job: a trainer and its loaders.
 
-May import: output.
+May import: options, output.
 """

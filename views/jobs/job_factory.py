@@ -29,7 +29,7 @@ def create_job(
     and the global generators are seeded by it while the factory runs.
 
     Args:
-        factory: returns a `Job`.
+        factory: returns a `Job`, or a tuple `(trainer, train_loader)`, or with a `valid_loader`.
         name: of the factory, in messages.
         given: more arguments.
 
@@ -40,8 +40,7 @@ def create_job(
     arguments = _arguments(factory, name, {"device": device, "seed": seed}, given or {})
     with seeded(seed):
         job = factory(**arguments)
-    if not isinstance(job, Job):
-        raise UsageError(f"{name} returned a {type(job).__name__}; expected a trackside.views.Job")
+    job = _as_job(job, name)
     if not isinstance(job.trainer, Trainer):
         raise UsageError(
             f"the trainer of the Job of {name} is a {type(job.trainer).__name__}; "
@@ -51,6 +50,20 @@ def create_job(
         move_trainer(job.trainer, device)
     job.trainer.state.facts |= {"factory": name, "arguments": arguments}
     return job
+
+
+def _as_job(returned: Any, name: str) -> Job:
+    if isinstance(returned, tuple) and len(returned) in (2, 3):
+        return Job(*returned)
+    if isinstance(returned, Job):
+        return returned
+    last = returned if isinstance(returned, tuple) else [returned]
+    begun = "trainer" if any(isinstance(part, Trainer) for part in last) else "…"
+    raise UsageError(
+        f"{name} returned a {type(returned).__name__}; expected a trackside.Job: end it with "
+        f"`return Job({begun}, train_loader, valid_loader)`, or with "
+        f"`return {begun}, train_loader, valid_loader`"
+    )
 
 
 def _arguments(
@@ -68,7 +81,6 @@ def _arguments(
     except TypeError as error:
         raise UsageError(
             f"cannot call {name} with {', '.join(arguments) or 'no argument'}: {error}; "
-            "allowed: a factory without parameters, or with device, for --device, and seed, "
-            "for --seed"
+            "on the command line its parameters are options, such as --lr 0.003; see --help"
         ) from None
     return arguments

@@ -29,6 +29,11 @@ def device_of_rank(name: str | None, strategy: str | None) -> str | None:
     return name
 
 
+def is_first_rank(strategy: str | None) -> bool:
+    """Whether this process prints: alone, or the first one that torchrun has started."""
+    return strategy is None or os.environ.get("RANK", "0") == "0"
+
+
 def attach_strategy(trainer: Trainer, strategy: str) -> None:
     """Attach Distributed.
 

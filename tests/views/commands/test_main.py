@@ -1,9 +1,12 @@
+import os
 import signal
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
+
+from trackside.views.commands.main import main
 
 INTERRUPTIBLE = """
 import signal, sys
@@ -71,17 +74,44 @@ def test_the_module_is_the_same_command(tmp_path):
     ("arguments", "message"),
     [
         ([], "required: COMMAND"),
-        (["train"], "invalid choice: 'train'"),
-        (["fit"], "required: factory"),
+        (["train"], "'train' is no command; see trackside --help"),
+        (["fitt"], "'fitt' is no command; did you mean fit?; see trackside --help"),
+        (["fit"], "required: factory; see trackside fit --help"),
+        (["fit", "jobs:job", "--epoch", "3"], "did you mean --epochs?; see trackside fit jobs:job"),
+        (["fit", "--lr", "3", "jobs:job"], "options of a factory follow it"),
         (["fit", "jobs:job", "--epochs", "-1"], "found '-1'; allowed: a whole number from 0"),
         (["fit", "jobs:job", "--epochs", "1.5"], "found '1.5'; allowed: a whole number from 0"),
         (["demo", "--seed", "one"], "found 'one'; allowed: a whole number from 0"),
         (["demo", "--seed", 2**64], f"found '{2**64}'; allowed: a whole number from 0"),
-        (["demo", "--colour"], "unrecognized arguments: --colour"),
+        (["demo", "--epoch", "1"], "--epoch 1; did you mean --epochs?; see trackside demo --help"),
     ],
 )
-def test_an_invalid_argument_is_refused_in_one_line(refused, arguments, message):
-    assert message in refused(*arguments)
+def test_an_invalid_argument_is_refused_in_one_line(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "jobs_to_refuse.py").write_text("def job():\n    pass\n")
+    assert main([str(word).replace("jobs:", "jobs_to_refuse:") for word in arguments]) == 2
+    printed, error = capsys.readouterr()
+    assert message.replace("jobs:", "jobs_to_refuse:") in error
+    assert (printed, error.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("words", [["handlers"], ["--help"], ["fit", "--help"]])
+def test_an_output_that_cannot_be_written_is_one_line_and_a_code(words):
+    run = [sys.executable, "-m", "trackside", *words]
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    read, write = os.pipe()
+    os.close(read)
+    for output, why in ((write, "Broken pipe"), (os.open("/dev/full", os.O_WRONLY), "No space")):
+        done = subprocess.run(
+            run, stdout=output, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+        os.close(output)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"trackside: cannot write the output: {why}")
+        assert done.stderr.count("\n") == 1
 
 
 def test_an_interrupt_closes_the_scopes_and_exits_with_130(tmp_path):

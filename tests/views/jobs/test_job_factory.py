@@ -18,8 +18,8 @@ def job(device=None):
     ("factory", "message"),
     [
         (lambda size: job(), "cannot call jobs:f with no argument: missing a required argument"),
-        (lambda device: job(), "missing a required argument: 'device'; allowed: a factory without"),
-        (lambda: None, "jobs:f returned a NoneType; expected a trackside.views.Job"),
+        (lambda device: job(), "missing a required argument: 'device'; on the command line its"),
+        (lambda: None, "jobs:f returned a NoneType; expected a trackside.Job: end it with"),
         (lambda: Job([], []), "the trainer of the Job of jobs:f is a list"),
     ],
 )
@@ -28,8 +28,17 @@ def test_a_factory_that_does_not_return_a_job_is_refused(factory, message):
         create_job(factory, "jobs:f")
 
 
-def test_the_command_line_reports_a_wrong_factory_in_one_line(refused):
-    assert "jobs:returns_a_trainer returned a Trainer" in refused("fit", "jobs:returns_a_trainer")
+def test_the_command_line_reports_a_wrong_factory_with_the_call_to_write(refused):
+    message = refused("fit", "jobs:returns_a_trainer")
+    assert "jobs:returns_a_trainer returned a Trainer" in message
+    assert "`return Job(trainer, train_loader, valid_loader)`" in message
+
+
+@pytest.mark.parametrize("loaders", [([1],), ([1], [2])])
+def test_a_factory_may_return_a_tuple_of_trainer_and_loaders(loaders):
+    trainer = job().trainer
+    made = create_job(lambda: (trainer, *loaders), "jobs:f")
+    assert made == Job(trainer, *loaders)
 
 
 def test_a_factory_with_a_device_parameter_receives_the_device():

@@ -1,0 +1,96 @@
+"""The parameters of a function or class as options, by jsonargparse."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from ...events.utils.similar_names import did_you_mean
+from ..output.usage_error import UsageError
+
+
+def typed_parser(
+    function: Callable[..., Any], name: str, skipped: Collection[str] = ()
+) -> ArgumentParser:
+    """A parser of the parameters of `function`, typed by its signature and docstring.
+
+    Args:
+        name: of the function, in messages.
+        skipped: parameters that are no options.
+
+    Raises:
+        UsageError: the signature cannot be read.
+    """
+    parser = ArgumentParser(
+        exit_on_error=False,
+        print_config=None,
+        add_help=False,
+        allow_abbrev=False,
+        usage=argparse.SUPPRESS,
+    )
+    is_class = inspect.isclass(function)
+    add = parser.add_class_arguments if is_class else parser.add_function_arguments
+    try:
+        add(function, skip={*skipped}, fail_untyped=False)
+    except Exception as error:  # annotations are code of the user
+        raise UsageError(
+            f"cannot read the parameters of {name}: {type(error).__name__}: {error}"
+        ) from None
+    return parser
+
+
+def parse_typed(
+    parser: ArgumentParser,
+    arguments: Sequence[str],
+    tried: str,
+    hint: str,
+    known: Sequence[str] = (),
+) -> Namespace:
+    """Parse arguments; a name may be written with - or with _.
+
+    Args:
+        hint: the end of a message, which says where to look.
+        known: names of options that may be meant, beside those of the parser.
+
+    Raises:
+        UsageError: begins with `tried`.
+    """
+    try:
+        return parser.parse_args([_with_underscores(word) for word in arguments])
+    except argparse.ArgumentError as error:
+        message = _in_one_line(str(error))
+        similar = _similar(message, [*known, *map(_option, parser.get_defaults().keys())])
+        raise UsageError(f"{tried}: {message}{similar}{hint}") from None
+
+
+def options_help(parser: ArgumentParser) -> str:
+    """The options of a parser, with type, default and description."""
+    return re.sub(r"--[\w.]+", lambda name: _option(name[0][2:]), parser.format_help()).strip()
+
+
+def _in_one_line(message: str) -> str:
+    """`Parser key "lr": Expected a <class 'float'>` as `--lr: Expected a float`."""
+    named = re.sub(r'Parser key "([^"]*)"', lambda found: _option(found[1]), message)
+    return " ".join(re.sub(r"<(?:class|enum) '([^']*)'>", r"\1", named).split())
+
+
+def _similar(message: str, known: Sequence[str]) -> str:
+    unknown = re.search(r"unrecognized arguments: -*([^\s=]+)|Option '(.+?)' is not", message)
+    name = unknown and (unknown[1] or unknown[2])
+    return did_you_mean(_option(name), known, cutoff=0.6) if name else ""
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _with_underscores(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
