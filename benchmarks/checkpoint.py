@@ -4,8 +4,9 @@
    of AdamW. Two fits with empty activities on the same model, one with synchronous saves and one
    with async_save, are stepped one transition at a time; the time from `after_batch` to the next
    `begin_batch` is measured: of the first on the wall, of the second as CPU time of the training
-   thread, which leaves out what a busy machine makes it wait. Two references alternate with them in
-   the same process: `torch.save` of the same state dict to a new file plus an fsync, and a `clone`
+   thread, which leaves out what a busy machine makes it wait. Three references alternate with them in
+   the same process: `torch.save` of the same state dict to a new file plus an fsync; the same, then
+   renamed and with an fsync of its folder, which a kill or a power cut leaves whole; and a `clone`
    of each of its tensors.
 2. The time from `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an
    epoch of 4 000 040 shuffled examples.
@@ -128,19 +129,28 @@ def torch_save(state: dict[str, Any], path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def renamed_save(state: dict[str, Any], folder: Path) -> None:
+    torch_save(state, folder / "new.pt")
+    os.replace(folder / "new.pt", folder / "state.pt")
+    opened = os.open(folder, os.O_RDONLY)
+    os.fsync(opened)
+    os.close(opened)
+
+
 def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float]:
     """Median ms of each kind of save, and the median ratios of the pairs."""
     parts = model_of(megabytes)
     at_once = Fit(parts, folder / "at once")
     behind = Fit(parts, folder / "behind", async_save=True)
     state = Trainer(parts[0], nn.MSELoss(), parts[1]).state_dict()
-    taken: dict[str, list[float]] = {"copy": [], "async": [], "torch.save": [], "sync": []}
+    names = "copy", "async", "torch.save", "renamed", "sync"
+    taken: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds + 1):
         taken["copy"].append(seconds(lambda: copies(state), thread_time))
         taken["async"].append(behind.stands_still(thread_time))
         behind.rest()
         taken["torch.save"].append(seconds(lambda: torch_save(state, folder / "new.pt")))
-        os.replace(folder / "new.pt", folder / "state.pt")
+        taken["renamed"].append(seconds(lambda: renamed_save(state, folder)))
         taken["sync"].append(at_once.stands_still(perf_counter))
         at_once.rest()
     at_once.run.close()
@@ -149,6 +159,7 @@ def standing_still(megabytes: int, rounds: int, folder: Path) -> dict[str, float
     figures = {name: statistics.median(values) * 1e3 for name, values in kept.items()}
     figures["async / copy"] = statistics.median(map(divided, kept["async"], kept["copy"]))
     figures["sync / torch.save"] = statistics.median(map(divided, kept["sync"], kept["torch.save"]))
+    figures["sync / renamed"] = statistics.median(map(divided, kept["sync"], kept["renamed"]))
     return figures
 
 
