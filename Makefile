@@ -14,7 +14,7 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 	tests/engine/statechart tests/engine/loop tests/engine/closing tests/handlers/test_composition.py
 
 .NOTPARALLEL:
-.PHONY: help demo check test soak attack-page bench results guard readme docs clean
+.PHONY: help demo check test soak attack-page bench results guard readme docs newcomer release clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -68,6 +68,13 @@ readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of READM
 docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs/*.md docs/*/*.md
+
+newcomer: $(VENV)/dev.stamp ## time what a newcomer does in the first ten minutes, in a new environment
+	$(BIN)/python tests/first_ten_minutes.py
+
+release: $(VENV)/dev.stamp ## all of a release but the upload: make release VERSION=0.2.0; see RELEASING.md
+	$(INSTALL) -e '.[release]'
+	$(BIN)/python tools/release.py $(VERSION)
 
 clean: ## remove the environment, the caches and what was built; keeps runs/
 	rm -rf $(VENV) build dist docs/_build docs/reference/handlers *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,10 +4,10 @@
    of AdamW. Two fits with empty activities on the same model, one with synchronous saves and one
    with async_save, are stepped one transition at a time; the time from `after_batch` to the next
    `begin_batch` is measured: of the first on the wall, of the second as CPU time of the training
-   thread, which leaves out what a busy machine makes it wait. Three references alternate with them in
-   the same process: `torch.save` of the same state dict to a new file plus an fsync; the same, then
-   renamed and with an fsync of its folder, which a kill or a power cut leaves whole; and a `clone`
-   of each of its tensors.
+   thread, which leaves out what a busy machine makes it wait. Three references alternate with them
+   in the same process: `torch.save` of the same state dict to a new file plus an fsync; the same,
+   then renamed and with an fsync of its folder, which a kill or a power cut leaves whole; and a
+   `clone` of each of its tensors.
 2. The time from `fit(resume=state)` to the first batch, at batch 10 and at batch 1 000 000 of an
    epoch of 4 000 040 shuffled examples.
 
