@@ -27,6 +27,10 @@ class Chart(Protocol):
         """Trigger, source or sources, destination."""
 
     @property
+    def roles(self) -> Mapping[str, str]:
+        """What its scopes are for, by their names; see `roles`."""
+
+    @property
     def trained(self) -> Collection[str]:
         """The names of the optimizers that its scopes train; empty if none says a name."""
 

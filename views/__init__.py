@@ -1,5 +1,6 @@
 """What people use to look at a fit: the command line, recordings, the live page, reports."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .jobs.job import Job
@@ -14,6 +15,7 @@ from .recordings.totals import Totals, totals
 from .verify.verify_resume import Verification, verify_resume
 
 if TYPE_CHECKING:
+    from .journals.journal_replay import RecordedError, replay
     from .rewinding.rewind import rewind
     from .rewinding.rewind_target import RewindError
 
@@ -23,6 +25,7 @@ __all__ = [
     "JournalDifference",
     "JournalError",
     "RankComparison",
+    "RecordedError",
     "Recording",
     "RecordingError",
     "RewindError",
@@ -31,6 +34,7 @@ __all__ = [
     "Verification",
     "compare_ranks",
     "diff_journals",
+    "replay",
     "rewind",
     "status",
     "totals",
@@ -43,9 +47,15 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> Any:
-    if name not in ("RewindError", "rewind"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .rewinding import rewind as module  # it imports torch
+_LATER = {  # these import torch
+    "RecordedError": ".journals.journal_replay",
+    "replay": ".journals.journal_replay",
+    "RewindError": ".rewinding.rewind",
+    "rewind": ".rewinding.rewind",
+}
 
-    return getattr(module, name)
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name], __name__), name)

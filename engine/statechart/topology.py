@@ -65,6 +65,11 @@ class Topology:
         """The paths of the composite phases."""
         return tuple(dict.fromkeys(c for leaf in self.leaves for c in enclosing(leaf)[::-1]))
 
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """The roles of the scopes, by name."""
+        return self.chart.roles
+
     @cached_property
     def trained(self) -> tuple[str, ...]:
         """The names of the optimizers that its scopes train; empty if none says a name."""

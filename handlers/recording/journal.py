@@ -14,6 +14,7 @@ from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log_exception
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
+from ..run_facts import run_facts
 from ._field_digest import digest, in_full
 from ._run_metadata import rank_path
 
@@ -23,6 +24,8 @@ FIELDS = ("xb", "yb", "pred", "loss")
 
 class Journal(Stateful):
     """Writes a line of JSON for each transition: counters, what a cancel said, and chosen fields.
+
+    The first line of each run has the facts of it, and the rows of the chart.
 
     `trackside diff A B` finds the first line in which two journals differ. An existing journal is
     continued, so that one file tells a fit that was killed and resumed. A field is written where it
@@ -89,7 +92,7 @@ class Journal(Stateful):
         for name in self.fields:
             check_part(name, trainer.state, f"Journal(fields={self.fields})")
         self._trainer = trainer
-        self._seen, self._has_header = {}, False
+        self._seen = {}
         if self.blame:
             self._stop_blaming = trainer.instrument(self._blamed)
 
@@ -105,15 +108,19 @@ class Journal(Stateful):
     def any_transition(
         self, trainer: TrainerProtocol, state: TrainState, transition: Transition
     ) -> None:
+        if "." not in transition.source:
+            self._has_header = False
         line: dict[str, Any] = {"trigger": transition.trigger, "from": transition.source}
         line |= {"to": transition.destination, **_counters(state), **_closing(trainer, state)}
         if not _in_unit(state):
             line |= {"n_epochs": state.n_epochs, "n_batches": state.n_batches}
+        if transition.trigger == f"begin_{state.unit_scope}":
+            line["batch_size"] = state.batch_size
         self._write(_with_fields(line, self._changes(state)))
         self._put_aside(state)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._seen = {}
+        self._seen, self._has_header = {}, False
         self._write({"resumed": state.phase, **_counters(state)})
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
@@ -189,11 +196,12 @@ class Journal(Stateful):
         if self._has_header:
             return file
         self._has_header = True
+        trainer, state = self._trainer, self._trainer.state
         header = {"journal": FORMAT, "fields": self.fields, "full": self.full, "every": self.every}
-        header |= {"blame": self.blame, "rank": self._trainer.state.rank}
-        header |= {"world_size": self._trainer.state.world_size}
-        header |= {"handlers": [receiver_name(h) for h in self._trainer.handlers]}
-        header |= {"rows": self._trainer.topology.rows}
+        header |= {"blame": self.blame, "rank": state.rank, "world_size": state.world_size}
+        header |= {"handlers": [receiver_name(h) for h in trainer.handlers]}
+        header |= {"rows": trainer.topology.rows, "roles": dict(trainer.topology.roles)}
+        header |= {"facts": run_facts(state)}
         file.write(json.dumps(header) + "\n")
         return file
 

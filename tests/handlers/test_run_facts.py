@@ -10,7 +10,7 @@ import torch
 from helpers import batches, state_of, trainer_of
 
 from trackside.events.utils.hidden_secrets import hidden_command, plain
-from trackside.handlers import Checkpoint, CSVLogger, JSONLines, Recorder
+from trackside.handlers import Checkpoint, CSVLogger, Journal, JSONLines, Recorder
 from trackside.handlers import run_facts as module
 from trackside.handlers.run_facts import run_facts
 from trackside.views.recordings.kept_facts import kept_facts
@@ -87,6 +87,7 @@ SINKS = {
     "checkpoints": lambda path: Checkpoint(path, steps=1),
     "log.csv": CSVLogger,
     "log.jsonl": JSONLines,
+    "journal.jsonl": Journal,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...events.utils.flat_names import flat_names
 from .journal_reader import POSITION, JournalError, JournalReader, Line, position_key
 
 MEASURED = ("peak_memory",)
@@ -213,5 +214,10 @@ def _notes(a: _Run, b: _Run, common: Collection[str]) -> Iterator[str]:
         if run.reader.cut_off:
             yield f"{run.reader.path} is cut off: its last line is incomplete, and was left out"
     observed = {*a.reader.header["fields"], *b.reader.header["fields"]}
+    texts = [flat_names(run.reader.header.get("facts", {})) for run in (a, b)]
+    for name in dict.fromkeys(name for facts in texts for name in facts if name != "command"):
+        values = [facts.get(name, _NOTHING) for facts in texts]
+        if values[0] != values[1]:
+            yield f"facts: {name} is {values[0]} in A, {values[1]} in B"
     if left := sorted(observed - {*common}):
         yield f"not compared, as both do not observe them in the same way: {', '.join(left)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from ...handlers.recording.format import MAGIC
 from ..output.usage_error import UsageError, first_line
 from .recording import Recording
 from .recording_files import recording_files
+from .records import RecordingError
 from .untrusted_input import printable_names
 
 LOG_FACTS = ".facts"
-_MAX_BYTES = 1 << 24
+_LINES = ".jsonl"
+_LONGEST_LINE = 1 << 24
 
 
 def kept_facts(path: Path) -> dict[Path, dict[str, Any]]:
@@ -46,8 +49,12 @@ def _of_folder(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         return
     for checkpoint, manifest in list(readable_checkpoints(folder))[-1:]:  # the newest
         yield checkpoint, _of_manifest(manifest)
-    for file in [*recording_files(folder), *sorted(folder.glob(f"*{LOG_FACTS}"))]:
-        yield file, _of_file(file)
+    lines = [file for file in sorted(folder.glob(f"*{_LINES}")) if not _beside(file).exists()]
+    for file in [*recording_files(folder), *sorted(folder.glob(f"*{LOG_FACTS}")), *lines]:
+        try:
+            yield file, _of_file(file)
+        except RecordingError as error:
+            warnings.warn(f"skipping {file}: {first_line(error)}", stacklevel=3)
 
 
 def _of_manifest(manifest: Manifest) -> dict[str, Any]:
@@ -60,15 +67,19 @@ def _of_file(file: Path) -> dict[str, Any]:
         if opened.read(len(MAGIC)) == MAGIC:
             with Recording(file) as recording:
                 return recording.table.facts
-    beside = file.with_name(f"{file.name}{LOG_FACTS}")
+    beside = _beside(file)
     return _of_lines(beside if beside.exists() else file)
+
+
+def _beside(log: Path) -> Path:
+    return log.with_name(f"{log.name}{LOG_FACTS}")
 
 
 def _of_lines(file: Path) -> dict[str, Any]:
     """The facts in the last line of JSON that has some: `{"fit": 0, "facts": {…}}`."""
     facts: dict[str, Any] = {}
     with file.open("rb") as opened:
-        for text in opened.read(_MAX_BYTES).splitlines():
+        while text := opened.readline(_LONGEST_LINE):
             try:
                 line = json.loads(text) if b'"facts"' in text else None
             except (ValueError, RecursionError):

@@ -224,3 +224,12 @@ def test_an_error_whose_reason_is_no_text_is_written(tmp_path):
 
 def test_a_number_of_numpy_is_written_as_a_number():
     assert in_full(numpy.float64(0.5)) == 0.5
+
+
+def test_each_run_has_a_header_with_its_facts(tmp_path):
+    trainer = trainer_of(Journal(tmp_path / "a.jsonl"))
+    for seed in (1, 2):
+        trainer.fit(batches(), seed=seed)
+    headers = [line for line in lines_of(tmp_path / "a.jsonl") if "journal" in line]
+    assert [header["facts"]["seed"] for header in headers] == [1, 2]
+    assert headers[0]["roles"]["batch"] == "unit"

@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import batches, trainer_of
 
-from trackside.handlers import Recorder
+from trackside.handlers import Journal, JSONLines, Recorder
 from trackside.views.commands.main import main
 from trackside.views.output.usage_error import UsageError
 from trackside.views.recordings.kept_facts import kept_facts
@@ -41,3 +41,22 @@ def test_facts_are_printable_whatever_the_file_says(tmp_path):
     (facts,) = kept_facts(tmp_path / "log").values()
     assert "\x1b" not in str(facts)
     assert facts["d"] == ["f�"]
+
+
+def test_facts_are_found_beyond_the_first_megabytes_of_a_log(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        log.write('{"facts": {"seed": 1}}\n')
+        log.write(("x" * 1023 + "\n") * (1 << 14))
+        log.write('{"facts": {"seed": 2}}\n')
+    assert kept_facts(tmp_path / "log") == {tmp_path / "log": {"seed": 2}}
+
+
+def test_all_files_of_a_folder_are_found_once_and_a_damaged_one_is_skipped(tmp_path):
+    made = [Recorder(tmp_path / "run.loop"), JSONLines(tmp_path / "log.jsonl")]
+    trainer_of(*made, Journal(tmp_path / "journal.jsonl")).fit(batches(), seed=41)
+    damaged = tmp_path / "damaged.loop"
+    damaged.write_bytes((tmp_path / "run.loop").read_bytes()[:64])
+    with pytest.warns(UserWarning, match=r"skipping .*damaged\.loop"):
+        found = kept_facts(tmp_path)
+    assert {path.name for path in found} == {"run.loop", "log.jsonl.facts", "journal.jsonl"}
+    assert {facts["seed"] for facts in found.values()} == {41}
