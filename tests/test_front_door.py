@@ -64,9 +64,9 @@ PUBLIC = {
         WeightDecayGroups
     """,
     "trackside.views": """
-        Job JournalComparison JournalDifference JournalError RankComparison Recording RecordingError
-        RewindError Status Totals Verification compare_ranks diff_journals rewind status totals
-        verify_resume watch_app
+        Job JournalComparison JournalDifference JournalError RankComparison RecordedError Recording
+        RecordingError RewindError Status Totals Verification compare_ranks diff_journals replay
+        rewind status totals verify_resume watch_app
     """,
 }
 
