@@ -1,6 +1,5 @@
-"""Every page of the documentation: its Python runs, its links lead somewhere, it is in the site."""
+"""Every page of the documentation: its Python runs and prints what is shown, its links lead on."""
 
-import builtins
 import gc
 import re
 
@@ -9,6 +8,10 @@ from test_readme import DOCUMENTS, ROOT, blocks, python_of
 
 PAGES = [path for path in DOCUMENTS if path.parent != ROOT]
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
+BLOCK = r"((?:(?!```)[^\n]*\n)*)```"
+OUTPUT = re.compile(rf"^```python\n{BLOCK}\n\n```text\n{BLOCK}", re.MULTILINE)
+    r"^```python\n(?:(?!```)[^\n]*\n)*```\n\n```text\n((?:(?!```)[^\n]*\n)*)```", re.M
+)
 CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -30,11 +33,22 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
+def shown_by(page):
+    """The lines of the text blocks that follow Python, each up to its first "…"."""
+    for _, output in OUTPUT.findall(page.read_text(encoding="utf-8")):
+        yield from filter(None, (line.split("…")[0].strip() for line in output.splitlines()))
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name_of)
-def test_its_python_runs_from_top_to_bottom(page, elsewhere):
+def test_its_python_runs_and_prints_what_the_page_shows(page, elsewhere, capsys):
     code = compile(python_of(page), str(page), "exec")
-    exec(code, {"__name__": page.stem, "__builtins__": builtins})
-    gc.collect()
+    exec(code, {"__name__": page.stem})
+    printed = capsys.readouterr().out.replace(f"{elsewhere}/", "")
+    at = 0
+    for line in shown_by(page):
+        assert line in printed[at:], f"not printed, or in another order: {line}"
+        at = printed.index(line, at) + len(line)
+    gc.collect()  # a function keeps its place while another trainer that subscribed it lives
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
