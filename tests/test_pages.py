@@ -10,8 +10,6 @@ PAGES = [path for path in DOCUMENTS if path.parent != ROOT]
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 BLOCK = r"((?:(?!```)[^\n]*\n)*)```"
 OUTPUT = re.compile(rf"^```python\n{BLOCK}\n\n```text\n{BLOCK}", re.MULTILINE)
-    r"^```python\n(?:(?!```)[^\n]*\n)*```\n\n```text\n((?:(?!```)[^\n]*\n)*)```", re.M
-)
 CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
