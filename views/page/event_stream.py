@@ -43,7 +43,7 @@ async def event_stream(
             )
         position = update.next
         turn += 1
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(0 if update.message["left"] else INTERVAL)
 
 
 def _position(feed: RecordingFeed, last_id: str) -> int:

@@ -102,6 +102,7 @@ _SHELL = (
     "shell/keyboard",
     "shell/announcer",
     "shell/view_switch",
+    "shell/loading_progress",
     "data/recording_source",
     "panels/recording_list",
     "shell/app",

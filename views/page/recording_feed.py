@@ -20,7 +20,8 @@ class Update(NamedTuple):
     """What is new since a position."""
 
     message: dict[str, Any]
-    """JSON: new entries of the symbol table, totals, run status, whether records were lost."""
+    """JSON: new entries of the symbol table, totals, run status, whether records were lost, how
+    many are sent with it, how many are left."""
     records: bytes
     """16 bytes each; all 0 for a torn record."""
     next: int
@@ -77,6 +78,8 @@ class RecordingFeed:
             "table": self._new_entries(),
             "totals": self._totals(),
             "lost": chunk.first > position,
+            "count": chunk.end - chunk.first,
+            "left": max(0, recording.end - chunk.end),
             "live": self._live(self._status),
         }
         return Update(message, chunk.data, chunk.end)

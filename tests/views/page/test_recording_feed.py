@@ -42,6 +42,17 @@ def test_update_has_at_most_the_requested_number_of_records(path):
     assert records == RecordingFeed(path).update(0).records
 
 
+def test_each_update_tells_how_many_records_are_left(path):
+    recorded(path, epochs=4).close()
+    feed = RecordingFeed(path)
+    with Recording(path) as recording:
+        end = recording.end
+    first = feed.update(0, most=50).message
+    assert (first["count"], first["left"]) == (50, end - 50)
+    last = feed.update(end - 7).message
+    assert (last["count"], last["left"]) == (7, 0)
+
+
 def test_new_table_entries_are_sent_once(path):
     trainer = trainer_of(Recorder(path, timing=True))
     trainer.fit(batches(2), epochs=1)

@@ -122,8 +122,8 @@ function besidePath(edge, from, to, flow, em) {
       [x, end],
       [to[side], end],
     ],
-    label: [x + (dashed ? -5 : 5), (start + end) / 2 + 4],
-    anchor: "middle",
+    label: [x + (dashed ? 5 : -5), (start + end) / 2 + 4],
+    anchor: dashed ? "start" : "end",
   };
 }
 

@@ -65,7 +65,7 @@ class Arrows {
     const origin = place.getBoundingClientRect();
     const em = parseFloat(getComputedStyle(place).fontSize);
     this.element.setAttribute("width", place.clientWidth);
-    this.element.setAttribute("height", Math.max(place.clientHeight, place.scrollHeight));
+    this.element.setAttribute("height", place.querySelector(".flow").offsetHeight);
     const at = (path) => relativeRect(boxes.get(path).item, origin);
     for (const edge of this.edges) {
       const frame = this.frames.get(edge.frame);

@@ -1,6 +1,9 @@
 // The chart as nested boxes that the browser lays out, so that the text is readable at any width
 // and screen readers see nested lists. Arrows are drawn over it.
 
+// In pixels: smaller text is hard to read.
+const LEAST_FONT = 10;
+
 class PhaseBoard {
   constructor(place, table) {
     this.table = table;
@@ -53,14 +56,39 @@ class PhaseBoard {
     }
   }
 
-  // Rows that are too wide become columns, the outer ones first.
+  // Smaller text where the rows are too wide or the chart too tall; if that is not enough, rows
+  // that are too wide become columns, the outer ones first, and the chart can be scrolled.
   arrange() {
-    const rows = [...this.boxes.values()].filter(
-      (box) => box.children.length && nestingDepth(box) <= 2,
-    );
-    for (const { flow } of rows) flow.dataset.flow = "row";
-    for (const { flow } of rows) if (isTooWide(flow)) flow.dataset.flow = "column";
+    const flows = [...this.boxes.values()]
+      .filter((box) => box.children.length && nestingDepth(box) <= 2)
+      .map((box) => box.flow);
+    for (const flow of flows) flow.dataset.flow = "row";
+    this.place.style.fontSize = "";
+    if (!this.shrinkWhile(() => flows.some(isTooWide))) {
+      this.place.style.fontSize = "";
+      for (const flow of flows) if (isTooWide(flow)) flow.dataset.flow = "column";
+    }
+    this.shrinkWhile(() => isTooTall(this.place));
     this.arrows.route(this.boxes, this.place);
+  }
+
+  // Returns whether it helped.
+  shrinkWhile(isTooLarge) {
+    let size = parseFloat(getComputedStyle(this.place).fontSize);
+    while (isTooLarge() && size > LEAST_FONT)
+      this.place.style.fontSize = `${(size = Math.max(LEAST_FONT, size - 0.5))}px`;
+    return !isTooLarge();
+  }
+
+  // Where the chart is still taller than its frame, scroll to the live phase when it has changed.
+  follow(path) {
+    if (path === this.followed) return;
+    this.followed = path;
+    const here = this.place.querySelector(".here");
+    if (!here || !isTooTall(this.place)) return;
+    const [box, frame] = [here, this.place].map((element) => element.getBoundingClientRect());
+    if (box.top < frame.top || box.bottom > frame.bottom)
+      this.place.scrollTop += box.top - frame.top - (frame.height - box.height) / 2;
   }
 
   show(totals, recent, state) {
@@ -88,6 +116,7 @@ class PhaseBoard {
         grown = !box.item.classList.remove("unused");
     }
     if (grown) this.arrange();
+    this.follow(state.path);
   }
 
   showLeaf(box, n, time, share) {
@@ -101,6 +130,10 @@ class PhaseBoard {
         `mean ${formatDuration(time / n)}, in all ${formatDuration(time)}`
       : box.live;
   }
+}
+
+function isTooTall(place) {
+  return place.scrollHeight > place.clientHeight + 1;
 }
 
 function isTooWide(flow) {

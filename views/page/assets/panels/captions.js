@@ -5,12 +5,14 @@ function showCaptions(view, totals) {
     setText(byId(`${id}-scope`), `· ${totals.label}`);
   setText(byId("shares-scope"), `· ${sharesLabel(view, totals)}`);
   setText(byId("where"), windowLabel(view));
+  keepWidth(byId("where"));
 }
 
 function sharesLabel(view, totals) {
   if (view.instant !== null) return `the second before ${formatTime(totals.stop, 1e6)}`;
   if (view.follow && view.span < Infinity)
     return `last ${formatDuration(totals.stop - totals.start)}`;
+  if (view.follow && view.first > SECOND) return `since ${formatTime(view.first)}`;
   return totals.label;
 }
 
@@ -19,9 +21,13 @@ function windowLabel(view) {
   return formatRange(view.from, view.to);
 }
 
+// Whether the first records of the run were overwritten, or dropped by the page.
+function losesBeginning(records) {
+  return records.dropped > 0 || records.first > SECOND;
+}
+
 function recordingNote(meta, records) {
-  const lost = records.first > SECOND || records.dropped;
-  const early = lost
+  const early = losesBeginning(records)
     ? ` Records before ${formatTime(records.first)} were overwritten; the totals are exact.`
     : "";
   const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";

@@ -17,7 +17,7 @@ class CostTables {
 
   show(totals, records) {
     const handlers = handlerRows(totals.main);
-    const cancels = cancelRows(records, totals.since, totals.until);
+    const cancels = cancelRows(records, totals);
     this.handlers.show(handlers);
     this.modules.show(moduleRows(totals.main));
     this.cancels.show(cancels);
@@ -58,11 +58,17 @@ function moduleRows(totals) {
   ]);
 }
 
-function cancelRows(records, from, to) {
+// The cancels of the window, also those whose records, and so their reasons, are overwritten.
+function cancelRows(records, { main, since, until }) {
   const { cancels, errors } = records.events;
+  const all = main.triggered(/^after_cancel_/);
+  const kept = cancels.countUpTo(until) - cancels.countUpTo(since - 1);
+  const first = formatTime(Math.max(records.first, cancels.times[0] ?? 0));
+  const earlier = ["earlier ones, their reasons were overwritten", formatCount(all - kept)];
   return [
-    ...eventRows(cancels, records.table.cancels, from, to),
-    ...eventRows(errors, records.table.errors, from, to),
+    ...eventRows(cancels, records.table.cancels, since, until),
+    ...eventRows(errors, records.table.errors, since, until),
+    ...(all > kept ? [[...earlier, `before ${first}`]] : []),
   ];
 }
 

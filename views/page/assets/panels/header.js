@@ -19,12 +19,21 @@ class Header {
   show(stats, place) {
     for (const [name, value] of this.values) {
       setText(value, stats[name] ?? "–");
+      keepWidth(value);
       value.parentElement.hidden = stats[name] === undefined;
     }
     setText(byId("path"), place.label);
     byId("pill").dataset.status = place.status;
     byId("pill").title = place.label;
   }
+}
+
+// As wide as the longest text so far, so that what follows does not move when a number grows.
+function keepWidth(element) {
+  const longest = Math.max(element.textContent.length, element.longest ?? 0);
+  if (longest === element.longest) return;
+  element.longest = longest;
+  element.style.minWidth = `${longest}ch`;
 }
 
 function headerStats(app, totals) {

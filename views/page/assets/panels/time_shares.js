@@ -1,6 +1,6 @@
 // Where time goes: the share of each leaf phase, the largest first.
 
-const MOST_SHARES = 11;
+const MOST_SHARES = window.innerHeight < 1000 ? 8 : 11;
 
 class TimeShares {
   constructor(stack, list, leaves) {

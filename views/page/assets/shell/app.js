@@ -10,6 +10,7 @@ const CONNECTION_TEXT = new Map([
 class App {
   constructor(source) {
     this.source = source;
+    this.progress = new LoadingProgress();
     this.view = new TimelineView();
     this.header = new Header();
     this.controls = new Controls(this);
@@ -32,6 +33,7 @@ class App {
     });
     new ResizeObserver(() => this.requestDraw()).observe(byId("lanes"));
     new ResizeObserver(() => this.board?.arrange()).observe(byId("board"));
+    byId("side").addEventListener("scroll", markMoreBelow);
   }
 
   async start() {
@@ -69,6 +71,7 @@ class App {
       span: this.source instanceof ServerSource ? 5e9 : Infinity,
     });
     this.recordedTotals = { transitions: [], receivers: [] };
+    this.progress = new LoadingProgress();
     this.earlier = meta.metrics;
     this.curves.clear();
     setText(byId("run-name"), meta.name);
@@ -100,6 +103,7 @@ class App {
     this.addEarlierMetrics();
     this.recordedTotals = message.totals;
     this.live = message.live;
+    this.progress.add(message);
     this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
     this.requestDraw();
   }
@@ -131,6 +135,7 @@ class App {
   draw(now) {
     const { view, records } = this;
     if (!records || !this.live) return;
+    if (this.progress.isLoading) return; // what is read so far is not the run
     if (view.playing) {
       view.advance(Math.min(100, now - (this.frame ?? now)) * 1e6);
       this.requestDraw();
@@ -144,6 +149,7 @@ class App {
     if (this.views.shown === "facts") this.drawFacts();
     this.controls.show();
     drawSelection(this.lanes, this.controls.selected, this.colours);
+    markMoreBelow();
     this.framesDrawn += 1;
     document.body.dataset.ready = "true";
   }
@@ -172,6 +178,13 @@ class App {
     setText(byId("note"), this.connectionText || recordingNote(this.meta, this.records));
     this.announcer.show(this);
   }
+}
+
+// Fades out the end of a column that can be scrolled on.
+function markMoreBelow() {
+  const side = byId("side");
+  const below = side.scrollHeight - side.clientHeight - side.scrollTop;
+  side.classList.toggle("more", below > 4);
 }
 
 function drawSelection(lanes, selected, colours) {

@@ -19,7 +19,8 @@ class ComparisonBoard extends PhaseBoard {
     const { text, kind } = relativeChange(mean(n, ns), mean(m, ms), mayBeNoise(...spreads));
     const meanText = (times, time) => (times ? formatDuration(mean(times, time)) : "–");
     setText(box.note, n || m ? `${meanText(n, ns)} → ${meanText(m, ms)}` : "");
-    const label = newElement("span", "change", text);
+    const label = newElement("span", "change", text.replace(" within spread", ""));
+    label.title = text;
     box.item.querySelector(".change")?.remove();
     if (text) box.item.append(label);
     if (kind) box.item.classList.add(kind);

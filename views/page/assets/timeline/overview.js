@@ -18,7 +18,8 @@ class Overview {
     if (this.isOutdated(colours)) this.render(colours);
     const context = this.canvas.clear();
     context.fillStyle = colours.soft;
-    context.fillText("whole run", 0, OVERVIEW / 2);
+    const isWhole = !losesBeginning(this.app.records);
+    context.fillText(isWhole ? "whole run" : "last part", 0, OVERVIEW / 2);
     this.drawStrip(context, left);
     this.drawWindow(context, colours, left);
   }

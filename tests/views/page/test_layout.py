@@ -1,0 +1,180 @@
+"""Where things are on the live page, measured in a real browser: nothing is cut or covered."""
+
+import pytest
+from browsers import is_ready, opened
+from helpers import batches, trainer_of
+from watched import EMPTY, CancelOneBatch, screenshots, wait_until
+
+from trackside.handlers import Metrics, Recorder
+from trackside.views.page.report import write_report
+
+LONG = "a-run-with-a-very-long-name-of-many-words-and-its-learning-rate-0.003"
+FIXED = {(1440, 900), (1366, 768), (1920, 1080), (2560, 1440)}
+"""Windows in which the chart has a frame of its own height."""
+SIZES = [(400, 800), (768, 1024), *sorted(FIXED)]
+
+COVERED = """() => {
+    const rect = (e) => e.getBoundingClientRect();
+    const leaves = [...document.querySelectorAll(".board .leaf:not(.unused)")].map(rect);
+    const counts = [...document.querySelectorAll(".arrow:not(.unused) .count")];
+    return counts.filter((e) => e.textContent).map((e) => [e.textContent, rect(e)])
+        .filter(([, a]) => leaves.some((b) => a.left < b.right - 2 && a.right > b.left + 2 &&
+                                              a.top < b.bottom - 3 && a.bottom > b.top + 3))
+        .map(([text]) => text);
+}"""
+FRAME = """() => {
+    const board = document.querySelector("#board"), flow = board.querySelector(".flow");
+    return [parseFloat(getComputedStyle(board).fontSize), board.scrollHeight - board.clientHeight,
+            board.scrollHeight - Math.max(board.clientHeight, flow.offsetHeight)];
+}"""
+OVERLAP = """([a, b]) => {
+    const [x, y] = [a, b].map((id) => document.getElementById(id).getBoundingClientRect());
+    return Math.min(x.right, y.right) - Math.max(x.left, y.left) > 0 &&
+           Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top) > 0;
+}"""
+STAT_PLACES = """() => [...document.querySelectorAll("#stats div")]
+    .map((e) => [e.firstChild.textContent, e.getBoundingClientRect().left])"""
+ENDS_OF_NAME = """(cell) => {
+    const text = [...cell.childNodes].find((node) => node.nodeType === 3);
+    const at = (i) => {
+        const range = new Range();
+        range.setStart(text, i);
+        range.setEnd(text, i + 1);
+        return range.getBoundingClientRect();
+    };
+    const box = cell.getBoundingClientRect();
+    return [at(0).left < box.left, at(text.length - 1).right <= box.right + 1];
+}"""
+
+
+class ModuleOfALongName:
+    __module__ = "a_package_of_a_long_name.with_modules_in_it.and_more_of_them.whose_end_tells_them"
+
+    def after_batch(self, trainer, state):
+        pass
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report of two runs: one has a long name and counts of four digits, one has cancels."""
+    folder = tmp_path_factory.mktemp("layout")
+    recorder = Recorder(folder / f"{LONG}.loop", records=2**15, timing=True)
+    trainer_of(ModuleOfALongName(), recorder, activities=EMPTY).fit(batches(1) * 1234, batches(2))
+    recorder = Recorder(folder / "cancels.loop", records=512)
+    trainer = trainer_of(Metrics(), CancelOneBatch(), recorder)
+    trainer.fit(batches(8), batches(2), epochs=15)
+    paths = [folder / f"{LONG}.loop", folder / "cancels.loop"]
+    write_report(paths, folder / "report.html")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page(browser, report):
+    with opened(browser, report.as_uri()) as page:
+        wait_until(lambda: is_ready(page))
+        yield page
+
+
+def choose(page, label):
+    page.select_option("#run", label=label)
+    wait_until(lambda: is_ready(page) and page.title().startswith(label))
+
+
+def resize(page, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+
+def test_at_every_size_the_chart_fits_its_frame_and_no_count_covers_a_box(page):
+    for label in (LONG, "cancels"):
+        choose(page, label)
+        for size in SIZES:
+            resize(page, *size)
+            font, cut, empty = page.evaluate(FRAME)
+            assert page.evaluate(COVERED) == [], (label, size)
+            assert empty <= 1, (label, size)
+            assert font >= 10, (label, size)
+            if size in FIXED - {(1366, 768)}:
+                assert cut <= 1, (label, size)
+            page.screenshot(path=screenshots() / f"layout-{label[:7]}-{size[0]}.png")
+
+
+def test_a_chart_that_is_taller_than_its_frame_follows_the_live_phase(page):
+    choose(page, LONG)
+    resize(page, 1366, 768)
+    page.evaluate("document.querySelector('#board').style.maxHeight = '200px'")
+    page.keyboard.press("Home")
+    for key in ("End", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    here = page.locator("#board .here")
+    wait_until(lambda: here.get_attribute("data-phase") == "fit.epoch.validated")
+    inside = """(e) => { const a = e.getBoundingClientRect(),
+        b = document.querySelector("#board").getBoundingClientRect();
+        return a.top >= b.top && a.bottom <= b.bottom; }"""
+    wait_until(lambda: here.evaluate(inside))
+    page.evaluate("document.querySelector('#board').style.maxHeight = ''")
+    page.keyboard.press("l")
+
+
+def test_numbers_in_the_header_do_not_move_what_follows(page):
+    choose(page, LONG)
+    resize(page, 1920, 1080)
+    whole = page.evaluate(STAT_PLACES)
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    wait_until(lambda: page.locator("#stats").inner_text().endswith("\n2"))
+    assert page.evaluate(STAT_PLACES)[:2] == whole[:2]
+    page.keyboard.press("l")
+    wait_until(lambda: page.evaluate(STAT_PLACES) == whole)
+
+
+def test_the_help_button_stands_beside_a_long_name_at_400_pixels(page):
+    choose(page, LONG)
+    for width in (400, 600, 1440):
+        resize(page, width, 800)
+        assert not page.evaluate(OVERLAP, ["run", "help-open"]), width
+        assert not page.evaluate(OVERLAP, ["pill", "help-open"]), width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_long_module_name_is_cut_at_its_front(page):
+    choose(page, LONG)
+    resize(page, 1440, 900)
+    cell = page.locator("#modules td:first-child", has_text="whose_end_tells_them")
+    assert cell.evaluate(ENDS_OF_NAME) == [True, True]
+
+
+def test_cancels_count_the_same_in_the_table_and_above_after_the_ring_lost_some(page):
+    choose(page, "cancels")
+    rows = page.locator("#cancels tbody tr").evaluate_all(
+        "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert [row[0] for row in rows] == [
+        "batch: too <b>hard</b>",
+        "earlier ones, their reasons were overwritten",
+    ]
+    assert sum(int(row[1]) for row in rows) == 15
+    stats = dict(
+        page.locator("#stats div").evaluate_all(
+            "(all) => all.map(e => [e.firstChild.textContent, e.lastChild.textContent])"
+        )
+    )
+    assert stats["cancels"] == "15"
+
+
+def test_while_a_recording_is_read_the_page_says_so_and_shows_nothing_of_the_run(page):
+    choose(page, LONG)
+    update = """([left, count]) => trackside.update(
+        { table: [], totals: trackside.recordedTotals, lost: false, live: trackside.live,
+          left, count }, new Uint8Array(0))"""
+    page.evaluate(update, [900_000, 100_000])
+    assert page.locator("#loading").inner_text() == "Reading the recording: 10 %"
+    assert page.locator("#path").inner_text() == "loading"
+    for hidden in ("#board", "#stats", "#lanes"):
+        assert not page.locator(hidden).is_visible()
+    page.evaluate(update, [1000, 899_000])
+    assert page.locator("#loading").inner_text() == "Reading the recording: 99 %"
+    page.evaluate(update, [0, 1000])
+    wait_until(lambda: page.locator("#path").inner_text() == "completed")
+    assert page.locator("#board").is_visible()
+    assert page.locator("#loading").is_hidden()
