@@ -8,7 +8,10 @@ process: nothing is recorded, no vote is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .state import TrainState
 
 
 class PeerError(RuntimeError):
@@ -39,11 +42,15 @@ class PeerError(RuntimeError):
 class Agreement(Protocol):
     """The votes of all ranks, on a group of their own beside the one that reduces the gradients.
 
-    Every rank calls `vote` and `share` equally often, in the same order.
+    Every rank takes the same votes, and calls `share` equally often, in the same order.
     """
 
     vote_watchers: list[Callable[[bool], None]]
     """Called with True before this rank waits in a vote, and with False after it."""
+
+    may_reduce: Callable[[], bool]
+    """Written by the run: waits for the open vote, and says whether the gradients are wanted. A
+    backward pass for which `overlaps` was True calls it before the first message to the others."""
 
     @property
     def rank(self) -> int:
@@ -58,11 +65,28 @@ class Agreement(Protocol):
         """Names of the activities in which the other ranks wait for this one, `backward`, or do
         without it what cannot be undone, `step`. What is raised inside of them ends the run."""
 
-    def vote(self, ballot: Sequence[int]) -> Sequence[int]:
+    def cast(self, ballot: Sequence[int]) -> None:
+        """Send the ballot of this rank to the others, without waiting for theirs."""
+
+    def result(self) -> Sequence[int]:
         """For each place of the ballots, which are equally long, the maximum over all ranks.
+
+        Waits for the ballots of all; called once after each `cast`.
 
         Raises:
             PeerError: a rank did not vote in time, or its process has ended.
+        """
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Whether the vote before the next backward pass can be open while it runs."""
+
+    def undo_backward(self, state: TrainState) -> None:
+        """Take back the gradients of the backward pass for which `overlaps` was True."""
+
+    def expects_batch(self, state: TrainState) -> bool:
+        """Whether it is certain that this rank fetches one more batch in the open pass.
+
+        Where it is certain on all ranks, no vote is taken on it.
         """
 
     def share(self, records: Sequence[Mapping[str, str]]) -> Sequence[Sequence[Mapping[str, str]]]:

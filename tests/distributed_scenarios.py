@@ -349,6 +349,66 @@ RAISED = {
 }
 
 
+def overlapped_votes():
+    """A batch that rank 1 cancels while the other is in its backward pass; a bad dataset."""
+    alone, _ = cancelled_once(8 * ranks(), lambda: True)
+    together, votes = cancelled_once(8, lambda: rank() == 1, Distributed(timeout=TIMEOUT))
+    failing = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    error = error_of(partial(failing.fit, KeyedLoader(FailsAt(60, 40), 8, seed=5)))
+    counts = [failing.state.outcome, failing.state.step, failing.state.batch_index]
+    return {
+        "alone": alone,
+        "together": together,
+        "votes": votes,
+        "error": error,
+        "counts": counts,
+    }
+
+
+class FailsAt:
+    """Examples of which one cannot be read."""
+
+    def __init__(self, count, failing):
+        self.examples, self.failing = examples(count), failing
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, index):
+        if index == self.failing:
+            raise OSError(f"example {index} is damaged")
+        return self.examples[index]
+
+
+def cancelled_once(batch_size, cancels, *handlers):
+    """A fit in which batch 4 is cancelled after its loss; how often a vote was open, or taken."""
+    trainer = trainer_of(network(), *handlers)
+    votes = {"open": 0, "all": 0}
+
+    def cancel(trainer, state):
+        if (state.epoch, state.batch_index) == (0, 4) and cancels():
+            raise CancelBatchException("only here")
+
+    def count(trainer, state):
+        if (agreement := trainer.agreement) is None:
+            return
+        overlaps, cast = agreement.overlaps, agreement.cast
+        agreement.overlaps = lambda state: counted("open", overlaps(state))
+        agreement.cast = lambda ballot: cast(ballot) or counted("all", True)
+
+    def counted(name, happens):
+        votes[name] += happens
+        return happens
+
+    trainer.on("begin_fit")(count)
+    if cancels():
+        trainer.on("after_loss")(cancel)
+    train = KeyedLoader(examples(80 * ranks()), batch_size, shuffle=True, seed=5)
+    state = trainer.fit(train, epochs=2)
+    found = {"weights": weights(state.model), "step": state.step, "samples": state.samples}
+    return found, votes
+
+
 def raise_on_rank_1(kind, trainer, state):
     if (rank(), state.epoch, state.batch_index) == (1, 0, 1):
         raise kind("on rank 1")

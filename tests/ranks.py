@@ -42,13 +42,36 @@ class ThreadAgreement:
         self.world_size = ranks.size
         self.collective = ranks.collective
         self.votes: list[list[int]] = []
+        self.overlapped = 0
         self.vote_watchers: list[Callable[[bool], None]] = []
+        self.may_reduce: Callable[[], bool] = lambda: True
+        self._ballot: list[int] = []
 
-    def vote(self, ballot: Sequence[int]) -> list[int]:
+    def cast(self, ballot: Sequence[int]) -> None:
+        """Keep the ballot: the others see it when this rank waits for the result."""
+        self._ballot = list(ballot)
+
+    def result(self) -> list[int]:
         """The maxima of all ballots."""
-        ballots = self._exchange(list(ballot))
+        ballots = self._exchange(self._ballot)
         self.votes.append([max(column) for column in zip(*ballots, strict=True)])
         return self.votes[-1]
+
+    def overlaps(self, state: Any) -> bool:
+        """If the ranks are to, and no gradient is to be added to."""
+        overlaps = self.ranks.overlap and all(p.grad is None for p in state.model.parameters())
+        self.overlapped += overlaps
+        return overlaps
+
+    def undo_backward(self, state: Any) -> None:
+        """Clear the gradients."""
+        for parameter in state.model.parameters():
+            parameter.grad = None
+
+    def expects_batch(self, state: Any) -> bool:
+        """If the ranks trust the length of the loaders, and one more batch follows."""
+        has_more = state.n_batches is not None and state.batch_index + 1 < state.n_batches
+        return self.ranks.certain and state.batches is not None and has_more
 
     def share(self, records: Any) -> list[Any]:
         """The records of all ranks."""
@@ -68,6 +91,8 @@ class ThreadAgreement:
 
     def average_gradients(self, model: torch.nn.Module) -> None:
         """What DDP does."""
+        if not self.may_reduce():
+            return
         own = [p.grad for p in model.parameters()]
         every = self.ranks.data.exchange(self.rank, [grad.clone() for grad in own])
         for place, grad in enumerate(own):
@@ -81,9 +106,22 @@ class ThreadAgreement:
 
 
 class Ranks:
-    """Some threads that act as the ranks of one training."""
+    """Some threads that act as the ranks of one training.
 
-    def __init__(self, size: int, collective: Sequence[str] = ("backward",)) -> None:
+    Args:
+        overlap: whether votes stay open while the backward pass runs.
+        certain: whether the length of a loader is trusted.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        collective: Sequence[str] = ("backward",),
+        overlap: bool = False,
+        certain: bool = False,
+    ) -> None:
+        self.overlap = overlap
+        self.certain = certain
         self.size = size
         self.collective = collective
         self.control, self.data = Meeting(size), Meeting(size)

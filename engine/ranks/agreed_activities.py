@@ -17,12 +17,17 @@ class AgreedActivities:
 
     Args:
         unit: the name of the scope of a batch, inside of which nothing is chosen.
+
+    Attributes:
+        stepwise: whether a host drives the run.
     """
 
     def __init__(self, ballot: Ballot, unit: str | None) -> None:
         self._ballot = ballot
         self._unit = unit
+        self.stepwise = False
         self._entering: dict[str, set[str]] = {}
+        self._taken = ""  # the last trigger
 
     def begin(self, table: Mapping[str, LeafPhase]) -> None:
         """Wrap the activities of `table`."""
@@ -39,22 +44,55 @@ class AgreedActivities:
             return None
         ballot, phase, run = self._ballot, leaf.phase, self._attempting(leaf, activity)
         choose = self._choosing(leaf, run) if self._decides(phase) else run
+        is_backward = _is_backward(phase)
 
         def work(state: TrainState) -> str:
             if ballot.lost or state.phase != phase:  # a closure runs those of other phases
                 return activity(state)
-            if self.votes_before(phase) and (raised := ballot.vote()):
-                raise AgreedRaise(raised)
+            if ballot.open_in and not is_backward:
+                self._close_vote()
+            if self.votes_before(phase):
+                self._vote(leaf)
             ballot.settled = False
             ballot.go_on()
-            return choose(state)
+            self._taken = trigger = choose(state)
+            if is_backward and ballot.open_in:
+                self._close_vote()
+            return trigger
 
         return work
 
     def votes_before(self, phase: str) -> bool:
         """Whether the ranks vote before the activity of `phase`."""
+        ballot, entering = self._ballot, self._entering.get(phase, ())
+        if ballot.settled:
+            return False
+        if self._taken in entering:
+            return self._taken in ballot.wanted
+        return not ballot.wanted.isdisjoint(entering)
+
+    def _vote(self, leaf: LeafPhase) -> None:
         ballot = self._ballot
-        return not ballot.settled and not ballot.wanted.isdisjoint(self._entering.get(phase, ()))
+        if self._leads_to_backward(leaf) and ballot.can_stay_open():
+            ballot.open()
+        elif raised := ballot.vote():
+            raise AgreedRaise(raised)
+
+    def _leads_to_backward(self, leaf: LeafPhase) -> bool:
+        """Whether nothing is between a vote before the activity of `leaf` and the gradients."""
+        if self.stepwise:  # the host has seen the transition to the backward pass
+            return False
+        trigger = leaf.expected_trigger
+        if _is_backward(leaf.phase) or trigger is None or trigger in self._ballot.wanted:
+            return _is_backward(leaf.phase)
+        return _is_backward(leaf.expected_row.leaf.phase)
+
+    def _close_vote(self) -> None:
+        ballot = self._ballot
+        opened = ballot.open_in
+        if raised := ballot.close():
+            ballot.agreement.undo_backward(ballot.state)
+            raise AgreedRaise(raised, opened)
 
     def _attempting(self, leaf: LeafPhase, activity: Activity) -> Activity:
         """`activity`, after which the run goes on to the next vote, whatever it raises."""
@@ -63,12 +101,15 @@ class AgreedActivities:
         expected = leaf.expected_trigger or next(iter(leaf.rows))
 
         def attempt(state: TrainState) -> str:
+            is_collective = any(n in ballot.agreement.collective for n in names)
             if ballot.broken_off and not cleans_up:
+                if is_collective:
+                    ballot.stay_away()
                 return expected
             try:
                 return leaf.own_name(activity(state))
             except BaseException as error:
-                ballot.break_off(error, any(n in ballot.agreement.collective for n in names))
+                ballot.break_off(error, is_collective)
                 return expected
 
         return attempt
@@ -80,10 +121,13 @@ class AgreedActivities:
         """`run`, and a vote on the trigger that it returns; what closes a scope wins."""
         ballot, codes = self._ballot, dict(_codes(leaf))
         chosen = {code: trigger for trigger, code in codes.items()}
+        begins = codes.get(f"begin_{self._unit}")
 
         def choose(state: TrainState) -> str:
             counters = state.epoch, state.batch_index, state.samples
             agreed, own = 0, codes[run(state)]
+            if own == begins and ballot.certain and not ballot.has_cancel:
+                return chosen[own]  # an error is that of the batch
             try:
                 agreed = ballot.choose(own)
             finally:
@@ -93,6 +137,10 @@ class AgreedActivities:
             return chosen[agreed]
 
         return choose
+
+
+def _is_backward(phase: str) -> bool:
+    return path_ends(phase)[0] == "backward"
 
 
 def _codes(leaf: LeafPhase) -> Iterator[tuple[str, int]]:

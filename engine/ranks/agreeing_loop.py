@@ -55,6 +55,7 @@ class AgreeingLoop(RunLoop):
         super().__init__(*of_a_loop)
         self._ballot = run.ballot
         self._activities = run.activities
+        self._activities.stepwise = self.stepwise
         self._activities.begin(self.table)
         run.has_begun = True
 
@@ -101,6 +102,14 @@ class AgreeingLoop(RunLoop):
         except BaseException as error:
             self._ballot.record(error, self._reporting[1])
             self._reporting = (), None
+
+    def _unwind(self) -> Generator[Transition, None, None]:
+        """Close scopes from where the vote was opened: what this rank did since is taken back."""
+        for error, *_ in self._raised:
+            if type(error) is AgreedRaise and error.phase:
+                self.leaf = self.table[error.phase]
+                self.state.phase = error.phase
+        yield from super()._unwind()
 
     def _take_raised(self, unwinding: Unwinding) -> None:
         if self._raised:

@@ -4,11 +4,15 @@ A signal that some rank listens to is followed by a vote, so is the choice of a 
 batch, and a trigger of `Chart.votes`. Between two votes nothing leaves a rank: what a receiver or
 an activity raises is recorded. At the vote every rank gets what all have raised, in the order of
 the ranks, and closes the same scopes.
+
+A vote before the backward pass may stay open while it runs: its result is asked for before the
+gradients are sent to the other ranks. If something was raised, none are, and they are taken back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from ...events import Agreement, Cancel, IllegalCancelError, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of
@@ -17,6 +21,9 @@ from ..closing.raised_exception import Raised, cancel_text, is_cancel
 from ..statechart.compiled_table import LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope
 from .peer_records import as_record, merged, recorded
+from .vote_exchange import LAST_PHASE, PHASE, VoteExchange, in_one_phase
+
+T = TypeVar("T")
 
 CLOSES = 1000
 """The lowest code of a choice that closes a scope."""
@@ -26,10 +33,15 @@ ANYTHING = 0, 0
 
 
 class AgreedRaise(BaseException):
-    """Leads into the unwinding with what all ranks have raised; user code never sees it."""
+    """Leads into the unwinding with what all ranks have raised; user code never sees it.
 
-    def __init__(self, raised: list[Raised]) -> None:
+    Args:
+        phase: the one in which that vote was opened, if this rank has gone on since.
+    """
+
+    def __init__(self, raised: list[Raised], phase: str = "") -> None:
         self.raised = raised
+        self.phase = phase
 
 
 class Ballot:
@@ -44,13 +56,18 @@ class Ballot:
         asks: whether something waits here for a vote, such as a request.
         settled: whether nothing was done since the last vote.
         lost: whether there are no more votes: what is raised is raised at once.
+        certain: whether all ranks fetch one more batch, unless a loader fails.
+        open_in: the phase in which the open vote began; empty without one.
     """
 
     def __init__(self, agreement: Agreement, state: TrainState, always: Collection[str]) -> None:
         self.agreement = agreement
         self.state = state
-        self.broken_off = self.asks = self.settled = self.lost = False
+        self.broken_off = self.asks = self.settled = self.lost = self.certain = False
+        self.open_in = ""
         self.wanted: set[str] = set()
+        self._exchange = VoteExchange(agreement)
+        self._aborted = False
         self._always = frozenset(always)
         self._rows: dict[str, list[TableRow]] = {}
         self._places: dict[str, int] = {}
@@ -107,10 +124,24 @@ class Ballot:
         self.broken_off = self._skips = True
         if not is_collective:
             self.record(error)
-        elif self.agreement.abort():
+        elif self._abort():
             self.record(_too_late(error, self.state.phase) if is_cancel(error) else error)
         else:
             self._followed.append(traceback_text(error))
+
+    def stay_away(self) -> None:
+        """Skip a collective activity, in which the others wait for this rank: that ends the run."""
+        if self._aborted:
+            return
+        self._abort()
+        for place, one in enumerate(self._recorded):
+            if is_cancel(one.error):
+                late = _too_late(one.error, one.phase)
+                self._recorded[place] = one._replace(error=late)
+
+    def _abort(self) -> bool:
+        self._aborted = True
+        return self.agreement.abort()
 
     def go_on(self) -> None:
         """Begin with the next activity, or the next signal of an unwinding."""
@@ -119,6 +150,26 @@ class Ballot:
     def vote(self) -> list[Raised]:
         """Vote on all that was recorded; returns what all ranks have raised."""
         return self._result(self._cast(bool(self._recorded) or self.broken_off, ANYTHING))
+
+    def can_stay_open(self) -> bool:
+        """Whether the vote that is due can be open while the backward pass runs."""
+        speaks = self._recorded or self.broken_off or self.asks
+        return not speaks and self.agreement.overlaps(self.state)
+
+    def open(self) -> None:
+        """Send the ballot of this rank, and go on without those of the others."""
+        self._send(False, ANYTHING)
+        self.open_in = self.state.phase
+
+    def close(self) -> list[Raised]:
+        """Wait for the open vote; returns what all ranks have raised."""
+        self.open_in = ""
+        return self._result(self._received())
+
+    @property
+    def has_cancel(self) -> bool:
+        """Whether a cancel was recorded here since the last vote."""
+        return any(is_cancel(one.error) for one in self._recorded)
 
     def choose(self, code: int) -> int:
         """Vote on a choice: the highest code of all ranks.
@@ -165,45 +216,54 @@ class Ballot:
         return raised
 
     def _cast(self, raised: bool, choice: tuple[int, int]) -> Sequence[int]:
+        self._send(raised, choice)
+        return self._received()
+
+    def _send(self, raised: bool, choice: tuple[int, int]) -> None:
         """Vote; the two phases and choices are a maximum, and a minimum with its sign changed."""
         place = self._places.get(self.state.phase, -1)
         everywhere = self.asks or self._recorded
         wishes = [1] * len(self._rows) if everywhere else self._own_wishes()
+        certain = not everywhere and self.agreement.expects_batch(self.state)
+        ballot = [int(raised), place, -place, *choice, int(not certain), *wishes]
+        self._all_or_none(lambda: self._exchange.send(ballot))
+
+    def _received(self) -> Sequence[int]:
+        agreed = self._all_or_none(self._checked_result)
+        self.certain = not agreed[5]
+        if agreed[6:] != self._agreed_wishes:
+            self._agreed_wishes = agreed[6:]
+            self.wanted = {
+                trigger for trigger, wish in zip(self._rows, agreed[6:], strict=True) if wish
+            }
+        return agreed
+
+    def _checked_result(self) -> Sequence[int]:
+        agreed = self._exchange.result()
+        if not in_one_phase(agreed):
+            raise self._parted(agreed[PHASE], -agreed[LAST_PHASE])
+        return agreed
+
+    def _all_or_none(self, exchange: Callable[[], T]) -> T:
+        """What is raised in a vote ends all votes."""
         try:
-            agreed = self._wait([int(raised), place, -place, *choice, *wishes])
-            self._check_phase(agreed[1], -agreed[2])
+            return exchange()
         except PeerError:
             self.lost = True
             raise
         except BaseException:  # an interrupt while this rank waits
             self.leave()
             raise
-        if agreed[5:] != self._agreed_wishes:
-            self._agreed_wishes = agreed[5:]
-            self.wanted = {
-                trigger for trigger, wish in zip(self._rows, agreed[5:], strict=True) if wish
-            }
-        return agreed
-
-    def _wait(self, numbers: Sequence[int]) -> Sequence[int]:
-        watchers = self.agreement.vote_watchers
-        for watch in watchers:
-            watch(True)
-        try:
-            return self.agreement.vote(numbers)
-        finally:
-            for watch in watchers:
-                watch(False)
 
     def _want_all(self) -> None:
+        self.certain = False
         self.wanted = {*self._rows}
         self._agreed_wishes = ()
 
     def _own_wishes(self) -> list[int]:
         """For each trigger, whether this rank asks for a vote after it."""
-        receivers = [row.receivers for row in self._all_rows]
-        if receivers != self._receivers:
-            self._receivers = receivers
+        if any(map(_differs, self._all_rows, self._receivers)) or not self._wishes:
+            self._receivers = [row.receivers for row in self._all_rows]
             self._wishes = [int(self._wants(trigger)) for trigger in self._rows]
         return self._wishes
 
@@ -214,14 +274,17 @@ class Ballot:
             for receiver in row.receivers
         )
 
-    def _check_phase(self, *found: int) -> None:
-        if found[0] != found[1]:
-            phases = [*self._places, "a phase that this rank does not have"]
-            raise PeerError(
-                f"the ranks are in different phases, {' and '.join(phases[at] for at in found)}: "
-                "their charts, activities or loaders differ; rank "
-                f"{self.agreement.rank} is in {self.state.phase}"
-            )
+    def _parted(self, *found: int) -> PeerError:
+        phases = [*self._places, "a phase that this rank does not have"]
+        return PeerError(
+            f"the ranks are in different phases, {' and '.join(phases[at] for at in found)}: "
+            "their charts, activities or loaders differ; rank "
+            f"{self.agreement.rank} is in {self.state.phase}"
+        )
+
+
+def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:
+    return row.receivers is not receivers
 
 
 def _too_late(cancel: Cancel, phase: str) -> IllegalCancelError:

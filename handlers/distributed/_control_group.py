@@ -6,18 +6,31 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 
-from ...events import PeerError
+from ...events import PeerError, TrainState
 from ...events.utils.exact_context import exact_context
 from .._torch_internals import default_store
 
 _ROLL_CALL = timedelta(seconds=5)
 """How long a rank is waited for, to name the one that is lost."""
+
+
+class Overlap(Protocol):
+    """See `events.Agreement` for each of the methods."""
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Whether a vote can be open while the next backward pass runs."""
+
+    def undo_backward(self, state: TrainState) -> None:
+        """Take back the gradients of that pass."""
+
+    def expects_batch(self, state: TrainState) -> bool:
+        """Whether one more batch is certain."""
 
 
 class ControlGroup:
@@ -38,6 +51,7 @@ class ControlGroup:
         release: ends the group of the gradients, so that the other ranks fail in it. What holds
             its connections, a DistributedDataParallel above all, has to be gone before.
         timeout: of a vote; the slowest rank has to come within it.
+        overlap: what can be done while a vote is open; None: nothing.
     """
 
     def __init__(
@@ -47,37 +61,72 @@ class ControlGroup:
         collective: Collection[str],
         release: Callable[[], None],
         timeout: timedelta,
+        overlap: Overlap | None = None,
     ) -> None:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         self.collective = collective
         self._group = group
         self._store = store
+        self._overlap = overlap
+        self._numbers = self._found = torch.empty(0)
+        self._messages: list[Any] = []
         self.vote_watchers: list[Callable[[bool], None]] = []
+        self.may_reduce: Callable[[], bool] = lambda: True
         self._release = release
         self._timeout = timeout
         self._distances = [1 << i for i in range((self.world_size - 1).bit_length())]
 
-    def vote(self, ballot: Sequence[int]) -> list[int]:
-        """The maxima of the ballots of all ranks. Raises: PeerError, if a rank is lost."""
-        numbers = torch.tensor(ballot, dtype=torch.int32)
+    def cast(self, ballot: Sequence[int]) -> None:
+        """Send the ballot of this rank. Raises: PeerError, if a rank is lost."""
+        self._numbers = torch.tensor(ballot, dtype=torch.int32)
         try:
-            for distance in self._distances:
-                numbers = torch.maximum(numbers, self._exchange(numbers, distance))
+            self._exchange(self._distances[0])
         except (RuntimeError, ValueError) as error:  # a ValueError, if this rank has left
             raise self._lost(error) from error
-        return numbers.tolist()
 
-    def _exchange(self, numbers: torch.Tensor, distance: int) -> torch.Tensor:
-        """Send `numbers` to the rank this far above; returns those of the one this far below."""
-        found = torch.empty_like(numbers)
+    def result(self) -> list[int]:
+        """The maxima of the ballots of all ranks. Raises: PeerError, if a rank is lost."""
+        try:
+            self._merge()
+            for distance in self._distances[1:]:
+                self._exchange(distance)
+                self._merge()
+        except (RuntimeError, ValueError) as error:
+            raise self._lost(error) from error
+        return self._numbers.tolist()
+
+    def _exchange(self, distance: int) -> None:
+        """Begin to send the numbers to the rank this far above, and to receive from below."""
+        self._found = torch.empty_like(self._numbers)
         size, group = self.world_size, self._group
-        receiving = dist.irecv(found, (self.rank - distance) % size, group)
-        sending = dist.isend(numbers, (self.rank + distance) % size, group)
-        for work in (receiving, sending):
-            if work is not None:  # as in every rank of the group
-                work.wait()
-        return found
+        receiving = dist.irecv(self._found, (self.rank - distance) % size, group)
+        sending = dist.isend(self._numbers, (self.rank + distance) % size, group)
+        self._messages = [receiving, sending]
+
+    def _merge(self) -> None:
+        """Wait for what was begun, and take the maxima."""
+        for message in self._messages:
+            if message is not None:  # as in every rank of the group
+                message.wait()
+        self._numbers = torch.maximum(self._numbers, self._found)
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Whether the vote before the next backward pass can be open while it runs."""
+        return self._overlap is not None and self._overlap.overlaps(state)
+
+    def ask_run(self) -> bool:
+        """`may_reduce` of the run, which writes it when it begins."""
+        return self.may_reduce()
+
+    def undo_backward(self, state: TrainState) -> None:
+        """Take back the gradients of the backward pass for which `overlaps` was True."""
+        if self._overlap is not None:
+            self._overlap.undo_backward(state)
+
+    def expects_batch(self, state: TrainState) -> bool:
+        """Whether it is certain that this rank fetches one more batch in the open pass."""
+        return self._overlap is not None and self._overlap.expects_batch(state)
 
     def share(self, records: Sequence[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
         """The records of all ranks. Raises: PeerError, if a rank is lost."""
@@ -146,13 +195,17 @@ class ControlGroup:
 
 @exact_context
 def control_group(
-    name: str, collective: Collection[str], release: Callable[[], None], timeout: timedelta
+    name: str,
+    collective: Collection[str],
+    release: Callable[[], None],
+    timeout: timedelta,
+    overlap: Overlap | None = None,
 ) -> Iterator[ControlGroup]:
     """A group for the votes of one run, with a `name` of its own, within the process group."""
     group = dist.new_group(backend="gloo", timeout=timeout)
     store = PrefixStore(f"trackside/votes/{name}", default_store())
     try:
-        yield ControlGroup(group, store, collective, release, timeout)
+        yield ControlGroup(group, store, collective, release, timeout, overlap)
     finally:
         end_group(group)
 

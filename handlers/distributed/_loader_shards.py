@@ -84,6 +84,7 @@ class LoaderShards:
         self.seed = seed
         self.undo = ExitStack()
         self._counts: dict[int, Counts] = {}
+        self._sampled: set[int] = set()
 
     def shard(self, state: TrainState) -> None:
         """Replace the loaders of the state; `undo.close()` puts them back.
@@ -109,6 +110,10 @@ class LoaderShards:
         counts = self._counts.get(id(loader))
         return None if counts is None else counts(batch)
 
+    def know_length(self, loader: Any) -> bool:
+        """Whether `len(loader)` is certain: all ranks have the same number of batches."""
+        return id(loader) in self._counts or id(loader) in self._sampled
+
     def _shard_of(self, name: str, loader: Any) -> Any:
         if hasattr(loader, "set_rank"):
             found = getattr(loader, "share", (0, 1))
@@ -119,6 +124,8 @@ class LoaderShards:
             self._counts[id(loader)] = loader.rank_counts
             return loader
         if self._is_sharded(name, loader):
+            if not isinstance(getattr(loader, "dataset", None), IterableDataset):
+                self._sampled.add(id(loader))
             return loader
         _check_shardable(name, loader)
         sampler = loader.batch_sampler
@@ -157,6 +164,14 @@ class LoaderShards:
             f"{name}: its {type(owner).__name__} has rank {found[0]} of {found[1]}, and this "
             f"process has rank {self.rank} of {self.ranks}"
         )
+
+
+def loader_of(state: TrainState) -> Any:
+    """The loader of the open pass."""
+    if state.training:
+        return state.train_loader
+    valid = state.valid_loader
+    return valid[state.evaluation] if isinstance(valid, dict) else valid
 
 
 def _shards_itself(sampler: Any) -> bool:

@@ -68,6 +68,7 @@ class ShardedModel:
             end_sharding(self._model)
             self._replace(self._whole)
             raise
+        self.may_reduce: Callable[[], bool] = lambda: True
         self._shards: Parameters = dict(self._model.named_parameters())
         exchange_parameters(state.optimizer, self._whole, self._shards)
         _shard_states(state.optimizer)
@@ -95,6 +96,10 @@ class ShardedModel:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
         self._model.set_requires_gradient_sync(does)
         return nullcontext()
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Never: the gradients are sent by FSDP2 itself."""
+        return False
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, which are not sharded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -14,6 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
 from ._process_group import DataGroup
+
+_BUCKETS_KNOWN = 2
+"""Backward passes after which DistributedDataParallel does not arrange its buckets again."""
 
 
 class WrappedModel(Protocol):
@@ -32,6 +35,12 @@ class WrappedModel(Protocol):
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
 
+    def overlaps(self, state: TrainState) -> bool:
+        """Whether the next backward pass asks `may_reduce` before it sends gradients."""
+
+    may_reduce: Callable[[], bool]
+    """Whether the gradients are wanted; written by who can tell."""
+
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0."""
 
@@ -40,6 +49,13 @@ class WrappedModel(Protocol):
 
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Leave the model as it was found, and modules that handlers hold, as averages of it."""
+
+
+class Bucket(Protocol):
+    """Some gradients in one tensor, a `torch.distributed.GradBucket`."""
+
+    def buffer(self) -> torch.Tensor:
+        """The tensor, to be changed in place."""
 
 
 class ReplicatedModel:
@@ -57,6 +73,11 @@ class ReplicatedModel:
         self.collective = ("forward", *always) if broadcasts else always
         self._wrapped: DistributedDataParallel | None = None
         self._trainable: list[bool] = []
+        self._parameters: list[nn.Parameter] = []
+        self._reduced = 0  # backward passes of the live wrapper
+        self._reduces = True
+        self._asked: bool | None = None  # the answer of `may_reduce` in the live backward pass
+        self.may_reduce: Callable[[], bool] = lambda: True
         self.update(state)
 
     def update(self, state: TrainState) -> None:
@@ -65,6 +86,10 @@ class ReplicatedModel:
         if trainable != self._trainable and any(trainable):
             self._wrapped, self._trainable = None, trainable
             self._wrapped = DistributedDataParallel(state.model, process_group=self._group.group)
+            # its annotations would have to be classes, and here they are text
+            self._wrapped.register_comm_hook(None, lambda _, bucket: self._reduce(bucket))
+            self._reduced = 0
+            self._parameters = list(state.model.parameters())
 
     def module(self, model: nn.Module) -> nn.Module:
         """What a training batch calls in place of `model`."""
@@ -72,9 +97,40 @@ class ReplicatedModel:
 
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
+        self._reduces, self._asked = does, None
         if does or self._wrapped is None:
             return nullcontext()
         return self._wrapped.no_sync()
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Whether the next backward pass asks `may_reduce` before it sends gradients.
+
+        The first ones do not: after them DistributedDataParallel sends its buckets to all ranks.
+        There must be no gradient that was not taken back by setting it to None.
+        """
+        wrapped = self._wrapped
+        return (
+            wrapped is not None
+            and self._reduces
+            and self._reduced >= _BUCKETS_KNOWN
+            and all(p.grad is None for p in self._parameters)
+        )
+
+    def _reduce(self, bucket: Bucket) -> torch.futures.Future[torch.Tensor]:
+        """Average a bucket of gradients over the ranks, unless they are not wanted."""
+        gradients = bucket.buffer()
+        if self._asked is None:
+            self._asked = self.may_reduce()
+            self._reduced += self._asked
+        if not self._asked:
+            unchanged: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+            unchanged.set_result(gradients)
+            return unchanged
+        group = self._group.group
+        gradients.div_(group.size())
+        sent = dist.all_reduce(gradients, group=group, async_op=True).get_future()
+        reduced: torch.futures.Future[torch.Tensor] = sent.then(lambda found: found.value()[0])
+        return reduced
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, as every training batch begins with."""
@@ -89,6 +145,12 @@ class ReplicatedModel:
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
         self._wrapped = None
+
+
+def clear_gradients(model: nn.Module) -> None:
+    """Set all gradients to None."""
+    for parameter in model.parameters():
+        parameter.grad = None
 
 
 def equalise(tensors: Iterable[torch.Tensor], group: dist.ProcessGroup) -> None:

@@ -18,8 +18,9 @@ from .._ranks import gather_over_ranks
 from .._stateful import Stateful
 from ._control_group import control_group
 from ._joined_loaders import JoinedLoaders
-from ._loader_shards import LoaderShards
+from ._loader_shards import LoaderShards, loader_of
 from ._meta_model import initialise_alone
+from ._overlap import RunOverlap
 from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
 from ._sharding_checks import (
@@ -176,9 +177,13 @@ class Distributed(Stateful):
                 undo.callback(self._unwrap_model, trainer)
             collective = () if self._model is None else self._model.collective
             undo.callback(setattr, trainer, "agreement", None)
-            trainer.agreement = undo.enter_context(
-                control_group(str(number), collective, self._release_group, self._patience)
+            overlap = RunOverlap(self._model, None if self._joined else self._shards)
+            agreement = undo.enter_context(
+                control_group(str(number), collective, self._release_group, self._patience, overlap)
             )
+            trainer.agreement = agreement
+            if self._model is not None:
+                self._model.may_reduce = agreement.ask_run
             yield
 
     def _wrap_model(self, state: TrainState, group: DataGroup) -> WrappedModel:
@@ -223,7 +228,7 @@ class Distributed(Stateful):
 
     def _count(self, state: TrainState, joined: tuple[int, int] | None) -> None:
         """Count the examples of all ranks, and none that is read because another rank has one."""
-        loader = _loader_of(state)
+        loader = loader_of(state)
         self._counts = self._shards.counts(loader, state.batch_index) or joined
         everywhere = state.batch_size * state.world_size
         read = state.batch_size
@@ -280,13 +285,6 @@ def _check_one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         names = ", ".join(map(repr, allowed))
         raise ValueError(f"Distributed({name}={value!r}): allowed: {names}")
-
-
-def _loader_of(state: TrainState) -> Any:
-    if state.training:
-        return state.train_loader
-    valid = state.valid_loader
-    return valid[state.evaluation] if isinstance(valid, dict) else valid
 
 
 def _reattach_main_only(trainer: TrainerProtocol) -> None:

@@ -545,10 +545,16 @@ def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
         rank, world_size, collective, has_left = 0, 2, (), False
         vote_watchers = ()
 
-        def vote(self, ballot):
+        def cast(self, ballot):
+            self.ballot = ballot
+
+        def result(self):
             if where == "vote":
                 raise KeyboardInterrupt
-            return [1, *ballot[1:]]
+            return [1, *self.ballot[1:]]
+
+        def expects_batch(self, state):
+            return False
 
         def share(self, records):
             raise KeyboardInterrupt
@@ -584,3 +590,123 @@ def test_an_interrupt_of_an_unwinding_tells_the_others():
     one, other = Ranks(2).run(work)
     assert one == (PeerError, "another rank has left the votes", "failed")
     assert other == (KeyboardInterrupt, "", "failed")
+
+
+def quiet_fits(raising, **ranks):
+    """What two ranks find at the end of fits in which rank 1 alone has a listener, `raising`."""
+
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+        if rank == 1:
+            trainer.on("after_loss")(raising)
+        closed = []
+        for signal in ("after_backward", "after_cancel_batch", "after_batch", "after_epoch"):
+            trainer.on(signal)(lambda trainer, state, signal=signal: closed.append(signal))
+        escaped = None
+        try:
+            trainer.fit(world.train_loader, world.valid_loader, epochs=EPOCHS)
+        except Exception as error:
+            escaped = type(error)
+        state = trainer.state
+        found = state.phase, state.step, state.samples, state.batch_index, closed
+        return found, escaped, [*world.model.parameters()], agreement.overlapped
+
+    return Ranks(2, **ranks).run(work)
+
+
+@pytest.mark.parametrize("kind", [*CANCELS.values(), ValueError])
+def test_a_vote_that_is_open_in_the_backward_pass_has_the_effect_of_one_before_it(kind):
+    def once(trainer, state):
+        if (state.epoch, state.batch_index, state.training) == (0, 1, True):
+            raise kind("now") if kind is not ValueError else ValueError("now")
+
+    closed = quiet_fits(once)
+    opened = quiet_fits(once, overlap=True)
+    for before, after in zip(closed, opened, strict=True):
+        assert after[:2] == before[:2]
+        assert all(map(torch.equal, after[2], before[2]))
+        assert (before[3], after[3] > 0) == (0, True)
+
+
+def test_a_host_that_steps_sees_no_backward_pass_of_a_batch_that_a_rank_has_cancelled():
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+
+        def cancel(trainer, state):
+            raise CancelBatchException("every batch")
+
+        if rank == 1:
+            trainer.on("after_loss")(cancel)
+        return [step.trigger for step in trainer.steps(world.train_loader)].count("begin_backward")
+
+    assert Ranks(2, overlap=True).run(work) == [0, 0]
+
+
+def test_a_batch_that_is_certain_has_one_vote():
+    def work(rank, agreement):
+        votes = []
+        for count in (5, 15):
+            world, before = World(Plan()), len(agreement.votes)
+            trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+            trainer.agreement = agreement
+            trainer.fit(Batches(Plan(), count, seed=1))
+            votes.append(len(agreement.votes) - before)
+        return (votes[1] - votes[0]) / 10
+
+    assert Ranks(2, certain=True).run(work) == [1, 1]
+
+
+def test_an_error_of_a_loader_that_is_certain_closes_the_batch_on_all_ranks():
+    plan = (Raise(ValueError, "loader", 2),)
+
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        return rig, rig.run(plan if rank == 1 else ())
+
+    found = Ranks(2, overlap=True, certain=True).run(work)
+    (_, one), (_, other) = found
+    assert one.escaped[0] == "PeerError"
+    assert other.escaped == ("ValueError", "ValueError at loader 2")
+    assert one.ends == other.ends == "failed"
+    assert one.steps == other.steps == 1
+    scopes = ["after_batch", "after_train", "after_epoch", "after_error", "after_fit"]
+    for rig, _ in found:
+        assert [moment.signal for moment in rig.moments][-5:] == scopes
+
+
+def test_a_cancel_that_all_loaders_raise_is_acted_upon_where_it_was_raised():
+    plan = (Raise(CancelEpochException, "loader", 2),)
+
+    def work(rank, agreement):
+        return agreeing(rank, agreement).run(plan)
+
+    assert_as_one_process(Ranks(2, certain=True).run(work), plan)
+
+
+def test_a_rank_that_cannot_make_a_collective_pass_does_not_let_the_others_wait():
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+
+        def scoring(score):
+            def run(state):
+                if rank == 1:
+                    raise CancelBatchException("only here")
+                return score(state)
+
+            return run
+
+        trainer.wrap("train.batch.scored", scoring)
+        with pytest.raises(RuntimeError) as raised:
+            trainer.fit(world.train_loader)
+        return type(raised.value).__name__
+
+    assert Ranks(2).run(work) == ["PeerError", "IllegalCancelError"]

@@ -47,7 +47,8 @@ def vote(rank, ranks, folder, found):
     store = dist.FileStore(str(folder / "store"), ranks)
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=seconds)
     with control_group("votes", (), lambda: None, seconds) as agreement:
-        found.put([agreement.vote([rank, -rank, 7 * (rank == each)]) for each in range(ranks)])
+        ballots = [[rank, -rank, 7 * (rank == each)] for each in range(ranks)]
+        found.put([agreement.cast(ballot) or agreement.result() for ballot in ballots])
     dist.destroy_process_group()
 
 
@@ -210,7 +211,7 @@ def group_of_three(monkeypatch, store, released=None):
 )
 def test_a_failed_vote_names_only_the_rank_that_is_certain(monkeypatch, keys, who, rank):
     with pytest.raises(PeerError) as raised:
-        group_of_three(monkeypatch, Store(*keys)).vote([0])
+        group_of_three(monkeypatch, Store(*keys)).cast([0])
     assert str(raised.value).startswith(who)
     assert raised.value.rank == rank
 
@@ -219,7 +220,7 @@ def test_a_rank_ends_its_groups_also_without_the_process_that_has_the_store(monk
     released = []
     group = group_of_three(monkeypatch, Store(is_gone=True), released)
     with pytest.raises(PeerError, match="a rank has not come"):
-        group.vote([0])
+        group.cast([0])
     assert group.abort()
     group.leave()
     assert released == [1, 1]

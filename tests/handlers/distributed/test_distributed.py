@@ -18,6 +18,7 @@ NAMES = [
     "disagreeing",
     "refused",
     "raised_on_one_rank",
+    "overlapped_votes",
     "resumed_fits",
     "saved_for_others",
     "joined_loaders",
@@ -176,6 +177,26 @@ def test_the_other_rank_gets_a_peer_error_with_the_culprits_traceback(results, s
         assert first[name]["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
         assert "Traceback" in first[name]["error"]
         assert first[name]["outcome"] == "failed"
+
+
+def test_a_batch_that_is_cancelled_in_an_open_vote_leaves_no_gradient(results):
+    for result in results["overlapped_votes"]:
+        together = result["together"]
+        assert together["weights"] == pytest.approx(result["alone"]["weights"], abs=1e-6)
+        assert (together["step"], together["samples"]) == (19, result["alone"]["samples"])
+
+
+def test_most_batches_of_a_sharded_loader_have_one_vote_which_overlaps(results):
+    quiet, raising = (result["votes"] for result in results["overlapped_votes"])
+    assert quiet["open"] == raising["open"] + 1 == 18  # of 20; the raising rank opens none
+    assert quiet["all"] == raising["all"] < 2 * 20
+
+
+def test_what_the_dataset_of_one_rank_raises_fails_all_in_the_same_batch(results):
+    one, other = results["overlapped_votes"]
+    assert other["error"] == "OSError: example 40 is damaged"
+    assert one["error"].startswith("PeerError: rank 1: OSError: example 40 is damaged")
+    assert one["counts"][:2] == other["counts"][:2] == ["failed", 2]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
