@@ -29,7 +29,8 @@ PUBLIC = {
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
         Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
-        Transition Unfreeze ValidateEvery WandB WeightDecayGroups interruptible latest
+        Transition Unfreeze ValidateEvery WandB WeightDecayGroups ablate interruptible
+        latest
     """,
     "trackside.events": """
         Agreement AnyHandler AttachError Attachment CANCELS Cancel
@@ -65,8 +66,8 @@ PUBLIC = {
     """,
     "trackside.views": """
         Job JournalComparison JournalDifference JournalError RankComparison RecordedError Recording
-        RecordingError RewindError Status Totals Verification compare_ranks diff_journals replay
-        rewind status totals verify_resume watch_app
+        RecordingError RewindError Status Study Totals Verification ablate compare_ranks
+        diff_journals replay rewind status totals verify_resume watch_app
     """,
 }
 

@@ -84,7 +84,7 @@ if TYPE_CHECKING:
         WandB,
         WeightDecayGroups,
     )
-    from .views import Job
+    from .views import Job, ablate
 
 __version__ = "0.1.0"
 
@@ -155,6 +155,7 @@ __all__ = [
     "ValidateEvery",
     "WandB",
     "WeightDecayGroups",
+    "ablate",
     "interruptible",
     "latest",
 ]
@@ -165,7 +166,7 @@ _HOMES = {
     **dict.fromkeys(("interruptible", "latest"), "engine"),
     **dict.fromkeys(("Handler", "PeerError", "TrainState", "Transition"), "events"),
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
-    "Job": "views",
+    **dict.fromkeys(("Job", "ablate"), "views"),
 }
 """The package of each name that is not in `handlers`."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .journals.journal_replay import RecordedError, replay
     from .rewinding.rewind import rewind
     from .rewinding.rewind_target import RewindError
+    from .studies.ablation import ablate
+    from .studies.study import Study
 
 __all__ = [
     "Job",
@@ -30,8 +32,10 @@ __all__ = [
     "RecordingError",
     "RewindError",
     "Status",
+    "Study",
     "Totals",
     "Verification",
+    "ablate",
     "compare_ranks",
     "diff_journals",
     "replay",
@@ -49,6 +53,8 @@ def __dir__() -> list[str]:
 
 _LATER = {  # these import torch
     "RecordedError": ".journals.journal_replay",
+    "Study": ".studies.study",
+    "ablate": ".studies.ablation",
     "replay": ".journals.journal_replay",
     "RewindError": ".rewinding.rewind",
     "rewind": ".rewinding.rewind",

@@ -1,5 +1,5 @@
 """The command line: one file for each command.
 
 May import: exports, fitting, handler_docs, jobs, journals, options, output, page, recordings,
-rewinding, terminal, verify.
+rewinding, studies, terminal, verify.
 """

@@ -16,7 +16,8 @@ def add(commands: Commands) -> None:
         "run",
         type=Path,
         metavar="RUN",
-        help="a recording, a checkpoint, a log of a CSVLogger or JSONLines, or a folder of them",
+        help="a recording, a checkpoint, a log of a CSVLogger or JSONLines, or a folder of them; "
+        "or a study: those of its newest fit",
     )
     facts.set_defaults(command=_run)
 
@@ -25,9 +26,12 @@ def _run(arguments: argparse.Namespace) -> None:
     from ...events.utils.flat_names import flat_names
     from ..output.text_columns import align_columns
     from ..recordings.kept_facts import kept_facts
+    from ..studies.study_file import is_study, study_facts
 
+    run: Path = arguments.run
+    found = {run: study_facts(run)} if is_study(run) else kept_facts(run)
     parts = []
-    for path, facts in kept_facts(arguments.run).items():
+    for path, facts in found.items():
         rows = [(name, str(value)) for name, value in flat_names(facts).items()]
         lines = align_columns(rows, left=2).splitlines()
         parts.append("\n".join([str(path), *map(str.rstrip, lines)]))

@@ -11,6 +11,7 @@ from ..options.parser import CommandLine
 from ..output.standard_output import OutputError, checked_output
 from ..output.usage_error import UsageError
 from . import (
+    ablate_command,
     compare_command,
     demo_command,
     diff_command,
@@ -28,6 +29,7 @@ from . import (
 )
 
 COMMANDS = (
+    ablate_command,
     compare_command,
     demo_command,
     diff_command,

@@ -38,6 +38,27 @@ def import_factory(target: str) -> Callable[..., Any]:
     return factory  # type: ignore[no-any-return]
 
 
+def target_of(factory: Callable[..., Any]) -> str:
+    """The target of a function: `module:factory`, or the file of a script and its factory.
+
+    Raises:
+        UsageError: another process cannot import it.
+    """
+    module, name = factory.__module__, getattr(factory, "__qualname__", "<object>")
+    if not name.isidentifier():
+        raise UsageError(
+            f"cannot import {name} in another process; expected a top-level function of a module"
+        )
+    if module != "__main__":
+        return f"{module}:{name}"
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None:
+        raise UsageError(f"cannot import {name} in another process: it is not defined in a file")
+    path = Path(file)
+    is_below = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return f"{path.relative_to(Path.cwd()) if is_below else path}:{name}"
+
+
 def _load_module(name: str) -> ModuleType:
     sys.path.insert(0, os.getcwd())
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from ..jobs.import_target import target_of
 from ..output.usage_error import UsageError
 
 BASELINE = "baseline.json"
@@ -77,7 +78,7 @@ def verify_resume(
     """
     if not hasattr(os, "fork"):
         raise RuntimeError("verify_resume needs os.fork, which this system does not have")
-    target = factory if isinstance(factory, str) else _import_target(factory)
+    target = factory if isinstance(factory, str) else target_of(factory)
     with TemporaryDirectory() as folder:
         _run_worker(target, folder, epochs, batches, ignored)
         return _read_results(Path(folder))
@@ -121,18 +122,3 @@ def _read_results(folder: Path) -> Verification:
     return Verification(
         len(baseline["boundaries"]), tuple(differences), tuple(baseline["warnings"])
     )
-
-
-def _import_target(factory: Callable[..., Any]) -> str:
-    """The target of a function: `module:factory`, or the file of a script and its factory."""
-    module, name = factory.__module__, getattr(factory, "__qualname__", "<object>")
-    if not name.isidentifier():
-        raise UsageError(
-            f"cannot import {name} in another process; expected a top-level function of a module"
-        )
-    if module != "__main__":
-        return f"{module}:{name}"
-    file = getattr(sys.modules[module], "__file__", None)
-    if file is None:
-        raise UsageError(f"cannot import {name} in another process: it is not defined in a file")
-    return f"{file}:{name}"

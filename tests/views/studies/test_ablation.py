@@ -1,0 +1,167 @@
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+import studied
+
+from trackside import ablate
+from trackside.views.commands.main import main
+from trackside.views.output.usage_error import UsageError
+from trackside.views.studies.ablation import Asked, StudyRun
+from trackside.views.studies.trial import Trial, run_trial
+from trackside.views.studies.worker_pool import WorkerPool
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Real workers, which take seconds to start: one for most tests."""
+    with WorkerPool("studied:job", jobs=1) as started:
+        yield started
+
+
+@pytest.fixture
+def study_of(pool, tmp_path):
+    def made(handlers=None, metric="train_loss", seeds=(0,), vary=None, epochs=None):
+        asked = Asked(handlers, metric, seeds, False, False, vary or {}, epochs, 1)
+        with StudyRun(pool, asked, tmp_path / "study.db") as run:
+            fits = [*run.fits()]
+            return fits, run.study()
+
+    return made
+
+
+def values(study):
+    return {line.variation.label: dict(line.values) for line in study.lines}
+
+
+def undisturbed(without, seed):
+    """The value of a fit that is made here."""
+    trial = Trial(without, (), seed)
+    return run_trial(studied.job, "studied:job", trial, "train_loss", None)["rows"][-1][
+        "train_loss"
+    ]
+
+
+def test_a_killed_study_leaves_no_process_and_goes_on_to_the_same_table(tmp_path, study_of):
+    file = str(tmp_path / "study.db")
+    command = [sys.executable, "-m", "trackside", "ablate", "studied:job", "--file", file]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    options = ["--seeds", "0,1", "--metric", "train_loss"]
+    with subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE) as process:
+        first = process.stdout.readline()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert first == b"all handlers, seed 0: completed\n"
+    assert children
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+
+    fits, study = study_of(seeds=(0, 1))
+    assert 0 < len(fits) < 8
+    assert values(study) == {
+        "all handlers": {seed: undisturbed((), seed) for seed in (0, 1)},
+        **{
+            f"without {name}": {seed: undisturbed((name,), seed) for seed in (0, 1)}
+            for name in ("Noise", "Halves", "GradientClip")
+        },
+    }
+    assert study.failures == []
+    assert study.notes == ["Metrics stays: it only measures"]
+    assert study_of(seeds=(0, 1))[0] == []
+
+
+def test_a_metric_that_no_fit_reports_is_refused_after_one_epoch(study_of):
+    with pytest.raises(UsageError, match="no metric 'valid_los' after epoch 0; did you mean valid"):
+        study_of(["Noise"], metric="valid_los")
+    assert [*values(study_of(["Noise"])[1])] == ["all handlers", "without Noise"]
+    with pytest.raises(UsageError, match="the study found no metric 'valid_los' after epoch 1"):
+        study_of(["Noise"], metric="valid_los")
+
+
+def test_a_fit_that_fails_is_a_line_and_is_made_again_when_the_study_is(study_of):
+    vary = {"lr": [0.1, -1.0]}
+    fits, study = study_of(vary=vary)
+    assert [result["outcome"] for _, _, result in fits] == ["completed", "failed"]
+    assert [(one.label, one.reason) for one in study.failures] == [
+        ("lr=-1.0", "ValueError: Invalid learning rate: -1.0")
+    ]
+    assert "Traceback" in study.failures[0].error
+    assert [variation.label for variation, _, _ in study_of(vary=vary)[0]] == ["lr=-1.0"]
+
+
+def test_a_fit_whose_process_dies_is_made_again_once(study_of, tmp_path):
+    fits, _ = study_of(seeds=(1, 13), vary={"dies_in": [str(tmp_path)]}, epochs=1)
+    results = {seed: (result["outcome"], result["reason"]) for _, seed, result in fits}
+    assert (tmp_path / "died").exists()
+    assert results == {
+        1: ("completed", ""),
+        13: ("failed", "its process died twice: signal 9"),
+    }
+
+
+def test_a_worker_that_dies_is_replaced(pool):
+    pool._workers[0]._process.kill()
+    answer = pool.ask({"probe": True, "seed": 0, "arguments": {}})
+    assert answer["handlers"] == ["Noise", "Halves", "GradientClip", "Metrics"]
+
+
+def test_the_command_shows_and_writes_the_table_of_the_parameters(tmp_path, capsys):
+    file, table, page = (str(tmp_path / name) for name in ("study.db", "t.csv", "t.html"))
+    options = ["--vary", "lr=0.1,0.5", "--seeds", "4,5", "--epochs", "1", "--jobs", "2"]
+    assert not main(
+        ["ablate", "studied:job", *options, "--file", file, "--csv", table, "--html", page]
+    )
+    shown = capsys.readouterr().out
+    assert "lr=0.1, seed 4: completed\n" in shown
+    assert "Student's t" in shown
+    with open(table) as lines:
+        assert lines.read().splitlines()[2].startswith("lr=0.5,2,0,")
+    assert os.path.getsize(page)
+    assert not main(["facts", file])
+    assert "arguments.lr" in capsys.readouterr().out
+
+
+def test_a_factory_that_cannot_be_imported_is_refused():
+    with pytest.raises(UsageError, match="cannot find 'jobb' in studied; did you mean job"):
+        ablate("studied:jobb")
+
+
+def test_a_function_that_no_other_process_can_import_is_refused():
+    with pytest.raises(UsageError, match="<lambda> in another process; expected a top-level"):
+        ablate(lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seeds": (0, 1, 1)}, r"ablate\(seeds=\(0, 1, 1\)\): 1 is there twice; allowed: diff"),
+        ({"seeds": ()}, "there is none; allowed: different ints"),
+        ({"seeds": (-1,)}, "allowed: an int, from 0"),
+        ({"jobs": 0}, r"ablate\(jobs=0\): allowed: an int, from 1"),
+        ({"epochs": 0}, r"ablate\(epochs=0\): allowed: an int, from 1"),
+        ({"vary": {"lr": [1.0, 1.0]}}, "1.0 is there twice; allowed: different values"),
+        ({"vary": {"lr": []}}, "allowed: a sequence of values"),
+        ({"vary": {"lr": [object]}}, "allowed: values of type str, bool, int, float, or None"),
+        ({"vary": {"seed": [1, 2]}}, "allowed: other parameters; the seeds are seeds="),
+        ({"vary": {"lr": [1, 2]}, "pairs": True}, "allowed: one of both"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_imported(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        ablate("no_such_module:job", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seeds", "1,1"], "1 is there twice"),
+        (["--seeds", "1,x"], "found 'x'; allowed: a whole number"),
+        (["--vary", "lr"], "found 'lr'; allowed: a parameter and values, lr=1,2"),
+        (["--vary", "lr=1", "--vary", "lr=2"], "--vary has one parameter twice"),
+    ],
+)
+def test_the_command_refuses_wrong_options_in_one_line(options, message, capsys):
+    assert main(["ablate", "studied:job", *options]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line

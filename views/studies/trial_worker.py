@@ -1,0 +1,100 @@
+"""The process that runs the fits of a study: `python -m trackside.views.studies.trial_worker X`.
+
+It imports the module of the factory once, and makes each fit in a fork of itself, so that no fit
+sees the side effects of another. It reads requests from stdin and writes answers to stdout, each a
+line of JSON; what the fits print goes to stderr. It ends when stdin is closed, also in the middle
+of a fit: so nothing goes on when the process of the study was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ..jobs.import_target import import_factory
+from ..output.usage_error import UsageError
+from .probed_job import probe
+from .trial import Trial, run_trial
+
+Answer = dict[str, Any]
+
+
+def main(target: str) -> None:
+    """Answer requests until stdin is closed."""
+    requests, answers = os.dup(0), os.dup(1)
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        factory = import_factory(target)
+    except UsageError as error:
+        _write_line(answers, {"refused": str(error)})
+        return
+    _write_line(answers, {"ready": True})
+    with open(requests, "rb", buffering=0) as lines:
+        while line := lines.readline():
+            request = json.loads(line)
+            _write_line(answers, _in_fork(lambda: _work(factory, target, request), requests))  # noqa: B023  # called at once
+
+
+def _work(factory: Callable[..., Any], target: str, request: dict[str, Any]) -> Answer:
+    if "probe" in request:
+        try:
+            return probe(factory, target, request["seed"], request["arguments"]).as_data()
+        except UsageError as error:
+            return {"refused": str(error)}
+    without, arguments, seed = request["trial"]
+    trial = Trial(tuple(without), tuple(map(tuple, arguments)), seed)
+    return {**run_trial(factory, target, trial, request["metric"], request["epochs"])}
+
+
+def _in_fork(work: Callable[[], Answer], requests: int) -> Answer:
+    """Call `work` in a fork; the answer says how the fork died if it did not finish."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        _work_and_exit(work, writes)
+    os.close(writes)
+    answer = b""
+    while not answer.endswith(b"\n"):
+        readable, _, _ = select.select([reads, requests], [], [])
+        if requests in readable:  # no request comes before the answer: the study has ended
+            os.kill(child, signal.SIGKILL)
+            os._exit(1)
+        part = os.read(reads, 2**16)
+        if not part:
+            break
+        answer += part
+    os.close(reads)
+    _, status = os.waitpid(child, 0)
+    return json.loads(answer) if answer.endswith(b"\n") else {"died": _cause(status)}
+
+
+def _work_and_exit(work: Callable[[], Answer], writes: int) -> None:
+    """In the fork; it never returns into the loop of the worker."""
+    try:
+        _write_line(writes, work())
+        sys.stderr.flush()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+    os._exit(0)
+
+
+def _cause(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _write_line(file: int, answer: Answer) -> None:
+    line = json.dumps(answer).encode() + b"\n"
+    while line:
+        line = line[os.write(file, line) :]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
