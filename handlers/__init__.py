@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .logging.progress_bar import ProgressBar as ProgressBar
     from .logging.tensorboard import TensorBoard as TensorBoard
     from .logging.wandb import WandB as WandB
+    from .monitoring.open_telemetry import OpenTelemetry as OpenTelemetry
+    from .monitoring.prometheus import Prometheus as Prometheus
     from .optimization.gradient_accumulation import GradientAccumulation as GradientAccumulation
     from .optimization.gradient_clip import GradientClip as GradientClip
     from .optimization.unfreeze import Unfreeze as Unfreeze
@@ -88,6 +90,8 @@ _MODULES = {
     "ProgressBar": "logging.progress_bar",
     "TensorBoard": "logging.tensorboard",
     "WandB": "logging.wandb",
+    "OpenTelemetry": "monitoring.open_telemetry",
+    "Prometheus": "monitoring.prometheus",
     "GradientAccumulation": "optimization.gradient_accumulation",
     "GradientClip": "optimization.gradient_clip",
     "Unfreeze": "optimization.unfreeze",

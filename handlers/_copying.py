@@ -29,6 +29,8 @@ class Copyable(Handler):
 
     left_out: ClassVar[LeftOut] = {}
     """Attributes that belong to a trainer or to a fit."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Attributes that belong to the process, and are not copied with the handler."""
 
     def __getstate__(self) -> dict[str, Any]:
         kept = vars(self)
@@ -52,6 +54,7 @@ class Copyable(Handler):
         state = self.__getstate__()
         files = [part for part in leaves(state) if isinstance(part, io.IOBase)]
         memo |= {id(file): file for file in files}  # a copy writes to the same one
+        memo |= {id(state[name]): state[name] for name in self.shared if name in state}
         return self._made_with(copy.deepcopy(state, memo))
 
     def _made_with(self, attributes: Mapping[str, Any]) -> Self:

@@ -26,8 +26,9 @@ PUBLIC = {
         Fuse GradientAccumulation GradientClip
         GradientStats Handler History JSONLines Job Journal KeyedLoader LRFinder LRSchedule
         LabelSmoothing
-        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle PeerError Preemption
-        Profiler ProgressBar Recorder ReduceOnPlateau Run SWA SkipBadBatch SkipEpochs SkipExample
+        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
+        PeerError Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau Run SWA
+        SkipBadBatch SkipEpochs SkipExample
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
         Transition Unfreeze ValidateEvery WandB WeightDecayGroups ablate interruptible
         latest
@@ -59,8 +60,9 @@ PUBLIC = {
         Checkpoint Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         Fuse GradientAccumulation
         GradientClip GradientStats History JSONLines Journal LRFinder LRSchedule LabelSmoothing
-        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle Preemption Profiler
-        ProgressBar Recorder ReduceOnPlateau SWA SkipBadBatch SkipEpochs SplitOnOutOfMemory
+        LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
+        Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau SWA SkipBadBatch
+        SkipEpochs SplitOnOutOfMemory
         StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit Unfreeze ValidateEvery WandB
         WeightDecayGroups
     """,

@@ -245,7 +245,7 @@ class FileLogger(RunLogger):
         raise NotImplementedError
 
 
-def import_extra(module: str, extra: str, by: RunLogger) -> Any:
+def import_extra(module: str, extra: str, by: object) -> Any:
     """Import a module of an optional dependency.
 
     Raises:

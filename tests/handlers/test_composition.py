@@ -52,6 +52,8 @@ MAKE = {
     "MixUp": lambda out: h.MixUp(),
     "MixedPrecision": lambda out: h.MixedPrecision(),
     "OneCycle": lambda out: h.OneCycle(0.1),
+    "OpenTelemetry": lambda out: h.OpenTelemetry(batches=True, every=2),
+    "Prometheus": lambda out: h.Prometheus(),
     "ProgressBar": lambda out: h.ProgressBar(file=io.StringIO()),
     "Profiler": lambda out: h.Profiler(out / "trace.json"),
     "ReduceOnPlateau": lambda out: h.ReduceOnPlateau("train_loss"),

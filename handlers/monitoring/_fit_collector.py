@@ -1,0 +1,123 @@
+"""What Prometheus scrapes: the counters and metrics of the fits that run in this process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from ...events import TrainState
+
+_COLLECTORS: WeakKeyDictionary[CollectorRegistry, FitCollector] = WeakKeyDictionary()
+"""A name is registered once in a registry, however many handlers there are."""
+_LOCK = Lock()
+
+
+class RunningFit(NamedTuple):
+    """A fit between `begin_fit` and `after_fit`."""
+
+    state: TrainState
+    metrics: dict[str, float]
+    """The newest values by name; the thread of the fit writes them."""
+
+
+class FitCollector(Collector):
+    """Collects the fits that run when it is scraped, and counts what has ended.
+
+    The counters of a running fit are read from its state by the thread that scrapes, so that a
+    batch costs nothing.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, RunningFit] = {}
+        self._fits: Counter[tuple[str, ...]] = Counter()
+        self._cancels: Counter[tuple[str, ...]] = Counter()
+        self._lock = Lock()
+
+    @classmethod
+    def of(cls, registry: CollectorRegistry) -> FitCollector:
+        """The one of a registry; the first call registers it."""
+        with _LOCK:
+            if registry not in _COLLECTORS:
+                collector = cls()
+                registry.register(collector)
+                _COLLECTORS[registry] = collector
+            return _COLLECTORS[registry]
+
+    def begin(self, name: str, fit: RunningFit) -> str:
+        """Add a fit; returns its label, which is numbered if a running one has that name."""
+        name = name or "trainer"
+        labels = (name if number == 1 else f"{name}-{number}" for number in count(1))
+        with self._lock:
+            label = next(label for label in labels if label not in self._running)
+            self._running[label] = fit
+        return label
+
+    def end(self, label: str, outcome: str) -> None:
+        """Remove a fit, and count it."""
+        with self._lock:
+            del self._running[label]
+            self._fits[label, outcome] += 1
+
+    def add_cancel(self, label: str, scope: str) -> None:
+        """Count the cancel of a scope."""
+        with self._lock:
+            self._cancels[label, scope] += 1
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families({}, {}, {})
+
+    def collect(self) -> Iterable[Metric]:
+        with self._lock:
+            running, fits, cancels = dict(self._running), dict(self._fits), dict(self._cancels)
+        return self._families(running, fits, cancels)
+
+    def _families(
+        self,
+        running: dict[str, RunningFit],
+        fits: dict[tuple[str, ...], int],
+        cancels: dict[tuple[str, ...], int],
+    ) -> Iterator[Metric]:
+        states = {label: fit.state for label, fit in running.items()}
+        for name, about, field in (
+            ("epoch", "Number of the epoch of a running fit, from 1.", "epoch"),
+            ("epochs", "Planned number of epochs of a running fit.", "n_epochs"),
+        ):
+            family = GaugeMetricFamily(f"trackside_{name}", about, labels=["trainer"])
+            for label, state in states.items():
+                family.add_metric([label], getattr(state, field) + (field == "epoch"))
+            yield family
+        for name, about in (
+            ("steps", "Optimizer updates of a running fit."),
+            ("samples", "Training examples fetched in a running fit."),
+        ):
+            counter = CounterMetricFamily(f"trackside_{name}", about, labels=["trainer"])
+            for label, state in states.items():
+                counter.add_metric([label], _count_of(state, name))
+            yield counter
+        values = GaugeMetricFamily(
+            "trackside_metric", "Newest value of a metric.", labels=["trainer", "metric"]
+        )
+        for label, fit in running.items():
+            for metric, value in dict(fit.metrics).items():
+                values.add_metric([label, metric], value)
+        yield values
+        yield _counted("trackside_fits", "Fits that have ended.", "outcome", fits)
+        yield _counted("trackside_cancels", "Scopes that were cancelled.", "scope", cancels)
+
+
+def _count_of(state: TrainState, name: str) -> int:
+    return state.step if name == "steps" else state.samples
+
+
+def _counted(name: str, about: str, label: str, counts: dict[tuple[str, ...], Any]) -> Metric:
+    family = CounterMetricFamily(name, about, labels=["trainer", label])
+    for labels, number in counts.items():
+        family.add_metric(labels, number)
+    return family
