@@ -1,10 +1,12 @@
-"""Training jobs in an async service: progress as server-sent events, and the live page.
+"""Training jobs in an async service: progress as server-sent events, the live page, monitoring.
 
     python examples/service_starlette.py --port 8000
     curl -H 'Content-Type: application/json' -d '{"epochs": 500}' http://127.0.0.1:8000/runs
     curl -N http://127.0.0.1:8000/runs/1/progress
 
-The live page is at http://127.0.0.1:8000/watch/ . Fits run in their own threads: the event loop
+The live page is at http://127.0.0.1:8000/watch/ , metrics for Prometheus at /metrics/ . With
+`--traces FILE` the spans of OpenTelemetry are written there; a real service gives its tracer
+provider the exporter of its collector. Fits run in their own threads: the event loop
 stays responsive, and a fit never waits for a client.
 """
 
@@ -19,6 +21,10 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+from prometheus_client import make_asgi_app
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -29,7 +35,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from training_jobs import HOSTS, LARGEST_BODY, Refused, Runs, described, parse
 
-from trackside import Recorder, Run
+from trackside import OpenTelemetry, Prometheus, Recorder, Run
 from trackside.views import watch_app
 
 INTERVAL = 0.2  # seconds between two events of a stream
@@ -90,6 +96,7 @@ def service(runs: Runs, recordings: Path) -> Starlette:
             Route("/runs/{number:int}/progress", progress),
             Route("/runs/{number:int}/{action}", act, methods=["POST"]),
             Mount("/watch", watch_app(recordings)),
+            Mount("/metrics", make_asgi_app()),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
         exception_handlers={Refused: _refuse, HTTPException: _refuse_by_starlette},
@@ -125,6 +132,14 @@ def _refuse_by_starlette(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code)
 
 
+def trace_to(path: Path) -> None:
+    """Write the spans of this process to a file, an object of JSON each."""
+    file = path.open("a", encoding="utf-8", buffering=1)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter(out=file)))
+    trace.set_tracer_provider(provider)
+
+
 class Server(uvicorn.Server):
     """A server that cancels the fits first, so that their progress streams can end."""
 
@@ -142,9 +157,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--port", type=int, default=8000, help="0: any that is free")
     options.add_argument("--recordings", type=Path, default=Path("runs/service"))
+    options.add_argument("--traces", type=Path, metavar="FILE")
     chosen = options.parse_args()
+    if chosen.traces:
+        trace_to(chosen.traces)
     recordings = Recordings(chosen.recordings)
-    runs = Runs(recordings.recorder, recordings.remove)
+    runs = Runs(
+        lambda number: [*recordings.recorder(number), Prometheus(), OpenTelemetry()],
+        recordings.remove,
+    )
     listening = socket.create_server(("127.0.0.1", chosen.port), backlog=512)
     print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
     config = uvicorn.Config(

@@ -4,6 +4,7 @@ import collections
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,12 @@ class Service:
         finally:
             connection.close()
 
+    def text(self, path):
+        """The text at an address."""
+        with closing(self.connection()) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
     def start(self, **options):
         status, run = self.ask("POST", "/runs", options)
         assert status == 201, run
@@ -100,9 +107,9 @@ class Service:
 
 
 @contextmanager
-def running(name, folder):
+def running(name, folder, *options):
     (folder / "witness.py").write_text(WITNESS)
-    command = [sys.executable, "witness.py", EXAMPLES / f"{name}.py", "--port", "0"]
+    command = [sys.executable, "witness.py", EXAMPLES / f"{name}.py", "--port", "0", *options]
     with (folder / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             command,
@@ -418,6 +425,36 @@ def test_streams_that_are_open_are_told_of_the_end_and_do_not_put_it_off(tmp_pat
             assert (last["outcome"], last["reason"]) == ("cancelled", "the service stops")
         assert service.process.wait(PATIENCE) in (0, -signal.SIGTERM)
         assert "Traceback" not in service.said()
+
+
+def test_runs_are_scraped_and_traced(tmp_path):
+    with running("service_starlette", tmp_path, "--traces", "spans.json") as service:
+        number = service.start(**LONG)
+        service.until(number, lambda told: "valid_loss" in told["metrics"])
+        running_fit = service.text("/metrics/")
+        assert re.search(r'trackside_steps_total\{trainer="run-1"\} [0-9]', running_fit)
+        assert 'trackside_metric{metric="valid_loss",trainer="run-1"}' in running_fit
+        service.ask("POST", f"/runs/{number}/cancel", {"reason": "it is late"})
+        service.until(number, lambda told: told["done"])
+        ended = service.text("/metrics/")
+        assert 'trackside_fits_total{outcome="cancelled",trainer="run-1"} 1.0' in ended
+        assert "trackside_steps_total{" not in ended
+        service.stop()
+    spans = decoded((tmp_path / "spans.json").read_text())
+    assert {span["name"] for span in spans} == {"fit", "epoch", "validate"}
+    told = spans[-1]["attributes"]
+    assert (spans[-1]["name"], told["trackside.outcome"]) == ("fit", "cancelled")
+    assert told["trackside.reason"] == "it is late"
+
+
+def decoded(text):
+    """Objects of JSON that follow each other."""
+    found, at = [], 0
+    while at < len(text):
+        one, at = json.JSONDecoder().raw_decode(text, at)
+        found.append(one)
+        at += len(text[at:]) - len(text[at:].lstrip())
+    return found
 
 
 def test_the_progress_of_no_run_is_refused(starlette):
