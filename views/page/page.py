@@ -97,6 +97,12 @@ _PANELS = (
     "panels/fact_list",
     "panels/captions",
 )
+_DOWNLOADS = (
+    "downloads/svg_canvas",
+    "downloads/board_svg",
+    "downloads/tables_csv",
+    "downloads/downloads",
+)
 _SHELL = (
     "shell/colours",
     "shell/keyboard",
@@ -111,7 +117,7 @@ _SHELL = (
 WATCH = Page(
     "shell/watch.html",
     _STYLES,
-    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PANELS, *_SHELL),
+    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PANELS, *_DOWNLOADS, *_SHELL),
 )
 """Shows recordings: those embedded in it, or those of its server."""
 

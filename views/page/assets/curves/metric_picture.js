@@ -9,12 +9,17 @@ class MetricPicture {
     this.element = newElement("figure", "metric");
     this.value = newElement("output", "metric-value");
     const caption = newElement("figcaption", "", name);
+    const save = pictureButtons(
+      name,
+      () => name,
+      () => this.svg(),
+    );
     caption.append(" ", this.value);
     const place = newElement("div"),
       canvas = newElement("canvas");
     canvas.setAttribute("role", "img");
     place.append(canvas);
-    this.element.append(caption, place);
+    this.element.append(caption, save, place);
     this.drawing = canvas;
     this.pointer = null;
     canvas.addEventListener("pointermove", (event) => {
@@ -29,6 +34,7 @@ class MetricPicture {
 
   // `others` are runs to lay over it: their letter, their points of this metric and a tone.
   draw(series, others, { axis, weight, log }, colours) {
+    this.drawn = [series, others, { axis, weight, log }, colours];
     this.canvas ??= new Canvas(this.drawing, PICTURE_HEIGHT);
     this.canvas.resize(PICTURE_HEIGHT);
     const { xs, ys } = metricPoints(series, axis);
@@ -49,6 +55,18 @@ class MetricPicture {
     if (weight > 0) this.curve(context, scale, xs, ys.map(height), colours.tones[0], 0.28);
     this.curve(context, scale, xs, mean.map(height), colours.tones[0], 1);
     this.show(context, scale, axis, { xs, ys, mean, over }, height, colours);
+  }
+
+  // The same picture as SVG.
+  svg() {
+    const { canvas } = this;
+    this.canvas = new SvgCanvas(canvas.width, canvas.height);
+    try {
+      this.draw(...this.drawn);
+      return this.canvas.text(this.drawn[3].card);
+    } finally {
+      this.canvas = canvas;
+    }
   }
 
   scale(curves, height) {

@@ -22,6 +22,7 @@ class App {
     this.framesDrawn = 0;
     this.pending = false;
     listenToKeys(this);
+    addDownloads(this);
     this.watchColours();
   }
 

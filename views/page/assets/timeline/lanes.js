@@ -95,6 +95,20 @@ class Lanes {
     this.cursor(context, colours);
   }
 
+  // The same picture as SVG.
+  svg(colours) {
+    const { canvas } = this;
+    this.canvas = new SvgCanvas(canvas.width, canvas.height);
+    try {
+      this.key = null;
+      this.draw(colours);
+      return this.canvas.text(colours.card);
+    } finally {
+      this.canvas = canvas;
+      this.key = null;
+    }
+  }
+
   titles(context, colours) {
     context.fillStyle = colours.soft;
     this.rows.forEach((title, row) => context.fillText(title, 0, this.y(row) + LANE / 2));

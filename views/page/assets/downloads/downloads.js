@@ -1,0 +1,63 @@
+// Buttons that save a picture as SVG or PNG, or a table as CSV.
+
+function saveFile(name, blob) {
+  const link = newElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name.replace(/[^\p{L}\p{N}._-]+/gu, "_");
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+async function saveSvg(name, text, format) {
+  const blob = new Blob([text], { type: "image/svg+xml" });
+  saveFile(`${name}.${format}`, format === "svg" ? blob : await pngOf(text));
+}
+
+// Twice as large as on the page, so that it is sharp in print.
+async function pngOf(text) {
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await image.decode();
+  const canvas = newElement("canvas");
+  canvas.width = 2 * image.naturalWidth;
+  canvas.height = 2 * image.naturalHeight;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+// `svg()` returns the picture's text, `name()` its name.
+function pictureButtons(what, name, svg) {
+  const group = newElement("span", "save");
+  group.append(
+    ...["svg", "png"].map((format) =>
+      saveButton(`${what} as ${format.toUpperCase()}`, format, () =>
+        saveSvg(name(), svg(), format),
+      ),
+    ),
+  );
+  return group;
+}
+
+function saveButton(what, format, save) {
+  const button = newElement("button", "", format.toUpperCase());
+  button.type = "button";
+  button.title = button.ariaLabel = `Save ${what}`;
+  button.addEventListener("click", save);
+  return button;
+}
+
+function addDownloads(app) {
+  const name = (part) => () => `${app.meta.name}-${part}`;
+  const csv = (what, part, text) =>
+    saveButton(`${what} as CSV`, "csv", () =>
+      saveFile(`${name(part)()}.csv`, new Blob([text()], { type: "text/csv" })),
+    );
+  byId("save-chart").append(
+    pictureButtons("the loop", name("loop"), () => boardSvg(byId("board"), app.colours.card)),
+  );
+  byId("save-timeline").append(
+    pictureButtons("the timeline", name("timeline"), () => app.lanes.svg(app.colours)),
+  );
+  byId("save-metrics").append(csv("the metrics", "metrics", () => metricsCsv(app.records)));
+  byId("save-times").append(csv("these times", "times", () => timesCsv(app.totals.main)));
+}
