@@ -14,6 +14,7 @@ from .._stateful import Stateful
 from ..run_facts import run_facts
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
+from ._model_facts import model_facts
 from ._ring_writer import RingWriter, Write, timed_receiver
 from ._run_metadata import rank_path, run_metadata
 from ._scalar_records import ScalarWriter
@@ -143,10 +144,10 @@ class Recorder(Stateful):
         return self._writer_cache[transition]
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._file.identify("facts", json.dumps(run_facts(state)))
+        self._file.identify("facts", json.dumps(run_facts(state) | model_facts(state)))
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._file.identify("facts", json.dumps(run_facts(state)))
+        self.begin_fit(trainer, state)
         self._writers.resume(state)
         self._votes.watch(trainer)
 

@@ -95,6 +95,7 @@ _PANELS = (
     "panels/cost_tables",
     "panels/rank_tables",
     "panels/fact_list",
+    "panels/process_load",
     "panels/captions",
 )
 _DOWNLOADS = (

@@ -11,6 +11,7 @@ from ..recordings.recording import CHUNK, Recording
 from ..recordings.run_health import Status, status
 from ..recordings.symbol_table import Entry
 from ..recordings.totals import Total, totals
+from .process_load import ProcessLoad
 from .run_numbers import metric_points
 
 KINDS = ("transition", "receiver", "cancel", "error", "scalar")
@@ -39,6 +40,8 @@ class RecordingFeed:
         self._recording = Recording(path)
         self._sent = dict.fromkeys(KINDS, 0)
         self._status: Status | None = None
+        self._process = ProcessLoad(self._recording.meta)
+        self._load: dict[str, float] = {}
 
     def close(self) -> None:
         """Close the recording."""
@@ -74,6 +77,7 @@ class RecordingFeed:
         chunk = recording.chunk(position, most)
         if refresh_status or self._status is None:
             self._status = status(recording)
+            self._load = self._process.sample() if self._status.condition == "running" else {}
         message = {
             "table": self._new_entries(),
             "totals": self._totals(),
@@ -112,6 +116,7 @@ class RecordingFeed:
             "receiver": current.receiver,
             "waits": current.waits,
             "reason": current.reason,
+            "load": self._load,
             "usual": None if current.usual is None else current.usual * 1e9,
         }
 

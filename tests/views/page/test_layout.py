@@ -162,6 +162,25 @@ def test_cancels_count_the_same_in_the_table_and_above_after_the_ring_lost_some(
     assert stats["cancels"] == "15"
 
 
+def test_the_time_left_is_that_of_the_updates_so_far(page):
+    choose(page, "cancels")
+    assert "left" not in [name for name, _ in page.evaluate(STAT_PLACES) if _]
+    page.evaluate("""() => {
+        Object.assign(trackside.live, { status: "running", step: 70, n_steps: 105 });
+        trackside.requestDraw();
+    }""")
+    stat = page.locator("#stats div", has_text="left").locator("dd")
+    wait_until(lambda: stat.inner_text().startswith("about "))
+    made, seconds = page.evaluate("""() => {
+        const { main, until, since } = trackside.totals;
+        const resting = main.leaves.reduce((sum, ns) => sum + ns, 0) - main.work;
+        return [main.triggered(/^after_step$/), (until - since - resting) / 1e9];
+    }""")
+    shown, unit = stat.inner_text().split()[1:]
+    factor = {"s": 1, "ms": 1e-3}[unit]
+    assert float(shown) * factor == pytest.approx(35 * seconds / made, rel=0.01)
+
+
 def test_while_a_recording_is_read_the_page_says_so_and_shows_nothing_of_the_run(page):
     choose(page, LONG)
     update = """([left, count]) => trackside.update(

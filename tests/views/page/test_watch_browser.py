@@ -200,6 +200,11 @@ def test_live_phase_is_marked_and_a_stuck_or_dead_process_is_reported(browser, t
         wait_until(lambda: phases(page, "here") == [SCORED])
         assert phases(page, "around") == ["fit", "fit.epoch", "fit.epoch.train", SCORED[:21]]
         assert (stat(page, "epoch"), stat(page, "batch")) == ("2 / 4", "8 / 12")
+        page.keyboard.press("f")
+        wait_until(lambda: "memory, GB" in text(page, "#load"))
+        wait_until(lambda: "model" in text(page, "#facts") and "optimizer" in text(page, "#facts"))
+        page.screenshot(path=screenshots() / "facts.png")
+        page.keyboard.press("f")
         process.send_signal(signal.SIGSTOP)
         wait_until(lambda: text(page, "#banner").startswith("STUCK in"))
         assert "batch › scored, epoch 2 / 4, batch 8 / 12" in text(page, "#banner")

@@ -1,6 +1,9 @@
 // The top of the page: the run, its phase, progress and speed; an alarm if it is stuck or died.
 
-const STATS = ["epoch", "batch", "step", "rate", "loss", "lr", "elapsed", "cancels", "transitions"];
+const STATS = [
+  ...["epoch", "batch", "step", "left", "rate", "loss", "lr"],
+  ...["elapsed", "cancels", "transitions"],
+];
 
 class Header {
   constructor() {
@@ -50,6 +53,7 @@ function headerStats(app, totals) {
     epoch: formatProgress(epoch, live.n_epochs),
     batch: formatProgress(batch, view.follow ? live.n_batches : null),
     step: view.follow && live.n_steps ? formatProgress(live.step - 1, live.n_steps) : undefined,
+    left: timeLeft(live, view, totals),
     rate: `${formatRate(totals.shares.triggered(/^begin_batch$/) / seconds)} batch/s`,
     loss: formatted(scalar("loss") ?? scalar("train_loss")),
     lr: formatted(scalar("lr")),
@@ -57,6 +61,15 @@ function headerStats(app, totals) {
     cancels: formatCount(totals.main.triggered(/^after_cancel_/)),
     transitions: formatCount(totals.main.transitionCount),
   };
+}
+
+// By the mean time of an update of this process so far, its validations among it.
+function timeLeft(live, view, totals) {
+  const made = totals.main.triggered(/^after_step$/);
+  const running = live.status === "running" && view.follow;
+  if (!running || !live.n_steps || !made) return undefined;
+  const elapsed = totals.until - totals.since - restingTime(totals.main);
+  return `about ${formatDuration(((live.n_steps - live.step) * elapsed) / made)}`;
 }
 
 // Time before, between and after fits, which does not count as time of the loop.

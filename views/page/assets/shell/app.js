@@ -19,6 +19,7 @@ class App {
     this.curves = new MetricCurves(this);
     this.runs = new RunPanel(this);
     this.facts = new FactList(byId("facts"));
+    this.load = new ProcessLoad(byId("load"), () => this.requestDraw());
     this.framesDrawn = 0;
     this.pending = false;
     listenToKeys(this);
@@ -75,6 +76,7 @@ class App {
     this.progress = new LoadingProgress();
     this.earlier = meta.metrics;
     this.curves.clear();
+    this.load.clear();
     setText(byId("run-name"), meta.name);
     byId("live").hidden = !(this.source instanceof ServerSource);
     document.title = `${meta.name} · trackside`;
@@ -105,6 +107,7 @@ class App {
     this.recordedTotals = message.totals;
     this.live = message.live;
     this.progress.add(message);
+    this.load.add(message.live);
     this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
     this.requestDraw();
   }
@@ -159,6 +162,7 @@ class App {
     const { facts = {} } = this.runs.results[this.opened] ?? {};
     byId("facts-none").hidden = Object.keys(facts).length > 0;
     this.facts.show(facts, this.meta);
+    this.load.draw(this.colours);
   }
 
   // The phase and the last row at the end of what is shown.
