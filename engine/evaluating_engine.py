@@ -7,9 +7,13 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from ..events import AttachError, Signal, TrainState, Transition, signal
 from ..events.state import Job
+from .batches.forward_in_parts import can_be_split, forward_in_parts
 from .batches.joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
+from .batches.recompute import recompute_in_backward
 from .data.validation_loaders import check_evaluation_name
 from .engine import Engine
 from .fit_arguments import check_loader
@@ -17,7 +21,7 @@ from .loop.forward_pass import forward_training_data, training_forward
 from .loop.quiet_stretch import QuietStretch, find_stretch
 from .run_context import evaluation_session
 from .statechart.breakpoints import add_stops, remove_stops
-from .statechart.compiled_table import LeafPhase
+from .statechart.compiled_table import Activity, LeafPhase
 from .statechart.composition import Chart
 from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine_beside
@@ -32,6 +36,21 @@ class EvaluatingEngine(Engine):
     """An engine that also evaluates and predicts, outside of a fit; `steps` can stop earlier."""
 
     _stops: tuple[str, ...] = ()
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether the inputs of the live batch can be split into parts."""
+        return can_be_split(self.state)
+
+    def forward_in_parts(self, forward: Activity, size: int) -> str:
+        """Run `forward` on parts of the live batch; see `TrainerProtocol`."""
+        return forward_in_parts(forward, self.state, size)
+
+    def recomputed(
+        self, function: Callable[..., Any], module: torch.nn.Module
+    ) -> Callable[..., Any]:
+        """Wrap `function` to keep no activations; see `TrainerProtocol`."""
+        return recompute_in_backward(function, module)
 
     @property
     def signals(self) -> Mapping[str, Signal]:

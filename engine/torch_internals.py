@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
+
+BatchOrInstanceNorm = _NormBase
+"""Base class of all layers that keep running statistics: batch norm and instance norm."""
 
 COMPILED = "_orig_mod"
 """The name under which `torch.compile` keeps the module that it has wrapped."""

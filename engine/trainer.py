@@ -15,6 +15,7 @@ from ..events import AnyHandler, TrainState, Transition
 from ..events.rehearsal import RehearsalPlan
 from .checkpoint.checkpoint_writer import CheckpointStore
 from .evaluating_engine import EvaluatingEngine
+from .fit_activities import OUTERMOST_WRAPS, fit_activities
 from .fit_arguments import check_fit, fit_limits
 from .fit_state.compatibility import check_resumable, check_state_dict
 from .fit_state.rollback import remember
@@ -23,7 +24,6 @@ from .fit_state.training_state import capture_training_state, load_training_stat
 from .fit_state.unsaved_warning import UnsavedStateCheck
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
-from .loop.activities import ACTIVITIES, OUTERMOST_WRAPS
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
 from .rehearsal.rehearsal_run import Rehearsed, rehearse
@@ -83,7 +83,8 @@ class Trainer(EvaluatingEngine):
         fresh, own, wraps = parts.new_state(state, device), activities or {}, OUTERMOST_WRAPS
         fresh.split_batch = checked_function("batch", batch)
         fresh.count_examples = checked_function("batch_size", batch_size)
-        super().__init__(chart, own, fresh, wraps, name, defaults=ACTIVITIES)
+        defaults = fit_activities(self, lambda: self._table)
+        super().__init__(chart, own, fresh, wraps, name, defaults=defaults)
         self._unsaved = UnsavedStateCheck(self._registry.functions)
         self._stepped_run: Callable[[], Generator[Transition, None, None] | None] = lambda: None
         for handler in handlers:
@@ -213,8 +214,7 @@ class Trainer(EvaluatingEngine):
     def step(self) -> Transition | None:
         """Make the next transition of the iterator that `steps` returned; None at its end.
 
-        Raises:
-            RuntimeError: `steps` was not called, or its iterator was deleted.
+        Raises: RuntimeError, if `steps` was not called, or its iterator was deleted.
         """
         run = self._stepped_run()
         if run is None:

@@ -22,6 +22,14 @@ from .cancel import (
 )
 from .handler import Handler
 from .handler_protocols import AnyHandler
+from .recovery import (
+    Recovery,
+    RecoveryError,
+    RetryBatchException,
+    Rollback,
+    RollbackException,
+    Snapshot,
+)
 from .rehearsal import RehearsalPlan
 from .signal_names import OwnName, ScopeName, SignalName
 from .signals import (
@@ -40,6 +48,7 @@ from .signals import (
     after_fit,
     after_loss,
     after_pred,
+    after_rollback,
     after_step,
     after_train,
     after_validate,
@@ -47,6 +56,8 @@ from .signals import (
     begin_batch,
     begin_epoch,
     begin_fit,
+    begin_retry,
+    begin_rollback,
     begin_step,
     begin_train,
     begin_validate,
@@ -81,10 +92,16 @@ __all__ = [
     "PeerError",
     "Publisher",
     "ReceiverError",
+    "Recovery",
+    "RecoveryError",
     "RehearsalPlan",
+    "RetryBatchException",
+    "Rollback",
+    "RollbackException",
     "ScopeName",
     "Signal",
     "SignalName",
+    "Snapshot",
     "TrainState",
     "TrainerProtocol",
     "Transition",
@@ -102,6 +119,7 @@ __all__ = [
     "after_fit",
     "after_loss",
     "after_pred",
+    "after_rollback",
     "after_step",
     "after_train",
     "after_validate",
@@ -110,6 +128,8 @@ __all__ = [
     "begin_batch",
     "begin_epoch",
     "begin_fit",
+    "begin_retry",
+    "begin_rollback",
     "begin_step",
     "begin_train",
     "begin_validate",

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     class _AfterLoss(Protocol):
         def after_loss(self, trainer: Any, state: Any, /) -> Any: ...
 
+    class _BeginRetry(Protocol):
+        def begin_retry(self, trainer: Any, state: Any, /) -> Any: ...
+
     class _BeginBackward(Protocol):
         def begin_backward(self, trainer: Any, state: Any, /) -> Any: ...
 
@@ -57,6 +60,12 @@ if TYPE_CHECKING:
 
     class _AfterBatch(Protocol):
         def after_batch(self, trainer: Any, state: Any, /) -> Any: ...
+
+    class _BeginRollback(Protocol):
+        def begin_rollback(self, trainer: Any, state: Any, /) -> Any: ...
+
+    class _AfterRollback(Protocol):
+        def after_rollback(self, trainer: Any, state: Any, /) -> Any: ...
 
     class _AfterCancelTrain(Protocol):
         def after_cancel_train(self, trainer: Any, state: Any, /) -> Any: ...
@@ -145,6 +154,7 @@ if TYPE_CHECKING:
         | _BeginBatch
         | _AfterPred
         | _AfterLoss
+        | _BeginRetry
         | _BeginBackward
         | _AfterCancelBackward
         | _AfterBackward
@@ -153,6 +163,8 @@ if TYPE_CHECKING:
         | _AfterStep
         | _AfterCancelBatch
         | _AfterBatch
+        | _BeginRollback
+        | _AfterRollback
         | _AfterCancelTrain
         | _AfterTrain
         | _AfterCancelValidate

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .cancel import Cancel
 from .progress import Progress, Unit, progress_of
+from .recovery import Recovery, Rollback, Snapshot
 from .reported_metrics import ReportedMetrics, Reports
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ class TrainState:
     paused: tuple[Iterator[Any], int, int | None, dict[str, Any] | None] | None = None
     """During such a validation, the training pass that continues after it: `batches`,
     `batch_index`, `n_batches`, `pass_begun`; None at other times. The engine writes it."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    """To which the fit can be rolled back, oldest first; a handler, Snapshots, writes it."""
+    rollbacks: list[Rollback] = field(default_factory=list)
+    """The rollbacks of this fit, each with the batches that it leaves out; the engine writes it."""
+    recovery: Recovery | None = None
+    """The retry or rollback whose transition was made last; the engine writes it."""
+    retried: tuple[Any, int, int] | None = None
+    """The batch that was run again last, how often, and in how many parts; see `attempt`."""
 
     found_modes: dict[torch.nn.Module, bool] = field(default_factory=dict)
     """Which modules were in train mode before the run switched them, those included that a handler
@@ -242,9 +252,11 @@ class TrainState:
 
     @property
     def at_boundary(self) -> bool:
-        """True in phases outside a batch, except `cancelled` and `failing`, which close a scope."""
+        """True in phases outside a batch, except those that close a scope or restore a snapshot."""
         *scopes, leaf = self.phase.split(".")
-        return self.unit_scope not in scopes and not (scopes and leaf in ("cancelled", "failing"))
+        return self.unit_scope not in scopes and not (
+            scopes and leaf in ("cancelled", "failing", "restore")
+        )
 
     @property
     def ends_round(self) -> bool:
@@ -256,6 +268,17 @@ class TrainState:
         if self.round_scope not in scopes or self.paused is not None:
             return False
         return self.pass_scope not in scopes and self.unit_scope not in scopes
+
+    @property
+    def attempt(self) -> int:
+        """How often the live batch, or its open update, was run again: 0 at first."""
+        return self.retried[1] if self.retried and self.retried[0] == self.live_batch else 0
+
+    @property
+    def live_batch(self) -> tuple[Any, ...]:
+        """What tells the live batch, or its open update, from every other one of the run."""
+        where = self.job, self.training, self.evaluation, self.epoch, self.batch_index
+        return *where, self.samples, self.step, self.of
 
     @property
     def lr(self) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, Protocol, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack, overload
 
 from .agreement import Agreement
 from .bus.attachment import Attachment
@@ -17,6 +17,9 @@ from .cancel import Cancel
 from .handler_protocols import AnyHandler
 from .signal_names import OwnName, PayloadName, ScopeName, SignalName
 from .state import TrainState
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Chart(Protocol):
@@ -202,6 +205,25 @@ class TrainerProtocol(Protocol):
 
         Returns:
             The number of examples.
+        """
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether the inputs of the live batch have more than one example, and can be split."""
+
+    def forward_in_parts(self, forward: Callable[[TrainState], str], size: int) -> str:
+        """Run `forward` on the live batch, `size` examples at a time.
+
+        `pred` is that of the whole batch. Each part runs once more in the backward pass, so that
+        one at a time keeps its activations. Raises: ValueError, if outputs cannot be joined.
+        """
+
+    def recomputed(
+        self, function: Callable[..., Any], module: torch.nn.Module
+    ) -> Callable[..., Any]:
+        """Wrap `function`, which calls `module`, to keep no activations: backward calls it again.
+
+        The second call draws the same random numbers, and does not update running statistics.
         """
 
     def stretch(self, owner: object) -> Stretch:

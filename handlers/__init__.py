@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from .checkpointing.preemption import Preemption as Preemption
     from .control.early_stopping import EarlyStopping as EarlyStopping
     from .control.limit_batches import LimitBatches as LimitBatches
+    from .control.rollback_on_spike import RollbackOnSpike as RollbackOnSpike
     from .control.skip_bad_batch import SkipBadBatch as SkipBadBatch
     from .control.skip_epochs import SkipEpochs as SkipEpochs
+    from .control.snapshots import Snapshots as Snapshots
     from .control.step_limit import StepLimit as StepLimit
     from .control.stop_on_nan import StopOnNaN as StopOnNaN
     from .control.time_limit import TimeLimit as TimeLimit
@@ -72,8 +74,10 @@ _MODULES = {
     "Preemption": "checkpointing.preemption",
     "EarlyStopping": "control.early_stopping",
     "LimitBatches": "control.limit_batches",
+    "RollbackOnSpike": "control.rollback_on_spike",
     "SkipBadBatch": "control.skip_bad_batch",
     "SkipEpochs": "control.skip_epochs",
+    "Snapshots": "control.snapshots",
     "StepLimit": "control.step_limit",
     "StopOnNaN": "control.stop_on_nan",
     "TimeLimit": "control.time_limit",

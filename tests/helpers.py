@@ -84,12 +84,15 @@ def raise_at(trainer, signal, cancel, within=None):
     return raiser
 
 
+RECOVERED = "begin_retry", "begin_rollback", "after_rollback"
+"""Signals that only a retry or a rollback sends."""
+
 LEGAL = sorted(
     {
         (trigger, scope)
         for trigger, _, destination in SUPERVISED
         for scope in scopes(destination)
-        if trigger not in ("after_error", f"after_cancel_{scope}")
+        if trigger not in ("after_error", f"after_cancel_{scope}", *RECOVERED)
     }
 )
 """Every signal with every scope that may be cancelled there."""

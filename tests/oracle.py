@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from trackside.events import Cancel, IllegalCancelError
+from trackside.events import Cancel, IllegalCancelError, RetryBatchException, RollbackException
 
 SCOPES = ("fit", "epoch", "train", "validate", "batch", "backward", "step")
 """Outer ones before inner ones."""
@@ -230,14 +230,16 @@ class Rig:
     """A trainer on a world of its own; at each signal the recorder hears it, then the raiser."""
 
     new_plan = Plan
+    new_world = World
+    signals: tuple[str, ...] = SIGNALS
 
     def __init__(self, trainer_of: Callable[[World], Any]) -> None:
         self.plan = self.new_plan()
-        self.world = World(self.plan)
+        self.world = self.new_world(self.plan)
         self.trainer = trainer_of(self.world)
         self.moments: list[Moment] = []
         self.pauses: Pauses = ()
-        for signal in SIGNALS:
+        for signal in self.signals:
             self.trainer.on(signal)(self._recorder(signal))
             self.trainer.on(signal)(lambda trainer, state, signal=signal: self.plan.reach(signal))
         self.trainer.on("after_batch")(self._pause)
@@ -315,8 +317,15 @@ def _stronger(pending: BaseException | None, new: BaseException | None) -> BaseE
     return new if _strength(new) > _strength(pending) else pending
 
 
-def _strength(request: BaseException | None) -> int:
-    """Nothing, a cancel of an inner scope … of the fit, an error, an interrupt."""
+def _strength(request: BaseException | None) -> float:
+    """Nothing, a cancel of an inner scope … of the fit, an error, an interrupt.
+
+    To go back is less than to stop: a retry than any cancel, a rollback than that of the training.
+    """
+    if isinstance(request, RetryBatchException):
+        return 0.5
+    if isinstance(request, RollbackException):
+        return len(SCOPES) - SCOPES.index("train") - 0.5
     if isinstance(request, Cancel):
         return len(SCOPES) - SCOPES.index(request.scope)
     if request is None:
@@ -339,32 +348,46 @@ class _Fit:
         world.optimizer.zero_grad()
         with scope("fit"):
             self.send("begin_fit")
-            for self.epoch in range(EPOCHS):
+            while self.epoch + 1 < EPOCHS:
+                self.epoch += 1
                 with scope("epoch"):
                     self.send("begin_epoch")
-                    batches, paused = enumerate(world.train_loader), True
+                    batches, paused = self.batches(), True
                     while paused:
                         paused = False
                         with scope("train"):
-                            self.send("begin_train")
-                            for self.batch, (xb, yb) in batches:
-                                with scope("batch"):
-                                    self.train_on(xb, yb)
-                                if (self.epoch, self.batch) in self.pauses:
-                                    paused = True
-                                    break
+                            paused = self.train_pass(batches)
                         with scope("validate"), torch.no_grad():
                             self.send("begin_validate")
                             for self.batch, (xb, yb) in enumerate(world.valid_loader):
                                 with scope("batch"):
                                     self.score(xb, yb)
 
+    def batches(self) -> Iterator[tuple[int, Any]]:
+        """A pass over the training data."""
+        return enumerate(self.world.train_loader)
+
+    def train_pass(self, batches: Iterator[tuple[int, Any]]) -> bool:
+        """Train on the rest of a pass; True: it pauses for a validation."""
+        self.send("begin_train")
+        for self.batch, (xb, yb) in batches:
+            with self.scope("batch"):
+                self.train_on(xb, yb)
+            if (self.epoch, self.batch) in self.pauses:
+                return True
+        return False
+
     def train_on(self, xb: torch.Tensor, yb: torch.Tensor) -> None:
-        optimizer, stepped = self.world.optimizer, False
-        loss = self.score(xb, yb)
+        self.differentiate(self.score(xb, yb))
+        self.update()
+
+    def differentiate(self, loss: torch.Tensor) -> None:
         with self.scope("backward"):
             self.send("begin_backward")
             loss.backward()
+
+    def update(self) -> None:
+        optimizer, stepped = self.world.optimizer, False
         try:
             with self.scope("step"):
                 self.send("begin_step")
@@ -377,6 +400,9 @@ class _Fit:
 
     def score(self, xb: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
         self.send("begin_batch")
+        return self.attempt(xb, yb)
+
+    def attempt(self, xb: torch.Tensor, yb: torch.Tensor) -> torch.Tensor:
         pred = self.world.model(xb)
         self.send("after_pred")
         loss = self.world.loss_fn(pred, yb)
@@ -391,7 +417,9 @@ class _Fit:
         try:
             yield
         except BaseException as raised:
-            pending = self.judged(raised)
+            pending = self.closing(name, self.judged(raised))
+        else:
+            pending = self.closing(name, None)
         self.open.pop()  # from here on it is too late to cancel it
         cancelled = isinstance(pending, Cancel) and pending.scope == name
         if cancelled:
@@ -405,6 +433,10 @@ class _Fit:
             pending = self.with_error_sent(pending)
         if pending is not None:
             raise pending
+
+    def closing(self, name: str, pending: BaseException | None) -> BaseException | None:
+        """What is pending, before a scope closes."""
+        return pending
 
     def with_error_sent(self, pending: BaseException | None) -> BaseException | None:
         """Nothing but an error is left pending where the fit closes: tell it once."""
@@ -430,6 +462,10 @@ class _Fit:
         """`raised`; the error that it is, if it cancels a scope that is not open."""
         if not isinstance(raised, Cancel) or raised.scope in self.open:
             return raised
+        return self.illegal(raised)
+
+    def illegal(self, raised: BaseException) -> IllegalCancelError:
+        """The error of a cancel that is not legal where it was raised."""
         illegal = IllegalCancelError(str(raised))
         illegal.__cause__ = raised
         return illegal

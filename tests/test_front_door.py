@@ -13,6 +13,7 @@ import pytest
 
 import trackside
 from trackside.events import signal_names
+from trackside.events.recovery import RECOVERIES
 from trackside.events.signals import NON_TRIGGER_SIGNALS, STANDARD_SIGNALS
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +28,9 @@ PUBLIC = {
         GradientStats Handler History JSONLines Job Journal KeyedLoader LRFinder LRSchedule
         LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
-        PeerError Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau Run SWA
-        SkipBadBatch SkipEpochs SkipExample
+        PeerError Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau
+        RetryBatchException RollbackException RollbackOnSpike Run SWA SkipBadBatch
+        SkipEpochs SkipExample Snapshots
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
         Transition Unfreeze ValidateEvery WandB WeightDecayGroups ablate interruptible
         latest
@@ -37,14 +39,15 @@ PUBLIC = {
         Agreement AnyHandler AttachError Attachment CANCELS Cancel
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
         CancelStepException CancelTrainException CancelValidException Explanation Handler
-        IllegalCancelError OrderError OwnName PeerError Publisher ReceiverError
-        RehearsalPlan
-        SIGNALS ScopeName Signal SignalName TrainState TrainerProtocol Transition
+        IllegalCancelError OrderError OwnName PeerError Publisher ReceiverError Recovery
+        RecoveryError RehearsalPlan RetryBatchException Rollback RollbackException
+        SIGNALS ScopeName Signal SignalName Snapshot TrainState TrainerProtocol Transition
         after_backward after_batch after_cancel_backward after_cancel_batch
         after_cancel_epoch after_cancel_fit after_cancel_step after_cancel_train
-        after_cancel_validate after_epoch after_error after_fit after_loss after_pred after_step
-        after_train after_validate any_transition
-        begin_backward begin_batch begin_epoch begin_fit begin_step begin_train begin_validate
+        after_cancel_validate after_epoch after_error after_fit after_loss after_pred
+        after_rollback after_step after_train after_validate any_transition
+        begin_backward begin_batch begin_epoch begin_fit begin_retry begin_rollback begin_step
+        begin_train begin_validate
         cancel_for reported resumed signal
     """,
     "trackside.engine": """
@@ -61,8 +64,8 @@ PUBLIC = {
         Fuse GradientAccumulation
         GradientClip GradientStats History JSONLines Journal LRFinder LRSchedule LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
-        Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau SWA SkipBadBatch
-        SkipEpochs SplitOnOutOfMemory
+        Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau RollbackOnSpike
+        SWA SkipBadBatch SkipEpochs Snapshots SplitOnOutOfMemory
         StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit Unfreeze ValidateEvery WandB
         WeightDecayGroups
     """,
@@ -179,7 +182,8 @@ Trainer(model, handlers=several)
 def test_the_names_for_type_checkers_are_those_of_the_signals_and_scopes():
     names = [*get_args(signal_names.PayloadName), "any_transition"]
     assert {*names} == {*STANDARD_SIGNALS, *NON_TRIGGER_SIGNALS}
-    begun = {name.removeprefix("begin_") for name in STANDARD_SIGNALS if name.startswith("begin_")}
+    opening = {name for name in STANDARD_SIGNALS if name.startswith("begin_")} - {*RECOVERIES}
+    begun = {name.removeprefix("begin_") for name in opening}
     assert {*get_args(signal_names.ScopeName)} == begun
     methods = {*names, *(f"within_{scope}" for scope in begun)}
     for path in ("handler.py", "handler_protocols.py"):

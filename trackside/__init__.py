@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         CancelValidException,
         Handler,
         PeerError,
+        RetryBatchException,
+        RollbackException,
         TrainState,
         Transition,
     )
@@ -73,8 +75,10 @@ if TYPE_CHECKING:
         Prometheus,
         Recorder,
         ReduceOnPlateau,
+        RollbackOnSpike,
         SkipBadBatch,
         SkipEpochs,
+        Snapshots,
         SplitOnOutOfMemory,
         StepLimit,
         StopOnNaN,
@@ -142,10 +146,14 @@ __all__ = [
     "Prometheus",
     "Recorder",
     "ReduceOnPlateau",
+    "RetryBatchException",
+    "RollbackException",
+    "RollbackOnSpike",
     "Run",
     "SkipBadBatch",
     "SkipEpochs",
     "SkipExample",
+    "Snapshots",
     "SplitOnOutOfMemory",
     "StepLimit",
     "StopOnNaN",
@@ -171,6 +179,7 @@ _HOMES = {
     **dict.fromkeys(("Handler", "PeerError", "TrainState", "Transition"), "events"),
     **dict.fromkeys((name for name in __all__ if name.startswith("Cancel")), "events"),
     **dict.fromkeys(("Job", "ablate"), "views"),
+    **dict.fromkeys(("RetryBatchException", "RollbackException"), "events"),
 }
 """The package of each name that is not in `handlers`."""
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
 from ...events.bus.order import Receiver, receivers_after
-from ...events.utils.exception_text import add_note, log_note, traceback_text
+from ...events.utils.exception_text import log_note, traceback_text
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
+from .error_notes import ErrorNotes
 from .illegal_cancel import illegal_cancel
 from .outer_runs import scopes_around
 from .raised_exception import (
@@ -31,6 +32,7 @@ from .raised_exception import (
     write,
     wrong_phase_error,
 )
+from .recoveries import announcing_trigger, as_recovery, goes_on, is_weaker, refusal, scope_to_close
 from .uninterrupted import complete
 
 _ATTEMPTS = 100
@@ -72,7 +74,7 @@ class Unwinding:
         self._cleanup = self.leaf.activity if scope_name(self.leaf.phase) == _CLEANUP else None
         self._announces = False
         self._attempts = self._taken = 0  # since the last transition
-        self._noting: BaseException | None = None
+        self._notes = ErrorNotes()
 
     @property
     def error(self) -> BaseException | None:
@@ -117,6 +119,8 @@ class Unwinding:
                 self._add_cancel(cancel, scopes[-1], by="the host")
         elif not is_cancel(raised):
             self._add_error(raised, by)
+        elif refused := refusal(raised, by, self.state, self.leaf, self.table):
+            self._add_error(refused, by)
         elif target := self._legal_target(raised):
             self._add_cancel(raised, target, by)
         else:
@@ -143,7 +147,7 @@ class Unwinding:
             return None
         if trigger is None:
             return None
-        self._announces = trigger in ("after_error", f"after_cancel_{scope_name(self.target)}")
+        self._announces = trigger in ("after_error", announcing_trigger(self.cancel, self.target))
         try:
             row = self.leaf.closing_rows[trigger]
         except BaseException as refused:  # a host's condition cannot keep a scope open
@@ -181,6 +185,7 @@ class Unwinding:
                 BaseException.with_traceback(cancel, None)
             write(self.cancel, "passing", self.passes)
         if self.leaf.activity is not None:
+            state.recovery = as_recovery(self.cancel)
             state.outcome, state.cancel = "completed", None
 
     def _correct_phase(self) -> RuntimeError | None:
@@ -217,24 +222,26 @@ class Unwinding:
             return "after_error" if fails else None
         innermost = scopes[0]
         if innermost == self.target and not self.announced:
-            return "after_error" if self.errors else f"after_cancel_{scope_name(innermost)}"
+            return "after_error" if self.errors else announcing_trigger(self.cancel, innermost)
+        if self.announced and not self.errors and goes_on(self.cancel, leaf):
+            return None
         if self.target in scopes:
             return f"after_{scope_name(innermost)}"
         return None
 
     def _legal_target(self, cancel: Cancel) -> str | None:
         """Path of the open scope that `cancel` closes; None if it is not open, or is closing."""
-        named = open_scopes(self.leaf.phase, read_text(cancel, "scope"))
-        if not named or (self.announced and named[0] == self.target):
-            return None
-        return named[0]
+        target = scope_to_close(cancel, self.leaf)
+        closing = self.announced and as_recovery(self.cancel) is None
+        return None if closing and target == self.target else target
 
     def _add_cancel(self, cancel: Cancel, target: str, by: str) -> None:
         sign(cancel, by, self.leaf.phase)
         if self.errors or cancel is self.cancel:
             return
-        pending = self.cancel if self.target in open_scopes(self.leaf.phase) else None
-        if pending is not None and len(target) >= len(self.target):
+        is_open = as_recovery(self.cancel) or self.target in open_scopes(self.leaf.phase)
+        pending = self.cancel if is_open else None
+        if pending is not None and is_weaker(cancel, target, pending, self.target):
             outranked(pending).append(cancel)
             return
         if pending is not None:
@@ -274,14 +281,15 @@ class Unwinding:
             return
         state, closing, before = self.state, self.cancel, self.error
         self._keep(error)
-        self._note(error, f"trackside: raised by {by} in {self.leaf.phase}, {position_text(state)}")
+        where = f"{self.leaf.phase}, {position_text(state)}"
+        self._notes.add(error, f"trackside: raised by {by} in {where}")
         if before is None and closing is not None and state.cancel is not None:
-            self._note(error, f"trackside: raised while {cancel_text(closing)} was closing")
+            self._notes.add(error, f"trackside: raised while {cancel_text(closing)} was closing")
         escaping = self.error
         other = error if escaping is before else before
         if escaping is not None and other is not None:
             text = traceback_text(other)
-            self._note(escaping, f"trackside: also raised during the unwinding\n{text}")
+            self._notes.add(escaping, f"trackside: also raised during the unwinding\n{text}")
 
     def _keep(self, error: BaseException) -> None:
         """Add an error as it is: every open scope closes."""
@@ -289,12 +297,3 @@ class Unwinding:
         if not self.errors:
             self.target, self.announced, self._announces = outermost, False, False
         self.errors = [*self.errors, error]
-
-    def _note(self, error: BaseException, text: str) -> None:
-        """Add a note; where an interrupt broke that off, log it: it might be raised for ever."""
-        if error is self._noting:
-            log_note(error, text)
-            return
-        self._noting = error
-        add_note(error, text)
-        self._noting = None

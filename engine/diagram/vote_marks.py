@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..statechart.phase_paths import enclosing, scope_name
+from ..statechart.phase_paths import CLOSING, enclosing, scope_name
 from ..statechart.topology import Topology
 from .box_tree import Box
 
@@ -26,7 +26,7 @@ def voting_phases(topology: Topology, subscribed: Collection[str]) -> list[str]:
         leaf
         for leaf in topology.leaves
         if "." in leaf
-        and scope_name(leaf) not in ("cancelled", "failing")
+        and scope_name(leaf) not in CLOSING
         and (leaf in entered or unit not in [scope_name(path) for path in enclosing(leaf)])
     ]
 

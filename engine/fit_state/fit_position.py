@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ...events import TrainState
+from ...events import Rollback, TrainState
 from ...events.reported_metrics import ReportedMetrics
 from ..named_parts import plain_name, run_modules
 from .plain_data import to_plain_data
@@ -35,6 +35,7 @@ def capture_position(state: TrainState) -> dict[str, Any]:
         "asked": dict(state.asked),
         "tokens": state.tokens,
         "batches_found": None if state.batches_found is None else list(state.batches_found),
+        **({"rollbacks": [[*made] for made in state.rollbacks]} if state.rollbacks else {}),
         **_own_entries(state),
         "metrics": to_plain_data(state.metrics, "state.metrics"),
         "reports": to_plain_data(state.reports.pending, "state.reports"),
@@ -52,6 +53,10 @@ def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
     state.tokens = saved.get("tokens", 0)  # a file from before has none
     found = saved.get("batches_found")
     state.batches_found = None if found is None else (found[0], found[1])
+    state.rollbacks = [
+        Rollback(reason, step, to_step, (first[0], first[1]), (last[0], last[1]))
+        for reason, step, to_step, first, last in saved.get("rollbacks", ())
+    ]
     state.metrics = ReportedMetrics(state.reports, saved["metrics"])
     for name, value in saved["reports"].items():
         state.reports.add(name, value)

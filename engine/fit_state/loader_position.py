@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from ...events import Cancel, TrainState
 from ..data.keyed_loader import KeyedLoader
+from ..data.leaving_out import LeavingOut, leaving_out
 from ..data.loader_traits import has_position, is_one_pass, position_keeper
 from ..data.pass_opening import open_iterator, set_epoch
 from ..data.rng_state import loader_generators, restore_generators
@@ -63,7 +64,9 @@ def _is_cut_short(batches: Any) -> bool:
 
     A handler may have put an empty iterator in place of the rest of the pass.
     """
-    own = batches.batches if isinstance(batches, _RemainingBatches) else batches
+    own = batches
+    while isinstance(own, (_RemainingBatches, LeavingOut)):
+        own = own.batches
     return isinstance(own, _BUILT_IN_ITERATORS) and length_hint(own) == 0
 
 
@@ -161,17 +164,19 @@ def _remaining_training(
     index: int,
     count: int | None,
     rng_states: dict[str, Any] | None,
-) -> _RemainingBatches:
+) -> Iterator[Any]:
     limit, loader = state.batches_per_epoch, state.train_loader
     assert loader is not None
     n_read = index + 1
     if limit is not None and is_one_pass(loader):  # one iterator serves all epochs
         n_read += state.epoch * limit
     if _is_over(loader, saved, "train", index, count):
-        return _RemainingBatches(_nothing(loader, saved, "train"), saved["train"])
+        nothing = _nothing(loader, saved, "train")
+        return leaving_out(state, _RemainingBatches(nothing, saved["train"]))
     remaining = _remaining(loader, "train_loader", n_read, rng_states, state.epoch)
     ahead = saved.get("ahead", False)
-    return _RemainingBatches(_limited(remaining, index, limit), saved["train"], ahead)
+    limited = _limited(remaining, index, limit)
+    return leaving_out(state, _RemainingBatches(limited, saved["train"], ahead))
 
 
 def _remaining_validation(

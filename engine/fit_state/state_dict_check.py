@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..statechart.phase_paths import CLOSING
 from .sharded_tensors import StoredTensor
 
 _MOST = 1 << 53
@@ -29,7 +30,8 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check("", saved, _TOP)
     _check("position", saved["position"], _POSITION)
     _check_limit(saved["position"])
-    _check("position", {"tokens": 0, "batches_found": None, **saved["position"]}, _PROGRESS)
+    later = {"tokens": 0, "batches_found": None, "rollbacks": []}
+    _check("position", {**later, **saved["position"]}, _PROGRESS)
     _check("heard", saved["heard"], _HEARD)
     if saved["optimizer"] is not None:
         _check("optimizer", saved["optimizer"], _OPTIMIZER)
@@ -61,7 +63,7 @@ def check_phase(saved: Mapping[str, Any]) -> None:
     if not (unit is None or isinstance(unit, str)):
         raise ValueError(f"unit is {_shown(unit)} in the state dict, which no fit has")
     *scopes, leaf = saved["phase"].split(".")
-    is_between = unit not in scopes and leaf not in ("cancelled", "failing")
+    is_between = unit not in scopes and leaf not in (*CLOSING, "restore")
     is_known = any(row.endswith(f" → {saved['phase']}") for row in saved["chart"])
     if scopes and not (saved["loaders"] is not None and is_between and is_known):
         raise ValueError(f"phase is {_shown(saved['phase'])}: no fit is saved there")
@@ -178,6 +180,20 @@ def _is_found(value: Any) -> bool:
     return is_pair and _whole(0, True)(value[0]) and _whole(1)(value[1])
 
 
+def _is_rollbacks(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_rollback, value))
+
+
+def _is_rollback(made: Any) -> bool:
+    if not (isinstance(made, list) and len(made) == 5 and isinstance(made[0], str)):
+        return False
+    ends = made[3:]
+    return all(map(_whole(0), made[1:3])) and all(
+        isinstance(end, (list, tuple)) and len(end) == 2 and all(map(_whole(-1), end))
+        for end in ends
+    )
+
+
 def _shown(value: Any) -> str:
     return (
         repr(value)[:60]
@@ -227,7 +243,11 @@ _POSITION: dict[str, Check] = {
     "modes": _is_texts,
     "frozen": _is_texts,
 }
-_PROGRESS: dict[str, Check] = {"tokens": _whole(0), "batches_found": _is_found}
+_PROGRESS: dict[str, Check] = {
+    "tokens": _whole(0),
+    "batches_found": _is_found,
+    "rollbacks": _is_rollbacks,
+}
 _HEARD: dict[str, Check] = {"counts": _is_counts, "done": _is_texts}
 _OPTIMIZER: dict[str, Check] = {
     "class": _is_text,

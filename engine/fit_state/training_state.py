@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...events import TrainState
+from ...events.recovery import RECOVERIES
 from ...events.utils.exact_context import exact_context
 from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
@@ -114,13 +115,24 @@ def _is_detached_on_error(handler: Any) -> bool:
 
 
 def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
-    """The rows of the trainer's chart, one string each."""
+    """The rows of the trainer's chart, one string each, without those that only go back.
+
+    No fit is saved in their phases, and one that is resumed does not depend on them.
+    """
     rows = trainer.topology.rows
-    return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in rows]
+    back = {row[2] for row in rows if row[0] in RECOVERIES}
+    kept = [row for row in rows if back.isdisjoint((*sources(row), row[2]))]
+    return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in kept]
 
 
-def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
-    """Load everything but the position; last what cannot be undone."""
+def load_training_state(
+    trainer: CheckpointedTrainer, saved: StateDict, is_rollback: bool = False
+) -> None:
+    """Load everything but the position; last what cannot be undone.
+
+    Args:
+        is_rollback: leave the handlers that have `kept_in_rollback` as they are.
+    """
     state = trainer.state
     load_module(whole_model(state), "", saved["model"])
     buffers = unsaved_buffers(state)
@@ -130,14 +142,20 @@ def load_training_state(trainer: CheckpointedTrainer, saved: StateDict) -> None:
         load_module(module, f"{name}." if name else "", saved["loss_fn"])
     load_optimizers(state, saved_optimizers(saved))
     load_gradients(state, saved["gradients"])
-    _load_handlers(trainer, saved["handlers"])
+    _load_handlers(trainer, saved["handlers"], is_rollback)
     restore_generators(saved["generators"], all_generators(trainer.state))
     trainer.subscription_counts.load_state_dict(saved["heard"])
 
 
-def _load_handlers(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> None:
+def _load_handlers(
+    trainer: CheckpointedTrainer, saved: Mapping[str, Any], is_rollback: bool
+) -> None:
     """Load the states of handlers; last those that cannot refuse, and may reopen files."""
-    handlers = {name: h for name, h in stateful_handlers(trainer).items() if name in saved}
+    handlers = {
+        name: handler
+        for name, handler in stateful_handlers(trainer).items()
+        if name in saved and not (is_rollback and getattr(handler, "kept_in_rollback", False))
+    }
     modules = run_modules(trainer.state).values()
     refusing_first = sorted(handlers, key=lambda name: _is_detached_on_error(handlers[name]))
     for name in refusing_first:

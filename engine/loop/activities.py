@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...events import TrainState
+from ...events import RecoveryError, TrainState
 from ..batches.batch import clear_batch, open_pass, set_batch, warn_if_empty
 from ..batches.batch_hint import explain_batch
 from ..batches.unlabelled_batch import keep_every_input
@@ -32,6 +32,7 @@ from .activity_registry import Wrapper
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
+from .retried_batch import retry_with
 
 _EXHAUSTED = object()
 
@@ -203,6 +204,15 @@ def resume_paused_training(state: TrainState) -> str:
     return "begin_train"
 
 
+def refuse_rollback(state: TrainState) -> str:
+    """Stand where a trainer restores a snapshot.
+
+    Raises:
+        RecoveryError: always.
+    """
+    raise RecoveryError("only a Trainer can be rolled back: another engine saves no state")
+
+
 def begin_evaluation(state: TrainState) -> None:
     """Switch to eval mode, and reset the counters of the pass."""
     begin_pass(state, training=False)
@@ -245,6 +255,7 @@ ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
         "epoch.ready": begin_training,
         "train.fetch": fetch_training,
         "forward": forward,
+        "retry": retry_with(lambda _: forward),
         "loss": loss,
         "train.batch.scored": return_always("begin_backward"),
         "backward": backward,
@@ -252,17 +263,22 @@ ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
         "step": step,
         "zero_grad": zero_grad,
         "accumulated": return_always("after_batch"),
+        "restore": refuse_rollback,
         "trained": validate_if_due,
         "validate.fetch": fetch_validation,
         "validate.batch.scored": return_always("after_batch"),
         "validated": resume_paused_training,
     }
 )
-"""The activities of the supervised chart and of the evaluation chart."""
+"""The activities of the supervised chart and of the evaluation chart.
+
+A trainer has others for `retry`, which runs `forward` in its wraps, and for `restore`.
+"""
 
 OUTERMOST_WRAPS: tuple[tuple[str, Wrapper], ...] = (
     ("validate.batch.forward", torch.no_grad()),
     ("validate.batch.loss", torch.no_grad()),
+    ("validate.batch.retry", torch.no_grad()),
     ("validate.batch.loss", unless_predicting),
 )
 """Wraps of the trainer's own activities, outside every other wrap or replacement."""

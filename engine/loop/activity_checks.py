@@ -9,12 +9,10 @@ import torch
 from ...events.utils.similar_names import did_you_mean
 from ..statechart.chart_error import ChartError
 from ..statechart.evaluation_chart import evaluation_chart
-from ..statechart.phase_paths import inside, scope_name
+from ..statechart.phase_paths import CLOSING, inside, scope_name
 from ..statechart.topology import Topology
 from .activities import fetch_training, forward, loss, validate_if_due
 from .activity_registry import ActivityRegistry, path_ends
-
-_WITHOUT_ACTIVITY = ("cancelled", "failing")
 
 
 def check_activities(topology: Topology, registry: ActivityRegistry, given: Iterable[str]) -> None:
@@ -30,7 +28,7 @@ def check_activities(topology: Topology, registry: ActivityRegistry, given: Iter
     """
     for row in topology.rows:
         leaf = row[2]
-        if "." not in leaf or scope_name(leaf) in _WITHOUT_ACTIVITY or registry.base_of(leaf):
+        if "." not in leaf or scope_name(leaf) in CLOSING or registry.base_of(leaf):
             continue
         raise ChartError(
             f"row {row}: no activity for {leaf}, so a run would end in it with its scopes open; "

@@ -22,6 +22,7 @@ from ..named_parts import all_optimizers
 from ..statechart.compiled_table import Activity, LeafPhase
 from .activities import step
 from .activity_registry import Wrapper
+from .retried_batch import in_live_parts
 
 Closure: TypeAlias = Callable[[], Any]  # a scalar tensor; torch's annotation says float
 
@@ -68,7 +69,8 @@ def live_batch_closure(state: TrainState, table: Mapping[str, LeafPhase]) -> Clo
         assert state.optimizer is not None
         state.optimizer.zero_grad()
         with torch.enable_grad():
-            for part in parts:
+            in_live_parts(parts[0], state)
+            for part in parts[1:]:
                 part(state)
         return state.loss
 

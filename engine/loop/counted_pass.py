@@ -9,12 +9,14 @@ from typing import Any
 from ...events import TrainState
 from ...events.progress import planned_batches, told_batches
 from ..batches.batch import open_pass
+from ..data.leaving_out import leaving_out
 from ..data.loader_traits import is_one_pass
 
 
 def open_training_pass(state: TrainState, loader: Iterable[Any]) -> Iterator[Any]:
     """Start reading `loader`; `n_batches` is the real number, if an earlier pass has shown it."""
-    batches = open_pass(state, loader, state.batches_per_epoch)
+    batches = leaving_out(state, open_pass(state, loader, state.batches_per_epoch))
+    state.batches = batches
     if state.n_batches is not None:
         state.n_batches = planned_batches(state)
     return batches

@@ -29,7 +29,8 @@ def begin_counting(state: TrainState) -> None:
     for name, value in state.asked.items():
         setattr(state, name, value)
     state.epoch, state.step, state.samples, state.tokens = -1, 0, 0, 0
-    state.batches_found = None
+    state.batches_found = state.recovery = state.retried = None
+    state.rollbacks, state.snapshots = [], []
     state.clear_metrics()
     state.notes.clear()
     state.select("")

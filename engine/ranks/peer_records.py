@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ...events import Cancel, PeerError, cancel_for
+from ...events import Cancel, PeerError, Recovery, cancel_for
 from ...events.bus.order import Receiver
 from ...events.utils.exception_text import add_note, first_line, traceback_text
 from ..closing.raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
@@ -26,6 +27,7 @@ def as_record(raised: Raised) -> Record:
         "scope": read_text(error, "scope") if is_cancel(error) else "",
         "kind": type(error).__qualname__,
         "reason": read_text(error, "reason"),
+        "carried": json.dumps(error.carried()) if isinstance(error, Recovery) else "{}",
         "by": read_text(error, "raised_by") or describe_raiser(error, raised.receiver, phase),
         "in": read_text(error, "raised_in") or phase,
         "error": "" if is_cancel(error) else first_line(error),
@@ -69,6 +71,8 @@ def _sign(cancel: Cancel, by: str, phase: str) -> None:
 def _cancel(record: Record) -> Cancel:
     kind = _class_named(record["kind"], record["scope"])
     cancel = kind.__new__(kind, record["reason"])  # its `__init__` may ask for more
+    for name, value in json.loads(record["carried"]).items():
+        write(cancel, name, value)
     _sign(cancel, record["by"], record["in"])
     return cancel
 

@@ -7,6 +7,8 @@ A row is (trigger, source or sources, destination). A source that is a composite
 every phase inside it; the innermost row wins. A transition without a row is illegal. The machine
 starts in the first source of the first row. `begin_X` leads into the composite X from outside,
 `after_X` out of it; `after_cancel_X` leads to its `cancelled` leaf, from which `after_X` follows.
+`begin_retry` and `begin_rollback` go back, to the phase `retry` of a batch and `restore` of a pass,
+whose activities do what is to be done before the run goes on.
 """
 
 from __future__ import annotations
@@ -53,6 +55,32 @@ SUPERVISED = Chart(
         ("after_cancel_step", "fit.epoch.train.batch.step", "fit.epoch.train.batch.step.cancelled"),
         ("after_cancel_batch", "fit.epoch.train.batch", "fit.epoch.train.batch.cancelled"),
         ("after_cancel_batch", "fit.epoch.validate.batch", "fit.epoch.validate.batch.cancelled"),
+        (
+            "begin_retry",
+            (
+                "fit.epoch.train.batch.forward",
+                "fit.epoch.train.batch.loss",
+                "fit.epoch.train.batch.scored",
+                "fit.epoch.train.batch.retry",
+            ),
+            "fit.epoch.train.batch.retry",
+        ),
+        ("after_pred", "fit.epoch.train.batch.retry", "fit.epoch.train.batch.loss"),
+        ("begin_retry", "fit.epoch.train.batch.backward", "fit.epoch.train.batch.backward.retried"),
+        ("after_backward", "fit.epoch.train.batch.backward.retried", "fit.epoch.train.batch.retry"),
+        (
+            "begin_retry",
+            (
+                "fit.epoch.validate.batch.forward",
+                "fit.epoch.validate.batch.loss",
+                "fit.epoch.validate.batch.scored",
+                "fit.epoch.validate.batch.retry",
+            ),
+            "fit.epoch.validate.batch.retry",
+        ),
+        ("after_pred", "fit.epoch.validate.batch.retry", "fit.epoch.validate.batch.loss"),
+        ("begin_rollback", "fit.epoch.train", "fit.epoch.train.restore"),
+        ("after_rollback", "fit.epoch.train.restore", "fit.epoch.train.fetch"),
         ("after_cancel_train", "fit.epoch.train", "fit.epoch.train.cancelled"),
         ("after_cancel_validate", "fit.epoch.validate", "fit.epoch.validate.cancelled"),
         ("after_cancel_epoch", "fit.epoch", "fit.epoch.cancelled"),
@@ -74,6 +102,17 @@ EVALUATION = Chart(
         ("after_loss", "validate.batch.loss", "validate.batch.scored"),
         ("after_batch", "validate.batch", "validate.fetch"),
         ("after_cancel_batch", "validate.batch", "validate.batch.cancelled"),
+        (
+            "begin_retry",
+            (
+                "validate.batch.forward",
+                "validate.batch.loss",
+                "validate.batch.scored",
+                "validate.batch.retry",
+            ),
+            "validate.batch.retry",
+        ),
+        ("after_pred", "validate.batch.retry", "validate.batch.loss"),
         ("after_cancel_validate", "validate", "validate.cancelled"),
         ("after_error", "validate", "validate.failing"),
         ("after_error", ("completed", "cancelled"), "failed"),

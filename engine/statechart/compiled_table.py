@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ...events import Publisher, TrainState, Transition, signal
 from ...events.bus.signal import Route, link
-from .phase_paths import enclosing, inside, scope_name
+from .phase_paths import CLOSING, enclosing, inside, kind, scope_name
 from .transitions_internals import (
     Machine,
     MachineError,
@@ -25,8 +25,6 @@ from .transitions_internals import (
 )
 
 Activity = Callable[[TrainState], str]
-
-_CLOSING_LEAVES = (".cancelled", ".failing")
 
 
 class IllegalTransitionError(RuntimeError):
@@ -240,7 +238,7 @@ def _check_destination(row: MachineRow, leaves: dict[str, LeafPhase]) -> None:
     where, destination = f"row ({row.source!r} → {row.destination!r})", row.destination
     if destination not in leaves:
         raise IllegalTransitionError(f"{where} does not lead to a leaf phase")
-    closes = destination.endswith(_CLOSING_LEAVES)
+    closes = scope_name(destination) in CLOSING
     if leaves[destination].activity is None and "." in destination and not closes:
         raise IllegalTransitionError(
             f"{where}: that phase has no activity, so a run "
@@ -253,7 +251,7 @@ def _may_be_returned(transition: Transition) -> bool:
 
     It closes no scope, or only the innermost one by `after_<scope>`.
     """
-    if transition.trigger == "after_error" or transition.trigger.startswith("after_cancel_"):
+    if kind((transition.trigger, transition.source, transition.destination)) != "normal":
         return False
     left = [c for c in enclosing(transition.source) if not inside(transition.destination, c)]
     return not left or (len(left) == 1 and transition.trigger == f"after_{scope_name(left[0])}")

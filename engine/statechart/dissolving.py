@@ -37,7 +37,7 @@ def dissolve(rows: Sequence[Row], path: str) -> tuple[tuple[Row, ...], dict[str,
         leaf
         for leaf in dict.fromkeys(row[2] for row in rows)
         if leaf.rpartition(".")[0] == path
-        and leaf != f"{path}.cancelled"
+        and scope_name(leaf) not in ("cancelled", "restore")
         and (repeats or leaf != entry)
     ]
     is_left = any(row[2] == behind for row in rows if row != closing)

@@ -8,6 +8,8 @@ from ...events.utils.argument_checks import check_whole_number
 from .chart_error import ChartError
 from .phase_paths import Row
 
+_RETRIED_FROM = ("forward", "loss", "scored", "retry")
+
 
 @dataclass(frozen=True)
 class Update:
@@ -35,6 +37,10 @@ class Update:
             ("after_step", f"{path}.step.cancelled", f"{path}.accumulated"),
             ("after_cancel_backward", f"{path}.backward", f"{path}.backward.cancelled"),
             ("after_cancel_step", f"{path}.step", f"{path}.step.cancelled"),
+            ("begin_retry", tuple(f"{path}.{at}" for at in _RETRIED_FROM), f"{path}.retry"),
+            ("after_pred", f"{path}.retry", f"{path}.loss"),
+            ("begin_retry", f"{path}.backward", f"{path}.backward.retried"),
+            ("after_backward", f"{path}.backward.retried", f"{path}.retry"),
             (f"after_cancel_{self.name}", path, f"{path}.cancelled"),
         )
 

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ...events import Transition
+from ...events.recovery import RECOVERIES
 
 Row = tuple[str, str | tuple[str, ...], str]
 """Trigger, source or sources, destination."""
 
 RESTING = ("idle", "completed", "cancelled", "failed")
 """The phases in which no run is live: the sources of the first row of a chart."""
+
+CLOSING = ("cancelled", "failing", "retried")
+"""Names of the leaves without an activity, in which scopes are closing."""
 
 Kind = Literal["normal", "cancel", "error"]
 
@@ -28,10 +32,10 @@ def as_source(phases: Sequence[str]) -> str | tuple[str, ...]:
 
 
 def kind(row: Row) -> Kind:
-    """What causes a row: an activity, a cancel (`after_cancel_…`) or an error (`after_error`)."""
+    """What causes a row: an activity, a cancel or a recovery, or an error (`after_error`)."""
     if row[0] == "after_error":
         return "error"
-    return "cancel" if row[0].startswith("after_cancel_") else "normal"
+    return "cancel" if row[0].startswith("after_cancel_") or row[0] in RECOVERIES else "normal"
 
 
 def inside(phase: str, composite: str) -> bool:

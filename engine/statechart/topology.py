@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
+from ...events.recovery import RECOVERIES
 from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .composition import Chart
-from .phase_paths import Kind, Row, enclosing, inside, kind, scope_name, sources
+from .phase_paths import CLOSING, Kind, Row, enclosing, inside, kind, scope_name, sources
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Topology:
         self._check_reachable()
         for scope in self.scopes:
             self._check_scope(scope)
+        for leaf in self.leaves:
+            for trigger in {*RECOVERIES} & {*self.table[leaf]}:
+                self._check_recovery(trigger, leaf)
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
@@ -148,6 +152,27 @@ class Topology:
                     raise ChartError(f"row {opening}: {trigger} from {leaf} stays in {scope}")
             elif f"after_{name}" not in self.table[end]:
                 raise ChartError(f"row {opening}: no after_{name} from {end}")
+
+    def _check_recovery(self, trigger: str, leaf: str) -> None:
+        """Check that a row that goes back is still there when the scopes inside are closed."""
+        end = self.table[leaf][trigger]
+        row = next(row for row in self.rows if row[0] == trigger and row[2] == end)
+        inner = [path for path in enclosing(leaf) if not inside(end, path)]
+        if len(inner) == len(enclosing(leaf)):
+            raise ChartError(f"row {row}: it leads out of every scope that is open in {leaf}")
+        at = leaf
+        for path in inner:
+            at = self.table[at].get(f"after_{scope_name(path)}", at)
+            if self.table[at].get(trigger) != end:
+                raise ChartError(
+                    f"row {row}: from {leaf} {path} closes first, and {at} has no such row; "
+                    f"add {at!r} to its sources"
+                )
+        if (
+            scope_name(end) in CLOSING
+            and f"after_{scope_name(end.rpartition('.')[0])}" not in (self.table[end])
+        ):
+            raise ChartError(f"row {row}: nothing closes the scope of {end}")
 
     def _from_outside(self, row: Row, scope: str) -> bool:
         return any(not inside(source, scope) for source in sources(row))

@@ -30,6 +30,8 @@ class TimeLimit(Copyable):
         ValueError: `seconds` is not above 0.
     """
 
+    kept_in_rollback = True  # the time has passed
+
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         if not seconds > 0:
             raise ValueError(f"TimeLimit({seconds}): allowed: seconds, above 0")

@@ -59,6 +59,8 @@ class TensorBoard(RunLogger):
         return {"folder": folder, "step": self._step}
 
     def _reopen(self, run: Row) -> None:
+        if self._writer is not None:  # the fit was rolled back
+            self._writer.close()
         self._writer, self._step = None, run["step"]
         folder = str(self.directory / run["folder"])
         # TensorBoard no longer shows what was logged after the checkpoint

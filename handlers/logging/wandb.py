@@ -63,6 +63,8 @@ class WandB(RunLogger):
     def _run_state(self) -> Row:
         return {"id": self.run and self.run.id}
 
+    kept_in_rollback = True  # the run is open, and a service shows what it was told
+
     def _reopen(self, run: Row) -> None:
         self._start(id=run["id"], resume="allow")
 

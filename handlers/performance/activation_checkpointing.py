@@ -12,7 +12,6 @@ from ...events import AttachError, TrainerProtocol, TrainState
 from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
-from ._recompute import recompute_in_backward
 
 Activity = Callable[[TrainState], str]
 
@@ -69,7 +68,7 @@ class ActivationCheckpointing(Stateful):
         if state.model is not self._model:
             self._model = state.model
             chosen = self._outermost(state.model)
-            self._forwards = [(vars(m), recompute_in_backward(m.forward, m)) for m in chosen]
+            self._forwards = [(vars(m), trainer.recomputed(m.forward, m)) for m in chosen]
 
     def wrap_forward(self, forward: Activity) -> Activity:
         return self._checkpointed(forward)

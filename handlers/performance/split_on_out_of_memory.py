@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any, ClassVar
 
 import torch
 
-from ...events import CancelBatchException, TrainerProtocol, TrainState
+from ...events import CancelBatchException, RetryBatchException, TrainerProtocol, TrainState
+from ...events.recovery import BEGIN_RETRY
 from ...events.utils.exact_context import exact_context
 from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves
-from .._copying import Copyable, LastTrainer, LeftOut, nothing
+from .._copying import LastTrainer, LeftOut, nothing
+from .._stateful import Stateful
 from ..optimization._optimizer_parameters import parameters
-from ._batch_parts import is_splittable, join_parts, split_batch
-from ._recompute import recompute_in_backward
 
 Activity = Callable[[TrainState], str]
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class SplitOnOutOfMemory(Copyable):
+_HALVINGS = 64
+"""More often no batch can be halved."""
+
+
+class SplitOnOutOfMemory(Stateful):
     """Runs a batch that does not fit into memory again, in halves or smaller parts.
 
-    The batch is cancelled, and runs again with the same index. The model then gets it in parts;
+    The batch stays open, and its forward pass runs again. The model then gets it in parts;
     prediction and loss are computed for the whole batch, so any loss works, and the gradient is the
     same except for rounding. The size that fitted is kept for later batches, one for training and
     one for validation and prediction, until the handler is attached to another trainer. Layers that
@@ -35,10 +38,11 @@ class SplitOnOutOfMemory(Copyable):
     packed sequence, a graph or another object cannot be split, and raises the error. Distributed
     refuses it.
 
-    Signals: nothing; wraps fetch, forward, loss and backward
-    Reads: batch, batch_size, xb, model, training
-    Writes: batches, batch_index and samples, to run the batch again; pred; the gradients
-    Raises: CancelBatchException; the error itself, when a single example does not fit
+    Signals: nothing; wraps forward, loss and backward
+    Reads: batch_size, xb, model, training, phase
+    Writes: pred; the gradients
+    Raises: RetryBatchException; CancelBatchException where the chart has no row for it, as in the
+        closure of an optimizer; the error itself, when a single example does not fit
     Cost: no sync; the forward pass of a split training batch runs twice, because only one part at a
         time keeps its activations: if most batches are split, smaller batches and
         GradientAccumulation are faster. Accumulated gradients need their memory twice
@@ -52,53 +56,26 @@ class SplitOnOutOfMemory(Copyable):
 
     single_process = "one rank would run a batch again that the others have left behind"
 
-    left_out: ClassVar[LeftOut] = {"_state": nothing, "_repeated": nothing}
+    left_out: ClassVar[LeftOut] = {"_made_by": nothing}
+
+    saved = ("train_size", "valid_size")
 
     def __init__(self) -> None:
         self.train_size: int | None = None
         self.valid_size: int | None = None
-        self._repeated: _RepeatedBatch | None = None
-        self._state: TrainState | None = None
-        self._step = 0  # updates made before this batch
+        self._made_by: TrainerProtocol | None = None
         self._trainer = LastTrainer()
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._state = trainer.state
+        self._made_by = trainer
         if self._trainer.changes_to(trainer):  # another model may need less memory
             self.train_size = self.valid_size = None
-
-    def detached(self, trainer: TrainerProtocol) -> None:
-        self._repeated = None
-
-    def state_dict(self) -> dict[str, Any]:
-        repeated = self._repeated
-        return {
-            "train_size": self.train_size,
-            "valid_size": self.valid_size,
-            "put_back": repeated and {"batch": repeated.batch, "samples": repeated.samples},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.train_size, self.valid_size = state["train_size"], state["valid_size"]
-        saved, live = state["put_back"], self._state
-        if saved is not None and live is not None and live.batches is not None:
-            self._repeated = _RepeatedBatch(live.batches, saved["batch"], saved["samples"])
-
-    def wrap_fetch(self, fetch: Activity) -> Activity:
-        def fetch_again(state: TrainState) -> str:
-            repeated, self._repeated = self._repeated, None
-            if repeated is not None and repeated.batches is state.batches:  # still the same pass
-                repeated.undo_fetch(state)
-            self._step = state.step
-            return fetch(state)
-
-        return fetch_again
 
     def wrap_forward(self, forward: Activity) -> Activity:
         def split_forward(state: TrainState) -> str:
             size = self._size(state)
-            if size < state.batch_size:
-                return _forward_in_parts(forward, state, size)
+            if size < state.batch_size and self._made_by is not None:
+                return self._made_by.forward_in_parts(forward, size)
             return forward(state)
 
         return self._retry(split_forward)
@@ -130,20 +107,19 @@ class SplitOnOutOfMemory(Copyable):
             # not in the except block: the frames of the attempt, and their tensors, are freed here
             state.pred = state.loss = None
             size = self._size(state)
-            if state.batches is None or (state.training and state.step != self._step):
+            if not _can_run_again(self._made_by, state):
                 raise CancelBatchException(
                     "out of memory where the batch cannot run again: its rest is skipped, and "
                     f"later ones run {size} examples at a time"
                 )
-            samples = state.batch_size if state.training else 0
-            self._repeated = _RepeatedBatch(state.batches, state.batch, samples)
-            raise CancelBatchException(f"out of memory; it runs again, {size} examples at a time")
+            reason = f"out of memory; it runs again, {size} examples at a time"
+            raise RetryBatchException(reason, budget=_HALVINGS)
 
         return attempt
 
     def _halve(self, state: TrainState, error: RuntimeError) -> None:
-        size = self._size(state)
-        if size < 2 or not is_splittable(state.xb, state.batch_size):
+        size, trainer = self._size(state), self._made_by
+        if size < 2 or trainer is None or not trainer.can_be_split:
             add_note(
                 error,
                 f"SplitOnOutOfMemory: {state.batch_size} examples ({_shapes(state.xb)}) were run "
@@ -156,20 +132,6 @@ class SplitOnOutOfMemory(Copyable):
             self.valid_size = (size + 1) // 2
 
 
-class _RepeatedBatch:
-    """A batch to run again; the counters are corrected when it is fetched again."""
-
-    def __init__(self, batches: Iterator[Any], batch: Any, samples: int) -> None:
-        self.batches = batches
-        self.batch = batch
-        self.samples = samples
-
-    def undo_fetch(self, state: TrainState) -> None:
-        state.batches = chain([self.batch], self.batches)
-        state.batch_index -= 1
-        state.samples -= self.samples
-
-
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device or the CPU allocator reports that it is out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or any(
@@ -177,30 +139,19 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     )
 
 
+def _can_run_again(trainer: TrainerProtocol | None, state: TrainState) -> bool:
+    """Whether the chart has a row for a retry from the live phase; that of an evaluation has."""
+    if trainer is None or state.job != "fit":
+        return True
+    rows = [row for row in trainer.topology.rows if row[0] == BEGIN_RETRY]
+    sources = [
+        source for row in rows for source in ([row[1]] if isinstance(row[1], str) else row[1])
+    ]
+    return any(f"{state.phase}.".startswith(f"{source}.") for source in sources)
+
+
 def _shapes(xb: Any) -> str:
     return " ".join(str(tuple(t.shape)) for t in leaves(xb, torch.Tensor)) or type(xb).__name__
-
-
-def _forward_in_parts(forward: Activity, state: TrainState, size: int) -> str:
-    """Compute `pred` of the whole batch, in parts of `size` examples; backward recomputes them."""
-    model, trigger = state.model, ""
-
-    def run(xb: Any) -> Any:
-        nonlocal trigger
-        before = state.model, state.xb, state.pred
-        state.model, state.xb = model, xb
-        try:
-            trigger = forward(state)
-            return state.pred
-        finally:
-            state.model, state.xb, state.pred = before
-
-    run_part = recompute_in_backward(run, model)
-    count = state.batch_size
-    sizes = [min(size, count - start) for start in range(0, count, size)]
-    parts = [run_part(part) for part in split_batch(state.xb, count, size)]
-    state.pred = join_parts(parts, sizes)
-    return trigger
 
 
 @exact_context

@@ -25,7 +25,7 @@ def test_a_chart_is_a_sequence_of_its_rows():
     rows = (("begin_fit", ("idle", "completed", "cancelled", "failed"), "fit.ready"),)
     assert list(SUPERVISED) == list(SUPERVISED.rows)
     assert SUPERVISED[0] == rows[0]
-    assert len(SUPERVISED) == 33
+    assert len(SUPERVISED) == 41
     assert Chart(SUPERVISED.rows) == SUPERVISED
     assert hash(Chart(SUPERVISED.rows)) == hash(SUPERVISED)
 

@@ -223,7 +223,7 @@ def test_works_on_a_hand_made_state():
         state.pred = state.model(torch.zeros(2, 5))
         return "after_pred"
 
-    handler.begin_batch(None, state)
+    handler.begin_batch(trainer_of(), state)
     assert handler.wrap_forward(forward)(state) == "after_pred"
     state.pred.sum().backward()
     assert [block.calls for block in net.blocks] == [2, 2, 2]

@@ -10,8 +10,6 @@ from helpers import (
     every_cancel,
     furthest,
     model,
-    raise_at,
-    state_of,
     trainer_of,
     weights,
 )
@@ -19,7 +17,6 @@ from torch import nn
 from torch.amp import GradScaler
 
 from trackside.engine import SUPERVISED, set_batch, update
-from trackside.events import CancelTrainException
 from trackside.handlers import GradientAccumulation, GradientClip, Metrics
 from trackside.handlers.performance.activation_checkpointing import ActivationCheckpointing
 from trackside.handlers.performance.compile import Compile
@@ -110,9 +107,9 @@ def test_size_that_fitted_is_kept(where, limit, size):
     split, trace = SplitOnOutOfMemory(), Trace()
     trainer = fitted(split, trace, limit=limit, where=where)
     assert (split.train_size, split.valid_size) == (size, None)
-    found_out = trace.signals.count("after_cancel_batch")
+    found_out = trace.signals.count("begin_retry")
     trainer.fit(batches(3, size=8))
-    assert trace.signals.count("after_cancel_batch") == found_out == [8, 4, 2, 1].index(size or 8)
+    assert trace.signals.count("begin_retry") == found_out == [8, 4, 2, 1].index(size or 8)
 
 
 @WHERE
@@ -124,47 +121,23 @@ def test_counters_and_metrics_equal_whole_batches(where):
     assert trainer.state.metrics == pytest.approx(plain.state.metrics, abs=1e-6)
 
 
-@pytest.mark.parametrize("where", ["forward", "backward"])
-def test_batch_is_cancelled_and_runs_again_with_same_index(where):
+@WHERE
+def test_batch_stays_open_and_its_forward_pass_runs_again(where):
     seen = []
     trainer = small_trainer(SplitOnOutOfMemory(), limit=4, where=where)
-    trainer.on("begin_batch")(
-        lambda trainer, state: seen.append((state.batch_index, len(state.xb)))
-    )
-    trainer.on("after_cancel_batch")(lambda trainer, state: seen.append(state.cancel.reason))
+    trainer.on("begin_batch")(lambda trainer, state: seen.append(("begin", len(state.xb))))
+    trainer.on("begin_retry")(lambda trainer, state: seen.append(state.cancel.reason))
     trainer.on("after_batch")(
-        lambda trainer, state: seen.append((state.batch_index, state.samples))
+        lambda trainer, state: seen.append((state.batch_index, state.samples, state.outcome))
     )
     trainer.fit(batches(2, size=8))
     assert seen == [
-        (0, 8),
+        ("begin", 8),
         "out of memory; it runs again, 4 examples at a time",
-        (0, 8),
-        (0, 8),
-        (0, 8),
-        (1, 8),
-        (1, 16),
+        (0, 8, "completed"),
+        ("begin", 8),
+        (1, 16, "completed"),
     ]
-
-
-def test_batch_to_repeat_survives_a_validation():
-    trainer, plain = small_trainer(SplitOnOutOfMemory(), limit=4), small_trainer()
-
-    @trainer.on("after_cancel_batch")
-    def validate(trainer, state):
-        state.validate_next = True
-
-    for each in (trainer, plain):
-        each.fit(batches(3, size=8), batches(1))
-    assert (trainer.state.step, trainer.state.samples) == (3, 24)
-    assert furthest(weights(trainer), weights(plain)) < 1e-6
-
-
-def test_batch_to_repeat_is_dropped_in_another_pass():
-    trainer = small_trainer(SplitOnOutOfMemory(), limit=4)
-    raise_at(trainer, "after_cancel_batch", CancelTrainException)
-    trainer.fit(batches(3, size=8), batches(1), epochs=2)
-    assert (trainer.state.step, trainer.state.samples) == (3, 32)
 
 
 def test_last_part_may_be_smaller():
@@ -472,22 +445,16 @@ def test_no_device_sync():
     assert trainer.state.step == 6
 
 
-def test_works_on_a_hand_made_state():
+def test_a_later_batch_is_split_at_once():
     split, net = SplitOnOutOfMemory(), Small(limit=2)
+    trainer = trainer_of(split, net=net)
     split.train_size = 2
-    state = state_of(model=net, xb=torch.zeros(5, 5), batch_size=5, training=True)
-
-    def forward(state):
-        state.pred = state.model(state.xb)
-        return "after_pred"
-
-    assert split.wrap_forward(forward)(state) == "after_pred"
-    assert net.sizes == [2, 2, 1]
-    assert state.pred.shape == (5, 3)
-    assert state.xb.shape == (5, 5)
+    trainer.on("begin_retry")(lambda trainer, state: pytest.fail("it was not split at once"))
+    trainer.fit(batches(1, size=5))
+    assert net.sizes[:3] == [2, 2, 1]
 
 
-@pytest.mark.parametrize("signal", ["begin_batch", "after_pred", "after_loss", "after_backward"])
+@pytest.mark.parametrize("signal", ["after_pred", "after_loss", "after_backward"])
 def test_detach_inside_a_split_batch_leaves_nothing(signal):
     split, plain = SplitOnOutOfMemory(), fitted(data=batches(1, size=8))
     trainer = small_trainer(split, limit=4)
@@ -559,7 +526,7 @@ def test_a_list_of_images_is_split_by_image():
     assert furthest(weights(trainer), weights(detected(limit=3))) < 1e-5
 
 
-def test_a_batch_of_several_updates_never_makes_one_twice():
+def test_a_batch_of_several_updates_runs_only_the_open_one_again():
     made = []
     chart = SUPERVISED.cut("validate").replace("batch", update("one"), update("other"))
     split = SplitOnOutOfMemory()
@@ -579,11 +546,11 @@ def test_a_batch_of_several_updates_never_makes_one_twice():
         raise out_of_memory()
 
     state = trainer.fit(batches(3))
-    assert made == [0, 1, 1, 2, 2]
+    assert made == [0, 0, 1, 1, 2, 2]
     assert (state.outcome, split.train_size) == ("completed", 2)
 
 
-def test_a_batch_that_the_loop_has_made_itself_is_not_run_again():
+def test_a_batch_that_the_loop_has_made_itself_is_run_again():
     def draw(state):
         state.batch_index += 1
         set_batch(state, batches(1)[0])
@@ -593,4 +560,4 @@ def test_a_batch_that_the_loop_has_made_itself_is_not_run_again():
     activities = {"train.fetch": draw}
     trainer = trainer_of(SplitOnOutOfMemory(), net=net, activities=activities)
     state = trainer.fit(batches_per_epoch=3)
-    assert (state.step, state.outcome) == (2, "completed")
+    assert (state.step, state.outcome) == (3, "completed")

@@ -10,7 +10,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from ...events.utils.exact_context import exact_context
-from .._torch_internals import BatchOrInstanceNorm
+from ..torch_internals import BatchOrInstanceNorm
 
 
 def recompute_in_backward(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
-from trackside.handlers.performance._batch_parts import is_splittable, join_parts, split_batch
+from trackside.engine.batches.batch_parts import is_splittable, join_parts, split_batch
 
 Output = namedtuple("Output", "logits extra")
 
