@@ -20,6 +20,7 @@ from torch import nn
 
 from trackside import Cancel, Trainer, TrainState
 from trackside.engine import SUPERVISED
+from trackside.engine.statechart.phase_paths import CLOSING
 from trackside.events import CANCELS, SIGNALS, any_transition, reported, resumed
 from trackside.views.commands.main import build_parser
 
@@ -70,7 +71,7 @@ def _open_scopes(phases: list[str]) -> list[str]:
 
 
 def _closes(phase: str) -> bool:
-    return phase.rpartition(".")[2] in ("cancelled", "failing", "completed", "failed")
+    return phase.rpartition(".")[2] in (*CLOSING, "completed", "failed")
 
 
 def _changes() -> dict[str, list[str]]:
