@@ -30,7 +30,7 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check("", saved, _TOP)
     _check("position", saved["position"], _POSITION)
     _check_limit(saved["position"])
-    later = {"tokens": 0, "batches_found": None, "rollbacks": []}
+    later: dict[str, Any] = {"tokens": 0, "batches_found": None, "rollbacks": []}
     _check("position", {**later, **saved["position"]}, _PROGRESS)
     _check("heard", saved["heard"], _HEARD)
     if saved["optimizer"] is not None:

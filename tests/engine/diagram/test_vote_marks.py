@@ -16,6 +16,7 @@ DECIDING = [
     "fit.epoch.trained",
     "fit.epoch.validate.fetch",
     "fit.epoch.validated",
+    "fit.epoch.train.restore",
 ]
 SCORED = ["fit.epoch.train.batch.scored", "fit.epoch.validate.batch.scored"]
 
@@ -45,7 +46,8 @@ def test_a_signal_with_a_subscriber_is_followed_by_a_vote():
     trainer = trainer_of()
     trainer.state.world_size = 2
     trainer.on("after_backward")(lambda trainer, state: None)
-    expected = [*DECIDING, *SCORED, "fit.epoch.train.batch.differentiated"]
+    closed = [f"fit.epoch.train.batch.{phase}" for phase in ("differentiated", "retry")]
+    expected = [*DECIDING, *SCORED, *closed]
     assert marked(trainer.diagram.svg) == sorted(expected)
 
 

@@ -9,7 +9,7 @@ from helpers import batches, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Plan, Raise, Rig, World, by_hand
-from ranks import Ranks
+from ranks import Ranks, averaged, same
 from torch import nn
 
 from trackside import GradientAccumulation, PeerError, Trainer
@@ -22,20 +22,6 @@ from trackside.events import (
 )
 
 KINDS = (*CANCELS.values(), ValueError, KeyboardInterrupt)
-
-
-def averaged(agreement):
-    """A wrap of `backward` that averages the gradients over the ranks."""
-
-    def wrap(backward):
-        def run(state):
-            trigger = backward(state)
-            agreement.average_gradients(state.model)
-            return trigger
-
-        return run
-
-    return wrap
 
 
 def agreeing(rank, agreement):
@@ -65,13 +51,6 @@ def assert_as_one_process(results, plan):
         assert all(map(same, result.tensors, expected.tensors))
         assert bool(result.escaped) == bool(expected.escaped)
     assert expected.escaped in [result.escaped for result in results]
-
-
-def same(one, other):
-    """Whether two tensors are equal, but for the rounding of an average of three."""
-    if one is None or other is None:
-        return one is other
-    return torch.allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.matrix
