@@ -37,7 +37,7 @@ from trackside.handlers.distributed._control_group import control_group
 RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
-VOTES, BATCHES, TURNS = 300, 60, 12
+VOTES, BATCHES, TURNS = 300, 100, 10
 SIZES = {"small": (384, 64), "large": (768, 128)}
 """The width of the layers, and the examples of a batch of one rank."""
 TIMEOUT = timedelta(seconds=300)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -85,7 +86,7 @@ def by_hand(width: int, loader: Loader) -> Train:
 
 def by_trainer(width: int, loader: Loader, *handlers: object) -> Train:
     model, optimizer = _parts(width)
-    clock = Clock(len(loader))
+    clock = Clock(len(loader) // dist.get_world_size())  # it is shared out in the fit
     trainer = Trainer(model, nn.MSELoss(), optimizer, [*handlers, Distributed(), clock])
 
     def train() -> Times:

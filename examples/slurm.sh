@@ -6,6 +6,7 @@
 # The script trains with Distributed, Checkpoint and Preemption, and calls fit(resume="auto"); its
 # folder of checkpoints is one that all machines see. Two minutes before the limit Slurm sends
 # SIGUSR1 to the ranks. They save and exit with 128 + 10, the job is requeued, and the fit goes on.
+# A job that was requeued MOST_RESTARTS times ends with its status.
 #SBATCH --job-name=trackside
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=8
@@ -25,7 +26,10 @@ export WORLD_SIZE=$SLURM_NTASKS
 srun bash -c 'RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID exec python "$@"' rank "$@"
 status=$?
 
-if [ "$status" -eq 138 ] || [ "$status" -eq 143 ]; then # SIGUSR1, SIGTERM: the fit is saved
+preempted=$([ "$status" -eq 138 ] || [ "$status" -eq 143 ] && echo yes) # SIGUSR1, SIGTERM: saved
+if [ "$preempted" ] && [ "${SLURM_RESTART_COUNT:-0}" -ge "${MOST_RESTARTS:-100}" ]; then
+    echo "requeued ${SLURM_RESTART_COUNT} times already: MOST_RESTARTS allows no more" >&2
+elif [ "$preempted" ]; then
     scontrol requeue "$SLURM_JOB_ID"
     exit 0
 fi

@@ -290,13 +290,15 @@ def refused():
     trainer.on("begin_fit")(lambda trainer, state: kept.append(state.train_loader is loader))
     trainer.fit(loader)
     dist.init_process_group("gloo")
-    wrapped = DistributedDataParallel(network())
+    wrapped = nn.Sequential(DistributedDataParallel(network()))
     twice = trainer_of(wrapped)
     errors = {"wrapped": error_of(partial(twice.attach, Distributed(timeout=TIMEOUT)))}
+    sharding = partial(trainer_of, wrapped[0], Distributed("fsdp2", timeout=TIMEOUT))
+    errors["given"] = error_of(sharding)
     group = dist.group.WORLD
     state = trainer_of(network(), Distributed(timeout=TIMEOUT)).fit(KeyedLoader(data, 4))
     errors["group is kept"] = dist.group.WORLD is group and state.outcome
-    del wrapped, twice
+    del wrapped, twice, sharding
     dist.destroy_process_group()
     sharded = DataLoader(data, 4, sampler=others)
     errors["sampler"] = error_of(lambda: trainer.fit(sharded))
@@ -347,6 +349,43 @@ RAISED = {
     "error of the model": ("forward", ZeroDivisionError),
     "error in backward": ("backward", ZeroDivisionError),
 }
+
+
+def given_wrapper():
+    """A model that a user has wrapped: its fit beside a plain one, and a batch cancelled alone."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    dist.init_process_group("gloo")
+    models = network(), DistributedDataParallel(network())
+    found = []
+    for model in models:
+        trainer = trainer_of(model, Distributed(timeout=TIMEOUT), GradientAccumulation(2))
+        trainer.on("after_loss")(partial(raise_on_rank_1, CancelBatchException))
+        state = trainer.fit(KeyedLoader(examples(64), 4, shuffle=True, seed=5), epochs=2)
+        kept = state.model is model
+        found.append([weights(model), state.step, state.samples, state.outcome, kept])
+    dist.destroy_process_group()
+    return found
+
+
+def prepared_by_accelerate():
+    """A model and an optimizer that accelerate has prepared, trained here, beside plain ones."""
+    from accelerate import Accelerator
+
+    plain = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    accelerator = Accelerator(cpu=True)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    handlers = [Distributed(timeout=TIMEOUT), Metrics(accuracy=Accuracy())]
+    prepared = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
+    found = {"kind": type(model).__name__, "fits": []}
+    for trainer in (plain, prepared):
+        trainer.on("after_loss")(partial(raise_on_rank_1, CancelBatchException))
+        state = trainer.fit(KeyedLoader(examples(64), 4, shuffle=True, seed=5), epochs=2)
+        found["fits"].append([weights(state.model), state.step, state.samples])
+    accelerator.end_training()
+    return {**found, "metrics": sorted(state.metrics), "joined": dist.is_initialized()}
 
 
 def overlapped_votes():

@@ -9,6 +9,7 @@ from torch import nn
 
 from ...events import AttachError, TrainerProtocol
 from ._meta_model import check_resettable, is_on_meta
+from ._wrapped_model import is_given
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -55,6 +56,8 @@ def check_model(
     Raises:
         ValueError: says why not.
     """
+    if strategy != "ddp" and is_given(model):
+        raise ValueError("the model is a DistributedDataParallel; allowed with 'ddp'")
     blocks_of(model, blocks)
     check_resettable(model)
     if strategy != "fsdp2" and is_on_meta(model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -177,18 +177,24 @@ def check_parts(state: TrainState) -> None:
 
 
 def refuse_wrapped(model: nn.Module) -> None:
-    """Refuse a model that distributes itself.
+    """Refuse a model that distributes itself, but for a DistributedDataParallel.
 
     Raises:
         ValueError: names the wrapper.
     """
+    inside = model.module.modules() if is_given(model) else model.modules()
     wrappers = (DistributedDataParallel, nn.DataParallel)
-    found = next((m for m in model.modules() if isinstance(m, wrappers) or _is_sharded(m)), None)
+    found = next((m for m in inside if isinstance(m, wrappers) or _is_sharded(m)), None)
     if found is not None:
         raise ValueError(
             f"the model is wrapped already: it has a {type(found).__name__}; allowed: the plain "
-            "model, which is wrapped for the time of a fit"
+            "model, which is wrapped for the time of a fit, or a DistributedDataParallel of it"
         )
+
+
+def is_given(model: nn.Module) -> TypeGuard[DistributedDataParallel]:
+    """Whether the model was wrapped by hand, or by accelerate."""
+    return isinstance(model, DistributedDataParallel)
 
 
 def _is_sharded(module: nn.Module) -> bool:

@@ -29,7 +29,8 @@ from ._sharding_checks import (
     check_saved,
     modules_held,
 )
-from ._wrapped_model import ReplicatedModel, WrappedModel, check_parts, count_examples
+from ._strategies import wrapped_model
+from ._wrapped_model import WrappedModel, check_parts, count_examples
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -173,7 +174,9 @@ class Distributed(Stateful):
             if state.job == "fit":
                 group = DataGroup(self._patience)
                 undo.callback(group.end)
-                self._model = self._wrap_model(state, group)
+                self._model = wrapped_model(
+                    state, group, self.strategy, self.blocks, self.mixed_precision, self.whole
+                )
                 undo.callback(self._unwrap_model, trainer)
             collective = () if self._model is None else self._model.collective
             undo.callback(setattr, trainer, "agreement", None)
@@ -185,14 +188,6 @@ class Distributed(Stateful):
             if self._model is not None:
                 self._model.may_reduce = agreement.ask_run
             yield
-
-    def _wrap_model(self, state: TrainState, group: DataGroup) -> WrappedModel:
-        if self.strategy == "ddp":
-            return ReplicatedModel(state, group)
-        from ._sharded_model import ShardedModel, Sharding  # noqa: PLC0415  # fsdp is slow to import
-
-        options = Sharding(self.blocks, self.mixed_precision, self.whole)
-        return ShardedModel(state, group, options)
 
     def _unwrap_model(self, trainer: TrainerProtocol) -> None:
         model, self._model = self._model, None

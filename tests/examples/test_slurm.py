@@ -54,14 +54,14 @@ print("steps", trainer.state.step, trainer.state.outcome)
 """
 
 
-def sbatch(folder, script, *arguments):
+def sbatch(folder, script, *arguments, **job):
     """The end of a job of two ranks; `folder` gets the commands of Slurm."""
     python = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
     for name, text in (("srun", SRUN), ("scontrol", SCONTROL), ("python", python)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     (folder / "script.py").write_text(script)
-    job = {"SLURM_JOB_ID": "12345", "SLURM_JOB_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    job |= {"SLURM_JOB_ID": "12345", "SLURM_JOB_NODELIST": "localhost", "SLURM_NTASKS": "2"}
     path = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         ["bash", ROOT / "examples" / "slurm.sh", folder / "script.py", *map(str, arguments)],
@@ -87,6 +87,13 @@ def test_a_job_is_requeued_if_its_ranks_were_preempted(tmp_path, status, ends, a
     for rank in "01":
         expected = [rank, rank, "2", "localhost", "22345"]
         assert json.loads((tmp_path / rank).read_text()) == expected
+
+
+@pytest.mark.parametrize(("restarts", "ends", "again"), [("2", 0, 1), ("3", 143, 0)])
+def test_a_job_is_requeued_a_limited_number_of_times(tmp_path, restarts, ends, again):
+    counts = {"SLURM_RESTART_COUNT": restarts, "MOST_RESTARTS": "3"}
+    assert sbatch(tmp_path, ENVIRONMENT, tmp_path, 143, **counts).returncode == ends
+    assert requeued(tmp_path) == ["requeue 12345"] * again
 
 
 @pytest.mark.long

@@ -19,6 +19,8 @@ NAMES = [
     "refused",
     "raised_on_one_rank",
     "overlapped_votes",
+    "given_wrapper",
+    "prepared_by_accelerate",
     "resumed_fits",
     "saved_for_others",
     "joined_loaders",
@@ -132,6 +134,7 @@ def test_ranks_that_disagree_are_named_before_the_run(results):
 def test_what_is_distributed_already_is_refused_or_left_alone(results):
     for number, result in enumerate(results["refused"]):
         assert "wrapped already: it has a DistributedDataParallel" in result["wrapped"]
+        assert "is a DistributedDataParallel; allowed with 'ddp'" in result["given"]
         assert f"rank 3 of 5, and this process has rank {number} of 2" in result["sampler"]
         assert "cannot shard the train_loader, a list: allowed" in result["list"]
         assert "SplitOnOutOfMemory works in one process only: one rank" in result["split"]
@@ -177,6 +180,22 @@ def test_the_other_rank_gets_a_peer_error_with_the_culprits_traceback(results, s
         assert first[name]["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
         assert "Traceback" in first[name]["error"]
         assert first[name]["outcome"] == "failed"
+
+
+def test_a_model_that_a_user_has_wrapped_is_trained_as_it_is(results):
+    for plain, given in results["given_wrapper"]:
+        assert given[0] == pytest.approx(plain[0], abs=1e-6)
+        assert given[1:] == plain[1:]
+        assert given[-1] is True
+
+
+def test_a_model_that_accelerate_has_prepared_is_trained_as_it_is(results):
+    for result in results["prepared_by_accelerate"]:
+        plain, prepared = result["fits"]
+        assert result["kind"] == "DistributedDataParallel"
+        assert prepared[0] == pytest.approx(plain[0], abs=1e-6)
+        assert prepared[1:] == plain[1:] == [15, 128]
+        assert result["metrics"] == ["train_accuracy", "train_loss"]
 
 
 def test_a_batch_that_is_cancelled_in_an_open_vote_leaves_no_gradient(results):

@@ -1,0 +1,49 @@
+"""A model that a user, or accelerate, has wrapped in DistributedDataParallel before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ...events import TrainState
+
+
+class GivenModel:
+    """Trains a DistributedDataParallel as it is: with its options, hooks and process group.
+
+    The group is not ended after an error inside a collective pass, as its owner may use it for
+    more: the other ranks then wait until its timeout, or until this process ends.
+    """
+
+    collective = ("forward", "backward", "step")
+
+    def __init__(self, wrapped: DistributedDataParallel) -> None:
+        self._wrapped = wrapped
+        self.may_reduce: Callable[[], bool] = lambda: True
+
+    def update(self, state: TrainState) -> None:
+        """Which parameters are trained was decided where it was wrapped."""
+
+    def module(self, model: nn.Module) -> nn.Module:
+        """The wrapper itself."""
+        return model
+
+    def reducing(self, does: bool) -> AbstractContextManager[None]:
+        """The context of a forward pass whose backward pass reduces the gradients, or does not."""
+        return nullcontext() if does else self._wrapped.no_sync()
+
+    def overlaps(self, state: TrainState) -> bool:
+        """Never: its communication may have a hook of its owner."""
+        return False
+
+    def end_training(self, state: TrainState) -> None:
+        """Its buffers are those of rank 0 when it is called next."""
+
+    def release(self) -> None:
+        """Nothing: the group is that of its owner."""
+
+    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
+        """Leave it as it is."""
