@@ -1,4 +1,7 @@
-"""Every page of the documentation: its Python runs and prints what is shown, its links lead on."""
+"""Every page of the documentation: its Python runs and prints what is shown, its links lead on.
+
+The README runs in tests/test_packages.py, with the installed wheel.
+"""
 
 import gc
 import re
@@ -7,6 +10,7 @@ import pytest
 from test_readme import DOCUMENTS, ROOT, blocks, python_of
 
 PAGES = [path for path in DOCUMENTS if path.parent != ROOT]
+RUN = [p for p in DOCUMENTS if p.name != "README.md" and blocks(p, "python")]
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 BLOCK = r"((?:(?!```)[^\n]*\n)*)```"
 OUTPUT = re.compile(rf"^```python\n{BLOCK}\n\n```text\n{BLOCK}", re.MULTILINE)
@@ -37,7 +41,7 @@ def shown_by(page):
         yield from filter(None, (line.split("…")[0].strip() for line in output.splitlines()))
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name_of)
+@pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_its_python_runs_and_prints_what_the_page_shows(page, elsewhere, capsys):
     code = compile(python_of(page), str(page), "exec")
     exec(code, {"__name__": page.stem})
