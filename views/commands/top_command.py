@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ from ..options.parser import Commands
 from ..output.usage_error import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console
 
-    from ..terminal.rank_table import RankTable
-    from ..terminal.top_view import TopView
+    from ..terminal.keyboard import Keyboard
+    from ..terminal.top_screen import View
 
 _REFRESH_SECONDS = 0.5
 
@@ -37,38 +37,50 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..recordings.rank_comparison import group_ranks
     from ..recordings.recording_set import open_recordings
     from ..terminal.rank_table import RankTable
+    from ..terminal.top_screen import running_first
     from ..terminal.top_view import TopView
 
     with open_recordings(*arguments.recordings) as recordings, suppress(KeyboardInterrupt):
         of_ranks = {one.path: one for one in recordings if one.meta.world > 1}
         runs = group_ranks(of_ranks)
         tables = [RankTable([of_ranks[path] for path in run]) for run in runs]
-        _show([TopView(recording) for recording in recordings], tables)
+        _show(running_first([*tables, *map(TopView, recordings)]))
 
 
-def _show(views: list[TopView], tables: list[RankTable]) -> None:
-    """Draw until all runs have ended; only once if the output is not a terminal."""
-    from rich.console import Console
-    from rich.live import Live
+def _show(views: Sequence[View]) -> None:
+    """Draw one run at a time on a terminal; all of them, once, on anything else."""
+    from rich.console import Console, Group
+    from rich.text import Text
+
+    from ..terminal.keyboard import open_keyboard
 
     console = Console()
-    is_active, picture = _render(views, tables)
-    if not (is_active and console.is_terminal):
-        console.print(picture)
-        return
-    with Live(picture, console=console, auto_refresh=False) as live:
-        while is_active:
-            time.sleep(_REFRESH_SECONDS)
-            is_active, picture = _render(views, tables)
-            live.update(picture, refresh=True)
+    with open_keyboard() as keyboard:
+        if not (console.is_terminal and (keyboard.is_there or _any_active(views))):
+            console.print(Group(*(view.render(console.width) for view in views)))
+            return
+        _draw_until_ended(console, views, keyboard)
+    console.print(Group(*(Text(f"{view.title}  {view.status()}") for view in views)))
 
 
-def _render(views: list[TopView], tables: list[RankTable]) -> tuple[bool, RenderableType]:
-    """Whether a run is running or waiting, and the picture of all runs; that of ranks first."""
-    from rich.console import Group
+def _draw_until_ended(console: Console, views: Sequence[View], keyboard: Keyboard) -> None:
+    """Until `q` is pressed; without a keyboard until all runs have ended."""
+    from rich.live import Live
 
-    rendered = [view.render() for view in views]
-    is_active = any(now.condition in ("running", "waiting") for now, _ in rendered)
-    return is_active, Group(
-        *(table.render() for table in tables), *(shown for _, shown in rendered)
-    )
+    from ..terminal.top_screen import TopScreen
+
+    screen = TopScreen(views)
+    with Live(screen.render(console), console=console, screen=True, auto_refresh=False) as live:
+        while keyboard.is_there or _any_active(views):
+            pressed = keyboard.keys(_REFRESH_SECONDS)
+            if "q" in pressed:
+                return
+            for key in pressed:
+                screen.press(key)
+            live.update(screen.render(console), refresh=True)
+
+
+def _any_active(views: Sequence[View]) -> bool:
+    from ..terminal.top_screen import is_active
+
+    return any(is_active(view.status()) for view in views)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..output.units import format_duration
 from ..recordings.rank_comparison import RankComparison, compare_ranks
 from ..recordings.recording import Recording
+from ..recordings.run_health import Status, status
 from ..recordings.totals import Total
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _MOST_RANKS = 8
 _MOST_PHASES = 8
+_BESIDE_RANKS, _RANK_WIDTH = 30, 12
+"""Columns of the frame and of the names, and of each rank."""
 
 
 class RankTable:
@@ -24,7 +27,18 @@ class RankTable:
     def __init__(self, recordings: Sequence[Recording]) -> None:
         self._recordings = recordings
 
-    def render(self) -> RenderableType:
+    @property
+    def title(self) -> str:
+        """The name of the run, and how many ranks it has."""
+        meta = self._recordings[0].meta
+        return f"{meta.name} · {meta.world} ranks"
+
+    def status(self) -> Status:
+        """Where the first rank is that still runs; if none does, where the first one was last."""
+        found = [*map(status, self._recordings)]
+        return next((now for now in found if now.condition == "running"), found[0])
+
+    def render(self, width: int) -> RenderableType:
         """The picture: what to know first, then the mean times of each rank by phase."""
         from rich.console import Group
         from rich.panel import Panel
@@ -36,16 +50,19 @@ class RankTable:
         if len(compared.ranks) < meta.world:
             found = f"recordings of {len(compared.ranks)} of {meta.world} ranks"
             lines.append(Text(found, style="dim"))
-        title = Text(f"{meta.name} · {meta.world} ranks")
-        return Panel(Group(*lines, _table(compared)), title=title, title_align="left")
+        most = max(min((width - _BESIDE_RANKS) // _RANK_WIDTH, _MOST_RANKS), 1)
+        if len(compared.ranks) > most:
+            lines.append(Text(f"{most} of {len(compared.ranks)} ranks are shown", style="dim"))
+        table = _table(compared, most)
+        return Panel(Group(*lines, table), title=Text(self.title), title_align="left")
 
 
-def _table(compared: RankComparison) -> Table:
+def _table(compared: RankComparison, most: int) -> Table:
     """A column for each rank: where it is, its mean time in each phase, and its waiting."""
     from rich.table import Table
     from rich.text import Text
 
-    ranks = compared.first_ranks(_MOST_RANKS)
+    ranks = compared.first_ranks(most)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("mean of each")
     for one in ranks:

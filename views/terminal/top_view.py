@@ -14,13 +14,19 @@ from ..recordings.run_health import Status, format_position, status
 from ..recordings.totals import Total, Totals, totals
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
     from rich.table import Table
     from rich.text import Text
 
 _MAX_RECEIVERS = 12
 _TAIL_RECORDS = 2**13
-_BAR_WIDTH = 24
+_BAR_WIDTH, _LEAST_BAR = 24, 6
+_BESIDE_BAR = 42
+"""Columns of the frame and of the numbers; the rest is for names and bars."""
+_BESIDE_NAMES = 30
+"""Columns of the frame and of calls, mean and total."""
+_WIDE = 90
+"""From so many columns on, there is room for modules."""
 
 
 class TopView:
@@ -30,25 +36,32 @@ class TopView:
         self.recording = recording
         self._last_ns: dict[str, int] = {}
 
-    def render(self) -> tuple[Status, RenderableType]:
-        """The current status, and the picture."""
+    @property
+    def title(self) -> str:
+        """The name of the run, and its rank."""
+        return f"{self.recording.meta.name} · rank {self.recording.meta.rank}"
+
+    def status(self) -> Status:
+        """Where the run is now."""
+        return status(self.recording)
+
+    def render(self, width: int) -> RenderableType:
+        """The picture, in so many columns."""
         from rich.console import Group
         from rich.panel import Panel
         from rich.text import Text
 
-        current, now = totals(self.recording), status(self.recording)
+        current, now = totals(self.recording), self.status()
         parts: list[RenderableType] = [
             _heading(now),
             _facts(self.recording, current),
-            self._phases(current, now),
+            self._phases(current, now, width),
         ]
-        parts += [
-            table for table in (_receivers(current), _cancels(current, now)) if table.row_count
-        ]
-        title = Text(f"{self.recording.meta.name} · rank {self.recording.meta.rank}")
-        return now, Panel(Group(*parts), title=title, title_align="left")
+        tables = _receivers(current, width), _cancels(current, now)
+        parts += [table for table in tables if table.row_count]
+        return Panel(Group(*parts), title=Text(self.title), title_align="left")
 
-    def _phases(self, current: Totals, now: Status) -> Table:
+    def _phases(self, current: Totals, now: Status, width: int) -> Table:
         from rich.bar import Bar
         from rich.text import Text
 
@@ -57,18 +70,21 @@ class TopView:
         self._last_ns = {phase: total.ns for phase, total in phases.items()}
         if now.condition != "running" or not any(spent.values()):
             spent = self._last_ns
-        table = _table("phase", "", "share", "count", "mean", "total")
-        for depth, path, inside in _tree(list(phases)):
+        tree = [*_tree(list(phases))]
+        names = ["  " * depth + path.rpartition(".")[2] for depth, path, _ in tree]
+        bar_width = min(width - _BESIDE_BAR - max(map(len, names), default=0), _BAR_WIDTH)
+        bars = ("",) * (bar_width >= _LEAST_BAR)
+        table = _table("phase", *bars, "share", "count", "mean", "total")
+        for name, (_, path, inside) in zip(names, tree, strict=True):
             share = sum(spent[leaf] for leaf in inside) / (sum(spent.values()) or 1)
             total = Total(
                 phases[path].count if path in phases else 0, sum(phases[leaf].ns for leaf in inside)
             )
-            name = Text("  " * depth + path.rpartition(".")[2])
-            name.stylize("bold" if now.phase == path or now.phase.startswith(f"{path}.") else "")
-            bar = Bar(
-                1, 0, share, width=_BAR_WIDTH, color="cyan" if path in phases else "bright_black"
-            )
-            table.add_row(name, bar, f"{share:.0%}", *_numbers(total))
+            text = Text(name)
+            text.stylize("bold" if now.phase == path or now.phase.startswith(f"{path}.") else "")
+            color = "cyan" if path in phases else "bright_black"
+            bar = [Bar(1, 0, share, width=bar_width, color=color) for _ in bars]
+            table.add_row(text, *bar, f"{share:.0%}", *_numbers(total))
         return table
 
 
@@ -107,13 +123,16 @@ def _facts(recording: Recording, current: Totals) -> Text:
     return Text(" · ".join(facts), style="dim")
 
 
-def _receivers(current: Totals) -> Table:
+def _receivers(current: Totals, width: int) -> Table:
     from rich.text import Text
 
-    table = _table("handler", "module", "calls", "mean", "total")
+    has_modules = width >= _WIDE
+    table = _table("handler", *("module",) * has_modules, "calls", "mean", "total")
+    table.columns[0].max_width = None if has_modules else width - _BESIDE_NAMES
     costly = sorted(current.receivers.items(), key=lambda item: -item[1].ns)
     for entry, total in costly[:_MAX_RECEIVERS]:
-        table.add_row(Text(str(entry)), Text(entry.module), *_numbers(total))
+        modules = [Text(entry.module)] * has_modules
+        table.add_row(Text(str(entry)), *modules, *_numbers(total))
     return table
 
 
@@ -137,7 +156,9 @@ def _table(*heads: str) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index >= len(heads) - 3 and index else "left")
+        is_number = index > 0 and head not in ("", "module")
+        justify: JustifyMethod = "right" if is_number else "left"
+        table.add_column(head, justify=justify, no_wrap=True)
     return table
 
 

@@ -29,7 +29,7 @@ COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 def drawn(recording, width=100):
     """The picture as plain text."""
     console = Console(record=True, width=width, file=io.StringIO())
-    console.print(TopView(recording).render()[1])
+    console.print(TopView(recording).render(width))
     return console.export_text()
 
 
@@ -82,14 +82,14 @@ def test_without_a_terminal_the_view_is_drawn_once(command, tmp_path):
 class Terminal:
     """`trackside …` in its own pseudo-terminal."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, lines=60):
         self.reader, writer = pty.openpty()
         self.process = subprocess.Popen(
             [COMMAND, *map(str, arguments)],
             stdin=writer,
             stdout=writer,
             stderr=writer,
-            env={**os.environ, "COLUMNS": "100", "LINES": "60", "TERM": "xterm"},
+            env={**os.environ, "COLUMNS": "100", "LINES": str(lines), "TERM": "xterm"},
         )
         os.close(writer)
         self.output = b""
@@ -109,6 +109,9 @@ class Terminal:
             if time.monotonic() > end:
                 break
         return self.text
+
+    def press(self, keys):
+        os.write(self.reader, keys.encode())
 
     def close(self):
         self.process.kill()
@@ -131,6 +134,8 @@ def test_in_a_terminal_the_view_is_updated_until_the_process_dies(running):
     assert drawn in top.until(drawn)
     process.kill()
     assert f"died{drawn}" in top.until(f"died{drawn}")
+    assert top.process.poll() is None
+    top.press("q")
     assert top.process.wait(timeout=300) == 0
     top.close()
 
@@ -173,7 +178,7 @@ def test_the_ranks_of_a_run_are_shown_side_by_side(tmp_path, monkeypatch):
 
     recordings = recorded_ranks(tmp_path, monkeypatch, run)
     console = Console(record=True, width=240, file=io.StringIO())
-    console.print(RankTable(recordings).render())
+    console.print(RankTable(recordings).render(100))
     text = console.export_text()
     assert "run · 2 ranks" in text
     assert line_of(text, "mean of each")[-4:] == ["rank", "0", "rank", "1"]
@@ -191,3 +196,38 @@ def test_top_shows_the_ranks_of_a_folder(tmp_path, monkeypatch):
         assert main(["top", str(tmp_path)]) == 0
     shown = printed.getvalue()
     assert shown.index("run · 2 ranks") < shown.index("run · rank 0") < shown.index("run · rank 1")
+
+
+def test_at_60_columns_all_phases_and_numbers_are_whole(tmp_path):
+    trainer = trainer_of(EMA(), Recorder(tmp_path / "run.loop", timing=True, name="mlp"))
+    trainer.fit(batches(5), batches(2), epochs=2)
+    with Recording(tmp_path / "run.loop") as recording:
+        wide, narrow = drawn(recording, 100), drawn(recording, 60)
+    assert max(map(len, narrow.splitlines())) == 60
+    for name in ("differentiated", "zero_grad", "validated", "forward"):
+        shown = [line for line in narrow.splitlines() if re.match(rf"│ +{name} ", line)]
+        assert shown
+        assert all("…" not in line for line in shown)
+    assert line_of(narrow, "EMA.after_step")[-5:] == line_of(wide, "EMA.after_step")[-5:]
+    assert "█" in wide
+    assert "█" not in narrow
+
+
+def test_keys_scroll_choose_another_run_and_end_the_view(tmp_path, running):
+    _, path = running
+    recorded(path.with_name("ended.loop"), name="ended").close()
+    top = Terminal("top", path.parent, lines=20)
+    assert "▸1 " in top.until("lines 1 to 17")
+    first = top.text.partition("▸1 ")[2][:200]
+    assert "ended" not in first.splitlines()[0]  # the one that runs is first
+    top.press("jj\x1b[B")
+    assert "lines 4 to 20" in top.until("lines 4 to 20")
+    count = re.search(r"lines 4 to 20 of (\d+)", top.text)[1]
+    top.press("G")
+    assert f"to {count} of {count}" in top.until(f"to {count} of {count}")
+    top.press("\t")
+    assert "▸2 ended" in top.until("▸2 ended")
+    top.press("q")
+    assert top.process.wait(timeout=300) == 0
+    assert "ended · rank 0  completed" in top.until("ended · rank 0  completed")
+    top.close()
