@@ -11,19 +11,21 @@ from ...events.progress import batches_in_pass
 from ...events.utils.exact_context import exact_context
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
-from ._tqdm_bar import LazyBar, Values, can_draw, number_texts
+from ._tqdm_bar import LazyBar, Values, can_draw, number_texts, write_above
 
 
 class ProgressBar(Stateful):
-    """Shows epochs and batches as bars on a terminal or in a notebook, otherwise a line an epoch.
+    """Shows a line an epoch, and on a terminal or in a notebook epochs and batches as bars.
 
-    Otherwise also a line for each validation within an epoch. The bar of the epochs shows the last
-    metrics, the bar of the batches the loss of the last batch. `validate()` and `predict()` have
-    their own bar or line.
+    Without bars also a line for each validation within an epoch. The bar of the epochs shows the
+    last metrics, the bar of the batches the loss of the last batch. In a narrow terminal metrics
+    are left out from the right, last the one by which another handler judges. `validate()` and
+    `predict()` have their own bar or line.
 
     Signals: begin and after of fit, train, validate and batch; reported, after_epoch
     Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
-    Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; none for lines
+    Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; for a line one
+        if there are no metrics, so that it has the loss of the last batch
 
     Args:
         file: the stream to write to; None: `sys.stderr`. Bars are drawn if it is a terminal.
@@ -38,7 +40,7 @@ class ProgressBar(Stateful):
     runs_after = ("Metrics",)
     needs = ("within_fit",)
 
-    left_out: ClassVar[LeftOut] = {"_epochs": nothing, "_batches": nothing}
+    left_out: ClassVar[LeftOut] = {"_epochs": nothing, "_batches": nothing, "_loss": nothing}
 
     def __init__(self, file: TextIO | None = None, mininterval: float = 0.1) -> None:
         if not mininterval >= 0:
@@ -47,6 +49,7 @@ class ProgressBar(Stateful):
         self.mininterval = mininterval
         self._epochs: LazyBar | None = None
         self._batches: LazyBar | None = None
+        self._loss: Any = None
 
     def rehearse(self, plan: RehearsalPlan) -> None:
         """Draw nothing."""
@@ -57,17 +60,21 @@ class ProgressBar(Stateful):
             return
         done = max(0, state.epoch)  # not 0 in a resumed fit
         total = state.progress("epochs").total
-        options = {"total": total, "initial": done, "unit": "epoch"}
+        options = {"total": total, "initial": done, "unit": "epoch", "kept": _judged(trainer)}
         with self._bar("epochs", lambda: state.metrics, **options) as bar:
             self._epochs = bar
             yield
             bar.refresh()
+            bar.leave = state.outcome == "completed"
+        if state.outcome == "cancelled" and self._draws_bars:
+            self._write("fit", {}, state)
 
     def within_train(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         done = state.batch_index + 1  # not 0 if training continues after a validation
         options = {"total": batches_in_pass(state), "initial": done, "leave": False}
         with self._bar("train", lambda: {"loss": state.loss}, **options) as self._batches:
             yield
+        self._loss = state.loss
 
     def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         alone = state.job != "fit"
@@ -94,9 +101,9 @@ class ProgressBar(Stateful):
         if self._epochs is not None and state.outcome != "failed":
             self._epochs.total = state.progress("epochs").total
             self._epochs.update(state.epoch + 1 - self._epochs.n)
-        if not self._draws_bars:
-            total = state.progress("epochs").total
-            self._write(f"epochs {state.epoch + 1}/{total}", state.metrics, state)
+        total = state.progress("epochs").total
+        values = state.metrics or {"loss": self._loss}
+        self._write(f"epochs {state.epoch + 1}/{total}", values, state)
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job != "fit" or state.ends_round:
@@ -139,8 +146,18 @@ class ProgressBar(Stateful):
             reason = f" ({state.cancel.reason})" if state.cancel and state.cancel.reason else ""
             parts.append(state.outcome + reason)
         parts += number_texts(values)
-        self._stream.write(" ".join(", ".join(parts).split()) + "\n")
-        self._stream.flush()
+        line = " ".join(", ".join(parts).split())
+        if self._draws_bars:
+            write_above(line, self._stream)
+        else:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+
+def _judged(trainer: TrainerProtocol) -> str:
+    """The metric by which a handler judges; without one that of the validation."""
+    names = (getattr(handler, "metric", None) for handler in trainer.handlers)
+    return next((name for name in names if isinstance(name, str)), "valid_loss")
 
 
 def _result(state: TrainState) -> dict[str, Any]:

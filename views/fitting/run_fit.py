@@ -54,6 +54,10 @@ def fit_job(
             run.pop()
         ):  # only the loop refers to the iterator, so leaving the loop closes the scopes
             pass
+    except KeyboardInterrupt:
+        if trainer.state.is_main and history.rows:
+            print(format_epochs(history.rows))
+        raise
     finally:
         if out is not None and trainer.state.is_main:
             write_artifacts(out, history, trainer)

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import itertools
 import logging
@@ -23,7 +24,7 @@ from helpers import (
 )
 
 from trackside.events import CancelEpochException, CancelFitException
-from trackside.handlers import Metrics, ProgressBar, StepLimit
+from trackside.handlers import EarlyStopping, Metrics, ProgressBar, StepLimit
 from trackside.handlers.logging._tqdm_bar import LazyBar
 
 NEVER = float("inf")
@@ -88,14 +89,68 @@ def open_bars():
     return [bar for bar in tqdm.std.tqdm._instances if not bar.disable]
 
 
-def test_the_epoch_bar_stays_with_the_metrics_of_the_last_epoch():
+def test_the_epoch_bar_stays_below_a_line_for_each_epoch():
     trainer, terminal = drawn()
+    lines = []
+    trainer.on("after_epoch")(lambda t, state: lines.append(", ".join(texts_of(state.metrics))))
     trainer.fit(batches(), batches(2), epochs=2)
-    (line,) = terminal.screen()
-    assert line.startswith("epochs: 100%")
-    assert "2/2" in line
-    loss = trainer.state.metrics["valid_loss"]
-    assert line.endswith(f"valid_loss={loss:.4g}]")
+    *above, bar = terminal.screen()
+    assert above == [f"epochs {n}/2, {line}" for n, line in enumerate(lines, 1)]
+    assert bar.startswith("epochs: 100%")
+    assert "2/2" in bar
+    assert bar.endswith(f"{lines[-1]}]")
+
+
+def texts_of(metrics):
+    return [f"{name}={value:.4g}" for name, value in metrics.items()]
+
+
+METRICS = {"accuracy": 0.9125, "train_loss": 1.2345, "f1": 0.75, "valid_loss": 0.1235}
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (200, ["accuracy", "train_loss", "f1", "valid_loss"]),
+        (100, ["train_loss", "valid_loss"]),
+        (80, ["valid_loss"]),
+        (60, ["valid_loss"]),
+        (44, []),
+    ],
+)
+def test_in_a_narrow_terminal_the_judged_metric_goes_last_and_ten_cells_stay(columns, shown):
+    screen, keyboard = pty.openpty()
+    termios.tcsetwinsize(keyboard, (40, columns))
+    trainer, terminal = drawn(handlers=[EarlyStopping(patience=9)])
+    terminal.fileno = lambda: keyboard
+    trainer.on("after_train")(lambda t, state: state.metrics.update(METRICS))
+    trainer.fit(batches(), batches(), epochs=3)
+    os.close(screen)
+    os.close(keyboard)
+    bar = terminal.screen()[-1]
+    assert len(bar) <= columns
+    assert bar.count("#") + bar.count("█") >= 10
+    assert [name for name in METRICS if f"{name}=" in bar] == shown
+    assert "3/3" in bar
+
+
+def test_without_metrics_the_line_of_an_epoch_has_the_loss_of_its_last_training_batch():
+    log, losses = io.StringIO(), []
+    trainer = trainer_of(ProgressBar(log))
+    trainer.on("after_train")(lambda t, state: losses.append(state.loss.item()))
+    trainer.fit(batches(), batches(2), epochs=2)
+    expected = [f"epochs {n}/2, loss={loss:.4g}" for n, loss in enumerate(losses, 1)]
+    assert log.getvalue().splitlines() == expected
+
+
+def test_a_cancelled_fit_leaves_a_line_with_the_reason_and_no_bar():
+    trainer, terminal = drawn()
+    trainer.on("after_epoch")(lambda t, state: t.request(CancelFitException("enough")))
+    trainer.fit(batches(), epochs=3)
+    assert [line.partition("loss=")[0] for line in terminal.screen()] == [
+        "epochs 1/3, train_",
+        "fit, cancelled (enough)",
+    ]
 
 
 def test_each_pass_has_a_batch_bar_that_is_removed_at_its_end():
@@ -108,7 +163,7 @@ def test_each_pass_has_a_batch_bar_that_is_removed_at_its_end():
 
 
 def test_the_loss_is_read_only_when_a_bar_is_drawn():
-    for mininterval, expected in ((NEVER, 0), (0.0, 2 * 3)):
+    for mininterval, expected in ((NEVER, 2), (0.0, 2 * 3 + 2)):
         trainer, _ = drawn(mininterval=mininterval)
         trainer.on("after_loss")(
             lambda t, state: setattr(state, "loss", state.loss.as_subclass(Counted))
@@ -124,14 +179,14 @@ def test_batches_of_a_loader_without_a_length_are_counted():
     trainer.fit(Unsized(batches(3)), Unsized(batches(2)))
     assert "train: 3it [" in terminal.getvalue()
     assert "validate: 2it [" in terminal.getvalue()
-    assert len(terminal.screen()) == 1
+    assert len(terminal.screen()) == 2
 
 
 def test_epochs_that_a_handler_adds_are_counted():
     trainer, terminal = drawn()
     trainer.on("begin_epoch")(lambda t, state: setattr(state, "n_epochs", 3))
     trainer.fit(batches(1))
-    assert "3/3" in terminal.screen()[0]
+    assert "3/3" in terminal.screen()[-1]
 
 
 @pytest.mark.parametrize(("job", "result"), [("validate", "valid_loss="), ("predict", "")])
@@ -230,7 +285,8 @@ def test_a_log_has_the_outcome_of_a_failed_epoch():
     trainer.on("after_loss")(fail)
     with pytest.raises(ValueError, match="mine"):
         trainer.fit(batches())
-    assert log.getvalue() == "epochs 1/1, failed\n"
+    assert log.getvalue().startswith("epochs 1/1, failed")
+    assert log.getvalue().count("\n") == 1
 
 
 def fail(trainer, state):
@@ -250,24 +306,28 @@ def test_a_terminal_without_a_size_shows_lines(size, draws):
     termios.tcsetwinsize(keyboard, size[::-1])
     with open(keyboard, "w") as terminal:
         trainer_of(ProgressBar(terminal)).fit(batches())
-        text = os.read(screen, 1000).decode()
-        while not text.endswith("\n"):
-            text += os.read(screen, 1000).decode()
+    data = b""
+    with contextlib.suppress(OSError):  # the end of what a closed terminal was given
+        while True:
+            data += os.read(screen, 1000)
     os.close(screen)
-    assert ("epochs: " in text, "epochs 1/1\r\n" in text) == (draws, not draws)
+    text = data.decode()
+    assert "epochs 1/1, loss=" in text
+    assert ("epochs: " in text) == draws
 
 
 def test_it_writes_to_stderr_by_default(capsys):
     trainer_of(ProgressBar()).fit(batches())
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "epochs 1/1\n")
+    assert out == ""
+    assert err.startswith("epochs 1/1, loss=")
 
 
 def test_stderr_is_looked_up_at_each_write(monkeypatch):
     terminal, trainer = Terminal(), trainer_of(ProgressBar())
     monkeypatch.setattr(sys, "stderr", terminal)
     trainer.fit(batches())
-    assert "epochs: 100%" in terminal.screen()[0]
+    assert "epochs: 100%" in terminal.screen()[-1]
 
 
 def test_values_that_are_not_numbers_are_not_shown():
@@ -286,7 +346,8 @@ def test_an_error_leaves_no_bar_open_and_the_cursor_on_a_new_line():
         trainer.on(signal)(fail)
         with pytest.raises(ValueError, match="mine"):
             trainer.fit(batches(), batches())
-        assert len(terminal.screen()) == 1
+        is_done = signal == "after_fit"
+        assert any(line.startswith("epochs: ") for line in terminal.screen()) == is_done
         assert open_bars() == []
 
 
@@ -295,7 +356,8 @@ def test_a_failed_epoch_is_not_counted():
     trainer.on("after_loss")(fail)
     with pytest.raises(ValueError, match="mine"):
         trainer.fit(batches())
-    assert "0/1" in terminal.screen()[0]
+    assert "0/1 [" in terminal.getvalue()
+    assert "1/1 [" not in terminal.getvalue()
 
 
 def test_an_abandoned_run_leaves_no_bar_open():
@@ -306,7 +368,7 @@ def test_an_abandoned_run_leaves_no_bar_open():
             break
     run.close()
     assert open_bars() == []
-    assert len(terminal.screen()) == 1
+    assert not any(line.startswith("epochs: ") for line in terminal.screen())
 
 
 def test_detached_during_a_fit_it_leaves_no_bar_open():
@@ -383,10 +445,10 @@ def test_after_any_cancel_no_bar_is_left_open(signal, scope, early):
     terminal = Terminal()
     trainer = cancelled_fit(ProgressBar(terminal, 0.0), signal, scope, early)
     assert open_bars() == []
-    assert len(terminal.screen()) == (0 if (early and signal == "begin_fit") else 1)
-    count = len(terminal.screen())
+    stays = trainer.state.outcome == "completed"
+    assert sum(line.startswith("epochs: ") for line in terminal.screen()) == stays
     trainer.fit(batches(1))
-    assert terminal.screen()[count:][0].startswith("epochs: 100%")
+    assert terminal.screen()[-1].startswith("epochs: 100%")
 
 
 def test_a_limit_of_steps_gives_an_endless_pass_its_total():

@@ -8,12 +8,12 @@ def row(epoch, outcome="completed", **metrics):
     return {**counters, "outcome": outcome, **metrics}
 
 
-def test_columns_are_aligned_and_numbers_are_short():
+def test_columns_are_aligned_numbers_short_and_epochs_counted_from_1():
     rows = [row(0, valid_loss=0.1234567), row(10, valid_loss=12.0)]
     assert format_epochs(rows).splitlines() == [
         "epoch  step   lr  valid_loss",
-        "    0     5  0.1      0.1235",
-        "   10    55  0.1          12",
+        "    1     5  0.1      0.1235",
+        "   11    55  0.1          12",
     ]
 
 
@@ -21,8 +21,8 @@ def test_a_missing_value_is_an_empty_cell():
     rows = [row(0), row(1, f1=0.5)]
     assert format_epochs(rows).splitlines() == [
         "epoch  step   lr   f1",
-        "    0     5  0.1     ",
-        "    1    10  0.1  0.5",
+        "    1     5  0.1     ",
+        "    2    10  0.1  0.5",
     ]
 
 
