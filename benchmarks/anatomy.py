@@ -22,6 +22,8 @@ from trackside.engine.batches.batch import set_batch
 from trackside.engine.loop import activities
 from trackside.events import TrainState
 
+Trainer.verbose = False  # a bar takes time
+
 MLP = WORKS["mlp"]
 
 

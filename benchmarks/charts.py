@@ -26,6 +26,8 @@ from torch.nn.functional import cross_entropy, softplus
 from trackside.engine import SUPERVISED, Trainer, update
 from trackside.events import TrainState
 
+Trainer.verbose = False  # a bar takes time
+
 RESULTS = Path(__file__).with_name("results") / "charts.json"
 LIMIT = 1.03
 LATENT = 16

@@ -38,6 +38,8 @@ from torch.utils.data import Dataset
 from trackside.engine import KeyedLoader, Trainer
 from trackside.handlers import Checkpoint
 
+Trainer.verbose = False  # a bar takes time
+
 LAYERS = 12
 SIZES = (1, 100, 1000)
 FAR = 1_000_000

@@ -23,6 +23,8 @@ from works import DIGITS, WORKS, write_digits
 
 from trackside import Fuse, Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 RESULTS = Path(__file__).with_name("results") / "fused.json"
 TRIAL = 31
 """The batches of the trial of a shape, by default."""

@@ -27,6 +27,8 @@ from works import WORKS, Batch
 
 from trackside.engine import Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 RECORD = Path(__file__).with_name("guard.json")
 Loop = Callable[[list[Batch]], Any]
 MLP = WORKS["mlp"]

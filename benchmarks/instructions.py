@@ -25,6 +25,8 @@ from works import WORKS, Batch
 
 from trackside.engine import Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 MLP = WORKS["mlp"]
 WARM, COUNTED = 40, 300
 LOOPS = ("bare", "fit")

@@ -29,6 +29,8 @@ from works import WORKS, Batch
 
 from trackside.engine import Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 MLP = WORKS["mlp"]
 
 EMPTY: dict[str, Callable[[Any], str]] = {

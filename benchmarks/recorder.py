@@ -34,6 +34,8 @@ from trackside.engine import Trainer
 from trackside.handlers import Recorder
 from trackside.views import Recording
 
+Trainer.verbose = False  # a bar takes time
+
 TRANSITIONS = 8
 RECEIVERS = 8
 

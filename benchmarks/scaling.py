@@ -22,6 +22,8 @@ from overhead import MLP, empty_trainer, seconds_a_batch
 
 from trackside.engine import Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 RESULTS = HERE / "results" / "scaling.json"
 ROUNDS = 3
 HANDLERS = (1, 3, 10, 30, 100, 300, 1_000)

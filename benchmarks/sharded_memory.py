@@ -25,6 +25,8 @@ from torch.utils.data import TensorDataset
 
 from trackside import Checkpoint, Distributed, KeyedLoader, Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 RESULTS = Path(__file__).with_name("results") / "sharded_memory.json"
 WAYS: dict[str, dict[str, Any]] = {
     "ddp": {"strategy": "ddp"},

@@ -17,6 +17,7 @@ from .batches.recompute import recompute_in_backward
 from .data.validation_loaders import check_evaluation_name
 from .engine import Engine
 from .fit_arguments import check_loader
+from .fit_state.run_generators import preserve_run_generators
 from .loop.forward_pass import forward_training_data, training_forward
 from .loop.quiet_stretch import QuietStretch, find_stretch
 from .run_context import evaluation_session
@@ -204,3 +205,11 @@ class EvaluatingEngine(Engine):
     @cached_property
     def _evaluation_chart(self) -> Chart:
         return evaluation_chart(self._topology.chart)
+
+    def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
+        """Restore every random number generator when the block is left.
+
+        The global ones of Python, NumPy and torch on all devices, and those that are attributes
+        of the model's and the loss's modules, the loader, its dataset and its samplers.
+        """
+        return preserve_run_generators(self.state, loader)

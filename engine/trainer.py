@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -19,11 +18,11 @@ from .fit_activities import OUTERMOST_WRAPS, fit_activities
 from .fit_arguments import check_fit, fit_limits
 from .fit_state.compatibility import check_resumable, check_state_dict
 from .fit_state.rollback import remember
-from .fit_state.run_generators import preserve_run_generators
 from .fit_state.training_state import capture_training_state, load_training_state
 from .fit_state.unsaved_warning import UnsavedStateCheck
 from .hosting.async_stream import Stream
 from .hosting.background_run import Run
+from .hosting.shown_progress import shown_progress
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
 from .rehearsal.rehearsal_run import Rehearsed, rehearse
@@ -59,6 +58,10 @@ class Trainer(EvaluatingEngine):
 
     Cost of a training batch: 8 transitions, a few microseconds; no device sync, no new object.
     """
+
+    verbose: bool | None = None
+    """Whether `fit` shows a ProgressBar, of all trainers or of one; None: where a person sees it:
+    in a terminal or a notebook."""
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class Trainer(EvaluatingEngine):
         *,
         seed: int | None = None,
         resume: ResumeFrom = None,
+        verbose: bool | None = None,
     ) -> TrainState:
         """Train for `epochs` epochs, each followed by a validation if there is a `valid_loader`.
 
@@ -119,6 +123,7 @@ class Trainer(EvaluatingEngine):
                 in a trainer and with loaders built in the same way. No signal is sent a second
                 time; `resumed` is sent, and handlers reopen their scopes. `epochs` and
                 `batches_per_epoch` are those of the whole fit; by default the saved ones.
+            verbose: show a ProgressBar; None: as `Trainer.verbose`.
 
         Returns:
             The state: `outcome` and `cancel` say how the fit ended, `metrics` has its results.
@@ -130,8 +135,9 @@ class Trainer(EvaluatingEngine):
             BaseException: raised by a handler, the model or the loader; all scopes are closed.
         """
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, False)
-        for _ in run:
-            pass
+        with shown_progress(self, self.verbose if verbose is None else verbose):
+            for _ in run:
+                pass
         return self.state
 
     def steps(
@@ -248,6 +254,7 @@ class Trainer(EvaluatingEngine):
         kept: Any = {"batch": self.state.split_batch, "batch_size": self.state.count_examples}
         kept |= {"state": type(self.state), "chart": self.topology.chart, "name": self.name}
         twin = Trainer(**parts, activities=self._given, **kept)
+        twin.verbose = False
         return Rehearsed(twin, twin._registry, twin._given, twin.fit)
 
     def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
@@ -290,11 +297,3 @@ class Trainer(EvaluatingEngine):
     def checkpoints(self, folder: str | Path) -> CheckpointStore:
         """The store through which a handler, which cannot import engine, writes checkpoints."""
         return CheckpointStore(folder)
-
-    def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
-        """Restore every random number generator when the block is left.
-
-        The global ones of Python, NumPy and torch on all devices, and those that are attributes
-        of the model's and the loss's modules, the loader, its dataset and its samplers.
-        """
-        return preserve_run_generators(self.state, loader)

@@ -7,6 +7,8 @@ from job import Job, right
 
 from trackside.engine import KeyedLoader, Trainer
 
+Trainer.verbose = False  # a bar takes time
+
 REQUIRES = ("blinker==1.9.0", "safetensors>=0.5", "tqdm==4.67.1", "transitions==0.9.3")
 
 

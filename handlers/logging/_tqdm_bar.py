@@ -68,8 +68,8 @@ class LazyBar(tqdm.auto.tqdm):  # type: ignore[type-arg]  # generic for type che
         for shape, least in ((_FULL, min(1, len(texts))), (_SHORT, 0)):
             for fewer in _ever_fewer(texts, self.kept, least):
                 drawn = {"bar_format": shape.replace("{bar}", ""), "postfix": ", ".join(fewer)}
-                nothing_else = self.format_meter(**options | drawn | {"ncols": None})
-                if len(nothing_else) + _LEAST_CELLS <= columns:
+                beside = self.format_meter(**{**options, **drawn, "ncols": None})
+                if len(beside) + _LEAST_CELLS <= columns:
                     return shape, fewer
         return _BARE, []
 

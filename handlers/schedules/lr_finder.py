@@ -109,6 +109,7 @@ class LRFinder(Handler):
                 batch=state.split_batch,
                 batch_size=state.count_examples,
             )
+            trial.verbose = False
             trial.fit(train_loader, epochs=self.steps, batches_per_epoch=self.steps)
         return test.curve
 

@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
     demo = commands.add_parser("demo", help=about, description=about)
     demo.add_argument("--epochs", type=whole_number, metavar="N", help="default: 8")
     demo.add_argument("--seed", type=whole_number, default=0, metavar="N", help="default: 0")
-    add_out_option(demo, default="runs/demo")
+    add_out_option(demo, "report.html", default="runs/demo")
     demo.set_defaults(command=_run)
 
 

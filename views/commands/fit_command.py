@@ -66,7 +66,7 @@ def _add_outputs(fit: Parser) -> None:
         metavar="PATH",
         help="resume from this checkpoint; auto: from the latest one, if any",
     )
-    add_out_option(fit)
+    add_out_option(fit, "config.yaml")
 
 
 def _in_files() -> dict[str, Any]:

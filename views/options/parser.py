@@ -69,13 +69,13 @@ def unrecognized(more: Sequence[str], names: Sequence[str]) -> str:
     return f"unrecognized arguments: {' '.join(more)}{did_you_mean(first, names, cutoff=0.6)}"
 
 
-def add_out_option(command: Parser, default: str | None = None) -> None:
-    """Add `--out DIR`."""
+def add_out_option(command: Parser, files: str, default: str | None = None) -> None:
+    """Add `--out DIR`, which gets the files and those of every run."""
     command.add_argument(
         "--out",
         metavar="DIR",
         default=default,
-        help="write config.yaml, history.csv, model.pt and loop.svg to this folder; "
+        help=f"write {files}, history.csv, model.pt and loop.svg to this folder; "
         f"default: {default or 'write no files'}",
     )
 

@@ -33,7 +33,7 @@ def test_the_demo_learns_the_digits(demo):
     folder, _ = demo
     with (folder / "runs" / "demo" / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert float(rows[-1]["valid_accuracy"]) >= 0.97
 
 
@@ -42,7 +42,7 @@ def test_the_demo_prints_a_table_of_epochs(demo):
     names, *epochs = done.stdout.splitlines()[1:7]
     assert names.split()[:3] == ["epoch", "step", "lr"]
     assert names.split()[3:] == ["train_loss", "train_accuracy", "valid_loss", "valid_accuracy"]
-    assert [line.split()[0] for line in epochs] == ["0", "1", "2", "3", "4"]
+    assert [line.split()[0] for line in epochs] == ["1", "2", "3", "4", "5"]
 
 
 def test_the_demo_writes_a_report_and_prints_the_next_steps(demo):

@@ -29,4 +29,4 @@ def test_an_unwritable_path_is_a_usage_error(refused):
 
 
 def test_a_factory_that_does_not_return_a_job_is_a_usage_error(refused):
-    assert "expected a trackside.views.Job" in refused("draw", "jobs:returns_a_trainer")
+    assert "expected a trackside.Job" in refused("draw", "jobs:returns_a_trainer")

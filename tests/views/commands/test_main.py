@@ -128,6 +128,9 @@ def test_an_interrupt_closes_the_scopes_and_exits_with_130(tmp_path):
     # between two transitions it is the loop around the fit that is interrupted, and leaves it
     how = "cancelled" if "fit cancelled" in stdout else "failed"
     assert stdout.splitlines()[:2] == [f"epoch {how}", f"fit {how}"]
+    names, row = stdout.splitlines()[2:4]
+    assert names.split()[:2] == ["epoch", "step"]
+    assert (row.split()[0], row.split()[-1]) == ("1", how)
     assert stderr.count("interrupted") == 1
     assert "Traceback" not in stderr
     assert (tmp_path / "run" / "history.csv").is_file()
