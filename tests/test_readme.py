@@ -68,3 +68,7 @@ def test_its_commands_are_commands(document):
         for word in words:
             file = word.partition(":")[0]
             assert not file.startswith(("examples/", "benchmarks/")) or (ROOT / file).is_file()
+
+
+def test_the_readme_has_fewer_than_two_hundred_lines():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 200

@@ -1,7 +1,7 @@
 """The hooks of other libraries and ours, side by side on the pages of docs/coming-from.
 
-A library that is not installed is skipped: `pip install pytorch-ignite lightning keras accelerate`;
-fastai and Composer without their dependencies on torch and torchvision.
+ignite is installed with `.[dev]`; the others are skipped without `pip install lightning keras
+accelerate`, fastai and Composer installed without their dependencies on torch and torchvision.
 """
 
 import importlib
