@@ -83,11 +83,15 @@ class Agreement(Protocol):
     def undo_backward(self, state: TrainState) -> None:
         """Take back the gradients of the backward pass for which `overlaps` was True."""
 
-    def expects_batch(self, state: TrainState) -> bool:
-        """Whether it is certain that this rank fetches one more batch in the open pass.
+    def certain_batches(self, state: TrainState) -> int:
+        """How many more batches this rank fetches in the open pass with certainty, at most `every`.
 
-        Where it is certain on all ranks, no vote is taken on it.
+        No vote is taken on as many as are certain on all ranks.
         """
+
+    @property
+    def every(self) -> int:
+        """The number of batches, from 1, of which one has votes, while more are certain."""
 
     def share(self, records: Sequence[Mapping[str, str]]) -> Sequence[Sequence[Mapping[str, str]]]:
         """The records of every rank, by rank; called only after something was raised.

@@ -351,6 +351,29 @@ RAISED = {
 }
 
 
+def rare_votes():
+    """Fits whose ranks vote in every fifth batch: what is raised between two votes."""
+    found = {}
+    for strategy in STRATEGIES:
+        for name in ("nothing", "cancel of the fit", "error of the model"):
+            moment, raised = RAISED.get(name, ("after_step", None))
+            handler = Distributed(strategy, timeout=TIMEOUT, vote_every=5)
+            model = network(norm=True)
+            trainer = trainer_of(model, handler)
+            votes = {"open": 0, "all": 0}
+            trainer.on("begin_fit")(partial(count_votes, votes))
+            if moment == "forward":
+                model[0].register_forward_hook(partial(raise_once, raised))
+            elif raised is not None:
+                trainer.on(moment)(partial(raise_on_rank_1, raised))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the shards are not collected
+                error = error_of(partial(trainer.fit, KeyedLoader(examples(160), 4)))
+            state = trainer.state
+            found[f"{strategy}: {name}"] = [error, state.outcome, state.step, votes["all"]]
+    return found
+
+
 def given_wrapper():
     """A model that a user has wrapped: its fit beside a plain one, and a batch cancelled alone."""
     from torch.nn.parallel import DistributedDataParallel
@@ -428,24 +451,27 @@ def cancelled_once(batch_size, cancels, *handlers):
         if (state.epoch, state.batch_index) == (0, 4) and cancels():
             raise CancelBatchException("only here")
 
-    def count(trainer, state):
-        if (agreement := trainer.agreement) is None:
-            return
-        overlaps, cast = agreement.overlaps, agreement.cast
-        agreement.overlaps = lambda state: counted("open", overlaps(state))
-        agreement.cast = lambda ballot: cast(ballot) or counted("all", True)
-
-    def counted(name, happens):
-        votes[name] += happens
-        return happens
-
-    trainer.on("begin_fit")(count)
+    trainer.on("begin_fit")(partial(count_votes, votes))
     if cancels():
         trainer.on("after_loss")(cancel)
     train = KeyedLoader(examples(80 * ranks()), batch_size, shuffle=True, seed=5)
     state = trainer.fit(train, epochs=2)
     found = {"weights": weights(state.model), "step": state.step, "samples": state.samples}
     return found, votes
+
+
+def count_votes(votes, trainer, state):
+    """Count the votes of this run, and those that are open in a backward pass."""
+    if (agreement := trainer.agreement) is None:
+        return
+    overlaps, cast = agreement.overlaps, agreement.cast
+
+    def counted(name, happens):
+        votes[name] += happens
+        return happens
+
+    agreement.overlaps = lambda state: counted("open", overlaps(state))
+    agreement.cast = lambda ballot: cast(ballot) or counted("all", True)
 
 
 def raise_on_rank_1(kind, trainer, state):

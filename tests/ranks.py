@@ -43,6 +43,7 @@ class ThreadAgreement:
         self.collective = ranks.collective
         self.votes: list[list[int]] = []
         self.overlapped = 0
+        self.every = ranks.every
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self._ballot: list[int] = []
@@ -68,10 +69,11 @@ class ThreadAgreement:
         for parameter in state.model.parameters():
             parameter.grad = None
 
-    def expects_batch(self, state: Any) -> bool:
-        """If the ranks trust the length of the loaders, and one more batch follows."""
-        has_more = state.n_batches is not None and state.batch_index + 1 < state.n_batches
-        return self.ranks.certain and state.batches is not None and has_more
+    def certain_batches(self, state: Any) -> int:
+        """How many more batches follow, if the ranks trust the length of the loaders."""
+        if not self.ranks.certain or state.batches is None or state.n_batches is None:
+            return 0
+        return max(0, min(self.every, state.n_batches - state.batch_index - 1))
 
     def share(self, records: Any) -> list[Any]:
         """The records of all ranks."""
@@ -111,6 +113,7 @@ class Ranks:
     Args:
         overlap: whether votes stay open while the backward pass runs.
         certain: whether the length of a loader is trusted.
+        every: the number of batches of which one has votes.
     """
 
     def __init__(
@@ -119,7 +122,9 @@ class Ranks:
         collective: Sequence[str] = ("backward",),
         overlap: bool = False,
         certain: bool = False,
+        every: int = 1,
     ) -> None:
+        self.every = every
         self.overlap = overlap
         self.certain = certain
         self.size = size

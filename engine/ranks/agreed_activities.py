@@ -65,7 +65,7 @@ class AgreedActivities:
     def votes_before(self, phase: str) -> bool:
         """Whether the ranks vote before the activity of `phase`."""
         ballot, entering = self._ballot, self._entering.get(phase, ())
-        if ballot.settled:
+        if ballot.settled or ballot.is_muted:
             return False
         if self._taken in entering:
             return self._taken in ballot.wanted
@@ -125,8 +125,11 @@ class AgreedActivities:
 
         def choose(state: TrainState) -> str:
             counters = state.epoch, state.batch_index, state.samples
+            votes = ballot.broken_off or not ballot.certain
+            cancels = ballot.count_cancels()
             agreed, own = 0, codes[run(state)]
-            if own == begins and ballot.certain and not ballot.has_cancel:
+            if own == begins and not votes and ballot.count_cancels() == cancels:
+                ballot.certain -= 1
                 return chosen[own]  # an error is that of the batch
             try:
                 agreed = ballot.choose(own)

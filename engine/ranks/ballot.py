@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from ...events import Agreement, Cancel, IllegalCancelError, PeerError, TrainState, Transition
+from ...events import Agreement, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of
 from ...events.utils.exception_text import traceback_text
-from ..closing.raised_exception import Raised, cancel_text, is_cancel
+from ..closing.raised_exception import Raised, is_cancel
 from ..statechart.compiled_table import LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope
-from .peer_records import as_record, merged, recorded
+from .peer_records import as_record, merged, recorded, too_late
 from .vote_exchange import LAST_PHASE, PHASE, VoteExchange, in_one_phase
 
 T = TypeVar("T")
@@ -56,14 +56,15 @@ class Ballot:
         asks: whether something waits here for a vote, such as a request.
         settled: whether nothing was done since the last vote.
         lost: whether there are no more votes: what is raised is raised at once.
-        certain: whether all ranks fetch one more batch, unless a loader fails.
+        certain: how many more batches all ranks fetch, unless a loader fails.
         open_in: the phase in which the open vote began; empty without one.
     """
 
     def __init__(self, agreement: Agreement, state: TrainState, always: Collection[str]) -> None:
         self.agreement = agreement
         self.state = state
-        self.broken_off = self.asks = self.settled = self.lost = self.certain = False
+        self.broken_off = self.asks = self.settled = self.lost = False
+        self.certain = 0
         self.open_in = ""
         self.wanted: set[str] = set()
         self._exchange = VoteExchange(agreement)
@@ -125,7 +126,7 @@ class Ballot:
         if not is_collective:
             self.record(error)
         elif self._abort():
-            self.record(_too_late(error, self.state.phase) if is_cancel(error) else error)
+            self.record(too_late(error, self.state.phase) if is_cancel(error) else error)
         else:
             self._followed.append(traceback_text(error))
 
@@ -136,12 +137,17 @@ class Ballot:
         self._abort()
         for place, one in enumerate(self._recorded):
             if is_cancel(one.error):
-                late = _too_late(one.error, one.phase)
+                late = too_late(one.error, one.phase)
                 self._recorded[place] = one._replace(error=late)
 
     def _abort(self) -> bool:
         self._aborted = True
         return self.agreement.abort()
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether this batch has no votes, as only one of several has."""
+        return self.certain > 0 and self.agreement.every > 1
 
     def go_on(self) -> None:
         """Begin with the next activity, or the next signal of an unwinding."""
@@ -166,10 +172,9 @@ class Ballot:
         self.open_in = ""
         return self._result(self._received())
 
-    @property
-    def has_cancel(self) -> bool:
-        """Whether a cancel was recorded here since the last vote."""
-        return any(is_cancel(one.error) for one in self._recorded)
+    def count_cancels(self) -> int:
+        """How many cancels were recorded here since the last vote."""
+        return sum(is_cancel(one.error) for one in self._recorded)
 
     def choose(self, code: int) -> int:
         """Vote on a choice: the highest code of all ranks.
@@ -224,13 +229,13 @@ class Ballot:
         place = self._places.get(self.state.phase, -1)
         everywhere = self.asks or self._recorded
         wishes = [1] * len(self._rows) if everywhere else self._own_wishes()
-        certain = not everywhere and self.agreement.expects_batch(self.state)
-        ballot = [int(raised), place, -place, *choice, int(not certain), *wishes]
+        certain = 0 if everywhere else self.agreement.certain_batches(self.state)
+        ballot = [int(raised), place, -place, *choice, -certain, *wishes]
         self._all_or_none(lambda: self._exchange.send(ballot))
 
     def _received(self) -> Sequence[int]:
         agreed = self._all_or_none(self._checked_result)
-        self.certain = not agreed[5]
+        self.certain = -agreed[5]
         if agreed[6:] != self._agreed_wishes:
             self._agreed_wishes = agreed[6:]
             self.wanted = {
@@ -256,7 +261,7 @@ class Ballot:
             raise
 
     def _want_all(self) -> None:
-        self.certain = False
+        self.certain = 0
         self.wanted = {*self._rows}
         self._agreed_wishes = ()
 
@@ -285,13 +290,3 @@ class Ballot:
 
 def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:
     return row.receivers is not receivers
-
-
-def _too_late(cancel: Cancel, phase: str) -> IllegalCancelError:
-    error = IllegalCancelError(
-        f"{cancel_text(cancel)} raised inside the activity of {phase}: the other ranks wait for "
-        "this one there, or do without it what cannot be undone; raise it in a receiver of a "
-        "signal before"
-    )
-    error.__cause__ = cancel
-    return error

@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ...events import Cancel, PeerError, Recovery, cancel_for
+from ...events import Cancel, IllegalCancelError, PeerError, Recovery, cancel_for
 from ...events.bus.order import Receiver
 from ...events.utils.exception_text import add_note, first_line, traceback_text
-from ..closing.raised_exception import Raised, describe_raiser, is_cancel, read_text, sign, write
+from ..closing.raised_exception import (
+    Raised,
+    cancel_text,
+    describe_raiser,
+    is_cancel,
+    read_text,
+    sign,
+    write,
+)
 
 Record = Mapping[str, str]
 
@@ -33,6 +41,17 @@ def as_record(raised: Raised) -> Record:
         "error": "" if is_cancel(error) else first_line(error),
         "traceback": "" if is_cancel(error) else traceback_text(error),
     }
+
+
+def too_late(cancel: Cancel, phase: str) -> IllegalCancelError:
+    """The error in place of a cancel that was raised inside a collective activity."""
+    error = IllegalCancelError(
+        f"{cancel_text(cancel)} raised inside the activity of {phase}: the other ranks wait for "
+        "this one there, or do without it what cannot be undone; raise it in a receiver of a "
+        "signal before"
+    )
+    error.__cause__ = cancel
+    return error
 
 
 def of_peer(record: Record, rank: int) -> Raised:

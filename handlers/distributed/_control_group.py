@@ -29,8 +29,12 @@ class Overlap(Protocol):
     def undo_backward(self, state: TrainState) -> None:
         """Take back the gradients of that pass."""
 
-    def expects_batch(self, state: TrainState) -> bool:
-        """Whether one more batch is certain."""
+    def certain_batches(self, state: TrainState) -> int:
+        """How many more batches are certain, at most `every`."""
+
+    @property
+    def every(self) -> int:
+        """The number of batches of which one has votes."""
 
 
 class ControlGroup:
@@ -68,6 +72,7 @@ class ControlGroup:
         self.collective = collective
         self._group = group
         self._store = store
+        self.every = 1 if overlap is None else overlap.every
         self._overlap = overlap
         self._numbers = self._found = torch.empty(0)
         self._messages: list[Any] = []
@@ -124,9 +129,9 @@ class ControlGroup:
         if self._overlap is not None:
             self._overlap.undo_backward(state)
 
-    def expects_batch(self, state: TrainState) -> bool:
-        """Whether it is certain that this rank fetches one more batch in the open pass."""
-        return self._overlap is not None and self._overlap.expects_batch(state)
+    def certain_batches(self, state: TrainState) -> int:
+        """How many more batches this rank fetches in the open pass with certainty."""
+        return 0 if self._overlap is None else self._overlap.certain_batches(state)
 
     def share(self, records: Sequence[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
         """The records of all ranks. Raises: PeerError, if a rank is lost."""

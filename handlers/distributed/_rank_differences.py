@@ -13,7 +13,7 @@ from ...events.utils.loader_length import loader_length
 Facts = dict[str, Any]
 
 
-def facts_of(trainer: TrainerProtocol, strategy: str, uneven: str) -> Facts:
+def facts_of(trainer: TrainerProtocol, strategy: str, uneven: str, vote_every: int) -> Facts:
     """What must be equal on all ranks; lengths of loaders only of those that have one.
 
     With `uneven="join"` the lengths may differ.
@@ -27,6 +27,7 @@ def facts_of(trainer: TrainerProtocol, strategy: str, uneven: str) -> Facts:
         "torch": torch.__version__,
         "strategy": strategy,
         "uneven": uneven,
+        "vote_every": vote_every,
         "run": state.job,
         "epochs": state.n_epochs,
         "chart": [list(map(str, row)) for row in trainer.topology.rows],

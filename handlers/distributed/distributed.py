@@ -20,15 +20,10 @@ from ._control_group import control_group
 from ._joined_loaders import JoinedLoaders
 from ._loader_shards import LoaderShards, loader_of
 from ._meta_model import initialise_alone
-from ._overlap import RunOverlap
+from ._overlap import RunOverlap, check_vote_every
 from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
-from ._sharding_checks import (
-    check_model,
-    check_options,
-    check_saved,
-    modules_held,
-)
+from ._sharding_checks import check_model, check_options, check_saved, modules_held
 from ._strategies import wrapped_model
 from ._wrapped_model import WrappedModel, check_parts, count_examples
 
@@ -81,6 +76,8 @@ class Distributed(Stateful):
         uneven: if the loader of a rank ends before those of others: "shortest": that ends the pass
             for all; "join": this rank repeats its last batch with weight 0, until all have ended.
         timeout: seconds that a rank waits for another one, from 5.
+        vote_every: the number of batches, from 1, of which one has votes, where the number of
+            batches is known: what is raised in the others is acted upon at the next vote.
         seed: for the order of a shuffled DataLoader whose generator has no seed of its own.
         blocks: of "fsdp2": says of a module inside the model whether it is sharded by itself, and
             whole only while it computes, as `lambda module: isinstance(module, Block)`.
@@ -99,6 +96,7 @@ class Distributed(Stateful):
         shard: bool = True,
         uneven: Uneven = "shortest",
         timeout: float = 300.0,
+        vote_every: int = 1,
         seed: int = 0,
         blocks: Callable[[nn.Module], bool] | None = None,
         mixed_precision: MixedPrecisionPolicy | None = None,
@@ -111,6 +109,7 @@ class Distributed(Stateful):
                 f"Distributed(timeout={timeout!r}): allowed: seconds, from {_LEAST_TIMEOUT:g}; a "
                 "rank may be slower than another by a garbage collection or a checkpoint"
             )
+        check_vote_every(vote_every, uneven)
         check_options(strategy, blocks, mixed_precision, whole)
         self.strategy = strategy
         self.blocks = blocks
@@ -119,6 +118,7 @@ class Distributed(Stateful):
         self.shard = shard
         self.uneven = uneven
         self.timeout = timeout
+        self.vote_every = vote_every
         self.seed = seed
         self._model: WrappedModel | None = None
         self._shards = LoaderShards(0, 1, seed)
@@ -167,7 +167,7 @@ class Distributed(Stateful):
             if self.shard:
                 undo.enter_context(self._shards.undo)
                 self._shards.shard(state)
-            facts = facts_of(trainer, self.strategy, self.uneven)
+            facts = facts_of(trainer, self.strategy, self.uneven, self.vote_every)
             refuse_differences(gather_over_ranks(facts))
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
@@ -180,7 +180,8 @@ class Distributed(Stateful):
                 undo.callback(self._unwrap_model, trainer)
             collective = () if self._model is None else self._model.collective
             undo.callback(setattr, trainer, "agreement", None)
-            overlap = RunOverlap(self._model, None if self._joined else self._shards)
+            known = None if self._joined else self._shards
+            overlap = RunOverlap(self._model, known, self.vote_every)
             agreement = undo.enter_context(
                 control_group(str(number), collective, self._release_group, self._patience, overlap)
             )

@@ -532,8 +532,8 @@ def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
                 raise KeyboardInterrupt
             return [1, *self.ballot[1:]]
 
-        def expects_batch(self, state):
-            return False
+        def certain_batches(self, state):
+            return 0
 
         def share(self, records):
             raise KeyboardInterrupt
@@ -689,3 +689,80 @@ def test_a_rank_that_cannot_make_a_collective_pass_does_not_let_the_others_wait(
         return type(raised.value).__name__
 
     assert Ranks(2).run(work) == ["PeerError", "IllegalCancelError"]
+
+
+def muted_fits(raising, signal="after_step", epochs=1):
+    """Two ranks that vote in every fourth of 12 batches; rank 1 raises at a signal."""
+
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+        if rank == 1:
+            trainer.on(signal)(raising)
+        before, escaped = len(agreement.votes), None
+        try:
+            trainer.fit(Batches(Plan(), 12, seed=1), epochs=epochs)
+        except Exception as error:
+            escaped = type(error).__name__
+        state = trainer.state
+        votes = len(agreement.votes) - before
+        return [state.outcome, state.step, votes], escaped, [*world.model.parameters()]
+
+    return Ranks(2, certain=True, every=4).run(work)
+
+
+def test_of_several_batches_one_has_votes():
+    (one, _, _), (other, _, _) = muted_fits(lambda trainer, state: None)
+    assert one == other
+    assert one[:2] == ["completed", 12]
+    assert one[2] < 12
+
+
+def test_a_cancel_between_votes_is_acted_upon_at_the_next_one():
+    def stop(trainer, state):
+        if state.step == 3:
+            raise CancelFitException("enough")
+
+    (one, _, weights), (other, _, others) = muted_fits(stop)
+    assert one == other
+    assert one[0] == "cancelled"
+    assert 3 < one[1] <= 3 + 4
+    assert all(map(torch.equal, weights, others))
+
+
+def test_a_cancel_of_a_batch_between_votes_cancels_a_later_one():
+    def skip(trainer, state):
+        if state.step == 3:
+            raise CancelBatchException("late")
+
+    (one, _, weights), (other, _, others) = muted_fits(skip, "after_backward")
+    assert one == other
+    assert one[:2] == ["completed", 11]
+    assert all(map(torch.equal, weights, others))
+
+
+@pytest.mark.parametrize("activity", ["train.fetch", "forward", "loss", "backward", "step"])
+def test_an_error_of_an_activity_between_votes_ends_all_ranks(activity):
+    def work(rank, agreement):
+        world = World(Plan())
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+
+        def failing(run):
+            def fail(state):
+                if rank == 1 and state.batch_index == 2:
+                    raise ValueError("only here")
+                return run(state)
+
+            return fail
+
+        trainer.wrap(activity, failing)
+        with pytest.raises((PeerError, ValueError)) as raised:
+            trainer.fit(Batches(Plan(), 12, seed=1))
+        return type(raised.value).__name__, trainer.state.phase
+
+    found = Ranks(2, collective=("backward", "step"), certain=True, every=4).run(work)
+    assert found == [("PeerError", "failed"), ("ValueError", "failed")]

@@ -19,6 +19,7 @@ NAMES = [
     "refused",
     "raised_on_one_rank",
     "overlapped_votes",
+    "rare_votes",
     "given_wrapper",
     "prepared_by_accelerate",
     "resumed_fits",
@@ -209,6 +210,18 @@ def test_most_batches_of_a_sharded_loader_have_one_vote_which_overlaps(results):
     quiet, raising = (result["votes"] for result in results["overlapped_votes"])
     assert quiet["open"] == raising["open"] + 1 == 18  # of 20; the raising rank opens none
     assert quiet["all"] == raising["all"] < 2 * 20
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_ranks_that_vote_in_every_fifth_batch_end_alike(results, strategy):
+    one, other = results["rare_votes"]
+    (error, *ends), stopped, failed = (r for n, r in one.items() if n.startswith(strategy))
+    assert (error, ends[:2]) == ("", ["completed", 20])
+    assert ends[2] < 20
+    assert stopped == other[f"{strategy}: cancel of the fit"]
+    assert (stopped[1], 2 <= stopped[2] <= 2 + 5) == ("cancelled", True)
+    assert failed[0].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
+    assert other[f"{strategy}: error of the model"][0] == "ZeroDivisionError: on rank 1"
 
 
 def test_what_the_dataset_of_one_rank_raises_fails_all_in_the_same_batch(results):

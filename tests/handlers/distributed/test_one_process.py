@@ -35,6 +35,19 @@ def test_without_torchrun_a_fit_is_unchanged_and_says_so_once(caplog):
     assert trainer.state.samples == 8
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vote_every": 0}, r"vote_every=0\): allowed: an int, from 1"),
+        ({"vote_every": 2.0}, r"vote_every=2.0\): allowed: an int, from 1"),
+        ({"vote_every": 2, "uneven": "join"}, r"uneven='join'\): allowed: one of them"),
+    ],
+)
+def test_a_wrong_number_of_batches_without_votes_is_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Distributed(shard=False, **options)
+
+
 def test_a_wrong_argument_is_refused():
     with pytest.raises(ValueError, match=r"strategy='zero'\): allowed: 'ddp', 'fsdp2'"):
         Distributed("zero")
