@@ -100,10 +100,11 @@ class RollbackOnSpike(Stateful):
 
     def _roll_back(self, reason: str, state: TrainState) -> None:
         used = {made.to_step for made in state.rollbacks}
-        fresh = [kept.step for kept in state.snapshots if kept.step not in used]
-        to = fresh[-1] if fresh else state.snapshots[0].step
+        kept = [snapshot.step for snapshot in state.snapshots]
+        fresh = [step for step in kept if step not in used]
+        to = fresh[-1] if fresh else next(iter(kept), None)
         log.warning(
-            "RollbackOnSpike: %s in epoch %d, batch %d; back from step %d to step %d",
+            "RollbackOnSpike: %s in epoch %d, batch %d; back from step %d to step %s",
             *(reason, state.epoch, state.batch_index, state.step, to),
         )
         raise RollbackException(reason, to=to, skip=self.skip, budget=self.budget)

@@ -59,7 +59,9 @@ MAKE = {
     "ReduceOnPlateau": lambda out: h.ReduceOnPlateau("train_loss"),
     "SWA": lambda out: h.SWA(0.5),
     "SkipBadBatch": lambda out: h.SkipBadBatch(),
+    "RollbackOnSpike": lambda out: h.RollbackOnSpike(),
     "SkipEpochs": lambda out: h.SkipEpochs(1),
+    "Snapshots": lambda out: h.Snapshots(every=2),
     "SplitOnOutOfMemory": lambda out: h.SplitOnOutOfMemory(),
     "StepLimit": lambda out: h.StepLimit(5),
     "StopOnNaN": lambda out: h.StopOnNaN(),
@@ -81,7 +83,11 @@ RIVALS = [
     {"EarlyStopping", "SkipEpochs"},
     {"ReduceOnPlateau", "SkipEpochs"},
 ]
-NEEDS = {"EarlyStopping": "Metrics", "ReduceOnPlateau": "Metrics"}
+NEEDS = {
+    "EarlyStopping": "Metrics",
+    "ReduceOnPlateau": "Metrics",
+    "RollbackOnSpike": "Snapshots",
+}
 
 
 def images(count=4, seed=3):
