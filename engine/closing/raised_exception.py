@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ...events import Cancel, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, receiver_name
+from ...events.utils.exception_text import add_note, log_note
 from ...events.utils.log import log
 from ..statechart.compiled_table import TableRow
 
@@ -139,3 +140,22 @@ def wrong_phase_error(found: object, phase: str) -> RuntimeError:
         f"state.phase was {text} in {phase}: only the engine writes it; the scopes are closed from "
         f"{phase}"
     )
+
+
+class ErrorNotes:
+    """Adds notes to errors; where an interrupt broke one off, the same is logged.
+
+    It might be raised for ever.
+    """
+
+    def __init__(self) -> None:
+        self._noting: BaseException | None = None
+
+    def add(self, error: BaseException, text: str) -> None:
+        """Add a note to an error."""
+        if error is self._noting:
+            log_note(error, text)
+            return
+        self._noting = error
+        add_note(error, text)
+        self._noting = None

@@ -15,10 +15,10 @@ from ...events.bus.order import Receiver, receivers_after
 from ...events.utils.exception_text import log_note, traceback_text
 from ..statechart.compiled_table import CallbackErrorRow, LeafPhase, TableRow
 from ..statechart.phase_paths import closes_scope, open_scopes, scope_name
-from .error_notes import ErrorNotes
 from .illegal_cancel import illegal_cancel
 from .outer_runs import scopes_around
 from .raised_exception import (
+    ErrorNotes,
     IteratorClosed,
     Raised,
     cancel_text,

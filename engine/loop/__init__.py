@@ -24,6 +24,7 @@ raises begins at `_unwind`. `statechart.phase_paths` knows which scopes are open
     closing.unwinding.Unwinding.take             what was raised
     closing.raised_exception.describe_raiser     fills in `raised_by`
     closing.unwinding.Unwinding.add              selects the scope to close, or makes it an error
+    closing.recoveries.scope_to_close            that; of a retry or rollback where it goes back
     closing.unwinding.Unwinding.next_row         after_cancel_batch, then after_batch, then None
     closing.unwinding.Unwinding.enter            makes the row the live transition
     closing.unwinding.Unwinding.finish           the run continues in the leaf of the unwinding

@@ -6,7 +6,9 @@ from trackside import events
 from trackside.events import Cancel, TrainState
 
 CANCELS = [
-    kind for kind in vars(events).values() if isinstance(kind, type) and kind.__base__ is Cancel
+    kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and kind.__base__ is Cancel and kind.scope
 ]
 
 

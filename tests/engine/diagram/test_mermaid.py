@@ -56,6 +56,7 @@ def test_phases_that_a_cancel_or_an_error_reaches_are_marked():
     text = mermaid(Topology(EVALUATION))
     assert re.findall(r"^ *class (\w+) (\w+)$", text, re.M) == [
         ("phase_validate_batch_cancelled", "cancel"),
+        ("phase_validate_batch_retry", "cancel"),
         ("phase_validate_cancelled", "cancel"),
         ("phase_validate_failing", "error"),
         ("phase_failed", "error"),

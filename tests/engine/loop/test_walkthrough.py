@@ -80,10 +80,10 @@ def test_a_cancel_calls_the_named_functions_in_that_order(calls):
     assert steps(OF_A_CANCEL)[0] == ("engine.engine", "Engine.request")
 
 
-def test_a_batch_is_followed_through_five_files_and_a_cancel_through_seven(calls):
+def test_a_batch_is_followed_through_five_files_and_a_cancel_through_eight(calls):
     ways = (
         (OF_A_BATCH, of_batch(calls, 2), 5),
-        (OF_A_CANCEL, from_request(of_batch(calls, 1)), 7),
+        (OF_A_CANCEL, from_request(of_batch(calls, 1)), 8),
     )
     for text, called, limit in ways:
         assert {module for module, _, _ in called} <= files(text)
