@@ -67,7 +67,6 @@ readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of READM
 
 docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
-	$(BIN)/codespell README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md docs/*.md docs/*/*.md
 
 newcomer: $(VENV)/dev.stamp ## time what a newcomer does in the first ten minutes, in a new environment
 	$(BIN)/python tests/first_ten_minutes.py
