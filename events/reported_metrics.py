@@ -118,7 +118,7 @@ def missing_metric(owner: str, name: str, known: Collection[str], epoch: int) ->
     """The message about a metric that nobody has reported, with the most similar name."""
     near = did_you_mean(name, known, cutoff=0.5)  # val_loss
     return (
-        f"{owner} found no metric {name!r} after epoch {epoch}{near}; there are: "
+        f"{owner} found no metric {name!r} after epoch {epoch + 1}{near}; there are: "
         f"{', '.join(known) or 'none (attach Metrics)'}"
     )
 

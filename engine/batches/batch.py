@@ -92,7 +92,7 @@ def warn_if_empty(state: TrainState, name: str, loader: Any) -> None:
         return
     why = "it is an iterator, and exhausted" if is_one_pass(loader) else _why_empty(loader)
     warnings.warn(
-        f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch}: {why}",
+        f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch + 1}: {why}",
         stacklevel=2,
     )
 

@@ -104,9 +104,9 @@ def outranked(cancel: Cancel) -> list[Cancel]:
 
 
 def position_text(state: TrainState) -> str:
-    """The counters of `state`; empty if a handler has made them unreadable."""
+    """The position of `state`, counted from 1; empty if a handler has made them unreadable."""
     try:
-        return f"epoch {state.epoch}, batch {state.batch_index}"
+        return f"epoch {state.epoch + 1}, batch {state.batch_index + 1}"
     except Exception:
         return ""
 

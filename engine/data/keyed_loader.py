@@ -241,7 +241,9 @@ class KeyedLoader:
                 elif self._skips.has_batch(loaded, self._order.ranks):
                     yield loaded.batch
         finally:
-            self._skips.tell(skipped, f"KeyedLoader({type(self.dataset).__name__}), epoch {epoch}")
+            self._skips.tell(
+                skipped, f"KeyedLoader({type(self.dataset).__name__}), epoch {epoch + 1}"
+            )
 
     def _reads_columns(self, collate_fn: Collate | None) -> bool:
         return collate_fn in (None, default_collate) and not self._loader.num_workers

@@ -49,6 +49,6 @@ def _check_order(order: BatchOrder, saved: Mapping[str, Any]) -> None:
         raise ValueError(f"batch {batch!r} is no position in it")
     if "order" in saved and saved["order"] != order.fingerprint(epoch):
         raise ValueError(
-            f"the sampler gives other examples for epoch {epoch} than in the saved "
+            f"the sampler gives other examples for epoch {epoch + 1} than in the saved "
             "fit; allowed: what depends on (seed, epoch) only, or a state saved between epochs"
         )

@@ -39,6 +39,6 @@ def record_length(state: TrainState) -> None:
 def _warn_of_length(state: TrainState, told: int, found: int) -> None:
     warnings.warn(
         f"train_loader ({type(state.train_loader).__name__}) tells {told} batches, and gave "
-        f"{found} in epoch {state.epoch}; schedules are planned with {found} from now on",
+        f"{found} in epoch {state.epoch + 1}; schedules are planned with {found} from now on",
         stacklevel=2,
     )

@@ -73,8 +73,8 @@ def missing_optimizer(state: TrainState) -> TypeError:
 def missing_output(state: TrainState) -> TypeError:
     """The error for a model that returned None."""
     return TypeError(
-        f"{type(state.model).__name__}.forward returned None at epoch {state.epoch}, batch "
-        f"{state.batch_index}; expected a tensor, or an output that carries `.loss`"
+        f"{type(state.model).__name__}.forward returned None at epoch {state.epoch + 1}, batch "
+        f"{state.batch_index + 1}; expected a tensor, or an output that carries `.loss`"
     )
 
 
@@ -97,7 +97,7 @@ def explain_backward(state: TrainState, error: BaseException) -> None:
         ValueError: the loss is not a scalar, or does not require a gradient.
     """
     loss = state.loss
-    where = f"at epoch {state.epoch}, batch {state.batch_index}"
+    where = f"at epoch {state.epoch + 1}, batch {state.batch_index + 1}"
     if not isinstance(loss, torch.Tensor):
         raise TypeError(
             f"cannot differentiate the loss {where}: it is a {type(loss).__name__}; "

@@ -60,5 +60,5 @@ class SaveSchedule:
         if self.epochs is not None and state.epoch != self._epoch:
             self._epoch = state.epoch
             if (state.epoch + 1) % self.epochs == 0:
-                return f"epoch {state.epoch}"
+                return f"epoch {state.epoch + 1}"
         return self.at_batch(state)

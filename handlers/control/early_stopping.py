@@ -77,7 +77,7 @@ class EarlyStopping(JudgedMetric, Stateful):
         if self.waited >= self.patience:
             best = "no value was a number"
             if self.best is not None:
-                best = f"best was {self.best:.6g} in epoch {self.best_epoch}"
+                best = f"best was {self.best:.6g} in epoch {self.best_epoch + 1}"
             unit = "epochs" if state.ends_round else "values"
             self._verdict = f"{self.metric} has not improved for {self.waited} {unit}; {best}"
         if not state.ends_round:  # else the epoch is whole, and ends first

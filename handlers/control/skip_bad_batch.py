@@ -95,7 +95,7 @@ class SkipBadBatch(Stateful):
             return
         in_a_row = self._in_a_row[counted] = self._in_a_row.get(counted, 0) + 1
         self._restore(what, state)
-        reason = f"non-finite {counted} in epoch {state.epoch}, batch {state.batch_index}"
+        reason = f"non-finite {counted} in epoch {state.epoch + 1}, batch {state.batch_index + 1}"
         self._check_limit("in a row", in_a_row, self.in_a_row, reason)
         self._check_limit("in this fit", self.skipped + 1, self.in_all, reason)
         self.skipped += 1

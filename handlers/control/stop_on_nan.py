@@ -55,6 +55,6 @@ class StopOnNaN(Stateful):
         if not (loss.isfinite().all() & largest.isfinite()):
             what = "gradients" if loss.isfinite().all() else "loss"
             raise CancelFitException(
-                f"non-finite {what} in epoch {state.epoch}, batch {state.batch_index}; "
+                f"non-finite {what} in epoch {state.epoch + 1}, batch {state.batch_index + 1}; "
                 f"the weights are those of step {state.step}"
             )

@@ -161,7 +161,7 @@ def test_a_single_batch_is_refused_as_a_loader(trainer, loader):
 
 
 def test_an_empty_loader_warns_and_closes_every_scope(trainer, trace):
-    with pytest.warns(UserWarning, match=r"train_loader \(list\) gave no batch in epoch 0: it is"):
+    with pytest.warns(UserWarning, match=r"train_loader \(list\) gave no batch in epoch 1: it is"):
         trainer.fit([], DATA)
     assert trace.all_closed
     assert trace.triggers[-1] == "after_fit"
@@ -235,7 +235,7 @@ def test_every_scope_closes_if_a_loader_raises_in_mid_epoch(trainer, trace):
 
     with pytest.raises(OSError, match="disk gone") as caught:
         trainer.fit(broken())
-    assert any("fit.epoch.train.fetch, epoch 0, batch 0" in note for note in caught.value.__notes__)
+    assert any("fit.epoch.train.fetch, epoch 1, batch 1" in note for note in caught.value.__notes__)
     assert trace.all_closed
     assert trainer.state.phase == "failed"
     assert_usable(trainer)
@@ -281,7 +281,7 @@ def die():
 def test_every_scope_closes_if_a_loader_worker_fails_or_dies(trainer, trace, sixth, error, message):
     with pytest.raises(error, match=message) as caught:
         trainer.fit(DataLoader(Images(sixth), batch_size=6, num_workers=1))
-    assert any("fit.epoch.train.fetch, epoch 0" in note for note in caught.value.__notes__)
+    assert any("fit.epoch.train.fetch, epoch 1" in note for note in caught.value.__notes__)
     assert trace.all_closed
     assert_usable(trainer)
 
@@ -305,14 +305,14 @@ def test_an_error_of_the_model_names_the_batch(trainer, trace):
     one = torch.ones(1, 5), torch.zeros(1, dtype=torch.long)
     with pytest.raises(ValueError, match="Expected more than 1 value per channel") as caught:
         trainer.fit([*DATA, one])
-    assert any("batch.forward, epoch 0, batch 3" in note for note in caught.value.__notes__)
+    assert any("batch.forward, epoch 1, batch 4" in note for note in caught.value.__notes__)
     assert trace.all_closed
     assert_usable(trainer)
 
 
 def test_the_error_names_a_model_that_returns_none(trainer, trace):
     trainer.state.model.forward = lambda x: None
-    with pytest.raises(TypeError, match=r"Linear\.forward returned None at epoch 0, batch 0"):
+    with pytest.raises(TypeError, match=r"Linear\.forward returned None at epoch 1, batch 1"):
         trainer.fit(DATA)
     assert trace.all_closed
     assert_usable(trainer)

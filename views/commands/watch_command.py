@@ -10,6 +10,7 @@ from pathlib import Path
 from ..options.parser import Commands, whole_number
 from ..output.usage_error import UsageError
 from ..page.loopback import LOOPBACK_HOSTS
+from ..recordings.recording import Recording
 
 
 def add(commands: Commands) -> None:
@@ -55,6 +56,9 @@ def _check(arguments: argparse.Namespace) -> None:
     for path in arguments.paths:
         if not path.exists():
             raise UsageError(f"cannot find {path}: a Recorder creates recordings when a fit begins")
+        if path.is_file():
+            with Recording(path):  # a folder may get its first recording later
+                pass
     if arguments.host not in LOOPBACK_HOSTS and not arguments.token:
         raise UsageError(
             f"--host {arguments.host}: other machines can reach it; set --token, of 16 or more "

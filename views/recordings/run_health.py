@@ -178,13 +178,13 @@ def _can_see_process(meta: Meta) -> bool:
 
 
 def format_position(counters: Counters) -> str:
-    """`epoch 3 of 0 to 39, batch 57 of 0 to 59`: from 0, as in the TrainState."""
+    """`epoch 4 of 40, batch 58 of 60`: counted from 1, unlike the TrainState."""
     counts = [
         ("epoch", counters.epoch, counters.n_epochs),
         ("batch", counters.batch, counters.n_batches),
     ]
     return ", ".join(
-        f"{name} {number}" + (f" of 0 to {total - 1}" if total else "")
+        f"{name} {number + 1}" + (f" of {total}" if total else "")
         for name, number, total in counts
         if number is not None
     )

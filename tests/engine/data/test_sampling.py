@@ -247,7 +247,7 @@ def test_a_sampler_that_is_no_function_of_the_epoch_cannot_resume_inside_one():
         if transition.trigger == "after_batch":
             saved = trainer.state_dict()
             break
-    with pytest.raises(ResumeError, match="gives other examples for epoch 0"):
+    with pytest.raises(ResumeError, match="gives other examples for epoch 1"):
         trainer_of().fit(KeyedLoader(data, 1, sampler=sampler), resume=saved)
 
 

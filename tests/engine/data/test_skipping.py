@@ -68,7 +68,7 @@ def test_the_number_of_what_was_skipped_is_logged_once_a_pass_and_saved(caplog):
     loader = KeyedLoader(Raising(**SKIPS), 2)
     with caplog.at_level(logging.WARNING, "trackside"):
         list(loader)
-    assert caplog.messages == ["KeyedLoader(Raising), epoch 0: skipped 3 examples and 2 batches"]
+    assert caplog.messages == ["KeyedLoader(Raising), epoch 1: skipped 3 examples and 2 batches"]
     other = KeyedLoader(Raising(**SKIPS), 2)
     other.load_state_dict(loader.state_dict())
     assert other.skipped == (3, 2)

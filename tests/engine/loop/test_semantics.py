@@ -405,7 +405,7 @@ def test_the_first_error_escapes_and_later_ones_are_in_its_notes(rig):
     with pytest.raises(ValueError, match="first") as caught:
         rig.trainer.fit(rig.world.train_loader)
     where, *later = caught.value.__notes__
-    assert "handler fail in fit.epoch.train.batch.scored, epoch 0, batch 0" in where
+    assert "handler fail in fit.epoch.train.batch.scored, epoch 1, batch 1" in where
     errors = ("OSError: second", "IllegalCancelError", "KeyError: 'last'")
     assert [error in note for note, error in zip(later, errors, strict=True)] == [True] * 3
 
@@ -533,7 +533,7 @@ def test_a_handler_with_on_error_detach_is_detached_at_its_first_error(rig, capl
         assert rig.run() == undisturbed()
     assert (logger.calls, logger.closed) == (1, 1)
     assert logger not in rig.trainer.handlers
-    assert "Logger.after_batch failed in fit.epoch.train.fetch, epoch 0, batch 0" in caplog.text
+    assert "Logger.after_batch failed in fit.epoch.train.fetch, epoch 1, batch 1" in caplog.text
     assert "disk full" in caplog.text
 
 

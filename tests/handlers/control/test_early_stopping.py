@@ -63,7 +63,7 @@ def test_the_reason_names_metric_best_value_and_epoch():
     state = fitted([5, 0.12345678, 7, 7], patience=2)
     assert isinstance(state.cancel, CancelFitException)
     assert state.cancel.reason == (
-        "valid_loss has not improved for 2 epochs; best was 0.123457 in epoch 1"
+        "valid_loss has not improved for 2 epochs; best was 0.123457 in epoch 2"
     )
     assert state.cancel.raised_by == "handler EarlyStopping.after_epoch"
 
@@ -180,7 +180,7 @@ def test_works_on_a_hand_made_state():
     state.reported = state.reports.take()
     stopping.reported(None, state)
     state.epoch = 1
-    with pytest.raises(CancelFitException, match="best was 1 in epoch 0"):
+    with pytest.raises(CancelFitException, match="best was 1 in epoch 1"):
         stopping.reported(None, state)
 
 

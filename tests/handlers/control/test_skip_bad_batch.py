@@ -75,7 +75,7 @@ def test_the_batch_is_cancelled_with_the_reason_and_place(by):
     trainer = trainer_of(Poison(1, by=by), SkipBadBatch())
     trainer.on("after_cancel_batch")(lambda trainer, state: reasons.append(state.cancel.reason))
     trainer.fit(batches(4))
-    assert reasons == [f"non-finite {by} in epoch 0, batch 1"]
+    assert reasons == [f"non-finite {by} in epoch 1, batch 2"]
 
 
 def test_a_bad_loss_is_not_differentiated():
@@ -135,7 +135,7 @@ def test_too_many_in_a_row_cancel_the_fit_with_finite_weights(by):
     trainer = fitted(Poison(1, 2, 3, by=by), skip, data=batches(6))
     assert (trainer.state.phase, trainer.state.batch_index, skip.skipped) == ("cancelled", 3, 2)
     assert trainer.state.cancel.reason == (
-        f"non-finite {by} in epoch 0, batch 3; bad batches in a row: 3, allowed: 2"
+        f"non-finite {by} in epoch 1, batch 4; bad batches in a row: 3, allowed: 2"
     )
     assert equal(weights(trainer), weights(fitted(data=batches(1))))
     assert all(p.grad is None for p in trainer.state.model.parameters())
@@ -290,7 +290,7 @@ def test_bad_batches_in_a_row_are_counted_for_each_of_several_optimizers(of):
     poison(trainer, of, 1, 2)
     assert trainer.fit(batches(4)).outcome == "cancelled"
     assert (trainer.state.batch_index, skip.skipped) == (2, 1)
-    assert f"non-finite loss of {of} in epoch 0, batch 2" in str(trainer.state.cancel)
+    assert f"non-finite loss of {of} in epoch 1, batch 3" in str(trainer.state.cancel)
 
 
 @pytest.mark.parametrize(("of", "skipped"), [(None, 1), ("a", 0), ("b", 1)])

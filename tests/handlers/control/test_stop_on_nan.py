@@ -61,7 +61,7 @@ def test_the_reason_has_the_cause_and_place(by):
     trainer.attach(StopOnNaN())
     trainer.fit(batches())
     assert trainer.state.cancel.reason == (
-        f"non-finite {by} in epoch 0, batch 1; the weights are those of step 1"
+        f"non-finite {by} in epoch 1, batch 2; the weights are those of step 1"
     )
 
 

@@ -145,7 +145,7 @@ def test_metric_missing_after_cancelled_training_is_allowed():
 def test_metric_missing_in_the_next_epoch_raises():
     trainer = trainer_of(ReduceOnPlateau())
     raise_at(trainer, "begin_batch", CancelBatchException)
-    with pytest.raises(LookupError, match="after epoch 1"):
+    with pytest.raises(LookupError, match="after epoch 2"):
         trainer.fit(batches(1), epochs=3)
 
 

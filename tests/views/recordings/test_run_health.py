@@ -33,7 +33,7 @@ def test_the_status_inside_a_run_is_running_with_its_phase(tmp_path):
     assert now.phase == "fit.epoch.train.batch.backward.run"
     assert now.scopes == ["fit", "epoch", "train", "batch", "backward"]
     assert (now.counters.epoch, now.counters.batch, now.counters.n_batches) == (0, 1, 3)
-    assert str(now).endswith("epoch 0 of 0 to 0, batch 1 of 0 to 2")
+    assert str(now).endswith("epoch 1 of 1, batch 2 of 3")
 
 
 def test_the_status_of_an_ended_run_has_its_outcome(tmp_path):
@@ -86,7 +86,7 @@ def test_the_status_of_a_killed_process_has_phase_receiver_and_counters(tmp_path
     assert now.counters.step == 2 * 7 + 5
     assert str(now) == (
         "died in fit › epoch › train › batch › forward, called Tells.begin_batch, "
-        "epoch 2 of 0 to 9, batch 5 of 0 to 6"
+        "epoch 3 of 10, batch 6 of 7"
     )
 
 

@@ -72,10 +72,10 @@ def test_a_killed_study_leaves_no_process_and_goes_on_to_the_same_table(tmp_path
 
 
 def test_a_metric_that_no_fit_reports_is_refused_after_one_epoch(study_of):
-    with pytest.raises(UsageError, match="no metric 'valid_los' after epoch 0; did you mean valid"):
+    with pytest.raises(UsageError, match="no metric 'valid_los' after epoch 1; did you mean valid"):
         study_of(["Noise"], metric="valid_los")
     assert [*values(study_of(["Noise"])[1])] == ["all handlers", "without Noise"]
-    with pytest.raises(UsageError, match="the study found no metric 'valid_los' after epoch 1"):
+    with pytest.raises(UsageError, match="the study found no metric 'valid_los' after epoch 2"):
         study_of(["Noise"], metric="valid_los")
 
 

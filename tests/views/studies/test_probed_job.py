@@ -61,7 +61,7 @@ def _drawn_elsewhere():
         (lambda: job(0.1, *[EMA() for _ in range(next(CALLS) + 1)]), "the handlers EMA, .*, then"),
         (_drawn_elsewhere, "it returned other weights with seed 3"),
         (lambda: job(0.1, Wrong()), "Wrong has requires = 'Scaler'; allowed: a tuple of names"),
-        (lambda: None, "expected a trackside.views.Job"),
+        (lambda: None, "expected a trackside.Job"),
     ],
 )
 def test_a_factory_that_cannot_be_called_for_each_fit_is_refused(factory, message):

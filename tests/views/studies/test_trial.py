@@ -78,7 +78,7 @@ def test_a_metric_that_nobody_reports_ends_the_first_epoch_and_is_told():
     result = run(metric="valid_los")
     assert result["is_missing_metric"]
     assert len(result["rows"]) == 1
-    assert "no metric 'valid_los' after epoch 0; did you mean valid_loss?" in result["reason"]
+    assert "no metric 'valid_los' after epoch 1; did you mean valid_loss?" in result["reason"]
 
 
 def test_a_fit_without_epochs_reports_no_metric():
