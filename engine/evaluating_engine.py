@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..events import AttachError, Signal, TrainState, Transition, signal
+from ..events.bus.conflicts import Conflict, conflicts_of
 from ..events.state import Job
 from .batches.forward_in_parts import can_be_split, forward_in_parts
 from .batches.joined_outputs import Join, check_join, join_outputs, keep_outputs, on_host
@@ -123,6 +124,11 @@ class EvaluatingEngine(Engine):
             keep_outputs(error, outputs)
             raise
         return join_outputs(outputs, sizes, join) if outputs else None
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """The handlers that write the same part of the state in an order that is not declared."""
+        return conflicts_of(self, self._sent_signals)
 
     def stop_before(self, name: str) -> Callable[[], None]:
         """Let `steps` also stop before a signal is sent; returns the function that undoes it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -127,6 +128,8 @@ def fit_session(
         with seeded_fit(state, saved is None), around_run(trainer):
             unsaved.record(trainer)
             warn_if_kept_in_eval(state)
+            for conflict in trainer.conflicts:
+                warnings.warn(str(conflict), stacklevel=2)
             if saved is None:
                 seed_rank(state)
                 yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ...events import TrainState
+from ...events.bus.conflicts import Conflict
 from ...events.bus.subscription_counts import SubscriptionCounts
 from ..statechart.topology import Topology
 
@@ -23,6 +24,10 @@ class CheckpointedTrainer(Protocol):
     @property
     def handlers(self) -> list[Any]:
         """Attached handlers and subscribed functions, in order of attachment."""
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """The handlers that write the same part of the state in an order that is not declared."""
 
     @property
     def subscription_counts(self) -> SubscriptionCounts:

@@ -16,7 +16,7 @@ from ...events.bus.subscribing_again import subscribe_again
 from ...events.rehearsal import RehearsalPlan
 from ...events.utils.closure_check import needs_closure
 from ..data.rng_state import preserve_generators
-from ..engine import Engine
+from ..evaluating_engine import EvaluatingEngine
 from ..fit_state.rollback import remember
 from ..loop.activity_registry import ActivityRegistry
 from ..statechart.compiled_table import Activity
@@ -35,7 +35,7 @@ class Rehearsed:
         fit: its method.
     """
 
-    trainer: Engine
+    trainer: EvaluatingEngine
     registry: ActivityRegistry
     given: Mapping[str, Activity]
     fit: Callable[..., TrainState]
@@ -71,7 +71,7 @@ def rehearse(
     return plan
 
 
-def _plan_checkpoints(twin: Engine, plan: RehearsalPlan) -> None:
+def _plan_checkpoints(twin: EvaluatingEngine, plan: RehearsalPlan) -> None:
     """Let handlers that save, save to a plan; tensors without values cannot be saved."""
     vars(twin)["checkpoints"] = lambda folder: PlannedStore(folder, plan, twin.state)
     vars(twin)["state_dict"] = lambda shards=False: {}
@@ -94,7 +94,7 @@ def _replace_activities(twin: Rehearsed, plan: RehearsalPlan) -> None:
 
 
 def _attach_all(
-    original: Rehearsed, twin: Engine, memo: dict[int, Any], plan: RehearsalPlan
+    original: Rehearsed, twin: EvaluatingEngine, memo: dict[int, Any], plan: RehearsalPlan
 ) -> None:
     """Attach copies of the handlers; subscribe the functions themselves."""
     subscribed = original.trainer.handlers
@@ -108,7 +108,9 @@ def _attach_all(
             _attach(each, twin, memo, plan)
 
 
-def _attach(handler: Any, twin: Engine, memo: dict[int, Any], plan: RehearsalPlan) -> None:
+def _attach(
+    handler: Any, twin: EvaluatingEngine, memo: dict[int, Any], plan: RehearsalPlan
+) -> None:
     try:
         stand_in = _stand_in(handler, memo, plan)
         if stand_in is not None:
@@ -130,7 +132,7 @@ def _stand_in(handler: Any, memo: dict[int, Any], plan: RehearsalPlan) -> Any:
     return stand_in
 
 
-def _receivers(twin: Engine) -> dict[str, list[str]]:
+def _receivers(twin: EvaluatingEngine) -> dict[str, list[str]]:
     """By signal, the receivers that are connected to it, in order."""
     found = {
         name: [receiver_name(receiver) for receiver, _ in signal.arranged(twin)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self
 
-from .order import OrderedReceiver, receiver_name
+from .conflicts import conflicts_at
+from .handler_discovery import SentSignals
+from .order import receiver_name
+from .signal import Signal, any_transition
 
 
 class Explanation(str):
@@ -14,13 +17,16 @@ class Explanation(str):
     __repr__ = str.__str__
 
     @classmethod
-    def of(cls, signal: str, receivers: Iterable[OrderedReceiver]) -> Explanation:
-        """A line for each receiver of a signal."""
+    def of(cls, signal: Signal, sender: Any, sent: SentSignals) -> Explanation:
+        """A line for each receiver of a signal, and one for each conflict among them."""
+        both = (any_transition, signal) if signal.name in sender.signals else (signal,)
+        ordered = [receiver for each in both for receiver in each.arranged(sender)]
         lines = [
             f"{number:3}. {receiver_name(receiver)}: {reason}"
-            for number, (receiver, reason) in enumerate(receivers, 1)
+            for number, (receiver, reason) in enumerate(ordered, 1)
         ]
-        return cls("\n".join([f"{signal}: {len(lines)} to run", *lines]))
+        found = conflicts_at(signal.name, ordered, sender.handlers, sent)
+        return cls("\n".join([f"{signal.name}: {len(lines)} to run", *lines, *map(str, found)]))
 
     @classmethod
     def by_handler(cls, handlers: Iterable[Any], topic: str) -> Self | None:

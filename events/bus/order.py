@@ -63,7 +63,7 @@ def _declared(receiver: Receiver, attribute: str) -> frozenset[str]:
     return frozenset((names,) if isinstance(names, str) else names)
 
 
-def _predecessors(receivers: Sequence[Receiver]) -> list[dict[int, str]]:
+def predecessors(receivers: Sequence[Receiver]) -> list[dict[int, str]]:
     """For each receiver, the indices of those that must run before it, with the reason."""
     reasons: list[dict[int, str]] = [{} for _ in receivers]
     after = [_declared(r, "runs_after") for r in receivers]
@@ -96,8 +96,8 @@ def _cycle(receivers: Sequence[Receiver], waiting: dict[int, dict[int, str]]) ->
 
 
 def _topological_sort(receivers: Sequence[Receiver], signal: str) -> list[OrderedReceiver]:
-    predecessors = _predecessors(receivers)
-    waiting = {i: dict(before) for i, before in enumerate(predecessors) if before}
+    before_each = predecessors(receivers)
+    waiting = {i: dict(before) for i, before in enumerate(before_each) if before}
     followers: dict[int, list[int]] = {}
     for i, before in waiting.items():
         for j in before:
@@ -106,7 +106,7 @@ def _topological_sort(receivers: Sequence[Receiver], signal: str) -> list[Ordere
     ordered = []
     while ready:
         i = heapq.heappop(ready)
-        reason = "; ".join(predecessors[i].values()) or "order of connection"
+        reason = "; ".join(before_each[i].values()) or "order of connection"
         ordered.append(OrderedReceiver(receivers[i], reason))
         for follower in followers.get(i, ()):
             del waiting[follower][i]

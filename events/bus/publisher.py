@@ -12,6 +12,7 @@ from ..signal_names import OwnName, PayloadName, ScopeName, SignalName
 from ..transition import Transition
 from .attachment import Attachment
 from .blinker_internals import make_id
+from .conflicts import check_declared
 from .error_policy import DetachOnError
 from .explanation import Explanation
 from .filters import FilteredReceiver, OnceReceiver, Predicate, while_open
@@ -122,6 +123,7 @@ class Publisher(ABC):
         if make_id(handler) in self._attached:
             raise AttachError(f"{type(handler).__name__} is already attached; attach it once")
         methods = find_subscriptions(handler, self.activities, self._sent_signals)
+        check_declared(handler, getattr(self, "state", None), self._sent_signals)
         attachment = self._add_attachment(handler)
         if getattr(handler, "main_only", False) and not self.is_main:
             return attachment
@@ -265,8 +267,7 @@ class Publisher(ABC):
         if (own := Explanation.by_handler(self.handlers, name)) is not None:
             return own
         signal = self._sent_signals.find(name, f"trainer.explain({name!r})")
-        both = (any_transition, signal) if signal.name in self.signals else (signal,)
-        return Explanation.of(signal.name, (r for each in both for r in each.arranged(self)))
+        return Explanation.of(signal, self, self._sent_signals)
 
     @property
     def _sent_signals(self) -> SentSignals:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_no_class
 from .._copying import Copyable
+from .._writes import Writes
 
 
 class BatchTransform(Copyable):
@@ -27,6 +28,9 @@ class BatchTransform(Copyable):
     Raises:
         TypeError: `function` is not callable.
     """
+
+    reads = ("xb", "yb", "training")
+    writes: ClassVar[Writes] = {"begin_batch": ("xb", "yb")}
 
     def __init__(
         self, function: Callable[[Any, Any], tuple[Any, Any]], training_only: bool = True

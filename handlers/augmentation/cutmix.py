@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from .._writes import Writes
 from ._mixing import PairMixing
 
 
@@ -39,6 +40,9 @@ class CutMix(PairMixing):
     Raises:
         TypeError, ValueError: an argument is out of range.
     """
+
+    reads = ("xb", "yb", "loss_fn", "training")
+    writes: ClassVar[Writes] = {"begin_batch": ("xb",)}
 
     def __init__(self, alpha: float = 1.0, seed: int = 0) -> None:
         super().__init__(alpha, seed)

@@ -36,6 +36,8 @@ class LabelSmoothing(Handler):
         ValueError: `smoothing` is out of range.
     """
 
+    reads = ("loss_fn",)
+
     def __init__(self, smoothing: float = 0.1) -> None:
         if not 0 < smoothing <= 1:
             raise ValueError(

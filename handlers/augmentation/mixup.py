@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ...events.utils.nested import map_nested
+from .._writes import Writes
 from ._mixing import PairMixing
 
 
@@ -38,6 +39,9 @@ class MixUp(PairMixing):
     Raises:
         TypeError, ValueError: an argument is out of range.
     """
+
+    reads = ("xb", "yb", "loss_fn", "training")
+    writes: ClassVar[Writes] = {"begin_batch": ("xb",)}
 
     def __init__(self, alpha: float = 0.2, seed: int = 0) -> None:
         super().__init__(alpha, seed)

@@ -17,6 +17,7 @@ from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
 from .._shards import rows_here, sharded_as
 from .._torch_internals import COMPILED_PREFIX, uncompiled
+from .._writes import Writes
 from ._averaged_model import (
     FinalWeights,
     can_be_averaged,
@@ -62,6 +63,8 @@ class EMA(Copyable):
         TypeError, ValueError: an argument is out of range.
     """
 
+    reads = ("model", "outcome", "job")
+
     left_out: ClassVar[LeftOut] = {
         "_state": nothing,
         "_model": nothing,
@@ -93,6 +96,13 @@ class EMA(Copyable):
         self._trained: list[Tensor] | None = None
         self._state: TrainState | None = None
         self._model: nn.Module | None = None
+
+    @property
+    def writes(self) -> Writes:
+        """The weights: around validations, at the end, or both."""
+        signals = ["begin_validate", "after_validate"] if self.validate else []
+        signals += ["after_fit"] if self.final == "averaged" else []
+        return dict.fromkeys(signals, ("model.weights",))
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state, self._follows = trainer.state, False

@@ -12,6 +12,7 @@ from ...events import TrainerProtocol, TrainState
 from .._copying import Copyable, LeftOut, nothing
 from .._model_copy import has_lazy_parts
 from .._named_target import check_model_target, checked_name, is_own_update, model_of
+from .._writes import Writes
 from ._averaged_model import (
     FinalWeights,
     check_final_weights,
@@ -60,6 +61,8 @@ class SWA(Copyable):
         TypeError, ValueError: an argument is out of range.
     """
 
+    reads = ("model", "epoch", "n_epochs", "outcome", "train_loader", "batches_per_epoch")
+
     left_out: ClassVar[LeftOut] = {"_state": nothing, "_observing": dict}
 
     def __init__(
@@ -80,6 +83,11 @@ class SWA(Copyable):
         self._state: TrainState | None = None
         self._adapters = BatchAdapters()
         self._observing: dict[TrainerProtocol, Callable[[], None]] = {}
+
+    @property
+    def writes(self) -> Writes:
+        """The weights, at the end."""
+        return {"after_fit": ("model.weights",)} if self.final == "averaged" else {}
 
     def attached(self, trainer: TrainerProtocol) -> None:
         self._state = trainer.state

@@ -53,6 +53,8 @@ class Preemption(Stateful):
             None before the first.
     """
 
+    reads = ("job", "unit_scope", "round_scope", "world_size", "outcome")
+
     left_out: ClassVar[LeftOut] = {"_saved_handlers": ExitStack}
 
     def __init__(self, signals: Iterable[int] = DEFAULT_SIGNALS) -> None:

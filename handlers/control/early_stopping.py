@@ -38,6 +38,8 @@ class EarlyStopping(JudgedMetric, Stateful):
         waited: values since the best one.
     """
 
+    reads = ("reported", "metrics", "outcome", "epoch", "validation_due")
+
     needs = ("reported",)
     saved = ("best", "best_epoch", "waited", "_cut_short", "_verdict")
 

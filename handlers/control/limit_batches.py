@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ...events import Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from .._writes import Writes
 
 
 class LimitBatches(Handler):
@@ -27,6 +29,10 @@ class LimitBatches(Handler):
         TypeError: a limit is not an int, or both are None.
         ValueError: a limit is below 1.
     """
+
+    writes: ClassVar[Writes] = dict.fromkeys(
+        ("begin_fit", "after_fit"), ("batches_per_epoch", "batches_per_validation")
+    )
 
     runs_before = ("LRSchedule",)  # it reads the number of steps when the fit begins
 

@@ -14,6 +14,7 @@ from .._copying import LeftOut
 from .._named_target import check_target, checked_name, is_own_update, run_modules
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
+from .._writes import Writes
 from ..optimization._optimizer_parameters import largest_gradient
 
 
@@ -28,7 +29,7 @@ class SkipBadBatch(Stateful):
 
     Signals: begin_fit, begin_batch, begin_backward, begin_step, after_batch
     Reads: loss, model, optimizer, training
-    Writes: the gradients and the modules' buffers, after a bad batch
+    Writes: the gradients of the model, and its buffers, after a bad batch
     Raises: CancelBatchException; CancelFitException after too many; bad arguments in `__init__`
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
         the modules' buffers each batch
@@ -41,6 +42,12 @@ class SkipBadBatch(Stateful):
     Attributes:
         skipped: batches skipped in this fit.
     """
+
+    reads = ("loss", "model", "optimizer", "training")
+    writes: ClassVar[Writes] = {
+        "begin_backward": ("model.weights",),
+        "begin_step": ("model.weights",),
+    }
 
     saved = ("skipped", "_in_a_row")
     left_out: ClassVar[LeftOut] = {"_buffers": list}

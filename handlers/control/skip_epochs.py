@@ -26,6 +26,8 @@ class SkipEpochs(Handler):
         ValueError: `before` is below 0.
     """
 
+    reads = ("epoch",)
+
     def __init__(self, before: int) -> None:
         check_whole_number(f"SkipEpochs({before!r})", before, least=0)
         self.before = before

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from ...events import Handler, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
+from .._writes import Writes
 from ._fit_end import end_fit_with_batch
 
 
@@ -28,6 +30,13 @@ class StepLimit(Handler):
         TypeError: `steps` is not an int.
         ValueError: `steps` is below 1.
     """
+
+    reads = ("step", "training", "epoch", "batch_index")
+    writes: ClassVar[Writes] = {
+        "begin_fit": ("limits.steps",),
+        "after_batch": ("batches", "n_batches", "n_epochs"),
+        "after_fit": ("limits.steps",),
+    }
 
     def __init__(self, steps: int) -> None:
         check_whole_number(f"StepLimit({steps!r})", steps, least=1)

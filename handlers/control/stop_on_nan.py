@@ -28,6 +28,8 @@ class StopOnNaN(Stateful):
         of: name of the only optimizer whose steps are checked; None: those of all.
     """
 
+    reads = ("loss", "step", "optimizer")
+
     saved = ("_steps",)
 
     # check accumulated gradients once, scaled gradients after unscaling, and all of them before

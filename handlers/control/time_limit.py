@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ...events import CancelFitException, TrainerProtocol, TrainState
 from .._copying import Copyable
+from .._writes import Writes
 
 
 class TimeLimit(Copyable):
@@ -31,6 +32,10 @@ class TimeLimit(Copyable):
     """
 
     kept_in_rollback = True  # the time has passed
+    reads = ("job",)
+    writes: ClassVar[Writes] = dict.fromkeys(
+        ("begin_fit", "after_fit"), ("limits.seconds", "elapsed")
+    )
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         if not seconds > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from ...events import TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_no_class, check_whole_number
 from ...events.utils.nested import leaves
 from .._copying import Copyable
+from .._writes import Writes
 from ._fit_end import end_fit_with_batch
 
 
@@ -34,6 +36,14 @@ class TokenLimit(Copyable):
         TypeError: `tokens` is not an int, `count` not a function.
         ValueError: `tokens` is below 1; at a batch, the inputs have no tensor.
     """
+
+    reads = ("xb", "training", "epoch", "batch_index")
+    writes: ClassVar[Writes] = {
+        "begin_fit": ("limits.tokens",),
+        "begin_batch": ("batches", "n_batches", "n_epochs"),
+        "after_batch": ("tokens",),
+        "after_fit": ("limits.tokens",),
+    }
 
     def __init__(self, tokens: int, count: Callable[[TrainState], int] | None = None) -> None:
         check_whole_number(f"TokenLimit({tokens!r})", tokens, least=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ...events import TrainerProtocol, TrainState
 from ...events.progress import is_last_batch, is_last_round
 from ...events.utils.argument_checks import check_whole_number
 from .._stateful import Stateful
+from .._writes import Writes
 
 
 class ValidateEvery(Stateful):
@@ -28,6 +31,22 @@ class ValidateEvery(Stateful):
         TypeError: both are given, or neither, or a number is not an int.
         ValueError: a number is below 1.
     """
+
+    reads = (
+        "step",
+        "epoch",
+        "n_epochs",
+        "batch_index",
+        "n_batches",
+        "outcome",
+        "paused",
+        "job",
+        "valid_loader",
+    )
+    writes: ClassVar[Writes] = {
+        "after_step": ("validate_next",),
+        "after_train": ("validation_due",),
+    }
 
     needs = ("evaluation",)
     saved = ("_validated", "_waiting")

@@ -6,9 +6,13 @@ The only file that uses a private part of torchmetrics: `Metric._update_count`.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
+import torch
 from torch import nn
+
+from ...events.utils.nested import map_nested
 
 
 def metric_state(metric: Any) -> dict[str, Any]:
@@ -57,3 +61,10 @@ def _load_part(part: Any, state: dict[str, Any]) -> None:
     for name, value in state["seen"].items():
         setattr(part, name, value)
     part._update_count = state["updates"]
+
+
+def to_host(value: Any) -> Any:
+    """A scalar as a Python float; other tensors moved to the CPU."""
+    if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
+        return float(value)
+    return map_nested(torch.Tensor.cpu, value, only=torch.Tensor)

@@ -51,6 +51,8 @@ class ActivationStats(TensorStats):
         TypeError, ValueError: an argument is out of range.
     """
 
+    reads = ("model", "epoch", "batch_index", "step")
+
     def __init__(
         self,
         modules: Iterable[str] | None = None,

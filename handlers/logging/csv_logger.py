@@ -39,6 +39,8 @@ class CSVLogger(FileLogger):
         ValueError: `every` is below 1; `path` is not such a log.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+
     def __init__(self, path: str | Path, every: int | None = None) -> None:
         super().__init__(path, every, header=b"fit,epoch,step,samples,lr,")
 

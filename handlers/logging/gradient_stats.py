@@ -37,6 +37,8 @@ class GradientStats(OptimizerTarget, TensorStats):
         TypeError, ValueError: an argument is out of range.
     """
 
+    reads = ("model", "epoch", "batch_index", "step")
+
     saved = (*TensorStats.saved, "_steps")
 
     runs_after = ("GradientAccumulation", "MixedPrecision")

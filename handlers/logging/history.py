@@ -38,6 +38,8 @@ class History(Stateful):
             after a fit adds its metrics to the last row.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported")
+
     saved = ("rows", "_fit")
     needs = ("reported",)
 

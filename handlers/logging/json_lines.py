@@ -34,6 +34,8 @@ class JSONLines(FileLogger):
         ValueError: `every` is below 1; `path` is not such a log.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+
     def __init__(self, path: str | Path, every: int | None = None) -> None:
         super().__init__(path, every, header=b'{"fit": ')
 

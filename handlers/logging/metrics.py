@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -16,7 +15,8 @@ from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves, map_nested
 from ...events.utils.value_description import describe, describe_all
 from .._copying import Copyable
-from ._metric_state import load_metric_state, metric_state
+from .._writes import Writes
+from ._metric_state import load_metric_state, metric_state, to_host
 from ._rank_totals import devices_over_ranks, loss_over_ranks, metric_over_ranks
 from ._unknown_metric import UnknownMetric
 
@@ -60,6 +60,11 @@ class Metrics(Copyable):
         Exception: raised by an `update` or `take`; a note says what it was given.
         ValueError: a metric is named `loss`.
     """
+
+    writes: ClassVar[Writes] = {
+        "after_train": ("metrics.train_loss",),
+        "after_validate": ("metrics.valid_loss",),
+    }
 
     def __init__(self, *, take: Callable[[TrainState], Any] | None = None, **metrics: Any) -> None:
         _check_take(take)
@@ -183,7 +188,7 @@ class Metrics(Copyable):
         if state.outcome == "completed" or (cancel and cancel.scope not in still_open):
             computed = self._compute(state).items()
             values = {f"{prefix}_{name}": value for name, value in computed if not _is_meta(value)}
-            state.report(**{name: _to_host(value) for name, value in values.items()})
+            state.report(**{name: to_host(value) for name, value in values.items()})
 
     def _compute(self, state: TrainState) -> dict[str, Any]:
         if state.world_size == 1:
@@ -284,13 +289,6 @@ def _check(name: str, metric: Any) -> None:
             f"Metrics({name}={metric!r}): expected an object with {', '.join(_METHODS)}; "
             f"it has no {', '.join(missing)}"
         )
-
-
-def _to_host(value: Any) -> Any:
-    """A scalar as a Python float; other tensors moved to the CPU."""
-    if isinstance(value, Real) or (isinstance(value, torch.Tensor) and value.numel() == 1):
-        return float(value)
-    return map_nested(torch.Tensor.cpu, value, only=torch.Tensor)
 
 
 def _is_meta(value: Any) -> bool:

@@ -51,6 +51,8 @@ class MLflow(RunLogger):
         MlflowException: `tracking_uri` is not valid.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss", "phase", "job")
+
     def __init__(
         self,
         experiment: str = "Default",

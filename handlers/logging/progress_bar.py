@@ -35,6 +35,19 @@ class ProgressBar(Stateful):
         ValueError: `mininterval` is below 0.
     """
 
+    reads = (
+        "loss",
+        "metrics",
+        "epoch",
+        "n_epochs",
+        "batch_index",
+        "n_batches",
+        "training",
+        "job",
+        "outcome",
+        "cancel",
+    )
+
     on_error = "detach"
     main_only = True
     runs_after = ("Metrics",)

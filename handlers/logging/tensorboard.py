@@ -35,6 +35,8 @@ class TensorBoard(RunLogger):
         ValueError: `every` is below 1; `directory` is a file.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+
     def __init__(self, directory: str | Path = "runs", every: int | None = None) -> None:
         super().__init__(every)
         self.directory = Path(directory).resolve()  # the working directory may change later

@@ -37,6 +37,8 @@ class WandB(RunLogger):
         ValueError: `every` is below 1; `id` is given, although each fit is a new run.
     """
 
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+
     def __init__(self, every: int | None = None, **init: Any) -> None:
         super().__init__(every)
         if "id" in init:

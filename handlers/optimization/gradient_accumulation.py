@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from .._named_target import (
 )
 from .._stateful import Stateful
 from .._torch_internals import scale_tensors
+from .._writes import Writes
 from ._lookahead import LookaheadIterator
 from ._optimizer_parameters import gradients
 
@@ -54,8 +55,17 @@ class GradientAccumulation(OptimizerTarget, Stateful):
             examples, `batch_size`. With Distributed only None.
     """
 
+    reads = ("batch_size", "batch_index", "n_batches", "batches_per_epoch")
+    writes: ClassVar[Writes] = {
+        "begin_fit": ("batches_per_step", "batches_per_step_of"),
+        "begin_batch": ("batches",),
+        "begin_step": ("model.gradients",),
+        "after_fit": ("batches_per_step", "batches_per_step_of", "model.gradients"),
+    }
+
     saved = ("_total", "_unit")
 
+    runs_after = ("StepLimit", "TokenLimit")  # the last batch that they leave is seen as the last
     runs_before = ("GradientClip", "MixedPrecision", "StopOnNaN")
 
     def __init__(

@@ -14,6 +14,7 @@ from .._copying import LeftOut, nothing
 from .._named_target import OptimizerTarget, checked_name, is_own_update, optimizer_of
 from .._shards import total_norm
 from .._stateful import Stateful
+from .._writes import Writes
 from ._optimizer_parameters import dense_gradients, parameters
 
 Activity = Callable[[TrainState], str]
@@ -43,6 +44,12 @@ class GradientClip(OptimizerTarget, Stateful):
         TypeError: both limits are given, or neither; `of` is no name.
         ValueError: a number is not above 0.
     """
+
+    reads = ("optimizer", "outcome", "paused")
+    writes: ClassVar[Writes] = {
+        "begin_step": ("model.gradients",),
+        "after_train": ("metrics.grad_norm",),
+    }
 
     runs_after = ("GradientAccumulation", "MixedPrecision")
     needs = ("begin_step", "wrap_backward")

@@ -17,6 +17,7 @@ from .._copying import LeftOut
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import COMPILED_PREFIX
+from .._writes import Writes
 from ._group_options import ParamGroup, copy_option
 
 
@@ -49,6 +50,11 @@ class Unfreeze(OptimizerTarget, Stateful):
         TypeError, ValueError: an argument is out of range.
         AttachError: when attached: a group contains no parameter of the model.
     """
+
+    reads = ("model", "optimizer", "epoch")
+    writes: ClassVar[Writes] = dict.fromkeys(
+        ("begin_fit", "begin_epoch", "after_fit"), ("optimizer",)
+    )
 
     runs_after = ("WeightDecayGroups",)
 

@@ -13,6 +13,7 @@ from .._copying import LeftOut
 from .._named_target import OptimizerTarget, checked_name, model_of, optimizer_of
 from .._stateful import Stateful
 from .._torch_internals import BatchOrInstanceNorm
+from .._writes import Writes
 from ._group_options import ParamGroup, copy_option
 
 _NORMS = (BatchOrInstanceNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -39,6 +40,9 @@ class WeightDecayGroups(OptimizerTarget, Stateful):
     Raises:
         TypeError: `of` is no name.
     """
+
+    reads = ("model", "optimizer")
+    writes: ClassVar[Writes] = {"begin_fit": ("optimizer",)}
 
     # these read the parameter groups when the fit begins
     runs_before = (

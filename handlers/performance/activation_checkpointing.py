@@ -35,6 +35,8 @@ class ActivationCheckpointing(Stateful):
             `model.named_modules()`, such as `"encoder.layers.*"`.
     """
 
+    reads = ("model", "training")
+
     left_out: ClassVar[LeftOut] = {"_model": nothing, "_forwards": list}
 
     def __init__(self, *which: type[torch.nn.Module] | str) -> None:

@@ -12,6 +12,7 @@ from ...events import TrainerProtocol, TrainState
 from ...events.utils.nested import map_nested
 from .._copying import LeftOut
 from .._stateful import Stateful
+from .._writes import Writes
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
@@ -28,6 +29,11 @@ class ChannelsLast(Stateful):
     Writes: xb; the memory format of parameters, buffers, gradients and the optimizer's state
     Cost: no sync; a copy of each batch of inputs that does not come in this format
     """
+
+    reads = ("xb",)
+    writes: ClassVar[Writes] = {"begin_batch": ("xb",)}
+
+    runs_after = ("BatchTransform", "CutMix", "MixUp")  # the last that changes xb lays it out
 
     left_out: ClassVar[LeftOut] = {"_changed": dict}
 

@@ -29,6 +29,8 @@ class Compile(Stateful):
         options: the other arguments of `torch.compile`: `backend`, `mode`, `dynamic`, ….
     """
 
+    reads = ("model",)
+
     left_out: ClassVar[LeftOut] = {"_model": nothing, "_compiled": nothing}
 
     def __init__(self, **options: Any) -> None:

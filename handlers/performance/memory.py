@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import torch
 
 from ...events import Handler, TrainerProtocol, TrainState
+from .._writes import Writes
 
 _MIB = 2**20
 
@@ -23,6 +25,11 @@ class Memory(Handler):
     Raises: ImportError when attached: not on CUDA, and Python has no module resource (Windows)
     Cost: no sync
     """
+
+    reads = ("device", "model", "job")
+    writes: ClassVar[Writes] = dict.fromkeys(
+        ("after_train", "after_validate"), ("metrics.peak_memory",)
+    )
 
     on_error = "detach"
 

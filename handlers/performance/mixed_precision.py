@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.amp import GradScaler
@@ -14,6 +14,7 @@ from ...events import CancelStepException, Handler, TrainerProtocol, TrainState
 from .._copying import LastTrainer
 from .._named_target import check_target, checked_name, is_own_update, refuse_closure
 from .._torch_internals import scaler_device, unscale
+from .._writes import Writes
 from ..optimization._optimizer_parameters import gradients, parameters
 
 Activity = Callable[[TrainState], str]
@@ -45,6 +46,9 @@ class MixedPrecision(Handler):
     Attributes:
         scaler: the scaler in use; None before the first float16 loss.
     """
+
+    reads = ("model", "device", "loss", "optimizer")
+    writes: ClassVar[Writes] = {"begin_step": ("model.gradients",)}
 
     runs_after = ("GradientAccumulation",)  # accumulated gradients are unscaled once
 

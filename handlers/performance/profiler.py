@@ -43,6 +43,8 @@ class Profiler(Stateful):
         TypeError, ValueError: a number of batches is out of range.
     """
 
+    reads = ("training", "outcome")
+
     on_error = "detach"
 
     left_out: ClassVar[LeftOut] = {"_profile": nothing, "_phase": nothing}

@@ -54,6 +54,8 @@ class SplitOnOutOfMemory(Stateful):
         valid_size: the same for validation and prediction.
     """
 
+    reads = ("batch", "batch_size", "xb", "model", "training")
+
     single_process = "one rank would run a batch again that the others have left behind"
 
     left_out: ClassVar[LeftOut] = {"_made_by": nothing}

@@ -60,6 +60,19 @@ class Recorder(Stateful):
         TypeError, ValueError: an argument is out of range; `path` is a folder.
     """
 
+    reads = (
+        "epoch",
+        "batch_index",
+        "step",
+        "samples",
+        "loss",
+        "reported",
+        "cancel",
+        "error",
+        "seed",
+        "facts",
+    )
+
     on_error = "detach"
     runs_after = ("Metrics",)
     runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch

@@ -52,6 +52,16 @@ class Annealing(OptionWriter, Stateful):
         ValueError: `group` is negative, or `option` is "params".
     """
 
+    reads = (
+        "optimizer",
+        "epoch",
+        "n_epochs",
+        "batch_index",
+        "batches_per_epoch",
+        "train_loader",
+        "limits",
+    )
+
     left_out: ClassVar[LeftOut] = {"_plan": nothing, "_groups": list}
 
     runs_after = PLAN_WRITERS
@@ -71,7 +81,7 @@ class Annealing(OptionWriter, Stateful):
             check_whole_number(f"Annealing(group={group!r})", group, 0)
         self.of = checked_name("Annealing", of)
         self.option = option
-        self.writes = (option,)
+        self.options = (option,)
         self.curve = curve
         self.group = group
         self._groups: list[ParamGroup] = []

@@ -47,6 +47,9 @@ class LRSchedule(OptionWriter, SchedulerHandler):
             is not known; the scheduler is for another optimizer.
     """
 
+    written_at = ("begin_fit", "after_step", "after_epoch", "after_fit")
+    reads = ("optimizer", "step", "n_epochs", "batches_per_epoch", "train_loader")
+
     saved = ("_step", "_is_due", "_moves")
 
     runs_after = PLAN_WRITERS

@@ -40,6 +40,16 @@ class OneCycle(PlannedSchedule):
         TypeError, ValueError: an argument is out of range.
     """
 
+    reads = (
+        "optimizer",
+        "epoch",
+        "n_epochs",
+        "batch_index",
+        "batches_per_epoch",
+        "train_loader",
+        "limits",
+    )
+
     def __init__(
         self,
         max_lr: float | Sequence[float] | None = None,
@@ -69,7 +79,7 @@ class OneCycle(PlannedSchedule):
         self.end_divisor = end_divisor
         self.momentum = momentum
         if momentum is not None:
-            self.writes = ("lr", "momentum", "betas")
+            self.options = ("lr", "momentum", "betas")
 
     def _make_scheduler(self, optimizer: Optimizer, total: int) -> LRScheduler:
         low, high = self.momentum or (0.0, 0.0)

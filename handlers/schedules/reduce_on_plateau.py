@@ -48,6 +48,9 @@ class ReduceOnPlateau(OptionWriter, JudgedMetric, SchedulerHandler):
         TypeError, ValueError: an argument is out of range.
     """
 
+    written_at = ("begin_fit", "begin_epoch", "reported", "after_fit")
+    reads = ("reported", "metrics", "outcome", "validation_due", "optimizer")
+
     needs = ("within_fit", "reported")
     saved = ("_value", "_cut_short")
 
