@@ -25,7 +25,6 @@ from .hosting.background_run import Run
 from .hosting.shown_progress import shown_progress
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
-from .rehearsal.rehearsal_run import Rehearsed, rehearse
 from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
 from .run_parts import RunParts, checked_function
@@ -244,18 +243,18 @@ class Trainer(EvaluatingEngine):
         Raises: as `fit`, if it cannot begin; RehearsalError: an activity of the author chooses.
         Cost: a copy of the weights in CPU memory; some 10 µs a batch, and what receivers take.
         """
+        from .rehearsal.rehearsal_run import rehearse  # noqa: PLC0415  # it is rare
+
         if self._runs:
             raise self._busy("rehearse")
-        here = Rehearsed(self, self._registry, self._given, self.fit)
-        return rehearse(here, self._twin, train_loader, valid_loader, epochs, batches_per_epoch)
+        return rehearse(self, self._twin, train_loader, valid_loader, epochs, batches_per_epoch)
 
-    def _twin(self, parts: Mapping[str, Any]) -> Rehearsed:
-        """A trainer of other parts for the same chart, without handlers."""
+    def _twin(self, parts: Mapping[str, Any], first_base: type) -> Trainer:
+        """A trainer of other parts for the same chart, without handlers, of a class of its own."""
         kept: Any = {"batch": self.state.split_batch, "batch_size": self.state.count_examples}
         kept |= {"state": type(self.state), "chart": self.topology.chart, "name": self.name}
-        twin = Trainer(**parts, activities=self._given, **kept)
-        twin.verbose = False
-        return Rehearsed(twin, twin._registry, twin._given, twin.fit)
+        twin_class: Any = type("Twin", (first_base, Trainer), {})
+        return twin_class(**parts, activities=self._given, **kept)  # type: ignore[no-any-return]
 
     def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
         """Capture the complete training state, from which a fit resumes as if never interrupted.

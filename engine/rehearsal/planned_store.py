@@ -62,3 +62,21 @@ class PlannedStore:
 
     def load_validated(self, path: Path, state: TrainState) -> None:
         """No weights are kept."""
+
+
+class PlansSaves:
+    """The first base of the trainer of a rehearsal: saves are planned, and no state is captured.
+
+    Tensors without values cannot be saved.
+    """
+
+    plan: RehearsalPlan
+    state: TrainState
+
+    def checkpoints(self, folder: str | Path) -> PlannedStore:
+        """The store through which handlers plan checkpoints."""
+        return PlannedStore(folder, self.plan, self.state)
+
+    def state_dict(self, *, shards: bool = False) -> dict[str, Any]:
+        """Empty."""
+        return {}

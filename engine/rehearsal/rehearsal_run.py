@@ -20,7 +20,7 @@ from ..evaluating_engine import EvaluatingEngine
 from ..fit_state.rollback import remember
 from ..loop.activity_registry import ActivityRegistry
 from ..statechart.compiled_table import Activity
-from .planned_store import PlannedStore
+from .planned_store import PlansSaves
 from .stand_in_activities import stand_ins
 from .stand_in_loader import stand_in_loaders
 from .stand_in_parts import bytes_of_fit, copied_parts, without_values
@@ -40,10 +40,15 @@ class Rehearsed:
     given: Mapping[str, Activity]
     fit: Callable[..., TrainState]
 
+    @classmethod
+    def of(cls, trainer: Any) -> Rehearsed:
+        """A Trainer as one."""
+        return cls(trainer, trainer._registry, trainer._given, trainer.fit)
+
 
 def rehearse(
-    original: Rehearsed,
-    twin_of: Callable[[dict[str, Any]], Rehearsed],
+    trainer: Any,
+    twin_of: Callable[[dict[str, Any], type], Any],
     train_loader: Any,
     valid_loader: Any,
     epochs: int | None,
@@ -52,29 +57,26 @@ def rehearse(
     """See `Trainer.rehearse`.
 
     Args:
-        twin_of: makes a trainer without handlers of the stand-ins of models and optimizers.
+        trainer: a Trainer.
+        twin_of: makes one without handlers, of the stand-ins of models and optimizers, and with a
+            first base class.
     """
-    plan, state = RehearsalPlan(), original.trainer.state
+    original, plan, state = Rehearsed.of(trainer), RehearsalPlan(), trainer.state
     with remember(original.trainer), preserve_generators([]), _noted_warnings(plan):
         loaders = stand_in_loaders(state, train_loader, valid_loader, batches_per_epoch)
         memo = without_values(state)
-        twin = twin_of(copied_parts(state, memo))
+        made = twin_of(copied_parts(state, memo), PlansSaves)
+        made.plan, made.verbose = plan, False
+        twin = Rehearsed.of(made)
         memo |= {id(original.trainer): twin.trainer, id(state): twin.trainer.state}
         memo |= {id(loader): loader for loader in (train_loader, valid_loader)}
         plan.state_bytes = bytes_of_fit(twin.trainer.state)
-        _plan_checkpoints(twin.trainer, plan)
         _replace_activities(twin, plan)
         _attach_all(original, twin.trainer, memo, plan)
         plan.receivers = _receivers(twin.trainer)
         _run(twin, plan, (*loaders, epochs, batches_per_epoch))
     plan.check_space()
     return plan
-
-
-def _plan_checkpoints(twin: EvaluatingEngine, plan: RehearsalPlan) -> None:
-    """Let handlers that save, save to a plan; tensors without values cannot be saved."""
-    vars(twin)["checkpoints"] = lambda folder: PlannedStore(folder, plan, twin.state)
-    vars(twin)["state_dict"] = lambda shards=False: {}
 
 
 def _replace_activities(twin: Rehearsed, plan: RehearsalPlan) -> None:

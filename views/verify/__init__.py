@@ -1,4 +1,4 @@
 """Verify that your fit resumes exactly: `trackside verify-resume`.
 
-May import: output, jobs.
+May import: output, jobs, journals.
 """

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ import torch
 import torch._dynamo  # optimizers import it when they are created: a second in each fork
 
 from ...events import TrainState, Transition
-from ...handlers import LimitBatches
+from ...handlers import Journal, LimitBatches
 from ..jobs.import_target import import_factory
 from ..jobs.job import Job
 from ..jobs.job_factory import create_job
+from ..journals.journal_diff import diff_journals
 from .state_diff import fingerprints, first_difference
-from .verify_resume import BASELINE, result_path
+from .verify_resume import BASELINE, DIFFERENCE, result_path
+
+WHOLE, RESUMED = "whole", "resumed"
+"""The names of the journals of an uninterrupted fit, and of a resumed one."""
 
 
 def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> None:
@@ -46,6 +51,25 @@ def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> 
     baseline = json.loads((results / BASELINE).read_text())
     for number in range(len(baseline.get("boundaries", ()))):
         _run_in_fork(result_path(results, number), partial(resume, number))
+    if (differing := _first_differing(results)) is not None:
+        _run_in_fork(results / WHOLE, lambda: new_check().write_journal(epochs=int(epochs)))
+        _run_in_fork(results / RESUMED, lambda: new_check().write_journal(resume=differing))
+        _run_in_fork(results / DIFFERENCE, lambda: compare_journals(results))
+
+
+def _first_differing(results: Path) -> int | None:
+    """The number of the first boundary whose resumed fit differs, and raises nothing."""
+    for number in count():
+        path = result_path(results, number)
+        if not path.exists() or json.loads(path.read_text()).get("difference"):
+            return number if path.exists() else None
+    return None
+
+
+def compare_journals(folder: Path) -> dict[str, Any]:
+    """The first difference of the two journals, as text; empty if they have none."""
+    found = diff_journals(folder / f"{WHOLE}.jsonl", folder / f"{RESUMED}.jsonl").difference
+    return {"first": "" if found is None or found.name == "end" else str(found)}
 
 
 def _run_in_fork(path: Path, work: Callable[[], dict[str, Any]]) -> None:
@@ -125,6 +149,20 @@ class ResumeCheck:
         return self._result(
             f"no signal {missing}" if missing else self._difference(baseline["end"])
         )
+
+    def write_journal(self, epochs: int | None = None, resume: int | None = None) -> dict[str, Any]:
+        """Run the fit, from the beginning or from a boundary, with a journal that says who writes.
+
+        The fits that are compared have none: who listens to every signal may change what runs.
+        """
+        name = WHOLE if resume is None else RESUMED
+        self.trainer.attach(Journal(self.folder / f"{name}.jsonl", blame=True))
+        saved = None
+        if resume is not None:
+            saved = torch.load(self.folder / f"{resume}.pt", weights_only=True)
+        for _ in self._steps(epochs=epochs, resume=saved):
+            pass
+        return {}
 
     def _steps(self, **options: Any) -> Iterator[Transition]:
         return self.trainer.steps(self.job.train_loader, self.job.valid_loader, **options)

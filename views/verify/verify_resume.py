@@ -17,6 +17,9 @@ from ..output.usage_error import UsageError
 BASELINE = "baseline.json"
 """The file for the result of the uninterrupted fit."""
 
+DIFFERENCE = "difference.json"
+"""The file for the first difference of the journals of a resumed fit and the uninterrupted one."""
+
 MEASURED = ("peak_memory", "TimeLimit: passed")
 """Parts of the state that are measured, so they differ between processes."""
 
@@ -44,13 +47,18 @@ class Verification(NamedTuple):
     """For each boundary with differences, the first one."""
     warnings: tuple[str, ...]
     """Warnings of the uninterrupted fit, for example of a handler that cannot save its state."""
+    first: str = ""
+    """Where the first of these resumed fits begins to differ, and who wrote what differs: the first
+    difference of their journals. Empty if batches, predictions and losses are equal."""
 
     def __str__(self) -> str:
         count = len(self.differences)
         summary = f"{count} of {self.boundaries} resumed fits differ from the uninterrupted one"
         if not count:
             summary = f"{self.boundaries} resumed fits equal the uninterrupted one, bit for bit"
-        return "\n".join([summary, *map(str, self.differences), *self.warnings])
+        first = [f"first difference (A: uninterrupted, B: resumed) at {self.first}"]
+        lines = [summary, *map(str, self.differences), *(first if self.first else ())]
+        return "\n".join([*lines, *self.warnings])
 
 
 def verify_resume(
@@ -119,6 +127,7 @@ def _read_results(folder: Path) -> Verification:
             differences.append(
                 ResumeDifference(boundary["where"], result["difference"], result["where"])
             )
-    return Verification(
-        len(baseline["boundaries"]), tuple(differences), tuple(baseline["warnings"])
-    )
+    path = folder / DIFFERENCE
+    first = json.loads(path.read_text()).get("first", "") if path.exists() else ""
+    count, warnings = len(baseline["boundaries"]), tuple(baseline["warnings"])
+    return Verification(count, tuple(differences), warnings, first)

@@ -42,6 +42,15 @@ def test_unsaved_state_is_detected_when_it_has_an_effect(tmp_path):
     }
 
 
+def test_the_first_difference_of_the_journals_names_who_wrote_it(capsys):
+    assert main(["verify-resume", "planted:silent", "--epochs", "1", "--batches", "4"]) == 1
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("first difference")]
+    assert line == (
+        "first difference (A: uninterrupted, B: resumed) at step 3, begin_batch (epoch 0, batch 3)"
+        ": xb differs; written by Silent.begin_batch in run A only"
+    )
+
+
 def test_state_that_a_handler_hides_is_detected(tmp_path):
     baseline, results = resume_at_each_boundary(planted.silent, tmp_path)
     assert baseline["warnings"] == []
