@@ -32,6 +32,7 @@ from trackside import (
     GradientAccumulation,
     GradientClip,
     History,
+    Journal,
     KeyedLoader,
     Metrics,
     ProgressBar,
@@ -192,6 +193,21 @@ def writers():
     trainer.fit(KeyedLoader(examples(16), 4), epochs=2)
     lines = path.read_text().splitlines() if rank() == 0 else []
     return {"bar": stream.getvalue(), "lines": len(lines), "attached": log in trainer.handlers}
+
+
+def journals():
+    """Each rank writes its own; one rank of the second fit has another batch at step 2."""
+    for name, other in (("equal", False), ("other", rank() == 1)):
+        journal = Journal(Path(os.environ["OUT"], f"{name}.jsonl"), blame=True)
+        trainer = trainer_of(network(), journal, Metrics(), Distributed(timeout=TIMEOUT))
+
+        @trainer.on("after_batch", when=lambda _, state, other=other: other and state.step == 2)
+        def report_more(trainer, state):
+            state.report(only_here=1)
+
+        with warnings.catch_warnings(action="ignore"):  # that it was not called
+            trainer.fit(KeyedLoader(examples(32), 4))
+    return journal.path.name
 
 
 def left_as_found():

@@ -77,7 +77,13 @@ _BOARD = (
     "panels/table",
     "results/run_comparison",
 )
-_RECORDS = ("data/record_accumulator", "data/record_store", "data/event_series", "data/totals")
+_RECORDS = (
+    "data/record_accumulator",
+    "data/record_store",
+    "data/event_series",
+    "data/totals",
+    "data/step_counter",
+)
 _TIMELINE = (
     "timeline/canvas",
     "timeline/lanes",

@@ -5,6 +5,9 @@ import math
 import pytest
 from distributed_scenarios import resumable, run_scenarios, weights
 
+from trackside.views import diff_journals
+from trackside.views.journals.journal_diff import MEASURED
+
 NAMES = [
     "equal_to_one_process",
     "fewer_examples_than_ranks",
@@ -14,6 +17,7 @@ NAMES = [
     "gradients_while_accumulating",
     "shuffled_order",
     "writers",
+    "journals",
     "left_as_found",
     "disagreeing",
     "refused",
@@ -107,6 +111,21 @@ def test_only_rank_0_draws_a_bar_and_writes_a_log(results):
     assert second["bar"] == ""
     assert first["attached"]
     assert second["attached"]
+
+
+def test_the_journals_of_two_ranks_differ_in_their_batches_only(results, folder):
+    own = {"xb", "yb", "pred", "loss"}
+    assert results["journals"] == ["other.rank0.jsonl", "other.rank1.jsonl"]
+    first, second = folder / "equal.rank0.jsonl", folder / "equal.rank1.jsonl"
+    assert diff_journals(first, second).difference.name == "xb"
+    result = diff_journals(first, second, {*MEASURED, *own})
+    assert (result.difference, result.transitions > 30) == (None, True)
+    first, second = folder / "other.rank0.jsonl", folder / "other.rank1.jsonl"
+    found = diff_journals(first, second, {*MEASURED, *own}).difference
+    assert (found.name, found.where) == (
+        "report of only_here",
+        "step 2, after_batch (epoch 0, batch 1)",
+    )
 
 
 def test_group_model_and_loaders_are_left_as_they_were_found(results):

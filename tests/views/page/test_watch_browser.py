@@ -349,6 +349,23 @@ def test_click_selects_a_time_and_arrow_keys_step_by_transition(page, ended):
         assert phases(page, "here") == [BOX.sub("", entry.destination)]
 
 
+def test_the_note_of_a_selected_instant_says_how_to_have_its_batch_again(page, ended):
+    taken = transitions(ended[0])
+    click(page, "#lanes", middle_half(page, taken)[0])
+    trained = 0
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+        before = [entry for time, entry in taken if time <= window(page)[2]]
+        phase = before[-1].destination
+        made = sum(entry.trigger == "after_step" for entry in before)
+        expected = f"--step {made - phase.endswith('zero_grad')}"
+        in_training = ".train." in phase
+        said = lambda e=expected, t=in_training: (e in text(page, "#note")) == t  # noqa: E731
+        wait_until(said)
+        trained += in_training
+    assert trained > 10
+
+
 def test_keys_select_cancels_zoom_and_return_to_the_live_end(page):
     page.keyboard.press("Home")
     page.keyboard.press("c")

@@ -34,3 +34,10 @@ function recordingNote(meta, records) {
   const untimed = meta.timing ? "" : "; handlers were not timed";
   return `Host time${untimed}. Process ${meta.pid} on ${meta.host}${ranks}.${early}`;
 }
+
+// How to have the batch of the selected instant again, on the command line.
+function rewindNote(view, records) {
+  const step = view.instant === null ? null : stepAt(records, view.instant);
+  if (step === null) return "";
+  return ` This batch again: trackside rewind FOLDER module:factory --step ${step}`;
+}

@@ -180,7 +180,8 @@ class App {
     this.shares.show(totals.shares);
     this.costs.show(totals, this.records);
     showCaptions(this.view, totals);
-    setText(byId("note"), this.connectionText || recordingNote(this.meta, this.records));
+    const note = recordingNote(this.meta, this.records) + rewindNote(this.view, this.records);
+    setText(byId("note"), this.connectionText || note);
     this.announcer.show(this);
   }
 }
