@@ -5,7 +5,7 @@
    DataLoader that reads its share: the trainer with `Distributed`, the same with Metrics, and, if
    they are installed, accelerate, without and with its own agreement (`check_trigger`), and
    Lightning. One after the other in turns; the median of the ratios, turn by turn, of wall time and
-   of the processor time of rank 0. The time is that of a training pass.
+   of the processor time of rank 0. The time is that of the second training pass of a fit.
 
 Every rank needs a core of its own: on a busy machine a vote measures how long a rank waits for its
 turn; the load is in the figures. With `--write` they go to `results/distributed.json`.
@@ -37,7 +37,7 @@ from trackside.handlers.distributed._control_group import control_group
 RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
-VOTES, BATCHES, TURNS = 300, 100, 10
+VOTES, BATCHES, TURNS = 300, 60, 10
 SIZES = {"small": (384, 64), "large": (768, 128)}
 """The width of the layers, and the examples of a batch of one rank."""
 TIMEOUT = timedelta(seconds=300)
