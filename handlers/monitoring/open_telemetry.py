@@ -48,10 +48,10 @@ class OpenTelemetry(Stateful):
     Metrics: the counters `trackside.step` and `trackside.samples`, `trackside.fits` by `outcome`,
     and the gauge `trackside.metric` by `metric`, written when metrics are reported.
 
-    Signals: begin_<scope>, after_<scope> and after_cancel_<scope> of fit, epoch, validate; resumed,
-        reported, after_cancel_<batch, train, step, backward>; with `batches` those of the batch
+    Signals: begin_<scope>, after_<scope>, after_cancel_<scope> of fit, epoch, train, validate,
+        batch, step, backward; resumed, reported
     Reads: epoch, step, samples, metrics, reported, outcome, cancel, error
-    Cost: nothing a batch, unless asked; a sync for each metric that is a tensor
+    Cost: three calls a batch that do nothing, unless asked; a sync for each metric that is a tensor
 
     Args:
         batches: also make a span of each batch.
@@ -91,17 +91,6 @@ class OpenTelemetry(Stateful):
     def rehearse(self, plan: RehearsalPlan) -> None:
         """No span is made of a rehearsal."""
 
-    def attached(self, trainer: TrainerProtocol) -> None:
-        if self.batches:
-            trainer.within("batch")(self._within_batch)
-        if self.every is not None:
-            trainer.on("after_step", every=self.every)(self._write_counters)
-
-    def detached(self, trainer: TrainerProtocol) -> None:
-        for function in (self._within_batch, self._write_counters):
-            if function in trainer.handlers:
-                trainer.detach(function)
-
     def within_fit(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         run = self._runs[trainer] = _Run()
         run.counted = {"step": state.step, "samples": state.samples}
@@ -122,8 +111,15 @@ class OpenTelemetry(Stateful):
     def within_validate(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         yield from self._span("validate", trainer, state)
 
-    def _within_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
-        yield from self._span("batch", trainer, state)
+    def within_batch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
+        if self.batches:
+            yield from self._span("batch", trainer, state)
+        else:
+            yield
+
+    def after_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        if self.every is not None and state.step % self.every == 0:
+            self._write_counters(trainer, state)
 
     def after_cancel_backward(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._add_cancel(trainer, state)

@@ -65,7 +65,7 @@ def fail(trainer, state):
 def reused(name, other, detach):
     """A new trainer and its loaders, with the handlers of another one."""
     job = resumable.MAKERS[name]()
-    for handler in [found for found in job.trainer.handlers if not callable(found)]:
+    for handler in job.trainer.handlers:
         job.trainer.detach(handler)
     for handler in [found for found in other.handlers if not callable(found)]:
         if detach:
