@@ -24,7 +24,7 @@ from trackside import (
 )
 
 
-def job(lr: float = 0.01, epochs: int = 8) -> Job:
+def job(lr: float = 0.3) -> Job:
     """Train on a third of the 1797 images, validate on the rest."""
     images, targets = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))
@@ -36,13 +36,13 @@ def job(lr: float = 0.01, epochs: int = 8) -> Job:
         MixUp(),
         LabelSmoothing(0.1),
         GradientClip(max_norm=1.0),
-        OneCycle(lr),
-        EMA(0.9),
+        OneCycle(),
+        EMA(0.95),
         WeightDecayGroups(),
     ]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9, weight_decay=1e-3)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers)
-    return Job(trainer, DataLoader(train, 32, shuffle=True), DataLoader(valid, 512), epochs)
+    return Job(trainer, DataLoader(train, 32, shuffle=True), DataLoader(valid, 512), epochs=8)
 
 
 if __name__ == "__main__":

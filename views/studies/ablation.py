@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from ...engine.fit_state.seeding import check_seed
 from ...events.reported_metrics import missing_metric
 from ...events.utils.argument_checks import check_whole_number
 from ..jobs.import_target import target_of
@@ -16,7 +15,7 @@ from .paired_interval import require_scipy
 from .probed_job import ProbedJob
 from .study import Study
 from .study_file import StudyFile
-from .trial import Result, Trial
+from .trial_result import Result, Trial
 from .variation import Plan, Variation, each_fit, missing_requirement, removals, settings
 from .worker_pool import WorkerPool
 
@@ -96,7 +95,7 @@ def check(asked: Asked) -> None:
     """
     tried = f"ablate(seeds={asked.seeds})"
     for seed in asked.seeds:
-        check_seed(tried, seed)
+        check_whole_number(tried, seed, least=0)
     twice = [seed for seed in asked.seeds if asked.seeds.count(seed) > 1]
     if twice or not asked.seeds:
         found = f"{twice[0]} is there twice" if twice else "there is none"

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ...handlers.recording.process_identity import boot, pid_namespace, start_time
 from ..output.usage_error import UsageError
-from .trial import Result, Trial
+from .trial_result import Result, Trial
 
 _APPLICATION = 0x7461626C
 _VERSION = 1

@@ -1,4 +1,4 @@
-"""One fit of a study: a job without some of its handlers, and what came of it, as plain data."""
+"""Make one fit of a study: a job without some of its handlers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypedDict
+from typing import Any
 
 from ...engine import Trainer
 from ...engine.fit_state.training_state import named_handlers
@@ -23,37 +23,8 @@ from ..jobs.job_factory import create_job
 from ..recordings.recording import Recording
 from ..recordings.totals import totals
 from .data_order import SameDataOrder
-from .probed_job import writes_only
-
-Row = dict[str, Any]
-
-
-class Trial(NamedTuple):
-    """One fit: a variation with a seed."""
-
-    without: tuple[str, ...]
-    arguments: tuple[tuple[str, Any], ...]
-    seed: int
-
-
-class Result(TypedDict, total=False):
-    """What came of a fit; of one that failed, what there was until then."""
-
-    outcome: str
-    """completed, cancelled or failed."""
-    reason: str
-    """Of a cancel: its reason and who raised it; of an error: its last line."""
-    error: str
-    """The traceback; empty without an error."""
-    is_missing_metric: bool
-    """Whether it failed since nobody reported the metric."""
-    rows: list[Row]
-    """Those of a History."""
-    seconds: float
-    """In the phases of the fit."""
-    costs: dict[str, tuple[int, int]]
-    """By handler class: calls, and nanoseconds in them."""
-    facts: dict[str, Any]
+from .factory_probe import writes_only
+from .trial_result import Result, Row, Trial
 
 
 class JudgedBy(JudgedMetric):

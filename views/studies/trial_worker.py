@@ -14,14 +14,20 @@ import select
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 from ..jobs.import_target import import_factory
 from ..output.usage_error import UsageError
-from .probed_job import probe
-from .trial import Trial, run_trial
+from .trial_result import Trial
 
 Answer = dict[str, Any]
+_NEEDED_IN_FORKS = (
+    f"{__package__}.factory_probe",
+    f"{__package__}.trial",
+    "torch._dynamo",  # optimizers import it when they are created: a second in each fork
+)
 
 
 def main(target: str) -> None:
@@ -34,14 +40,19 @@ def main(target: str) -> None:
     except UsageError as error:
         _write_line(answers, {"refused": str(error)})
         return
+    for module in _NEEDED_IN_FORKS:
+        import_module(module)
     _write_line(answers, {"ready": True})
     with open(requests, "rb", buffering=0) as lines:
         while line := lines.readline():
-            request = json.loads(line)
-            _write_line(answers, _in_fork(lambda: _work(factory, target, request), requests))  # noqa: B023  # called at once
+            work = partial(_work, factory, target, json.loads(line))
+            _write_line(answers, _in_fork(work, requests))
 
 
 def _work(factory: Callable[..., Any], target: str, request: dict[str, Any]) -> Answer:
+    from .factory_probe import probe
+    from .trial import run_trial
+
     if "probe" in request:
         try:
             return probe(factory, target, request["seed"], request["arguments"]).as_data()
@@ -98,3 +109,5 @@ def _write_line(file: int, answer: Answer) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(0)  # at once: to tear torch down takes longer than some fits

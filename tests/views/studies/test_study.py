@@ -9,7 +9,7 @@ import pytest
 from trackside.views import Study
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies.study_file import KeptTrial
-from trackside.views.studies.trial import Trial
+from trackside.views.studies.trial_result import Trial
 from trackside.views.studies.variation import Variation
 
 ALL, BARE, BAD = Variation("all handlers"), Variation("without EMA", ("EMA",)), Variation("<b>&")

@@ -8,7 +8,7 @@ from trackside.handlers.recording.process_identity import start_time
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies import study_file
 from trackside.views.studies.study_file import StudyFile, is_study, study_facts
-from trackside.views.studies.trial import Trial
+from trackside.views.studies.trial_result import Trial
 
 FIRST, SECOND = Trial((), (), 0), Trial(("EMA",), (("lr", 0.1),), 1)
 ROW = {"epoch": 0, "step": 6, "samples": 24, "lr": 0.1, "outcome": "completed", "a": 1.5}

@@ -4,7 +4,8 @@ import pytest
 from studied import Noise, job
 
 from trackside import EMA, CancelFitException, Checkpoint, CSVLogger, GradientClip, Metrics
-from trackside.views.studies.trial import Trial, run_trial
+from trackside.views.studies.trial import run_trial
+from trackside.views.studies.trial_result import Trial
 
 
 def run(factory=job, without=(), metric="valid_loss", seed=0, epochs=None, **arguments):

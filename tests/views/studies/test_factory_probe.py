@@ -6,7 +6,7 @@ from studied import job
 
 from trackside import EMA, CSVLogger, History, Metrics
 from trackside.views.output.usage_error import UsageError
-from trackside.views.studies.probed_job import probe
+from trackside.views.studies.factory_probe import probe
 
 
 class Scaled:
