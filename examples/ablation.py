@@ -24,7 +24,7 @@ from trackside import (
 )
 
 
-def job(lr: float = 0.3) -> Job:
+def job(lr: float = 0.8) -> Job:
     """Train on a third of the 1797 images, validate on the rest."""
     images, targets = load_digits(return_X_y=True)
     data = TensorDataset(torch.tensor(images / 16).float(), torch.tensor(targets))

@@ -119,7 +119,11 @@ def _make_fits(run: StudyRun) -> None:
 def _show(study: Study, arguments: argparse.Namespace) -> None:
     from rich.console import Console
 
-    Console().print(study)
+    console = Console()
+    if console.is_terminal:
+        console.print(study)
+    else:
+        print(study)
     writers = ((arguments.csv, study.to_csv), (arguments.html, study.to_html))
     for path, write in writers:
         if path is not None:

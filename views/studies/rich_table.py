@@ -17,15 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-HEADS = (
-    "variation",
-    "fits",
-    "mean ± spread",
-    "difference",
-    f"{LEVEL:.0%} interval",
-    "a fit takes",
-    "handler",
-)
+HEADS = ("variation", "mean ± spread", "difference", f"{LEVEL:.0%} interval", "time", "handler")
 
 
 def rich_table(study: StudyResult) -> RenderableType:
@@ -41,9 +33,9 @@ def rich_table(study: StudyResult) -> RenderableType:
 def cells(line: Line) -> tuple[str, ...]:
     """The texts of a line, by `HEADS`."""
     made = len(line.values)
+    of_fits = "" if made == line.fits else f" ({made} of {line.fits} fits)"
     return (
-        line.variation.label,
-        str(made) if made == line.fits else f"{made} of {line.fits}",
+        f"{line.variation.label}{of_fits}",
         _mean(line),
         "" if line.difference is None else f"{line.difference.mean:+.3g}",
         _interval(line.difference),
@@ -58,8 +50,8 @@ def explanation(study: StudyResult) -> str:
     return (
         f"{study.metric} of {study.factory}, its last value in each fit; seeds "
         f"{', '.join(map(str, study.seeds))}. spread: standard deviation over seeds. difference: "
-        f"from `{first}`, mean and {LEVEL:.0%} interval by {METHOD}. a fit takes: in its phases. "
-        "handler: in its receivers, in a fit with all; what it wraps is not in it."
+        f"from `{first}`, mean and {LEVEL:.0%} interval by {METHOD}. time: of a fit. handler: of it "
+        "the receivers of the handler, in a fit with all; what it wraps is not in it."
     )
 
 
@@ -68,7 +60,7 @@ def _table(study: StudyResult) -> Table:
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for index, head in enumerate(HEADS):
-        table.add_column(head, justify="right" if index else "left", no_wrap=True)
+        table.add_column(head, justify="right" if index else "left", no_wrap=bool(index))
     for line in study.lines:
         style = "bold" if _is_certain(line.difference) else ""
         table.add_row(*map(_plain, cells(line)), style=style)
@@ -91,7 +83,7 @@ def _is_certain(interval: Interval | None) -> bool:
 def _interval(interval: Interval | None) -> str:
     if interval is None or interval.low is None:
         return ""
-    return f"{interval.low:+.3g} … {interval.high:+.3g}"
+    return f"{interval.low:+.2g} … {interval.high:+.2g}"
 
 
 def _mean(line: Line) -> str:

@@ -15,7 +15,7 @@ from .study_result import StudyResult
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_WIDTH = 110
+_WIDTH = 100
 
 
 class Study(StudyResult):
