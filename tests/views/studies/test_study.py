@@ -101,7 +101,7 @@ def test_the_page_shows_texts_as_texts_and_loads_nothing(tmp_path):
     study().to_html(tmp_path / "study.html")
     page = (tmp_path / "study.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page
-    assert "<td>&lt;b&gt;&amp;</td>" in page
+    assert "<td>&lt;b&gt;&amp; (0 of 3 fits)</td>" in page
     assert "<pre>T&lt;b&gt;</pre>" in page
     assert not re.search(r"<b>|<i>|src=|href=|url\(|<script", page)
 
