@@ -50,8 +50,8 @@ def explanation(study: StudyResult) -> str:
     return (
         f"{study.metric} of {study.factory}, its last value in each fit; seeds "
         f"{', '.join(map(str, study.seeds))}. spread: standard deviation over seeds. difference: "
-        f"from `{first}`, mean and {LEVEL:.0%} interval by {METHOD}. time: of a fit. handler: of it "
-        "the receivers of the handler, in a fit with all; what it wraps is not in it."
+        f"from `{first}`, mean and {LEVEL:.0%} interval by {METHOD}. time: of a fit. handler: of "
+        "it, in receivers of the handler, in a fit with all; what it wraps is not in it."
     )
 
 
