@@ -63,11 +63,25 @@ def scalars(folder):
         for tag in events.Tags()["scalars"]
     }
     if "outcome/text_summary" in events.Tags()["tensors"]:
-        found["outcome"] = [
-            (event.step, event.tensor_proto.string_val[0].decode())
-            for event in events.Tensors("outcome/text_summary")
-        ]
+        found["outcome"] = _texts(events, "outcome")
     return found
+
+
+def facts_text(folder):
+    """The text with the facts in the event files in `folder`."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    [(_, text)] = _texts(events, "facts")
+    return text
+
+
+def _texts(events, tag):
+    return [
+        (event.step, event.tensor_proto.string_val[0].decode())
+        for event in events.Tensors(f"{tag}/text_summary")
+    ]
 
 
 def tensorboard_runs(directory):

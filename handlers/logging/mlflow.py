@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...events import RehearsalPlan, TrainerProtocol, TrainState
@@ -15,7 +15,7 @@ from ._run_logger import RunLogger, import_extra, scalar_values
 
 _STATUS = {"completed": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}
 _TAG_CHARACTERS = 5000
-_BATCH = 1000  # most metrics that the tracking server accepts in one request
+_METRICS, _TEXTS = 1000, 100  # most metrics, and tags or params, that one request may have
 
 
 class MLflow(RunLogger):
@@ -96,13 +96,15 @@ class MLflow(RunLogger):
         self.run_id = run.info.run_id
         make = self._import_entities().Param
         params = [make(key, str(value)) for key, value in self.params.items()]
-        self._client.log_batch(self.run_id, params=params)
+        for part in _parts(params, _TEXTS):
+            self._client.log_batch(self.run_id, params=part)
 
     def _write_facts(self, facts: Row) -> None:
         make = self._import_entities().RunTag
         named = flat_names({"facts": facts}).items()
         tags = [make(_key(name), str(value)[:_TAG_CHARACTERS]) for name, value in named]
-        self._client.log_batch(self.run_id, tags=tags)
+        for part in _parts(tags, _TEXTS):
+            self._client.log_batch(self.run_id, tags=part)
 
     def _run_state(self) -> Row:
         return {"run_id": self.run_id}
@@ -118,8 +120,8 @@ class MLflow(RunLogger):
         make = self._import_entities().Metric
         now, step = int(time.time() * 1000), row["step"]
         metrics = [make(_key(name), value, now, step) for name, value in values.items()]
-        for start in range(0, len(metrics), _BATCH):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
+        for part in _parts(metrics, _METRICS):
+            self._client.log_batch(self.run_id, metrics=part)
 
     def _close(self, outcome: str) -> None:
         if self.run_id is not None:
@@ -130,6 +132,10 @@ class MLflow(RunLogger):
         if experiment is not None:
             return str(experiment.experiment_id)
         return str(self._client.create_experiment(self.experiment))
+
+
+def _parts(entities: list[Any], most: int) -> Iterator[list[Any]]:
+    return (entities[start : start + most] for start in range(0, len(entities), most))
 
 
 def _key(name: str) -> str:

@@ -3,8 +3,10 @@ from helpers import batches, raise_at, trainer_of
 from loggers import mlflow_runs, mlflow_series
 
 from trackside.events import CancelFitException
+from trackside.events.utils.flat_names import flat_names
 from trackside.handlers import EarlyStopping, Metrics
 from trackside.handlers.logging.mlflow import MLflow
+from trackside.handlers.run_facts import run_facts
 
 
 @pytest.fixture
@@ -54,6 +56,30 @@ def test_a_run_has_its_name_its_fit_and_its_params(make, client):
         names.append((run.info.run_name, run.data.tags["fit"]))
         assert run.data.params == {"width": "8", "activation": "tanh"}
     assert names == [("fit_0", "0"), ("fit_1", "1")]
+
+
+def test_a_run_has_the_facts_of_the_fit_as_tags(make, client):
+    logger = make()
+    trainer = trainer_of(logger)
+    trainer.state.facts = {"factory": "m:f", "arguments": {"lr": 0.1}}
+    trainer.fit(batches(1), seed=3)
+    tags = client.get_run(logger.run_id).data.tags
+    expected = flat_names({"facts": run_facts(trainer.state)})
+    assert expected["facts.arguments.lr"] == 0.1
+    found = {name: value for name, value in tags.items() if name.startswith("facts.")}
+    assert found == {name: str(value) for name, value in expected.items()}
+
+
+def test_more_facts_and_params_than_a_request_may_have_are_all_logged(make, client):
+    arguments = {f"argument_{n}": n for n in range(101)}
+    logger = make(params=arguments)
+    trainer = trainer_of(logger)
+    trainer.state.facts = {"arguments": {"a": dict(list(arguments.items())[:60]), "b": arguments}}
+    trainer.fit(batches(1))
+    data = client.get_run(logger.run_id).data
+    assert data.params == {name: str(n) for name, n in arguments.items()}
+    assert sum(name.startswith("facts.arguments.") for name in data.tags) == 60 + 100
+    assert "facts.machine.system" in data.tags
 
 
 def test_a_run_has_the_given_name(make, client):

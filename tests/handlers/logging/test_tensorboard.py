@@ -3,10 +3,12 @@ import threading
 import pytest
 import torch
 from helpers import CANCELS, batches, cancelled_fit, trainer_of
-from loggers import scalars
+from loggers import facts_text, scalars
 
+from trackside.events.utils.flat_names import flat_names
 from trackside.handlers import Metrics
 from trackside.handlers.logging.tensorboard import TensorBoard
+from trackside.handlers.run_facts import run_facts
 
 
 def test_metrics_have_their_names_and_the_step_of_the_fit(tmp_path):
@@ -25,6 +27,17 @@ def test_metrics_have_their_names_and_the_step_of_the_fit(tmp_path):
     last = trainer.state.metrics["valid_loss"]
     assert series["valid_loss"][-1][1] == pytest.approx(last, rel=1e-6)
     assert series["outcome"] == [(3, "completed"), (6, "completed")]
+
+
+def test_each_run_has_the_facts_of_its_fit_as_a_text(tmp_path):
+    trainer = trainer_of(TensorBoard(tmp_path))
+    trainer.state.facts = {"factory": "m:f", "arguments": {"lr": 0.1}}
+    for seed in (3, 4):
+        trainer.fit(batches(1), seed=seed)
+        expected = flat_names(run_facts(trainer.state))
+        lines = facts_text(tmp_path / f"fit_{seed - 3}").splitlines()
+        assert lines == [f"    {name}  {value}" for name, value in expected.items()]
+        assert f"    seed  {seed}" in lines
 
 
 def test_each_fit_has_its_own_folder_after_existing_ones(tmp_path):

@@ -4,6 +4,7 @@ from loggers import wandb_files
 
 from trackside.handlers import Metrics
 from trackside.handlers.logging.wandb import WandB
+from trackside.handlers.run_facts import run_facts
 
 
 @pytest.fixture
@@ -25,6 +26,15 @@ def test_each_epoch_is_a_row_with_its_outcome(folder):
         "outcome": "completed",
         **trainer.state.metrics,
     }
+
+
+def test_the_config_has_the_facts_of_the_fit(folder):
+    trainer = trainer_of(WandB(dir=str(folder)))
+    trainer.state.facts = {"factory": "m:f", "arguments": {"lr": 0.1}}
+    trainer.fit(batches(1), seed=3)
+    (file,) = wandb_files(folder)
+    assert file.config["facts"] == run_facts(trainer.state)
+    assert file.config["facts"]["arguments"] == {"lr": 0.1}
 
 
 def test_arguments_of_wandb_init_are_used_for_every_run(folder):
