@@ -5,10 +5,21 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from trackside.engine.diagram.text_metrics import text_width
+from trackside.engine.diagram.text_metrics import (
+    LABEL_SIZE,
+    LINE_HEIGHT,
+    NAME_SIZE,
+    NOTE_SIZE,
+    text_width,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
-SIZES = {"name": (12, True), "note": (9.5, False), "label": (10, False), "count": (10, True)}
+SIZES = {
+    "name": (NAME_SIZE, True),
+    "note": (NOTE_SIZE, False),
+    "label": (LABEL_SIZE, False),
+    "count": (LABEL_SIZE, True),
+}
 WIDEST_NOTE, WIDEST_COUNT = "1234567× · 12.3 ms", "1234567"
 
 
@@ -99,7 +110,9 @@ def _points(part):
 
 
 def _texts(group):
-    return {text.get("class"): _text(text) for text in group.iter(f"{SVG}text")}
+    """By role; the way out of a leaf is where its note is, and is hidden if there is one."""
+    texts = {text.get("class"): text for text in group.iter(f"{SVG}text")}
+    return {role: _text(text) for role, text in texts.items() if role in SIZES}
 
 
 def _text(element):
@@ -112,5 +125,5 @@ def _text(element):
     anchor = element.get("text-anchor", "start")
     x = float(element.get("x")) - {"start": 0, "middle": width / 2, "end": width}[anchor]
     baseline = float(element.get("y"))
-    top = baseline - 0.75 * size - 12 * (len(lines) - 1)
+    top = baseline - 0.75 * size - LINE_HEIGHT * (len(lines) - 1)
     return Rect(x, top, x + width, baseline + 0.22 * size)

@@ -16,7 +16,7 @@ WIDEST_NOTE = "1234567× · 12.3 ms"
 HEADER = 36.0
 LEAF_HEIGHT = 34.0
 STACK_GAP = 14.0
-MAX_COLUMN_HEIGHT = 760.0
+MAX_COLUMN_HEIGHT = 2400.0
 """A taller column is split into two, if each of them gets a composite."""
 
 

@@ -10,12 +10,15 @@ from ..statechart.phase_paths import sources
 from ..statechart.topology import Topology
 from .box_tree import Box
 from .edge_paths import Point, Polyline, Text
+from .legend import HEIGHT, LegendEntry, legend
 from .scene import Arrow, build_scene
 from .subscriber_list import Entry, Subscribers, list_subscribers
 from .svg_style import STYLE
-from .text_metrics import LINE_HEIGHT
+from .text_metrics import LINE_HEIGHT, NOTE_SIZE, text_width
+from .ways_out import ways_out
 
 RADIUS = 6.0
+_DIAMOND = "l5 5l-5 5l-5 -5Z"
 NO_SUBSCRIBERS: Subscribers = {}
 
 
@@ -26,8 +29,10 @@ def svg(
 ) -> str:
     """The chart as an SVG document, with the list of subscribers below, if there are any."""
     scene = build_scene(topology)
-    below = list_subscribers(subscribers, scene.width, scene.height)
-    width, height = math.ceil(scene.width), math.ceil(scene.height + below.height)
+    entries = legend({arrow.kind for arrow in scene.arrows}, subscribers, votes, scene.height)
+    exits = ways_out(topology)
+    below = list_subscribers(subscribers, scene.width, scene.height + HEIGHT)
+    width, height = math.ceil(scene.width), math.ceil(scene.height + HEIGHT + below.height)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="trackside-chart" '
@@ -35,15 +40,16 @@ def svg(
             f'role="group" aria-label="The chart of a run">',
             f"<style>{STYLE}</style>",
             f'<rect class="paper" width="{width}" height="{height}"/>',
-            *(_phase(box, box.phase in votes) for box in scene.boxes),
+            *(_phase(box, box.phase in votes, exits.get(box.phase)) for box in scene.boxes),
             *(_arrow(arrow, topology, subscribers) for arrow in scene.arrows),
+            *map(_legend_entry, entries),
             *(_entry(entry) for entry in below.entries),
             "</svg>\n",
         ]
     )
 
 
-def _phase(box: Box, votes: bool) -> str:
+def _phase(box: Box, votes: bool, leaves_by: str | None) -> str:
     shape = f'x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}" height="{_n(box.height)}"'
     kind = "composite" if box.children else "leaf"
     phase, name = _safe(box.phase), _safe(box.name)
@@ -55,15 +61,26 @@ def _phase(box: Box, votes: bool) -> str:
         place = f'x="{_n(box.x + 10)}" y="{_n(box.y + 17)}"'
         return f'{opening}<text class="name" {place}>{name}</text></g>'
     x, y = _n(box.x + box.width / 2), box.y + box.height / 2
+    way_out = _way_out(box, leaves_by)
     return (
-        f'{opening}<text class="name" x="{x}" y="{_n(y + 4)}" text-anchor="middle">{name}</text>'
-        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text>{mark}</g>'
+        f'{opening}<text class="name" x="{x}" y="{_n(y - 2 if way_out else y + 4)}" '
+        f'text-anchor="middle">{name}</text>'
+        f'<text class="note" x="{x}" y="{_n(y + 11)}" text-anchor="middle"></text>'
+        f"{way_out}{mark}</g>"
     )
+
+
+def _way_out(box: Box, trigger: str | None) -> str:
+    text = f"→ {trigger}"
+    if trigger is None or text_width(text, NOTE_SIZE) > box.width:
+        return ""
+    x, y = _n(box.x + box.width / 2), _n(box.y + box.height / 2 + 12)
+    return f'<text class="exit" x="{x}" y="{y}" text-anchor="middle">{_safe(text)}</text>'
 
 
 def _vote(box: Box) -> str:
     """A diamond on the upper left corner of a box."""
-    shape = f"M{_p((box.x, box.y - 5))}l5 5l-5 5l-5 -5Z"
+    shape = f"M{_p((box.x, box.y - 5))}{_DIAMOND}"
     return f'<path class="vote" style="fill:var(--frame)" d="{shape}"/>'
 
 
@@ -92,6 +109,21 @@ def _tooltip(arrow: Arrow, topology: Topology, subscribers: Subscribers) -> Iter
 def _entry(entry: Entry) -> str:
     role = "signal" if entry.is_signal else "subscribers"
     return f'<text class="{role}" x="{_n(entry.x)}" y="{_n(entry.y)}">{_safe(entry.text)}</text>'
+
+
+def _legend_entry(entry: LegendEntry) -> str:
+    (x, y), (text_x, _) = entry.place, entry.text_place
+    text = f'<text class="meaning" x="{_n(text_x)}" y="{_n(y + 4)}">{entry.text}</text>'
+    if entry.kind == "vote":
+        shape = f"M{_p((x + 13, y - 5))}{_DIAMOND}"
+        sample = f'<path class="head" style="color:var(--frame)" d="{shape}"/>'
+    elif entry.kind == "underlined":
+        sample = ""
+    else:
+        line = (x, y), (x + 26, y)
+        head = _head(*line)
+        sample = f'<path class="line" d="{_path(line)}"/><path class="head" d="{head}"/>'
+    return f'<g class="legend {entry.kind}">{sample}{text}</g>'
 
 
 def _text(role: str, text: Text) -> str:

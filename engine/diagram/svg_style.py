@@ -12,17 +12,19 @@ _COLOURS = """
 --frame:#86b2dc;--depth:.04;--line:#8c9fb2;--cancel:#f0a63c;--error:#ff7b7b}}"""
 
 _BOXES = """
+.trackside-chart{max-width:100%;height:auto}
 .trackside-chart .paper{fill:var(--paper)}
 .trackside-chart .leaf>rect{fill:var(--box)}
 .trackside-chart .composite>rect{fill:var(--frame);fill-opacity:var(--depth)}
 .trackside-chart .phase>rect{stroke:var(--border)}"""
 
 _ARROWS = """
-.trackside-chart .arrow{color:var(--line)}
+.trackside-chart .arrow,.trackside-chart .legend{color:var(--line)}
 .trackside-chart .cancel{color:var(--cancel)}
 .trackside-chart .error{color:var(--error)}
-.trackside-chart .arrow path{fill:none;stroke:currentColor;stroke-width:1.2}
-.trackside-chart .arrow .head{fill:currentColor;stroke:none}
+.trackside-chart .arrow path,.trackside-chart .legend path{fill:none;stroke:currentColor;
+stroke-width:1.2}
+.trackside-chart .arrow .head,.trackside-chart .legend .head{fill:currentColor;stroke:none}
 .trackside-chart .cancel .line{stroke-dasharray:4 3}"""
 
 _TEXTS = f"""
@@ -30,10 +32,13 @@ _TEXTS = f"""
 font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}}
 .trackside-chart .name{{fill:var(--ink);font-size:{NAME_SIZE:g}px;font-weight:600}}
 .trackside-chart .note{{font-size:{NOTE_SIZE:g}px}}
-.trackside-chart .leaf:has(.note:not(:empty)) .name{{transform:translateY(-6px)}}
+.trackside-chart .exit{{font-size:{NOTE_SIZE:g}px}}
+.trackside-chart .leaf:has(.note:not(:empty)):not(:has(.exit)) .name{{transform:translateY(-6px)}}
+.trackside-chart .note:not(:empty)~.exit{{display:none}}
 .trackside-chart .count{{font-weight:600}}
 .trackside-chart .cancel text,.trackside-chart .error text{{fill:currentColor}}
-.trackside-chart .subscribed .label{{text-decoration:underline;text-decoration-style:dotted}}
+.trackside-chart .subscribed .label,.trackside-chart .underlined text{{
+text-decoration:underline;text-decoration-style:dotted}}
 .trackside-chart .signal{{fill:var(--ink);font-weight:600}}
 """
 

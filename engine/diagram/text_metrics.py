@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-NAME_SIZE = 12.0
-NOTE_SIZE = 9.5
-LABEL_SIZE = 10.0
-LINE_HEIGHT = 12.0
+NAME_SIZE = 12.5
+NOTE_SIZE = 11.0
+LABEL_SIZE = 11.0
+LINE_HEIGHT = 13.0
 """Height of one line of a label."""
 
 _CLASSES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from ..jobs.factory_option import add_factory, import_named
 from ..options.parser import Commands
@@ -19,7 +20,7 @@ def add(commands: Commands) -> None:
         "--out",
         metavar="FILE",
         default="loop.svg",
-        help="the suffix sets the format: .svg, .mermaid, .mmd or .dot; default: loop.svg",
+        help="the suffix sets the format: .svg, .png, .mermaid, .mmd or .dot; default: loop.svg",
     )
     draw.set_defaults(command=_run)
 
@@ -28,18 +29,23 @@ def _run(arguments: argparse.Namespace) -> None:
     factory = import_named(arguments)
 
     from ...engine.diagram.diagram import check_suffix
+    from ..exports.chart_png import png
     from ..jobs.factory_arguments import read_arguments
     from ..jobs.job_factory import create_job
 
+    is_png = arguments.out.endswith(".png")
     try:
-        check_suffix(arguments.out)
+        check_suffix("loop.svg" if is_png else arguments.out)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"{error}, .png") from None
     trainer = create_job(
         factory, arguments.factory, given=read_arguments(factory, arguments).given
     ).trainer
     try:
-        trainer.draw(arguments.out)
+        if is_png:
+            Path(arguments.out).write_bytes(png(trainer.diagram.svg))
+        else:
+            trainer.draw(arguments.out)
     except OSError as error:
         raise UsageError(f"cannot write to --out {arguments.out}: {error.strerror}") from None
     print(f"wrote {arguments.out}")

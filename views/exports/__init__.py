@@ -1,4 +1,4 @@
-"""Convert recordings to the formats of other tools: Chrome trace, Perfetto, CSV.
+"""Convert recordings to formats of other tools: Chrome trace, Perfetto, CSV; a chart to PNG.
 
 May import: output, recordings.
 """

@@ -38,12 +38,22 @@ def picture(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """The same without notes and counts, in a page without margins."""
+    path = tmp_path_factory.mktemp("bare") / "loop.html"
+    svg = Diagram(Topology(SUPERVISED)).svg
+    path.write_text(f"<meta charset=utf-8><body style='margin: 0'>{svg}", encoding="utf-8")
+    return path.as_uri()
+
+
 @pytest.mark.parametrize("font", ["sans-serif", "DejaVu Sans", "Liberation Sans", "serif"])
 def test_texts_fit_into_their_boxes_and_do_not_overlap(browser, picture, font):
     with opened(browser, picture) as page:
         page.add_style_tag(content=f".trackside-chart text {{font-family: '{font}' !important}}")
         texts = page.evaluate(TEXTS)
     assert len(texts) > 100
+    texts = [text for text in texts if any(text["box"])]  # without what is hidden
     for text in texts:
         left, top, right, bottom = text["box"]
         if text["leaf"]:
@@ -58,6 +68,25 @@ def test_texts_fit_into_their_boxes_and_do_not_overlap(browser, picture, font):
         if overlaps(one["box"], two["box"])
     ]
     assert overlapping == []
+
+
+def test_the_picture_fits_the_width_it_is_given_with_text_of_eleven_pixels(browser, bare):
+    sizes = (
+        "[...document.querySelectorAll('text')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    with opened(browser, bare, viewport={"width": 1200, "height": 900}) as page:
+        natural = page.evaluate("document.querySelector('svg').viewBox.baseVal.width")
+        assert natural <= 1200
+        assert min(page.evaluate(sizes)) == 11
+        texts = page.evaluate(TEXTS)
+        page.set_viewport_size({"width": 800, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == 800
+    for text in (text for text in texts if text["leaf"] and text["words"]):
+        left, top, right, bottom = text["box"]
+        assert text["leaf"][0] <= left, text
+        assert right <= text["leaf"][2], text
+        assert text["leaf"][1] - LEADING <= top, text
+        assert bottom <= text["leaf"][3] + LEADING, text
 
 
 def overlaps(one, two):

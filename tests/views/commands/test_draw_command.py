@@ -18,8 +18,10 @@ def test_the_suffix_sets_the_format(command, tmp_path):
 
 
 def test_an_unknown_suffix_is_a_usage_error(refused, tmp_path):
-    message = refused("draw", "jobs:job", "-o", "loop.png")
-    assert message.endswith("loop.png: its suffix is '.png'; allowed: .svg, .mermaid, .mmd, .dot")
+    message = refused("draw", "jobs:job", "-o", "loop.gif")
+    assert message.endswith(
+        "loop.gif: its suffix is '.gif'; allowed: .svg, .mermaid, .mmd, .dot, .png"
+    )
 
 
 def test_an_unwritable_path_is_a_usage_error(refused):
