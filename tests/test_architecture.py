@@ -177,8 +177,11 @@ def test_the_signals_are_imported_without_torch():
     assert run("import sys, trackside.events; print('torch' in sys.modules)") == "False\n"
 
 
-def test_the_engine_is_imported_without_what_draws():
-    code = "import sys, trackside.engine; print([m for m in sys.modules if 'engine.diagram' in m])"
+def test_the_engine_is_imported_without_what_draws_or_rehearses():
+    code = (
+        "import sys, trackside.engine; unused = ('engine.diagram', 'rehearsal_run'); "
+        "print([m for m in sys.modules if any(name in m for name in unused)])"
+    )
     assert run(code) == "[]\n"
 
 

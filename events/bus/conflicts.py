@@ -33,7 +33,8 @@ class Conflict(NamedTuple):
     readers: tuple[str, ...]
 
     def __str__(self) -> str:
-        read = f"; {', '.join(self.readers)} read it" if self.readers else ""
+        verb = "reads" if len(self.readers) == 1 else "read"
+        read = f"; {', '.join(self.readers)} {verb} it" if self.readers else ""
         return (
             f"{self.first} and {self.second} both write {self.part} at {self.signal}{read}. No "
             f"order of the two is declared, so {self.first} runs first, as it was attached first; "

@@ -11,6 +11,7 @@ import torch
 
 from ...engine import Chart, Trainer
 from ...events import CancelFitException, TrainerProtocol, TrainState, Transition, cancel_for
+from ...events.recovery import BEGIN_RETRY, BEGIN_ROLLBACK, RetryBatchException
 from ...events.state_parts import LIVE
 from .journal_reader import JournalError, JournalReader, Line
 
@@ -31,10 +32,10 @@ def replay(journal: str | Path, handlers: Iterable[Any]) -> TrainState:
     `n_epochs` or `validate_next` has no effect. A cancel of the journal is raised again, unless a
     handler has closed that scope before; an error of it as a RecordedError.
 
-    Cost: the fit of the journal is read into memory; some 20 µs a transition.
+    Cost: the fit of the journal is read into memory.
 
     Raises:
-        JournalError: it is not a journal, or does not begin with a fit.
+        JournalError: it is not a journal, does not begin with a fit, or has a rollback.
         RecordedError: the recorded run failed.
         Exception: raised by a handler.
     """
@@ -101,6 +102,8 @@ class RecordedFit:
             if number is None:
                 raise CancelFitException("the journal ends here")
             line, self._next = self.lines[number], number
+            if line["trigger"] == BEGIN_RETRY:
+                raise RetryBatchException(line.get("reason", ""), budget=len(self.lines))
             if "closed_by" in line:
                 raise self._recorded_cause(line)
             self._next += 1
@@ -185,6 +188,12 @@ def _first_fit(reader: JournalReader) -> list[Line]:
             lines[-1]["reported"] |= {name: _value(found) for name, found in reported}
     if not lines or "." in lines[0]["from"] or not lines[0]["trigger"].startswith("begin_"):
         raise JournalError(f"{reader.path} does not begin with a fit, so it cannot be replayed")
+    for line in lines:
+        if line["trigger"] == BEGIN_ROLLBACK:
+            raise JournalError(
+                f"{reader.path} has a rollback after {line['step']} steps: what it goes back to is "
+                "not in a journal, so it cannot be replayed"
+            )
     limits = {"n_epochs": lines[-1].get("n_epochs"), "n_batches": None}
     for line in reversed(lines):  # those of a batch are written where it ends
         limits = {name: line.setdefault(name, found) for name, found in limits.items()}

@@ -94,7 +94,7 @@ def test_a_part_and_the_whole_of_it_are_the_same():
 def test_the_fit_warns_and_explain_says_so():
     trainer = trainer_of(Scale(), Shift(), Reader())
     text = (
-        "Scale and Shift both write loss at after_loss; Reader read it. No order of the two is "
+        "Scale and Shift both write loss at after_loss; Reader reads it. No order of the two is "
         "declared, so Scale runs first, as it was attached first; give one of the classes "
         "runs_after or runs_before"
     )

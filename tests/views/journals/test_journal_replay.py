@@ -18,6 +18,9 @@ from trackside import (
     Journal,
     Metrics,
     OneCycle,
+    RetryBatchException,
+    RollbackException,
+    Snapshots,
 )
 from trackside.views import JournalError, RecordedError, replay
 
@@ -182,6 +185,32 @@ def test_what_cannot_be_replayed_is_said(tmp_path):
         replay(path, [Trace()])
     with pytest.raises(JournalError, match="cannot read"):
         replay(tmp_path / "none", [Trace()])
+
+
+def test_a_batch_that_was_run_again_is_so_in_the_replay(tmp_path):
+    def change(trainer):
+        @trainer.on("after_loss", every=3)
+        def again(trainer, state):
+            if not state.phase.endswith("retry"):
+                raise RetryBatchException("once more")
+
+    path = journal_of(tmp_path / "a.jsonl", change=change)
+    recorded = [line["trigger"] for line in lines_of(path) if "trigger" in line]
+    assert "begin_retry" in recorded
+    trace = Trace()
+    replay(path, [trace])
+    assert trace.signals == recorded
+
+
+def test_a_journal_with_a_rollback_is_refused(tmp_path):
+    def change(trainer):
+        @trainer.on("after_step", when=lambda _, state: state.step == 2, once=True)
+        def back(trainer, state):
+            raise RollbackException("there")
+
+    path = journal_of(tmp_path / "a.jsonl", Snapshots(every=1), change=change)
+    with pytest.raises(JournalError, match="rollback after 2 steps"):
+        replay(path, [Trace()])
 
 
 def test_values_of_all_kinds_come_back(tmp_path):

@@ -21,7 +21,7 @@ function countSteps(records, time) {
   return {
     path: paths[leaf] ?? "",
     steps: count((t) => t.trigger === "after_step" && UPDATED.test(t.path)),
-    fits: count((t) => t.trigger === "begin_fit"),
+    fits: count((t) => ["begin_fit", "begin_rollback"].includes(t.trigger)),
   };
 }
 
