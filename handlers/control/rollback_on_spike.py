@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from ...events import AttachError, RollbackException, TrainerProtocol, TrainState
+from ...events.recovery import BEGIN_ROLLBACK
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log
 from .._copying import LeftOut
@@ -68,6 +69,13 @@ class RollbackOnSpike(Stateful):
         self.skip = skip
         self.budget = budget
         self._losses: list[float] = []
+
+    def attached(self, trainer: TrainerProtocol) -> None:
+        if BEGIN_ROLLBACK not in trainer.signals:
+            raise AttachError(
+                f"RollbackOnSpike needs a chart with a row {BEGIN_ROLLBACK}, as SUPERVISED has; "
+                f"signals of this one are {', '.join(trainer.signals)}"
+            )
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._losses = []

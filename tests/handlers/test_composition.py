@@ -353,6 +353,7 @@ REFUSED = {
         "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA"],
         "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
         "begin_backward": ["MixedPrecision", "SkipBadBatch"],
+        "after_loss": ["RollbackOnSpike"],
         "activity 'backward'": [
             *("ActivationCheckpointing", "Distributed", "Fuse", "SplitOnOutOfMemory"),
         ],
@@ -366,7 +367,7 @@ REFUSED = {
 def test_a_handler_whose_role_is_missing_is_refused_and_every_other_works(chart, tmp_path):
     refused = {}
     for name, make in WITH_FILES.items():
-        others = [h.Metrics()] if name in NEEDS else []
+        others = [MAKE[NEEDS[name]](tmp_path)] if name in NEEDS else []
         activities = {"work": work} if chart == "no update" else None
         network = net()
         trainer = trainer_of(*others, net=network, chart=CHARTS[chart], activities=activities)

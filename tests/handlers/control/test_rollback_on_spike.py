@@ -5,6 +5,7 @@ import torch
 from helpers import batches, state_of, trainer_of
 from torch import nn
 
+from trackside.engine import SUPERVISED
 from trackside.events import AttachError, RecoveryError, RollbackException
 from trackside.handlers.control.rollback_on_spike import RollbackOnSpike
 from trackside.handlers.control.snapshots import Snapshots
@@ -123,6 +124,12 @@ def test_the_budget_is_that_of_the_fit_and_is_named():
 def test_without_snapshots_the_fit_does_not_begin():
     with pytest.raises(AttachError, match="attach Snapshots"):
         trainer_of(RollbackOnSpike()).fit(batches(2))
+
+
+def test_a_chart_without_rollbacks_is_refused_when_attached():
+    rows = [row for row in SUPERVISED if "restore" not in row[2] and "rollback" not in row[0]]
+    with pytest.raises(AttachError, match="needs a chart with a row begin_rollback"):
+        trainer_of(RollbackOnSpike(), chart=rows)
 
 
 @pytest.mark.parametrize(

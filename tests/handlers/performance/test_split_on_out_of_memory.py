@@ -540,7 +540,7 @@ def test_a_batch_of_several_updates_runs_only_the_open_one_again():
         def restore(trainer, state):
             state.loss_fn = usual
 
-        trainer.on("after_batch", once=True)(restore)
+        trainer.on("begin_retry", once=True)(restore)
 
     def failing(pred, y):
         raise out_of_memory()
