@@ -59,9 +59,7 @@ MAKE = {
     "ReduceOnPlateau": lambda out: h.ReduceOnPlateau("train_loss"),
     "SWA": lambda out: h.SWA(0.5),
     "SkipBadBatch": lambda out: h.SkipBadBatch(),
-    "RollbackOnSpike": lambda out: h.RollbackOnSpike(),
     "SkipEpochs": lambda out: h.SkipEpochs(1),
-    "Snapshots": lambda out: h.Snapshots(every=2),
     "SplitOnOutOfMemory": lambda out: h.SplitOnOutOfMemory(),
     "StepLimit": lambda out: h.StepLimit(5),
     "StopOnNaN": lambda out: h.StopOnNaN(),
@@ -73,7 +71,10 @@ MAKE = {
     "WeightDecayGroups": lambda out: h.WeightDecayGroups(),
 }
 # need services or a fit of their own; tested beside their files
-ALONE = {"Checkpoint", "Journal", "LRFinder", "MLflow", "Preemption", "Recorder", "WandB"}
+ALONE = {
+    *("Checkpoint", "Journal", "LRFinder", "MLflow", "Preemption", "Recorder", "WandB"),
+    *("RollbackOnSpike", "Snapshots"),
+}
 # two of these write the same learning rate, or average the same weights
 RIVALS = [
     {"CosineWarmup", "FlatCosine", "LRSchedule", "OneCycle", "ReduceOnPlateau", "Unfreeze"},
@@ -337,6 +338,8 @@ WITH_FILES = {
     "Checkpoint": lambda out: h.Checkpoint(out, steps=1),
     "Journal": lambda out: h.Journal(out / "run.jsonl"),
     "Recorder": lambda out: h.Recorder(out / "run.loop"),
+    "RollbackOnSpike": lambda out: h.RollbackOnSpike(),
+    "Snapshots": lambda out: h.Snapshots(every=2),
 }
 # handlers that are refused on a chart, by what the message names
 REFUSED = {
@@ -367,7 +370,7 @@ REFUSED = {
 def test_a_handler_whose_role_is_missing_is_refused_and_every_other_works(chart, tmp_path):
     refused = {}
     for name, make in WITH_FILES.items():
-        others = [MAKE[NEEDS[name]](tmp_path)] if name in NEEDS else []
+        others = [WITH_FILES[NEEDS[name]](tmp_path)] if name in NEEDS else []
         activities = {"work": work} if chart == "no update" else None
         network = net()
         trainer = trainer_of(*others, net=network, chart=CHARTS[chart], activities=activities)
