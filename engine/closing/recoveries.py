@@ -88,7 +88,8 @@ def _exceeded(cancel: Recovery, by: str, state: TrainState) -> RecoveryError | N
     if made < cancel.budget:
         return None
     what = "this batch was run again" if is_retry else "this fit was rolled back"
+    where = f"epoch {state.epoch + 1}, batch {state.batch_index + 1}"
     return RecoveryError(
-        f"{cancel_text(cancel)} raised by {by} in epoch {state.epoch}, batch {state.batch_index}: "
+        f"{cancel_text(cancel)} raised by {by} in {where}: "
         f"its budget={cancel.budget} is used up, {what} {made} times already"
     )

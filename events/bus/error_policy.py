@@ -64,8 +64,8 @@ class DetachOnError:
             "%s failed in %s, epoch %s, batch %s; it is detached and the run continues",
             receiver_name(self.__wrapped__),
             state.phase,
-            state.epoch,
-            state.batch_index,
+            state.epoch + 1,  # for people, from 1
+            state.batch_index + 1,
         )
         try:
             self.detach()

@@ -113,6 +113,6 @@ class RollbackOnSpike(Stateful):
         to = fresh[-1] if fresh else next(iter(kept), None)
         log.warning(
             "RollbackOnSpike: %s in epoch %d, batch %d; back from step %d to step %s",
-            *(reason, state.epoch, state.batch_index, state.step, to),
+            *(reason, state.epoch + 1, state.batch_index + 1, state.step, to),
         )
         raise RollbackException(reason, to=to, skip=self.skip, budget=self.budget)

@@ -124,7 +124,7 @@ class Metrics(Copyable):
             self._has_warned = True
             passed = "training" if state.training else f"evaluation {state.evaluation!r}"
             warnings.warn(
-                f"Metrics: batch {state.batch_index} of the {passed} has no examples: "
+                f"Metrics: batch {state.batch_index + 1} of the {passed} has no examples: "
                 f"{describe(state.batch)}; such batches are left out of all means. An activity "
                 "that makes its own data sets state.batch_size",
                 stacklevel=2,

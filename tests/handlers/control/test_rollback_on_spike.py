@@ -50,7 +50,7 @@ def test_with_planted_bad_batches_the_accuracy_is_that_of_a_clean_run(caplog):
     assert abs(kept - clean[0]) <= noise < clean[0] - harmed
     made = trainer.state.rollbacks
     assert all(any(one.leaves_out(0, number) for one in made) for number in BAD)
-    assert all(f"in epoch 0, batch {number}; back" in caplog.text for number in (60, 130))
+    assert all(f"in epoch 1, batch {number + 1}; back" in caplog.text for number in (60, 130))
     assert len(made) <= len(BAD)
 
 
