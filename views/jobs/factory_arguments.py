@@ -41,7 +41,7 @@ class FactoryArguments:
 
 def parameters_help(factory: Callable[..., Any], name: str) -> str:
     """The parameters of a factory that are options, with type, default and description."""
-    parser = typed_parser(factory, name, SHARED)
+    parser = typed_parser(factory, name, {*SHARED, _CONFIG})
     return options_help(parser) if vars(parser.get_defaults()) else ""
 
 
@@ -61,7 +61,7 @@ def read_arguments(
     Raises:
         UsageError: a file cannot be read, or an argument is wrong.
     """
-    parser = typed_parser(factory, arguments.factory, {*SHARED, *in_files})
+    parser = typed_parser(factory, arguments.factory, {*SHARED, *in_files, _CONFIG})
     defaults = parser.get_defaults().clone()
     for option, kind in in_files.items():
         parser.add_argument(f"--{option}", type=kind)
@@ -72,12 +72,19 @@ def read_arguments(
     found = parse_typed(parser, words, arguments.factory, hint, arguments.known)
     _merge_options(arguments, found, in_files)
     made, text = vars(parser.instantiate(found)), _as_text(parser, found)
-    given = {name: made[name] for name in vars(defaults) if found[name] != defaults[name]}
+    given = {k: made[k] for k in vars(defaults) if _differs(found[k], defaults[k])}
     return FactoryArguments(
         given | _shared(factory, arguments),
         {name: text[name] for name in vars(defaults) if name in text},
         {name: text[name] for name in in_files if text[name] not in (None, [])},
     )
+
+
+def _differs(value: Any, default: Any) -> bool:
+    try:
+        return bool(value != default)
+    except Exception:  # a tensor, or another object that compares in a way of its own
+        return value is not default
 
 
 def _merge_options(

@@ -153,3 +153,13 @@ def test_the_help_shows_type_default_and_description_of_each_parameter():
     assert "--optimizer.lr LR the learning rate. (type: float, default: 0.001)" in text
     assert "--device" not in text
     assert parameters_help(lambda: None, "jobs:g") == ""
+
+
+def test_a_default_that_no_text_describes_and_a_parameter_config_are_no_fault():
+    def odd(config=None, weights=torch.ones(2), lr: float = 0.1):  # noqa: B008
+        return config, weights, lr
+
+    found, _ = read("--lr=0.2", of=odd)
+    assert found.given.pop("lr") == 0.2
+    assert all(torch.equal(value, torch.ones(2)) for value in found.given.values())
+    assert found.effective == {"lr": 0.2}
