@@ -1,12 +1,13 @@
 """The tables of the reference are those of the chart and of the code."""
 
 import importlib
+import re
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from trackside import TrainState
+from trackside import TrainState, handlers
 from trackside.engine import SUPERVISED
 from trackside.views.commands.main import COMMANDS
 
@@ -42,3 +43,10 @@ def test_every_command_has_a_section(tables):
 def test_a_page_without_marks_is_refused(tables):
     with pytest.raises(ValueError, match="no marks for the table signals"):
         tables.with_tables("nothing", (tables.signals,))
+
+
+def test_every_handler_has_an_example():
+    page = (DOCS / "reference" / "handler-examples.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```py.*?^```", page, re.DOTALL | re.MULTILINE))
+    found = set(re.findall(r"\b(\w+)\(", code))
+    assert set(handlers.__all__) <= found, set(handlers.__all__) - found
