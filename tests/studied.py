@@ -37,7 +37,9 @@ class Seen:
         return keep
 
 
-def job(lr=0.1, *handlers, dies_in=None):
+def job(lr=0.1, *handlers, dies_in=None, seed=0):
+    if seed == 1 and "STUDIED_STANDS" in os.environ:
+        signal.pause()  # until it is killed
     data = torch.utils.data.DataLoader(_data(), 4, shuffle=True)
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)

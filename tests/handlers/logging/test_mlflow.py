@@ -70,9 +70,18 @@ def test_a_run_has_the_facts_of_the_fit_as_tags(make, client):
     assert found == {name: str(value) for name, value in expected.items()}
 
 
-def test_more_facts_and_params_than_a_request_may_have_are_all_logged(make, client):
-    arguments = {f"argument_{n}": n for n in range(101)}
+def test_more_facts_and_params_than_a_server_takes_at_once_are_several_requests(
+    make, client, monkeypatch
+):
+    arguments, sizes = {f"argument_{n}": n for n in range(101)}, []
     logger = make(params=arguments)
+    log_batch = logger._client.log_batch
+
+    def count(run_id, params=(), tags=(), metrics=()):
+        sizes.append(len(params) + len(tags))
+        log_batch(run_id, params=params, tags=tags, metrics=metrics)
+
+    monkeypatch.setattr(logger._client, "log_batch", count)
     trainer = trainer_of(logger)
     trainer.state.facts = {"arguments": {"a": dict(list(arguments.items())[:60]), "b": arguments}}
     trainer.fit(batches(1))
@@ -80,6 +89,7 @@ def test_more_facts_and_params_than_a_request_may_have_are_all_logged(make, clie
     assert data.params == {name: str(n) for name, n in arguments.items()}
     assert sum(name.startswith("facts.arguments.") for name in data.tags) == 60 + 100
     assert "facts.machine.system" in data.tags
+    assert max(sizes) == 100
 
 
 def test_a_run_has_the_given_name(make, client):

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from studied import Halves, Noise, Seen, job
 
 from trackside import CancelTrainException
@@ -13,11 +14,20 @@ class StopsEarly:
             raise CancelTrainException("enough")
 
 
+class Augmented(list):
+    """Draws for each example that is read."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.rand(()), y
+
+
 def inputs(*handlers, seed=0):
     seen = Seen()
     made = job(0.1, *handlers, seen)
+    loader = torch.utils.data.DataLoader(Augmented(made.train_loader.dataset), 4, shuffle=True)
     made.trainer.attach(SameDataOrder(seed))
-    made.trainer.fit(made.train_loader, made.valid_loader, epochs=3, seed=seed)
+    made.trainer.fit(loader, loader, epochs=3, seed=seed)
     return [seen.inputs[start : start + 6] for start in range(0, len(seen.inputs), 6)]
 
 
