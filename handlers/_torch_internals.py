@@ -142,9 +142,10 @@ def _is_sharding_note(name: str) -> bool:
 
 
 def group_timeout() -> timedelta:
-    """How long a rank waits for another one in the default process group, on the CPU."""
+    """How long a rank waits for another one in the default process group, on the CPU if it can."""
     group: Any = torch.distributed.group.WORLD
-    waited: timedelta = group._get_backend(torch.device("cpu")).options._timeout
+    devices = sorted(group._device_types, key=lambda device: device.type != "cpu")
+    waited: timedelta = group._get_backend(devices[0]).options._timeout
     return waited
 
 

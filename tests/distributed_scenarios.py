@@ -268,6 +268,22 @@ def averaged_norms():
     return {"given": given, "buffers": buffers}
 
 
+def failing_averages():
+    """What is left in SWA's model if rank 1 fails in the pass for the batch-norm statistics."""
+    model = network(norm=True)
+    swa = h.SWA(1)
+    trainer = trainer_of(model, swa, Distributed(timeout=TIMEOUT))
+
+    def fail(module, *_):
+        if rank() == 1 and trainer.state.phase == "completed":
+            raise ZeroDivisionError("in the averaging pass")
+
+    model[0].register_forward_hook(fail)
+    error = error_of(partial(trainer.fit, KeyedLoader(examples(32), 4), epochs=2))
+    buffers = [buffer.flatten().tolist() for buffer in swa.averaged.module.buffers()]
+    return {"error": error, "buffers": buffers, "weights": weights(model)}
+
+
 def forwarded_within_training():
     """Weights of fits with a pass over the training data in between, of ranks of any lengths."""
     found = {}

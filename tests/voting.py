@@ -7,12 +7,13 @@ last rank is killed, or stands still, in a batch.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -119,29 +120,34 @@ def plans(ranks: int, all_signals: bool) -> dict[str, tuple[Entries, ...]]:
     alone["the loader"] = (Raise(ValueError, "loader", 2),)
     return {
         **{name: (*[()] * (ranks - 1), plan) for name, plan in alone.items()},
-        **at_once(ranks, signals if all_signals else ("after_loss",)),
+        **at_once(ranks),
         "the model": ((), (Raise(ValueError, "model", 2),)),
         "backward": ((), (Raise(ValueError, "backward", 2),)),
     }
 
 
-def at_once(ranks: int, signals: Sequence[str]) -> dict[str, tuple[Entries, ...]]:
+def at_once(ranks: int) -> dict[str, tuple[Entries, ...]]:
     """Different kinds on the first and the last rank, of which the second one counts, by name."""
-    pairs = [
-        (CANCELS["batch"], CANCELS["epoch"]),
-        (CANCELS["train"], CANCELS["fit"]),
-        (CANCELS["fit"], ValueError),
-    ]
     return {
         f"{weak.__name__} and {strong.__name__} with {at}": (
-            (Raise(weak, at, 2),),
+            (Raise(weak, at, count),),
             *[()] * (ranks - 2),
-            (Raise(strong, at, 2),),
+            (Raise(strong, at, count),),
         )
-        for at in ("begin_batch", "after_pred", "after_loss", "begin_backward")
-        if at in signals
-        for weak, strong in pairs
+        for (at, count), kinds in AT_ONCE.items()
+        for weak, strong in itertools.combinations(kinds, 2)
     }
+
+
+_OUTER = tuple(CANCELS[scope] for scope in ("batch", "train", "epoch", "fit"))
+AT_ONCE: dict[tuple[str, int], tuple[type[BaseException], ...]] = {
+    ("after_loss", 2): (*_OUTER, ValueError),
+    ("begin_backward", 2): (CANCELS["backward"], *_OUTER[:1], CANCELS["epoch"]),
+    ("begin_step", 2): (CANCELS["step"], *_OUTER[:1], CANCELS["fit"]),
+    ("begin_batch", TRAINING + 1): (CANCELS["batch"], CANCELS["validate"], CANCELS["epoch"]),
+    ("begin_epoch", 2): (CANCELS["epoch"], CANCELS["fit"], ValueError),
+}
+"""For a signal, and which one it is, the kinds that two ranks raise at once: every pair."""
 
 
 class Dealt(NamedTuple):

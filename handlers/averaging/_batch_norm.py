@@ -31,14 +31,14 @@ def update_batch_norm(
 
     Like `torch.optim.swa_utils.update_bn`, but each batch goes through what changes it in training,
     and the model runs as in training. All other buffers are kept. If the loader has no batch left,
-    the statistics stay unchanged; if an error is raised, too. Several ranks forward their shares,
-    and average the statistics.
+    the statistics stay unchanged; if an error is raised, too, on any rank. Several ranks forward
+    their shares, and average the statistics.
     """
     layers = trained_norms(trainer.state, model)
     statistics = {id(buffer) for layer in layers for buffer in layer.buffers()}
     buffers = [b for module in run_modules(trainer.state) for b in module.buffers()]
     others = [buffer for buffer in buffers if id(buffer) not in statistics]
-    samples = 0
+    samples, failures = 0, 1
     with _kept(others), _over_all_batches(layers):
         before = [buffer.clone() for layer in layers for buffer in layer.buffers()]
         for layer in layers:
@@ -46,18 +46,19 @@ def update_batch_norm(
         try:
             around_batch = functools.partial(adapters.open_batch, trainer)
             samples = trainer.forward_training_data(around_batch, of)
+            failures = 0
         finally:
             if trainer.state.world_size > 1:
-                samples = _average_over_ranks(layers, samples)
-            if not samples:
+                samples, failures = _average_over_ranks(layers, samples, failures)
+            if failures or not samples:
                 copy_tensors([b for layer in layers for b in layer.buffers()], before)
 
 
-def _average_over_ranks(layers: list[BatchNorm], samples: int) -> int:
+def _average_over_ranks(layers: list[BatchNorm], samples: int, failures: int) -> tuple[int, int]:
     """Let the statistics be means over the batches of all ranks, which call it together.
 
     Returns:
-        The number of examples of all ranks.
+        The number of examples, and of failures, of all ranks.
     """
     for layer in layers:
         assert layer.num_batches_tracked is not None  # see `trained_norms`
@@ -67,7 +68,8 @@ def _average_over_ranks(layers: list[BatchNorm], samples: int) -> int:
             assert statistic is not None
             total = sum_over_ranks(statistic * batches)
             statistic.copy_(total / everywhere.clamp(min=1))
-    return int(sum_over_ranks(torch.tensor(samples)))
+    everywhere = sum_over_ranks(torch.tensor([samples, failures])).tolist()
+    return everywhere[0], everywhere[1]
 
 
 @exact_context

@@ -122,7 +122,13 @@ class RankComparison:
 
 
 def compare_ranks(recordings: Sequence[Recording]) -> RankComparison:
-    """Compare recordings of one run, one of each rank, as they are now."""
+    """Compare recordings of one run, one of each rank, as they are now.
+
+    Raises:
+        ValueError: there is no recording.
+    """
+    if not recordings:
+        raise ValueError("compare_ranks([]): allowed: the recordings of one run, at least one")
     ranks = [_times(recording) for recording in recordings]
     return RankComparison(sorted(ranks, key=lambda one: one.rank))
 

@@ -31,6 +31,7 @@ NAMES = [
     "joined_loaders",
     "a_rank_without_a_batch",
     "averaged_norms",
+    "failing_averages",
     "forwarded_within_training",
     "failing_writes",
     "preempted",
@@ -257,6 +258,14 @@ def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
         assert found["cancelled"] == "cancelled"
         assert found["resumed"] == found["whole"]
         assert (found["step"], found["rows"]) == (12, 3)
+
+
+def test_an_error_in_the_averaging_pass_of_one_rank_leaves_the_statistics_on_all(results):
+    first, second = results["failing_averages"]
+    assert second["error"].startswith("ZeroDivisionError: in the averaging pass")
+    assert first["error"].startswith("PeerError: rank 1: ZeroDivisionError")
+    assert first["buffers"] == second["buffers"]
+    assert first["weights"] == second["weights"]
 
 
 def test_averaged_models_have_the_norm_statistics_of_all_ranks(results):

@@ -89,10 +89,11 @@ def test_a_copy_of_a_sharded_model_has_shards_and_no_hooks(group):
         assert own.to_local().data_ptr() != live.to_local().data_ptr()
 
 
-def test_the_timeout_of_the_default_group_is_known(monkeypatch):
+@pytest.mark.parametrize("backend", ["gloo", "cuda:gloo"])
+def test_the_timeout_of_the_default_group_is_known(monkeypatch, backend):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     waited = timedelta(seconds=17)
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1, timeout=waited)
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=waited)
     try:
         assert group_timeout() == waited
     finally:

@@ -158,3 +158,8 @@ def test_a_rank_that_works_longer_than_the_others_is_no_culprit_yet(running):
     ranks = RankComparison([times(0, waiting, {}), times(1, running, {})])
     assert [one.rank for one in ranks.waited_for] == [1]
     assert ranks.culprits == []
+
+
+def test_no_recording_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        compare_ranks([])
