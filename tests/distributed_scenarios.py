@@ -40,6 +40,7 @@ from trackside import (
     Trainer,
 )
 from trackside.engine import SUPERVISED
+from trackside.handlers.distributed._process_group import _rendezvous_store
 
 TIMEOUT = 60.0
 STRATEGIES = "ddp", "fsdp2"
@@ -309,6 +310,12 @@ def error_of(function):
     return ""
 
 
+def make_group(name):
+    """A group as a host makes it; two that share the keys of the store would wait for ever."""
+    store = dist.PrefixStore(name, _rendezvous_store())
+    dist.init_process_group("gloo", store=store, rank=rank(), world_size=ranks())
+
+
 def refused():
     from torch.nn.parallel import DistributedDataParallel
     from torch.utils.data import DistributedSampler
@@ -321,7 +328,7 @@ def refused():
     kept = []
     trainer.on("begin_fit")(lambda trainer, state: kept.append(state.train_loader is loader))
     trainer.fit(loader)
-    dist.init_process_group("gloo")
+    make_group("refused")
     wrapped = nn.Sequential(DistributedDataParallel(network()))
     twice = trainer_of(wrapped)
     errors = {"wrapped": error_of(partial(twice.attach, Distributed(timeout=TIMEOUT)))}
@@ -410,7 +417,7 @@ def given_wrapper():
     """A model that a user has wrapped: its fit beside a plain one, and a batch cancelled alone."""
     from torch.nn.parallel import DistributedDataParallel
 
-    dist.init_process_group("gloo")
+    make_group("given")
     models = network(), DistributedDataParallel(network())
     found = []
     for model in models:
@@ -428,6 +435,7 @@ def prepared_by_accelerate():
     from accelerate import Accelerator
 
     plain = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    make_group("accelerate")
     accelerator = Accelerator(cpu=True)
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)

@@ -68,8 +68,8 @@ def _average_over_ranks(layers: list[BatchNorm], samples: int, failures: int) ->
             assert statistic is not None
             total = sum_over_ranks(statistic * batches)
             statistic.copy_(total / everywhere.clamp(min=1))
-    everywhere = sum_over_ranks(torch.tensor([samples, failures])).tolist()
-    return everywhere[0], everywhere[1]
+    examples, failed = sum_over_ranks(torch.tensor([samples, failures])).tolist()
+    return examples, failed
 
 
 @exact_context
