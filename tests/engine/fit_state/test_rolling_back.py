@@ -153,9 +153,9 @@ def test_a_loader_without_a_position_is_read_again(kind):
 
 
 def test_two_rollbacks_to_one_snapshot_find_it_unchanged():
-    handlers = [GoBack((1, 2), to=0, skip=1), GoBack((1, 4), to=0, skip=1)]
-    back = fitted(trainer_with(Snapshots(100), *handlers))
-    assert [made.to_step for made in back.state.rollbacks] == [0, 0]
+    handlers = [GoBack((1, 2), to=2, skip=1), GoBack((1, 4), to=2, skip=1)]
+    back = fitted(trainer_with(Snapshots(2, keep=99), *handlers))
+    assert [made.to_step for made in back.state.rollbacks] == [2, 2]
     plain = fitted(trainer_with(LeaveOut((1, 2), (1, 2)), LeaveOut((1, 4), (1, 4))))
     assert equal(weights(back), weights(plain))
 
