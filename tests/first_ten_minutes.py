@@ -117,7 +117,6 @@ MISTAKES = {
         "trainer.fit([(x[:, :60], y) for x, y in train])",
         "forward",
     ),
-    "a loader that is empty": ("trainer.fit([])", "no batch"),
     "epochs that are no number": ("trainer.fit(train, epochs='3')", "epochs"),
     "a metric that nobody computes": (
         "from trackside import EarlyStopping\ntrainer.attach(EarlyStopping('valid_acuracy'))\n"
@@ -160,7 +159,11 @@ class Newcomer:
             told = done.stdout + done.stderr
             if (done.returncode != 0) != (fails is not None) or (fails or "") not in told:
                 raise SystemExit(f"{what}: {command} ended with {done.returncode}:\n{told}")
-        self.steps.append(Step(what, len(commands), time.perf_counter() - begun))
+        self.note(Step(what, len(commands), time.perf_counter() - begun))
+
+    def note(self, step: Step) -> None:
+        self.steps.append(step)
+        print(f"{step.commands:3} {step.seconds:8.1f} s  {step.what}", flush=True)
 
     def python(self, program: str) -> list[str]:
         return [str(self.bin / "python"), "-c", program]
@@ -180,12 +183,13 @@ class Newcomer:
             address = next(
                 word for line in server.stdout for word in line.split() if "http://" in word
             )
-            with urllib.request.urlopen(address.rstrip(".,;")) as answer:
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+            with browser.open(address.rstrip(".,;")) as answer:
                 assert "trackside" in answer.read().decode()
         finally:
             server.terminate()
             server.wait()
-        self.steps.append(Step("the page of a run", 1, time.perf_counter() - begun))
+        self.note(Step("the page of a run", 1, time.perf_counter() - begun))
 
 
 def main(folder: Path) -> list[Step]:
@@ -220,6 +224,4 @@ def main(folder: Path) -> list[Step]:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         steps = main(Path(place))
-    for step in steps:
-        print(f"{step.commands:3} {step.seconds:8.1f} s  {step.what}")
     print(f"{sum(s.commands for s in steps):3} {sum(s.seconds for s in steps):8.1f} s  all")
