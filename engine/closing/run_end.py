@@ -9,7 +9,7 @@ from ...events import Cancel, TrainState
 from ...events.bus.signal import unlink
 from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import RESTING, open_scopes
-from ..statechart.transitions_internals import Machine, first_row
+from ..statechart.transitions_internals import Machine, first_row, rows_by_source
 from .cancel_requests import Requests
 from .uninterrupted import complete
 
@@ -39,7 +39,7 @@ def leave_dead_run(machine: Machine, state: TrainState, first_trigger: str) -> N
     if (
         type(phase) is not str
         or open_scopes(phase)
-        or first_row(machine, phase, first_trigger) is None
+        or first_row(rows_by_source(machine), phase, first_trigger) is None
     ):
         state.phase = machine.initial or RESTING[0]
 

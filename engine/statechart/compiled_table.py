@@ -21,6 +21,7 @@ from .transitions_internals import (
     first_row,
     has_callbacks,
     phases_of,
+    rows_by_source,
     triggers,
 )
 
@@ -210,11 +211,11 @@ def compile_table(
         if not phase.states:
             library.leaves[path] = LeafPhase(path, activity_of(path))
     watched = {path for path, phase in phases.items() if has_callbacks(phase)}
-    machine_watched = has_callbacks(machine)
+    machine_watched, rows = has_callbacks(machine), rows_by_source(machine)
     for leaf in library.leaves.values():
         returned, closing = (CompiledRows(leaf, library, aliases) for _ in range(2))
         for trigger in triggers(machine):
-            row = first_row(machine, leaf.phase, trigger)
+            row = first_row(rows, leaf.phase, trigger)
             if row is None:
                 continue
             _check_destination(row, library.leaves)

@@ -91,10 +91,17 @@ class Topology:
         """Trigger → destination; the innermost row wins, among those the first."""
         exits: dict[str, str] = {}
         for phase in (leaf, *enclosing(leaf)):
-            for row in self.rows:
-                if phase in sources(row):
-                    exits.setdefault(row[0], row[2])
+            for row in self._rows_by_source.get(phase, ()):
+                exits.setdefault(row[0], row[2])
         return exits
+
+    @cached_property
+    def _rows_by_source(self) -> Mapping[str, Sequence[Row]]:
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows:
+            for source in dict.fromkeys(sources(row)):
+                rows.setdefault(source, []).append(row)
+        return rows
 
     def _check_names(self) -> None:
         for row in self.rows:

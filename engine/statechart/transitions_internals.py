@@ -9,7 +9,7 @@ each part that a new version of the library has removed, changed or added.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from transitions import MachineError
 from transitions.extensions.nesting import (
@@ -21,7 +21,15 @@ from transitions.extensions.nesting import (
 
 from .phase_paths import enclosing
 
-__all__ = ["MachineError", "fire", "first_row", "has_callbacks", "phases_of", "triggers"]
+__all__ = [
+    "MachineError",
+    "fire",
+    "first_row",
+    "has_callbacks",
+    "phases_of",
+    "rows_by_source",
+    "triggers",
+]
 
 
 class Phase(NestedState):
@@ -95,6 +103,9 @@ class MachineRow(NamedTuple):
     has_callbacks: bool
 
 
+RowsBySource: TypeAlias = dict[str, dict[str, MachineRow]]
+
+
 def has_callbacks(part: Any) -> bool:
     """Check whether a machine, phase, event or transition holds a callback, or may hold one.
 
@@ -118,14 +129,25 @@ def triggers(machine: Machine) -> Iterable[str]:
     return names
 
 
-def first_row(machine: Machine, phase: str, trigger: str) -> MachineRow | None:
+def rows_by_source(machine: Machine) -> RowsBySource:
+    """For each phase with rows of its own, by trigger the one that the library tries first."""
+    rows: RowsBySource = {}
+    for trigger, event in machine.events.items():
+        is_watched = has_callbacks(event)
+        for source, transitions in event.transitions.items():
+            if transitions:
+                first: Any = transitions[0]
+                row = MachineRow(first.source, first.dest, is_watched or has_callbacks(first))
+                rows.setdefault(source, {})[trigger] = row
+    return rows
+
+
+def first_row(rows: RowsBySource, phase: str, trigger: str) -> MachineRow | None:
     """The row that the library tries first for `trigger` in `phase`; the innermost source wins."""
-    event = machine.events[trigger]
     for source in (phase, *enclosing(phase)):
-        transition: Any = next(iter(event.transitions.get(source, ())), None)
-        if transition is not None:
-            called = has_callbacks(transition) or has_callbacks(event)
-            return MachineRow(transition.source, transition.dest, called)
+        row = rows.get(source, {}).get(trigger)
+        if row is not None:
+            return row
     return None
 
 
