@@ -18,7 +18,7 @@ def test_a_trial_keeps_a_row_an_epoch_its_facts_and_its_times():
     assert (result["outcome"], result["reason"], result["error"]) == ("completed", "", "")
     assert [row["epoch"] for row in result["rows"]] == [0, 1]
     assert result["rows"][-1]["valid_loss"] > 0
-    assert result["facts"]["arguments"] == {}
+    assert result["facts"]["arguments"] == {"seed": 0}
     assert result["facts"]["seed"] == 0
     assert result["seconds"] > 0
     assert {*result["costs"]} == {"Noise", "Halves", "GradientClip", "Metrics"}
