@@ -7,9 +7,9 @@ import io
 import pickle
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeAlias
-from weakref import ref
+from weakref import WeakSet, ref
 
-from ..events import Handler, TrainerProtocol
+from ..events import Handler, TrainerProtocol, TrainState
 from ..events.utils.nested import leaves
 
 LeftOut: TypeAlias = Mapping[str, Callable[[], Any]]
@@ -76,6 +76,24 @@ class LastTrainer:
         """Whether it was another one; from now on it is `trainer`."""
         before, self._state = self._state, ref(trainer.state)
         return before is not None and before() is not trainer.state
+
+
+class KnownTrainers:
+    """The trainers to which a handler was attached, for wraps, which get the state alone."""
+
+    def __init__(self) -> None:
+        self._trainers: WeakSet[TrainerProtocol] = WeakSet()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KnownTrainers, ()
+
+    def add(self, trainer: TrainerProtocol) -> None:
+        """Remember a trainer, for as long as something else refers to it."""
+        self._trainers.add(trainer)
+
+    def of(self, state: TrainState) -> TrainerProtocol | None:
+        """The one that a state belongs to; None if it is not known."""
+        return next((known for known in self._trainers if known.state is state), None)
 
 
 def _check_picklable(what: str, value: Any) -> None:

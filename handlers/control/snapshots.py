@@ -10,7 +10,7 @@ import torch
 from ...events import Snapshot, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.nested import map_nested
-from .._copying import LeftOut, nothing
+from .._copying import KnownTrainers, LeftOut
 from .._stateful import Stateful
 
 Activity = Callable[[TrainState], str]
@@ -39,7 +39,7 @@ class Snapshots(Stateful):
     """
 
     saved = ()
-    left_out: ClassVar[LeftOut] = {"_trainer": nothing}
+    left_out: ClassVar[LeftOut] = {"_trainers": KnownTrainers}
 
     def __init__(self, every: int = 100, keep: int = 2, *, where: Where = "cpu") -> None:
         for name, number in (("every", every), ("keep", keep)):
@@ -53,10 +53,10 @@ class Snapshots(Stateful):
         self.every = every
         self.keep = keep
         self.where = where
-        self._trainer: TrainerProtocol | None = None
+        self._trainers = KnownTrainers()
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._trainer = trainer
+        self._trainers.add(trainer)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         state.snapshots.clear()
@@ -74,8 +74,9 @@ class Snapshots(Stateful):
         return not kept or state.step >= kept[-1].step + self.every
 
     def _copy(self, state: TrainState) -> None:
-        assert self._trainer is not None
-        saved = map_nested(self._copied, self._trainer.state_dict(), only=torch.Tensor)
+        trainer = self._trainers.of(state)
+        assert trainer is not None
+        saved = map_nested(self._copied, trainer.state_dict(), only=torch.Tensor)
         snapshot = Snapshot(state.step, state.epoch, state.batch_index, saved)
         state.snapshots[:] = [*state.snapshots, snapshot][-self.keep :]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import count
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,12 +20,20 @@ _COLLECTORS: WeakKeyDictionary[CollectorRegistry, FitCollector] = WeakKeyDiction
 _LOCK = Lock()
 
 
-class RunningFit(NamedTuple):
+@dataclass
+class RunningFit:
     """A fit between `begin_fit` and `after_fit`."""
 
     state: TrainState
     metrics: dict[str, float]
     """The newest values by name; the thread of the fit writes them."""
+    _scraped: dict[str, int] = field(default_factory=dict)
+
+    def most(self, name: str) -> int:
+        """The largest value of a counter when it was scraped: a rollback sets the state back."""
+        found: int = max(self._scraped.get(name, 0), getattr(self.state, name))
+        self._scraped[name] = found
+        return found
 
 
 class FitCollector(Collector):
@@ -85,21 +94,21 @@ class FitCollector(Collector):
         cancels: dict[tuple[str, ...], int],
     ) -> Iterator[Metric]:
         states = {label: fit.state for label, fit in running.items()}
-        for name, about, field in (
+        for name, about, shown in (
             ("epoch", "Number of the epoch of a running fit, from 1.", "epoch"),
             ("epochs", "Planned number of epochs of a running fit.", "n_epochs"),
         ):
             family = GaugeMetricFamily(f"trackside_{name}", about, labels=["trainer"])
             for label, state in states.items():
-                family.add_metric([label], getattr(state, field) + (field == "epoch"))
+                family.add_metric([label], getattr(state, shown) + (shown == "epoch"))
             yield family
-        for name, about in (
-            ("steps", "Optimizer updates of a running fit."),
-            ("samples", "Training examples fetched in a running fit."),
+        for name, about, counted in (
+            ("steps", "Optimizer updates of a running fit.", "step"),
+            ("samples", "Training examples fetched in a running fit.", "samples"),
         ):
             counter = CounterMetricFamily(f"trackside_{name}", about, labels=["trainer"])
-            for label, state in states.items():
-                counter.add_metric([label], _count_of(state, name))
+            for label, fit in running.items():
+                counter.add_metric([label], fit.most(counted))
             yield counter
         values = GaugeMetricFamily(
             "trackside_metric", "Newest value of a metric.", labels=["trainer", "metric"]
@@ -110,10 +119,6 @@ class FitCollector(Collector):
         yield values
         yield _counted("trackside_fits", "Fits that have ended.", "outcome", fits)
         yield _counted("trackside_cancels", "Scopes that were cancelled.", "scope", cancels)
-
-
-def _count_of(state: TrainState, name: str) -> int:
-    return state.step if name == "steps" else state.samples
 
 
 def _counted(name: str, about: str, label: str, counts: dict[tuple[str, ...], Any]) -> Metric:

@@ -14,7 +14,7 @@ from ..logging._row import plain_values
 from ..logging._run_logger import import_extra, scalar_values
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Span, TracerProvider
 
 _SCOPE = "trackside"
@@ -46,7 +46,8 @@ class OpenTelemetry(Stateful):
     fit begins.
 
     Metrics: the counters `trackside.step` and `trackside.samples`, `trackside.fits` by `outcome`,
-    and the gauge `trackside.metric` by `metric`, written when metrics are reported.
+    and the gauge `trackside.metric` by `metric`, written when metrics are reported. Counters do not
+    fall: what is trained again after a rollback is not counted.
 
     Signals: begin_<scope>, after_<scope>, after_cancel_<scope> of fit, epoch, train, validate,
         batch, step, backward; resumed, reported
@@ -69,7 +70,7 @@ class OpenTelemetry(Stateful):
     main_only = True
     needs = ()
     shared = ("_tracer_provider", "_meter_provider")
-    left_out: ClassVar[LeftOut] = {"_runs": dict}
+    left_out: ClassVar[LeftOut] = {"_runs": dict, "_instruments": dict}
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class OpenTelemetry(Stateful):
         self._tracer_provider = tracer_provider
         self._meter_provider = meter_provider
         self._runs: dict[TrainerProtocol, _Run] = {}
+        self._instruments: dict[str, Any] = {}
 
     def rehearse(self, plan: RehearsalPlan) -> None:
         """No span is made of a rehearsal."""
@@ -101,7 +103,7 @@ class OpenTelemetry(Stateful):
         finally:
             self._write_counters(trainer, state)
             del self._runs[trainer]
-            fits = self._meter().create_counter("trackside.fits", "{fit}", "Fits that have ended.")
+            fits = self._instrument("counter", "fits", "{fit}", "Fits that have ended.")
             fits.add(1, {**_labels(trainer), "outcome": outcome})
 
     def within_epoch(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
@@ -135,7 +137,7 @@ class OpenTelemetry(Stateful):
         self._add_cancel(trainer, state)
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        gauge = self._meter().create_gauge("trackside.metric", "1", "Newest value of a metric.")
+        gauge = self._instrument("gauge", "metric", "1", "Newest value of a metric.")
         for name, value in scalar_values(plain_values(state.reported)).items():
             gauge.set(value, {**_labels(trainer), "metric": name})
         self._write_counters(trainer, state)
@@ -192,18 +194,21 @@ class OpenTelemetry(Stateful):
         counted = self._open_run(trainer).counted
         for name, unit, about in _COUNTERS:
             if name in counted:
-                counter = self._meter().create_counter(f"trackside.{name}", unit, about)
-                now = getattr(state, name)
+                counter = self._instrument("counter", name, unit, about)
+                now = max(counted[name], getattr(state, name))
                 counter.add(now - counted[name], _labels(trainer))
                 counted[name] = now
 
     def _open_run(self, trainer: TrainerProtocol) -> _Run:
         return self._runs.get(trainer, _Run())
 
-    def _meter(self) -> Meter:
-        metrics = self._import("metrics")
-        meter: Meter = metrics.get_meter(_SCOPE, meter_provider=self._meter_provider)
-        return meter
+    def _instrument(self, kind: str, name: str, unit: str, about: str) -> Any:
+        if name not in self._instruments:  # made once: the API keeps those that have no provider
+            metrics = self._import("metrics")
+            meter = metrics.get_meter(_SCOPE, meter_provider=self._meter_provider)
+            make = getattr(meter, f"create_{kind}")
+            self._instruments[name] = make(f"{_SCOPE}.{name}", unit, about)
+        return self._instruments[name]
 
     def _import(self, part: str) -> Any:
         return import_extra(f"opentelemetry.{part}", "opentelemetry", by=self)

@@ -31,7 +31,8 @@ class Prometheus(Stateful):
     `trackside_epochs`, `trackside_steps_total`, `trackside_samples_total`, and
     `trackside_metric{metric=…}` for each number that was reported. Of those that have ended:
     `trackside_fits_total{outcome=…}` and `trackside_cancels_total{scope=…}`. A running fit whose
-    name is taken by another one is numbered, `digits-2`. Serve them as any metrics of the process:
+    name is taken by another one is numbered, `digits-2`. Counters do not fall: what is trained
+    again after a rollback is not counted. Serve them as any metrics of the process:
     `prometheus_client.start_http_server`, `make_asgi_app`, `make_wsgi_app`.
 
     Signals: begin_fit, resumed, reported, after_cancel_<scope>, after_fit

@@ -12,7 +12,7 @@ from ...events.recovery import BEGIN_RETRY
 from ...events.utils.exact_context import exact_context
 from ...events.utils.exception_text import add_note
 from ...events.utils.nested import leaves
-from .._copying import LastTrainer, LeftOut, nothing
+from .._copying import KnownTrainers, LastTrainer, LeftOut
 from .._stateful import Stateful
 from ..optimization._optimizer_parameters import parameters
 
@@ -54,30 +54,30 @@ class SplitOnOutOfMemory(Stateful):
         valid_size: the same for validation and prediction.
     """
 
-    reads = ("batch", "batch_size", "xb", "model", "training")
+    reads = ("batch_size", "xb", "model", "training", "phase")
 
     single_process = "one rank would run a batch again that the others have left behind"
 
-    left_out: ClassVar[LeftOut] = {"_made_by": nothing}
+    left_out: ClassVar[LeftOut] = {"_trainers": KnownTrainers}
 
     saved = ("train_size", "valid_size")
 
     def __init__(self) -> None:
         self.train_size: int | None = None
         self.valid_size: int | None = None
-        self._made_by: TrainerProtocol | None = None
-        self._trainer = LastTrainer()
+        self._trainers = KnownTrainers()
+        self._last = LastTrainer()
 
     def attached(self, trainer: TrainerProtocol) -> None:
-        self._made_by = trainer
-        if self._trainer.changes_to(trainer):  # another model may need less memory
+        self._trainers.add(trainer)
+        if self._last.changes_to(trainer):  # another model may need less memory
             self.train_size = self.valid_size = None
 
     def wrap_forward(self, forward: Activity) -> Activity:
         def split_forward(state: TrainState) -> str:
-            size = self._size(state)
-            if size < state.batch_size and self._made_by is not None:
-                return self._made_by.forward_in_parts(forward, size)
+            size, trainer = self._size(state), self._trainers.of(state)
+            if size < state.batch_size and trainer is not None:
+                return trainer.forward_in_parts(forward, size)
             return forward(state)
 
         return self._retry(split_forward)
@@ -109,7 +109,7 @@ class SplitOnOutOfMemory(Stateful):
             # not in the except block: the frames of the attempt, and their tensors, are freed here
             state.pred = state.loss = None
             size = self._size(state)
-            if not _can_run_again(self._made_by, state):
+            if not _can_run_again(self._trainers.of(state), state):
                 raise CancelBatchException(
                     "out of memory where the batch cannot run again: its rest is skipped, and "
                     f"later ones run {size} examples at a time"
@@ -120,7 +120,7 @@ class SplitOnOutOfMemory(Stateful):
         return attempt
 
     def _halve(self, state: TrainState, error: RuntimeError) -> None:
-        size, trainer = self._size(state), self._made_by
+        size, trainer = self._size(state), self._trainers.of(state)
         if size < 2 or trainer is None or not trainer.can_be_split:
             add_note(
                 error,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -122,6 +123,7 @@ class _RangeTest:
         self._finder = finder
         self._ratios: list[float] = []
         self._mean = _SmoothedMean(1 - 2 / finder.steps)  # 0.98 for 100 steps, as in fastai
+        self._before = self._mean
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         assert state.optimizer is not None
@@ -133,8 +135,10 @@ class _RangeTest:
         rate = self._rate(state.step)
         for group, ratio in zip(state.optimizer.param_groups, self._ratios, strict=True):
             set_option(group, "lr", rate * ratio)
+        self._before = self._mean
 
     def after_loss(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._mean = copy.copy(self._before)  # this may be the second attempt of the batch
         loss = self._mean.update(float(torch.as_tensor(state.loss).detach()))
         least = min(self.curve.losses, default=loss)
         if not math.isfinite(loss) or loss - least > (self._finder.diverged - 1) * abs(least):

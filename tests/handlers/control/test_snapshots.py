@@ -1,8 +1,9 @@
 import pytest
 import torch
-from helpers import batches, trainer_of
+from helpers import batches, equal, model, trainer_of, weights
 
 from trackside import KeyedLoader
+from trackside.events import RollbackException
 from trackside.handlers.control.snapshots import Snapshots
 
 
@@ -51,6 +52,22 @@ def test_training_does_not_change_a_snapshot():
     trainer.fit(batches(5))
     assert all(map(torch.equal, before, after[0].values()))
     assert not all(map(torch.equal, before, trainer.state.model.state_dict().values()))
+
+
+def test_of_two_trainers_it_copies_the_one_that_fits():
+    def rolled_back(*trainers):
+        trainer = trainers[0]
+
+        @trainer.on("after_batch", when=lambda trainer, state: state.step == 3, once=True)
+        def roll_back(trainer, state):
+            raise RollbackException("a spike")
+
+        trainer.fit(batches(6))
+        return weights(trainer)
+
+    alone, shared = Snapshots(every=2), Snapshots(every=2)
+    expected = rolled_back(trainer_of(alone))
+    assert equal(rolled_back(trainer_of(shared), trainer_of(shared, net=model(1))), expected)
 
 
 def test_validation_and_prediction_make_none():

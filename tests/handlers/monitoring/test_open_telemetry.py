@@ -6,13 +6,15 @@ import sys
 import pytest
 import torch
 from helpers import CANCELS, batches, raise_at, trainer_of
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from trackside import Metrics, OpenTelemetry
+from trackside import Metrics, OpenTelemetry, Snapshots
+from trackside.events import RollbackException
 
 
 class Telemetry:
@@ -105,6 +107,37 @@ def test_counters_are_written_every_few_steps_if_asked():
     trainer.on("after_batch")(lambda trainer, state: seen.append(told.points()))
     trainer.fit(batches(4))
     assert [points.get(("trackside.step", None)) for points in seen if points] == [2, 2, 4]
+
+
+class CountedMeters(NoOpMeterProvider):
+    """Counts the meters that it was asked for; the API keeps each one."""
+
+    asked = 0
+
+    def get_meter(self, *args, **kwargs):
+        self.asked += 1
+        return super().get_meter(*args, **kwargs)
+
+
+def test_the_instruments_are_made_once():
+    provider = CountedMeters()
+    handler = OpenTelemetry(every=1, meter_provider=provider)
+    trainer_of(Metrics(), handler).fit(batches(3), epochs=3)
+    assert provider.asked == len(("step", "samples", "metric", "fits"))
+
+
+def test_counters_do_not_fall_after_a_rollback(caplog):
+    told = Telemetry(every=1)
+    trainer = trainer_of(told.handler, Snapshots(every=3))
+
+    @trainer.on("after_batch", when=lambda trainer, state: state.step == 5, once=True)
+    def roll_back(trainer, state):
+        raise RollbackException("a spike")
+
+    state = trainer.fit(batches(9))
+    assert (state.rollbacks[0].to_step, state.step) == (3, 7)
+    assert told.points()["trackside.step", None] == 7
+    assert caplog.records == []
 
 
 def test_batches_are_spans_if_asked():

@@ -11,7 +11,8 @@ from helpers import CANCELS, batches, raise_at, trainer_of
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from trackside import Metrics, Prometheus
+from trackside import Metrics, Prometheus, Snapshots
+from trackside.events import RollbackException
 
 
 def by_labels(families):
@@ -76,6 +77,19 @@ def test_a_running_fit_is_scraped_and_an_ended_one_counted(registry):
 
 def values(registry):
     return by_labels(registry.collect())
+
+
+def test_counters_do_not_fall_after_a_rollback(registry):
+    trainer, seen = trainer_of(Prometheus(registry), Snapshots(every=3)), []
+
+    @trainer.on("after_batch")
+    def look(trainer, state):
+        seen.append(values(registry)["steps_total", "trainer"])
+        if state.step == 5 and not state.rollbacks:
+            raise RollbackException("a spike")
+
+    trainer.fit(batches(9))
+    assert seen == [1, 2, 3, 4, 5, 5, 5, 6, 7]
 
 
 def test_cancels_are_counted_by_scope(registry):

@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trackside.engine import KeyedLoader, Trainer
-from trackside.events import AttachError
+from trackside.events import AttachError, RetryBatchException
 from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation
 from trackside.handlers.schedules._lr_curve import LRCurve
 from trackside.handlers.schedules.lr_finder import LRFinder
@@ -272,6 +272,19 @@ def test_losses_are_the_smoothed_losses_of_a_manual_loop():
         optimizer.step()
         optimizer.zero_grad()
     assert curve.losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_is_judged_once_however_often_its_batch_is_retried():
+    def retry(trainer, state):
+        if state.attempt < 2:
+            raise RetryBatchException("out of memory")
+
+    class Retries:
+        begin_backward = staticmethod(retry)
+
+    plain = LRFinder(1e-3, 1e-1, 25).find(trainer_of(), batches(5))
+    retried = LRFinder(1e-3, 1e-1, 25).find(trainer_of(), batches(5), [Retries()])
+    assert retried.losses == plain.losses
 
 
 def test_short_loader_is_read_repeatedly():
