@@ -5,6 +5,7 @@ from browsers import is_ready, opened
 from helpers import batches, trainer_of
 from watched import EMPTY, CancelOneBatch, screenshots, wait_until
 
+from trackside.events import RetryBatchException
 from trackside.handlers import Metrics, Recorder
 from trackside.views.page.report import write_report
 
@@ -54,16 +55,24 @@ class ModuleOfALongName:
         pass
 
 
+class RetryOneBatch:
+    def after_loss(self, trainer, state):
+        if state.step == 2 and not state.attempt:
+            raise RetryBatchException("once more")
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A report of two runs: one has a long name and counts of four digits, one has cancels."""
+    """A report of three runs: a long name and counts of four digits, cancels, a retried batch."""
     folder = tmp_path_factory.mktemp("layout")
     recorder = Recorder(folder / f"{LONG}.loop", records=2**15, timing=True)
     trainer_of(ModuleOfALongName(), recorder, activities=EMPTY).fit(batches(1) * 1234, batches(2))
     recorder = Recorder(folder / "cancels.loop", records=512)
     trainer = trainer_of(Metrics(), CancelOneBatch(), recorder)
     trainer.fit(batches(8), batches(2), epochs=15)
-    paths = [folder / f"{LONG}.loop", folder / "cancels.loop"]
+    recorder = Recorder(folder / "retry.loop")
+    trainer_of(RetryOneBatch(), recorder).fit(batches(4))
+    paths = [folder / f"{name}.loop" for name in (LONG, "cancels", "retry")]
     write_report(paths, folder / "report.html")
     return folder / "report.html"
 
@@ -97,6 +106,19 @@ def test_at_every_size_the_chart_fits_its_frame_and_no_count_covers_a_box(page):
             if size in FIXED - {(1366, 768)}:
                 assert cut <= 1, (label, size)
             page.screenshot(path=screenshots() / f"layout-{label[:7]}-{size[0]}.png")
+
+
+def test_phases_of_a_recovery_take_room_when_they_are_entered(page):
+    retry = page.locator("#board [data-phase='fit.epoch.train.batch.retry']")
+    arrows = page.locator("#board .arrow.recovery:not(.unused) .count")
+    choose(page, LONG)
+    assert not retry.is_visible()
+    assert arrows.count() == 0
+    choose(page, "retry")
+    wait_until(retry.is_visible)
+    assert {*arrows.all_text_contents()} == {"1"}
+    assert not page.locator("#board [data-phase='fit.epoch.train.restore']").is_visible()
+    page.screenshot(path=screenshots() / "layout-retry.png")
 
 
 def test_a_chart_that_is_taller_than_its_frame_follows_the_live_phase(page):
@@ -146,7 +168,9 @@ def test_a_long_module_name_is_cut_at_its_front(page):
 
 def test_cancels_count_the_same_in_the_table_and_above_after_the_ring_lost_some(page):
     choose(page, "cancels")
-    rows = page.locator("#cancels tbody tr").evaluate_all(
+    table = page.locator("#cancels tbody tr")
+    wait_until(lambda: table.count() == 2)  # the page is drawn a frame after it has its run
+    rows = table.evaluate_all(
         "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
     )
     assert [row[0] for row in rows] == [

@@ -4,22 +4,35 @@
 const parentPath = (path) => path.split(".").slice(0, -1).join(".");
 const isInside = (path, scope) => scope === "" || path === scope || path.startsWith(`${scope}.`);
 
-function edgeKind(trigger) {
+// Triggers that go back, to a phase that a run without trouble never enters.
+const RECOVERIES = ["begin_retry", "begin_rollback"];
+
+function triggerKind(trigger) {
   if (trigger === "after_error") return "error";
+  if (RECOVERIES.includes(trigger)) return "recovery";
   return trigger.startsWith("after_cancel_") ? "cancel" : "normal";
 }
 
-// Leaves inside a scope that only cancels or errors lead to.
+// What leaves the destination of a recovery belongs to the recovery, too.
+function edgeKind(rows, trigger, source) {
+  const recovers = ([name, , to]) => to === source && RECOVERIES.includes(name);
+  return rows.some(recovers) ? "recovery" : triggerKind(trigger);
+}
+
+// Leaves inside a scope that no normal row leads to, and that only the end of the scope leaves.
 function hiddenLeaves(rows) {
   const kindsInto = new Map();
   for (const [trigger, , to] of rows)
-    kindsInto.set(to, [...(kindsInto.get(to) ?? []), edgeKind(trigger)]);
-  return new Set(
-    [...kindsInto]
-      .filter(([to, kinds]) => to.includes(".") && !kinds.includes("normal"))
-      .map(([to]) => to),
-  );
+    kindsInto.set(to, [...(kindsInto.get(to) ?? []), triggerKind(trigger)]);
+  const ends = ([to, kinds]) =>
+    to.includes(".") &&
+    !kinds.includes("normal") &&
+    rows.every(([name, from]) => !asList(from).includes(to) || name === afterScope(to));
+  return new Set([...kindsInto].filter(ends).map(([to]) => to));
 }
+
+// The trigger that ends the scope around a leaf.
+const afterScope = (leaf) => `after_${parentPath(leaf).split(".").pop()}`;
 
 // The destination of `trigger` from a leaf; the row of the innermost phase applies.
 function destinationOf(rows, leaf, trigger) {
@@ -36,14 +49,12 @@ function boardEdges(rows) {
   const edges = new Map();
   rows.forEach(([trigger, from, to], row) => {
     for (const source of asList(from)) {
-      const end = hidden.has(to)
-        ? destinationOf(rows, to, `after_${parentPath(to).split(".").pop()}`)
-        : to;
+      const end = hidden.has(to) ? destinationOf(rows, to, afterScope(to)) : to;
       const isTerminal =
         !source.includes(".") && source !== initial && !isInside(end ?? "", source);
       if (hidden.has(source) || end === null || (isTerminal && isDestination(rows, source)))
         continue;
-      const edge = liftEdge(source, end, edgeKind(trigger));
+      const edge = liftEdge(source, end, edgeKind(rows, trigger, source));
       const key = `${edge.from} ${edge.to} ${edge.kind}`;
       if (!edges.has(key)) edges.set(key, { ...edge, rows: [], triggers: [] });
       edges.get(key).rows.push(row);
