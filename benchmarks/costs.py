@@ -195,8 +195,6 @@ def checkpoints() -> str:
     }
     lines = [f"| | {' | '.join(sizes)} | aim |", "|---|" + "---|" * (len(sizes) + 1)]
     for what, (own, other, aim) in rows.items():
-        if any(f"{own} / {other}" not in found[size] for size in sizes):
-            continue  # the results are older than this row
         cells = [
             f"{found[size][f'{own} / {other}']:.2f} × ({found[size][own]:.1f} ms)" for size in sizes
         ]
