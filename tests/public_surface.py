@@ -14,8 +14,8 @@ from pathlib import Path
 
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT
 from trackside.events import CANCELS, SIGNALS, TrainState
-from trackside.handlers.recording.journal import FORMAT as JOURNAL_FORMAT
 from trackside.handlers.recording.format import VERSION as RECORDING_FORMAT
+from trackside.handlers.recording.journal import FORMAT as JOURNAL_FORMAT
 
 KEPT = Path(__file__).with_name("public_surface.txt")
 PACKAGES = ("trackside.events", "trackside.engine", "trackside.handlers", "trackside.views")
