@@ -87,7 +87,7 @@ def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
     process.kill()
     process.join()
     try:
-        assert is_free(tmp_path)
+        until(lambda: is_free(tmp_path))  # the child closes its copy when it begins to run
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 

@@ -142,7 +142,7 @@ def test_more_retries_than_the_budget_are_an_error_that_names_it():
         if state.batch_index == 1:
             raise RetryBatchException("no luck", budget=3)
 
-    with pytest.raises(RecoveryError, match=r"'no luck'.*batch 1: its budget=3 is used up"):
+    with pytest.raises(RecoveryError, match=r"'no luck'.*batch 2: its budget=3 is used up"):
         trainer.fit(batches(3))
     assert trainer.state.step == 1
 
