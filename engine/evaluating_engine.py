@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ from .summary.trainer_text import trainer_text
 class EvaluatingEngine(Engine):
     """An engine that also evaluates and predicts, outside of a fit; `steps` can stop earlier."""
 
-    _stops: tuple[str, ...] = ()
+    _stops: Mapping[object, str] = MappingProxyType({})
 
     @property
     def can_be_split(self) -> bool:
@@ -144,12 +145,14 @@ class EvaluatingEngine(Engine):
         trigger = self._sent_signals.find(name, tried).name
         if trigger not in self.signals:
             raise AttachError(f"{tried}: no activity leads to it; allowed: a signal of the chart")
-        self._stops = (*self._stops, trigger)
+        stop = object()
+        self._stops = {**self._stops, stop: trigger}
         add_stops(self._table.values(), trigger)
 
         def undo() -> None:
-            self._stops = tuple(other for other in self._stops if other != trigger)
-            remove_stops(self._table.values(), trigger)
+            self._stops = {one: kept for one, kept in self._stops.items() if one is not stop}
+            if trigger not in self._stops.values():  # there may be another stop before it
+                remove_stops(self._table.values(), trigger)
 
         return undo
 
@@ -182,7 +185,7 @@ class EvaluatingEngine(Engine):
 
     def _compiled(self, machine: Machine) -> dict[str, LeafPhase]:
         table = super()._compiled(machine)
-        for trigger in self._stops:
+        for trigger in self._stops.values():
             add_stops(table.values(), trigger)
         return table
 

@@ -59,7 +59,8 @@ def _rollback(cancel: RollbackException, snapshot: Snapshot, state: TrainState) 
     first = snapshot.epoch, snapshot.batch_index + 1
     if cancel.skip is not None:
         first = max(first, (state.epoch, max(0, state.batch_index - cancel.skip + 1)))
-    return Rollback(cancel.reason, state.step, snapshot.step, first, last)
+    reason = str(cancel.reason)  # it may be the error that was caught, and is saved
+    return Rollback(reason, state.step, snapshot.step, first, last)
 
 
 def _tried(cancel: RollbackException) -> str:

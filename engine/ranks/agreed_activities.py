@@ -96,8 +96,8 @@ class AgreedActivities:
 
     def _attempting(self, leaf: LeafPhase, activity: Activity) -> Activity:
         """`activity`, after which the run goes on to the next vote, whatever it raises."""
-        ballot, names = self._ballot, path_ends(leaf.phase)
-        cleans_up = names[0] == "zero_grad"
+        ballot, names = self._ballot, _names(leaf.phase)
+        cleans_up = "zero_grad" in names
         expected = leaf.expected_trigger or next(iter(leaf.rows))
 
         def attempt(state: TrainState) -> str:
@@ -140,6 +140,12 @@ class AgreedActivities:
             return chosen[agreed]
 
         return choose
+
+
+def _names(phase: str) -> list[str]:
+    """The names of the activity of `phase`; a retry calls the activity `forward`."""
+    names = [*path_ends(phase)]
+    return [*names, "forward"] if names[0] == "retry" else names
 
 
 def _is_backward(phase: str) -> bool:

@@ -112,17 +112,23 @@ def _restored(state: TrainState) -> Iterator[None]:
     before = {field.name: getattr(state, field.name) for field in fields(state)}
     modules = [part for model in state.models.values() or [state.model] for part in model.modules()]
     modes = [(module, module.training) for module in modules]
-    buffers = [(each, each.clone()) for module in modules for each in module.buffers(recurse=False)]
+    buffers = [(*each, each[-1].clone()) for module in modules for each in _own_buffers(module)]
     try:
         yield
     finally:
         for module, mode in modes:
             module.training = mode
         with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            for module, name, buffer, value in buffers:
+                setattr(module, name, buffer.copy_(value))  # the model may have assigned another
         for name, value in before.items():
             setattr(state, name, value)
+
+
+def _own_buffers(module: nn.Module) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """The buffers of a module itself, with their names."""
+    for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
+        yield module, name, buffer
 
 
 def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

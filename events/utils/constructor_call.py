@@ -42,9 +42,9 @@ def _arguments(made: object, kept: Mapping[str, Any]) -> Iterator[str]:
         if value is _MISSING:
             positional = False
         elif parameter.kind is Parameter.VAR_KEYWORD:
-            yield from _keywords(value)
+            yield from _keywords(value if isinstance(value, Mapping) else {})
         elif parameter.kind is Parameter.VAR_POSITIONAL:
-            yield from map(_SHORT.repr, value)
+            yield from map(_SHORT.repr, value if isinstance(value, (list, tuple)) else ())
         elif is_required and positional and parameter.kind is not Parameter.KEYWORD_ONLY:
             yield shown(name, value)
         elif is_required or not _is_equal(value, parameter.default):
@@ -66,7 +66,10 @@ def shown(name: str, value: Any) -> str:
 
 
 def _is_equal(value: Any, default: Any) -> bool:
-    return value is default or (type(value) is type(default) and bool(value == default))
+    if value is default:
+        return True
+    is_array = hasattr(value, "shape")  # compared element by element
+    return type(value) is type(default) and not is_array and bool(value == default)
 
 
 class _Short(reprlib.Repr):

@@ -7,6 +7,7 @@ from torch import nn
 
 from trackside import EMA, Handler, handlers
 
+ONES = torch.ones(2)
 CALLS = """
 ActivationCheckpointing(Conv2d, 'encoder')
 ActivationStats(modules=('0',), every=3, bins=4, limits=(-1.0, 1.0))
@@ -122,3 +123,11 @@ def test_a_handler_that_is_not_initialized_has_a_repr():
 def test_the_repr_of_a_copy_is_that_of_the_original():
     trainer = trainer_of(handler := EMA(decay=0.5))
     assert repr(handler.__copy__()) == repr(trainer.handlers[0]) == "EMA(decay=0.5)"
+
+
+def test_a_repr_needs_no_attribute_to_be_of_the_kind_of_its_parameter():
+    class Odd(Handler):
+        def __init__(self, scale=ONES, *names, **options):
+            self.scale, self.names, self.options = torch.zeros(2), 3, None
+
+    assert repr(Odd()) == "Odd(scale=Tensor)"

@@ -137,6 +137,20 @@ def test_a_fit_that_was_rolled_back_resumes_bit_for_bit(skip):
         assert again.state.step == whole.state.step
 
 
+def test_a_fit_resumes_though_an_error_was_the_reason_of_a_rollback():
+    def go_back(trainer, state):
+        if state.batch_index == 1 and not state.rollbacks:
+            raise RollbackException(ValueError("not finite"))
+
+    trainer, capture = trainer_with(Snapshots(1)), Capture()
+    trainer.attach(capture)
+    trainer.on("after_loss")(go_back)
+    trainer.fit(batches(3))
+    again = trainer_with()
+    again.fit(batches(3), resume=capture.kept[-1])
+    assert [made.reason for made in again.state.rollbacks] == ["not finite"]
+
+
 @pytest.mark.parametrize("kind", ["list", "DataLoader"])
 def test_a_loader_without_a_position_is_read_again(kind):
     def data():

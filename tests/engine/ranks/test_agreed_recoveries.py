@@ -10,6 +10,7 @@ from recovering import RecoveringRig, recovered_by_hand
 from trackside.events import (
     CancelBatchException,
     CancelTrainException,
+    PeerError,
     RetryBatchException,
     RollbackException,
 )
@@ -115,3 +116,31 @@ def test_a_peer_gets_the_budget_the_split_and_the_snapshot():
         {"reason": "older", "to": 0, "skip": 1, "budget": 2},
     ]
     assert [(each.to_step, each.first, each.last) for each in made] == [(0, (1, 0), (1, 0))]
+
+
+def test_a_retry_that_fails_where_the_forward_pass_is_collective_ends_all_ranks():
+    def work(rank, agreement):
+        rig = RecoveringRig()
+        rig.trainer.agreement = agreement
+
+        def collective(forward):
+            def run(state):
+                if state.attempt and rank == 1:
+                    raise ValueError("only here")
+                agreement.ranks.data.exchange(rank, None)
+                return forward(state)
+
+            return run
+
+        def once(trainer, state):
+            if state.attempt == 0:
+                raise RetryBatchException("again")
+
+        rig.trainer.wrap("forward", collective)
+        rig.trainer.on("after_loss")(once)
+        with pytest.raises((PeerError, ValueError)) as raised:
+            rig.trainer.fit(rig.world.train_loader)
+        return type(raised.value), agreement.ranks.aborted
+
+    ranks = Ranks(2, collective=("forward", "backward"))
+    assert ranks.run(work) == [(PeerError, True), (ValueError, True)]

@@ -74,3 +74,13 @@ def test_what_no_activity_leads_to_is_refused():
         trainer_of().stop_before("after_los")
     with pytest.raises(AttachError, match="no activity leads to it"):
         trainer_of().stop_before("any_transition")
+
+
+def test_two_stops_before_one_signal_are_undone_one_by_one():
+    trainer = trainer_of()
+    undo, other = trainer.stop_before("after_loss"), trainer.stop_before("after_loss")
+    undo()
+    undo()
+    assert "before_after_loss" in [t.trigger for t in steps_of(trainer)]
+    other()
+    assert "before_after_loss" not in [t.trigger for t in steps_of(trainer)]

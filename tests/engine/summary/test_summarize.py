@@ -107,6 +107,26 @@ def test_everything_is_restored_after_a_batch_that_the_model_refuses():
     assert trainer.state.batch is None
 
 
+class Counting(nn.Linear):
+    """Assigns its buffers, instead of writing into them."""
+
+    def __init__(self):
+        super().__init__(5, 3)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return super().forward(x)
+
+
+def test_a_buffer_that_the_model_assigns_is_the_same_tensor_as_before():
+    net = Counting()
+    calls = net.calls
+    summed(net, batch=batches(1)[0])
+    assert net.calls is calls
+    assert calls == 0
+
+
 def test_shared_parameters_count_once_and_deep_layers_are_left_out():
     layer = nn.Linear(5, 5)
     found = summed(nn.Sequential(layer, layer, nn.Sequential(nn.Sequential(layer))), depth=1)
