@@ -92,7 +92,7 @@ class Journal(Stateful):
         for name in self.fields:
             check_part(name, trainer.state, f"Journal(fields={self.fields})")
         self._trainer = trainer
-        self._seen = {}
+        self._seen, self._has_header = {}, False
         if self.blame:
             self._stop_blaming = trainer.instrument(self._blamed)
 

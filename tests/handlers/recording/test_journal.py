@@ -233,3 +233,14 @@ def test_each_run_has_a_header_with_its_facts(tmp_path):
     headers = [line for line in lines_of(tmp_path / "a.jsonl") if "journal" in line]
     assert [header["facts"]["seed"] for header in headers] == [1, 2]
     assert headers[0]["roles"]["batch"] == "unit"
+
+
+def test_a_journal_that_is_attached_to_another_trainer_in_its_fit_has_a_header(tmp_path):
+    journal = Journal(tmp_path / "a.jsonl")
+    first, other = trainer_of(journal), trainer_of(Trace())
+    first.fit(batches(1))
+    first.detach(journal)
+    other.on("begin_train", once=True)(lambda trainer, state: trainer.attach(journal))
+    other.fit(batches(1))
+    headers = [line for line in lines_of(tmp_path / "a.jsonl") if "journal" in line]
+    assert [header["handlers"] for header in headers] == [["Journal"], ["Trace", "Journal"]]
