@@ -146,7 +146,7 @@ def read_all(path, seed):
         numbers = [record.number for record in recording.records()]
         sums = totals(recording)
         str((sums.phases, sums.rows, sums.seconds, status(recording), recording.counters))
-        str((TopView(recording).render(), list(recording.scalars())))
+        str((TopView(recording).render(100), list(recording.scalars())))
         str((compare([recording], [recording]), run_results(recording)))
         recording.metrics()
         EXPORTS[seed % len(EXPORTS)]([recording], io.BytesIO())

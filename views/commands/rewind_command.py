@@ -60,6 +60,7 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from ...engine import CheckpointError, ResumeError
     from ..jobs.device import usable_device
+    from ..output.counted_place import counted_place
     from ..output.usage_error import first_line
     from ..rewinding.batch_dump import check_file, dump_batch
     from ..rewinding.rewind import rewind
@@ -83,7 +84,8 @@ def _run(arguments: argparse.Namespace) -> None:
     except (CheckpointError, ResumeError) as error:
         raise UsageError(first_line(error)) from None
     state = trainer.state
-    print(f"step {state.step}, epoch {state.epoch}, batch {state.batch_index}, in {state.phase}")
+    position = counted_place(state.epoch, state.batch_index)
+    print(f"step {state.step}, {position}, in {state.phase}")
     try:
         if arguments.dump is None:
             names = {"state": state, "batch": state.batch, "step": trainer.step}

@@ -1,4 +1,4 @@
 """Journals, line by line: `trackside diff` compares two of them.
 
-May import: nothing in views.
+May import: output.
 """

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...events.utils.flat_names import flat_names
-from .journal_reader import POSITION, JournalError, JournalReader, Line, position_key
+from ..output.counted_place import counted_place
+from .journal_reader import JournalError, JournalReader, Line, position_key
 
 MEASURED = ("peak_memory",)
 """Reported values that are measured, so they differ between processes."""
@@ -21,7 +22,7 @@ class JournalDifference:
     """The first difference of two runs."""
 
     where: str
-    """`step 412, after_loss (epoch 3, batch 57)`."""
+    """`step 412, after_loss (epoch 3, batch 57)`; epochs and batches are counted from 1."""
     name: str
     """The field that differs; or "transition", "end", "reason", "report of …"."""
     a: Any
@@ -200,13 +201,14 @@ def _writers(name: str, a: _Run, b: _Run) -> str:
 
 
 def _where(line: Line) -> str:
-    step, epoch, batch = line["step"], line["epoch"], line["batch"]
-    return f"step {step}, {line['trigger']} (epoch {epoch}, batch {batch})"
+    position = counted_place(line["epoch"], line["batch"])
+    return f"step {line['step']}, {line['trigger']}" + (f" ({position})" if position else "")
 
 
 def _transition(line: Line) -> str:
-    counters = ", ".join(f"{name} {line[name]}" for name in POSITION)
-    return f"{line['trigger']} to {line['to']}, {counters}"
+    position = counted_place(line["epoch"], line["batch"])
+    counters = f"step {line['step']}, samples {line['samples']}"
+    return ", ".join(filter(None, (f"{line['trigger']} to {line['to']}", position, counters)))
 
 
 def _notes(a: _Run, b: _Run, common: Collection[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ...handlers.recording import process_identity
 from ...handlers.recording.format import Kind
+from ..output.counted_place import counted_place
 from .recording import Recording
 from .records import Counters, Meta, Record
 from .symbol_table import ReceiverEntry, TransitionEntry
@@ -179,12 +180,4 @@ def _can_see_process(meta: Meta) -> bool:
 
 def format_position(counters: Counters) -> str:
     """`epoch 4 of 40, batch 58 of 60`: counted from 1, unlike the TrainState."""
-    counts = [
-        ("epoch", counters.epoch, counters.n_epochs),
-        ("batch", counters.batch, counters.n_batches),
-    ]
-    return ", ".join(
-        f"{name} {number + 1}" + (f" of {total}" if total else "")
-        for name, number, total in counts
-        if number is not None
-    )
+    return counted_place(counters.epoch, counters.batch, counters.n_epochs, counters.n_batches)

@@ -188,7 +188,8 @@ class ResumeCheck:
     def _where(self) -> str:
         state = self.trainer.state
         batches = "" if state.batch_index < 0 else f", after {state.batch_index + 1} batches"
-        return f"{state.phase} of epoch {state.epoch}{batches}"
+        epoch = "" if state.epoch < 0 else f" of epoch {state.epoch + 1}"
+        return f"{state.phase}{epoch}{batches}"
 
 
 if __name__ == "__main__":

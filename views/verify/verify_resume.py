@@ -28,7 +28,7 @@ class ResumeDifference(NamedTuple):
     """The first difference between a resumed fit and the uninterrupted one."""
 
     stopped: str
-    """The boundary it was resumed from, `fit.epoch.train.fetch of epoch 0, after 3 batches`."""
+    """The boundary it was resumed from, `fit.epoch.train.fetch of epoch 1, after 3 batches`."""
     name: str
     """The part that differs, `handler EMA: averaged of layer2.weight`; or the error raised."""
     where: str

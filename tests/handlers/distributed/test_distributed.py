@@ -125,7 +125,7 @@ def test_the_journals_of_two_ranks_differ_in_their_batches_only(results, folder)
     found = diff_journals(first, second, {*MEASURED, *own}).difference
     assert (found.name, found.where) == (
         "report of only_here",
-        "step 2, after_batch (epoch 0, batch 1)",
+        "step 2, after_batch (epoch 1, batch 2)",
     )
 
 

@@ -29,14 +29,14 @@ def test_the_first_batch_with_other_inputs_is_found_and_its_writer(tmp_path, ste
     assert found.name == "xb"
     assert found.writers == "shift in run B only"
     epoch, batch = divmod(step, 3)
-    assert found.where == f"step {step}, begin_batch (epoch {epoch}, batch {batch})"
+    assert found.where == f"step {step}, begin_batch (epoch {epoch + 1}, batch {batch + 1})"
 
 
 def test_a_handler_in_one_run_only_is_named(tmp_path):
     a = journal_of(tmp_path / "a", blame=True)
     b = journal_of(tmp_path / "b", MixUp(), blame=True)
     text = str(diff_journals(a, b))
-    assert "step 0, begin_batch (epoch 0, batch 0): xb differs; written by MixUp" in text
+    assert "step 0, begin_batch (epoch 1, batch 1): xb differs; written by MixUp" in text
     assert "in run B only" in text
 
 
@@ -67,7 +67,7 @@ def test_a_cancel_in_one_run_only_is_another_transition(tmp_path):
     found = diff_journals(
         journal_of(tmp_path / "a"), journal_of(tmp_path / "b", change=cancel)
     ).difference
-    assert (found.name, found.where) == ("transition", "step 0, begin_backward (epoch 0, batch 0)")
+    assert (found.name, found.where) == ("transition", "step 0, begin_backward (epoch 1, batch 1)")
     assert found.b.startswith("after_cancel_batch to ")
 
 
@@ -126,7 +126,7 @@ def test_a_resumed_fit_in_a_file_of_its_own_is_aligned_by_counters(tmp_path, ord
     resumed_fit(tmp_path / "c", tmp_path / "b", again=tmp_path / "again")
     result = diff_journals(*[whole, tmp_path / "again"][::order])
     assert result.difference is None
-    assert "begins at step 3, after_train (epoch 0, batch 2)" in str(result)
+    assert "begins at step 3, after_train (epoch 1, batch 3)" in str(result)
     assert 0 < result.transitions < sum("trigger" in line for line in lines_of(whole))
 
 
@@ -179,7 +179,7 @@ def test_the_command_tells_a_difference_by_its_exit_code(tmp_path, capsys):
     b = journal_of(tmp_path / "b", blame=True, change=shift_inputs(4))
     assert main(["diff", str(a), str(a)]) == 0
     assert main(["diff", str(a), str(b)]) == 1
-    found = "step 4, begin_batch (epoch 1, batch 1): xb differs; written by shift in run B only"
+    found = "step 4, begin_batch (epoch 2, batch 2): xb differs; written by shift in run B only"
     assert found in capsys.readouterr().out
 
 
@@ -195,7 +195,8 @@ def test_any_changed_value_of_a_journal_is_found_where_it_is(tmp_path_factory, d
     (folder / "b").write_text("".join(json.dumps(one) + "\n" for one in lines))
     found = diff_journals(folder / "a", folder / "b").difference
     assert (found.name, found.b) == (name, "changed")
-    assert f"{line['trigger']} (epoch {line['epoch']}, batch {line['batch']})" in found.where
+    place = f"(epoch {line['epoch'] + 1}, batch {line['batch'] + 1})"
+    assert f"{line['trigger']} {place}" in found.where
 
 
 def long_journal(path, batches):

@@ -56,7 +56,7 @@ def everything(path):
         sums = totals(recording)
         read = (sums.phases, sums.rows, sums.seconds, str(status(recording)))
         events = list(timeline_events(records, recording.table))
-        shown = (str(compare([recording], [recording])), TopView(recording).render())
+        shown = (str(compare([recording], [recording])), TopView(recording).render(100))
         return records, read, list(recording.scalars()), recording.counters, events, shown
 
 

@@ -125,7 +125,7 @@ def test_a_run_that_is_not_deterministic_is_found_by_a_second_run(tmp_path):
     with pytest.raises(RewindError) as caught:
         rewind(other_each_time, tmp_path, 7, twice=True)
     assert "this run is not deterministic" in str(caught.value)
-    assert "step 6, begin_batch (epoch 0, batch 6): xb differs" in str(caught.value)
+    assert "step 6, begin_batch (epoch 1, batch 7): xb differs" in str(caught.value)
     assert rewind(job, tmp_path, 7, twice=True).state.step == 7
 
 
@@ -177,7 +177,7 @@ def test_the_command_writes_the_batch_and_what_was_computed(tmp_path, capsys):
     assert torch.equal(content["loss"], seen.losses[7])
     assert content["pred"].shape == (SIZE, 3)
     assert {*content["gradients"]} == {"0.weight", "0.bias", "2.weight", "2.bias"}
-    assert "step 7, epoch 0, batch 7" in capsys.readouterr().out
+    assert "step 7, epoch 1, batch 8" in capsys.readouterr().out
 
 
 def test_the_command_opens_a_prompt_with_the_trainer(tmp_path, capsys, monkeypatch):

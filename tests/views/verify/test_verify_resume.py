@@ -38,7 +38,7 @@ def test_unsaved_state_is_detected_when_it_has_an_effect(tmp_path):
     after_four = results[4]  # the counter would have changed the next batch
     assert after_four == {
         "difference": "position: loss",
-        "where": "fit.epoch.train.fetch of epoch 0, after 4 batches",
+        "where": "fit.epoch.train.fetch of epoch 1, after 4 batches",
     }
 
 
@@ -46,7 +46,7 @@ def test_the_first_difference_of_the_journals_names_who_wrote_it(capsys):
     assert main(["verify-resume", "planted:silent", "--epochs", "1", "--batches", "4"]) == 1
     (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith("first difference")]
     assert line == (
-        "first difference (A: uninterrupted, B: resumed) at step 3, begin_batch (epoch 0, batch 3)"
+        "first difference (A: uninterrupted, B: resumed) at step 3, begin_batch (epoch 1, batch 4)"
         ": xb differs; written by Silent.begin_batch in run A only"
     )
 
@@ -97,6 +97,6 @@ def test_the_command_names_the_parameter_that_a_handler_did_not_save(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "9 of 9 resumed fits differ from the uninterrupted one"
     assert (
-        "stopped in fit.epoch.train.fetch of epoch 0, after 1 batches: "
+        "stopped in fit.epoch.train.fetch of epoch 1, after 1 batches: "
         "handler Forgetful: averaged of 0.weight differs, at once"
     ) in lines
