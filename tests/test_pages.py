@@ -64,6 +64,12 @@ def test_its_links_lead_to_a_file_and_a_heading(page):
         assert not anchor or anchor in anchors(target), link
 
 
+def test_the_list_of_tasks_has_every_page():
+    tasks = ROOT / "docs/how-to"
+    linked = {link.partition("#")[0] for link in LINK.findall((tasks / "index.md").read_text())}
+    assert {page.name for page in tasks.glob("*.md")} - {"index.md"} == linked
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_it_is_in_a_folder_of_the_site(page):
     folders = {index.parent for index in ROOT.glob("docs/**/index.md")}

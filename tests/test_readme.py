@@ -11,6 +11,9 @@ from trackside.views.commands.main import build_parser
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in sorted(ROOT.glob("docs/**/*.md")) if p.parent.parent.name != "reference"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+TEXTS = [*DOCUMENTS, ROOT / "SECURITY.md", ROOT / "RELEASING.md"]
+PACKAGES = ("engine", "events", "handlers", "views")
+NAMED = re.compile(rf"`((?:tests|examples|benchmarks|docs|{'|'.join(PACKAGES)})/[\w./-]+)`")
 OPERATORS = {"&&", "||", "|", ";", ">", "&"}
 
 
@@ -68,6 +71,22 @@ def test_its_commands_are_commands(document):
         for word in words:
             file = word.partition(":")[0]
             assert not file.startswith(("examples/", "benchmarks/")) or (ROOT / file).is_file()
+
+
+@pytest.mark.parametrize("document", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_files_that_it_names_are_there(document):
+    named = NAMED.findall(document.read_text(encoding="utf-8"))
+    made = "benchmarks/results/"
+    assert [n for n in named if not (n.startswith(made) or (ROOT / n).exists())] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_its_tree_has_every_wing(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    found = {
+        f"{path.parent.name}/" for part in PACKAGES for path in ROOT.glob(f"{part}/*/__init__.py")
+    }
+    assert {wing for wing in found if wing not in text} == set()
 
 
 def test_the_readme_has_fewer_than_two_hundred_lines():

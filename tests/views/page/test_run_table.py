@@ -19,11 +19,14 @@ NAMES = {LONG: 1, "short": 2, "other": 3}
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, seed in NAMES.items():
-        recorder = Recorder(folder / f"{name}.loop", scalars=3)
-        trainer = trainer_of(Metrics(), NamedLikeMarkup(), recorder)
-        trainer.fit(batches(6, seed=seed), batches(2), epochs=3 + seed, seed=seed)
+        record(folder / f"{name}.loop", epochs=3 + seed, seed=seed)
     write_report([folder], folder / "report.html")
     return folder
+
+
+def record(path, epochs, seed):
+    trainer = trainer_of(Metrics(), NamedLikeMarkup(), Recorder(path, scalars=3))
+    trainer.fit(batches(6, seed=seed), batches(2), epochs=epochs, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,8 @@ def page(shared_page):
 
 def rows(page):
     """The cells of each run, by the titles of their columns."""
-    titles = page.locator("#runs th").all_inner_texts()
-    cells = page.locator("#runs tbody tr").evaluate_all(
-        "(all) => all.map(row => [...row.cells].map(cell => cell.textContent))"
+    titles, *cells = page.locator("#runs").evaluate(
+        "(table) => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent))"
     )
     return [dict(zip(map(str.strip, titles), row, strict=True)) for row in cells]
 
@@ -98,6 +100,13 @@ def test_the_filter_finds_names_states_and_facts_and_is_reached_by_a_key(page):
     for text, found in (("sho", ["short"]), ("seed=3 completed", ["other"]), ("failed", [])):
         page.locator("#run-filter:focus").fill(text)
         wait_until(lambda found=found: names(page) == found)
+    assert page.locator("#runs-none").is_visible()
+
+
+def test_letters_typed_into_the_filter_are_no_keys_of_the_page(page):
+    page.locator("#run-filter").focus()
+    page.keyboard.type("fmrlc/1[+")
+    assert page.locator("#run-filter:focus").input_value() == "fmrlc/1[+"
     assert page.locator("#runs-none").is_visible()
 
 
@@ -177,3 +186,24 @@ def test_a_served_page_reads_results_and_details_of_each_run(browser, folder):
         mark(page, "other", "short")
         wait_until(lambda: page.locator(".compared").count() == 3)
         assert compared(page, "Facts")[1:] == [["seed", "3", "2"]]
+
+
+def test_a_served_page_reads_facts_of_later_runs_and_marked_runs_again(browser, tmp_path):
+    with watching(tmp_path, "--token", TOKEN) as address, opened(browser, address) as page:
+        wait_until(lambda: page.locator("#path").inner_text() == "no recording yet")
+        for name, seed in {"one": 1, "two": 2}.items():
+            record(tmp_path / f"{name}.loop", epochs=2, seed=seed)
+        wait_until(lambda: is_ready(page))
+        page.locator("#show-facts").click()
+        wait_until(lambda: "seed" in page.locator("#facts").inner_text())
+        page.locator("#show-runs").click()
+        wait_until(lambda: len(rows(page)) == 2)
+        mark(page, "one", "two")
+        wait_until(lambda: curve_lengths(page) == [2, 2])
+        record(tmp_path / "one.loop", epochs=4, seed=1)
+        wait_until(lambda: curve_lengths(page) == [2, 4])
+
+
+def curve_lengths(page):
+    details = "[...trackside.runs.details.values()]"
+    return sorted(page.evaluate(f"{details}.map((one) => one.curves.valid_loss.length)"))

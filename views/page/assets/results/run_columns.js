@@ -67,7 +67,7 @@ function compareValues(a, b) {
   return typeof a === "number" ? -1 : 1;
 }
 
-// The runs whose name, state, facts or metrics' names contain all words.
+// The runs whose name, state and facts contain all words.
 function filterRuns(runs, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   return runs.filter((run) => {

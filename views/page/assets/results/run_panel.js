@@ -17,10 +17,11 @@ class RunPanel {
 
   async refresh(recordings = this.recordings) {
     this.recordings = recordings;
-    if (this.app.views.shown === "runs" || !this.isRead) {
+    if (["runs", "facts"].includes(this.app.views.shown)) {
       this.results = await this.app.source.results();
-      this.isRead = true;
+      this.app.requestDraw();
     }
+    if (await this.readMarked()) this.app.curves.redraw();
     this.show();
   }
 
@@ -65,17 +66,24 @@ class RunPanel {
   async mark(id, isMarked) {
     if (isMarked) this.marked.add(id);
     else this.marked.delete(id);
-    if (isMarked) await this.read(id);
+    await this.readMarked();
     this.show();
     this.app.curves.redraw();
   }
 
-  // Curves and times, read when a run is marked.
-  async read(id) {
+  // Curves and times of marked runs, again when a run has ended an epoch, or is another one.
+  async readMarked() {
+    const changed = this.compared.filter((run) => this.details.get(run.id)?.place !== placeOf(run));
+    await Promise.all(changed.map((run) => this.read(run)));
+    return changed.length > 0;
+  }
+
+  async read(run) {
     try {
-      this.details.set(id, await this.app.source.details(id));
+      const details = await this.app.source.details(run.id);
+      this.details.set(run.id, { ...details, place: placeOf(run) });
     } catch {
-      this.marked.delete(id); // it is gone
+      this.marked.delete(run.id); // it is gone
     }
   }
 
@@ -85,4 +93,8 @@ class RunPanel {
       .filter(({ id }) => id !== this.app.opened && this.details.has(id))
       .map((run) => ({ title: titleOf(run), curves: this.details.get(run.id).curves }));
   }
+}
+
+function placeOf({ wall_ns, epoch, status }) {
+  return `${wall_ns} ${epoch} ${status}`;
 }

@@ -45,7 +45,7 @@ class App {
 
   onView(name) {
     if (name === "loop") this.board?.arrange();
-    if (name === "runs") this.runs.refresh().catch(() => {}); // it is refreshed again
+    this.runs.refresh().catch(() => {}); // it is refreshed again
     this.curves.redraw();
   }
 

@@ -68,13 +68,14 @@ function listenToKeys(app) {
   });
 }
 
-// A focused button uses Space itself, a slider the arrow keys, a select and a
-// dialog all keys.
+// A focused button uses Space itself, a slider the arrow keys, a text field, a select and a dialog
+// all keys.
 function isUsedByFocus(event) {
   if (byId("help").open) return true;
-  const tag = event.target.tagName;
+  const { tagName: tag, type } = event.target;
   return (
     tag === "SELECT" ||
+    type === "search" ||
     (tag === "INPUT" && (event.key.length > 1 || event.key === " ")) ||
     ((tag === "BUTTON" || tag === "A") && [" ", "Enter"].includes(event.key))
   );
