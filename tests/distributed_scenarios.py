@@ -36,6 +36,10 @@ from trackside import (
     KeyedLoader,
     Metrics,
     ProgressBar,
+    RetryBatchException,
+    RollbackException,
+    RollbackOnSpike,
+    Snapshots,
     SplitOnOutOfMemory,
     Trainer,
 )
@@ -387,6 +391,78 @@ RAISED = {
     "error of a handler": ("after_loss", ZeroDivisionError),
     "error of the model": ("forward", ZeroDivisionError),
     "error in backward": ("backward", ZeroDivisionError),
+}
+
+
+def recovered():
+    """Fits in which the last rank alone goes back, beside one process that does, or need not."""
+    found = {}
+    for name, (recovers, never_trains, make) in RECOVERIES.items():
+        distributed = {one: Distributed(one, timeout=TIMEOUT) for one in STRATEGIES}
+        found[name] = {
+            "alone": recovered_fit(16, recovers, *make()),
+            "without": recovered_fit(16, never_trains, *make()),
+            **{one: recovered_fit(8, recovers, *make(), it) for one, it in distributed.items()},
+        }
+    return found
+
+
+def recovered_fit(batch_size, called, *handlers):
+    """What a fit of two epochs of ten batches ends with; `called` receives `after_pred`."""
+    trainer = trainer_of(network(), Snapshots(every=3), Metrics(), *handlers)
+    signals = []
+    for name in ("begin_batch", "begin_retry", "begin_rollback", "after_rollback", "after_step"):
+        trainer.on(name)(partial(note_signal, signals, name))
+    trainer.on("after_pred")(called)
+    loader = KeyedLoader(examples(160), batch_size, shuffle=True, seed=5)
+    state = trainer.fit(loader, epochs=2)
+    return {
+        "weights": weights(state.model),
+        "counts": [state.epoch, state.batch_index, state.step],
+        "rollbacks": [list(made) for made in state.rollbacks],
+        "signals": signals,
+    }
+
+
+def note_signal(signals, name, trainer, state):
+    signals.append([name, state.epoch, state.batch_index, state.step, state.attempt])
+
+
+def is_last_rank(state):
+    return state.rank == state.world_size - 1
+
+
+def run_again(split, trainer, state):
+    if is_last_rank(state) and state.batch_index in (0, 3) and not state.attempt:
+        raise RetryBatchException("only here", split=split)
+
+
+def roll_back(trainer, state):
+    if is_last_rank(state) and (state.epoch, state.batch_index) == (1, 3):
+        raise RollbackException("only here")
+
+
+def spike(trainer, state):
+    if is_last_rank(state) and (state.epoch, state.batch_index) == (1, 3):
+        state.pred = state.pred * -1e6
+
+
+def train_on_all(trainer, state):
+    pass
+
+
+def leave_out(trainer, state):
+    """Never train on the batches from the snapshot of step 12 to the rollback."""
+    if (1, 2) <= (state.epoch, state.batch_index) <= (1, 3):
+        raise CancelBatchException
+
+
+RECOVERIES = {
+    "retry": (partial(run_again, 1), train_on_all, list),
+    "retry in parts": (partial(run_again, 2), train_on_all, list),
+    "retry in a window": (partial(run_again, 2), train_on_all, lambda: [GradientAccumulation(2)]),
+    "rollback": (roll_back, leave_out, list),
+    "spike": (spike, leave_out, lambda: [RollbackOnSpike(1e3, window=5)]),
 }
 
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from distributed_scenarios import resumable, run_scenarios, weights
+from distributed_scenarios import RECOVERIES, resumable, run_scenarios, weights
 
 from trackside.views import diff_journals
 from trackside.views.journals.journal_diff import MEASURED
@@ -23,6 +23,7 @@ NAMES = [
     "refused",
     "raised_on_one_rank",
     "overlapped_votes",
+    "recovered",
     "rare_votes",
     "given_wrapper",
     "prepared_by_accelerate",
@@ -201,6 +202,20 @@ def test_the_other_rank_gets_a_peer_error_with_the_culprits_traceback(results, s
         assert first[name]["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
         assert "Traceback" in first[name]["error"]
         assert first[name]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("name", RECOVERIES)
+def test_what_one_rank_recovers_from_has_the_effect_of_one_process(results, name, strategy):
+    first, second = (result[name] for result in results["recovered"])
+    found, alone, without = first[strategy], first["alone"], first["without"]
+    assert found == second[strategy]
+    assert found["weights"] == pytest.approx(alone["weights"], abs=1e-6)
+    assert found["weights"] == pytest.approx(without["weights"], abs=1e-6)
+    assert found["counts"] == alone["counts"] == without["counts"]
+    assert found["signals"] == alone["signals"] != without["signals"]
+    is_retry = name.startswith("retry")
+    assert [made[1:] for made in found["rollbacks"]] == [[13, 12, [1, 2], [1, 3]]] * (not is_retry)
 
 
 def test_a_model_that_a_user_has_wrapped_is_trained_as_it_is(results):
