@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT
-from trackside.events import CANCELS, SIGNALS, TrainState
+from trackside.events import CANCELS, TrainState
+from trackside.events.signals import STANDARD_SIGNALS
 from trackside.handlers.recording.format import VERSION as RECORDING_FORMAT
 from trackside.handlers.recording.journal import FORMAT as JOURNAL_FORMAT
 
@@ -24,7 +25,7 @@ PACKAGES = ("trackside.events", "trackside.engine", "trackside.handlers", "track
 def lines() -> list[str]:
     """The whole surface, in an order of its own that does not change with that of imports."""
     found = [line for package in PACKAGES for line in _names(package)]
-    found += [f"signal {name}" for name in sorted(SIGNALS)]
+    found += [f"signal {name}" for name in sorted(STANDARD_SIGNALS)]
     found += [f"cancel of {scope}: {cancel.__name__}" for scope, cancel in sorted(CANCELS.items())]
     found += [f"TrainState.{field.name}: {field.type}" for field in fields(TrainState)]
     return [
