@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from ...events.utils.argument_checks import check_whole_number
+
 Mode = Literal["min", "max"]
 
 
@@ -69,3 +71,20 @@ def finite_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
         if math.isfinite(number):
             numbers[name] = number
     return numbers
+
+
+def check_options(
+    keep_last: int | None, keep_best: int, mode: str, metric: str | None, restore_best: bool
+) -> None:
+    """Check the options of `Checkpoint` that say what is kept.
+
+    Raises:
+        TypeError, ValueError: says what is allowed.
+    """
+    if keep_last is not None:
+        check_whole_number(f"Checkpoint(keep_last={keep_last!r})", keep_last, least=1)
+    check_whole_number(f"Checkpoint(keep_best={keep_best!r})", keep_best, least=1)
+    if restore_best and metric is None:
+        raise ValueError("Checkpoint(restore_best=True): needs a metric=, which says the best")
+    if mode not in ("min", "max"):
+        raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 from ...events import AttachError, TrainerProtocol, TrainState, Transition
 from ...events.reported_metrics import missing_metric
-from ...events.utils.argument_checks import check_whole_number
 from .._copying import LeftOut, nothing
 from .._stateful import Stateful
+from .._writes import Writes
 from ..run_facts import run_facts
 from ._background_writer import BackgroundWriter
-from ._best_checkpoints import BestCheckpoints, Mode, finite_metrics
+from ._best_checkpoints import BestCheckpoints, Mode, check_options, finite_metrics
 from ._closing_phase import phase_set_to
 from ._inner_fits import has_inner_fits
 from ._rank_states import RankStore, of_main
@@ -38,6 +38,7 @@ class Checkpoint(Stateful):
 
     Signals: begin_fit, resumed, reported, any_transition, after_fit; wraps fetch and ready
     Reads: job, phase, epoch, batch_index, step, metrics, reported, outcome, cancel, error
+    Writes: with `restore_best` the weights
     Raises: CheckpointError if the folder contains another fit, or another process writes to it;
         OSError if a write fails; bad arguments in `__init__`
     Cost: no sync between saves, but one for each value of a `metric` that is a tensor; under a
@@ -68,6 +69,11 @@ class Checkpoint(Stateful):
             of the engine are the weights that the metric has judged.
     """
 
+    reads = (
+        *("job", "phase", "epoch", "batch_index", "step"),
+        *("metrics", "reported", "outcome", "cancel", "error"),
+    )
+    writes: ClassVar[Writes] = {"after_fit": ("model.weights",)}
     runs_after = ("EMA", "SWA")  # the best weights replace those that they leave in the model
 
     option_parts = ("_schedule", "_best")
@@ -90,13 +96,7 @@ class Checkpoint(Stateful):
         async_save: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if keep_last is not None:
-            check_whole_number(f"Checkpoint(keep_last={keep_last!r})", keep_last, least=1)
-        check_whole_number(f"Checkpoint(keep_best={keep_best!r})", keep_best, least=1)
-        if restore_best and metric is None:
-            raise ValueError("Checkpoint(restore_best=True): needs a metric=, which says the best")
-        if mode not in ("min", "max"):
-            raise ValueError(f"Checkpoint(mode={mode!r}): allowed: 'min', 'max'")
+        check_options(keep_last, keep_best, mode, metric, restore_best)
         if (steps, epochs, minutes, metric) == (None,) * 4:
             epochs = 1
         self.folder, self.async_save = Path(folder), async_save

@@ -86,6 +86,10 @@ class Distributed(Stateful):
             parameters are on the meta device, and the weights in the last checkpoint.
     """
 
+    reads = (
+        *("train_loader", "valid_loader", "batches"),
+        *("batch_index", "n_batches", "batches_per_step"),
+    )
     runs_before = ("Metrics",)
     needs = ()
 

@@ -16,8 +16,8 @@ from ...events.utils.nested import leaves, map_nested
 from ...events.utils.value_description import describe, describe_all
 from .._copying import Copyable
 from .._writes import Writes
-from ._metric_state import load_metric_state, metric_state, to_host
-from ._rank_totals import devices_over_ranks, loss_over_ranks, metric_over_ranks
+from ._metric_state import to_host
+from ._pass_totals import PassTotals
 from ._unknown_metric import UnknownMetric
 
 _METHODS = ("update", "compute", "reset")
@@ -61,6 +61,10 @@ class Metrics(Copyable):
         ValueError: a metric is named `loss`.
     """
 
+    reads = (
+        *("evaluation", "loss", "of", "batch_size", "pred", "yb", "outcome", "cancel"),
+        *("training", "job", "paused", "batch_index"),
+    )
     writes: ClassVar[Writes] = {
         "after_train": ("metrics.train_loss",),
         "after_validate": ("metrics.valid_loss",),
@@ -72,8 +76,8 @@ class Metrics(Copyable):
         for name, metric in metrics.items():
             _check(name, metric)
         self.metrics = metrics
-        self._pass = _PassTotals(metrics)
-        self._paused: _PassTotals | None = None
+        self._pass = PassTotals(metrics)
+        self._paused: PassTotals | None = None
         self._differentiated: list[tuple[str, torch.Tensor]] = []
         self._has_warned = False
 
@@ -162,24 +166,24 @@ class Metrics(Copyable):
     def after_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, "train")
         if state.paused is None:
-            self._pass = _PassTotals(self.metrics)
+            self._pass = PassTotals(self.metrics)
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._report(state, state.evaluation)
-        self._pass = _PassTotals(self.metrics)
+        self._pass = PassTotals(self.metrics)
 
     def state_dict(self) -> dict[str, Any]:
         return {"pass": self._pass.state(), "paused": self._paused and self._paused.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._pass, self._paused = _PassTotals(self.metrics), None
+        self._pass, self._paused = PassTotals(self.metrics), None
         if state["paused"] is not None:
             self._pass.load(state["paused"])
-            self._paused, self._pass = self._pass, _PassTotals(deepcopy(self.metrics))
+            self._paused, self._pass = self._pass, PassTotals(deepcopy(self.metrics))
         self._pass.load(state["pass"])
 
     def _begin(self, metrics: dict[str, Any]) -> None:
-        self._pass, self._paused = _PassTotals(metrics), None
+        self._pass, self._paused = PassTotals(metrics), None
         for metric in metrics.values():
             metric.reset()
 
@@ -194,79 +198,6 @@ class Metrics(Copyable):
         if state.world_size == 1:
             return self._pass.compute()
         return self._pass.compute_over_ranks(state.device)
-
-
-class _PassTotals:
-    """The running loss and metrics of the completed batches of one pass."""
-
-    def __init__(self, metrics: dict[str, Any]) -> None:
-        self.metrics = metrics
-        self.total: torch.Tensor | None = None
-        self.samples = 0
-        self.device: torch.device | None = None
-        self.by_name: dict[str, _PassTotals] = {}
-
-    def of(self, name: str) -> _PassTotals:
-        """The loss of the updates of one name."""
-        return self.by_name.setdefault(name, _PassTotals({}))
-
-    def move_to(self, device: torch.device) -> None:
-        if device == self.device:
-            return
-        for metric in self.metrics.values():
-            if hasattr(metric, "to"):
-                metric.to(device)
-        self.device = device
-
-    def add(self, loss: torch.Tensor, samples: int) -> None:
-        # in float64 where the device supports it: a pass may have 10⁶ batches
-        if self.total is None or self.total.device != loss.device:
-            dtype = torch.float32 if loss.is_mps else torch.float64
-            before = torch.zeros_like(loss) if self.total is None else self.total
-            self.total = before.to(loss.device, dtype)
-        self.total.add_(loss, alpha=samples)
-        self.samples += samples
-
-    def state(self) -> dict[str, Any]:
-        metrics = {name: metric_state(metric) for name, metric in self.metrics.items()}
-        by_name = {name: totals.state() for name, totals in self.by_name.items()}
-        own = {"total": self.total, "samples": self.samples, "metrics": metrics}
-        return {**own, "by_name": by_name}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.total, self.samples = state["total"], state["samples"]
-        for name, metric in self.metrics.items():
-            load_metric_state(metric, state["metrics"][name])
-        for name, totals in state["by_name"].items():
-            self.of(name).load(totals)
-
-    def compute(self) -> dict[str, Any]:
-        if self.total is None:
-            return {}
-        metrics = {name: metric.compute() for name, metric in self.metrics.items()}
-        return {**self._losses(), **metrics}
-
-    def compute_over_ranks(self, device: torch.device | None) -> dict[str, Any]:
-        """The same for the examples of all ranks, each of which calls it."""
-        own = None if self.total is None else self.total.device, self.device
-        device, of_metrics = devices_over_ranks(own, device)
-        total = self.total if self.total is None or device is None else self.total.to(device)
-        loss = loss_over_ranks(total, self.samples, device)
-        if loss is None:
-            return {}
-        if of_metrics is not None:
-            self.move_to(of_metrics)
-        metrics = {n: metric_over_ranks(m, self.samples) for n, m in self.metrics.items()}
-        return {"loss": loss, **metrics}
-
-    def _losses(self) -> dict[str, Any]:
-        losses = {f"{name}_loss": totals.mean for name, totals in self.by_name.items()}
-        return losses or {"loss": self.mean}
-
-    @property
-    def mean(self) -> torch.Tensor | None:
-        """The mean loss of an example; None before the first batch."""
-        return None if self.total is None else self.total / self.samples
 
 
 def _check_take(take: Any) -> None:

@@ -46,6 +46,12 @@ def test_what_it_declares_to_read_is_what_the_docstring_says(name):
         assert {*re.findall(r"\b[a-z_]+\b", text)} & FIELDS <= {*reads} <= FIELDS
 
 
+@pytest.mark.parametrize("name", ["Checkpoint", "Distributed", "Metrics"])
+def test_one_with_a_long_list_of_fields_declares_it_too(name):
+    text = re.sub(r"`take`.*", "", said(name, "Reads"))
+    assert {*re.findall(r"\b[a-z_]+\b", text)} & FIELDS == {*getattr(h, name).reads}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_handler_writes_nothing_that_it_does_not_declare(name, folder):
     torch.manual_seed(5)

@@ -30,7 +30,7 @@ from trackside.events import (
     CancelValidException,
 )
 from trackside.handlers import History, Metrics
-from trackside.handlers.logging import _rank_totals, metrics
+from trackside.handlers.logging import _pass_totals, _rank_totals
 
 
 class Correct:
@@ -633,14 +633,14 @@ class Placed:
 def test_a_rank_that_saw_no_example_exchanges_where_the_others_have_theirs(monkeypatch, total):
     placed, exchanged = Placed(), []
     monkeypatch.setattr(_rank_totals, "gather_over_ranks", lambda own: [own, ["meta", "meta"]])
-    monkeypatch.setattr(metrics, "metric_over_ranks", lambda metric, samples: 0.0)
+    monkeypatch.setattr(_pass_totals, "metric_over_ranks", lambda metric, samples: 0.0)
 
     def loss_over_ranks(own, samples, device):
         exchanged.append((device if own is None else own.device).type)
         return 0.0
 
-    monkeypatch.setattr(metrics, "loss_over_ranks", loss_over_ranks)
-    totals = metrics._PassTotals({"placed": placed})
+    monkeypatch.setattr(_pass_totals, "loss_over_ranks", loss_over_ranks)
+    totals = _pass_totals.PassTotals({"placed": placed})
     totals.total = total
     totals.compute_over_ranks(None)
     assert (exchanged, placed.devices) == (["meta"], ["meta"])
