@@ -11,7 +11,8 @@ from typing import Any
 from .recording_feed import RecordingFeed
 
 INTERVAL = 0.1
-"""Seconds between two messages, however fast the loop runs."""
+"""Seconds between two messages, however fast the loop runs; without them, what was recorded before
+the stream began is sent."""
 STATUS_EVERY = 10
 """Intervals after which the status is computed again, and sent even if there are no new records."""
 
@@ -32,7 +33,7 @@ async def event_stream(
     position = _position(feed, last_id)
     if not position:
         yield _event(feed.begin(), "begin", f"{feed.run}:0")
-    turn = 0
+    turn = end = 0
     while not (is_stopping() or feed.replaced):
         with_status = turn % STATUS_EVERY == 0
         update = await asyncio.to_thread(feed.update, position, refresh_status=with_status)
@@ -41,9 +42,11 @@ async def event_stream(
             yield _event(
                 {**update.message, "records": records}, "message", f"{feed.run}:{update.next}"
             )
+        if not turn:
+            end = update.next + update.message["left"]
         position = update.next
         turn += 1
-        await asyncio.sleep(0 if update.message["left"] else INTERVAL)
+        await asyncio.sleep(0 if position < end else INTERVAL)
 
 
 def _position(feed: RecordingFeed, last_id: str) -> int:
