@@ -20,6 +20,16 @@ from ._step_plan import PLAN_WRITERS, StepPlan
 class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
     """Makes a torch scheduler for each fit, and keeps it at the fit's position in the plan."""
 
+    reads = (
+        "optimizer",
+        "epoch",
+        "n_epochs",
+        "batch_index",
+        "batches_per_epoch",
+        "train_loader",
+        "limits",
+    )
+
     saved = ("_moves",)
 
     runs_after = PLAN_WRITERS

@@ -33,16 +33,6 @@ class CosineWarmup(PlannedSchedule):
         TypeError, ValueError: an argument is out of range.
     """
 
-    reads = (
-        "optimizer",
-        "epoch",
-        "n_epochs",
-        "batch_index",
-        "batches_per_epoch",
-        "train_loader",
-        "limits",
-    )
-
     def __init__(
         self,
         warmup: float = 0.05,

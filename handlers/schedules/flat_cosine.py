@@ -31,16 +31,6 @@ class FlatCosine(PlannedSchedule):
         TypeError, ValueError: an argument is out of range.
     """
 
-    reads = (
-        "optimizer",
-        "epoch",
-        "n_epochs",
-        "batch_index",
-        "batches_per_epoch",
-        "train_loader",
-        "limits",
-    )
-
     def __init__(self, flat: float = 0.75, min_lr: float = 0.0, *, of: str | None = None) -> None:
         super().__init__(of)
         if not 0 <= flat < 1:

@@ -40,16 +40,6 @@ class OneCycle(PlannedSchedule):
         TypeError, ValueError: an argument is out of range.
     """
 
-    reads = (
-        "optimizer",
-        "epoch",
-        "n_epochs",
-        "batch_index",
-        "batches_per_epoch",
-        "train_loader",
-        "limits",
-    )
-
     def __init__(
         self,
         max_lr: float | Sequence[float] | None = None,

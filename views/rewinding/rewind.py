@@ -14,10 +14,11 @@ import torch
 from ...engine import Trainer
 from ...engine.fit_state.training_state import stateful_handlers
 from ...events import Transition
-from ...handlers import Checkpoint, Journal, Preemption
+from ...handlers import Journal
 from ..jobs.import_target import import_factory
 from ..jobs.job import Job
 from ..jobs.job_factory import create_job
+from ..jobs.writing_handlers import writes_only
 from ..journals.journal_diff import diff_journals
 from ..output.usage_error import UsageError
 from .nearest_checkpoint import checkpoint_before
@@ -158,8 +159,7 @@ def _detach_writers(trainer: Trainer, saved: dict[str, Any]) -> None:
     """Detach what writes files or saves; and take its state out of `saved`."""
     before = copy(dict(stateful_handlers(trainer)))
     for handler in trainer.handlers:
-        logs = getattr(handler, "on_error", "raise") == "detach"
-        if logs or isinstance(handler, (Checkpoint, Preemption)):
+        if writes_only(handler):
             trainer.detach(handler)
     kept = set(map(id, trainer.handlers))
     for name, handler in before.items():

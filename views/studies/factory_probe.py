@@ -11,9 +11,10 @@ import torch
 from ...engine.fit_state.training_state import named_handlers
 from ...events.utils.exception_text import first_line
 from ...events.utils.similar_names import did_you_mean
-from ...handlers import Checkpoint, History, Metrics, Preemption
+from ...handlers import History, Metrics
 from ..jobs.job import Job
 from ..jobs.job_factory import create_job
+from ..jobs.writing_handlers import writes_only
 from ..output.usage_error import UsageError
 from .probed_job import ProbedJob
 
@@ -38,12 +39,6 @@ def probe(
         ) from error
     _compare(name, first, second, seed)
     return _describe(first)
-
-
-def writes_only(handler: Any) -> bool:
-    """Whether a handler is left out of all fits of a study, which would write to the same files."""
-    logs = getattr(handler, "on_error", "raise") == "detach"
-    return logs or isinstance(handler, (Checkpoint, Preemption))
 
 
 def _describe(job: Job) -> ProbedJob:

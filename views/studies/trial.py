@@ -20,10 +20,10 @@ from ...handlers.recording.format import MIN_RECORDS
 from ...handlers.run_facts import run_facts
 from ..jobs.job import Job
 from ..jobs.job_factory import create_job
+from ..jobs.writing_handlers import writes_only
 from ..recordings.recording import Recording
 from ..recordings.totals import totals
 from .data_order import SameDataOrder
-from .factory_probe import writes_only
 from .trial_result import Result, Row, Trial
 
 
