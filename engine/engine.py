@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..events import Agreement, Cancel, Publisher, Signal, TrainState, Transition, signal
+from .closing.abandoned_runs import closed_at_exit
 from .closing.cancel_requests import Requests
 from .closing.run_end import RunContext, end_run, leave_dead_run, strongest
 from .loop import chart_activities
@@ -204,7 +205,7 @@ class Engine(Publisher):
         Raises:
             BusyError: at the first transition, if the engine is running already.
         """
-        return self._drive(self._machine, self._first_trigger, ExitStack(), stepwise=True)
+        return closed_at_exit(self._drive(self._machine, self._first_trigger, ExitStack(), True))
 
     def run(self) -> TrainState:
         """Make all transitions of a run."""

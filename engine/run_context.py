@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -88,7 +87,7 @@ class RunSession:
         self._ended()
 
     def _restore_modes(self) -> None:
-        if self._gradients is None or sys.is_finalizing():  # never entered; torch is gone
+        if self._gradients is None:  # never entered
             return
         state = self._state
         state.batches = state.paused = state.pass_begun = None

@@ -13,6 +13,7 @@ import torch
 from ..events import AnyHandler, TrainState, Transition
 from ..events.rehearsal import RehearsalPlan
 from .checkpoint.checkpoint_writer import CheckpointStore
+from .closing.abandoned_runs import closed_at_exit
 from .evaluating_engine import EvaluatingEngine
 from .fit_activities import OUTERMOST_WRAPS, fit_activities
 from .fit_arguments import check_fit, fit_limits
@@ -152,7 +153,7 @@ class Trainer(EvaluatingEngine):
         """The same fit, one transition for each `next`; closing the iterator cancels the fit."""
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, True)
         self._stepped_run = ref(run)
-        return run
+        return closed_at_exit(run)
 
     def astream(
         self,

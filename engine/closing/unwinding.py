@@ -7,7 +7,6 @@ an interrupt beats every other error; of equals the first wins. The other one is
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
 from ...events import Cancel, TrainState, Transition
@@ -198,7 +197,7 @@ class Unwinding:
 
     def _clean_up(self) -> None:
         """Do the work of a phase that only cleans up: gradients are not used twice."""
-        if (cleanup := self._cleanup) is not None and not sys.is_finalizing():
+        if (cleanup := self._cleanup) is not None:
             raised = complete(lambda: cleanup(self.state))
             self._cleanup = None
             if raised is not None:

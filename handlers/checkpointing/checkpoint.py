@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -242,8 +241,6 @@ class Checkpoint(Stateful):
         """Save while scopes close, before the first scope that is not part of a batch."""
         run = source.partition(".")[0]
         if self._closed or self._writer.failed or not self._ends_fit(state, run):
-            return
-        if sys.is_finalizing():  # an abandoned iterator: too late to write
             return
         with phase_set_to(state, source):
             if state.at_boundary and state.epoch >= 0:
