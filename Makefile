@@ -14,7 +14,7 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 	tests/engine/statechart tests/engine/loop tests/engine/closing tests/handlers/test_composition.py
 
 .NOTPARALLEL:
-.PHONY: help demo check test soak attack-page bench results guard readme docs newcomer release clean
+.PHONY: help demo check test soak coverage mutation attack-page bench results guard readme docs newcomer release clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -42,6 +42,17 @@ soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more random times, kills, repetitions
 	$(BIN)/pytest -q -m matrix --whole-matrix -n 2
 	$(BIN)/pytest -q -m long
+	$(BIN)/python tools/mutation.py
+
+coverage: export OMP_NUM_THREADS := 1
+coverage: $(VENV)/dev.stamp $(TYPED) ## some 20 minutes: the tests' coverage of lines and branches, and what is uncovered
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python tools/uncovered.py
+
+mutation: export OMP_NUM_THREADS := 1
+mutation: $(VENV)/dev.stamp ## some hours: do the tests fail for mutants of events/ and engine/? ARGS="events/bus --minutes 30"
+	$(BIN)/python tools/mutation.py $(ARGS)
 
 attack-page: export OMP_NUM_THREADS := 1
 attack-page: $(VENV)/dev.stamp ## some minutes: thousands of hostile clients of the live page and of both services

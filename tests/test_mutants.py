@@ -1,0 +1,155 @@
+import importlib
+import json
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+import mutant_tests  # noqa: E402
+import mutants  # noqa: E402
+import mutation  # noqa: E402
+
+sys.path.remove(str(ROOT / "tools"))
+
+SOURCE = '''"""A module."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+
+def share(done, total, seen):
+    """How much is done."""
+    if total is None or done < 0:
+        raise ValueError("negative")
+    if done in seen:
+        return None
+    return done / total
+'''
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "shares.py").write_text(SOURCE)
+    return tmp_path
+
+
+def test_a_mutant_is_one_changed_line_of_a_function(tree):
+    found = {(m.line, m.becomes) for m in mutants.mutants_of(tree, "shares.py")}
+    assert found == {
+        (10, "if total is not None or done < 0:"),
+        (10, "if not total is None or done < 0:"),
+        (10, "if total is None and done < 0:"),
+        (10, "if total is None or done <= 0:"),
+        (10, "if total is None or done >= 0:"),
+        (10, "if total is None or done < 1:"),
+        (10, "if total is None or done < -1:"),
+        (11, "pass"),
+        (12, "if done not in seen:"),
+        (12, "if not done in seen:"),
+        (14, "return done * total"),
+        (14, "return None"),
+    }
+
+
+def test_the_key_of_a_mutant_stays_when_lines_are_added_above(tree):
+    before = mutants.mutants_of(tree, "shares.py")
+    (tree / "shares.py").write_text("import math\n" + SOURCE)
+    after = mutants.mutants_of(tree, "shares.py")
+    assert [m.key for m in after] == [m.key for m in before]
+    assert [m.line for m in after] == [m.line + 1 for m in before]
+
+
+def test_an_import_compiles_the_mutant_and_the_file_stays(tree, monkeypatch):
+    monkeypatch.syspath_prepend(tree)
+    mutant = next(m for m in mutants.mutants_of(tree, "shares.py") if m.becomes == "return None")
+    with mutant_tests.mutated(tree, mutant):
+        module = importlib.import_module("shares")
+    assert module.share(1, 2, ()) is None
+    assert (tree / "shares.py").read_text() == SOURCE
+    assert importlib.reload(module).share(1, 2, ()) == 0.5
+    del sys.modules["shares"]
+
+
+def test_work_in_a_fork_has_a_status_and_a_time_limit():
+    assert mutant_tests.in_fork(lambda: 3, limit=60) == 3
+    assert mutant_tests.in_fork(lambda: time.sleep(60) or 0, limit=0.1) is None
+    assert mutant_tests.in_fork(lambda: int("no number"), limit=60) not in (0, None)
+
+
+def test_the_quick_tests_that_run_the_line_are_asked_those_beside_the_module_first(tree):
+    mutant = mutants.mutants_of(tree, "shares.py")[0]
+    tests = {"tests/a.py::a": 0.2, "tests/b.py::b": 0.1, "tests/./test_shares.py::c": 1.0}
+    slow = {"tests/a.py::slow": 9.0}
+    lines = {"shares.py": {str(mutant.line): [*slow, *tests], "99": ["tests/a.py::other"]}}
+    baseline = mutant_tests.Baseline(tests | slow, lines)
+    assert baseline.tests_of(mutant) == [
+        "tests/./test_shares.py::c",
+        "tests/b.py::b",
+        "tests/a.py::a",
+    ]
+
+
+def test_what_was_tried_is_known_to_the_next_run(tree, tmp_path):
+    first, second, *_ = mutants.mutants_of(tree, "shares.py")
+    mutation.Results(tmp_path / "results").add("digest", first, "killed")
+    results = mutation.Results(tmp_path / "results")
+    assert results.get("digest", first) == "killed"
+    assert results.get("digest", second) is None
+    assert results.get("digest of a changed module", first) is None
+
+
+def test_only_survivors_that_nobody_has_judged_are_reported(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(mutation, "ROOT", tree)
+    killed, judged, survived, late = mutants.mutants_of(tree, "shares.py")[:4]
+    results, digest = mutation.Results(tmp_path / "results"), mutation.digest_of("shares.py")
+    for mutant, verdict in zip(
+        (killed, judged, survived, late),
+        ("killed", "survived", "survived", "time limit"),
+        strict=True,
+    ):
+        results.add(digest, mutant, verdict)
+    lines = list(
+        mutation.report([killed, judged, survived, late], results, {judged.key: "equal text"})
+    )
+    assert lines == [
+        f"shares.py:{survived.line}: survived: in share",
+        f"    - {survived.was}\n    + {survived.becomes}",
+        "shares.py: 66.7 % killed; 1 judged, 1 killed, 1 survived, 1 time limit",
+    ]
+
+
+def test_the_tests_are_measured_anew_when_a_module_or_a_test_has_changed(tree):
+    before = mutant_tests.digest_of_all(tree, ["."])
+    assert mutant_tests.digest_of_all(tree, ["."]) == before
+    (tree / "test_shares.py").write_text("")
+    assert mutant_tests.digest_of_all(tree, ["."]) != before
+
+
+def test_a_drawn_share_is_the_same_for_the_same_seed(tree):
+    every = mutants.mutants_of(tree, "shares.py")
+    half = mutation.drawn(every, 0.5, seed=1)
+    assert half == mutation.drawn(every, 0.5, seed=1) != mutation.drawn(every, 0.5, seed=2)
+    assert len(half) == round(len(every) / 2)
+    assert mutation.share_killed(Counter()) == 100.0
+
+
+def test_a_judged_survivor_that_is_no_mutant_any_more_is_told(tree):
+    every = mutants.mutants_of(tree, "shares.py")
+    gone = ("shares.py", "share", "return 1", "return None")
+    elsewhere = ("other.py", "f", "return 1", "return None")
+    assert mutation.stale(every, {every[0].key: "", gone: "", elsewhere: ""}) == [gone]
+
+
+def test_a_survivor_is_judged_by_a_reason_in_the_list(tmp_path):
+    entry = {"file": "a.py", "in": "f", "was": "x", "becomes": "pass", "why": "no one reads x"}
+    text = "\n".join(f"{name} = {json.dumps(value)}" for name, value in entry.items())
+    (tmp_path / "survivors.toml").write_text(f"[[survivor]]\n{text}\n")
+    found = mutation.judged(tmp_path / "survivors.toml")
+    assert found == {("a.py", "f", "x", "pass"): "no one reads x"}
+    assert os.path.exists(mutation.SURVIVORS)

@@ -1,0 +1,51 @@
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+import uncovered  # noqa: E402
+
+sys.path.remove(str(ROOT / "tools"))
+
+
+def measured(functions, percent=98.0):
+    of_file = {
+        name: {"missing_lines": lines, "missing_branches": branches}
+        for name, (lines, branches) in functions.items()
+    }
+    return {"files": {"a.py": {"functions": of_file}}, "totals": {"percent_covered": percent}}
+
+
+FOUND = measured(
+    {
+        "": ([], []),
+        "fit": ([3, 4, 5, 9], [[2, 3], [7, 8], [8, -1]]),
+        "on_cuda": ([20], []),
+    }
+)
+
+
+def test_uncovered_lines_and_branches_are_printed_by_function():
+    lines = list(uncovered.report(FOUND, {("a.py", "on_cuda"): "needs CUDA"}))
+    assert lines == [
+        "a.py:3 fit: 3-5, 9, 7->8, 8->end",
+        "needs CUDA:",
+        "    a.py:20 on_cuda: 20",
+        "98.0 % of lines and branches covered",
+    ]
+
+
+def test_a_named_function_that_is_covered_or_gone_is_told():
+    reasons = {("a.py", "on_cuda"): "", ("a.py", ""): "", ("a.py", "gone"): ""}
+    assert uncovered.stale(FOUND, reasons) == ["a.py: ", "a.py: gone"]
+
+
+def test_the_list_gives_a_reason_for_each_function(tmp_path):
+    text = '[[uncovered]]\nfile = "a.py"\nfunctions = ["f", "g.h"]\nwhy = "needs CUDA"\n'
+    (tmp_path / "uncovered.toml").write_text(text)
+    found = uncovered.named(tmp_path / "uncovered.toml")
+    assert found == {("a.py", "f"): "needs CUDA", ("a.py", "g.h"): "needs CUDA"}
+
+
+def test_every_file_with_a_named_function_is_there():
+    assert all((ROOT / file).is_file() and why for (file, _), why in uncovered.named().items())

@@ -1,0 +1,181 @@
+"""Which tests run a line, and whether they fail for a mutant; each mutant in a forked process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+import pytest
+from mutants import Mutant
+
+# imported once, before the fork: what the tests need but for trackside itself
+PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", "transitions",
+             "blinker", "safetensors.torch", "hypothesis", "numpy", "tqdm", "yaml",
+             "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
+QUICK = 2.0  # seconds; a longer test is not asked about every mutant
+MOST_TESTS = 60
+SHORTEST_LIMIT = 15.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
+PYTEST = ["-q", "-p", "no:cacheprovider", "-m", "not long and not matrix",
+          "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
+
+
+@dataclass
+class Baseline:
+    """What the tests do without a mutant: seconds of each, and the tests that run each line."""
+
+    seconds: dict[str, float]
+    lines: dict[str, dict[str, list[str]]]
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The quick tests that run the line, else the module; those beside the module first."""
+        of_module = self.lines.get(mutant.path, {})
+        tests = of_module.get(str(mutant.line)) or {t for each in of_module.values() for t in each}
+        quick = [test for test in tests if self.seconds.get(test, QUICK) < QUICK]
+        own = f"tests/{Path(mutant.path).parent}/test_{Path(mutant.path).stem.lstrip('_')}.py"
+        quick.sort(key=lambda test: (not test.startswith(own), self.seconds[test]))
+        return quick[:MOST_TESTS]
+
+    def limit(self, tests: list[str]) -> float:
+        return SHORTEST_LIMIT + 10 * sum(self.seconds[test] for test in tests)
+
+
+class _Contexts:
+    """A pytest plugin: each test is a context of coverage, and its seconds are noted."""
+
+    def __init__(self, measured: Any) -> None:
+        self.measured = measured
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.measured.switch_context(item.nodeid)
+        began = time.perf_counter()
+        done = yield
+        self.seconds[item.nodeid] = time.perf_counter() - began
+        self.measured.switch_context("")
+        return done  # type: ignore[return-value]
+
+
+def measure_baseline(root: Path, folder: Path, tests: list[str]) -> Baseline:
+    """Run the tests without a mutant, and keep what they run, until a module or a test changes."""
+    file = folder / f"baseline-{digest_of_all(root, ['events', 'engine', 'tests'])}.json"
+    if not file.exists():
+        log = folder / "baseline.txt"
+        if in_fork(lambda: _measure(root, file, tests), 3600, log) != 0:
+            file.unlink(missing_ok=True)
+            raise SystemExit(f"the tests fail without a mutant; see {log}")
+    return Baseline(**json.loads(file.read_text()))
+
+
+def digest_of_all(root: Path, folders: list[str]) -> str:
+    """A digest of all modules below the folders."""
+    digest = hashlib.sha256()
+    for file in sorted(file for folder in folders for file in (root / folder).rglob("*.py")):
+        digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _measure(root: Path, file: Path, tests: list[str]) -> int:
+    from coverage import Coverage  # noqa: PLC0415 - a mutant's process needs none
+
+    measured = Coverage(data_file=None, source_dirs=[str(root)], config_file=False)
+    contexts = _Contexts(measured)
+    measured.start()
+    status = pytest.main([*PYTEST, *tests], [contexts])
+    measured.stop()
+    data, lines = measured.get_data(), {}
+    for path in data.measured_files():
+        name = str(Path(path).relative_to(root))
+        found = data.contexts_by_lineno(path)
+        lines[name] = {line: [test for test in by if test] for line, by in found.items()}
+    file.write_text(json.dumps({"seconds": contexts.seconds, "lines": lines}))
+    return int(status)
+
+
+def preload() -> None:
+    """Import what every mutant's process needs."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+
+
+def verdict(root: Path, mutant: Mutant, baseline: Baseline) -> str:
+    """`killed`, `time limit`, `survived`, or `no test`."""
+    tests = baseline.tests_of(mutant)
+    if not tests:
+        return "no test"
+    status = in_fork(lambda: _run_with(root, mutant, tests), baseline.limit(tests))
+    return {0: "survived", None: "time limit"}.get(status, "killed")
+
+
+def _run_with(root: Path, mutant: Mutant, tests: list[str]) -> int:
+    with mutated(root, mutant):
+        return int(pytest.main([*PYTEST, "-x", "--tb=no", *tests]))
+
+
+@contextmanager
+def mutated(root: Path, mutant: Mutant) -> Iterator[None]:
+    """Let an import of the module compile the mutant's source, whatever lies on disk."""
+    path, original = root / mutant.path, SourceFileLoader.get_code
+
+    def get_code(self: SourceFileLoader, name: str) -> CodeType | None:
+        if Path(self.path).resolve() == path:
+            return compile(mutant.source, self.path, "exec", dont_inherit=True)
+        return original(self, name)
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        SourceFileLoader.get_code = original  # type: ignore[method-assign]
+
+
+def in_fork(work: Callable[[], int], limit: float, log: Path | str = os.devnull) -> int | None:
+    """Exit status of `work` in a process of its own; None when it took longer than `limit` seconds.
+
+    The process leads a group, which is killed at the end: no child of a mutant outlives it.
+    """
+    child = start(work, limit, log)
+    ends, ended, status = time.monotonic() + limit, 0, 0
+    while not ended and time.monotonic() < ends:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if not ended:
+        os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def start(work: Callable[[], int], limit: float, log: Path | str = os.devnull) -> int:
+    """Fork a process that does `work`, writes to `log`, and ends after `limit` seconds at most."""
+    return os.fork() or _work_and_exit(work, limit, log)
+
+
+def _work_and_exit(work: Callable[[], int], limit: float, log: Path | str) -> NoReturn:
+    status = 99
+    try:
+        os.setsid()
+        signal.alarm(int(limit) + 10)  # for the case that the parent is no more
+        written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(written, 1)
+        os.dup2(written, 2)
+        sys.dont_write_bytecode = True
+        status = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
