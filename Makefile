@@ -14,7 +14,8 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 	tests/engine/statechart tests/engine/loop tests/engine/closing tests/handlers/test_composition.py
 
 .NOTPARALLEL:
-.PHONY: help demo check test soak coverage mutation attack-page bench results guard readme docs newcomer release clean
+.PHONY: help demo check test test-oldest test-newest test-pythons soak coverage mutation attack-page bench \
+	results guard readme docs newcomer release clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -37,6 +38,24 @@ test: $(VENV)/dev.stamp $(TYPED) ## everything that CI runs: style, types, tests
 	$(BIN)/mypy
 	$(BIN)/mypy examples
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+# these three install what the constraints forbid, into environments of their own; a torch for each
+test-oldest: export OMP_NUM_THREADS := 1
+test-oldest: ## the tests with the lowest versions that pyproject.toml allows; TESTS="tests/events" only some
+	$(PYTHON) -m venv --clear .venv-oldest
+	mkdir -p build && $(PYTHON) tools/lower_bounds.py > build/oldest.txt
+	.venv-oldest/bin/python -m pip install -q -c build/oldest.txt -e '.[dev]'
+	.venv-oldest/bin/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+
+test-newest: export OMP_NUM_THREADS := 1
+test-newest: ## the tests with the newest versions of all but torch; TESTS="tests/events" only some
+	$(PYTHON) -m venv --clear .venv-newest
+	mkdir -p build && grep '^torch==' constraints.txt > build/newest.txt
+	.venv-newest/bin/python -m pip install -q -c build/newest.txt --upgrade -e '.[dev]'
+	.venv-newest/bin/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+
+test-pythons: ## install and use the wheel, and run the tests of `make check`, with each python3.N on PATH
+	$(PYTHON) tools/pythons.py $(QUICK)
 
 soak: export OMP_NUM_THREADS := 1
 soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more random times, kills, repetitions
@@ -87,7 +106,7 @@ release: $(VENV)/dev.stamp ## all of a release but the upload: make release VERS
 	$(BIN)/python tools/release.py $(VERSION)
 
 clean: ## remove the environment, the caches and what was built; keeps runs/
-	rm -rf $(VENV) build dist docs/_build docs/reference/handlers *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* build dist docs/_build docs/reference/handlers *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/demo.stamp: $(VENV)/made.stamp pyproject.toml constraints.txt

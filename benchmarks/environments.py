@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 PROJECT = HERE.parent
 CACHE = PROJECT / ".peers"
 BASE = ("torch==2.13.0", "numpy==2.4.6", "pillow==13.0.0")
+NOTE = "asked.txt"
 
 
 class NotInstallableError(RuntimeError):
@@ -52,18 +53,19 @@ def make(name: str) -> None:
         NotInstallableError: pip failed.
     """
     base, own = CACHE / "base", CACHE / name
-    _make(base, [("install", *BASE)])
-    wanted = _constants(name)
-    _make(
-        own,
-        [
-            ("install", *wanted.get("REQUIRES", ())),
-            ("install", "--no-deps", *wanted.get("WITHOUT_DEPENDENCIES", ())),
-        ],
-        sees=base,
-    )
+    make_environment(base, [("install", *BASE)])
+    make_environment(own, installs_of(name), sees=base)
     if name == "trackside":  # its source may have changed
         _pip(own, "install", "--no-deps", "--force-reinstall", str(PROJECT))
+
+
+def installs_of(name: str) -> list[tuple[str, ...]]:
+    """The arguments of pip that install a contender, for one call after the other."""
+    wanted = _constants(name)
+    return [
+        ("install", *wanted.get("REQUIRES", ())),
+        ("install", "--no-deps", *wanted.get("WITHOUT_DEPENDENCIES", ())),
+    ]
 
 
 def installed(names: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -88,22 +90,25 @@ def _constants(name: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _make(place: Path, installs: list[tuple[str, ...]], sees: Path | None = None) -> None:
+def make_environment(
+    place: Path, installs: list[tuple[str, ...]], sees: Path | None = None
+) -> None:
     """Create a virtual environment and note its requirements; recreate it when they change."""
-    note = place / "asked.txt"
+    note = place / NOTE
     asked = repr(installs)
     if note.exists() and note.read_text() == asked:
         return
     subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
     if sees is not None:
-        (_packages(place) / "base.pth").write_text(f"{_packages(sees)}\n")
+        (packages_of(place) / "base.pth").write_text(f"{packages_of(sees)}\n")
     for command, *rest in installs:
         if set(rest) - {"--no-deps"}:
             _pip(place, command, *rest)
     note.write_text(asked)
 
 
-def _packages(place: Path) -> Path:
+def packages_of(place: Path) -> Path:
+    """The folder into which pip installs."""
     return next(place.glob("lib/python*/site-packages"))
 
 

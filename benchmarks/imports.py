@@ -29,9 +29,9 @@ print(time.process_time() - begun)
 """
 
 
-def milliseconds(statement: str) -> float:
+def milliseconds(statement: str, python: str = sys.executable) -> float:
     """CPU time of a statement in a new process, after the import of torch."""
-    program = [sys.executable, "-c", PROGRAM.format(statement)]
+    program = [python, "-c", PROGRAM.format(statement)]
     kept = {name: value for name, value in os.environ.items() if name != NOT_COMPILED}
     done = subprocess.run(program, env=kept, capture_output=True, text=True, check=True)
     return float(done.stdout) * 1e3

@@ -190,11 +190,15 @@ def composer():
         def run_event(self, event: Event, state, logger):
             called.append(event.name)
 
+    def loader(count):
+        rows = [row for x, y in batches(count) for row in zip(x, y, strict=True)]
+        return torch.utils.data.DataLoader(rows, 4)
+
     model = Model()
     Trainer(
         model=model,
-        train_dataloader=batches(2),
-        eval_dataloader=batches(1),
+        train_dataloader=loader(2),
+        eval_dataloader=loader(1),
         optimizers=torch.optim.SGD(model.parameters(), 0.1),
         max_duration="2ep",
         device="cpu",

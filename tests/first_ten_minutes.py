@@ -3,10 +3,12 @@
 In an empty folder, with the wheel of this checkout in a new environment: install, a first fit, a
 handler of one's own, a mistake of each common kind, the page, stop and go on. Prints how many
 commands and seconds each took, and fails if one of them does not do what a newcomer expects.
+With `--environment FOLDER` all but the installation, in an environment that has the wheel.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -137,9 +139,9 @@ class Step(NamedTuple):
 class Newcomer:
     """Runs commands in an empty folder, with the programs of a new environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Path) -> None:
         self.folder = folder
-        self.bin = folder / "env" / "bin"
+        self.bin = environment / "bin"
         self.steps: list[Step] = []
         hidden = {"PYTHONPATH", "VIRTUAL_ENV"}
         self.environment = {n: value for n, value in os.environ.items() if n not in hidden}
@@ -192,22 +194,25 @@ class Newcomer:
         self.note(Step("the page of a run", 1, time.perf_counter() - begun))
 
 
-def main(folder: Path) -> list[Step]:
-    """All steps of a newcomer in an empty folder."""
-    new = Newcomer(folder)
-    built = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+def install(new: Newcomer) -> None:
+    """Make the environment, and install the wheel into it."""
+    built = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", ".", str(ROOT)]
     new.does("the wheel (not the newcomer's)", built)
-    wheel = next(folder.glob("*.whl"))
+    wheel = next(new.folder.glob("*.whl"))
     new.does(
         "a new environment, and the installation",
-        [sys.executable, "-m", "venv", "env"],
+        [sys.executable, "-m", "venv", str(new.bin.parent)],
         [
             str(new.bin / "python"),
             *("-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt")),
             f"{wheel}[demo,watch]",
         ],
     )
-    (folder / "first.py").write_text(FACTORY)
+
+
+def use(new: Newcomer) -> None:
+    """All that comes after the installation."""
+    (new.folder / "first.py").write_text(FACTORY)
     new.does("a first fit", new.python(FIT))
     new.does("the same on the command line", [str(new.bin / "trackside"), "fit", "first.py:job"])
     new.does("a handler of one's own", new.python(HANDLER))
@@ -218,10 +223,20 @@ def main(folder: Path) -> list[Step]:
     new.looks_at_the_page()
     new.does("a fit that is killed", new.python(STOPPED), fails="")
     new.does("going on", new.python(RESUMED))
-    return new.steps
+
+
+def main(folder: Path, environment: Path | None) -> None:
+    new = Newcomer(folder, environment or folder / "env")
+    if environment is None:
+        install(new)
+    use(new)
+    steps = new.steps
+    print(f"{sum(s.commands for s in steps):3} {sum(s.seconds for s in steps):8.1f} s  all")
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--environment", type=Path, help="one that has the wheel already")
+    given = parser.parse_args().environment
     with tempfile.TemporaryDirectory() as place:
-        steps = main(Path(place))
-    print(f"{sum(s.commands for s in steps):3} {sum(s.seconds for s in steps):8.1f} s  all")
+        main(Path(place), given and given.resolve())

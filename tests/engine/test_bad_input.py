@@ -291,7 +291,7 @@ def test_the_workers_of_a_cancelled_epoch_are_gone_after_the_fit(trainer):
     def cancel(trainer, state):
         raise CancelEpochException("enough")
 
-    trainer.fit(DataLoader(Images(lambda: None), batch_size=2, num_workers=2))
+    trainer.fit(DataLoader(Images(dict), batch_size=2, num_workers=2))
     gc.collect()
     assert multiprocessing.active_children() == []
 
