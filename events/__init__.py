@@ -22,6 +22,7 @@ from .cancel import (
 )
 from .handler import Handler
 from .handler_protocols import AnyHandler
+from .pictures import Confusion, Example, Examples, Picture
 from .recovery import (
     Recovery,
     RecoveryError,
@@ -84,12 +85,16 @@ __all__ = [
     "CancelStepException",
     "CancelTrainException",
     "CancelValidException",
+    "Confusion",
+    "Example",
+    "Examples",
     "Explanation",
     "Handler",
     "IllegalCancelError",
     "OrderError",
     "OwnName",
     "PeerError",
+    "Picture",
     "Publisher",
     "ReceiverError",
     "Recovery",

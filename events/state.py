@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from .cancel import Cancel
+from .pictures import Picture
 from .progress import Progress, Unit, progress_of
 from .recovery import Recovery, Rollback, Snapshot
 from .reported_metrics import ReportedMetrics, Reports
@@ -182,6 +183,9 @@ class TrainState:
     """In a receiver of `reported`, the values that were reported since it was last sent."""
     reports: Reports = field(default_factory=Reports)
     """What is sent with the next `reported`; the engine takes it."""
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    """By name, `valid_samples`, what handlers show of this epoch or evaluation; see `pictures.py`.
+    Emptied when the next one begins; loggers and Recorder write it when the epoch ends."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Other values that handlers store; emptied when a fit begins."""
 
@@ -215,8 +219,8 @@ class TrainState:
         self.metrics.update(values)
 
     def clear_metrics(self) -> None:
-        """Begin with no metrics, as every epoch does."""
-        self.metrics = ReportedMetrics(self.reports)
+        """Begin with no metrics and pictures, as every epoch does."""
+        self.metrics, self.pictures = ReportedMetrics(self.reports), {}
 
     def select(self, name: str) -> None:
         """Make the model, optimizer and loss of a name current; the empty name means the first.

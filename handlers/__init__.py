@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from .performance.mixed_precision import MixedPrecision as MixedPrecision
     from .performance.profiler import Profiler as Profiler
     from .performance.split_on_out_of_memory import SplitOnOutOfMemory as SplitOnOutOfMemory
+    from .pictures.interpretation import Interpretation as Interpretation
+    from .pictures.samples import Samples as Samples
     from .recording.journal import Journal as Journal
     from .recording.recorder import Recorder as Recorder
     from .schedules.annealing import Annealing as Annealing
@@ -108,6 +110,8 @@ _MODULES = {
     "MixedPrecision": "performance.mixed_precision",
     "Profiler": "performance.profiler",
     "SplitOnOutOfMemory": "performance.split_on_out_of_memory",
+    "Interpretation": "pictures.interpretation",
+    "Samples": "pictures.samples",
     "Journal": "recording.journal",
     "Recorder": "recording.recorder",
     "Annealing": "schedules.annealing",

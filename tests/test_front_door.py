@@ -23,11 +23,12 @@ PUBLIC = {
         CancelStepException CancelTrainException CancelValidException ChannelsLast Checkpoint
         Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         Fuse GradientAccumulation GradientClip
-        GradientStats Handler History JSONLines Job Journal KeyedLoader LRFinder LRSchedule
+        GradientStats Handler History Interpretation JSONLines Job Journal KeyedLoader
+        LRFinder LRSchedule
         LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
         PeerError Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau
-        RetryBatchException RollbackException RollbackOnSpike Run SWA SkipBadBatch
+        RetryBatchException RollbackException RollbackOnSpike Run SWA Samples SkipBadBatch
         SkipEpochs SkipExample Snapshots
         SplitOnOutOfMemory StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit TrainState Trainer
         Transition Unfreeze ValidateEvery WandB WeightDecayGroups ablate interruptible
@@ -36,8 +37,9 @@ PUBLIC = {
     "trackside.events": """
         Agreement AnyHandler AttachError Attachment CANCELS Cancel
         CancelBackwardException CancelBatchException CancelEpochException CancelFitException
-        CancelStepException CancelTrainException CancelValidException Explanation Handler
-        IllegalCancelError OrderError OwnName PeerError Publisher ReceiverError Recovery
+        CancelStepException CancelTrainException CancelValidException Confusion
+        Example Examples Explanation Handler
+        IllegalCancelError OrderError OwnName PeerError Picture Publisher ReceiverError Recovery
         RecoveryError RehearsalPlan RetryBatchException Rollback RollbackException
         SIGNALS ScopeName Signal SignalName Snapshot TrainState TrainerProtocol Transition
         after_backward after_batch after_cancel_backward after_cancel_batch
@@ -60,10 +62,11 @@ PUBLIC = {
         ActivationCheckpointing ActivationStats Annealing BatchTransform CSVLogger ChannelsLast
         Checkpoint Compile CosineWarmup CutMix Distributed EMA EarlyStopping FlatCosine
         Fuse GradientAccumulation
-        GradientClip GradientStats History JSONLines Journal LRFinder LRSchedule LabelSmoothing
+        GradientClip GradientStats History Interpretation JSONLines Journal LRFinder LRSchedule
+        LabelSmoothing
         LimitBatches MLflow Memory Metrics MixUp MixedPrecision OneCycle OpenTelemetry
         Preemption Profiler ProgressBar Prometheus Recorder ReduceOnPlateau RollbackOnSpike
-        SWA SkipBadBatch SkipEpochs Snapshots SplitOnOutOfMemory
+        SWA Samples SkipBadBatch SkipEpochs Snapshots SplitOnOutOfMemory
         StepLimit StopOnNaN TensorBoard TimeLimit TokenLimit Unfreeze ValidateEvery WandB
         WeightDecayGroups
     """,

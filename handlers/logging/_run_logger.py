@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from ...events import RehearsalPlan, TrainerProtocol, TrainState
+from ...events import Picture, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.log import log, log_exception
 from .._copying import Copyable, LeftOut, nothing
@@ -29,7 +30,7 @@ class RunLogger(Copyable):
     Optionally also one for every n-th step. The run is opened when the fit begins, or with its
     first row if the logger is attached later, and has the facts of the run. It is closed when the
     fit ends, or the logger is detached. A subclass implements `_open`, `_write_facts`, `_write`,
-    `_close`, `_run_state` and `_reopen`.
+    `_close`, `_run_state` and `_reopen`; one that shows pictures also `_write_pictures`.
 
     Args:
         every: log the loss of every n-th optimizer step; None: log no steps.
@@ -99,11 +100,13 @@ class RunLogger(Copyable):
             self._is_open = True
             self._continue(last.run)
         self._log(state, plain_values(state.reported), {})
+        self._write_pictures(state.pictures, state.step)
         self._close_once("completed" if last is None else last.outcome)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._logged = dict(state.metrics)
         self._log(state, plain_values(state.metrics), {"outcome": state.outcome})
+        self._write_pictures(state.pictures, state.step)
 
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._close_once(state.outcome)
@@ -159,6 +162,9 @@ class RunLogger(Copyable):
     def _write(self, row: Row) -> None:
         """Write the counters and rates, then the metrics; for an epoch also its `outcome`."""
         raise NotImplementedError
+
+    def _write_pictures(self, pictures: Mapping[str, Picture], step: int) -> None:
+        """Write the pictures of an epoch or evaluation; files of rows have none."""
 
     def _close(self, outcome: str) -> None:
         raise NotImplementedError

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...events import RehearsalPlan, TrainerProtocol, TrainState
+from ...events import Examples, Picture, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.flat_names import flat_names
+from ._picture_drawing import draw_picture, has_images, picture_rows
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
@@ -23,12 +24,12 @@ class MLflow(RunLogger):
 
     The run ends as FINISHED; as KILLED if the fit was cancelled or the logger detached; as FAILED
     after an error. The step of a metric is the optimizer step of the fit; `epoch_completed` is 0
-    for a cancelled or failed epoch. Values that are not numbers are left out. The active run of the
-    program is not used.
+    for a cancelled or failed epoch. Values that are not numbers are left out. Pictures of Samples
+    and Interpretation are images of a step, or a table. The active run of the program is not used.
 
     Signals: begin_fit, resumed, after_step, reported, after_epoch, after_error,
         after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss, phase, job
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, pictures, loss, phase, job
     Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each metric
         or learning rate that is a tensor; with `every` also a request and one sync each `every`
         steps, two if the learning rate is a tensor
@@ -51,7 +52,18 @@ class MLflow(RunLogger):
         MlflowException: `tracking_uri` is not valid.
     """
 
-    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss", "phase", "job")
+    reads = (
+        "epoch",
+        "step",
+        "samples",
+        "outcome",
+        "metrics",
+        "reported",
+        "pictures",
+        "loss",
+        "phase",
+        "job",
+    )
 
     def __init__(
         self,
@@ -122,6 +134,16 @@ class MLflow(RunLogger):
         metrics = [make(_key(name), value, now, step) for name, value in values.items()]
         for part in _parts(metrics, _METRICS):
             self._client.log_batch(self.run_id, metrics=part)
+
+    def _write_pictures(self, pictures: Mapping[str, Picture], step: int) -> None:
+        for name, picture in pictures.items():
+            if isinstance(picture, Examples) and not has_images(picture):
+                rows = picture_rows(picture)
+                table = {"columns": [*rows[0]], "data": [[*row.values()] for row in rows]}
+                self._client.log_dict(self.run_id, table, f"{_key(name)}/step_{step}.json")
+            else:
+                image = draw_picture(picture)
+                self._client.log_image(self.run_id, image, key=_key(name), step=step)
 
     def _close(self, outcome: str) -> None:
         if self.run_id is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ...events import RehearsalPlan
+from ...events import Examples, Picture, RehearsalPlan
 from ...events.utils.flat_names import flat_names
+from ._picture_drawing import draw_picture, has_images, markdown_rows, numpy_pixels
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
@@ -18,10 +20,10 @@ class TensorBoard(RunLogger):
     Each fit is a run in its own folder, `fit_0`, `fit_1`, numbered after existing ones. The scalars
     have the names of the metrics, the outcome of each epoch is a text, and the horizontal axis is
     the optimizer step of the fit. Files are flushed after each epoch. Values that are not numbers
-    are left out.
+    are left out. Pictures of Samples and Interpretation are images, or a text if they have none.
 
     Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, pictures, loss
     Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
@@ -35,7 +37,7 @@ class TensorBoard(RunLogger):
         ValueError: `every` is below 1; `directory` is a file.
     """
 
-    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "pictures", "loss")
 
     def __init__(self, directory: str | Path = "runs", every: int | None = None) -> None:
         super().__init__(every)
@@ -79,6 +81,15 @@ class TensorBoard(RunLogger):
             self._writer.add_text("outcome", row["outcome"], row["step"])
         self._writer.flush()
         self._step = row["step"]
+
+    def _write_pictures(self, pictures: Mapping[str, Picture], step: int) -> None:
+        for name, picture in pictures.items():
+            if isinstance(picture, Examples) and not has_images(picture):
+                self._writer.add_text(name, markdown_rows(picture), step)
+            else:
+                pixels = numpy_pixels(draw_picture(picture))
+                self._writer.add_image(name, pixels, step, dataformats="HWC")
+        self._writer.flush()
 
     def _close(self, outcome: str) -> None:
         if self._writer is not None:

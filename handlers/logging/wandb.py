@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
-from ...events import RehearsalPlan
+from ...events import Confusion, Examples, Picture, RehearsalPlan
+from ._picture_drawing import (
+    caption,
+    confusion_cells,
+    draw_picture,
+    fitted_image,
+    has_images,
+    picture_rows,
+)
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
+
+_CONFUSION = ("Actual", "Predicted", "nPredictions")
+"""The columns of W&B's own chart of a confusion matrix."""
 
 
 class WandB(RunLogger):
@@ -16,11 +28,12 @@ class WandB(RunLogger):
     Each epoch is a row of the run's history, with its `outcome`; the horizontal axis is `step`, the
     optimizer step of the fit. The summary contains `fit_outcome`, which is "cancelled" also if the
     logger was detached. The run is marked as failed after an error, otherwise as finished. Values
-    that are not numbers are left out. A run that the program has open is not used. wandb decides
+    that are not numbers are left out. Pictures of Samples are images with captions, or a table; a
+    confusion matrix is W&B's own chart. A run that the program has open is not used. wandb decides
     when rows are written: a killed process may lose those of its last seconds.
 
     Signals: begin_fit, resumed, after_step, reported, after_epoch, after_fit
-    Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
+    Reads: epoch, step, samples, lr, outcome, metrics, reported, pictures, loss
     Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
 
@@ -37,7 +50,7 @@ class WandB(RunLogger):
         ValueError: `every` is below 1; `id` is given, although each fit is a new run.
     """
 
-    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "loss")
+    reads = ("epoch", "step", "samples", "outcome", "metrics", "reported", "pictures", "loss")
 
     def __init__(self, every: int | None = None, **init: Any) -> None:
         super().__init__(every)
@@ -86,6 +99,28 @@ class WandB(RunLogger):
         logged: Row = {name: row[name] for name in ("step", "outcome") if name in row}
         logged.update(scalar_values(row))
         self.run.log(logged)
+
+    def _write_pictures(self, pictures: Mapping[str, Picture], step: int) -> None:
+        if pictures:
+            shown = {name: self._as_media(picture) for name, picture in pictures.items()}
+            self.run.log({"step": step, **shown})
+
+    def _as_media(self, picture: Picture) -> Any:
+        """Images with captions, a table of texts, or W&B's own chart of a confusion matrix."""
+        wandb = self._import()
+        if isinstance(picture, Confusion):
+            table = wandb.Table(columns=[*_CONFUSION], data=confusion_cells(picture))
+            fields = {name: name for name in _CONFUSION}
+            return wandb.plot_table("wandb/confusion_matrix/v1", table, fields)
+        if has_images(picture):
+            return [
+                wandb.Image(fitted_image(one.input), caption=caption(one))
+                if isinstance(one.input, bytes) and isinstance(one.prediction, str)
+                else wandb.Image(draw_picture(Examples((one,))))
+                for one in picture.examples
+            ]
+        rows = picture_rows(picture)
+        return wandb.Table(columns=[*rows[0]], data=[[*row.values()] for row in rows])
 
     def _close(self, outcome: str) -> None:
         run, self.run = self.run, None

@@ -41,6 +41,7 @@ MAKE = {
     "GradientClip": lambda out: h.GradientClip(0.1),
     "GradientStats": lambda out: h.GradientStats(every=2),
     "History": lambda out: h.History(),
+    "Interpretation": lambda out: h.Interpretation(keep=2),
     "JSONLines": lambda out: h.JSONLines(out / "log.jsonl", every=2),
     "LRSchedule": lambda out: h.LRSchedule(
         lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 3)
@@ -58,6 +59,7 @@ MAKE = {
     "Profiler": lambda out: h.Profiler(out / "trace.json"),
     "ReduceOnPlateau": lambda out: h.ReduceOnPlateau("train_loss"),
     "SWA": lambda out: h.SWA(0.5),
+    "Samples": lambda out: h.Samples(2),
     "SkipBadBatch": lambda out: h.SkipBadBatch(),
     "SkipEpochs": lambda out: h.SkipEpochs(1),
     "SplitOnOutOfMemory": lambda out: h.SplitOnOutOfMemory(),
@@ -275,6 +277,7 @@ NO_SYNC = [
     "GradientClip",
     "GradientStats",
     "History",
+    "Interpretation",
     "LRSchedule",
     "LimitBatches",
     "Metrics",
@@ -343,8 +346,8 @@ WITH_FILES = {
 }
 # handlers that are refused on a chart, by what the message names
 REFUSED = {
-    "two updates": {"role evaluation": ["ValidateEvery"]},
-    "no validation": {"role evaluation": ["ValidateEvery"]},
+    "two updates": {"role evaluation": ["Interpretation", "Samples", "ValidateEvery"]},
+    "no validation": {"role evaluation": ["Interpretation", "Samples", "ValidateEvery"]},
     "no epoch": {
         "after_epoch: none of its scopes has the role round": [
             *("ActivationStats", "GradientStats", "SWA"),
@@ -352,7 +355,7 @@ REFUSED = {
         "begin_epoch: none of its scopes has the role round": ["Memory", "SkipEpochs", "Unfreeze"],
     },
     "no update": {
-        "role evaluation": ["ValidateEvery"],
+        "role evaluation": ["Interpretation", "Samples", "ValidateEvery"],
         "after_step": ["CSVLogger", "EMA", "JSONLines", "LRSchedule", "SWA"],
         "begin_step": ["GradientAccumulation", "GradientClip", "GradientStats", "StopOnNaN"],
         "begin_backward": ["MixedPrecision", "SkipBadBatch"],

@@ -1,0 +1,213 @@
+"""What Interpretation finds out about a classifier."""
+
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shown import CLASSES, classified
+from torch import nn
+from torch.nn import functional
+
+from trackside import Interpretation, Trainer
+from trackside.handlers.pictures._class_results import Confused
+
+
+def validated(interpretation, scores, targets, size=4, loss_fn=None):
+    """An evaluation of a model that returns its input: the scores themselves."""
+    trainer = Trainer(nn.Identity(), loss_fn or nn.CrossEntropyLoss(), handlers=[interpretation])
+    trainer.validate([*zip(scores.split(size), targets.split(size), strict=True)])
+    return trainer
+
+
+def scores_of(count, classes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(count, classes, generator=generator),
+        torch.randint(0, classes, (count,), generator=generator),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 30), st.integers(2, 5), st.integers(1, 9), st.integers(0, 7))
+def test_counts_and_worst_are_those_of_a_computation_by_hand(count, classes, size, keep):
+    scores, targets = scores_of(count, classes, seed=count)
+    found = Interpretation(keep=keep)
+    validated(found, scores, targets, size)
+
+    expected = torch.zeros(classes, classes, dtype=torch.long)
+    for target, predicted in zip(targets, scores.argmax(1), strict=True):
+        expected[target, predicted] += 1
+    assert torch.equal(found.confusion, expected)
+    losses = functional.cross_entropy(scores, targets, reduction="none")
+    order = losses.argsort(descending=True)[:keep].tolist()
+    assert [one.index for one in found.worst] == order
+    for one in found.worst:
+        assert one.loss == pytest.approx(float(losses[one.index]))
+        assert torch.equal(one.input, scores[one.index])
+        assert one.target == int(targets[one.index])
+        assert one.prediction == int(scores[one.index].argmax())
+        assert one.probability == pytest.approx(float(scores[one.index].softmax(0).max()))
+
+
+def test_the_most_confused_pairs_come_first_by_name():
+    interpretation = Interpretation(CLASSES)
+    predicted = torch.tensor([0, 1, 1, 1, 2, 2, 0, 0])
+    targets = torch.tensor([0, 0, 0, 1, 2, 1, 2, 2])
+    validated(interpretation, functional.one_hot(predicted, 3).float(), targets)
+    pairs = interpretation.most_confused(2)
+    assert {(pair.target, pair.prediction, pair.count) for pair in pairs} == {
+        ("zero", "one", 2),
+        ("<b>two</b>", "zero", 2),
+    }
+    assert interpretation.most_confused()[-1] == Confused("one", "<b>two</b>", 1)
+
+
+def test_pixels_of_a_segmentation_are_counted_and_those_of_no_class_left_out():
+    scores = torch.randn(3, 2, 4, 5)
+    targets = torch.randint(0, 2, (3, 4, 5))
+    targets[0, 0, 0] = 255
+    interpretation = Interpretation(keep=2)
+    validated(interpretation, scores, targets, 1, nn.CrossEntropyLoss(ignore_index=255))
+    assert int(interpretation.confusion.sum()) == 59
+    assert interpretation.worst[0].prediction.shape == (4, 5)
+    assert interpretation.worst[0].probability is None
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_logits_of_one_output_are_two_classes(shape):
+    logits = torch.tensor([-2.0, -1.0, 0.5, 1.0, 3.0, -4.0]).reshape(shape)
+    targets = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0, 0.0]).reshape(shape)
+    interpretation = Interpretation(keep=1)
+    validated(interpretation, logits, targets, 4, nn.BCEWithLogitsLoss())
+    assert interpretation.confusion.tolist() == [[2, 1], [1, 2]]
+    assert interpretation.worst[0].probability == pytest.approx(torch.tensor(1.0).sigmoid().item())
+
+
+def test_inputs_of_different_lengths_are_kept():
+    class Mean(nn.Module):
+        def forward(self, x):
+            return torch.stack([x.mean(1), -x.mean(1)], 1)
+
+    inputs = [torch.randn(2, length) for length in (3, 5, 4, 5)]
+    interpretation = Interpretation(keep=3)
+    trainer = Trainer(Mean(), nn.CrossEntropyLoss(), handlers=[interpretation])
+    trainer.validate([(x, torch.tensor([0, 1])) for x in inputs])
+    rows = [row for x in inputs for row in x]
+    assert len(interpretation.worst) == 3
+    for one in interpretation.worst:
+        assert torch.equal(one.input, rows[one.index])
+
+
+def test_a_nan_is_the_worst_loss():
+    scores, targets = scores_of(6, 3)
+    scores[4] = math.nan
+    interpretation = Interpretation(keep=2)
+    validated(interpretation, scores, targets)
+    assert interpretation.worst[0].index == 4
+
+
+def test_the_pictures_of_an_evaluation_have_its_name():
+    trainer, batches = classified(Interpretation(CLASSES, keep=2))
+    trainer.fit(batches, batches)
+    assert [*trainer.state.pictures] == ["valid_confusion", "valid_worst"]
+    trainer.validate(batches[1:], name="test")
+    assert [*trainer.state.pictures] == ["test_confusion", "test_worst"]
+    picture = trainer.state.pictures["test_confusion"]
+    assert picture.classes == tuple(CLASSES)
+    assert sum(map(sum, picture.counts)) == 16
+    worst = trainer.state.pictures["test_worst"].examples
+    assert [type(one.input) for one in worst] == [bytes, bytes]
+    assert worst[0].loss >= worst[1].loss
+    assert worst[0].target in CLASSES
+
+
+def test_of_many_classes_those_with_the_most_errors_are_shown():
+    scores, targets = torch.eye(60), torch.arange(60)
+    targets[50] = 3
+    trainer = validated(Interpretation(keep=0), scores, targets)
+    picture = trainer.state.pictures["valid_confusion"]
+    assert len(picture.classes) == 40
+    assert {"3", "50"} < {*picture.classes}
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "error", "message"),
+    [
+        (torch.ones(4, 3), torch.ones(4, 3), TypeError, r"scores \(B, C, …\) of float and classes"),
+        (torch.ones(4, 3), torch.ones(4, 2).long(), TypeError, r"Tensor \(4, 2\) of torch.int"),
+        (torch.ones(4, 1001), torch.ones(4, dtype=torch.long), ValueError, "1001 classes; allowed"),
+        (
+            torch.ones(4, 2),
+            torch.ones(4, dtype=torch.long),
+            ValueError,
+            "3 names, and the model has",
+        ),
+    ],
+)
+def test_what_is_no_classifier_is_refused_in_the_first_batch(scores, targets, error, message):
+    trainer = Trainer(nn.Identity(), lambda pred, y: pred.sum(), handlers=[Interpretation(CLASSES)])
+    if scores.shape[1] == 1001:
+        trainer = Trainer(nn.Identity(), lambda pred, y: pred.sum(), handlers=[Interpretation()])
+    with pytest.raises(error, match=message):
+        trainer.validate([(scores, targets)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"keep": -1}, "an int, from 0"),
+        ({"classes": "abc"}, "a list of names"),
+        ({"take": 1}, "take"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Interpretation(**arguments)
+
+
+def test_nothing_is_read_from_the_device_in_a_batch():
+    trainer, batches = classified(Interpretation())
+    trainer.state.model.to("meta")
+    trainer.validate([(x.to("meta"), y.to("meta")) for x, y in batches])
+    assert trainer.state.pictures == {}
+
+
+def test_an_evaluation_that_is_resumed_counts_the_batches_before_too():
+    def fitted(interpretation, resume=None, stop=None):
+        trainer, batches = classified(interpretation)
+        saved = []
+
+        @trainer.on("after_batch")
+        def save(trainer, state):
+            if not state.training and state.batch_index == 1:
+                saved.append(deepcopy(interpretation.state_dict()))
+
+        trainer.fit(batches, batches)
+        return trainer, batches, saved
+
+    whole = Interpretation(keep=4)
+    _, batches, [saved] = fitted(whole)
+    other = Interpretation(keep=4)
+    trainer, *_ = fitted(other)
+
+    @trainer.on("begin_validate")
+    def load(trainer, state):
+        other.load_state_dict(saved)
+
+    trainer.validate(batches[2:])
+    assert torch.equal(other.confusion, whole.confusion)
+    assert [one.index for one in other.worst] == [one.index for one in whole.worst]
+
+
+def test_a_notebook_shows_the_matrix_and_the_worst_examples():
+    interpretation = Interpretation(CLASSES, keep=2)
+    assert "no evaluation has ended" in interpretation._repr_html_()
+    trainer, batches = classified(interpretation)
+    trainer.fit(batches, batches)
+    html = interpretation._repr_html_()
+    assert html.count("<img") == 2
+    assert "target \\ prediction" in html
+    assert "<b>two" not in html
