@@ -17,7 +17,7 @@ import mutation  # noqa: E402
 sys.path.remove(str(ROOT / "tools"))
 
 SOURCE = '''"""A module."""
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +30,20 @@ def share(done, total, seen):
     if done in seen:
         return None
     return done / total
+
+
+class Sized(Protocol):
+    @property
+    def size(self) -> int:
+        """Never run."""
+        return 3
+
+
+class Two:
+
+    @property
+    def size(self):
+        return TWO
 '''
 
 
@@ -54,6 +68,8 @@ def test_a_mutant_is_one_changed_line_of_a_function(tree):
         (12, "if not done in seen:"),
         (14, "return done * total"),
         (14, "return None"),
+        (26, ""),
+        (28, "return None"),
     }
 
 

@@ -71,7 +71,8 @@ class _Contexts:
 
 def measure_baseline(root: Path, folder: Path, tests: list[str]) -> Baseline:
     """Run the tests without a mutant, and keep what they run, until a module or a test changes."""
-    file = folder / f"baseline-{digest_of_all(root, ['events', 'engine', 'tests'])}.json"
+    digest = digest_of_all(root, ["events", "engine", "tests", *tests])
+    file = folder / f"baseline-{digest}.json"
     if not file.exists():
         log = folder / "baseline.txt"
         if in_fork(lambda: _measure(root, file, tests), 3600, log) != 0:
@@ -81,8 +82,8 @@ def measure_baseline(root: Path, folder: Path, tests: list[str]) -> Baseline:
 
 
 def digest_of_all(root: Path, folders: list[str]) -> str:
-    """A digest of all modules below the folders."""
-    digest = hashlib.sha256()
+    """A digest of the names of the folders, and of all modules below them."""
+    digest = hashlib.sha256("\0".join(folders).encode())
     for file in sorted(file for folder in folders for file in (root / folder).rglob("*.py")):
         digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:16]
@@ -172,7 +173,6 @@ def _work_and_exit(work: Callable[[], int], limit: float, log: Path | str) -> No
         written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(written, 1)
         os.dup2(written, 2)
-        sys.dont_write_bytecode = True
         status = work()
     except BaseException:
         traceback.print_exc()

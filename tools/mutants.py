@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator
 from parso.python.tree import Keyword, search_ancestor
@@ -36,6 +36,7 @@ NAMES = [
     *("ExceptionReplacer", "NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop"),
 ]
 NOT_FOR_RUNNING = ("TYPE_CHECKING", "@overload", "@runtime_checkable")
+PROTOCOL = "Protocol"  # a class that is never run
 
 
 class _Described(Operator):  # type: ignore[misc]  # cosmic-ray is not typed
@@ -116,7 +117,8 @@ def _scopes(source: str) -> list[tuple[int, int, str]]:
         for child in ast.iter_child_nodes(node):
             inner = name
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                inner = f"{name}.{child.name}" if name else child.name
+                bases = [ast.unparse(base) for base in getattr(child, "bases", [])]
+                inner = PROTOCOL if PROTOCOL in bases else f"{name}.{child.name}".lstrip(".")
                 found.append((child.lineno, child.end_lineno or child.lineno, inner))
             visit(child, inner)
 
@@ -131,33 +133,55 @@ def _scope_of(line: int, scopes: list[tuple[int, int, str]]) -> str:
 
 def _change(source: str, mutated: str) -> tuple[int, str, str] | None:
     """Line from 1, and text before and after, of the first line that differs."""
-    pairs = itertools.zip_longest(source.splitlines(), mutated.splitlines(), fillvalue="")
-    for number, (was, becomes) in enumerate(pairs, 1):
-        if was != becomes:
-            return number, was.strip(), becomes.strip()
+    before, after = source.splitlines(), mutated.splitlines()
+    is_shorter = len(after) < len(before)  # a decorator was removed, with the blank line above
+    for number, (was, becomes) in enumerate(itertools.zip_longest(before, after, fillvalue=""), 1):
+        if was != becomes and was.strip():
+            return number, was.strip(), "" if is_shorter else becomes.strip()
     return None
 
 
-def _positions(operator: Any, tree: Any) -> int:
-    return sum(len(list(operator.mutation_positions(node))) for node in ast_nodes(tree))
+def _offsets(source: str) -> list[int]:
+    """Where each line starts; parso counts lines from 1."""
+    lengths = map(len, source.splitlines(keepends=True))
+    return [0, *itertools.accumulate(lengths, initial=0)]
+
+
+def _mutated(source: str, operator: Any, node: Any, index: int) -> str:
+    """The source with one node changed; the tree stays as it is, so that it is parsed once."""
+    parent, node.parent = node.parent, None
+    changed = copy.deepcopy(node)
+    node.parent = changed.parent = parent
+    changed = operator.mutate(changed, index)
+    starts = _offsets(source)
+    (line, column), (last, end) = node.get_start_pos_of_prefix(), node.end_pos
+    text = changed.get_code() if changed else ""
+    return source[: starts[line] + column] + text + source[starts[last] + end :]
 
 
 def mutants_of(root: Path, path: str) -> list[Mutant]:
     """Every mutant of a module that still compiles, in the order of lines."""
     source = (root / path).read_text()
-    scopes, tree = _scopes(source), get_ast(source)
+    scopes, nodes = _scopes(source), list(ast_nodes(get_ast(source)))
     found: dict[tuple[str, str, str, str, int], Mutant] = {}
-    for operator in _operators():
-        for occurrence in range(_positions(operator, tree)):
-            mutated = mutate_code(source, operator, occurrence)
-            change = mutated and _change(source, mutated)
+    for operator, node in itertools.product(_operators(), nodes):
+        for index, _ in enumerate(list(operator.mutation_positions(node))):
+            mutated = _mutated(source, operator, node, index)
+            change = _change(source, mutated)
             if not change or any(word in change[1] for word in NOT_FOR_RUNNING):
                 continue
             line, was, becomes = change
-            try:
-                compile(mutated, path, "exec")
-            except SyntaxError:
+            scope = _scope_of(line, scopes)
+            if scope.startswith(PROTOCOL) or not _compiles(mutated, path):
                 continue
-            mutant = Mutant(path, line, _scope_of(line, scopes), was, becomes, mutated)
+            mutant = Mutant(path, line, scope, was, becomes, mutated)
             found.setdefault((*mutant.key, line), mutant)
     return sorted(found.values(), key=lambda mutant: (mutant.line, mutant.becomes))
+
+
+def _compiles(source: str, path: str) -> bool:
+    try:
+        compile(source, path, "exec")
+    except SyntaxError:
+        return False
+    return True

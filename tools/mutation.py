@@ -69,9 +69,11 @@ def modules(root: Path, paths: list[str]) -> list[str]:
 
 
 def drawn(mutants: list[Mutant], share: float, seed: int) -> list[Mutant]:
-    """A share of the mutants, the same ones for the same seed and source."""
-    kept = random.Random(seed).sample(mutants, round(len(mutants) * share))
-    return sorted(kept, key=mutants.index)
+    """A share of the mutants, the same ones for the same seed and source.
+
+    In no order: those that a run with a time limit tries are a fair sample, too.
+    """
+    return random.Random(seed).sample(mutants, round(len(mutants) * share))
 
 
 def digest_of(path: str) -> str:
@@ -107,7 +109,7 @@ def found_of(mutant: Mutant, results: Results, reasons: dict[Key, str]) -> str:
 def report(mutants: list[Mutant], results: Results, reasons: dict[Key, str]) -> Iterator[str]:
     """Two lines for each survivor that nobody has judged, one for each module and package."""
     counts: dict[str, Counter[str]] = {}
-    for mutant in mutants:
+    for mutant in sorted(mutants, key=lambda mutant: (mutant.path, mutant.line)):
         found = found_of(mutant, results, reasons)
         for counted in {mutant.path, mutant.path.split("/")[0]}:
             counts.setdefault(counted, Counter())[found] += 1
