@@ -64,6 +64,7 @@ soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more ran
 	$(BIN)/python tools/mutation.py
 
 coverage: export OMP_NUM_THREADS := 1
+coverage: export COVERED_ROOT := $(CURDIR)
 coverage: $(VENV)/dev.stamp $(TYPED) ## some 20 minutes: the tests' coverage of lines and branches, and what is uncovered
 	rm -f .coverage .coverage.*
 	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadfile

@@ -27,7 +27,7 @@ PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", 
              "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
 QUICK = 2.0  # seconds; a longer test is not asked about every mutant
 MOST_TESTS = 60
-SHORTEST_LIMIT = 15.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
+SHORTEST_LIMIT = 45.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
 PYTEST = ["-q", "-p", "no:cacheprovider", "-m", "not long and not matrix",
           "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
 

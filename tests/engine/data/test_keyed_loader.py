@@ -237,9 +237,11 @@ def test_a_worker_exits_when_the_trainer_is_killed(tmp_path, method, stuck):
         [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
     ) as trainer:
         workers = set()
-        while len(workers) < 2:
-            workers.add(int(trainer.stdout.readline()))
-        trainer.kill()
+        try:
+            while len(workers) < 2:
+                workers.add(int(trainer.stdout.readline()))
+        finally:
+            trainer.kill()
         trainer.wait()
         until(lambda: not any(is_running(pid) for pid in workers))
 
