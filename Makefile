@@ -15,7 +15,7 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 
 .NOTPARALLEL:
 .PHONY: help demo check test test-oldest test-newest test-pythons soak coverage mutation attack-page bench \
-	results guard readme docs newcomer release clean
+	results guard readme docs links newcomer release clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -45,7 +45,7 @@ test-oldest: ## the tests with the lowest versions that pyproject.toml allows; T
 	$(PYTHON) -m venv --clear .venv-oldest
 	mkdir -p build && $(PYTHON) tools/lower_bounds.py > build/oldest.txt
 	.venv-oldest/bin/python -m pip install -q -c build/oldest.txt -e '.[dev]'
-	.venv-oldest/bin/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+	.venv-oldest/bin/python -m pytest -q -W default::DeprecationWarning -n 2 --dist loadfile $(TESTS)
 
 test-newest: export OMP_NUM_THREADS := 1
 test-newest: ## the tests with the newest versions of all but torch; TESTS="tests/events" only some
@@ -78,7 +78,7 @@ attack-page: export OMP_NUM_THREADS := 1
 attack-page: $(VENV)/dev.stamp ## some minutes: thousands of hostile clients of the live page and of both services
 	$(BIN)/pytest -q -m long tests/views/page/test_attacked_page.py tests/examples/test_services.py
 
-PARTS := overhead anatomy imports loading charts scaling recorder page checkpoint peers epoch distributed sharded_memory
+PARTS := overhead anatomy imports loading charts scaling recorder page checkpoint peers epoch distributed sharded_memory weight
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 
@@ -98,6 +98,9 @@ readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of READM
 
 docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+links: $(VENV)/dev.stamp readme ## ask whether what the site links to is there; needs the network
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
 newcomer: $(VENV)/dev.stamp ## time what a newcomer does in the first ten minutes, in a new environment
 	$(BIN)/python tests/first_ten_minutes.py

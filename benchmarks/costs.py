@@ -15,7 +15,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "reference" / "costs.md"
 MARKS = {
     name: (f"<!-- {name}: made by `make results` -->\n", f"<!-- end of {name} -->")
-    for name in ("costs", "checkpoints", "epochs")
+    for name in ("costs", "checkpoints", "epochs", "weights")
 }
 PEERS = "trackside", "ignite", "skorch", "lightning", "fastai", "keras"
 POINTS = 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000
@@ -233,9 +233,26 @@ def _ratio(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ×"
 
 
+def weights() -> str:
+    """The table of what `pip install` of each library brings beside torch."""
+    if not is_measured("weight"):
+        return ""
+    found = read("weight")
+    rows = sorted(found["libraries"].items(), key=lambda row: row[1]["megabytes"])
+    lines = ["| | version | packages | on disk | pip | import |", "|---|---|" + "---:|" * 4]
+    for name, row in rows:
+        shown = f"**{name}**" if name.startswith("trackside") else name
+        disk, pip, spent = row["megabytes"], row["install_s"], row["import_ms"]
+        figures = f"{row['packages']} | {disk:.0f} MB | {pip:.0f} s | {spent:.0f} ms"
+        lines.append(f"| {shown} | {row['version']} | {figures} |")
+    where = f"{found['torch']}; {_where('weight').removeprefix('- ')}."
+    return "\n".join([*lines, "", where]) + "\n"
+
+
 def with_tables(page: str) -> str:
     """Return the page with new tables."""
-    for name, made in (("costs", costs), ("checkpoints", checkpoints), ("epochs", epochs)):
+    made_by = {"costs": costs, "checkpoints": checkpoints, "epochs": epochs, "weights": weights}
+    for name, made in made_by.items():
         begin, end = MARKS[name]
         before, _, rest = page.partition(begin)
         page = before + begin + made() + end + rest.partition(end)[2]

@@ -9,12 +9,12 @@ that has imported torch. Medians over rounds; the rounds of imports alternate.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,12 +65,9 @@ def environment_of(name: str) -> Path:
 
 
 def packages_in(place: Path) -> dict[str, str]:
-    """The versions of the packages that were installed into an environment, and not before."""
-    listed = [place / "bin" / "python", "-m", "pip", "list", "--format=json"]
-    inside = ["--path", str(environments.packages_of(place))]
-    done = subprocess.run([*listed, *inside], capture_output=True, text=True, check=True)
-    found = {each["name"]: each["version"] for each in json.loads(done.stdout)}
-    return {name: version for name, version in found.items() if name not in ("pip", "setuptools")}
+    """The versions of the packages that were installed into an environment, without pip's own."""
+    found = metadata.distributions(path=[str(environments.packages_of(place))])
+    return {each.name: each.version for each in found if each.name not in ("pip", "setuptools")}
 
 
 def megabytes(place: Path) -> float:

@@ -5,12 +5,22 @@ The README runs in tests/test_packages.py, with the installed wheel.
 
 import gc
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from test_readme import DOCUMENTS, ROOT, blocks, python_of
 
 PAGES = [path for path in DOCUMENTS if path.parent != ROOT]
 RUN = [p for p in DOCUMENTS if p.name != "README.md" and blocks(p, "python")]
+HOSTS = {
+    "blogs.scalablelogic.com",
+    "jsonargparse.readthedocs.io",
+    "keepachangelog.com",
+    "kentino.com",
+    "semver.org",
+    "ui.perfetto.dev",
+}
+"""Where external links lead; `make links` asks whether each is there."""
 LINK = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 BLOCK = r"((?:(?!```)[^\n]*\n)*)```"
 OUTPUT = re.compile(rf"^```python\n{BLOCK}\n\n```text\n{BLOCK}", re.MULTILINE)
@@ -51,6 +61,18 @@ def test_its_python_runs_and_prints_what_the_page_shows(page, elsewhere, capsys)
         assert line in printed[at:], f"not printed, or in another order: {line}"
         at = printed.index(line, at) + len(line)
     gc.collect()  # a function keeps its place while another trainer that subscribed it lives
+
+
+def test_external_links_are_complete_and_lead_to_known_hosts():
+    links = {
+        link
+        for page in [*DOCUMENTS, ROOT / "CHANGELOG.md"]
+        for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8")))
+        if ":" in link
+    }
+    addresses = [urlsplit(link) for link in links]
+    assert {address.scheme for address in addresses} <= {"http", "https"}
+    assert {address.hostname for address in addresses} <= HOSTS
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)

@@ -53,14 +53,20 @@ def _original_name(node: ast.ImportFrom, name: str) -> str | None:
 def _find_spec(module: str) -> ModuleSpec | None:
     """Like `importlib.util.find_spec`, but without importing the parent packages."""
     parent, _, _ = module.rpartition(".")
-    path = None
-    if parent:
-        package = _find_spec(parent)
-        if package is None or package.submodule_search_locations is None:
-            return None
-        path = list(package.submodule_search_locations)
+    path = _search_path(parent) if parent else None
+    if parent and path is None:
+        return None
     specs = (finder.find_spec(module, path, None) for finder in sys.meta_path)
     return next((spec for spec in specs if spec is not None), None)
+
+
+def _search_path(package: str) -> list[str] | None:
+    """Where the modules of a package are; one that is imported may have added folders."""
+    if package in sys.modules:
+        return list(sys.modules[package].__path__)
+    spec = _find_spec(package)
+    found = None if spec is None else spec.submodule_search_locations
+    return None if found is None else list(found)
 
 
 def _source(spec: ModuleSpec) -> str:

@@ -56,6 +56,8 @@ def test_a_checkpoint_is_a_manifest_safetensors_weights_and_a_state_file(store):
     torch.load(path / "state.pt", weights_only=True)
 
 
+# torch 2.14 says so of every sparse tensor that it reads
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")
 def test_weights_that_safetensors_cannot_store_go_to_the_state_file(store):
     model = {"w": torch.ones(2), "sparse": torch.eye(2).to_sparse(), "extra": {"version": 3}}
     store.save({"model": model}, step=1, facts={})

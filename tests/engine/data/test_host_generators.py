@@ -15,7 +15,8 @@ from torch.utils.data import Subset, TensorDataset
 from trackside.engine import KeyedLoader, Trainer
 from trackside.handlers import Checkpoint
 
-X, Y = torch.randn(64, 4), torch.randn(64, 1)
+_SEEDED = torch.Generator().manual_seed(0)  # a worker of another start method imports this anew
+X, Y = (torch.randn(64, width, generator=_SEEDED) for width in (4, 1))
 in_threads = pytest.mark.filterwarnings("ignore:KeyedLoader:RuntimeWarning")
 
 

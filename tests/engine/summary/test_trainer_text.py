@@ -60,6 +60,7 @@ def test_a_rate_that_is_a_tensor_is_not_read():
 
 
 def test_the_help_on_trainer_has_no_chart_in_its_signature():
-    signature = pydoc.render_doc(Trainer, renderer=pydoc.plaintext).splitlines()[3]
+    text = pydoc.render_doc(Trainer, renderer=pydoc.plaintext)
+    signature = text[: text.index("->")]  # on several lines from Python 3.13 on
     assert f"chart: 'Sequence[Row]' = <Chart of fit: {len(SUPERVISED)} rows>," in signature
     assert "begin_epoch" not in signature

@@ -1,3 +1,4 @@
+import importlib
 import sys
 
 import pytest
@@ -41,6 +42,15 @@ def test_the_first_docstring_line_is_read_without_imports(target, line):
     before = set(sys.modules)
     assert summary(target).startswith(line)
     assert not {name for name in set(sys.modules) - before if name.startswith("unseen")}
+
+
+def test_a_docstring_in_a_folder_that_an_imported_package_has_added_is_read(tmp_path, monkeypatch):
+    (tmp_path / "grown").mkdir()
+    (tmp_path / "grown" / "__init__.py").write_text("__path__.append(__path__[0] + '/../unseen')\n")
+    monkeypatch.delitem(sys.modules, "grown", raising=False)
+    importlib.import_module("grown")
+    assert summary("grown.inner:Shown") == "What it does."
+    assert "grown.inner" not in sys.modules
 
 
 @pytest.mark.parametrize(
