@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..options.parser import FACTORY, Commands, Parser, whole_number
+from ..jobs.factory_option import add_factory, import_named
+from ..options.parser import Commands, Parser, whole_number
 from ..output.usage_error import UsageError, first_line
 
 if TYPE_CHECKING:
-    from ..studies.ablation import StudyRun
+    from ..studies.ablation import Asked, StudyRun
     from ..studies.study import Study
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     about = "fit with all handlers and without each one, over seeds, and compare a metric"
-    ablate = commands.add_parser("ablate", help=about, description=about)
-    ablate.add_argument("factory", help=FACTORY)
+    ablate = commands.add_parser("ablate", help=about, description=about, add_help=False)
+    add_factory(ablate)
     ablate.add_argument(
         "--metric", default="valid_loss", metavar="NAME", help="to compare; default: valid_loss"
     )
@@ -85,28 +85,40 @@ def _run(arguments: argparse.Namespace) -> None:
         import rich  # noqa: F401  # the table needs it; it is an extra
     except ModuleNotFoundError:
         raise UsageError("trackside ablate needs rich: pip install 'trackside[study]'") from None
-    from ..studies.ablation import Asked, StudyRun, check
+    from ..jobs.named_job import request_of
+    from ..studies.ablation import Asked, StudyRun
+    from ..studies.varied_arguments import name_with_arguments, typed_values
     from ..studies.worker_pool import WorkerPool
 
+    vary = _vary(arguments.vary)
     asked = Asked(
         arguments.handlers,
         arguments.metric,
         arguments.seeds,
         arguments.alone,
         arguments.pairs,
-        _vary(arguments.vary),
+        vary,
         arguments.epochs,
         arguments.jobs,
     )
-    try:
-        check(asked)
-    except (TypeError, ValueError) as error:
-        raise UsageError(first_line(error)) from None
-    pool = WorkerPool(arguments.factory, asked.jobs)
+    _check(asked)
+    factory = import_named(arguments)
+    name = name_with_arguments(factory, arguments, vary)
+    _check(asked := asked._replace(vary=typed_values(factory, arguments, vary)))
+    pool = WorkerPool(name, asked.jobs, request_of(arguments))
     with pool, StudyRun(pool, asked, arguments.file) as run:
         _make_fits(run)
         study = run.study()
     _show(study, arguments)
+
+
+def _check(asked: Asked) -> None:
+    from ..studies.ablation import check
+
+    try:
+        check(asked)
+    except (TypeError, ValueError) as error:
+        raise UsageError(first_line(error)) from None
 
 
 def _make_fits(run: StudyRun) -> None:
@@ -145,23 +157,14 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(map(whole_number, text.split(",")))
 
 
-def _values(text: str) -> tuple[str, list[Any]]:
+def _values(text: str) -> tuple[str, list[str]]:
     name, equals, values = text.partition("=")
-    if not (name.isidentifier() and equals and values):
+    if not (name and equals and values):
         raise argparse.ArgumentTypeError(f"found {text!r}; allowed: a parameter and values, lr=1,2")
-    return name, [_value(value) for value in values.split(",")]
+    return name.removeprefix("--").replace("-", "_"), values.split(",")
 
 
-def _value(text: str) -> Any:
-    """A number, True, False or None; other text as it is."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    return value if isinstance(value, (bool, int, float, str)) or value is None else text
-
-
-def _vary(given: list[tuple[str, list[Any]]]) -> dict[str, list[Any]]:
+def _vary(given: list[tuple[str, list[str]]]) -> dict[str, list[str]]:
     if len(dict(given)) < len(given):
         raise UsageError("--vary has one parameter twice; give all its values at once: lr=1,2")
     return dict(given)

@@ -30,17 +30,14 @@ def _run(arguments: argparse.Namespace) -> None:
 
     from ...engine.diagram.diagram import check_suffix
     from ..exports.chart_png import png
-    from ..jobs.factory_arguments import read_arguments
-    from ..jobs.job_factory import create_job
+    from ..jobs.named_job import create_named_job
 
     is_png = arguments.out.endswith(".png")
     try:
         check_suffix("loop.svg" if is_png else arguments.out)
     except ValueError as error:
         raise UsageError(f"{error}, .png") from None
-    trainer = create_job(
-        factory, arguments.factory, given=read_arguments(factory, arguments).given
-    ).trainer
+    trainer = create_named_job(factory, arguments).trainer
     try:
         if is_png:
             Path(arguments.out).write_bytes(png(trainer.diagram.svg))

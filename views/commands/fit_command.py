@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..jobs.factory_option import add_factory, import_named
-from ..options.handler_option import add_handler_option, attach_handlers, check_handler_names
 from ..options.parser import Commands, Parser, add_out_option, whole_number
-from ..options.precision_option import add_precision_option, attach_precision
 from ..options.record_option import add_record_option, attach_recorder
 from ..options.strategy_option import (
     add_strategy_option,
@@ -40,8 +38,6 @@ def add(commands: Commands) -> None:
         "a factory with a parameter seed gets it",
     )
     fit.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the device of the job")
-    add_handler_option(fit)
-    add_precision_option(fit)
     add_strategy_option(fit)
     _add_outputs(fit)
     fit.add_argument(
@@ -69,30 +65,15 @@ def _add_outputs(fit: Parser) -> None:
     add_out_option(fit, "config.yaml")
 
 
-def _in_files() -> dict[str, Any]:
-    """The options that a file may contain: what the fit is, and not where its files are."""
-    from jsonargparse.typing import NonNegativeInt
-
-    return {
-        "epochs": NonNegativeInt | None,
-        "seed": NonNegativeInt | None,
-        "device": str | None,
-        "handler": list[str] | None,
-        "precision": Literal["bf16", "fp16"] | None,
-        "strategy": Literal["ddp", "fsdp2"] | None,
-    }
-
-
 def _run(arguments: argparse.Namespace) -> None:
     out = None if arguments.out is None else create_output_folder(arguments.out)
-    check_handler_names(arguments.handler)
     factory = import_named(arguments)
 
     from ..fitting.find_rate import find_rate
     from ..fitting.run_fit import fit_job
     from ..jobs.factory_arguments import read_arguments
 
-    read = read_arguments(factory, arguments, _in_files())
+    read = read_arguments(factory, arguments)
     job = _create(factory, arguments, read)
     if is_first_rank(arguments.strategy):
         _show(read, {} if arguments.resume else {"epochs": job.epochs}, out)
@@ -112,18 +93,13 @@ def _show(read: FactoryArguments, epochs: dict[str, int], out: Path | None) -> N
 
 
 def _create(factory: Any, arguments: argparse.Namespace, read: FactoryArguments) -> Job:
-    from ..jobs.device import usable_device
-    from ..jobs.job_factory import create_job
+    from ..jobs.named_job import attach_options, call_factory
 
-    name = device_of_rank(arguments.device, arguments.strategy)
-    device = None if name is None else usable_device(name)
-    job = create_job(factory, arguments.factory, device, arguments.seed, read.given)
-    job.trainer.state.facts["arguments"] |= read.effective
+    arguments.device = device_of_rank(arguments.device, arguments.strategy)
+    job = call_factory(factory, arguments, read)
     if arguments.strategy is not None:
         attach_strategy(job.trainer, arguments.strategy)
-    if arguments.precision is not None:
-        attach_precision(job.trainer, arguments.precision)
-    attach_handlers(job.trainer, arguments.handler)
+    attach_options(job, arguments)
     if arguments.record is not None and not arguments.lr_find:
         attach_recorder(job.trainer, arguments.record)
     return job

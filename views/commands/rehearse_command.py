@@ -26,11 +26,9 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     factory = import_named(arguments)
 
-    from ..jobs.factory_arguments import read_arguments
-    from ..jobs.job_factory import create_job
+    from ..jobs.named_job import create_named_job
 
-    given = read_arguments(factory, arguments).given
-    job = create_job(factory, arguments.factory, seed=arguments.seed, given=given)
+    job = create_named_job(factory, arguments)
     epochs = job.epochs if arguments.epochs is None else arguments.epochs
     plan = job.trainer.rehearse(job.train_loader, job.valid_loader, epochs)
     print(plan)

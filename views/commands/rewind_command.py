@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..options.parser import FACTORY, Commands, whole_number
+from ..jobs.factory_option import add_factory, import_named
+from ..options.parser import Commands, whole_number
 from ..output.usage_error import UsageError
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     about = "train from the nearest checkpoint up to a batch, and stop there in a prompt"
-    rewind = commands.add_parser("rewind", help=about, description=about)
+    rewind = commands.add_parser("rewind", help=about, description=about, add_help=False)
     rewind.add_argument("folder", help="the folder with the checkpoints of the run")
-    rewind.add_argument("factory", help=FACTORY)
+    add_factory(rewind)
     rewind.add_argument(
         "--step",
         type=whole_number,
@@ -59,28 +61,22 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ...engine import CheckpointError, ResumeError
-    from ..jobs.device import usable_device
+    from ..jobs.named_job import create_named_job
     from ..output.counted_place import counted_place
     from ..output.usage_error import first_line
     from ..rewinding.batch_dump import check_file, dump_batch
-    from ..rewinding.rewind import rewind
+    from ..rewinding.rewind import rewind_job
+    from ..rewinding.rewind_target import Target
 
+    factory = import_named(arguments)
     at = arguments.at
     if arguments.dump is not None:
         check_file(arguments.dump)
         at = at or (None if arguments.before else "after_backward")
     try:
-        trainer = rewind(
-            arguments.factory,
-            arguments.folder,
-            arguments.step,
-            until=arguments.until,
-            at=at,
-            before=arguments.before,
-            device=None if arguments.device is None else usable_device(arguments.device),
-            seed=arguments.seed,
-            twice=arguments.twice,
-        )
+        target = Target(arguments.step, arguments.until, at, arguments.before)
+        new_job = partial(create_named_job, factory, arguments)
+        trainer = rewind_job(new_job, arguments.folder, target, arguments.twice)
     except (CheckpointError, ResumeError) as error:
         raise UsageError(first_line(error)) from None
     state = trainer.state

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 
-from ..options.parser import FACTORY, Commands, whole_number
+from ..jobs.factory_option import add_factory, import_named
+from ..options.parser import Commands, whole_number
+
+_EPOCHS = 2
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     about = "stop a short fit at every boundary, resume it in fresh processes, and compare"
-    verify = commands.add_parser("verify-resume", help=about, description=about)
-    verify.add_argument("factory", help=FACTORY)
-    verify.add_argument("--epochs", type=whole_number, default=2, metavar="N", help="default: 2")
+    verify = commands.add_parser("verify-resume", help=about, description=about, add_help=False)
+    add_factory(verify)
+    verify.add_argument("--epochs", type=whole_number, metavar="N", help=f"default: {_EPOCHS}")
     verify.add_argument(
         "--batches",
         type=whole_number,
@@ -24,8 +27,15 @@ def add(commands: Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from ..verify.verify_resume import verify_resume
+    factory = import_named(arguments)
 
-    verification = verify_resume(arguments.factory, arguments.epochs, arguments.batches)
+    from ..jobs.factory_arguments import read_arguments
+    from ..jobs.named_job import request_of
+    from ..verify.verify_resume import verify_request
+
+    request = request_of(arguments)
+    read_arguments(factory, arguments)
+    epochs = _EPOCHS if arguments.epochs is None else arguments.epochs
+    verification = verify_request(request, epochs, arguments.batches)
     print(verification)
     return 1 if verification.differences else 0

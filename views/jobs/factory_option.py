@@ -6,15 +6,20 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..options.handler_option import add_handler_option, check_handler_names
 from ..options.parser import FACTORY, Parser
+from ..options.precision_option import add_precision_option
 from ..output.usage_error import UsageError
 from .import_target import import_factory
 
 
 def add_factory(command: Parser) -> None:
-    """Add the factory and `--config FILE`; the help of the command needs `add_help=False`."""
+    """Add the factory, and what the job of `trackside fit` may have besides: `--config FILE`,
+    `--handler NAME`, `--precision NAME`; the help of the command needs `add_help=False`."""
     command.add_argument(
-        "factory", help=f"{FACTORY}; its own parameters follow it, such as --lr 0.003"
+        "factory",
+        help=f"{FACTORY}; its own parameters follow it, such as --lr 0.003; one "
+        "that has the name of an option here is --factory.NAME",
     )
     command.add_argument(
         "--config",
@@ -24,6 +29,8 @@ def add_factory(command: Parser) -> None:
         help="read arguments from this YAML file, such as the config.yaml that --out writes; those "
         "on the command line win",
     )
+    add_handler_option(command)
+    add_precision_option(command)
     command.add_argument(
         "-h",
         "--help",
@@ -38,8 +45,10 @@ def import_named(arguments: argparse.Namespace) -> Callable[..., Any]:
     """Import the factory that a command names.
 
     Raises:
-        UsageError: as `import_factory`; or an option of the factory stands before it.
+        UsageError: as `import_factory`; an option of the factory stands before it, or no
+            distribution has a handler of `--handler`.
     """
+    check_handler_names(arguments.handler)
     if arguments.more and ":" not in arguments.factory:
         raise UsageError(
             f"unrecognized arguments: {' '.join(arguments.more)}; options of a factory follow it: "
@@ -60,6 +69,7 @@ class _Help(argparse.Action):
         if (target := getattr(namespace, "factory", None)) is not None:
             from .factory_arguments import parameters_help
 
-            own = parameters_help(import_factory(target), target)
+            known = getattr(parser, "names", ())
+            own = parameters_help(import_factory(target), target, known)
             print(own or f"{target} has no parameters of its own")
         parser.exit()

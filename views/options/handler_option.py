@@ -61,7 +61,7 @@ def _made(factory: Callable[..., Any], name: str, arguments: Sequence[str]) -> A
     parser = typed_parser(factory, tried)
     words = [f"--{argument}" for argument in arguments]
     found = parse_typed(parser, words, tried, _hint(name))
-    given = vars(parser.instantiate(found))
+    given = parser.instantiate(found).as_dict()
     try:
         return factory(**{k: v for k, v in given.items() if found[k] != parser.get_default(k)})
     except (TypeError, ValueError, ImportError) as error:

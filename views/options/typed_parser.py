@@ -33,15 +33,29 @@ def typed_parser(
         allow_abbrev=False,
         usage=argparse.SUPPRESS,
     )
+    add_parameters(parser, function, name, skipped)
+    return parser
+
+
+def add_parameters(
+    parser: ArgumentParser,
+    function: Callable[..., Any],
+    name: str,
+    skipped: Collection[str],
+    prefix: str | None = None,
+) -> None:
+    """Add parameters of `function` to a parser, with a prefix as `--prefix.NAME`.
+
+    Raises: as `typed_parser`.
+    """
     is_class = inspect.isclass(function)
     add = parser.add_class_arguments if is_class else parser.add_function_arguments
     try:
-        add(function, skip={*skipped}, fail_untyped=False)
+        add(function, prefix, as_group=not prefix, skip={*skipped}, fail_untyped=False)
     except Exception as error:  # annotations are code of the user
         raise UsageError(
             f"cannot read the parameters of {name}: {type(error).__name__}: {error}"
         ) from None
-    return parser
 
 
 def parse_typed(
@@ -68,9 +82,18 @@ def parse_typed(
         raise UsageError(f"{tried}: {message}{similar}{hint}") from None
 
 
-def options_help(parser: ArgumentParser) -> str:
-    """The options of a parser, with type, default and description."""
-    return re.sub(r"--[\w.]+", lambda name: _option(name[0][2:]), parser.format_help()).strip()
+def options_help(parser: ArgumentParser, known: Collection[str] = (), prefix: str = "") -> str:
+    """The options of a parser, with type, default and description.
+
+    Args:
+        known: options of another parser; one of these names is shown with the prefix.
+    """
+
+    def shown(name: re.Match[str]) -> str:
+        option = _option(name[0][2:])
+        return _option(f"{prefix}.{option[2:]}") if option in known else option
+
+    return re.sub(r"--[\w.]+", shown, parser.format_help()).strip()
 
 
 def _in_one_line(message: str) -> str:

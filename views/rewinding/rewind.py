@@ -14,13 +14,12 @@ import torch
 from ...engine import Trainer
 from ...engine.fit_state.training_state import stateful_handlers
 from ...events import Transition
-from ...handlers import Journal
+from ...handlers import History, Journal, Metrics
 from ..jobs.import_target import import_factory
 from ..jobs.job import Job
 from ..jobs.job_factory import create_job
 from ..jobs.writing_handlers import writes_only
 from ..journals.journal_diff import diff_journals
-from ..output.usage_error import UsageError
 from .nearest_checkpoint import checkpoint_before
 from .rewind_target import RewindError, Target
 
@@ -64,13 +63,21 @@ def rewind(
         UsageError: the factory, or an argument, is wrong.
         CheckpointError: the checkpoint cannot be resumed.
     """
-    if step is None and until is None:
-        raise UsageError("rewind: neither step nor until is given; allowed: one of them, or both")
+    target = Target(step, until, at, before)
     if isinstance(factory, str):
         factory = import_factory(factory)
-    target = Target(step, until, at, before)
-    source = checkpoint_before(Path(folder), step)
-    stretch = Stretch(source, target, partial(create_job, factory, _name(factory), device, seed))
+    new_job = partial(create_job, factory, _name(factory), device, seed)
+    return rewind_job(new_job, folder, target, twice)
+
+
+def rewind_job(
+    new_job: Callable[[], Job], folder: str | Path, target: Target, twice: bool = False
+) -> Trainer:
+    """The same for a function that returns the Job of the run.
+
+    Raises: as `rewind`.
+    """
+    stretch = Stretch(checkpoint_before(Path(folder), target.step), target, new_job)
     if twice:
         stretch.compare_two_runs()
     return stretch.run()
@@ -96,6 +103,7 @@ class Stretch:
         trainer = job.trainer
         self.target.check(trainer)
         saved = {**self.saved, "handlers": {**self.saved["handlers"]}}
+        _attach_as_fit(trainer, saved)
         _detach_writers(trainer, saved)
         if journal is not None:
             trainer.attach(Journal(journal, blame=True))
@@ -153,6 +161,15 @@ class Stretch:
             f"the run ends after {state.step} steps{_closed_by(trainer)}: it does not reach "
             f"{target}"
         )
+
+
+def _attach_as_fit(trainer: Trainer, saved: dict[str, Any]) -> None:
+    """Attach what `trackside fit` attaches to a job without it, and whose state is saved."""
+    for kind in (Metrics, History):
+        if kind.__name__ in saved["handlers"] and not any(
+            isinstance(handler, kind) for handler in trainer.handlers
+        ):
+            trainer.attach(kind())
 
 
 def _detach_writers(trainer: Trainer, saved: dict[str, Any]) -> None:

@@ -16,12 +16,17 @@ class Target:
     """The place to stop at.
 
     Raises:
-        UsageError: the condition cannot be read; or both places are given.
+        UsageError: neither a step nor a condition is given, it cannot be read; or both places are
+            given.
     """
 
     def __init__(
         self, step: int | None, until: str | None, at: str | None, before: str | None
     ) -> None:
+        if step is None and until is None:
+            raise UsageError(
+                "rewind: neither step nor until is given; allowed: one of them, or both"
+            )
         self.step = step
         self.condition = None if until is None else StopCondition.parse(until)
         if at is not None and before is not None:

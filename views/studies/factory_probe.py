@@ -13,25 +13,25 @@ from ...events.utils.exception_text import first_line
 from ...events.utils.similar_names import did_you_mean
 from ...handlers import History, Metrics
 from ..jobs.job import Job
-from ..jobs.job_factory import create_job
+from ..jobs.named_job import JobSource
 from ..jobs.writing_handlers import writes_only
 from ..output.usage_error import UsageError
 from .probed_job import ProbedJob
 
 
-def probe(
-    factory: Callable[..., Any], name: str, seed: int, arguments: Mapping[str, Any]
-) -> ProbedJob:
+def probe(source: JobSource, seed: int, arguments: Mapping[str, Any]) -> ProbedJob:
     """Call a factory twice, and compare the jobs: each fit of a study calls it.
 
     Raises:
         UsageError: it has no such parameter, fails when it is called again, or does not return a
             new and equal job.
     """
-    _check_parameters(factory, name, arguments)
-    first = create_job(factory, name, seed=seed, given=arguments)
+    name = source.name
+    if source.arguments is None:  # else each is checked as an option
+        _check_parameters(source.factory, name, arguments)
+    first = source.create(seed, arguments)
     try:
-        second = create_job(factory, name, seed=seed, given=arguments)
+        second = source.create(seed, arguments)
     except Exception as error:
         raise UsageError(
             f"cannot call {name} twice, and each fit of a study calls it: the second call raised "

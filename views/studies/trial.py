@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +18,7 @@ from ...handlers.logging._row import to_python
 from ...handlers.recording.format import MIN_RECORDS
 from ...handlers.run_facts import run_facts
 from ..jobs.job import Job
-from ..jobs.job_factory import create_job
+from ..jobs.named_job import JobSource
 from ..jobs.writing_handlers import writes_only
 from ..recordings.recording import Recording
 from ..recordings.totals import totals
@@ -46,16 +45,14 @@ class JudgedBy(JudgedMetric):
         self.was_reported = True
 
 
-def run_trial(
-    factory: Callable[..., Any], name: str, trial: Trial, metric: str, epochs: int | None
-) -> Result:
+def run_trial(source: JobSource, trial: Trial, metric: str, epochs: int | None) -> Result:
     """Create the job, remove handlers, fit; an error of the factory or the fit is a result, too."""
     result: Result = {"outcome": "failed", "reason": "", "error": "", "is_missing_metric": False}
     judge = JudgedBy(metric)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "trial.loop"
         try:
-            job = create_job(factory, name, seed=trial.seed, given=dict(trial.arguments))
+            job = source.create(trial.seed, dict(trial.arguments))
             history = _prepare(job.trainer, trial, judge, path)
             result["rows"] = history.rows
             _fit(job, trial.seed, epochs, result)

@@ -1,4 +1,4 @@
-"""The process that runs the fits of a study: `python -m trackside.views.studies.trial_worker X`.
+"""The process that runs the fits of a study: `python -m trackside.views.studies.trial_worker JOB`.
 
 It imports the module of the factory once, and makes each fit in a fork of itself, so that no fit
 sees the side effects of another. It reads requests from stdin and writes answers to stdout, each a
@@ -18,7 +18,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ..jobs.import_target import import_factory
+from ..jobs.named_job import JobSource
 from ..output.usage_error import UsageError
 from .trial_result import Trial
 
@@ -30,13 +30,17 @@ _NEEDED_IN_FORKS = (
 )
 
 
-def main(target: str) -> None:
-    """Answer requests until stdin is closed."""
+def main(request: str) -> None:
+    """Answer requests until stdin is closed.
+
+    Args:
+        request: the job, as `request_of` writes it.
+    """
     requests, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        factory = import_factory(target)
+        source = JobSource.of_request(request)
     except UsageError as error:
         _write_line(answers, {"refused": str(error)})
         return
@@ -45,22 +49,22 @@ def main(target: str) -> None:
     _write_line(answers, {"ready": True})
     with open(requests, "rb", buffering=0) as lines:
         while line := lines.readline():
-            work = partial(_work, factory, target, json.loads(line))
+            work = partial(_work, source, json.loads(line))
             _write_line(answers, _in_fork(work, requests))
 
 
-def _work(factory: Callable[..., Any], target: str, request: dict[str, Any]) -> Answer:
+def _work(source: JobSource, request: dict[str, Any]) -> Answer:
     from .factory_probe import probe
     from .trial import run_trial
 
     if "probe" in request:
         try:
-            return probe(factory, target, request["seed"], request["arguments"]).as_data()
+            return probe(source, request["seed"], request["arguments"]).as_data()
         except UsageError as error:
             return {"refused": str(error)}
     without, arguments, seed = request["trial"]
     trial = Trial(tuple(without), tuple(map(tuple, arguments)), seed)
-    return {**run_trial(factory, target, trial, request["metric"], request["epochs"])}
+    return {**run_trial(source, trial, request["metric"], request["epochs"])}
 
 
 def _in_fork(work: Callable[[], Answer], requests: int) -> Answer:

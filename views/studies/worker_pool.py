@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from ..jobs.named_job import request_of_target
 from ..output.usage_error import UsageError
 
 K = TypeVar("K")
@@ -34,11 +35,10 @@ class Worker:
         UsageError: the factory cannot be imported.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, request: str) -> None:
         self.task: Task | None = None
-        self._target = target
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.trial_worker", target],
+            [sys.executable, "-m", f"{__package__}.trial_worker", request],
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ class Worker:
     def check_ready(self) -> None:
         answer = self.answer()
         if "ready" not in answer:
-            raise UsageError(answer.get("refused") or f"cannot import {self._target}: see above")
+            raise UsageError(answer.get("refused") or "cannot import the factory: see above")
 
     def answer(self) -> dict[str, Any]:
         """Wait for the answer; of a process that has died, how."""
@@ -86,16 +86,22 @@ class WorkerPool:
 
     A fit whose process dies is made again, once.
 
+    Args:
+        target: the factory, in messages.
+        jobs: fits at the same time.
+        request: the job, as `request_of` writes it; None: of a factory without arguments.
+
     Raises:
         UsageError: the factory cannot be imported.
         RuntimeError: the system cannot fork.
     """
 
-    def __init__(self, target: str, jobs: int) -> None:
+    def __init__(self, target: str, jobs: int, request: str | None = None) -> None:
         if not hasattr(os, "fork"):
             raise RuntimeError("a study needs os.fork, which this system does not have")
         self.target = target
         self._jobs = jobs
+        self._request = request or request_of_target(target)
         self._workers: list[Worker] = []
         try:
             self._start().check_ready()
@@ -166,7 +172,7 @@ class WorkerPool:
             selector.register(worker, selectors.EVENT_READ)
 
     def _start(self) -> Worker:
-        worker = Worker(self.target)
+        worker = Worker(self._request)
         self._workers.append(worker)
         return worker
 

@@ -1,4 +1,4 @@
-"""The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker FACTORY …`.
+"""The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker JOB …`.
 
 The worker only imports what the fits need. Each fit runs in a fork of it, so that no fit sees the
 side effects of another.
@@ -22,9 +22,8 @@ import torch._dynamo  # optimizers import it when they are created: a second in 
 
 from ...events import TrainState, Transition
 from ...handlers import Journal, LimitBatches
-from ..jobs.import_target import import_factory
 from ..jobs.job import Job
-from ..jobs.job_factory import create_job
+from ..jobs.named_job import JobSource
 from ..journals.journal_diff import diff_journals
 from .state_diff import fingerprints, first_difference
 from .verify_resume import BASELINE, DIFFERENCE, result_path
@@ -33,13 +32,13 @@ WHOLE, RESUMED = "whole", "resumed"
 """The names of the journals of an uninterrupted fit, and of a resumed one."""
 
 
-def main(target: str, folder: str, epochs: str, batches: str, *ignored: str) -> None:
+def main(request: str, folder: str, epochs: str, batches: str, *ignored: str) -> None:
     """Run the uninterrupted fit, then resume it from each boundary; write results to `folder`."""
     results = Path(folder)
-    factory = import_factory(target)
+    source = JobSource.of_request(request)
 
     def new_check() -> ResumeCheck:
-        job = create_job(factory, target)
+        job = source.create()
         valid = None if job.valid_loader is None else int(batches)
         job.trainer.attach(LimitBatches(int(batches), valid))
         return ResumeCheck(job, results, ignored)

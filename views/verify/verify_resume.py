@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ..jobs.import_target import target_of
+from ..jobs.named_job import request_of_target
 from ..output.usage_error import UsageError
 
 BASELINE = "baseline.json"
@@ -84,11 +85,21 @@ def verify_resume(
         UsageError: the factory does not exist, or does not return a Job.
         RuntimeError: the uninterrupted fit fails, or the system cannot fork.
     """
+    target = factory if isinstance(factory, str) else target_of(factory)
+    return verify_request(request_of_target(target), epochs, batches, ignored)
+
+
+def verify_request(
+    request: str, epochs: int, batches: int, ignored: Collection[str] = MEASURED
+) -> Verification:
+    """The same for a job with the arguments of a command line, as `request_of` writes it.
+
+    Raises: as `verify_resume`.
+    """
     if not hasattr(os, "fork"):
         raise RuntimeError("verify_resume needs os.fork, which this system does not have")
-    target = factory if isinstance(factory, str) else target_of(factory)
     with TemporaryDirectory() as folder:
-        _run_worker(target, folder, epochs, batches, ignored)
+        _run_worker(request, folder, epochs, batches, ignored)
         return _read_results(Path(folder))
 
 
@@ -98,9 +109,9 @@ def result_path(folder: Path, number: int) -> Path:
 
 
 def _run_worker(
-    target: str, folder: str, epochs: int, batches: int, ignored: Collection[str]
+    request: str, folder: str, epochs: int, batches: int, ignored: Collection[str]
 ) -> None:
-    command = [sys.executable, "-m", f"{__package__}.resume_worker", target, folder]
+    command = [sys.executable, "-m", f"{__package__}.resume_worker", request, folder]
     process = subprocess.run(
         [*command, str(epochs), str(batches), *ignored],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -7,7 +7,6 @@ import torch
 from helpers import trainer_of
 
 from trackside.views import Job
-from trackside.views.commands.fit_command import _in_files
 from trackside.views.commands.main import build_parser
 from trackside.views.jobs.factory_arguments import parameters_help, read_arguments
 from trackside.views.output.usage_error import UsageError
@@ -54,7 +53,7 @@ def needs_width(width: int, *, depth=2):
 
 def read(*words, of=factory):
     arguments = build_parser().parse_args(["fit", "jobs:f", *words])
-    return read_arguments(of, arguments, _in_files()), arguments
+    return read_arguments(of, arguments), arguments
 
 
 def test_parameters_are_typed_by_the_signature_and_written_with_either_dash():
@@ -162,4 +161,35 @@ def test_a_default_that_no_text_describes_and_a_parameter_config_are_no_fault():
     found, _ = read("--lr=0.2", of=odd)
     assert found.given.pop("lr") == 0.2
     assert all(torch.equal(value, torch.ones(2)) for value in found.given.values())
-    assert found.effective == {"lr": 0.2}
+    assert found.effective == {"lr": 0.2, "factory": {"config": None}}
+
+
+def clashing(precision: str = "low", out: str = "none", seed: int = 0):
+    return precision, out, seed
+
+
+def test_a_parameter_with_the_name_of_an_option_is_set_by_a_prefix(tmp_path):
+    words = ["--factory.precision=high", "--factory.out", "x", "--factory.seed=4"]
+    found, arguments = read(*words, "--precision=bf16", "--seed=5", of=clashing)
+    assert found.given == {"precision": "high", "out": "x", "seed": 4}
+    assert (arguments.precision, arguments.seed, arguments.out) == ("bf16", 5, None)
+    (tmp_path / "config.yaml").write_text(found.text())
+    again, arguments = read(f"--config={tmp_path / 'config.yaml'}", of=clashing)
+    assert again == found
+    assert (arguments.precision, arguments.seed) == ("bf16", 5)
+
+
+def test_the_help_shows_the_prefix_where_the_command_has_an_option_of_the_name():
+    text = parameters_help(clashing, "jobs:f", ["--out", "--precision"])
+    assert "--factory.precision" in text
+    assert "--factory.out" in text
+    assert "--out" in parameters_help(clashing, "jobs:f", ["--precision"])
+
+
+@pytest.mark.parametrize("command", ["draw", "rehearse", "verify-resume", "ablate"])
+def test_every_command_reads_the_file_that_a_fit_has_written(tmp_path, command):
+    file = tmp_path / "run.yaml"
+    file.write_text("epochs: 3\nseed: 7\nbatch_size: 8\nhandler: [ema]\n")
+    arguments = build_parser().parse_args([command, "jobs:f", f"--config={file}"])
+    assert read_arguments(factory, arguments).given == {"batch_size": 8, "epochs": 3}
+    assert (arguments.seed, arguments.handler) == (7, ["ema"])

@@ -10,6 +10,7 @@ import studied
 
 from trackside import ablate
 from trackside.views.commands.main import main
+from trackside.views.jobs.named_job import JobSource
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies.ablation import Asked, StudyRun
 from trackside.views.studies.trial import run_trial
@@ -42,7 +43,7 @@ def values(study):
 def undisturbed(without, seed):
     """The value of a fit that is made here."""
     trial = Trial(without, (), seed)
-    return run_trial(studied.job, "studied:job", trial, "train_loss", None)["rows"][-1][
+    return run_trial(JobSource(studied.job, "studied:job"), trial, "train_loss", None)["rows"][-1][
         "train_loss"
     ]
 
@@ -152,7 +153,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_imported(arguments, mess
         (["--seeds", "1,x"], "found 'x'; allowed: a whole number"),
         (["--vary", "lr"], "found 'lr'; allowed: a parameter and values, lr=1,2"),
         (["--vary", "lr=1", "--vary", "lr=2"], "--vary has one parameter twice"),
-        (["--vary", "seed=1,-2.5e-1,x,None"], "{'seed': [1, -0.25, 'x', None]}): allowed: other"),
+        (["--vary", "seed=1,-2.5e-1,x"], "{'seed': ['1', '-2.5e-1', 'x']}): allowed: other"),
     ],
 )
 def test_the_command_refuses_wrong_options_in_one_line(options, message, capsys):

@@ -5,6 +5,7 @@ import torch
 from studied import job
 
 from trackside import EMA, CSVLogger, History, Metrics
+from trackside.views.jobs.named_job import JobSource
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies.factory_probe import probe
 
@@ -25,7 +26,7 @@ def test_a_probe_names_the_handlers_what_they_require_and_which_stay(tmp_path):
         logger = CSVLogger(tmp_path / "log.csv")
         return job(0.1, EMA(), Scaled(), EMA(0.5), Metrics(), History(), logger)
 
-    probed = probe(made, "jobs:made", 0, {})
+    probed = probe(JobSource(made, "jobs:made"), 0, {})
     assert probed.handlers == ["EMA", "Scaled", "EMA-2", "Metrics", "History", "CSVLogger"]
     assert probed.requires["Scaled"] == ["Scaler"]
     assert "EMA" in probed.classes["EMA-2"]
@@ -66,9 +67,9 @@ def _drawn_elsewhere():
 )
 def test_a_factory_that_cannot_be_called_for_each_fit_is_refused(factory, message):
     with pytest.raises(UsageError, match=message):
-        probe(factory, "jobs:f", 3, {})
+        probe(JobSource(factory, "jobs:f"), 3, {})
 
 
 def test_a_parameter_that_the_factory_does_not_have_is_named():
     with pytest.raises(UsageError, match="f has no parameter 'lrr'; did you mean lr\\?"):
-        probe(job, "jobs:f", 0, {"lrr": 0.1})
+        probe(JobSource(job, "jobs:f"), 0, {"lrr": 0.1})

@@ -4,13 +4,14 @@ import pytest
 from studied import Noise, job
 
 from trackside import EMA, CancelFitException, Checkpoint, CSVLogger, GradientClip, Metrics
+from trackside.views.jobs.named_job import JobSource
 from trackside.views.studies.trial import run_trial
 from trackside.views.studies.trial_result import Trial
 
 
 def run(factory=job, without=(), metric="valid_loss", seed=0, epochs=None, **arguments):
     trial = Trial(without, tuple(arguments.items()), seed)
-    return run_trial(factory, "jobs:f", trial, metric, epochs)
+    return run_trial(JobSource(factory, "jobs:f"), trial, metric, epochs)
 
 
 def test_a_trial_keeps_a_row_an_epoch_its_facts_and_its_times():
