@@ -32,6 +32,7 @@ from trackside import (
     GradientAccumulation,
     GradientClip,
     History,
+    Interpretation,
     Journal,
     KeyedLoader,
     Metrics,
@@ -93,8 +94,8 @@ def weights(model):
 
 def fitted(batch_size, *handlers, accumulate=1, norm=False, count=53):
     """Weights, metrics and counts of a fit of 53 examples, whose last batch is not full."""
-    metrics = Metrics(accuracy=Accuracy())
-    handlers = (*handlers, metrics)
+    interpretation = Interpretation(keep=5)
+    handlers = (*handlers, Metrics(accuracy=Accuracy()), interpretation)
     if accumulate > 1:
         handlers += (GradientAccumulation(accumulate),)
     trainer = trainer_of(network(norm), *handlers)
@@ -107,6 +108,8 @@ def fitted(batch_size, *handlers, accumulate=1, norm=False, count=53):
         "samples": state.samples,
         "step": state.step,
         "position": train.position,
+        "confusion": interpretation.confusion.tolist(),
+        "worst": [[one.loss, *one.input.tolist()] for one in interpretation.worst],
     }
 
 

@@ -1,6 +1,7 @@
 """Files that earlier versions wrote, kept in `kept_files/`, are read by this one.
 
-`0.1.0-first` has manifest format 1 and recording format 1; `python tests/keep_files.py` adds more.
+`0.1.0-first` has manifest format 1 and recording format 1, `0.1.0-third` recording format 3;
+`python tests/keep_files.py` adds more.
 """
 
 import lzma
@@ -21,8 +22,8 @@ def kept(request, tmp_path):
     return shutil.copytree(KEPT / request.param, tmp_path / request.param)
 
 
-def test_files_of_two_versions_are_kept():
-    assert VERSIONS == ["0.1.0-first", "0.1.0-second"]
+def test_files_of_three_versions_are_kept():
+    assert VERSIONS == ["0.1.0-first", "0.1.0-second", "0.1.0-third"]
 
 
 def test_the_checkpoint_of_an_earlier_version_resumes_to_the_same_weights(kept):

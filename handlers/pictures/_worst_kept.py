@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -40,9 +40,11 @@ class WorstKept:
         key = _shapes(values)
         if key in self.groups:
             kept_losses, kept = self.groups[key]
-            losses = torch.cat([kept_losses, losses])
+            losses = _joined(kept_losses, losses)
             values = map_nested(_joined, kept, values, only=torch.Tensor)
-        if len(losses) > self.most:
+        if len(losses) <= self.most:  # not sliced below: a loader may use its memory again
+            values = map_nested(torch.Tensor.clone, values, only=torch.Tensor)
+        else:
             losses, chosen = losses.topk(self.most)
             values = map_nested(
                 lambda rows: rows.index_select(0, chosen.to(rows.device)),
@@ -60,7 +62,7 @@ class WorstKept:
         for losses, values in self.groups.values():
             on_cpu = map_nested(torch.Tensor.cpu, values, only=torch.Tensor)
             for row, loss in enumerate(losses.tolist()):
-                yield loss, map_nested(lambda rows, at=row: rows[at], on_cpu, only=torch.Tensor)
+                yield loss, map_nested(_row_of(row), on_cpu, only=torch.Tensor)
 
 
 def badness(entry: tuple[float, dict[str, Any]]) -> float:
@@ -69,8 +71,12 @@ def badness(entry: tuple[float, dict[str, Any]]) -> float:
     return float("inf") if math.isnan(loss) else loss
 
 
+def _row_of(row: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda rows: rows[row].clone()  # a view would be pickled with all rows
+
+
 def _joined(kept: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
-    return torch.cat([kept, new])
+    return torch.cat([kept.to(new.device), new])  # a resumed fit has loaded it to the CPU
 
 
 def _shapes(values: dict[str, Any]) -> str:

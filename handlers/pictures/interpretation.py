@@ -101,7 +101,9 @@ class Interpretation(Copyable):
         return {"counts": self._counts, "seen": self._seen, "worst": self._kept.groups}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._counts, self._seen = state["counts"], state["seen"]
+        counts = state["counts"]
+        self._counts = None if counts is None else counts.clone()  # changed in place
+        self._seen = state["seen"]
         self._kept = WorstKept(self.keep, dict(state["worst"]))
 
     def most_confused(self, most: int = 10) -> list[Confused]:
@@ -145,6 +147,7 @@ class Interpretation(Copyable):
         if self._counts is None:
             self._counts = torch.zeros(n * n + 1, dtype=torch.int64, device=predicted.device)
         cells = torch.where(is_counted, targets * n + predicted, n * n).flatten()
+        self._counts = self._counts.to(cells.device)  # a resumed fit has loaded it to the CPU
         self._counts.scatter_add_(0, cells, torch.ones_like(cells))
 
     def _keep(

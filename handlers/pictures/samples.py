@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -147,6 +147,8 @@ class Samples(Stateful):
 
 def _row(part: Any, index: int, count: int) -> Any:
     """What belongs to one example: of tensors a row, of a list of texts one."""
+    if isinstance(part, Mapping):
+        return {name: _row(one, index, count) for name, one in part.items()}
     if isinstance(part, (list, tuple)) and len(part) >= count and isinstance(part[0], str):
         return part[index]
     return rows_of(part, count, lambda rows: rows[index])

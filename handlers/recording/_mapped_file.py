@@ -17,6 +17,7 @@ TABLE_BYTES = 2**19
 TRANSITIONS = 2**12
 RECEIVERS = 2**11
 POINTS = 2**13
+PICTURE_BYTES = 2**20
 
 
 class RecordingFile:
@@ -39,7 +40,9 @@ class RecordingFile:
 
     def __init__(self, path: Path, meta: Mapping[str, Any], records: int) -> None:
         self._meta = text = json.dumps(meta).encode()
-        self.layout = Layout(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records, POINTS)
+        self.layout = Layout(
+            *(len(text), TABLE_BYTES, TRANSITIONS, RECEIVERS, records, POINTS, PICTURE_BYTES)
+        )
         self.path = path
         self.mapped = _mapped(path, self.layout.pack(), text, self.layout.file_bytes)
         self._bytes = memoryview(self.mapped)

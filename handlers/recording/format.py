@@ -1,12 +1,13 @@
 """The file format of a recording, which the recorder writes and `trackside.views` reads.
 
-A file has six parts, all little-endian; each begins at a multiple of 8 bytes:
+A file has seven parts, all little-endian; each begins at a multiple of 8 bytes:
 
     head     4096 bytes: magic, version, the sizes of the parts; live words from byte LIVE_AT
     meta     JSON, written once: run, process, host, clocks, rows of the chart
     table    lines of JSON, appended: what the ids in the records mean
     totals   two u64 for each transition id, then for each receiver id: count, nanoseconds
     metrics  points of 32 bytes, of the whole run: see POINT; version 1 has none
+    pictures two halves, each for the whole text of the pictures; versions 1 and 2 have none
     ring     records of 16 bytes; record n, from 0, is in slot n % records
 
 A line of the table is one of these; ids are counted from 1, for each of the six apart:
@@ -24,6 +25,15 @@ A record:
     u32      kind << 28 | lap << 16 | id; lap is (n // records) % 4096
     u32      argument
 
+The pictures are written to the half that is not in use, then the live word PICTURES is set. They
+are JSON, a list in the order of time, without some earlier ones if there is not room for all:
+
+    [{"name": …, "epoch": …, "step": …, "ns": …, "examples": [[input, prediction, target, is right,
+        loss], …]} or {…, "classes": [name, …], "counts": [[…], …]}, …]
+
+An input, prediction or target is a text, or `{"png": base64}`; the rest is as in
+`events/pictures.py`.
+
 A record is written in two stores of 8 bytes, which another CPU may see in either order. Until it
 has seen both, one half of the slot is from the lap before: the lap is wrong, or the time is earlier
 than that of the record before. A reader must reject such a record.
@@ -36,7 +46,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 MAGIC = b"\x89trackside\r\n\x1a\n\0\0"
-VERSION = 2
+VERSION = 3
 HEAD_BYTES = 4096
 LIVE_AT = 256
 RECORD_BYTES = 16
@@ -54,9 +64,10 @@ MIN_RECORDS = 2**8
 MAX_RECORDS = 2**26
 MAX_TEXT_BYTES = 2**20
 MAX_POINTS = 2**14
+MAX_PICTURE_BYTES = 2**24
 
-_HEAD = struct.Struct("<16s7Q")
-_HEAD_1 = struct.Struct("<16s6Q")
+_HEADS = {version: struct.Struct(f"<16s{5 + version}Q") for version in (1, 2, 3)}
+"""The head of each version: the magic, the version, the sizes of the parts."""
 
 
 class Kind(IntEnum):
@@ -103,6 +114,9 @@ class Live(IntEnum):
     """The number of points in the part for metrics."""
     POINTS_CHANGES = 11
     """Odd while points are left out, because their part was full: some are there twice then."""
+    PICTURES = 12
+    """How often the pictures were written << 32 | the bytes of their text. That number, modulo 2,
+    is that of the half in use."""
 
 
 class Layout(NamedTuple):
@@ -118,6 +132,8 @@ class Layout(NamedTuple):
     """Slots in the ring."""
     points: int = 0
     """Slots in the part for metrics."""
+    picture_bytes: int = 0
+    """Bytes of each half of the part for pictures."""
 
     @property
     def table_at(self) -> int:
@@ -136,8 +152,17 @@ class Layout(NamedTuple):
         return self.receivers_at + self.receivers * SLOT_BYTES
 
     @property
-    def ring_at(self) -> int:
+    def pictures_at(self) -> int:
         return self.points_at + self.points * POINT.size
+
+    @property
+    def ring_at(self) -> int:
+        return self.pictures_at + 2 * _aligned(self.picture_bytes)
+
+    def pictures_in_use(self, word: int) -> tuple[int, int]:
+        """Where the text of the pictures begins, and its bytes, by the live word PICTURES."""
+        half = (word >> 32) % 2 * _aligned(self.picture_bytes)
+        return self.pictures_at + half, min(word & 0xFFFFFFFF, self.picture_bytes)
 
     @property
     def file_bytes(self) -> int:
@@ -145,7 +170,7 @@ class Layout(NamedTuple):
 
     def pack(self) -> bytes:
         """The head as bytes, without the live words."""
-        return _HEAD.pack(MAGIC, VERSION, *self)
+        return _HEADS[VERSION].pack(MAGIC, VERSION, *self)
 
     @classmethod
     def unpack(cls, head: bytes) -> Layout:
@@ -154,13 +179,12 @@ class Layout(NamedTuple):
         Raises:
             ValueError: this is not a recording, its version is not supported, or a size is invalid.
         """
-        if len(head) < _HEAD.size or not head.startswith(MAGIC):
+        if len(head) < _HEADS[VERSION].size or not head.startswith(MAGIC):
             raise ValueError("it does not begin as a recording does")
-        _, version, *sizes = _HEAD_1.unpack_from(head)
+        _, version, *_ = _HEADS[1].unpack_from(head)
         if not 1 <= version <= VERSION:
             raise ValueError(f"it is of version {version} of the format; allowed: 1 to {VERSION}")
-        if version > 1:
-            _, _, *sizes = _HEAD.unpack_from(head)
+        _, _, *sizes = _HEADS[version].unpack_from(head)
         layout = cls(*sizes)
         for name, size, most in zip(cls._fields[: len(sizes)], layout, _LARGEST, strict=False):
             if not 0 < size <= most:
@@ -168,7 +192,9 @@ class Layout(NamedTuple):
         return layout
 
 
-_LARGEST = Layout(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS, MAX_POINTS)
+_LARGEST = Layout(
+    *(MAX_TEXT_BYTES, MAX_TEXT_BYTES, MAX_IDS, MAX_IDS, MAX_RECORDS, MAX_POINTS, MAX_PICTURE_BYTES)
+)
 
 
 POINT = struct.Struct("<QIIQd")

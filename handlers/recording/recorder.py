@@ -15,6 +15,7 @@ from ..run_facts import run_facts
 from ._device_time import DeviceTimes, cuda_event, require_cuda
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
 from ._model_facts import model_facts
+from ._picture_writer import PictureWriter
 from ._ring_writer import RingWriter, Write, timed_receiver
 from ._run_metadata import rank_path, run_metadata
 from ._scalar_records import ScalarWriter
@@ -29,16 +30,18 @@ class Recorder(Stateful):
     The file is a memory-mapped ring, which the system writes to disk: nothing is flushed, no thread
     runs, and a SIGKILL loses no record. `trackside top`, `watch`, `report`, `compare` and `export`
     read it; in a program, `trackside.views.Recording`. The newest `records` are kept in full, the
-    counts and times of all transitions as totals, and the metrics of the whole run, thinned.
-    Attaching the recorder replaces a file or a link at `path`; while it records, only root can open
-    that for writing. If root cuts it, the recorder is detached, and the training goes on: a handler
-    of SIGBUS, set when the first recorder is attached, puts memory in the place of the file. If
-    several processes train together, each writes its own file, `run.rank3.loop`, also the time for
-    which it waits in votes; a process that is forked inside a fit writes to none. Times are those
-    of the host.
+    counts and times of all transitions as totals, and the metrics of the whole run, thinned. Of the
+    pictures of Samples and Interpretation it keeps the newest, and as many earlier ones as 1 MiB
+    has room for. Attaching the recorder replaces a file or a link at `path`; while it records, only
+    root can open that for writing. If root cuts it, the recorder is detached, and the training goes
+    on: a handler of SIGBUS, set when the first recorder is attached, puts memory in the place of
+    the file. If several processes train together, each writes its own file, `run.rank3.loop`, also
+    the time for which it waits in votes; a process that is forked inside a fit writes to none.
+    Times are those of the host.
 
     Signals: any_transition, begin_fit, resumed, reported, after_validate, after_epoch
-    Reads: epoch, batch_index, step, samples, loss, lr, reported, cancel, error, seed, facts
+    Reads: epoch, batch_index, step, samples, loss, lr, reported, pictures, cancel, error, seed,
+        facts
     Raises: when attached: OSError if the file cannot be created, RuntimeError for
         `timing="events"` without a CUDA device
     Cost: half a microsecond a transition; with `timing` one for each receiver called. One device
@@ -67,6 +70,7 @@ class Recorder(Stateful):
         "samples",
         "loss",
         "reported",
+        "pictures",
         "cancel",
         "error",
         "seed",
@@ -74,7 +78,7 @@ class Recorder(Stateful):
     )
 
     on_error = "detach"
-    runs_after = ("Metrics",)
+    runs_after = ("Metrics", "Samples", "Interpretation")
     runs_before = ("LRSchedule",)  # it may set the rate of the next epoch at after_epoch
 
     def __init__(
@@ -123,6 +127,7 @@ class Recorder(Stateful):
         self._file = RecordingFile(self.path, meta, self.records)
         self._ring = RingWriter(self._file)
         self._scalars = ScalarWriter(self._file, self._ring)
+        self._pictures = PictureWriter(self._file)
         self._device = DeviceTimes(self._scalars, cuda_event) if self.timing == "events" else None
         self._writers = TransitionWriters(
             self._file, self._ring, meta["rows"], trainer.state.unit_scope
@@ -170,9 +175,11 @@ class Recorder(Stateful):
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if state.job == "validate":
+            self._pictures.write(state)
             self._write_device_times(state)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._pictures.write(state)
         self._write_device_times(state)
 
     def _write_device_times(self, state: TrainState) -> None:

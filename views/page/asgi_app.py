@@ -1,4 +1,4 @@
-"""The routes of the live page: the page, the recordings and their results; of each, its events.
+"""The routes of the live page: the page, the recordings, their results, events and pictures.
 
 Imports starlette, which is optional: `watch_app` and `serve` import this module when called.
 """
@@ -27,6 +27,7 @@ from .page import WATCH
 from .recording_feed import RecordingFeed
 from .request_guard import RequestGuard
 from .run_numbers import results_of, run_details
+from .shown_pictures import shown_pictures
 from .token_login import TokenLogin
 
 MAX_STREAMS = 16
@@ -53,6 +54,7 @@ def asgi_app(
         Route("/results", endpoints.results),
         Route("/recordings/{name}/events", endpoints.events),
         Route("/recordings/{name}/details", endpoints.details),
+        Route("/recordings/{name}/pictures", endpoints.pictures),
     ]
     policy = f"{WATCH.policy}; frame-ancestors 'self'"
     return RequestGuard(Starlette(routes=routes), policy, hosts, login)
@@ -76,6 +78,12 @@ class _Endpoints:
     def details(self, request: Request) -> Response:
         try:
             return JSONResponse(run_details(self._index.path(request.path_params["name"])))
+        except (KeyError, RecordingError) as error:
+            return _not_found(error)
+
+    def pictures(self, request: Request) -> Response:
+        try:
+            return JSONResponse(shown_pictures(self._index.path(request.path_params["name"])))
         except (KeyError, RecordingError) as error:
             return _not_found(error)
 

@@ -63,7 +63,7 @@ class Page:
         return "\n".join(_asset(f"{name}.js") for name in self._scripts)
 
 
-_STYLES = ("theme", "header", "panels", "board", "curves", "runs", "timeline", "layout")
+_STYLES = ("theme", "header", "panels", "board", "curves", "runs", "pictures", "timeline", "layout")
 _BOARD = (
     "shell/dom",
     "data/number_format",
@@ -95,6 +95,11 @@ _TIMELINE = (
 )
 _RUNS = ("results/run_columns", "results/run_table", "results/run_panel")
 _CURVES = ("curves/metric_points", "curves/metric_picture", "curves/metric_curves")
+_PICTURES = (
+    "pictures/example_cards",
+    "pictures/confusion_table",
+    "pictures/picture_panel",
+)
 _PANELS = (
     "panels/header",
     "panels/time_shares",
@@ -124,7 +129,7 @@ _SHELL = (
 WATCH = Page(
     "shell/watch.html",
     _STYLES,
-    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PANELS, *_DOWNLOADS, *_SHELL),
+    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PICTURES, *_PANELS, *_DOWNLOADS, *_SHELL),
 )
 """Shows recordings: those embedded in it, or those of its server."""
 

@@ -117,6 +117,7 @@ class RecordingFeed:
             "waits": current.waits,
             "reason": current.reason,
             "load": self._load,
+            "pictures": self._recording.picture_revision,
             "usual": None if current.usual is None else current.usual * 1e9,
         }
 

@@ -18,6 +18,7 @@ from .page import WATCH, as_json
 from .record_codec import pack_records
 from .recording_feed import RecordingFeed
 from .run_numbers import results_of, times_of
+from .shown_pictures import shown_pictures
 
 
 def write_report(recordings: Sequence[Path], out: Path) -> None:
@@ -38,7 +39,13 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
         with Recording(path) as recording:
             results = results_of(run_results(recording)) | times_of(epoch_times([recording]))
         descriptions.append(
-            {"id": str(number), "begin": begin, "update": update, "results": results}
+            {
+                "id": str(number),
+                "begin": begin,
+                "update": update,
+                "results": results,
+                "pictures": shown_pictures(path),
+            }
         )
         data[f"records-{number}"] = pack_records(records)
     of_ranks = zip(files, descriptions, strict=True)

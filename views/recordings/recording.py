@@ -21,6 +21,7 @@ from ...handlers.recording.format import (
     Layout,
     Live,
 )
+from .kept_pictures import KeptPicture, parse_pictures
 from .record_validation import is_all_zero, zero_torn_records
 from .records import Counters, Meta, Record, RecordingError, Scalar, parse_meta
 from .symbol_table import SymbolTable
@@ -221,6 +222,20 @@ class Recording:
             if live[Live.POINTS_CHANGES] == self._live()[Live.POINTS_CHANGES]:
                 break
         return [*POINT.iter_unpack(data[: len(data) // POINT.size * POINT.size])]
+
+    def pictures(self) -> list[KeptPicture]:
+        """What was shown of evaluations: the newest of each name, and some earlier ones."""
+        for _ in range(_MOST_READS):
+            word = self._live()[Live.PICTURES]
+            text = self._read(*self.layout.pictures_in_use(word))
+            if word == self._live()[Live.PICTURES]:
+                return parse_pictures(text)
+        return []
+
+    @property
+    def picture_revision(self) -> int:
+        """How often the pictures were written."""
+        return self._live()[Live.PICTURES] >> 32
 
     def slots(self, offset: int, count: int) -> list[tuple[int, int]]:
         """Read totals at a byte offset, (count, nanoseconds) each."""

@@ -54,8 +54,10 @@ def assert_equal_fits(result):
     alone, together = result["alone"], result["together"]
     assert together["weights"] == pytest.approx(alone["weights"], abs=1e-6)
     assert together["metrics"] == pytest.approx(alone["metrics"], abs=1e-6)
-    for name in ("samples", "step", "position"):
+    for name in ("samples", "step", "position", "confusion"):
         assert together[name] == alone[name], name
+    for ours, expected in zip(together["worst"], alone["worst"], strict=True):
+        assert ours == pytest.approx(expected, abs=1e-5)
 
 
 def test_two_ranks_train_like_one_process_with_twice_the_batch_size(results):

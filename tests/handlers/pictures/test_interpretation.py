@@ -101,6 +101,28 @@ def test_inputs_of_different_lengths_are_kept():
         assert torch.equal(one.input, rows[one.index])
 
 
+class ReusedMemory:
+    """A loader that yields every batch in the same tensor."""
+
+    def __init__(self, scores, targets):
+        self.scores, self.targets = scores, targets
+        self.memory = torch.empty(2, scores.shape[1])
+
+    def __iter__(self):
+        for start in range(0, len(self.scores), 2):
+            self.memory.copy_(self.scores[start : start + 2])
+            yield self.memory, self.targets[start : start + 2]
+
+
+def test_kept_inputs_are_copies_that_a_loader_cannot_change():
+    scores, targets = scores_of(6, 3)
+    interpretation = Interpretation(keep=6)
+    trainer = Trainer(nn.Identity(), nn.CrossEntropyLoss(), handlers=[interpretation])
+    trainer.validate(ReusedMemory(scores, targets))
+    for one in interpretation.worst:
+        assert torch.equal(one.input, scores[one.index])
+
+
 def test_a_nan_is_the_worst_loss():
     scores, targets = scores_of(6, 3)
     scores[4] = math.nan

@@ -110,6 +110,19 @@ def test_show_decides_what_is_shown():
     assert opened(found[0].target).size == (4, 4)
 
 
+def test_texts_in_a_batch_are_shown_each_with_its_example():
+    class Length(nn.Module):
+        def forward(self, text, **others):
+            return torch.tensor([[float(len(one))] for one in text])
+
+    for inputs, first in (({"text": ["a", "bcd", "e"]}, "text: a"), (["a", "bcd", "e"], "a")):
+        samples = Samples(2)
+        trainer = Trainer(Length(), nn.MSELoss(), handlers=[samples])
+        trainer.validate([(inputs, torch.ones(3, 1))])
+        assert shown(samples)[0].input == first
+        assert [one.prediction for one in shown(samples)] == ["1", "3"]
+
+
 def test_take_chooses_the_prediction_of_an_output_with_several_parts():
     class Model(nn.Module):
         def forward(self, x):

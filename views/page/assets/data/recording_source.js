@@ -41,7 +41,7 @@ class EmbeddedSource {
   }
 
   async list() {
-    return this.recordings.map(({ begin, update, results, ...named }) => ({
+    return this.recordings.map(({ begin, update, results, pictures, ...named }) => ({
       ...named,
       ...begin,
       ...update.live,
@@ -55,6 +55,10 @@ class EmbeddedSource {
   async details(id) {
     const { begin, results } = this.recordings.find((one) => one.id === id);
     return { curves: begin.metrics, ...results };
+  }
+
+  async pictures(id) {
+    return this.recordings.find((one) => one.id === id).pictures;
   }
 
   async open(id, { begin, update }) {
@@ -77,6 +81,10 @@ class ServerSource {
 
   details(id) {
     return this.read(`recordings/${encodeURIComponent(id)}/details`);
+  }
+
+  pictures(id) {
+    return this.read(`recordings/${encodeURIComponent(id)}/pictures`);
   }
 
   async read(address) {

@@ -18,6 +18,7 @@ class App {
     this.views = new ViewSwitch((name) => this.onView(name));
     this.curves = new MetricCurves(this);
     this.runs = new RunPanel(this);
+    this.pictures = new PicturePanel(this);
     this.facts = new FactList(byId("facts"));
     this.load = new ProcessLoad(byId("load"), () => this.requestDraw());
     this.framesDrawn = 0;
@@ -47,6 +48,7 @@ class App {
     if (name === "loop") this.board?.arrange();
     this.runs.refresh().catch(() => {}); // it is refreshed again
     this.curves.redraw();
+    this.pictures.show();
   }
 
   async open(id) {
@@ -77,6 +79,7 @@ class App {
     this.earlier = meta.metrics;
     this.curves.clear();
     this.load.clear();
+    this.pictures.clear();
     setText(byId("run-name"), meta.name);
     byId("live").hidden = !(this.source instanceof ServerSource);
     document.title = `${meta.name} · trackside`;
@@ -151,6 +154,7 @@ class App {
     this.overview.draw(this.colours);
     this.curves.draw(records, this.colours);
     if (this.views.shown === "facts") this.drawFacts();
+    if (this.views.shown === "pictures") this.pictures.refresh(this.live.pictures);
     this.controls.show();
     drawSelection(this.lanes, this.controls.selected, this.colours);
     markMoreBelow();

@@ -36,6 +36,7 @@ const KEYS = [
     (app, view) => view.clearInstant(),
   ],
   [["m", "M"], "M", "the curves of metrics, or the loop", (app) => app.views.toggle("curves")],
+  [["p", "P"], "P", "the pictures, or the loop", (app) => app.views.toggle("pictures")],
   [["r", "R"], "R", "the runs, or the loop", (app) => app.views.toggle("runs")],
   [["f", "F"], "F", "the facts of this run, or the loop", (app) => app.views.toggle("facts")],
   [["/"], "/", "filter the runs", (app) => filterByKey(app)],

@@ -1,6 +1,6 @@
-// What the large card shows: the loop, the curves, the runs or the facts.
+// What the large card shows: the loop, the curves, the pictures, the runs or the facts.
 
-const VIEWS = ["loop", "curves", "runs", "facts"];
+const VIEWS = ["loop", "curves", "pictures", "runs", "facts"];
 
 class ViewSwitch {
   constructor(onChange) {

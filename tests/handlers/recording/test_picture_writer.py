@@ -1,0 +1,128 @@
+"""Pictures stay in a recording, in a part of a bounded size."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from shown import CLASSES, COUNTS, TEXTS, Shows, classified
+
+from trackside import Interpretation, Metrics, Recorder, Samples
+from trackside.events import Example, Examples
+from trackside.handlers.recording import _mapped_file
+from trackside.handlers.recording._picture_writer import _Kept, _thinned
+from trackside.views import Recording
+
+
+def fitted(path, *handlers, epochs=3):
+    trainer, batches = classified(*handlers, Metrics(), Recorder(path, records=256))
+    trainer.fit(batches, batches, epochs=epochs)
+    return trainer, batches
+
+
+def test_the_pictures_of_each_epoch_are_read_back_as_they_were(tmp_path):
+    seen = []
+
+    class Keep:
+        def after_epoch(self, trainer, state):
+            seen.append((state.epoch, state.step, dict(state.pictures)))
+
+    path = tmp_path / "run.loop"
+    fitted(
+        path, Recorder(tmp_path / "first.loop", records=256), Keep(), Samples(2, classes=CLASSES)
+    )
+    for name in ("run.loop", "first.loop"):  # also of a recorder that was attached before
+        with Recording(tmp_path / name) as recording:
+            found = recording.pictures()
+            assert recording.picture_revision == 3
+        assert [(one.epoch, one.step) for one in found] == [place[:2] for place in seen]
+        assert [{one.name: one.picture} for one in found] == [pictures for *_, pictures in seen]
+        assert [one.time_ns for one in found] == sorted(one.time_ns for one in found)
+
+
+def test_matrices_texts_and_losses_that_are_not_finite_are_kept(tmp_path):
+    bad = Examples((Example("a", "b", "c", True, math.nan), Example("a", "b", loss=0.5)))
+    shows = Shows(texts=TEXTS, counts=COUNTS, bad=bad)
+    fitted(tmp_path / "run.loop", shows, epochs=1)
+    with Recording(tmp_path / "run.loop") as recording:
+        found = {one.name: one.picture for one in recording.pictures()}
+    assert found["texts"] == TEXTS
+    assert found["counts"] == COUNTS
+    assert [one.loss for one in found["bad"].examples] == [None, 0.5]
+
+
+def test_an_evaluation_after_the_fit_is_recorded(tmp_path):
+    trainer, batches = fitted(tmp_path / "run.loop", Interpretation(CLASSES), epochs=1)
+    trainer.validate(batches, name="test")
+    with Recording(tmp_path / "run.loop") as recording:
+        names = [one.name for one in recording.pictures()]
+    assert names == ["valid_confusion", "valid_worst", "test_confusion", "test_worst"]
+
+
+def test_a_full_part_keeps_the_newest_of_each_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(_mapped_file, "PICTURE_BYTES", 1501)
+    fitted(tmp_path / "run.loop", Shows(texts=TEXTS, counts=COUNTS), epochs=30)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert recording.layout.picture_bytes == 1501
+        found = recording.pictures()
+    for name in ("texts", "counts"):
+        epochs = [one.epoch for one in found if one.name == name]
+        assert epochs[-1] == 29
+        assert 2 < len(epochs) < 15
+        assert epochs == sorted(epochs)
+
+
+def test_a_picture_that_is_too_large_is_named_in_the_log_and_others_are_kept(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(_mapped_file, "PICTURE_BYTES", 512)
+    large = Examples((Example("x" * 600, "b"),))
+    fitted(tmp_path / "run.loop", Shows(large=large, counts=COUNTS), epochs=1)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert [one.name for one in recording.pictures()] == ["counts"]
+    assert "large has" in caplog.text
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40)), max_size=30), st.data())
+def test_what_is_left_out_makes_room_for_the_newest(sizes, data):
+    kept = [_Kept(name, bytes(size)) for name, size in sizes]
+    newest = {one.name: one for one in kept}
+    room = sum(len(one.text) + 1 for one in newest.values()) + 1
+    most = data.draw(st.integers(room, room + 200))
+    left = _thinned(kept, most)
+    assert sum(len(one.text) + 1 for one in left) + 1 <= most
+    assert {id(one) for one in newest.values()} <= {id(one) for one in left}
+    places = [next(at for at, one in enumerate(kept) if one is each) for each in left]
+    assert places == sorted(places)
+
+
+def test_without_pictures_nothing_is_written(tmp_path):
+    fitted(tmp_path / "run.loop", epochs=1)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert (recording.pictures(), recording.picture_revision) == ([], 0)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1])
+def test_a_writer_killed_between_its_two_stores_leaves_the_pictures_before(
+    tmp_path, monkeypatch, stop_after
+):
+    from trackside.handlers.recording._picture_writer import PictureWriter
+
+    path = tmp_path / "run.loop"
+    trainer, batches = classified(Shows(texts=TEXTS), Recorder(path, records=256))
+    writes = []
+    real = PictureWriter._store
+
+    def store(self, text):
+        if len(writes) > stop_after:  # the text is there, and the word is not
+            self._written += 1
+            start, size = self._file.layout.pictures_in_use(self._written << 32 | len(text))
+            self._file.mapped[start : start + size] = text
+            return
+        writes.append(text)
+        real(self, text)
+
+    monkeypatch.setattr(PictureWriter, "_store", store)
+    trainer.fit(batches, batches, epochs=stop_after + 2)
+    with Recording(path) as recording:
+        assert [one.epoch for one in recording.pictures()] == [*range(stop_after + 1)]
