@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,9 +31,10 @@ from .statechart.evaluation_chart import evaluation_chart
 from .statechart.machine import build_machine_beside
 from .statechart.topology import Topology
 from .statechart.transitions_internals import Machine
-from .summary.model_summary import ModelSummary
-from .summary.summarize import summarize
-from .summary.trainer_text import trainer_text
+
+if TYPE_CHECKING:
+    from .checkpoint.checkpoint_writer import CheckpointStore
+    from .summary.model_summary import ModelSummary
 
 
 class EvaluatingEngine(Engine):
@@ -49,6 +51,12 @@ class EvaluatingEngine(Engine):
         """Run `forward` on parts of the live batch; see `TrainerProtocol`."""
         return forward_in_parts(forward, self.state, size)
 
+    def checkpoints(self, folder: str | Path) -> CheckpointStore:
+        """The store through which a handler, which cannot import engine, writes checkpoints."""
+        from .checkpoint.checkpoint_writer import CheckpointStore  # noqa: PLC0415  # slow to import
+
+        return CheckpointStore(folder)
+
     def recomputed(
         self, function: Callable[..., Any], module: torch.nn.Module
     ) -> Callable[..., Any]:
@@ -62,6 +70,8 @@ class EvaluatingEngine(Engine):
         return {**super().signals, **{trigger: signal(trigger) for trigger in triggers}}
 
     def __repr__(self) -> str:
+        from .summary.trainer_text import trainer_text  # noqa: PLC0415  # few programs need it
+
         chart = self._topology.chart
         return trainer_text(type(self).__name__, self.state, chart, self.handlers)
 
@@ -80,6 +90,8 @@ class EvaluatingEngine(Engine):
             BusyError: this trainer is running, and there is a batch.
             Exception: raised by the model for this batch.
         """
+        from .summary.summarize import summarize  # noqa: PLC0415  # few programs need it
+
         if batch is not None and self._runs:
             raise self._busy("summary")
         return summarize(self.state, batch, of, depth)

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .checkpoint.checkpoint_reader import NoCheckpointError, read_stored
-from .checkpoint.rank_entries import entries_of_rank
 from .fit_state.checkpointed_trainer import CheckpointedTrainer
 
 ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
@@ -26,18 +24,29 @@ def read_resume_state(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mappi
         CheckpointError: there is no intact checkpoint.
     """
     saved = _read(trainer, resume)
-    return None if saved is None else entries_of_rank(saved, trainer.state)
+    if saved is None:
+        return None
+    from .checkpoint.rank_entries import entries_of_rank  # noqa: PLC0415  # slow to import
+
+    return entries_of_rank(saved, trainer.state)
 
 
 def _read(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mapping[str, Any] | None:
     if isinstance(resume, str) and resume == "auto":
         return _read_if_any(trainer, _resume_folder(trainer.handlers))
     if isinstance(resume, (str, Path)):
+        from .checkpoint.checkpoint_reader import read_stored  # noqa: PLC0415  # slow to import
+
         return read_stored(resume, trainer)
     return copy.deepcopy(resume)  # training must not change the caller's tensors
 
 
 def _read_if_any(trainer: CheckpointedTrainer, folder: Path) -> dict[str, Any] | None:
+    from .checkpoint.checkpoint_reader import (  # noqa: PLC0415  # slow to import
+        NoCheckpointError,
+        read_stored,
+    )
+
     try:
         return read_stored(folder, trainer)
     except NoCheckpointError:

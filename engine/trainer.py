@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import torch
 
 from ..events import AnyHandler, TrainState, Transition
-from ..events.rehearsal import RehearsalPlan
-from .checkpoint.checkpoint_writer import CheckpointStore
 from .closing.abandoned_runs import closed_at_exit
 from .evaluating_engine import EvaluatingEngine
 from .fit_activities import OUTERMOST_WRAPS, fit_activities
@@ -22,7 +19,6 @@ from .fit_state.rollback import remember
 from .fit_state.training_state import capture_training_state, load_training_state
 from .fit_state.unsaved_warning import UnsavedStateCheck
 from .hosting.async_stream import Stream
-from .hosting.background_run import Run
 from .hosting.shown_progress import shown_progress
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
@@ -31,6 +27,10 @@ from .run_context import fit_session
 from .run_parts import RunParts, checked_function
 from .statechart.chart import SUPERVISED
 from .statechart.phase_paths import Row
+
+if TYPE_CHECKING:
+    from ..events.rehearsal import RehearsalPlan
+    from .hosting.background_run import Run
 
 
 class Trainer(EvaluatingEngine):
@@ -190,6 +190,8 @@ class Trainer(EvaluatingEngine):
 
         Returns when the fit has begun. Raises: as `fit`, until it has begun.
         """
+        from .hosting.background_run import Run  # noqa: PLC0415  # few fits need it
+
         if self._runs:
             raise self._busy(self._first_trigger)
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, False)
@@ -293,7 +295,3 @@ class Trainer(EvaluatingEngine):
         with remember(self) as undo:
             load_training_state(self, copy.deepcopy(saved))
             undo.pop_all()
-
-    def checkpoints(self, folder: str | Path) -> CheckpointStore:
-        """The store through which a handler, which cannot import engine, writes checkpoints."""
-        return CheckpointStore(folder)

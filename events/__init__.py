@@ -1,5 +1,7 @@
 """Signals, the state that they carry, and the cancels; imports no other package of trackside."""
 
+from typing import TYPE_CHECKING, Any
+
 from .agreement import Agreement, PeerError
 from .bus.attachment import Attachment
 from .bus.explanation import Explanation
@@ -31,7 +33,6 @@ from .recovery import (
     RollbackException,
     Snapshot,
 )
-from .rehearsal import RehearsalPlan
 from .signal_names import OwnName, ScopeName, SignalName
 from .signals import (
     SIGNALS,
@@ -69,6 +70,9 @@ from .signals import (
 from .state import TrainState
 from .trainer_protocol import TrainerProtocol
 from .transition import Transition
+
+if TYPE_CHECKING:
+    from .rehearsal import RehearsalPlan
 
 __all__ = [
     "CANCELS",
@@ -143,3 +147,15 @@ __all__ = [
     "resumed",
     "signal",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "RehearsalPlan":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .rehearsal import RehearsalPlan  # noqa: PLC0415  # few programs rehearse a fit
+
+    return RehearsalPlan
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "RehearsalPlan"})

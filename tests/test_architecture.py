@@ -177,9 +177,11 @@ def test_the_signals_are_imported_without_torch():
     assert run("import sys, trackside.events; print('torch' in sys.modules)") == "False\n"
 
 
-def test_the_engine_is_imported_without_what_draws_or_rehearses():
+def test_a_trainer_is_imported_without_what_a_plain_fit_does_not_use():
     code = (
-        "import sys, trackside.engine; unused = ('engine.diagram', 'rehearsal_run'); "
+        "import sys; from trackside import Trainer; "
+        "unused = ('engine.diagram', 'rehearsal', 'engine.checkpoint', 'engine.summary', "
+        "'background_run', 'safetensors'); "
         "print([m for m in sys.modules if any(name in m for name in unused)])"
     )
     assert run(code) == "[]\n"

@@ -9,7 +9,7 @@ from ...events import Cancel, TrainState
 from ...events.bus.signal import unlink
 from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import RESTING, open_scopes
-from ..statechart.transitions_internals import Machine, first_row, rows_by_source
+from ..statechart.transitions_internals import Machine, has_row
 from .cancel_requests import Requests
 from .uninterrupted import complete
 
@@ -36,11 +36,7 @@ class RunContext(Protocol):
 def leave_dead_run(machine: Machine, state: TrainState, first_trigger: str) -> None:
     """Make the phase one from which a run begins, if a handler has left another one there."""
     phase = state.phase
-    if (
-        type(phase) is not str
-        or open_scopes(phase)
-        or first_row(rows_by_source(machine), phase, first_trigger) is None
-    ):
+    if type(phase) is not str or open_scopes(phase) or not has_row(machine, phase, first_trigger):
         state.phase = machine.initial or RESTING[0]
 
 

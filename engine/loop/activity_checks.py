@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import torch
 
@@ -15,7 +15,9 @@ from .activities import fetch_training, forward, loss, validate_if_due
 from .activity_registry import ActivityRegistry, path_ends
 
 
-def check_activities(topology: Topology, registry: ActivityRegistry, given: Iterable[str]) -> None:
+def check_activities(
+    topology: Topology, registry: ActivityRegistry, given: Collection[str]
+) -> None:
     """Refuse a leaf without an activity, and an activity that runs in no leaf.
 
     Its name is almost that of a leaf, or that of leaves whose activities have a longer name.
@@ -42,7 +44,7 @@ def check_activities(topology: Topology, registry: ActivityRegistry, given: Iter
 
 
 def check_names_reached(
-    topology: Topology, registry: ActivityRegistry, given: Iterable[str]
+    topology: Topology, registry: ActivityRegistry, given: Collection[str]
 ) -> None:
     """Refuse an activity where all leaves of its name have one with a longer name."""
     for name in given:
@@ -101,7 +103,7 @@ def loader_phase(topology: Topology, registry: ActivityRegistry) -> str | None:
     return next((p for p in topology.leaves if registry.base_of(p) is fetch_training), None)
 
 
-def check_all_used(topology: Topology, phases: Iterable[str], given: Iterable[str]) -> None:
+def check_all_used(topology: Topology, phases: Iterable[str], given: Collection[str]) -> None:
     """Refuse an activity that no phase uses, those included that a host added to the machine.
 
     Raises:
@@ -116,9 +118,11 @@ def check_all_used(topology: Topology, phases: Iterable[str], given: Iterable[st
 
 
 def unused_activities(
-    topology: Topology, phases: Iterable[str], given: Iterable[str]
+    topology: Topology, phases: Iterable[str], given: Collection[str]
 ) -> Iterator[str]:
     """The names that end the path of no phase, also not of one of `validate()` and `predict()`."""
+    if not given:  # most trainers: the chart of an evaluation need not be made
+        return
     ends = {end for phase in (*phases, *_phases(topology)) for end in path_ends(phase)}
     yield from (name for name in given if name not in ends)
 

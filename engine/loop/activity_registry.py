@@ -50,6 +50,7 @@ class ActivityRegistry:
         self._select_owner = select_owner
         self._phases = phases
         self._origins = dict(origins)
+        self._names: dict[str, str | None] = {}
 
     def functions(self) -> list[Callable[..., Any]]:
         """All activities and wraps, as they were given."""
@@ -68,6 +69,11 @@ class ActivityRegistry:
 
     def name_for(self, phase: str) -> str | None:
         """The name by which a leaf has its activity; None if it has none."""
+        if phase not in self._names:
+            self._names[phase] = self._find_name(phase)
+        return self._names[phase]
+
+    def _find_name(self, phase: str) -> str | None:
         for path in (phase, self._origins.get(phase, phase)):
             names = [n for n in self._activities if _ends_with(path.removesuffix(".run"), n)]
             if names:

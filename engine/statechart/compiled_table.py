@@ -18,7 +18,7 @@ from .transitions_internals import (
     MachineError,
     MachineRow,
     fire,
-    first_row,
+    first_rows,
     has_callbacks,
     phases_of,
     rows_by_source,
@@ -212,12 +212,12 @@ def compile_table(
             library.leaves[path] = LeafPhase(path, activity_of(path))
     watched = {path for path, phase in phases.items() if has_callbacks(phase)}
     machine_watched, rows = has_callbacks(machine), rows_by_source(machine)
+    names = [*triggers(machine)]
     for leaf in library.leaves.values():
         returned, closing = (CompiledRows(leaf, library, aliases) for _ in range(2))
-        for trigger in triggers(machine):
-            row = first_row(rows, leaf.phase, trigger)
-            if row is None:
-                continue
+        found = first_rows(rows, leaf.phase)
+        for trigger in filter(found.__contains__, names):
+            row = found[trigger]
             _check_destination(row, library.leaves)
             leaf.rows[trigger] = library.row(leaf, trigger, row.destination)
             compiled = not machine_watched and _is_plain(row, leaf.phase, watched)
@@ -236,15 +236,20 @@ def _check_destination(row: MachineRow, leaves: dict[str, LeafPhase]) -> None:
     Raises:
         IllegalTransitionError: it does not.
     """
-    where, destination = f"row ({row.source!r} → {row.destination!r})", row.destination
+    destination = row.destination
     if destination not in leaves:
-        raise IllegalTransitionError(f"{where} does not lead to a leaf phase")
-    closes = scope_name(destination) in CLOSING
-    if leaves[destination].activity is None and "." in destination and not closes:
+        raise IllegalTransitionError(f"{_named(row)} does not lead to a leaf phase")
+    if leaves[destination].activity is not None or "." not in destination:
+        return
+    if scope_name(destination) not in CLOSING:
         raise IllegalTransitionError(
-            f"{where}: that phase has no activity, so a run "
+            f"{_named(row)}: that phase has no activity, so a run "
             "would end in it with its scopes open; give it one, activities={…}"
         )
+
+
+def _named(row: MachineRow) -> str:
+    return f"row ({row.source!r} → {row.destination!r})"
 
 
 def _may_be_returned(transition: Transition) -> bool:
@@ -254,11 +259,16 @@ def _may_be_returned(transition: Transition) -> bool:
     """
     if kind((transition.trigger, transition.source, transition.destination)) != "normal":
         return False
-    left = [c for c in enclosing(transition.source) if not inside(transition.destination, c)]
-    return not left or (len(left) == 1 and transition.trigger == f"after_{scope_name(left[0])}")
+    scopes = enclosing(transition.source)
+    if not scopes or inside(transition.destination, scopes[0]):
+        return True
+    leaves_outer = len(scopes) > 1 and not inside(transition.destination, scopes[1])
+    return not leaves_outer and transition.trigger == f"after_{scope_name(scopes[0])}"
 
 
 def _is_plain(row: MachineRow, phase: str, watched: set[str]) -> bool:
     """Whether no callback is on the row, nor on a phase that it leaves or enters."""
+    if row.has_callbacks or not watched:
+        return not row.has_callbacks
     touched = {phase, *enclosing(phase), row.destination, *enclosing(row.destination)}
-    return not row.has_callbacks and watched.isdisjoint(touched)
+    return watched.isdisjoint(touched)

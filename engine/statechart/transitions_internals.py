@@ -24,8 +24,9 @@ from .phase_paths import enclosing
 __all__ = [
     "MachineError",
     "fire",
-    "first_row",
+    "first_rows",
     "has_callbacks",
+    "has_row",
     "phases_of",
     "rows_by_source",
     "triggers",
@@ -114,13 +115,27 @@ def has_callbacks(part: Any) -> bool:
     known = KNOWN.get(type(part))
     if known is None:
         return True
-    return any(getattr(part, name) for name in (attributes(part) | known.callbacks) - known.data)
+    for name, value in vars(part).items():
+        if value and name not in known.data:
+            return True
+    return any(getattr(part, name) for name in WATCHED[type(part)])
 
 
 def attributes(part: Any) -> set[str]:
     """Attributes of an object, and callback lists and properties declared by its class."""
-    kind = type(part)
-    return {*vars(part), *getattr(kind, "dynamic_methods", ()), *PROPERTIES[kind]}
+    return {*vars(part), *declared(type(part))}
+
+
+def declared(kind: type) -> set[str]:
+    """Callback lists and properties that a class declares."""
+    return {*getattr(kind, "dynamic_methods", ()), *PROPERTIES[kind]}
+
+
+WATCHED = {
+    kind: frozenset((declared(kind) | known.callbacks) - known.data)
+    for kind, known in KNOWN.items()
+}
+"""What may hold callbacks of an object of a class, besides attributes that are its own."""
 
 
 def triggers(machine: Machine) -> Iterable[str]:
@@ -142,13 +157,20 @@ def rows_by_source(machine: Machine) -> RowsBySource:
     return rows
 
 
-def first_row(rows: RowsBySource, phase: str, trigger: str) -> MachineRow | None:
-    """The row that the library tries first for `trigger` in `phase`; the innermost source wins."""
-    for source in (phase, *enclosing(phase)):
-        row = rows.get(source, {}).get(trigger)
-        if row is not None:
-            return row
-    return None
+def first_rows(rows: RowsBySource, phase: str) -> dict[str, MachineRow]:
+    """By trigger the row that the library tries first in `phase`; the innermost source wins."""
+    found: dict[str, MachineRow] = {}
+    for source in (*reversed(enclosing(phase)), phase):
+        found |= rows.get(source, {})
+    return found
+
+
+def has_row(machine: Machine, phase: str, trigger: str) -> bool:
+    """Whether a row leads out of `phase` by `trigger`."""
+    event = machine.events.get(trigger)
+    return event is not None and any(
+        event.transitions.get(source) for source in (phase, *enclosing(phase))
+    )
 
 
 def phases_of(machine: Machine) -> dict[str, NestedState]:

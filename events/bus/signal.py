@@ -166,7 +166,7 @@ def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
     Returns:
         The error of each receiver, or instrument, that could not prepare itself, by identity.
     """
-    cache: dict[tuple[str, int], list[Receiver]] = {}
+    cache: dict[tuple[str, int], tuple[Receiver, ...]] = {}
     failed: dict[Hashable, BaseException] = {}
 
     def attempt(source: Any, prepare: Callable[..., R], *arguments: Any) -> R | Receiver:
@@ -177,24 +177,23 @@ def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
                 failed[make_id(source)] = error
         return raising(failed[make_id(source)])
 
-    def receivers_of(signal: Signal, sender: Any) -> list[Receiver]:
+    def receivers_of(signal: Signal, sender: Any) -> tuple[Receiver, ...]:
         key = signal.name, id(sender)
         if key not in cache:
             found = attempt(signal, signal._adapted_receivers, sender)
-            cache[key] = found if isinstance(found, list) else [found]
+            cache[key] = tuple(found) if isinstance(found, list) else (found,)
         return cache[key]
 
     for route in routes:
         transition, sender = route.transition, route.sender
+        of_any = () if transition is None else receivers_of(any_transition, sender)
+        receivers = receivers_of(route.signal, sender)
         if transition is None:
-            route.receivers = tuple(receivers_of(route.signal, sender))
+            route.receivers = receivers
             continue
-        bound = [
-            attempt(receiver, bind_transition, receiver, transition)
-            for receiver in receivers_of(any_transition, sender)
-        ]
-        of_any = [receiver for receiver in bound if receiver is not None]
-        receivers = (*of_any, *receivers_of(route.signal, sender))
+        if of_any:
+            bound = [attempt(each, bind_transition, each, transition) for each in of_any]
+            receivers = (*(each for each in bound if each is not None), *receivers)
         for around in getattr(sender, "instruments", ()):
             receivers = tuple(attempt(around, around, r, transition) for r in receivers)
         route.receivers = receivers

@@ -17,7 +17,7 @@ from trackside.engine.statechart.transitions_internals import (
     Phase,
     attributes,
     fire,
-    first_row,
+    first_rows,
     has_callbacks,
     phases_of,
     rows_by_source,
@@ -103,8 +103,8 @@ def test_events_hold_their_transitions_by_source(machine):
     transition = transition_of(machine)
     assert (transition.source, transition.dest) == (FETCH, FORWARD)
     rows = rows_by_source(machine)
-    assert first_row(rows, FETCH, "begin_batch") == (FETCH, FORWARD, False)
-    assert first_row(rows, FORWARD, "begin_batch") is None
+    assert first_rows(rows, FETCH)["begin_batch"] == (FETCH, FORWARD, False)
+    assert "begin_batch" not in first_rows(rows, FORWARD)
 
 
 def test_states_hold_their_substates_by_name(machine):
