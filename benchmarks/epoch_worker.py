@@ -51,6 +51,8 @@ def cpu_seconds() -> float:
 
 def seconds(train: Callable[[EpochJob], object], work: EpochWork) -> float:
     """The time of an epoch; the dataset and the model are made before it."""
+    gc.collect()
+    gc.freeze()  # else the collection below walks through all of torch, which is nobody's epoch
     job = EpochJob(work)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
     start = cpu_seconds()
@@ -69,8 +71,6 @@ def main(name: str, setting: str, work_name: str) -> None:
     torch.set_num_threads(1)
     peer, work = importlib.import_module(f"peers.{name}"), EPOCH_WORKS[work_name]
     train = getattr(peer, setting, peer.bare)
-    gc.collect()
-    gc.freeze()  # else each collection walks through all of torch, 150 ms that are nobody's epoch
     for number, _ in enumerate(sys.stdin):
         turns = [train, by_hand.bare]
         taken = {turn: seconds(turn, work) for turn in (turns if number % 2 else turns[::-1])}
