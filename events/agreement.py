@@ -52,6 +52,12 @@ class Agreement(Protocol):
     """Written by the run: waits for the open vote, and says whether the gradients are wanted. A
     backward pass for which `overlaps` was True calls it before the first message to the others."""
 
+    meet: Callable[[str], None]
+    """Written by the run: called with the same text on every rank before handlers exchange
+    something. If a rank does not come, as it has raised something before, it raises what leaves the
+    handler, which has to let it pass. In an activity, or in a receiver; in `backward` it does
+    nothing."""
+
     @property
     def rank(self) -> int:
         """The number of this process, from 0."""

@@ -12,7 +12,7 @@ that becomes a RecoveryError, which ends the fit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -73,7 +73,7 @@ class Recovery(Cancel):
     trigger: ClassVar[str] = ""
     budget: int = 10
 
-    def carried(self) -> dict[str, int | None]:
+    def carried(self) -> dict[str, Any]:
         """What another rank needs, beside the class and the reason, to raise an equal one."""
         return {"budget": self.budget}
 
@@ -107,7 +107,7 @@ class RetryBatchException(Recovery):
         super().__init__(reason)
         self.split, self.budget = split, budget
 
-    def carried(self) -> dict[str, int | None]:
+    def carried(self) -> dict[str, Any]:
         return {"split": self.split, **super().carried()}
 
 
@@ -122,8 +122,13 @@ class RollbackException(Recovery):
         reason: why.
         to: one of `state.snapshots`, or its step; None: the newest.
         skip: how many batches of the present pass are left out, the live one and those before it,
-            as far as they are after the snapshot; None: all since the snapshot.
+            as far as they are after the snapshot; None: all since the snapshot. With several ranks
+            the live one is that in which it was raised.
         budget: how many rollbacks one fit may make.
+
+    Attributes:
+        at: `(epoch, batch_index)` of the live batch when it was raised, if several ranks act on it
+            at a vote, which may be some batches later; else None.
 
     Raises:
         TypeError, ValueError: a number is no int, or out of range.
@@ -133,6 +138,7 @@ class RollbackException(Recovery):
     trigger = BEGIN_ROLLBACK
     to: int | None = None
     skip: int | None = None
+    at: Sequence[int] | None = None
 
     def __init__(
         self,
@@ -149,5 +155,5 @@ class RollbackException(Recovery):
         super().__init__(reason)
         self.to, self.skip, self.budget = step, skip, budget
 
-    def carried(self) -> dict[str, int | None]:
-        return {"to": self.to, "skip": self.skip, **super().carried()}
+    def carried(self) -> dict[str, Any]:
+        return {"to": self.to, "skip": self.skip, "at": self.at, **super().carried()}

@@ -1,31 +1,69 @@
-"""What handlers exchange with the other ranks; called by all ranks in the same order."""
+"""What handlers exchange with the other ranks; called by all ranks in the same order.
+
+Each exchange says what it is: a rank that does not come to the same one is not waited for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from ..events import PeerError
+from ..events.utils.exact_context import exact_context
 from ._torch_internals import group_timeout
 
+_meet: ContextVar[Callable[[str], None]] = ContextVar("trackside_meet")
+"""Begins an exchange in the run of this thread; unset outside of the runs of several ranks."""
 
-def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """The sum of `values` over all ranks, in place. Cost: a collective, no device sync."""
+
+@exact_context
+def meeting_by(meet: Callable[[str], None]) -> Iterator[None]:
+    """Let every exchange in this run begin with `meet(what)`: see `events.Agreement.meet`."""
+    before = _meet.get(_go_on)
+    _meet.set(meet)
+    try:
+        yield
+    finally:
+        _meet.set(before)
+
+
+def _go_on(what: str) -> None:
+    """Begin an exchange outside of a run."""
+
+
+def meet(what: str) -> None:
+    """Wait until all ranks are about to exchange `what`; a rank that has failed does not come."""
+    _meet.get(_go_on)(what)
+
+
+def sum_over_ranks(values: torch.Tensor, what: str) -> torch.Tensor:
+    """The sum of `values` over all ranks, in place. Cost: a vote, a collective."""
+    meet(what)
     dist.all_reduce(values)
     return values
 
 
-def gather_over_ranks(value: Any) -> list[Any]:
-    """The `value` of each rank, by rank: anything that can be pickled. Cost: a device sync."""
+def gather_over_ranks(value: Any, what: str) -> list[Any]:
+    """The `value` of each rank, by rank: anything that can be pickled.
+
+    Cost: a vote, a device sync
+    """
+    meet(what)
     gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, value)
     return gathered
 
 
-def gather_on_main(value: Any) -> list[Any]:
-    """The `value` of each rank on rank 0, elsewhere that of this rank. Cost: a device sync."""
+def gather_on_main(value: Any, what: str) -> list[Any]:
+    """The `value` of each rank on rank 0, elsewhere that of this rank.
+
+    Cost: a vote, a device sync
+    """
+    meet(what)
     gathered: list[Any] = [None] * dist.get_world_size()
     is_main = dist.get_rank() == 0
     dist.gather_object(value, gathered if is_main else None)

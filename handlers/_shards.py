@@ -10,6 +10,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
+from ._ranks import meet
+
 
 def is_sharded(tensor: Any) -> bool:
     """Whether it is a DTensor, whose module is slow to import."""
@@ -81,6 +83,7 @@ def total_norm(gradients: Iterable[Tensor], norm_type: float) -> Tensor:
 
 
 def _norm_of_ranks(own: Tensor, norm_type: float, group: Any) -> Tensor:
+    meet("the norm of the gradients")
     if norm_type != torch.inf:
         powers = own**norm_type
         dist.all_reduce(powers, group=group)

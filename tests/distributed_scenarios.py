@@ -546,6 +546,106 @@ def overlapped_votes():
     }
 
 
+def missed_exchanges():
+    """How ranks end whose handlers wait in an exchange for what rank 1 does not reach."""
+    found = {}
+    for name, make in MISSED.items():
+        handlers, dataset, uneven = make(Path(os.environ["OUT"], name))
+        distributed = Distributed(timeout=TIMEOUT, uneven=uneven)
+        trainer = trainer_of(network(), distributed, *handlers)
+        error = error_of(partial(trainer.fit, KeyedLoader(dataset, 4), epochs=2))
+        state = trainer.state
+        found[name] = {
+            "error": error,
+            "counts": [state.outcome, state.epoch, state.batch_index, state.step],
+            "weights": weights(state.model),
+        }
+    return found
+
+
+class FailingFetch:
+    """Raises in the fetch after two steps, outside of the wraps of handlers before it."""
+
+    def __init__(self, raised, where=1):
+        self.raised, self.where = raised, where
+
+    def wrap_fetch(self, fetch):
+        def run(state):
+            if rank() == self.where and (state.epoch, state.step) == (0, 2):
+                raise self.raised("only here")
+            return fetch(state)
+
+        return run
+
+
+class FailingState:
+    """A handler whose state dict cannot be made on rank 1."""
+
+    def begin_fit(self, trainer, state):
+        """Listen to something."""
+
+    def state_dict(self):
+        if rank() == 1:
+            raise ZeroDivisionError("only here")
+        return {}
+
+    def load_state_dict(self, state):
+        """Load nothing."""
+
+
+class FailingMetric(Accuracy):
+    """Cannot be computed on rank 1."""
+
+    def compute(self):
+        if rank() == 1:
+            raise ZeroDivisionError("only here")
+        return super().compute()
+
+
+class CancelsAt:
+    """Examples of which reading one cancels the epoch."""
+
+    def __init__(self, count, cancelling):
+        self.examples, self.cancelling = examples(count), cancelling
+
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, index):
+        if index == self.cancelling:
+            raise CancelEpochException("only here")
+        return self.examples[index]
+
+
+MISSED = {
+    "an error before a save": lambda folder: (
+        (Checkpoint(folder, steps=2), FailingFetch(ZeroDivisionError)),
+        examples(40),
+        "shortest",
+    ),
+    "a cancel before a save": lambda folder: (
+        (Checkpoint(folder, steps=2), FailingFetch(CancelEpochException)),
+        examples(40),
+        "shortest",
+    ),
+    "a state dict": lambda folder: (
+        (Checkpoint(folder, steps=2), FailingState()),
+        examples(40),
+        "shortest",
+    ),
+    "a metric": lambda folder: ((Metrics(accuracy=FailingMetric()),), examples(40), "shortest"),
+    "a joined fetch": lambda folder: ((FailingFetch(ZeroDivisionError),), examples(40), "join"),
+    "a joined cancel": lambda folder: ((FailingFetch(CancelEpochException),), examples(40), "join"),
+    "a cancel of the loader": lambda folder: ((), CancelsAt(40, 20), "shortest"),
+    "a save on one rank": lambda folder: (
+        (Checkpoint(folder, steps=2 + rank()),),
+        examples(40),
+        "shortest",
+    ),
+}
+"""Handlers, examples, and what is done with loaders of different lengths."""
+
+
 class FailsAt:
     """Examples of which one cannot be read."""
 

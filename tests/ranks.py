@@ -46,6 +46,7 @@ class ThreadAgreement:
         self.every = ranks.every
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
+        self.meet: Callable[[str], None] = lambda what: None
         self._ballot: list[int] = []
 
     def cast(self, ballot: Sequence[int]) -> None:

@@ -44,7 +44,13 @@ def roll_back(trainer: CheckpointedTrainer) -> str:
 
 
 def _found(cancel: RollbackException, state: TrainState) -> Snapshot:
-    kept = [one for one in state.snapshots if cancel.to in (None, one.step)]
+    live, raised_in = (state.epoch, state.batch_index), _raised_in(cancel, state)
+    kept = [
+        one
+        for one in state.snapshots
+        if cancel.to in (None, one.step)
+        and (live == raised_in or (one.epoch, one.batch_index) < raised_in)
+    ]
     if kept:
         return kept[-1]
     steps = ", ".join(str(one.step) for one in state.snapshots)
@@ -55,12 +61,18 @@ def _found(cancel: RollbackException, state: TrainState) -> Snapshot:
 
 
 def _rollback(cancel: RollbackException, snapshot: Snapshot, state: TrainState) -> Rollback:
-    last = state.epoch, state.batch_index
+    last = epoch, batch_index = _raised_in(cancel, state)
     first = snapshot.epoch, snapshot.batch_index + 1
     if cancel.skip is not None:
-        first = max(first, (state.epoch, max(0, state.batch_index - cancel.skip + 1)))
+        first = max(first, (epoch, max(0, batch_index - cancel.skip + 1)))
     reason = str(cancel.reason)  # it may be the error that was caught, and is saved
     return Rollback(reason, state.step, snapshot.step, first, last)
+
+
+def _raised_in(cancel: RollbackException, state: TrainState) -> tuple[int, int]:
+    """The epoch and the batch in which it was raised: several ranks act on it later."""
+    epoch, batch_index = cancel.at or (state.epoch, state.batch_index)
+    return epoch, batch_index
 
 
 def _tried(cancel: RollbackException) -> str:

@@ -9,7 +9,9 @@ from ..batches.batch import clear_batch
 from ..loop.activity_registry import path_ends
 from ..statechart.compiled_table import Activity, LeafPhase
 from ..statechart.phase_paths import closes_scope, enclosing, scope_name
-from .ballot import CLOSES, AgreedRaise, Ballot
+from .ballot import Ballot
+from .raised_apart import AgreedRaise
+from .vote_exchange import BEHIND, CLOSES
 
 
 class AgreedActivities:
@@ -56,8 +58,8 @@ class AgreedActivities:
             ballot.settled = False
             ballot.go_on()
             self._taken = trigger = choose(state)
-            if is_backward and ballot.open_in:
-                self._close_vote()
+            if ballot.open_in and (is_backward or trigger != leaf.expected_trigger):
+                self._close_vote()  # before the signal of a trigger that leads elsewhere
             return trigger
 
         return work
@@ -66,7 +68,7 @@ class AgreedActivities:
         """Whether the ranks vote before the activity of `phase`."""
         ballot, entering = self._ballot, self._entering.get(phase, ())
         if ballot.settled or ballot.is_muted:
-            return False
+            return bool(ballot.missed)
         if self._taken in entering:
             return self._taken in ballot.wanted
         return not ballot.wanted.isdisjoint(entering)
@@ -109,6 +111,8 @@ class AgreedActivities:
             try:
                 return leaf.own_name(activity(state))
             except BaseException as error:
+                if ballot.lost:
+                    raise
                 ballot.break_off(error, is_collective)
                 return expected
 
@@ -122,21 +126,28 @@ class AgreedActivities:
         ballot, codes = self._ballot, dict(_codes(leaf))
         chosen = {code: trigger for trigger, code in codes.items()}
         begins = codes.get(f"begin_{self._unit}")
+        if begins is not None:
+            chosen[BEHIND] = f"begin_{self._unit}"
 
         def choose(state: TrainState) -> str:
             counters = state.epoch, state.batch_index, state.samples
-            votes = ballot.broken_off or not ballot.certain
-            cancels = ballot.count_cancels()
             agreed, own = 0, codes[run(state)]
-            if own == begins and not votes and ballot.count_cancels() == cancels:
+            goes_on = own == begins and ballot.certain > 0
+            if goes_on and (ballot.is_muted or not ballot.broken_off):
                 ballot.certain -= 1
-                return chosen[own]  # an error is that of the batch
-            try:
-                agreed = ballot.choose(own)
-            finally:
-                if agreed != own:  # what this rank has done is not done on the others
-                    state.epoch, state.batch_index, state.samples = counters
-                    clear_batch(state)
+                agreed = own
+            else:
+                own = BEHIND if goes_on else own
+                try:
+                    agreed = ballot.choose(own)
+                finally:
+                    if agreed != own:  # what this rank has done is not done on the others
+                        state.epoch, state.batch_index, state.samples = counters
+                        clear_batch(state)
+            if goes_on and ballot.broken_off:  # the batch begins without this rank
+                state.epoch, state.batch_index, state.samples = counters
+                state.batch_index += 1
+                clear_batch(state)
             return chosen[agreed]
 
         return choose

@@ -10,7 +10,8 @@ from ..closing.unwinding import Unwinding
 from ..loop.run_loop import RunLoop
 from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
-from .ballot import AgreedRaise, Ballot
+from .ballot import Ballot
+from .raised_apart import AgreedRaise
 
 
 class AgreedRun:
@@ -123,6 +124,7 @@ class AgreeingLoop(RunLoop):
                 yield from (tuple(one) for one in entry[0].raised)
             else:
                 self._ballot.leave()
+                yield from (tuple(one) for one in self._ballot.take_recorded())
                 yield entry
 
     def _settle(self, sent: Transition | None) -> None:

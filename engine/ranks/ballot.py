@@ -7,6 +7,9 @@ the ranks, and closes the same scopes.
 
 A vote before the backward pass may stay open while it runs: its result is asked for before the
 gradients are sent to the other ranks. If something was raised, none are, and they are taken back.
+
+What handlers exchange with the other ranks begins with a vote, too, in `meet`: a rank that does not
+come, as it has raised something before, says so there, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -18,30 +21,26 @@ from ...events import Agreement, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of
 from ...events.utils.exception_text import traceback_text
 from ..closing.raised_exception import Raised, is_cancel
-from ..statechart.compiled_table import LeafPhase, TableRow
+from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import closes_scope
-from .peer_records import as_record, merged, recorded, too_late
-from .vote_exchange import LAST_PHASE, PHASE, VoteExchange, in_one_phase
+from .peer_records import Record, as_record, merged, recorded, too_late
+from .raised_apart import AgreedRaise, MissedExchange, chosen_apart, exchanged_apart, why_parted
+from .vote_exchange import (
+    ANYTHING,
+    CHOICE,
+    CLOSES,
+    MEETS,
+    RAISED,
+    VoteExchange,
+    in_one_phase,
+    is_behind,
+    is_unanimous,
+    meeting_code,
+    places_in,
+)
+from .wished_votes import WishedVotes
 
 T = TypeVar("T")
-
-CLOSES = 1000
-"""The lowest code of a choice that closes a scope."""
-
-ANYTHING = 0, 0
-"""The choice of a vote at which nothing is chosen."""
-
-
-class AgreedRaise(BaseException):
-    """Leads into the unwinding with what all ranks have raised; user code never sees it.
-
-    Args:
-        phase: the one in which that vote was opened, if this rank has gone on since.
-    """
-
-    def __init__(self, raised: list[Raised], phase: str = "") -> None:
-        self.raised = raised
-        self.phase = phase
 
 
 class Ballot:
@@ -51,12 +50,12 @@ class Ballot:
         always: the triggers that are followed by a vote even if nobody listens.
 
     Attributes:
-        wanted: the triggers that are followed by a vote, by agreement of all ranks.
         broken_off: whether an activity was broken off here: until the next vote, no other runs.
         asks: whether something waits here for a vote, such as a request.
         settled: whether nothing was done since the last vote.
         lost: whether there are no more votes: what is raised is raised at once.
         certain: how many more batches all ranks fetch, unless a loader fails.
+        missed: what all ranks have raised while this one waited in `meet`, until its next vote.
         open_in: the phase in which the open vote began; empty without one.
     """
 
@@ -66,28 +65,23 @@ class Ballot:
         self.broken_off = self.asks = self.settled = self.lost = False
         self.certain = 0
         self.open_in = ""
-        self.wanted: set[str] = set()
+        self._wishes = WishedVotes(always)
         self._exchange = VoteExchange(agreement)
+        self.missed: list[Raised] = []
         self._aborted = False
-        self._always = frozenset(always)
-        self._rows: dict[str, list[TableRow]] = {}
-        self._places: dict[str, int] = {}
-        self._all_rows: list[TableRow] = []
-        self._receivers: list[tuple[Receiver, ...]] = []  # at the last vote
-        self._wishes: list[int] = []
-        self._agreed_wishes: Sequence[int] = ()
         self._skips = False  # the remaining receivers of the live signal
         self._recorded: list[Raised] = []
         self._followed: list[str] = []
 
     def begin(self, table: Mapping[str, LeafPhase]) -> None:
-        """Learn the phases and triggers of the run; every signal is followed by a vote at first."""
-        self._places = {phase: place for place, phase in enumerate(table)}
-        for leaf in table.values():
-            for trigger, row in leaf.rows.items():
-                self._rows.setdefault(trigger, []).append(row)
-        self._all_rows = [row for rows in self._rows.values() for row in rows]
-        self._want_all()
+        """Learn the phases and triggers of the run."""
+        self._wishes.begin(table)
+        self.agreement.meet = self.meet
+
+    @property
+    def wanted(self) -> set[str]:
+        """The triggers that are followed by a vote, by agreement of all ranks."""
+        return self._wishes.wanted
 
     def recording(self, receiver: Receiver, transition: Transition) -> Receiver:
         """`receiver`, with what it raises recorded; the remaining ones are then skipped.
@@ -105,6 +99,8 @@ class Ballot:
                 try:
                     receiver(trainer, state)
                 except BaseException as error:
+                    if self.lost:
+                        raise
                     self.record(error, receiver)
 
         call.__wrapped__ = receiver  # type: ignore[attr-defined]
@@ -114,8 +110,8 @@ class Ballot:
     def record(self, error: BaseException, receiver: Receiver | None = None) -> None:
         """Keep what was raised until the next vote."""
         self._skips = True
-        phase = self.state.phase
-        self._recorded.append(recorded(error, receiver, phase, self.agreement.rank))
+        if type(error) is not MissedExchange:
+            self._recorded.append(recorded(error, receiver, self.state, self.agreement.rank))
 
     def break_off(self, error: BaseException, is_collective: bool) -> None:
         """Keep what an activity has raised, in which the others may wait for this rank.
@@ -123,7 +119,7 @@ class Ballot:
         That ends the run: a cancel there is an error.
         """
         self.broken_off = self._skips = True
-        if not is_collective:
+        if not is_collective or type(error) is MissedExchange:
             self.record(error)
         elif self._abort():
             self.record(too_late(error, self.state.phase) if is_cancel(error) else error)
@@ -155,11 +151,45 @@ class Ballot:
 
     def vote(self) -> list[Raised]:
         """Vote on all that was recorded; returns what all ranks have raised."""
-        return self._result(self._cast(bool(self._recorded) or self.broken_off, ANYTHING))
+        return self._take_missed() or self._result(self._cast(self._has_raised, ANYTHING))
+
+    def meet(self, what: str) -> None:
+        """Wait until a handler of every rank is about to exchange `what`.
+
+        Raises:
+            MissedExchange: a rank does not come, as it has raised something.
+            PeerError: a rank does not come for another reason.
+        """
+        if self.lost or self.open_in:
+            return
+        if not self.missed:
+            certain = self.certain
+            agreed = self._cast(self._has_raised, meeting_code(what))
+            if is_unanimous(agreed):
+                self.certain = certain
+                return
+            self.missed = self._result(agreed)
+        raise MissedExchange
+
+    @property
+    def _has_raised(self) -> bool:
+        return bool(self._recorded) or self.broken_off
+
+    def _take_missed(self) -> list[Raised]:
+        self.missed, raised = [], self.missed
+        if raised:
+            self.broken_off = self._skips = False
+        return raised
+
+    def take_recorded(self) -> list[Raised]:
+        """What this rank has raised, and will not tell the others, as it has left the votes."""
+        raised = [*self.missed, *self._recorded]
+        self.missed, self._recorded = [], []
+        return raised
 
     def can_stay_open(self) -> bool:
         """Whether the vote that is due can be open while the backward pass runs."""
-        speaks = self._recorded or self.broken_off or self.asks
+        speaks = self._has_raised or self.asks or self.missed
         return not speaks and self.agreement.overlaps(self.state)
 
     def open(self) -> None:
@@ -172,10 +202,6 @@ class Ballot:
         self.open_in = ""
         return self._result(self._received())
 
-    def count_cancels(self) -> int:
-        """How many cancels were recorded here since the last vote."""
-        return sum(is_cancel(one.error) for one in self._recorded)
-
     def choose(self, code: int) -> int:
         """Vote on a choice: the highest code of all ranks.
 
@@ -183,16 +209,18 @@ class Ballot:
             AgreedRaise: an activity was broken off on a rank.
             PeerError: the ranks have made different choices, and none of them closes a scope.
         """
-        agreed = self._cast(self.broken_off, (code, -code))
+        if raised := self._take_missed():
+            raise AgreedRaise(raised)
+        agreed = self._cast(self.broken_off, code)
+        if is_behind(self._exchange.sent, agreed):
+            self.certain -= 1
+            return code
         if raised := self._result(agreed):
             raise AgreedRaise(raised)
-        if agreed[3] != -agreed[4] and agreed[3] < CLOSES:
+        if not is_unanimous(agreed) and agreed[CHOICE] < CLOSES:
             self.lost = True
-            raise PeerError(
-                f"the ranks do not agree on what follows {self.state.phase}: a handler has changed "
-                "a loader, or what decides about a validation, on some ranks only"
-            )
-        return agreed[3]
+            raise chosen_apart(self.state.phase)
+        return agreed[CHOICE]
 
     def leave(self) -> None:
         """Leave the run alone: the others fail at their next vote."""
@@ -202,8 +230,17 @@ class Ballot:
 
     def _result(self, agreed: Sequence[int]) -> list[Raised]:
         """What all ranks have raised, if one has."""
-        if not agreed[0]:
+        if not agreed[RAISED]:
             return []
+        told = self._share()
+        raised = merged(self._recorded, told, self.agreement.rank, self._followed)
+        self._recorded, self._followed = [], []
+        self.broken_off = self._skips = False
+        self.certain = 0
+        self._wishes.want_all()
+        return raised
+
+    def _share(self) -> Sequence[Sequence[Record]]:
         records = [as_record(one) for one in self._recorded]
         self.lost = True  # unless they can be shared
         try:
@@ -214,39 +251,35 @@ class Ballot:
             self.agreement.leave()
             raise
         self.lost = False
-        raised = merged(self._recorded, told, self.agreement.rank, self._followed)
-        self._recorded, self._followed = [], []
-        self.broken_off = self._skips = False
-        self._want_all()
-        return raised
+        return told
 
-    def _cast(self, raised: bool, choice: tuple[int, int]) -> Sequence[int]:
+    def _cast(self, raised: bool, choice: int) -> Sequence[int]:
         self._send(raised, choice)
         return self._received()
 
-    def _send(self, raised: bool, choice: tuple[int, int]) -> None:
+    def _send(self, raised: bool, choice: int) -> None:
         """Vote; the two phases and choices are a maximum, and a minimum with its sign changed."""
-        place = self._places.get(self.state.phase, -1)
+        place = self._wishes.place(self.state.phase)
         everywhere = self.asks or self._recorded
-        wishes = [1] * len(self._rows) if everywhere else self._own_wishes()
+        wishes = self._wishes.all() if everywhere else self._wishes.own()
         certain = 0 if everywhere else self.agreement.certain_batches(self.state)
-        ballot = [int(raised), place, -place, *choice, -certain, *wishes]
+        ballot = [int(raised), place, -place, choice, -choice, -certain, *wishes]
         self._all_or_none(lambda: self._exchange.send(ballot))
 
     def _received(self) -> Sequence[int]:
         agreed = self._all_or_none(self._checked_result)
-        self.certain = -agreed[5]
-        if agreed[6:] != self._agreed_wishes:
-            self._agreed_wishes = agreed[6:]
-            self.wanted = {
-                trigger for trigger, wish in zip(self._rows, agreed[6:], strict=True) if wish
-            }
+        if not is_behind(self._exchange.sent, agreed):  # else the others vote again
+            self.certain = -agreed[5]
+            self._wishes.agree(agreed[6:])
         return agreed
 
     def _checked_result(self) -> Sequence[int]:
         agreed = self._exchange.result()
         if not in_one_phase(agreed):
-            raise self._parted(agreed[PHASE], -agreed[LAST_PHASE])
+            if not is_behind(self._exchange.sent, agreed):
+                raise self._parted(agreed)
+        elif agreed[CHOICE] >= MEETS and not (is_unanimous(agreed) or agreed[RAISED]):
+            raise exchanged_apart(self.state.phase)
         return agreed
 
     def _all_or_none(self, exchange: Callable[[], T]) -> T:
@@ -260,33 +293,7 @@ class Ballot:
             self.leave()
             raise
 
-    def _want_all(self) -> None:
-        self.certain = 0
-        self.wanted = {*self._rows}
-        self._agreed_wishes = ()
-
-    def _own_wishes(self) -> list[int]:
-        """For each trigger, whether this rank asks for a vote after it."""
-        if any(map(_differs, self._all_rows, self._receivers)) or not self._wishes:
-            self._receivers = [row.receivers for row in self._all_rows]
-            self._wishes = [int(self._wants(trigger)) for trigger in self._rows]
-        return self._wishes
-
-    def _wants(self, trigger: str) -> bool:
-        return trigger in self._always or any(
-            getattr(receiver, "wants_vote", False)
-            for row in self._rows[trigger]
-            for receiver in row.receivers
-        )
-
-    def _parted(self, *found: int) -> PeerError:
-        phases = [*self._places, "a phase that this rank does not have"]
-        return PeerError(
-            f"the ranks are in different phases, {' and '.join(phases[at] for at in found)}: "
-            "their charts, activities or loaders differ; rank "
-            f"{self.agreement.rank} is in {self.state.phase}"
-        )
-
-
-def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:
-    return row.receivers is not receivers
+    def _parted(self, agreed: Sequence[int]) -> PeerError:
+        told = self._share() if agreed[RAISED] else ()
+        found = self._wishes.phases_at(places_in(agreed))
+        return why_parted(told, self.agreement.rank, found, self.state.phase)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ...events import Cancel, IllegalCancelError, PeerError, Recovery, cancel_for
+from ...events import (
+    Cancel,
+    IllegalCancelError,
+    PeerError,
+    Recovery,
+    RollbackException,
+    TrainState,
+    cancel_for,
+)
 from ...events.bus.order import Receiver
 from ...events.utils.exception_text import add_note, first_line, traceback_text
 from ..closing.raised_exception import (
@@ -21,8 +29,13 @@ from ..closing.raised_exception import (
 Record = Mapping[str, str]
 
 
-def recorded(error: BaseException, receiver: Receiver | None, phase: str, rank: int) -> Raised:
-    """What was raised in `phase` of this rank; a cancel says the rank in `raised_by`."""
+def recorded(
+    error: BaseException, receiver: Receiver | None, state: TrainState, rank: int
+) -> Raised:
+    """What was raised on this rank; a cancel says the rank in `raised_by`."""
+    phase = state.phase
+    if issubclass(type(error), RollbackException):
+        write(error, "at", (state.epoch, state.batch_index))
     if is_cancel(error):
         _sign(error, f"rank {rank}: {describe_raiser(error, receiver, phase)}", phase)
     return Raised(error, True, None, (), receiver, phase=phase)

@@ -63,12 +63,14 @@ def _average_over_ranks(layers: list[BatchNorm], samples: int, failures: int) ->
     for layer in layers:
         assert layer.num_batches_tracked is not None  # see `trained_norms`
         batches = layer.num_batches_tracked.float()
-        everywhere = sum_over_ranks(batches.clone())
+        everywhere = sum_over_ranks(batches.clone(), "batches of batch norm")
         for statistic in (layer.running_mean, layer.running_var):
             assert statistic is not None
-            total = sum_over_ranks(statistic * batches)
+            total = sum_over_ranks(statistic * batches, "statistics of batch norm")
             statistic.copy_(total / everywhere.clamp(min=1))
-    examples, failed = sum_over_ranks(torch.tensor([samples, failures])).tolist()
+    examples, failed = sum_over_ranks(
+        torch.tensor([samples, failures]), "ends of the pass for batch norm"
+    ).tolist()
     return examples, failed
 
 

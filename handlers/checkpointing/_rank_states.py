@@ -11,7 +11,7 @@ import torch
 from ...events import TrainerProtocol, TrainState
 from ...events.trainer_protocol import CheckpointFolder, Manifest
 from ...events.utils.nested import map_nested
-from .._ranks import BackgroundGroup, gather_on_main, gather_over_ranks
+from .._ranks import BackgroundGroup, gather_on_main, gather_over_ranks, meet
 
 OWN = ("handlers", "loaders", "generators")
 """Entries of a state dict that differ from rank to rank."""
@@ -32,11 +32,11 @@ def state_of_all_ranks(trainer: TrainerProtocol) -> dict[str, Any]:
         failure = f"{type(error).__name__}: {error}"
         raise
     finally:  # the other ranks wait for it
-        failures = gather_over_ranks(failure)
+        failures = gather_over_ranks(failure, "what a fit has failed with")
     for rank, text in enumerate(failures):
         if text:
             raise RuntimeError(f"rank {rank} cannot save its part of the fit: {text}")
-    ranks = gather_on_main(own)
+    ranks = gather_on_main(own, "the state of a fit")
     if not trainer.state.is_main:
         return {"shards": captured.get("shards", {})}
     return {**captured, "ranks": [_without_equal(rank, ranks[0]) for rank in ranks]}
@@ -67,7 +67,7 @@ def _are_equal(one: Any, other: Any) -> bool:
 
 def of_main(state: TrainState, value: Any) -> Any:
     """The `value` of rank 0; all ranks call it together."""
-    return value if state.world_size == 1 else gather_over_ranks(value)[0]
+    return value if state.world_size == 1 else gather_over_ranks(value, "what rank 0 decides")[0]
 
 
 class RankStore:
@@ -103,6 +103,11 @@ class RankStore:
         if peers is not None:
             peers.close()
         self._store.close()
+
+    def await_ranks(self) -> None:
+        """Wait until all ranks are about to save."""
+        if self._state.world_size > 1:
+            meet("a save")
 
     def capture(self, trainer: TrainerProtocol) -> dict[str, Any]:
         """The state dict to save; all ranks call it together."""

@@ -9,7 +9,7 @@ from ...events.utils.argument_checks import check_whole_number
 
 
 class SaveSchedule:
-    """Decides, at each boundary of a fit, whether a save is due; call `done()` after each save.
+    """Decides, at each boundary of a fit, whether a save is due; `done(state)` follows each save.
 
     Args:
         steps: save every n optimizer steps; None: never. The same holds for the next two.
@@ -37,20 +37,21 @@ class SaveSchedule:
 
     def start(self, state: TrainState) -> None:
         """Begin at the current step and epoch, for which no save is due."""
-        self._step, self._epoch = state.step, state.epoch
-        self.done()
+        self.done(state)
+        self._epoch = state.epoch
 
-    def done(self) -> None:
-        """Restart the count of minutes."""
+    def done(self, state: TrainState) -> None:
+        """Restart the count of minutes; no other save is due at this step."""
+        self._step = state.step
         if self.minutes is not None:
             self._time = self.clock()
 
     def at_batch(self, state: TrainState) -> str:
         """Why a save is due between two batches; empty if none is due."""
         if self.steps is not None and state.step != self._step:
-            self._step = state.step
             if state.step % self.steps == 0:
                 return f"step {state.step}"
+            self._step = state.step
         if self.minutes is not None and self.clock() - self._time >= self.minutes * 60:
             return f"{self.minutes:g} minutes"
         return ""

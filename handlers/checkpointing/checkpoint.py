@@ -259,6 +259,8 @@ class Checkpoint(Stateful):
         facts = {"why": why, "epoch": state.epoch, "batch": state.batch_index, "phase": state.phase}
         facts |= {"run": run_facts(state), **({"metrics": metrics} if metrics else {})}
 
+        self._store.await_ranks()
+
         def write(saved: dict[str, Any]) -> None:
             self._store.save(saved, step, facts)
 
@@ -266,7 +268,7 @@ class Checkpoint(Stateful):
             self._store.keep(self._paths_to_keep())
 
         self._writer.save(functools.partial(self._store.capture, self._trainer), write, prune)
-        self._schedule.done()
+        self._schedule.done(state)
 
     def _paths_to_keep(self) -> set[Path]:
         written = self._written()

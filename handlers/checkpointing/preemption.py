@@ -103,7 +103,7 @@ class Preemption(Stateful):
     def after_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self._saved_handlers.close()
         if state.world_size > 1 and state.outcome != "failed":
-            received = gather_over_ranks(self.received)
+            received = gather_over_ranks(self.received, "a signal that was received")
             self.received = next((one for one in received if one is not None), None)
         if self.received is not None:
             raise SystemExit(128 + self.received)

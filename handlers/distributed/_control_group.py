@@ -78,6 +78,7 @@ class ControlGroup:
         self._messages: list[Any] = []
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
+        self.meet: Callable[[str], None] = lambda what: None
         self._release = release
         self._timeout = timeout
         self._distances = [1 << i for i in range((self.world_size - 1).bit_length())]
@@ -123,6 +124,10 @@ class ControlGroup:
     def ask_run(self) -> bool:
         """`may_reduce` of the run, which writes it when it begins."""
         return self.may_reduce()
+
+    def ask_meet(self, what: str) -> None:
+        """`meet` of the run, which writes it when it begins."""
+        self.meet(what)
 
     def undo_backward(self, state: TrainState) -> None:
         """Take back the gradients of the backward pass for which `overlaps` was True."""

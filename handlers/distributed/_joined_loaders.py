@@ -27,7 +27,7 @@ class JoinedLoaders:
     In that way every rank makes all forward and backward passes, in which they wait for each other,
     whatever the strategy; a repeated batch has weight 0 in the gradient and in the metrics.
 
-    Cost: a collective a batch, no device sync
+    Cost: a vote and a collective a batch, no device sync
     """
 
     def __init__(self) -> None:
@@ -82,4 +82,4 @@ class JoinedLoaders:
 
 
 def _exchange(*numbers: int) -> tuple[int, ...]:
-    return tuple(sum_over_ranks(torch.tensor(numbers)).tolist())
+    return tuple(sum_over_ranks(torch.tensor(numbers), "the examples of a batch").tolist())

@@ -14,7 +14,7 @@ from torch import nn
 from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.log import log
 from .._accumulation import ends_window
-from .._ranks import gather_over_ranks
+from .._ranks import gather_over_ranks, meeting_by
 from .._stateful import Stateful
 from ._control_group import control_group
 from ._joined_loaders import JoinedLoaders
@@ -172,7 +172,7 @@ class Distributed(Stateful):
                 undo.enter_context(self._shards.undo)
                 self._shards.shard(state)
             facts = facts_of(trainer, self.strategy, self.uneven, self.vote_every)
-            refuse_differences(gather_over_ranks(facts))
+            refuse_differences(gather_over_ranks(facts, "what the ranks run"))
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
             if state.job == "fit":
@@ -190,6 +190,7 @@ class Distributed(Stateful):
                 control_group(str(number), collective, self._release_group, self._patience, overlap)
             )
             trainer.agreement = agreement
+            undo.enter_context(meeting_by(agreement.ask_meet))
             if self._model is not None:
                 self._model.may_reduce = agreement.ask_run
             yield

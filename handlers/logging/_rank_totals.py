@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...events.utils.nested import map_nested
-from .._ranks import gather_over_ranks, sum_over_ranks
+from .._ranks import gather_over_ranks, meet, sum_over_ranks
 from ._metric_state import synchronises_itself
 
 
@@ -25,7 +25,7 @@ def loss_over_ranks(
     """
     own = torch.zeros((), dtype=torch.float64, device=device) if total is None else total
     sums = torch.stack((own.reshape(()), torch.full_like(own.reshape(()), samples)))
-    sum_over_ranks(sums)
+    sum_over_ranks(sums, "the loss of a pass")
     return sums[0] / sums[1] if float(sums[1]) else None
 
 
@@ -37,7 +37,9 @@ def devices_over_ranks(
     A rank without an example, or one that has loaded its totals, may have them on the CPU, or
     nowhere, and the others on a GPU: the latter counts. Each rank has its own one.
     """
-    kinds = gather_over_ranks([None if device is None else device.type for device in own])
+    kinds = gather_over_ranks(
+        [None if device is None else device.type for device in own], "devices"
+    )
     together = zip(own, zip(*kinds, strict=True), strict=True)
     return [_device_of_kind(_kind(found), device, default) for device, found in together]
 
@@ -62,12 +64,15 @@ def metric_over_ranks(metric: Any, samples: int) -> Any:
     each rank: exact for a mean over examples.
     """
     if synchronises_itself(metric):
+        meet("a metric")
         return metric.compute()
     if hasattr(metric, "merge_state"):
-        merged, *others = gather_over_ranks(metric)
+        merged, *others = gather_over_ranks(metric, "a metric")
         return merged.merge_state(others).compute()
     result = map_nested(_plain, metric.compute(), only=torch.Tensor) if samples else None
-    return _weighted_mean([entry for entry in gather_over_ranks((samples, result)) if entry[0]])
+    return _weighted_mean(
+        [entry for entry in gather_over_ranks((samples, result), "a metric") if entry[0]]
+    )
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import Raise
+from oracle import Batches, Plan, Raise, World
 from ranks import Ranks, averaged, same
 from recovering import RecoveringRig, recovered_by_hand
 
+from trackside import Snapshots, Trainer
 from trackside.events import (
     CancelBatchException,
     CancelTrainException,
@@ -144,3 +145,39 @@ def test_a_retry_that_fails_where_the_forward_pass_is_collective_ends_all_ranks(
 
     ranks = Ranks(2, collective=("forward", "backward"))
     assert ranks.run(work) == [(PeerError, True), (ValueError, True)]
+
+
+class RollsBack:
+    """Rolls back once, in the sixth batch of rank 1."""
+
+    def __init__(self, rank, **options):
+        self.rank, self.options = rank, options
+
+    def after_loss(self, trainer, state):
+        if self.rank == 1 and state.batch_index == 5 and not state.rollbacks:
+            raise RollbackException("a spike", **self.options)
+
+
+@pytest.mark.parametrize(
+    ("options", "first", "to_step"),
+    [({"skip": 1}, 5, 4), ({"skip": 2}, 4, 4), ({}, 4, 4), ({"to": 0}, 0, 0)],
+)
+def test_a_rollback_between_votes_leaves_out_the_batch_in_which_it_was_raised(
+    options, first, to_step
+):
+    def work(rank, agreement):
+        world = World(Plan())
+        handlers = [Snapshots(every=2, keep=9), RollsBack(rank, **options)]
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer, handlers)
+        trainer.agreement = agreement
+        trainer.wrap("backward", averaged(agreement))
+        trainer.fit(Batches(Plan(), 12, seed=1).batches)
+        return trainer.state.rollbacks, trainer.state.step, [*world.model.parameters()]
+
+    found = Ranks(2, certain=True, every=4).run(work)
+    (one, steps, weights), (other, others, same_weights) = found
+    assert one == other
+    assert [(made.first, made.last, made.to_step) for made in one] == [((0, first), (0, 5), to_step)]
+    assert one[0].step > 5  # it was acted upon later
+    assert steps == others == 12 - (6 - first)
+    assert all(map(same, weights, same_weights))

@@ -19,6 +19,7 @@ from trackside.events import (
     CancelEpochException,
     CancelFitException,
     CancelTrainException,
+    IllegalCancelError,
 )
 
 KINDS = (*CANCELS.values(), ValueError, KeyboardInterrupt)
@@ -629,6 +630,32 @@ def test_a_host_that_steps_sees_no_backward_pass_of_a_batch_that_a_rank_has_canc
     assert Ranks(2, overlap=True).run(work) == [0, 0]
 
 
+def test_an_activity_that_skips_the_backward_pass_while_a_vote_is_open_closes_the_batch_once():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def skipping(score):
+            def run(state):
+                return "after_batch" if state.batch_index == 1 else score(state)
+
+            return run
+
+        def cancel(trainer, state):
+            if rank == 1 and state.batch_index == 1 and state.training:
+                raise CancelBatchException("only here")
+
+        rig.trainer.wrap("train.batch.scored", skipping)
+        rig.trainer.on("after_loss")(cancel)
+        rig.run()
+        closed = [m for m in rig.moments if m.signal == "after_batch"]
+        return rig.moments, len(closed), agreement.overlapped
+
+    (one, closed, overlapped), (other, _, _) = Ranks(2, overlap=True).run(work)
+    assert one == other
+    assert closed == len([m for m in one if m.signal == "begin_batch"])
+    assert overlapped
+
+
 def test_a_batch_that_is_certain_has_one_vote():
     assert Ranks(2, certain=True).run(votes_a_batch) == [1, 1]
 
@@ -658,6 +685,116 @@ def test_a_cancel_that_all_loaders_raise_is_acted_upon_where_it_was_raised():
         return agreeing(rank, agreement).run(plan)
 
     assert_as_one_process(Ranks(2, certain=True).run(work), plan)
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        (CancelBatchException, EPOCHS * TRAINING - 1),
+        (CancelEpochException, 1 + TRAINING),
+        (CancelFitException, 1),
+    ],
+)
+def test_a_cancel_of_the_loader_of_one_rank_is_agreed_on_in_that_batch(kind, steps, overlap):
+    def work(rank, agreement):
+        plan = (Raise(kind, "loader", 2),) if rank == 1 else ()
+        rig = agreeing(rank, agreement)
+        return rig.run(plan), rig.trainer.state.batch_index
+
+    found = Ranks(2, overlap=overlap, certain=True).run(work)
+    (one, batch), (other, others) = found
+    begun = [m for m in one.moments if (m.signal, m.step, m.batch) == ("begin_batch", 1, 1)]
+    assert [m for m in one.moments if m not in begun] == other.moments  # it has no such batch
+    assert one.steps == other.steps == steps
+    assert one.ends == other.ends
+    assert not one.escaped
+    assert batch == others
+    assert all(map(same, one.tensors, other.tensors))
+
+
+def test_a_cancel_of_the_loader_of_one_rank_between_votes_lets_no_rank_wait():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin((Raise(CancelEpochException, "loader", 3),) if rank == 1 else ())
+        with pytest.raises((PeerError, IllegalCancelError)) as raised:
+            rig.trainer.fit(Batches(rig.plan, 12, seed=1))
+        return type(raised.value), rig.trainer.state.phase
+
+    found = Ranks(2, certain=True, every=4).run(work)
+    assert found == [(PeerError, "failed"), (IllegalCancelError, "failed")]
+
+
+@pytest.mark.parametrize("signal", ["after_train", "begin_epoch"])
+def test_a_handler_waits_in_an_exchange_for_no_rank_that_has_raised(signal):
+    def work(rank, agreement):
+        rig, met = agreeing(rank, agreement), []
+
+        def exchange(trainer, state):
+            if rank == 1 and state.epoch == 1:
+                raise ValueError("only here")
+            agreement.meet("a number")
+            met.append(state.epoch)
+
+        rig.trainer.on(signal)(exchange)
+        return rig.run(), met
+
+    (one, met), (other, others) = Ranks(2).run(work)
+    assert met == others == [0]
+    assert one.moments == other.moments
+    assert one.escaped[0] == "PeerError"
+    assert other.escaped == ("ValueError", "only here")
+
+
+def test_handlers_that_exchange_different_things_at_once_fail_all_ranks():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def exchange(trainer, state):
+            agreement.meet(("a number", "a text")[rank])
+
+        rig.trainer.on("after_train")(exchange)
+        return rig.run().escaped
+
+    for kind, message in Ranks(2).run(work):
+        assert kind == "PeerError"
+        assert message.startswith("a handler exchanges something with the other ranks in")
+
+
+def test_an_exchange_is_made_by_ranks_of_which_one_has_raised_before_it():
+    def work(rank, agreement):
+        rig, met = agreeing(rank, agreement), []
+
+        def cancel(trainer, state):
+            if rank == 1:
+                raise CancelFitException("only here")
+
+        def exchange(trainer, state):
+            agreement.meet("a number")
+            met.append(state.epoch)
+
+        rig.trainer.on("after_train")(cancel)
+        rig.trainer.on("after_train")(exchange)
+        return rig.run().ends, met
+
+    assert Ranks(2).run(work) == [("cancelled", [0])] * 2
+
+
+def test_an_error_of_a_rank_is_not_lost_when_another_rank_is():
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+
+        def fail(trainer, state):
+            if rank == 0:
+                agreement.leave()
+            raise ValueError("only here")
+
+        rig.trainer.on("after_loss")(fail)
+        with pytest.raises((PeerError, ValueError)) as raised:
+            rig.trainer.fit(rig.world.train_loader)
+        return str(raised.value)
+
+    assert "only here" in Ranks(2).run(work)[1]
 
 
 def test_a_rank_that_cannot_make_a_collective_pass_does_not_let_the_others_wait():

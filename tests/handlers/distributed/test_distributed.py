@@ -22,6 +22,7 @@ NAMES = [
     "disagreeing",
     "refused",
     "raised_on_one_rank",
+    "missed_exchanges",
     "overlapped_votes",
     "recovered",
     "rare_votes",
@@ -376,3 +377,43 @@ def test_a_fit_goes_on_after_torchrun_has_restarted_a_killed_rank(tmp_path):
     for result in found["killed_and_restarted"]:
         assert result["restarts"] == 1
         assert result["resumed"] == result["whole"]
+
+
+def missed(results, name):
+    """What both ranks have found in a scenario; their weights are equal."""
+    one, other = (result[name] for result in results["missed_exchanges"])
+    assert one["weights"] == other["weights"]
+    return one, other
+
+
+@pytest.mark.parametrize("name", ["an error before a save", "a metric", "a joined fetch"])
+def test_no_rank_waits_in_an_exchange_for_one_that_has_failed(results, name):
+    one, other = missed(results, name)
+    assert one["error"].startswith("PeerError: rank 1: ZeroDivisionError: only here, raised by")
+    assert other["error"] == "ZeroDivisionError: only here"
+    assert one["counts"] == other["counts"]
+    assert one["counts"][0] == "failed"
+
+
+def test_a_state_dict_that_fails_on_one_rank_ends_the_save_of_all(results):
+    for result in missed(results, "a state dict"):
+        assert "rank 1 cannot save its part of the fit: ZeroDivisionError" in result["error"]
+        assert result["counts"] == ["failed", 0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["a cancel before a save", "a joined cancel"])
+def test_a_rank_that_cancels_before_an_exchange_cancels_on_all(results, name):
+    for result in missed(results, name):
+        assert result["error"] == ""
+        assert result["counts"] == ["completed", 1, 4, 7]
+
+
+def test_a_cancel_of_the_loader_of_one_rank_is_agreed_on(results):
+    for result in missed(results, "a cancel of the loader"):
+        assert result["error"] == ""
+        assert result["counts"] == ["completed", 1, 2, 4]
+
+
+def test_an_exchange_on_some_ranks_only_is_an_error_of_all(results):
+    for result in missed(results, "a save on one rank"):
+        assert result["error"].startswith("PeerError: the ranks are in different phases")

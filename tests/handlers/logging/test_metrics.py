@@ -632,7 +632,9 @@ class Placed:
 @pytest.mark.parametrize("total", [None, torch.tensor(3.0)])
 def test_a_rank_that_saw_no_example_exchanges_where_the_others_have_theirs(monkeypatch, total):
     placed, exchanged = Placed(), []
-    monkeypatch.setattr(_rank_totals, "gather_over_ranks", lambda own: [own, ["meta", "meta"]])
+    monkeypatch.setattr(
+        _rank_totals, "gather_over_ranks", lambda own, what: [own, ["meta", "meta"]]
+    )
     monkeypatch.setattr(_pass_totals, "metric_over_ranks", lambda metric, samples: 0.0)
 
     def loss_over_ranks(own, samples, device):

@@ -1,0 +1,82 @@
+"""The triggers after which the ranks vote, and the phases by number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ...events.bus.order import Receiver
+from ..statechart.compiled_table import LeafPhase, TableRow
+
+
+class WishedVotes:
+    """What this rank asks for at each vote: votes after the signals that it listens to.
+
+    Args:
+        always: the triggers that are followed by a vote even if nobody listens.
+
+    Attributes:
+        wanted: the triggers that are followed by a vote, by agreement of all ranks.
+    """
+
+    def __init__(self, always: Collection[str]) -> None:
+        self.wanted: set[str] = set()
+        self._always = frozenset(always)
+        self._rows: dict[str, list[TableRow]] = {}
+        self._places: dict[str, int] = {}
+        self._all_rows: list[TableRow] = []
+        self._receivers: list[tuple[Receiver, ...]] = []  # at the last vote
+        self._own: list[int] = []
+        self._agreed: Sequence[int] = ()
+
+    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+        """Learn the phases and triggers of the run; every signal is followed by a vote at first."""
+        self._places = {phase: place for place, phase in enumerate(table)}
+        for leaf in table.values():
+            for trigger, row in leaf.rows.items():
+                self._rows.setdefault(trigger, []).append(row)
+        self._all_rows = [row for rows in self._rows.values() for row in rows]
+        self.want_all()
+
+    def place(self, phase: str) -> int:
+        """The number of a phase; -1 if the run has none of this path."""
+        return self._places.get(phase, -1)
+
+    def phases_at(self, places: Sequence[int]) -> list[str]:
+        """The phases with these numbers."""
+        phases = [*self._places, "a phase that this rank does not have"]
+        return [phases[place] for place in places]
+
+    def want_all(self) -> None:
+        """Vote after every signal, until the next vote."""
+        self.wanted = {*self._rows}
+        self._agreed = ()
+
+    def agree(self, wishes: Sequence[int]) -> None:
+        """Take what all ranks have asked for."""
+        if wishes != self._agreed:
+            self._agreed = wishes
+            self.wanted = {
+                trigger for trigger, wish in zip(self._rows, wishes, strict=True) if wish
+            }
+
+    def all(self) -> list[int]:
+        """The wish for a vote after every trigger."""
+        return [1] * len(self._rows)
+
+    def own(self) -> list[int]:
+        """For each trigger, whether this rank asks for a vote after it."""
+        if any(map(_differs, self._all_rows, self._receivers)) or not self._own:
+            self._receivers = [row.receivers for row in self._all_rows]
+            self._own = [int(self._wants(trigger)) for trigger in self._rows]
+        return self._own
+
+    def _wants(self, trigger: str) -> bool:
+        return trigger in self._always or any(
+            getattr(receiver, "wants_vote", False)
+            for row in self._rows[trigger]
+            for receiver in row.receivers
+        )
+
+
+def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:
+    return row.receivers is not receivers
