@@ -48,6 +48,10 @@ class Agreement(Protocol):
     vote_watchers: list[Callable[[bool], None]]
     """Called with True before this rank waits in a vote, and with False after it."""
 
+    gradient_watchers: list[Callable[[bool], None]]
+    """Called with True when this rank has computed its gradients and waits for those of the others,
+    and with False when it has them; by strategies that can tell."""
+
     may_reduce: Callable[[], bool]
     """Written by the run: waits for the open vote, and says whether the gradients are wanted. A
     backward pass for which `overlaps` was True calls it before the first message to the others."""

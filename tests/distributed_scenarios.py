@@ -20,6 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
+from watched import wait_until
 
 import trackside.handlers as h
 from trackside import (
@@ -37,6 +38,7 @@ from trackside import (
     KeyedLoader,
     Metrics,
     ProgressBar,
+    Recorder,
     RetryBatchException,
     RollbackException,
     RollbackOnSpike,
@@ -46,6 +48,7 @@ from trackside import (
 )
 from trackside.engine import SUPERVISED
 from trackside.handlers.distributed._process_group import _rendezvous_store
+from trackside.views import Recording, compare_ranks, status, totals
 
 TIMEOUT = 60.0
 STRATEGIES = "ddp", "fsdp2"
@@ -644,6 +647,31 @@ MISSED = {
     ),
 }
 """Handlers, examples, and what is done with loaders of different lengths."""
+
+
+def recorded_waits():
+    """What rank 1 reads in the recording of rank 0, which waits for the gradients of rank 1."""
+    path, seen = Path(os.environ["OUT"], "waits.loop"), []
+    trainer = trainer_of(network(), Recorder(path), Distributed(timeout=TIMEOUT))
+
+    def wait_first(backward):
+        def run(state):
+            if rank() == 1 and state.step == 3:
+                with Recording(path.with_name("waits.rank0.loop")) as other:
+                    wait_until(lambda: status(other).waits and "backward" in status(other).phase)
+                    seen.append(status(other).phase)
+            return backward(state)
+
+        return run
+
+    trainer.wrap("backward", wait_first)
+    trainer.fit(KeyedLoader(examples(40), 4))
+    with Recording(path.with_name(f"waits.rank{rank()}.loop")) as own:
+        found = totals(own).receivers.items()
+        counts = {entry.name: total.count for entry, total in found if entry.is_wait}
+        (times,) = compare_ranks([own]).ranks
+        waits = [*times.waits]
+    return {"seen": seen, "gradients": counts["gradients"], "waits": waits}
 
 
 class FailsAt:

@@ -45,6 +45,7 @@ class ThreadAgreement:
         self.overlapped = 0
         self.every = ranks.every
         self.vote_watchers: list[Callable[[bool], None]] = []
+        self.gradient_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self.meet: Callable[[str], None] = lambda what: None
         self._ballot: list[int] = []
@@ -97,7 +98,11 @@ class ThreadAgreement:
         if not self.may_reduce():
             return
         own = [p.grad for p in model.parameters()]
+        for watch in self.gradient_watchers:
+            watch(True)
         every = self.ranks.data.exchange(self.rank, [grad.clone() for grad in own])
+        for watch in self.gradient_watchers:
+            watch(False)
         for place, grad in enumerate(own):
             grad.copy_(sum(grads[place] for grads in every) / self.world_size)
 

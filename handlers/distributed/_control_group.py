@@ -77,6 +77,7 @@ class ControlGroup:
         self._numbers = self._found = torch.empty(0)
         self._messages: list[Any] = []
         self.vote_watchers: list[Callable[[bool], None]] = []
+        self.gradient_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self.meet: Callable[[str], None] = lambda what: None
         self._release = release

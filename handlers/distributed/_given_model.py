@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
+from ._control_group import ControlGroup
 
 
 class GivenModel:
@@ -22,7 +23,6 @@ class GivenModel:
 
     def __init__(self, wrapped: DistributedDataParallel) -> None:
         self._wrapped = wrapped
-        self.may_reduce: Callable[[], bool] = lambda: True
 
     def update(self, state: TrainState) -> None:
         """Which parameters are trained was decided where it was wrapped."""
@@ -38,6 +38,12 @@ class GivenModel:
     def overlaps(self, state: TrainState) -> bool:
         """Never: its communication may have a hook of its owner."""
         return False
+
+    def follow(self, agreement: ControlGroup) -> None:
+        """Ask nobody."""
+
+    def end_backward(self) -> None:
+        """Tell nobody: when it has waited is not known."""
 
     def end_training(self, state: TrainState) -> None:
         """Its buffers are those of rank 0 when it is called next."""

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from ...events import TrainState
 from .._shards import is_sharded, replace_parameters, set_parameter, sharded_as
 from .._torch_internals import end_sharding, forget_group
+from ._control_group import ControlGroup
 from ._meta_model import device_of, exchange_parameters, initialise, is_on_meta, names_of_parameters
 from ._process_group import DataGroup
 from ._sharding_checks import blocks_of
@@ -68,7 +69,6 @@ class ShardedModel:
             end_sharding(self._model)
             self._replace(self._whole)
             raise
-        self.may_reduce: Callable[[], bool] = lambda: True
         self._shards: Parameters = dict(self._model.named_parameters())
         exchange_parameters(state.optimizer, self._whole, self._shards)
         _shard_states(state.optimizer)
@@ -100,6 +100,12 @@ class ShardedModel:
     def overlaps(self, state: TrainState) -> bool:
         """Never: the gradients are sent by FSDP2 itself."""
         return False
+
+    def follow(self, agreement: ControlGroup) -> None:
+        """Ask nobody: the gradients are sent by FSDP2 itself."""
+
+    def end_backward(self) -> None:
+        """Tell nobody: when it has waited is not known."""
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, which are not sharded."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import torch
 import torch.distributed as dist
@@ -14,6 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
 from ._process_group import DataGroup
+
+if TYPE_CHECKING:
+    from ._control_group import ControlGroup
 
 _BUCKETS_KNOWN = 2
 """Backward passes after which DistributedDataParallel does not arrange its buckets again."""
@@ -38,8 +41,11 @@ class WrappedModel(Protocol):
     def overlaps(self, state: TrainState) -> bool:
         """Whether the next backward pass asks `may_reduce` before it sends gradients."""
 
-    may_reduce: Callable[[], bool]
-    """Whether the gradients are wanted; written by who can tell."""
+    def follow(self, agreement: ControlGroup) -> None:
+        """Ask the votes of this run whether the gradients are wanted, and tell who watches."""
+
+    def end_backward(self) -> None:
+        """A backward pass has ended, or has failed."""
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0."""
@@ -56,6 +62,9 @@ class Bucket(Protocol):
 
     def buffer(self) -> torch.Tensor:
         """The tensor, to be changed in place."""
+
+    def is_last(self) -> bool:
+        """Whether no other one follows in this backward pass."""
 
 
 class ReplicatedModel:
@@ -76,8 +85,9 @@ class ReplicatedModel:
         self._parameters: list[nn.Parameter] = []
         self._reduced = 0  # backward passes of the live wrapper
         self._reduces = True
-        self._asked: bool | None = None  # the answer of `may_reduce` in the live backward pass
-        self.may_reduce: Callable[[], bool] = lambda: True
+        self._asked: bool | None = None  # whether the gradients of the live pass are wanted
+        self._agreement: ControlGroup | None = None
+        self._waits = False
         self.update(state)
 
     def update(self, state: TrainState) -> None:
@@ -120,17 +130,34 @@ class ReplicatedModel:
         """Average a bucket of gradients over the ranks, unless they are not wanted."""
         gradients = bucket.buffer()
         if self._asked is None:
-            self._asked = self.may_reduce()
+            self._asked = self._agreement is None or self._agreement.ask_run()
             self._reduced += self._asked
         if not self._asked:
             unchanged: torch.futures.Future[torch.Tensor] = torch.futures.Future()
             unchanged.set_result(gradients)
             return unchanged
+        if bucket.is_last():
+            self._watch(True)
         group = self._group.group
         gradients.div_(group.size())
         sent = dist.all_reduce(gradients, group=group, async_op=True).get_future()
         reduced: torch.futures.Future[torch.Tensor] = sent.then(lambda found: found.value()[0])
         return reduced
+
+    def follow(self, agreement: ControlGroup) -> None:
+        """Ask the votes of this run whether the gradients are wanted, and tell who watches."""
+        self._agreement = agreement
+
+    def end_backward(self) -> None:
+        """Tell who watches that the gradients of all are there, or have failed."""
+        if self._waits:
+            self._watch(False)
+
+    def _watch(self, waits: bool) -> None:
+        self._waits = waits
+        if self._agreement is not None:
+            for watch in self._agreement.gradient_watchers:
+                watch(waits)
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, as every training batch begins with."""

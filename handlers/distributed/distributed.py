@@ -192,7 +192,7 @@ class Distributed(Stateful):
             trainer.agreement = agreement
             undo.enter_context(meeting_by(agreement.ask_meet))
             if self._model is not None:
-                self._model.may_reduce = agreement.ask_run
+                self._model.follow(agreement)
             yield
 
     def _unwrap_model(self, trainer: TrainerProtocol) -> None:
@@ -259,14 +259,17 @@ class Distributed(Stateful):
 
     def wrap_backward(self, backward: Activity) -> Activity:
         def weighted_backward(state: TrainState) -> str:
-            if self._model is None or self._counts is None:
+            model, counts, loss = self._model, self._counts, state.loss
+            if model is None:
                 return backward(state)
-            loss = state.loss
-            state.loss = count_examples(self._counts, state.world_size, loss)
+            if counts is not None:
+                state.loss = count_examples(counts, state.world_size, loss)
             try:
                 return backward(state)
             finally:
-                state.loss = loss
+                model.end_backward()
+                if counts is not None:
+                    state.loss = loss
 
         return weighted_backward
 

@@ -13,7 +13,7 @@ A file has seven parts, all little-endian; each begins at a multiple of 8 bytes:
 A line of the table is one of these; ids are counted from 1, for each of the six apart:
 
     ["transition", id, trigger, source, destination, number of the row in the meta data, or -1]
-    ["receiver", id, name, trigger, module]     of a vote: see VOTE
+    ["receiver", id, name, trigger, module]     of a wait: see VOTE, GRADIENTS
     ["cancel", id, type, reason, raised by, raised in]
     ["error", id, type, message]
     ["scalar", id, name]
@@ -57,6 +57,9 @@ UNKNOWN = 2**64 - 1
 VOTE = "vote", "trackside.engine.ranks"
 """Name and module of the receiver that stands for the votes of several ranks. Its trigger is the
 phase in which this rank waits for the others."""
+
+GRADIENTS = "gradients", "trackside.handlers.distributed"
+"""Likewise of the wait for the gradients of the others, after this rank has computed its own."""
 
 LAPS = 2**12
 MAX_IDS = 2**16

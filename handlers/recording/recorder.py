@@ -20,7 +20,7 @@ from ._ring_writer import RingWriter, Write, timed_receiver
 from ._run_metadata import rank_path, run_metadata
 from ._scalar_records import ScalarWriter
 from ._transition_records import TransitionWriters
-from ._vote_records import VoteRecords
+from ._wait_records import WaitRecords
 from .format import MAX_RECORDS, MIN_RECORDS, Live
 
 
@@ -132,7 +132,7 @@ class Recorder(Stateful):
         self._writers = TransitionWriters(
             self._file, self._ring, meta["rows"], trainer.state.unit_scope
         )
-        self._votes = VoteRecords(self._file, self._ring, trainer.state)
+        self._waits = WaitRecords(self._file, self._ring, trainer.state)
         self._unit_end = f"after_{trainer.state.unit_scope}"
         self._writer_cache: dict[Transition, Write] = {}
         self._pid = os.getpid()
@@ -144,7 +144,7 @@ class Recorder(Stateful):
     def detached(self, trainer: TrainerProtocol) -> None:
         if trainer is self._trainer:
             self._stop_timing()
-            self._votes.stop(trainer)
+            self._waits.stop(trainer)
             self._trainer = None
             if self._pid == os.getpid():
                 self._file.set_live(Live.CLOSED, 1)
@@ -167,7 +167,7 @@ class Recorder(Stateful):
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)
         self._writers.resume(state)
-        self._votes.watch(trainer)
+        self._waits.watch(trainer)
 
     def reported(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self.scalars is not None:
@@ -203,7 +203,7 @@ class Recorder(Stateful):
                     f"{self.path} is the recording of process {self._pid}, and this is its "
                     f"fork {os.getpid()}; attach a Recorder with another path here"
                 )
-            self._votes.watch(trainer)
+            self._waits.watch(trainer)
             write(trainer, state)
 
         return check_and_write

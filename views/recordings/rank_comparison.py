@@ -25,13 +25,13 @@ class RankTimes:
     rank: int
     now: Status
     phases: dict[str, Total]
-    """Without the waiting: the time of its own work, and of collectives."""
+    """Without the waiting: the time of its own work, and of collectives that are not recorded."""
     waits: dict[str, Total]
-    """Votes in which it has waited for the other ranks, by phase."""
+    """Votes, and gradients of DDP, for which it has waited for the other ranks, by phase."""
 
     @property
     def waited(self) -> int:
-        """Nanoseconds in all votes."""
+        """Nanoseconds in all of them."""
         return sum(total.ns for total in self.waits.values())
 
 
@@ -153,8 +153,12 @@ def _times(recording: Recording) -> RankTimes:
 
 
 def _waits(current: Totals) -> dict[str, Total]:
-    votes = {entry.signal: t for entry, t in current.receivers.items() if entry.is_vote}
-    return {phase: votes[phase] for phase in current.phases if phase in votes}
+    waits: dict[str, Total] = {}
+    for entry, total in current.receivers.items():
+        if entry.is_wait:
+            other = waits.get(entry.signal, Total())
+            waits[entry.signal] = Total(other.count + total.count, other.ns + total.ns)
+    return {phase: waits[phase] for phase in current.phases if phase in waits}
 
 
 def _named(ranks: list[int]) -> str:

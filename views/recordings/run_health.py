@@ -116,8 +116,8 @@ class _TailState:
 
     @property
     def waits(self) -> bool:
-        """Whether the rank waits in a vote."""
-        return bool(self._active) and self._active[-1].is_vote
+        """Whether the rank waits for the others."""
+        return bool(self._active) and self._active[-1].is_wait
 
     @property
     def usual(self) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ...handlers.recording.format import MAX_IDS, VOTE
+from ...handlers.recording.format import GRADIENTS, MAX_IDS, VOTE
 from .untrusted_input import has_field_types, has_type, printable_line, printable_names
 
 
@@ -27,16 +27,16 @@ class TransitionEntry(NamedTuple):
 
 
 class ReceiverEntry(NamedTuple):
-    """A receiver of one signal; or a vote of several ranks, whose signal is the phase."""
+    """A receiver of one signal; or a wait for the other ranks, whose signal is the phase."""
 
     name: str
     signal: str
     module: str
 
     @property
-    def is_vote(self) -> bool:
-        """Whether it stands for the votes in which this rank waits for the others."""
-        return (self.name, self.module) == VOTE
+    def is_wait(self) -> bool:
+        """Whether it stands for what this rank waits for the others in."""
+        return (self.name, self.module) in (VOTE, GRADIENTS)
 
     def __str__(self) -> str:
         names_signal = self.name.endswith(f".{self.signal}")

@@ -23,6 +23,7 @@ NAMES = [
     "refused",
     "raised_on_one_rank",
     "missed_exchanges",
+    "recorded_waits",
     "overlapped_votes",
     "recovered",
     "rare_votes",
@@ -417,3 +418,11 @@ def test_a_cancel_of_the_loader_of_one_rank_is_agreed_on(results):
 def test_an_exchange_on_some_ranks_only_is_an_error_of_all(results):
     for result in missed(results, "a save on one rank"):
         assert result["error"].startswith("PeerError: the ranks are in different phases")
+
+
+def test_a_recording_tells_the_wait_for_the_gradients_of_others_from_work(results):
+    first, second = results["recorded_waits"]
+    assert second["seen"] == ["fit.epoch.train.batch.backward.run"]
+    for result in (first, second):
+        assert result["gradients"] == 5
+        assert "fit.epoch.train.batch.backward.run" in result["waits"]

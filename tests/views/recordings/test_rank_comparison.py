@@ -76,7 +76,7 @@ def test_a_rank_that_waits_in_a_vote_says_so_and_which_one_it_waits_for(
     assert "running in fit › epoch › train › batch › loss, waits for the other ranks" in str(now)
     assert waited_for == [1]
     for recording in recordings:
-        votes = [entry for entry in totals(recording).receivers if entry.is_vote]
+        votes = [entry for entry in totals(recording).receivers if entry.is_wait]
         assert {(entry.name, entry.module) for entry in votes} == {VOTE}
         assert {FETCH, SCORED} <= {entry.signal for entry in votes}
         assert not status(recording).waits
@@ -89,7 +89,7 @@ def test_the_time_in_votes_is_taken_out_of_the_phase_in_which_a_rank_waits(tmp_p
     for one, recording in zip(compare_ranks(recordings).ranks, recordings, strict=True):
         current = totals(recording)
         assert one.waits[SCORED].count == 8
-        assert one.waited == sum(t.ns for e, t in current.receivers.items() if e.is_vote)
+        assert one.waited == sum(t.ns for e, t in current.receivers.items() if e.is_wait)
         for phase in (FETCH, SCORED):
             assert one.phases[phase].ns + one.waits[phase].ns == current.phases[phase].ns
 
