@@ -33,6 +33,13 @@ def version(tensor: torch.Tensor) -> int:
     return tensor._version
 
 
+def copy_all(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
+    """Copy the values of tensors into others of the same shapes, by one call for all of them."""
+    if targets:
+        with torch.no_grad():
+            torch._foreach_copy_(targets, sources)
+
+
 def second_iterator(loader: DataLoader[Any]) -> Iterator[Any]:
     """An iterator beside the one that a `DataLoader` with persistent workers keeps and resets.
 

@@ -18,7 +18,7 @@ import os
 import platform
 import subprocess
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +39,37 @@ def run_facts(state: TrainState) -> dict[str, Any]:
         "factory": state.facts.get("factory"),
         "arguments": plain(state.facts.get("arguments", {})),
         "seed": state.seed,
-        "versions": _versions(),
-        "git": _git(),
-        "command": hidden_command(sys.orig_argv),
-        "machine": _machine(),
+        **_process_facts(tuple(sys.orig_argv), "numpy" in sys.modules, _uses_cuda()),
     }
 
 
-def _versions() -> dict[str, str]:
+@lru_cache(maxsize=1)
+def _process_facts(command: tuple[str, ...], uses_numpy: bool, uses_cuda: bool) -> dict[str, Any]:
+    """Those of the process; collected anew when one of the arguments has changed."""
+    return {
+        "versions": _versions(uses_numpy, uses_cuda),
+        "git": _git(),
+        "command": hidden_command([*command]),
+        "machine": _machine(uses_cuda),
+    }
+
+
+def _versions(uses_numpy: bool, uses_cuda: bool) -> dict[str, str]:
     root = sys.modules[__name__.partition(".")[0]]  # `trackside`, from wherever it is imported
     versions = {
         "python": platform.python_version(),
         "trackside": str(getattr(root, "__version__", "")),
         "torch": str(torch.__version__),
     }
-    if (numpy := sys.modules.get("numpy")) is not None:
-        versions["numpy"] = numpy.__version__
-    if torch.version.cuda is not None and _uses_cuda():
+    if uses_numpy:
+        versions["numpy"] = sys.modules["numpy"].__version__
+    if torch.version.cuda is not None and uses_cuda:
         versions["cuda"] = torch.version.cuda
     return versions
 
 
-def _machine() -> dict[str, Any]:
-    count = torch.cuda.device_count() if _uses_cuda() else 0
+def _machine(uses_cuda: bool) -> dict[str, Any]:
+    count = torch.cuda.device_count() if uses_cuda else 0
     devices = [torch.cuda.get_device_name(number) for number in range(count)]
     return {
         "host": platform.node(),

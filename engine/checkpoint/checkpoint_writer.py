@@ -23,7 +23,7 @@ from .joint_writer import write_jointly
 from .manifest import MANIFEST_FILE, STATE_FILE, WEIGHTS_FILE, CheckpointError, Manifest
 from .safetensors_writer import is_supported, tied_names, write_weights
 from .small_tensors import without_small
-from .tensor_snapshot import snapshot_tensors
+from .tensor_snapshot import TensorCopies, snapshot_tensors
 from .validated_weights import load_validated_weights
 
 
@@ -38,6 +38,7 @@ class CheckpointStore:
         self.folder = Path(folder)
         self._lock = DirectoryLock(self.folder)
         self._manifests: dict[Path, Manifest] = {}
+        self._copies = TensorCopies()
 
     def open(self, new: bool = False) -> None:
         """Create and lock the folder, and delete unfinished checkpoints of killed processes.
@@ -70,7 +71,8 @@ class CheckpointStore:
         self._manifests = dict(readable_checkpoints(self.folder))
 
     def close(self) -> None:
-        """Unlock the folder."""
+        """Unlock the folder, and give the memory of the copies back."""
+        self._copies.drop()
         self._lock.release()
 
     @property
@@ -79,8 +81,11 @@ class CheckpointStore:
         return dict(sorted(self._manifests.items(), key=lambda item: item[1].serial))
 
     def copied(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A copy of a state dict in CPU memory, which training does not change."""
-        return snapshot_tensors(state, copy=True)
+        """A copy of a state dict in CPU memory, which training does not change, but the next copy.
+
+        Until `close` its memory is kept for that one.
+        """
+        return self._copies.copied(state)
 
     def save(self, state: dict[str, Any], step: int, facts: dict[str, Any]) -> Path:
         """Write a checkpoint and return its path; afterwards it survives a power cut.

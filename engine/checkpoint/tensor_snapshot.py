@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...events.utils.nested import map_nested
+from ..torch_internals import copy_all
+
+_LEAST_KEPT_BYTES = 1 << 17
+"""From this size on the memory of a tensor comes from the system, and goes back to it."""
 
 
-def snapshot_tensors(state: dict[str, Any], copy: bool = False) -> dict[str, Any]:
+def snapshot_tensors(state: dict[str, Any]) -> dict[str, Any]:
     """`state` with all tensors on the CPU. Tensors with the same elements become one object.
 
-    Args:
-        copy: copy all tensors, so that training can continue; else only those on another device,
-            and views of a larger storage, which would be saved completely.
+    Only those on another device are copied, and views of a larger storage, which would be saved
+    completely.
     """
+    return _snapshot(state, _on_cpu)
+
+
+class TensorCopies:
+    """Copies of state dicts, which training does not change, each in the memory of the last one.
+
+    New memory of some size costs more than to copy into it: the system clears its pages first.
+    """
+
+    def __init__(self) -> None:
+        self._memory: dict[Any, list[Tensor]] = {}
+
+    def copied(self, state: dict[str, Any]) -> dict[str, Any]:
+        """As `snapshot_tensors`, with copies of all tensors; the last copy is overwritten."""
+        free, self._memory = self._memory, {}
+        again: list[tuple[Tensor, Tensor]] = []
+
+        def copy(tensor: Tensor) -> Tensor:
+            if not tensor.is_cpu:
+                return _on_cpu(tensor)
+            if tensor.layout is not torch.strided or tensor.nbytes < _LEAST_KEPT_BYTES:
+                return tensor.clone()
+            key = tensor.dtype, tensor.shape, tensor.stride()
+            if known := free.get(key):
+                again.append((new := known.pop(), tensor))
+            else:
+                new = tensor.clone()
+            self._memory.setdefault(key, []).append(new)
+            return new
+
+        snapshot = _snapshot(state, copy)
+        copy_all([new for new, _ in again], [tensor for _, tensor in again])
+        return snapshot
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self._memory = {}
+
+
+def _snapshot(state: dict[str, Any], copy: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """`state` with `copy(tensor)` for each tensor; once for those with the same elements."""
     copies: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
-    def on_cpu(tensor: Tensor) -> Tensor:
+    def copy_once(tensor: Tensor) -> Tensor:
         copied = copies.setdefault(_place(tensor), [])
         for original, done in copied:
             if elements_key(original) == elements_key(tensor):
                 return done
-        if copy and tensor.is_cpu:
-            new = tensor.clone()
-        else:
-            new = tensor.to("cpu", copy=_has_unused_storage(tensor))
-        copied.append((tensor, new))
+        copied.append((tensor, new := copy(tensor)))
         return new
 
-    snapshot: dict[str, Any] = map_nested(on_cpu, state, only=Tensor)
+    snapshot: dict[str, Any] = map_nested(copy_once, state, only=Tensor)
     return snapshot
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return tensor.to("cpu", copy=_has_unused_storage(tensor))
 
 
 def elements_key(tensor: Tensor) -> Any:

@@ -39,6 +39,23 @@ def numpy_state() -> Any:
     return memory.words.raw, memory.spare.raw
 
 
+def numpy_state_dict() -> dict[str, Any] | None:
+    """`numpy.random.get_state(legacy=False)` with the words of a Mersenne twister as bytes.
+
+    None while NumPy is not imported.
+    """
+    state = numpy_state()
+    if state is None:
+        return None
+    if isinstance(state, _PlainState):
+        return state.with_bytes()
+    words, spare = state
+    has_gauss, number = struct.unpack("@iid", spare)[::2]
+    inner = {"key": words[:-4], "pos": int.from_bytes(words[-4:], sys.byteorder)}
+    gauss = number if has_gauss else 0.0
+    return {"bit_generator": "MT19937", "state": inner, "has_gauss": has_gauss, "gauss": gauss}
+
+
 def restore_numpy_state(state: Any) -> None:
     """Restore NumPy's global generator."""
     numpy = sys.modules.get("numpy")
@@ -76,6 +93,13 @@ class _PlainState:
         return isinstance(other, _PlainState) and self._values() == other._values()
 
     __hash__ = None  # type: ignore[assignment]
+
+    def with_bytes(self) -> dict[str, Any]:
+        """The state, with the words of a Mersenne twister as bytes."""
+        inner = self.state["state"]
+        if "key" in inner:
+            inner = {**inner, "key": inner["key"].tobytes()}
+        return {**self.state, "state": inner}
 
     def _values(self) -> list[Any]:
         inner = self.state["state"]

@@ -26,6 +26,15 @@ def python_state() -> PythonState:
     return (random.getstate() if memory is None else memory.raw), _GLOBAL.gauss_next
 
 
+def packed_python_state() -> tuple[int, bytes, float | None]:
+    """`random.getstate()` with its 625 numbers as bytes, little-endian: the words, the position."""
+    memory, gauss = python_state()
+    if isinstance(memory, bytes) and sys.byteorder == "little":
+        return random.Random.VERSION, memory[4:] + memory[:4], gauss
+    version, words, gauss = random.getstate()
+    return version, struct.pack(f"<{len(words)}I", *words), gauss
+
+
 def restore_python_state(state: PythonState) -> None:
     """Restore Python's global generator."""
     words, gauss = state

@@ -13,6 +13,8 @@ import torch
 from torch import Generator, nn
 
 from ...events.utils.exact_context import exact_context
+from .numpy_state import numpy_state_dict
+from .python_state import packed_python_state
 
 NamedGenerators = list[tuple[str, Generator]]
 """Generators other than the global ones, by name."""
@@ -21,8 +23,8 @@ NamedGenerators = list[tuple[str, Generator]]
 def generator_states(generators: NamedGenerators) -> dict[str, Any]:
     """The states of the global generators and of `generators`; draws nothing, no device sync."""
     return {
-        "python": _python_state(),
-        "numpy": _numpy_state(),
+        "python": packed_python_state(),
+        "numpy": numpy_state_dict(),
         "torch": torch.get_rng_state(),
         "devices": [get() for get, _ in _device_accessors()],
         "own": {name: generator.get_state() for name, generator in generators},
@@ -103,24 +105,6 @@ def _generators_of(holder: Any, name: str) -> Iterator[tuple[str, Generator]]:
     for attribute, value in attributes.items():
         if Generator in type(value).__mro__:  # torch's own isinstance takes five times as long
             yield f"{name}.{attribute}", value
-
-
-def _python_state() -> tuple[int, bytes, float | None]:
-    """The 625 numbers as bytes, which load faster."""
-    version, words, gauss = random.getstate()
-    return version, struct.pack(f"<{len(words)}I", *words), gauss
-
-
-def _numpy_state() -> dict[str, Any] | None:
-    """None if NumPy is not imported yet: the import seeds its generator."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    state = numpy.random.get_state(legacy=False)
-    inner = state["state"]
-    if "key" in inner:  # the array of a Mersenne twister
-        inner = {**inner, "key": inner["key"].tobytes()}
-    return {**state, "state": inner}
 
 
 def _set_numpy_state(state: dict[str, Any] | None) -> None:

@@ -51,9 +51,10 @@ def to_plain_data(value: Any, where: Where) -> Any:
 
 
 def _detached(tensor: torch.Tensor, where: Where) -> torch.Tensor:
-    if has_rows(tensor):
+    is_plain = type(tensor) in _TENSOR_TYPES
+    if not is_plain and has_rows(tensor):
         return tensor.detach()
-    tensor = whole(tensor)
+    tensor = tensor if is_plain else whole(tensor)
     if type(tensor) not in _TENSOR_TYPES:
         kind = _type_name(tensor)
         raise TypeError(f"{_name(where)} is a {kind}, a tensor subclass; allowed: {ALLOWED}")

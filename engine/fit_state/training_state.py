@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...events import TrainState
-from ...events.recovery import RECOVERIES
 from ...events.utils.exact_context import exact_context
 from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
@@ -21,7 +20,6 @@ from ..named_parts import (
     run_modules,
     whole_model,
 )
-from ..statechart.phase_paths import sources
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position
 from .loader_position import loader_states
@@ -115,14 +113,8 @@ def _is_detached_on_error(handler: Any) -> bool:
 
 
 def chart_rows(trainer: CheckpointedTrainer) -> list[str]:
-    """The rows of the trainer's chart, one string each, without those that only go back.
-
-    No fit is saved in their phases, and one that is resumed does not depend on them.
-    """
-    rows = trainer.topology.rows
-    back = {row[2] for row in rows if row[0] in RECOVERIES}
-    kept = [row for row in rows if back.isdisjoint((*sources(row), row[2]))]
-    return [f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in kept]
+    """The rows of the trainer's chart, see `Topology.described_rows`."""
+    return [*trainer.topology.described_rows]
 
 
 def load_training_state(

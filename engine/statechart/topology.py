@@ -50,6 +50,16 @@ class Topology:
         return tuple(kind(row) for row in self.rows)
 
     @cached_property
+    def described_rows(self) -> tuple[str, ...]:
+        """The rows, one string each, as a state dict has them; without those that only go back.
+
+        No fit is saved in their phases, and one that is resumed does not depend on them.
+        """
+        back = {row[2] for row in self.rows if row[0] in RECOVERIES}
+        kept = [row for row in self.rows if back.isdisjoint((*sources(row), row[2]))]
+        return tuple(f"{row[0]}: {' or '.join(sources(row))} → {row[2]}" for row in kept)
+
+    @cached_property
     def initial(self) -> str:
         """The phase in which the machine starts."""
         return sources(self.rows[0])[0]

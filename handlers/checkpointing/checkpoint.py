@@ -257,12 +257,12 @@ class Checkpoint(Stateful):
     def _save(self, state: TrainState, why: str, metrics: dict[str, float] | None = None) -> None:
         step = state.step
         facts = {"why": why, "epoch": state.epoch, "batch": state.batch_index, "phase": state.phase}
-        facts |= {"run": run_facts(state), **({"metrics": metrics} if metrics else {})}
+        facts |= {"metrics": metrics} if metrics else {}
 
         self._store.await_ranks()
 
         def write(saved: dict[str, Any]) -> None:
-            self._store.save(saved, step, facts)
+            self._store.save(saved, step, {**facts, "run": run_facts(state)})
 
         def prune() -> None:
             self._store.keep(self._paths_to_keep())

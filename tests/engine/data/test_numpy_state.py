@@ -102,3 +102,15 @@ def test_another_kind_of_generator_is_restored():
         assert state() == kept
     finally:
         numpy.random.set_bit_generator(twister)
+
+
+@given(drawn=draws, seed=st.integers(0, 99))
+def test_the_state_as_a_dict_is_that_which_numpy_gives(drawn, seed):
+    numpy.random.seed(seed)
+    draw(drawn)
+    given_by_numpy = numpy.random.get_state(legacy=False)
+    inner = given_by_numpy["state"]
+    expected = {**given_by_numpy, "state": {**inner, "key": inner["key"].tobytes()}}
+    assert module.numpy_state_dict() == expected
+    assert [*module.numpy_state_dict()] == [*expected]
+    assert module._PlainState(given_by_numpy).with_bytes() == expected
