@@ -78,7 +78,7 @@ attack-page: export OMP_NUM_THREADS := 1
 attack-page: $(VENV)/dev.stamp ## some minutes: thousands of hostile clients of the live page and of both services
 	$(BIN)/pytest -q -m long tests/views/page/test_attacked_page.py tests/examples/test_services.py
 
-PARTS := overhead anatomy imports loading charts scaling recorder page checkpoint peers epoch distributed sharded_memory weight
+PARTS := overhead anatomy imports loading charts fused scaling recorder page checkpoint peers epoch distributed sharded_memory weight
 bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; long, on a quiet machine; PARTS="scaling" only some
 	set -e; for part in $(PARTS); do $(BIN)/python benchmarks/$$part.py; done
 

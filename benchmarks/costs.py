@@ -105,6 +105,17 @@ def _instructions(found: dict[str, Any]) -> list[Row]:
     ]
 
 
+def _fused(found: dict[str, Any]) -> list[Row]:
+    return [
+        Row(
+            f"{name} with `Fuse`, after its trial, relative to the loop by hand",
+            f"{each['fused']['ratio']:.3f} × (without it {each['plain']['ratio']:.3f})",
+            "as without it, or less",
+        )
+        for name, each in found["measured"].items()
+    ]
+
+
 def _scaling(found: dict[str, Any]) -> list[Row]:
     words = {
         "batches": ("a batch in a fit of {} batches", "linear"),
@@ -160,6 +171,7 @@ def _page(found: dict[str, Any]) -> list[Row]:
 ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {
     "overhead": _overhead,
     "anatomy": _anatomy,
+    "fused": _fused,
     "instructions": _instructions,
     "scaling": _scaling,
     "charts": _charts,

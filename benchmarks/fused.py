@@ -9,13 +9,11 @@ decided is printed. With `--write`, `results/fused.json` has the figures.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
+import result_files
 import torch
 from job import Bare, Paired
 from torch import nn
@@ -25,7 +23,6 @@ from trackside import Fuse, Trainer
 
 Trainer.verbose = False  # a bar takes time
 
-RESULTS = Path(__file__).with_name("results") / "fused.json"
 TRIAL = 31
 """The batches of the trial of a shape, by default."""
 
@@ -52,25 +49,15 @@ def beside_the_bare_loop(name: str, stretches: int, fuses: bool) -> dict[str, An
     return {**figures, "decided": trainer.explain("fused")} if fuses else figures
 
 
-def processor() -> str:
-    """The name of the processor, as Linux has it."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stretches", type=int, default=30)
-    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help="write results/fused.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if not DIGITS.exists():
         write_digits()
-    figures: dict[str, Any] = {
-        "python": sys.version.split()[0],
-        "torch": torch.__version__,
-        "processor": processor(),
-    }
+    figures: dict[str, Any] = {}
     for name in WORKS:
         plain, fused = (beside_the_bare_loop(name, arguments.stretches, f) for f in (False, True))
         figures[name] = {"plain": plain, "fused": fused}
@@ -79,7 +66,7 @@ def main() -> None:
         print(f"  (quartiles {low:.3f} to {high:.3f}; bare {fused['bare_us_a_batch']:.0f} µs;")
         print(f"  the first {TRIAL} batches {fused['first_batches_s']:.1f} s)\n{fused['decided']}")
     if arguments.write:
-        RESULTS.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
+        result_files.write("fused", {"measured": figures})
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ...events import TrainState
 from ...events.utils.nested import leaves, map_nested
 from .._torch_internals import compiled_with_gradients, has_gradient_hook, hook_tables
+from ._graphed_call import GraphedCall
 
 ShapeKey = tuple[Any, ...]
 
@@ -29,11 +30,12 @@ class FusedCall:
 
     Args:
         backend: see `torch.compile`.
+        graph: capture the compiled call as a CUDA graph.
     """
 
-    def __init__(self, state: TrainState, backend: Any) -> None:
+    def __init__(self, state: TrainState, backend: Any, graph: bool = False) -> None:
         self._parts = state.model, state.loss_fn, state.optimizer
-        self._backend = backend
+        self._backend, self._graph = backend, graph
         self._every = _parameters(state)
         self._require = [parameter.requires_grad for parameter in self._every]
         self._parameters = [parameter for parameter in self._every if parameter.requires_grad]
@@ -45,11 +47,16 @@ class FusedCall:
 
     def is_for(self, state: TrainState) -> bool:
         """Whether model, loss, optimizer and what is frozen are still as in this call."""
+        if not self.has_parts(state):
+            return False
+        return [each.requires_grad for each in self._every] == self._require
+
+    def has_parts(self, state: TrainState) -> bool:
+        """Whether model, loss and optimizer are still as in this call."""
         model, loss_fn, optimizer = self._parts
         if state.model is not model or state.loss_fn is not loss_fn:
             return False
-        are_frozen_as_before = [each.requires_grad for each in self._every] == self._require
-        return state.optimizer is optimizer and are_frozen_as_before
+        return state.optimizer is optimizer
 
     def has_hooks(self) -> bool:
         """Whether a hook of a module or parameter would not be called."""
@@ -64,7 +71,8 @@ class FusedCall:
     def compute(self, state: TrainState, key: ShapeKey) -> Computed:
         """Compute the live batch; no field of `state` and no gradient is written."""
         if key not in self._compiled:
-            self._compiled[key] = compiled_with_gradients(_compute, self._backend)
+            call = compiled_with_gradients(_compute, self._backend)
+            self._compiled[key] = GraphedCall(call) if self._graph else call
         args, kwargs = _arguments(state.xb)
         return Computed(
             *self._compiled[key](
@@ -92,8 +100,10 @@ def key_of(state: TrainState) -> ShapeKey | None:
     """Shapes, dtypes and devices of the live batch; None if it cannot be computed in one call."""
     if state.weight is not None:
         return None
+    xb, yb = state.xb, state.yb
+    parts = (xb, yb) if type(xb) is type(yb) is Tensor else leaves((xb, yb))
     key: list[Any] = []
-    for part in leaves((state.xb, state.yb)):
+    for part in parts:
         if isinstance(part, Tensor):
             if part.requires_grad:
                 return None

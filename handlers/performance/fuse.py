@@ -49,8 +49,12 @@ class Fuse(Stateful):
 
     Not fused: steps and zero_grad, which stay as they are; fits with several optimizers, with an
     optimizer that needs a closure, with several processes, driven by `steps`; batches with weights
-    or parts that are no tensors; models that `torch.compile` cannot turn into one graph. Nothing is
-    captured as a CUDA graph, and this handler has not run on a GPU.
+    or parts that are no tensors; models that `torch.compile` cannot turn into one graph.
+
+    With `graph` the call is captured as a CUDA graph for each shape; the trial then compares that.
+    What Python does in the model, such as to count calls, is then not done again, and the values
+    that it reads are those of the capture. On another device, or where a capture fails, the rows
+    compute. Nothing of this handler was run on a GPU.
 
     Signals: nothing; wraps forward, loss and backward
     Reads: model, loss_fn, optimizer, xb, yb, weight
@@ -62,6 +66,7 @@ class Fuse(Stateful):
         backend: see `torch.compile`.
         trial: the number of batches that each side of a trial measures, from 1.
         shapes: how many shapes are tried; batches of others are never fused.
+        graph: whether to capture the call as a CUDA graph.
     """
 
     saved: ClassVar[tuple[str, ...]] = ()
@@ -70,14 +75,16 @@ class Fuse(Stateful):
         "_timed": nothing, "_trials": dict, "_untried": dict,
     }  # fmt: skip
 
-    def __init__(self, backend: Any = "inductor", *, trial: int = 10, shapes: int = 4) -> None:
+    def __init__(
+        self, backend: Any = "inductor", *, trial: int = 10, shapes: int = 4, graph: bool = False
+    ) -> None:
         check_whole_number(f"Fuse(trial={trial!r})", trial, 1)
         check_whole_number(f"Fuse(shapes={shapes!r})", shapes, 1)
         try:
             torch.compile(torch.nn.Identity(), backend=backend)
         except Exception as error:
             raise ValueError(f"Fuse({backend!r}): refused by torch.compile: {error}") from error
-        self.backend = backend
+        self.backend, self.graph = backend, graph
         self.trial = trial
         self.shapes = shapes
         self._trainer: TrainerProtocol | None = None
@@ -125,8 +132,10 @@ class Fuse(Stateful):
             if not self._is_own(state):
                 return forward(state)
             self._ahead = self._timed = None
-            if self._computes(state):
-                self._begin(state, key_of(state))
+            if self._is_training_pass(state):
+                key = key_of(state)
+                if not self._is_left_to_rows(state, key) and self._is_quiet(state):
+                    self._begin(state, key)
             if self._ahead is None or self._trainer is None:  # None: it was detached meanwhile
                 return forward(state)
             state.pred = self._ahead.pred
@@ -164,17 +173,26 @@ class Fuse(Stateful):
         """Whether it is the state of the trainer to which this was attached last."""
         return self._trainer is not None and self._trainer.state is state
 
-    def _computes(self, state: TrainState) -> bool:
-        """Whether the live forward pass is that of a training batch, and nobody listens."""
-        if not (state.training and torch.is_grad_enabled() and state.phase.endswith(".forward")):
+    def _is_training_pass(self, state: TrainState) -> bool:
+        """Whether the live forward pass is that of a training batch."""
+        return state.training and torch.is_grad_enabled() and state.phase.endswith(".forward")
+
+    def _is_left_to_rows(self, state: TrainState, key: ShapeKey | None) -> bool:
+        """Whether the trial of this shape has decided against the call."""
+        if self._stretch is None or self._call is None or key is None:
             return False
+        trial = self._trials.get(key)
+        return trial is not None and trial.pays is False and self._call.has_parts(state)
+
+    def _is_quiet(self, state: TrainState) -> bool:
+        """Whether nobody listens up to `backward`."""
         if self._stretch is None:
             assert self._trainer is not None
             self._stretch = self._trainer.stretch(self)
         if not self._stretch.is_quiet:
             return False
         if self._call is None or not self._call.is_for(state):
-            self._call, self._trials = FusedCall(state, self.backend), {}
+            self._call, self._trials = FusedCall(state, self.backend, self.graph), {}
         return not (self._call.has_hooks() or needs_closure(state.optimizer))
 
     def _own_obstacles(self) -> list[str]:

@@ -671,3 +671,17 @@ def test_random_subscriptions_give_equal_signals_counters_and_weights(plan):
     fused.fit(batches(1))
     plain.fit(batches(1))
     assert backend.runs == runs + 1, "it fuses where nobody listens"
+
+
+def test_batches_of_a_shape_that_is_left_to_the_rows_look_for_no_hooks(backend, monkeypatch):
+    monkeypatch.setattr(_fusing_trial, "_GAIN", 0)
+    trainer, _ = pair(backend)
+    looked = []
+
+    def look(call):
+        looked.append(call)
+        return False
+
+    monkeypatch.setattr(FusedCall, "has_hooks", look)
+    trainer.fit(batches(10))
+    assert len(looked) == 4  # the trial's
