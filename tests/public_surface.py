@@ -13,10 +13,13 @@ from importlib import import_module
 from pathlib import Path
 
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT
+from trackside.engine.checkpoint.shard_reader import LAYOUT_FORMAT
+from trackside.engine.fit_state.training_state import STATE_DICT_FORMAT
 from trackside.events import CANCELS, TrainState
 from trackside.events.signals import STANDARD_SIGNALS
 from trackside.handlers.recording.format import VERSION as RECORDING_FORMAT
 from trackside.handlers.recording.journal import FORMAT as JOURNAL_FORMAT
+from trackside.views.studies.study_file import VERSION as STUDY_FORMAT
 
 KEPT = Path(__file__).with_name("public_surface.txt")
 PACKAGES = ("trackside.events", "trackside.engine", "trackside.handlers", "trackside.views")
@@ -31,8 +34,11 @@ def lines() -> list[str]:
     return [
         *found,
         f"format of a checkpoint: {MANIFEST_FORMAT}",
+        f"format of the shards of a checkpoint: {LAYOUT_FORMAT}",
+        f"format of a state dict: {STATE_DICT_FORMAT}",
         f"format of a recording: {RECORDING_FORMAT}",
         f"format of a journal: {JOURNAL_FORMAT}",
+        f"format of a study: {STUDY_FORMAT}",
     ]
 
 

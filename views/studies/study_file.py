@@ -23,7 +23,7 @@ from ..output.usage_error import UsageError
 from .trial_result import Result, Trial
 
 _APPLICATION = 0x7461626C
-_VERSION = 1
+VERSION = 1
 _SCHEMA = """
 CREATE TABLE studies (
     id INTEGER PRIMARY KEY, factory TEXT NOT NULL, epochs INTEGER, handlers TEXT NOT NULL,
@@ -248,11 +248,11 @@ def _create_or_check(database: sqlite3.Connection) -> None:
         if not tables:
             database.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; "
-                f"PRAGMA user_version = {_VERSION}; COMMIT"
+                f"PRAGMA user_version = {VERSION}; COMMIT"
             )
         [[application]] = database.execute("PRAGMA application_id")
         [[version]] = database.execute("PRAGMA user_version")
-    if (application, version) != (_APPLICATION, _VERSION):
+    if (application, version) != (_APPLICATION, VERSION):
         raise ValueError("it is another database, or of another version of trackside")
 
 
