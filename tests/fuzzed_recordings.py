@@ -14,6 +14,7 @@ import tracemalloc
 from pathlib import Path
 
 from recordings import recorded
+from shown import COUNTS, TEXTS, Shows
 
 from trackside.handlers import EMA
 from trackside.handlers.recording.format import HEAD_BYTES, LIVE_AT, RECORD_BYTES, Layout, Live
@@ -23,6 +24,7 @@ from trackside.views.exports.csv_export import write_csv
 from trackside.views.exports.perfetto_trace import write_perfetto
 from trackside.views.page.recording_feed import RecordingFeed
 from trackside.views.page.report import write_report
+from trackside.views.page.shown_pictures import shown_pictures
 from trackside.views.recordings.comparison import compare
 from trackside.views.recordings.recording_index import RecordingIndex
 from trackside.views.recordings.run_results import run_results
@@ -38,10 +40,18 @@ SIZES_AT = 24
 
 @functools.cache
 def whole():
-    """The bytes of a recording whose ring has wrapped, with receivers, scalars and a cancel."""
+    """The bytes of a recording whose ring has wrapped, with receivers, scalars and pictures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.loop"
-        recorded(path, EMA(), epochs=9, records=256, timing=True, scalars=3).close()
+        recorded(
+            path,
+            EMA(),
+            Shows(texts=TEXTS, counts=COUNTS),
+            epochs=9,
+            records=256,
+            timing=True,
+            scalars=3,
+        ).close()
         return path.read_bytes()
 
 
@@ -61,9 +71,9 @@ class Fuzz:
         """An offset, in each part of the file with the same probability."""
         layout, end = self.layout, len(self.content)
         starts = [0, HEAD_BYTES, layout.table_at, layout.totals_at]
-        starts += [layout.points_at, layout.ring_at, end]
-        sizes = [LIVE_AT, layout.meta_bytes, 4000, 4000, 4000, end]
-        part = self.draw.randrange(6)
+        starts += [layout.points_at, layout.pictures_at, layout.ring_at, end]
+        sizes = [LIVE_AT, layout.meta_bytes, 4000, 4000, 4000, 4000, end]
+        part = self.draw.randrange(len(sizes))
         offset = starts[part] + self.draw.randrange(sizes[part])
         return min(offset, max(0, end - 1))
 
@@ -110,6 +120,17 @@ class Fuzz:
             struct.pack_into("<Q", self.content, at, number)
         return at, number
 
+    def forge_pictures(self):
+        """Replace the text of the pictures by JSON that no recorder writes."""
+        text = self.draw.choice(PICTURES)
+        at = self.layout.pictures_at
+        for half in (at, at + self.layout.picture_bytes):
+            self.content[half : half + len(text)] = text
+        at = LIVE_AT + 8 * Live.PICTURES
+        if at + 8 <= len(self.content):
+            struct.pack_into("<Q", self.content, at, 1 << 32 | len(text))
+        return text
+
     def forge_line(self):
         """Replace a line of the table by JSON that no recorder writes."""
         at = self.layout.table_at
@@ -127,7 +148,13 @@ class Fuzz:
 
 CHANGES = (
     *(Fuzz.flip, Fuzz.cut, Fuzz.remove, Fuzz.duplicate, Fuzz.swap, Fuzz.forge_word),
-    *(Fuzz.forge_word, Fuzz.forge_line, Fuzz.zero),
+    *(Fuzz.forge_word, Fuzz.forge_line, Fuzz.forge_pictures, Fuzz.zero),
+)
+_PLACE = b'{"name":"a","epoch":0,"step":1,"ns":2,'
+PICTURES = (
+    *(b"{}", b"[5]", b"[" * 9000, b"\xff", b"[" + _PLACE + b'"examples":[["a","b","c",1,1e999]]}]'),
+    *(b"[" + _PLACE + b'"examples":[["a","b","c",null,1' + b"0" * 400 + b"]]}]",),
+    *(b"[" + _PLACE + b'"classes":[NaN],"counts":[[1]]}]', b"[" + _PLACE + b'"examples":{"a":1}}]'),
 )
 LINES = (
     *(b"[]\n", b"{}\n", b"5\n", b"null\n", b"[[[[\n", b'["transition"]\n', b"\xff\xfe\n"),
@@ -148,8 +175,9 @@ def read_all(path, seed):
         str((sums.phases, sums.rows, sums.seconds, status(recording), recording.counters))
         str((TopView(recording).render(100), list(recording.scalars())))
         str((compare([recording], [recording]), run_results(recording)))
-        recording.metrics()
+        str((recording.metrics(), recording.picture_revision))
         EXPORTS[seed % len(EXPORTS)]([recording], io.BytesIO())
+    json.dumps(shown_pictures(path), allow_nan=False)
     return numbers
 
 

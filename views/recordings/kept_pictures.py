@@ -46,7 +46,7 @@ def _kept_picture(entry: Any) -> KeptPicture | None:
         if not has_type(str, name) or not all(has_type(int, n) for n in (epoch, step, time_ns)):
             return None
         picture = _examples(entry) if "examples" in entry else _confusion(entry)
-    except (TypeError, KeyError, ValueError, struct.error):
+    except (TypeError, KeyError, ValueError, OverflowError, struct.error):
         return None
     return KeptPicture(printable_line(name), epoch, step, time_ns, picture)
 

@@ -44,6 +44,7 @@ def test_whole_ones_are_read():
         {"examples": [[{"png": "no base64!"}, "b", "c", True, None]]},
         {"examples": [[image(PNG[:14]), "b", "c", True, None]]},
         {"examples": [[image(PNG[:-4] + struct.pack(">I", 5000)), "b", "c", True, None]]},
+        {"examples": [["a", "b", "c", True, 10**400]]},
         {"classes": ["x", "y"], "counts": [[1, 2]]},
         {"classes": ["x"], "counts": [[-1]]},
         {"classes": ["x"], "counts": [["<b>"]]},
