@@ -11,6 +11,7 @@ from trackside import Interpretation, Metrics, Recorder, Samples
 from trackside.events import Example, Examples
 from trackside.handlers.recording import _mapped_file
 from trackside.handlers.recording._picture_writer import _Kept, _thinned
+from trackside.handlers.recording.format import Live
 from trackside.views import Recording
 
 
@@ -51,8 +52,10 @@ def test_matrices_texts_and_losses_that_are_not_finite_are_kept(tmp_path):
     assert [one.loss for one in found["bad"].examples] == [None, 0.5]
 
 
-def test_an_evaluation_after_the_fit_is_recorded(tmp_path):
-    trainer, batches = fitted(tmp_path / "run.loop", Interpretation(CLASSES), epochs=1)
+def test_an_evaluation_after_the_fit_is_recorded_whichever_was_attached_first(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop", records=256)
+    trainer, batches = classified(recorder, Interpretation(CLASSES))
+    trainer.fit(batches, batches)
     trainer.validate(batches, name="test")
     with Recording(tmp_path / "run.loop") as recording:
         names = [one.name for one in recording.pictures()]
@@ -102,27 +105,20 @@ def test_without_pictures_nothing_is_written(tmp_path):
         assert (recording.pictures(), recording.picture_revision) == ([], 0)
 
 
-@pytest.mark.parametrize("stop_after", [0, 1])
-def test_a_writer_killed_between_its_two_stores_leaves_the_pictures_before(
-    tmp_path, monkeypatch, stop_after
+def test_a_write_that_is_interrupted_before_its_last_store_leaves_the_pictures_before(
+    tmp_path, monkeypatch
 ):
-    from trackside.handlers.recording._picture_writer import PictureWriter
+    writes, real = [], _mapped_file.RecordingFile.set_live
 
-    path = tmp_path / "run.loop"
-    trainer, batches = classified(Shows(texts=TEXTS), Recorder(path, records=256))
-    writes = []
-    real = PictureWriter._store
+    def set_live(self, place, number):
+        if place == Live.PICTURES:
+            writes.append(number)
+            if len(writes) == 2:
+                raise KeyboardInterrupt
+        real(self, place, number)
 
-    def store(self, text):
-        if len(writes) > stop_after:  # the text is there, and the word is not
-            self._written += 1
-            start, size = self._file.layout.pictures_in_use(self._written << 32 | len(text))
-            self._file.mapped[start : start + size] = text
-            return
-        writes.append(text)
-        real(self, text)
-
-    monkeypatch.setattr(PictureWriter, "_store", store)
-    trainer.fit(batches, batches, epochs=stop_after + 2)
-    with Recording(path) as recording:
-        assert [one.epoch for one in recording.pictures()] == [*range(stop_after + 1)]
+    monkeypatch.setattr(_mapped_file.RecordingFile, "set_live", set_live)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(tmp_path / "run.loop", Shows(texts=TEXTS))
+    with Recording(tmp_path / "run.loop") as recording:
+        assert [(one.epoch, one.picture) for one in recording.pictures()] == [(0, TEXTS)]
