@@ -8,16 +8,19 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
-import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 
 from ...events import PeerError, TrainState
 from ...events.utils.exact_context import exact_context
 from .._torch_internals import default_store
+from ._vote_messages import VoteMessages, vote_messages
 
 _ROLL_CALL = timedelta(seconds=5)
 """How long a rank is waited for, to name the one that is lost."""
+
+_LOST = (RuntimeError, ValueError, OSError)
+"""What an exchange raises if a rank is lost, or if this one has left."""
 
 
 class Overlap(Protocol):
@@ -50,6 +53,7 @@ class ControlGroup:
 
     Args:
         group: of all ranks, over gloo, used for nothing else.
+        messages: of the votes.
         store: a part of the store of the process group, used for nothing else.
         collective: see `Agreement.collective`.
         release: ends the group of the gradients, so that the other ranks fail in it. What holds
@@ -61,6 +65,7 @@ class ControlGroup:
     def __init__(
         self,
         group: Any,
+        messages: VoteMessages,
         store: Any,
         collective: Collection[str],
         release: Callable[[], None],
@@ -71,25 +76,25 @@ class ControlGroup:
         self.world_size = dist.get_world_size()
         self.collective = collective
         self._group = group
+        self._messages = messages
         self._store = store
         self.every = 1 if overlap is None else overlap.every
         self._overlap = overlap
-        self._numbers = self._found = torch.empty(0)
-        self._messages: list[Any] = []
+        self._numbers: Sequence[int] = ()
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.gradient_watchers: list[Callable[[bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self.meet: Callable[[str], None] = lambda what: None
         self._release = release
         self._timeout = timeout
-        self._distances = [1 << i for i in range((self.world_size - 1).bit_length())]
+        self._distances = _distances()
 
     def cast(self, ballot: Sequence[int]) -> None:
         """Send the ballot of this rank. Raises: PeerError, if a rank is lost."""
-        self._numbers = torch.tensor(ballot, dtype=torch.int32)
+        self._numbers = ballot
         try:
-            self._exchange(self._distances[0])
-        except (RuntimeError, ValueError) as error:  # a ValueError, if this rank has left
+            self._messages.send(ballot, self._distances[0])
+        except _LOST as error:
             raise self._lost(error) from error
 
     def result(self) -> list[int]:
@@ -97,26 +102,15 @@ class ControlGroup:
         try:
             self._merge()
             for distance in self._distances[1:]:
-                self._exchange(distance)
+                self._messages.send(self._numbers, distance)
                 self._merge()
-        except (RuntimeError, ValueError) as error:
+        except _LOST as error:
             raise self._lost(error) from error
-        return self._numbers.tolist()
-
-    def _exchange(self, distance: int) -> None:
-        """Begin to send the numbers to the rank this far above, and to receive from below."""
-        self._found = torch.empty_like(self._numbers)
-        size, group = self.world_size, self._group
-        receiving = dist.irecv(self._found, (self.rank - distance) % size, group)
-        sending = dist.isend(self._numbers, (self.rank + distance) % size, group)
-        self._messages = [receiving, sending]
+        return [*self._numbers]
 
     def _merge(self) -> None:
         """Wait for what was begun, and take the maxima."""
-        for message in self._messages:
-            if message is not None:  # as in every rank of the group
-                message.wait()
-        self._numbers = torch.maximum(self._numbers, self._found)
+        self._numbers = [*map(max, self._numbers, self._messages.receive())]
 
     def overlaps(self, state: TrainState) -> bool:
         """Whether the vote before the next backward pass can be open while it runs."""
@@ -161,12 +155,17 @@ class ControlGroup:
         """End the votes; the other ranks fail at their next."""
         self._tell("left")
         self._release()
+        self.end()
+
+    def end(self) -> None:
+        """Close the connections; safe to repeat."""
+        self._messages.close()
         end_group(self._group)
 
     def _lost(self, error: BaseException) -> PeerError:
         """The error that names the ranks that have not come to a vote."""
         self._tell("failed")
-        end_group(self._group)  # so that the ranks which wait for this one come here, too
+        self.end()  # so that the ranks which wait for this one come here, too
         why = "has left the run by itself, after an error or an interrupt there"
         if not (missing := self._left()):
             missing = self._missing()
@@ -216,9 +215,19 @@ def control_group(
     group = dist.new_group(backend="gloo", timeout=timeout)
     store = PrefixStore(f"trackside/votes/{name}", default_store())
     try:
-        yield ControlGroup(group, store, collective, release, timeout, overlap)
+        messages = vote_messages(group, store, _distances(), timeout)
+        control = ControlGroup(group, messages, store, collective, release, timeout, overlap)
+        try:
+            yield control
+        finally:
+            control.end()
     finally:
         end_group(group)
+
+
+def _distances() -> list[int]:
+    """How far above is the rank that a message goes to, round by round."""
+    return [1 << i for i in range((dist.get_world_size() - 1).bit_length())]
 
 
 def end_group(group: Any) -> None:

@@ -16,7 +16,9 @@ from oracle import by_hand
 from voting import ALL_DEALT, FEW_DEALT, SEED, dealt_plans, plans
 
 from trackside import PeerError
+from trackside.handlers.distributed import _vote_messages
 from trackside.handlers.distributed._control_group import ControlGroup, control_group
+from trackside.handlers.distributed._vote_messages import GlooMessages, LocalMessages
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "tests" / "voting.py"
@@ -48,14 +50,17 @@ def vote(rank, ranks, folder, found):
     dist.init_process_group("gloo", store=store, rank=rank, world_size=ranks, timeout=seconds)
     with control_group("votes", (), lambda: None, seconds) as agreement:
         ballots = [[rank, -rank, 7 * (rank == each)] for each in range(ranks)]
-        found.put([agreement.cast(ballot) or agreement.result() for ballot in ballots])
+        votes = [agreement.cast(ballot) or agreement.result() for ballot in ballots]
+        found.put((type(agreement._messages), votes))
     dist.destroy_process_group()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")
-@pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_a_vote_is_the_maximum_over_any_number_of_ranks(tmp_path, monkeypatch, ranks):
+@pytest.mark.parametrize(("ranks", "machines"), [(2, 1), (3, 1), (5, 1), (2, 2), (3, 3)])
+def test_a_vote_is_the_maximum_over_all_ranks(tmp_path, monkeypatch, ranks, machines):
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    if machines > 1:
+        monkeypatch.setattr(_vote_messages, "_machine", lambda: str(os.getpid()))
     fork = multiprocessing.get_context("fork")
     found = fork.Queue()
     processes = [
@@ -68,7 +73,8 @@ def test_a_vote_is_the_maximum_over_any_number_of_ranks(tmp_path, monkeypatch, r
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * ranks
-    assert votes == [[[ranks - 1, 0, 7]] * ranks] * ranks
+    kind = LocalMessages if machines == 1 else GlooMessages
+    assert votes == [(kind, [[ranks - 1, 0, 7]] * ranks)] * ranks
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +203,7 @@ def group_of_three(monkeypatch, store, released=None):
     monkeypatch.setattr(dist, "get_world_size", lambda: 3)
     monkeypatch.setattr(dist, "irecv", lambda *arguments, **names: store.fail_if(True))
     release = (lambda: None) if released is None else lambda: released.append(1)
-    return ControlGroup(None, store, (), release, timedelta(seconds=9))
+    return ControlGroup(None, GlooMessages(None), store, (), release, timedelta(seconds=9))
 
 
 @pytest.mark.parametrize(

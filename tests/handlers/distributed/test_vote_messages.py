@@ -1,0 +1,48 @@
+"""Messages of the votes between ranks of one machine."""
+
+import socket
+from datetime import timedelta
+
+import pytest
+
+from trackside.handlers.distributed._vote_messages import LocalMessages
+
+
+def two_ranks(seconds=60.0):
+    """The messages of two ranks, each of which sends to the other."""
+    one, other = socket.socketpair(), socket.socketpair()
+    timeout = timedelta(seconds=seconds)
+    return (
+        LocalMessages({1: one[0]}, {1: other[1]}, timeout),
+        LocalMessages({1: other[0]}, {1: one[1]}, timeout),
+    )
+
+
+def test_a_rank_receives_what_the_other_one_has_sent():
+    messages = two_ranks()
+    for rank, each in enumerate(messages):
+        each.send([rank, -7, 1 << 30], 1)
+    assert [list(each.receive()) for each in messages] == [[1, -7, 1 << 30], [0, -7, 1 << 30]]
+    for each in messages:
+        each.close()
+
+
+def test_a_rank_that_has_left_lets_the_other_one_fail_at_once():
+    one, other = two_ranks()
+    one.send([1], 1)
+    other.close()
+    other.close()
+    with pytest.raises(OSError, match=r"closed by the other rank|reset"):
+        one.receive()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        other.send([1], 1)
+    one.close()
+
+
+def test_a_rank_that_does_not_send_in_time_is_an_error():
+    one, other = two_ranks(seconds=0.01)
+    one.send([1], 1)
+    with pytest.raises(TimeoutError):
+        one.receive()
+    one.close()
+    other.close()
