@@ -12,6 +12,7 @@ from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
 from .ballot import Ballot
 from .raised_apart import AgreedRaise
+from .wished_votes import WishedVotes
 
 
 class AgreedRun:
@@ -29,8 +30,9 @@ class AgreedRun:
         self, sender: Publisher, state: TrainState, agreement: Agreement, chart: Chart
     ) -> None:
         self._sender = sender
-        self.ballot = Ballot(agreement, state, chart.votes or ())
-        self.activities = AgreedActivities(self.ballot, chart.scope("unit"))
+        unit = chart.scope("unit")
+        self.ballot = Ballot(agreement, state, WishedVotes(chart.votes or (), unit))
+        self.activities = AgreedActivities(self.ballot, unit)
         self.has_begun = False
         self._stop_recording: Callable[[], None] = lambda: None
 

@@ -14,11 +14,11 @@ come, as it has raised something before, says so there, and nobody waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ...events import Agreement, PeerError, TrainState, Transition
-from ...events.bus.order import Receiver, owner_of
+from ...events.bus.order import Receiver
 from ...events.utils.exception_text import traceback_text
 from ..closing.raised_exception import Raised, is_cancel
 from ..statechart.compiled_table import LeafPhase
@@ -47,7 +47,7 @@ class Ballot:
     """What this rank says at the next vote of a run.
 
     Args:
-        always: the triggers that are followed by a vote even if nobody listens.
+        wishes: the triggers after which this rank asks for a vote.
 
     Attributes:
         broken_off: whether an activity was broken off here: until the next vote, no other runs.
@@ -59,13 +59,13 @@ class Ballot:
         open_in: the phase in which the open vote began; empty without one.
     """
 
-    def __init__(self, agreement: Agreement, state: TrainState, always: Collection[str]) -> None:
+    def __init__(self, agreement: Agreement, state: TrainState, wishes: WishedVotes) -> None:
         self.agreement = agreement
         self.state = state
         self.broken_off = self.asks = self.settled = self.lost = False
         self.certain = 0
         self.open_in = ""
-        self._wishes = WishedVotes(always)
+        self._wishes = wishes
         self._exchange = VoteExchange(agreement)
         self.missed: list[Raised] = []
         self._aborted = False
@@ -104,7 +104,7 @@ class Ballot:
                     self.record(error, receiver)
 
         call.__wrapped__ = receiver  # type: ignore[attr-defined]
-        call.wants_vote = getattr(owner_of(receiver), "on_error", "raise") != "detach"  # type: ignore[attr-defined]
+        call.wants_vote = self._wishes.asks_after(receiver, transition)  # type: ignore[attr-defined]
         return call
 
     def record(self, error: BaseException, receiver: Receiver | None = None) -> None:

@@ -14,7 +14,7 @@ from ...events import (
     TrainState,
     cancel_for,
 )
-from ...events.bus.order import Receiver
+from ...events.bus.order import Receiver, owner_of, receiver_name
 from ...events.utils.exception_text import add_note, first_line, traceback_text
 from ..closing.raised_exception import (
     Raised,
@@ -25,6 +25,7 @@ from ..closing.raised_exception import (
     sign,
     write,
 )
+from .wished_votes import declares_no_cancel
 
 Record = Mapping[str, str]
 
@@ -34,6 +35,8 @@ def recorded(
 ) -> Raised:
     """What was raised on this rank; a cancel says the rank in `raised_by`."""
     phase = state.phase
+    if receiver is not None and is_cancel(error) and declares_no_cancel(receiver):
+        error = _undeclared(error, receiver)
     if issubclass(type(error), RollbackException):
         write(error, "at", (state.epoch, state.batch_index))
     if is_cancel(error):
@@ -62,6 +65,18 @@ def too_late(cancel: Cancel, phase: str) -> IllegalCancelError:
         f"{cancel_text(cancel)} raised inside the activity of {phase}: the other ranks wait for "
         "this one there, or do without it what cannot be undone; raise it in a receiver of a "
         "signal before"
+    )
+    error.__cause__ = cancel
+    return error
+
+
+def _undeclared(cancel: Cancel, receiver: Receiver) -> IllegalCancelError:
+    """The error in place of a cancel of a handler that has declared that it raises none."""
+    owner = type(owner_of(receiver)).__name__
+    error = IllegalCancelError(
+        f"{cancel_text(cancel)} raised by {receiver_name(receiver)}, and {owner} declares "
+        "never_cancels = True: the ranks have not voted on it; allowed: errors, or a class "
+        "without never_cancels"
     )
     error.__cause__ = cancel
     return error

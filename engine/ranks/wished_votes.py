@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from ...events.bus.order import Receiver
+from ...events import Transition
+from ...events.bus.order import Receiver, owner_of
 from ..statechart.compiled_table import LeafPhase, TableRow
+from ..statechart.phase_paths import open_scopes
 
 
 class WishedVotes:
@@ -13,14 +15,16 @@ class WishedVotes:
 
     Args:
         always: the triggers that are followed by a vote even if nobody listens.
+        unit: the name of the scope of a batch.
 
     Attributes:
         wanted: the triggers that are followed by a vote, by agreement of all ranks.
     """
 
-    def __init__(self, always: Collection[str]) -> None:
+    def __init__(self, always: Collection[str], unit: str | None) -> None:
         self.wanted: set[str] = set()
         self._always = frozenset(always)
+        self._unit = unit
         self._rows: dict[str, list[TableRow]] = {}
         self._places: dict[str, int] = {}
         self._all_rows: list[TableRow] = []
@@ -36,6 +40,18 @@ class WishedVotes:
                 self._rows.setdefault(trigger, []).append(row)
         self._all_rows = [row for rows in self._rows.values() for row in rows]
         self.want_all()
+
+    def asks_after(self, receiver: Receiver, transition: Transition) -> bool:
+        """Whether this rank asks for a vote after the signal of `transition` for a receiver.
+
+        What one that never cancels raises can wait where another vote follows for certain: at the
+        signals of a batch, which has a vote of its own, or one on what follows it.
+        """
+        if getattr(owner_of(receiver), "on_error", "raise") == "detach":
+            return False
+        phases = (transition.source, transition.destination)
+        of_batch = self._unit is not None and any(open_scopes(p, self._unit) for p in phases)
+        return not (of_batch and declares_no_cancel(receiver))
 
     def place(self, phase: str) -> int:
         """The number of a phase; -1 if the run has none of this path."""
@@ -76,6 +92,11 @@ class WishedVotes:
             for row in self._rows[trigger]
             for receiver in row.receivers
         )
+
+
+def declares_no_cancel(receiver: Receiver) -> bool:
+    """Whether the handler of a receiver has `never_cancels = True`."""
+    return getattr(owner_of(receiver), "never_cancels", False) is True
 
 
 def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:

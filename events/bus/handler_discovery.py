@@ -129,6 +129,7 @@ def find_subscriptions(
             to that of a signal; a signal, scope or activity that the chart does not have; an
             entry of `needs` that is not a method; no method to subscribe.
         ValueError: `on_error` is neither "raise" nor "detach".
+        TypeError: `never_cancels` is not a bool.
     """
     _check_kind(handler)
     owner = type(handler).__name__
@@ -169,6 +170,11 @@ def _check_kind(handler: Any) -> None:
     if policy not in POLICIES:
         raise ValueError(
             f"{type(handler).__name__}.on_error is {policy!r}; allowed: {', '.join(POLICIES)}"
+        )
+    never_cancels = getattr(handler, "never_cancels", False)
+    if not isinstance(never_cancels, bool):
+        raise TypeError(
+            f"{type(handler).__name__}.never_cancels is {never_cancels!r}; allowed: a bool"
         )
 
 

@@ -63,6 +63,7 @@ class EMA(Copyable):
         TypeError, ValueError: an argument is out of range.
     """
 
+    never_cancels = True
     reads = ("model", "outcome", "job")
 
     left_out: ClassVar[LeftOut] = {

@@ -61,6 +61,7 @@ class SWA(Copyable):
         TypeError, ValueError: an argument is out of range.
     """
 
+    never_cancels = True
     reads = ("model", "epoch", "n_epochs", "outcome", "train_loader", "batches_per_epoch")
 
     left_out: ClassVar[LeftOut] = {"_state": nothing, "_observing": dict}

@@ -61,6 +61,7 @@ class Metrics(Copyable):
         ValueError: a metric is named `loss`.
     """
 
+    never_cancels = True
     reads = (
         *("evaluation", "loss", "of", "batch_size", "pred", "yb", "outcome", "cancel"),
         *("training", "job", "paused", "batch_index"),

@@ -32,6 +32,7 @@ class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
 
     saved = ("_moves",)
 
+    never_cancels = True
     runs_after = PLAN_WRITERS
 
     def __init__(self, of: str | None) -> None:

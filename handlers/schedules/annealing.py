@@ -64,6 +64,7 @@ class Annealing(OptionWriter, Stateful):
 
     left_out: ClassVar[LeftOut] = {"_plan": nothing, "_groups": list}
 
+    never_cancels = True
     runs_after = PLAN_WRITERS
 
     def __init__(

@@ -52,6 +52,7 @@ class LRSchedule(OptionWriter, SchedulerHandler):
 
     saved = ("_step", "_is_due", "_moves")
 
+    never_cancels = True
     runs_after = PLAN_WRITERS
 
     def __init__(

@@ -402,6 +402,75 @@ def test_a_listener_on_one_rank_is_one_more_vote_on_all_ranks():
     assert Ranks(2).run(work) == [TRAINING, TRAINING]
 
 
+class Quiet:
+    """Says that it never cancels; raises what it is given in the second batch."""
+
+    never_cancels = True
+
+    def __init__(self, raised=None):
+        self.raised = raised
+
+    def after_batch(self, trainer, state):
+        if self.raised is not None and state.batch_index == 1 and state.training:
+            raise self.raised
+
+
+def quiet_trainer(agreement, *handlers):
+    """A trainer that agrees with the others, with no receiver but those of `handlers`."""
+    world = World(Plan())
+    trainer = Trainer(world.model, world.loss_fn, world.optimizer, handlers)
+    trainer.agreement = agreement
+    trainer.wrap("backward", averaged(agreement))
+    return trainer
+
+
+def test_a_handler_that_never_cancels_costs_no_vote_a_batch():
+    def work(rank, agreement):
+        votes = []
+        for handlers in ([], [Quiet()]):
+            before = len(agreement.votes)
+            quiet_trainer(agreement, *handlers).fit(Batches(Plan(), 5, seed=1))
+            votes.append(len(agreement.votes) - before)
+        return votes
+
+    (without, with_it), _ = Ranks(2).run(work)
+    assert with_it == without
+
+
+@pytest.mark.parametrize("certain", [False, True])
+@pytest.mark.parametrize(
+    ("raised", "escapes", "text"),
+    [
+        (ValueError, ValueError, "planted"),
+        (CancelEpochException, IllegalCancelError, "Quiet declares never_cancels = True"),
+    ],
+)
+def test_what_a_handler_that_never_cancels_raises_fails_all_ranks(raised, escapes, text, certain):
+    def work(rank, agreement):
+        trainer = quiet_trainer(agreement, Quiet(raised("planted") if rank == 1 else None))
+        with pytest.raises(escapes if rank == 1 else PeerError, match=text):
+            trainer.fit(Batches(Plan(), 4, seed=1))
+        return trainer.state.phase, trainer.state.batch_index
+
+    assert Ranks(2, certain=certain).run(work) == [("failed", 2)] * 2
+
+
+@pytest.mark.parametrize("signal", ["after_batch", "after_train", "after_epoch", "after_fit"])
+def test_an_error_of_a_handler_that_never_cancels_is_not_lost_at_the_end(signal):
+    def work(rank, agreement):
+        def fail(self, trainer, state):
+            if rank == 1 and state.batch_index == 1:
+                raise ValueError("at the end")
+
+        last = type("Last", (), {"never_cancels": True, signal: fail})()
+        trainer = quiet_trainer(agreement, last)
+        with pytest.raises(ValueError if rank == 1 else PeerError, match="at the end"):
+            trainer.fit(Batches(Plan(), 2, seed=1), epochs=1)
+        return trainer.state.phase
+
+    assert Ranks(2).run(work) == ["failed"] * 2
+
+
 def test_a_run_leaves_no_recording_behind():
     def work(rank, agreement):
         rig = agreeing(rank, agreement)

@@ -173,6 +173,12 @@ def test_a_handler_whose_order_has_a_cycle_is_not_attached(sender):
     assert len(list(SIGNALS["after_batch"].receivers_for(sender))) == 1
 
 
+def test_never_cancels_that_is_no_bool_is_refused(sender):
+    handler = type("Handler", (Recorder,), {"never_cancels": "always"})()
+    with pytest.raises(TypeError, match=r"Handler\.never_cancels is 'always'; allowed: a bool"):
+        sender.attach(handler)
+
+
 def test_an_unknown_error_policy_is_refused(sender):
     handler = type("Handler", (Recorder,), {"on_error": "ignore"})()
     with pytest.raises(ValueError, match=r"Handler\.on_error is 'ignore'; allowed: raise, detach"):
