@@ -265,7 +265,7 @@ def check_dropping(count):
 
 
 def test_dropped_trainers_leave_no_object_and_no_memory_behind():
-    check_dropping(50)
+    check_dropping(30)
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from trackside import handlers
 from trackside.views.verify.resume_worker import ResumeCheck
 from trackside.views.verify.verify_resume import MEASURED, verify_resume
 
-SAMPLE = 6
+SAMPLE = 4
 
 
 def test_there_is_a_fit_for_every_handler():

@@ -1,9 +1,12 @@
 import functools
 import os
 import subprocess
+import sys
 import sysconfig
 
 import pytest
+
+from trackside.views.commands.main import main
 
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads do not help models this small
@@ -108,15 +111,19 @@ def command(run_in, tmp_path):
 
 
 @pytest.fixture
-def refused(command):
-    """Run a command, check that it is a usage error, and return its one line."""
+def refused(tmp_path, monkeypatch, capsys):
+    """Run a command here, check that it is a usage error, and return its one line."""
+    (tmp_path / "jobs.py").write_text(JOBS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
 
     def run(*arguments):
-        done = command(*arguments)
-        assert done.returncode == 2, done.stderr
-        assert done.stdout == ""
-        assert done.stderr.count("\n") == 1, done.stderr
-        assert done.stderr.startswith("trackside: ")
-        return done.stderr.strip()
+        monkeypatch.delitem(sys.modules, "jobs", raising=False)
+        code = main([*map(str, arguments)])
+        out, error = capsys.readouterr()
+        assert (code, out) == (2, ""), error
+        assert error.count("\n") == 1, error
+        assert error.startswith("trackside: ")
+        return error.strip()
 
     return run

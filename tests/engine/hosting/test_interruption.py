@@ -173,7 +173,7 @@ def interrupted_at(trainer, at):
 # Python swallows an exception that is raised in a finalizer
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_anywhere_in_the_start_of_a_fit_leaves_the_trainer_free():
-    for place in itertools.count(1, 61):
+    for place in itertools.count(1, 131):
         trainer = trainer_of()
         interrupted = interrupted_at(trainer, place)
         assert trainer.fit(batches(1)).outcome == "completed", f"after {place} calls"

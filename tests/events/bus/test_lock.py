@@ -19,14 +19,14 @@ def test_threads_subscribe_while_other_threads_begin_and_end_runs():
         def receive(trainer, state, transition=None):
             pass
 
-        for _ in range(20):
+        for _ in range(10):
             for signal in (begin_fit, after_loss, any_transition):
                 signal.connect(receive)
             for signal in (begin_fit, after_loss, any_transition):
                 signal.disconnect(receive)
 
     def run():
-        for _ in range(20):
+        for _ in range(10):
             transition = Transition("begin_fit", "idle", "fit.ready")
             routes = [Route(begin_fit, Sender(), transition) for _ in range(200)]
             link(routes)
