@@ -14,6 +14,7 @@ turn; the load is in the figures. With `--write` they go to `results/distributed
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -38,7 +39,7 @@ RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
 VOTES, BATCHES, TURNS = 300, 60, 10
-SIZES = {"small": (384, 64), "large": (768, 128)}
+SIZES = {"small": (256, 32), "large": (512, 96)}
 """The width of the layers, and the examples of a batch of one rank."""
 TIMEOUT = timedelta(seconds=300)
 
@@ -75,6 +76,7 @@ def batch_times(width: int, size: int) -> dict[str, list[Times]]:
         "trackside with Metrics": by_trainer(width, own, Metrics()),
         **peers(width, shared),
     }
+    gc.freeze()  # a collection of all objects of torch and the peers is the time of many batches
     names = [*contenders]
     times: dict[str, list[Times]] = {name: [] for name in names}
     for turn in range(TURNS):
