@@ -23,7 +23,7 @@ from .statechart.compiled_table import Activity, LeafPhase, compile_table
 from .statechart.composition import name_by_role
 from .statechart.machine import build_machine
 from .statechart.phase_paths import Row, open_scopes
-from .statechart.topology import Topology
+from .statechart.topology import Topology, topology_of
 from .statechart.transitions_internals import Machine, phases_of, triggers
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Engine(Publisher):
     ) -> None:
         super().__init__(name)
         self.state = state
-        self._topology = Topology(chart)
+        self._topology = topology_of(chart)
         state.unit_scope, state.pass_scope, state.round_scope = (
             self._topology.chart.scope(role) for role in ("unit", "pass", "round")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -196,3 +197,17 @@ class Topology:
 
     def _leaves_of(self, scope: str) -> Iterator[str]:
         return (leaf for leaf in self.leaves if leaf.rpartition(".")[0] == scope)
+
+
+def topology_of(chart: Sequence[Row]) -> Topology:
+    """The topology of a chart; derived and checked once, also for many engines.
+
+    Raises:
+        ChartError: a row or a phase is unsound.
+    """
+    return _known_topology(chart) if isinstance(chart, Chart) else Topology(chart)
+
+
+@functools.lru_cache(maxsize=16)
+def _known_topology(chart: Chart) -> Topology:
+    return Topology(chart)

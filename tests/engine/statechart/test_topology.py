@@ -7,6 +7,7 @@ import pytest
 from helpers import trainer_of
 
 from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
+from trackside.engine.statechart.topology import topology_of
 
 WORK = (
     ("begin_work", ("idle", "completed", "cancelled", "failed"), "work.run"),
@@ -140,3 +141,9 @@ def test_topologies_of_equal_rows_are_equal_and_copies_too():
     assert {topology, Topology(list(SUPERVISED))} == {topology}
     assert pickle.loads(pickle.dumps(topology)) == copy.deepcopy(topology) == topology
     assert topology != Topology(EVALUATION)
+
+
+def test_engines_of_one_chart_share_its_topology():
+    assert topology_of(SUPERVISED) is topology_of(SUPERVISED)
+    assert topology_of(SUPERVISED) == Topology(SUPERVISED)
+    assert topology_of(SUPERVISED.without("epoch")) is not topology_of(SUPERVISED)
