@@ -85,6 +85,7 @@ bench: $(VENV)/dev.stamp ## what all of it costs, beside other libraries too; lo
 results: $(VENV)/dev.stamp ## make the tables and charts of what was measured anew
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/curves.py
+	$(BIN)/python benchmarks/epoch_chart.py
 	$(BIN)/python benchmarks/costs.py
 
 guard: $(VENV)/dev.stamp ## record anew what a training batch takes, counted without a clock; the tests hold it

@@ -142,10 +142,12 @@ def _charts(found: dict[str, Any]) -> list[Row]:
 
 def _imports(found: dict[str, Any]) -> list[Row]:
     aims = {"import trackside": 5, "from trackside import Trainer": 40}
-    return [
+    rows = [
         Row(f"`{name}` beside torch", _spread(found["cpu_ms"][name]), f"≤ {aim} ms")
         for name, aim in aims.items()
     ]
+    collection = found["cpu_ms"]["a collection of torch's objects"]
+    return [*rows, Row("a collection of garbage after `import torch`", _spread(collection), "")]
 
 
 def _recorder(found: dict[str, Any]) -> list[Row]:
