@@ -45,7 +45,7 @@ test-oldest: ## the tests with the lowest versions that pyproject.toml allows; T
 	$(PYTHON) -m venv --clear .venv-oldest
 	mkdir -p build && $(PYTHON) tools/lower_bounds.py > build/oldest.txt
 	.venv-oldest/bin/python -m pip install -q -c build/oldest.txt -e '.[dev]'
-	.venv-oldest/bin/python -m pytest -q -W default::DeprecationWarning -n 2 --dist loadfile $(TESTS)
+	.venv-oldest/bin/python -m pytest -q -W default -n 2 --dist loadfile $(TESTS)
 
 test-newest: export OMP_NUM_THREADS := 1
 test-newest: ## the tests with the newest versions of all but torch; TESTS="tests/events" only some

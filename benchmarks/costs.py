@@ -254,11 +254,11 @@ def weights() -> str:
     found = read("weight")
     rows = sorted(found["libraries"].items(), key=lambda row: row[1]["megabytes"])
     lines = ["| | version | packages | on disk | pip | import |", "|---|---|" + "---:|" * 4]
+    units = {"packages": "", "megabytes": " MB", "install_s": " s", "import_ms": " ms"}
     for name, row in rows:
         shown = f"**{name}**" if name.startswith("trackside") else name
-        disk, pip, spent = row["megabytes"], row["install_s"], row["import_ms"]
-        figures = f"{row['packages']} | {disk:.0f} MB | {pip:.0f} s | {spent:.0f} ms"
-        lines.append(f"| {shown} | {row['version']} | {figures} |")
+        cells = [f"{row[key]:.0f}{unit}" if key in row else "" for key, unit in units.items()]
+        lines.append(f"| {shown} | {row['version']} | {' | '.join(cells)} |")
     where = f"{found['torch']}; {_where('weight').removeprefix('- ')}."
     return "\n".join([*lines, "", where]) + "\n"
 
