@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -27,12 +27,18 @@ from torch.nn.parallel import DistributedDataParallel
 from trackside import Trainer
 from trackside.events import CANCELS
 from trackside.handlers.distributed._control_group import control_group
+from trackside.handlers.distributed._overlap import RunOverlap
+from trackside.handlers.distributed._process_group import DataGroup
+from trackside.handlers.distributed._wrapped_model import ReplicatedModel
 
 GROUP = timedelta(seconds=60)
 SHORT = timedelta(seconds=8)
 """Of the votes in which a rank is lost."""
 
 FEW = ("begin_batch", "after_loss", "after_epoch"), ("batch", "epoch", "fit")
+
+
+OPEN_SIGNALS = tuple(signal for signal in SIGNALS if signal != "begin_backward")
 
 
 class Replicas:
@@ -64,11 +70,58 @@ class Replicas:
             self.group = None
 
 
+class OpenReplicas:
+    """DDP as `Distributed` makes it: a vote may be open while its backward pass runs."""
+
+    def __init__(self, state: Any) -> None:
+        self.model = ReplicatedModel(state, DataGroup(GROUP))
+
+    def wrap_forward(self, forward: Callable[[Any], str]) -> Callable[[Any], str]:
+        """Training batches call the wrapper."""
+
+        def run(state: Any) -> str:
+            model = state.model
+            if state.training:
+                state.model = self.model.module(model)
+            try:
+                with self.model.reducing(True):
+                    return forward(state)
+            finally:
+                state.model = model
+
+        return run
+
+    def release(self) -> None:
+        """End the group: the others fail in it at once."""
+        self.model.release()
+
+
+class CountingOverlap(RunOverlap):
+    """Counts the votes that may stay open."""
+
+    opened = 0
+
+    def overlaps(self, state: Any) -> bool:
+        """Whether the vote before the next backward pass can be open while it runs."""
+        overlaps = super().overlaps(state)
+        self.opened += overlaps
+        return overlaps
+
+
+class OpenRig(Rig):
+    """Nobody listens between the loss and the backward pass."""
+
+    signals = OPEN_SIGNALS
+
+
 def scenario(name: str, plans: tuple[Entries, ...], **options: Any) -> dict[str, Any]:
     """One fit in which each rank raises what its plan says."""
     rank = dist.get_rank()
-    rig = Rig(lambda world: Trainer(world.model, world.loss_fn, world.optimizer))
-    replicas = Replicas(rig.world)
+    is_open = options.get("is_open", False)
+    kind = OpenRig if is_open else Rig
+    rig = kind(lambda world: Trainer(world.model, world.loss_fn, world.optimizer))
+    replicas: Any = OpenReplicas(rig.trainer.state) if is_open else Replicas(rig.world)
+    overlap = CountingOverlap(replicas.model, None) if is_open else None
     rig.trainer.wrap("forward", replicas.wrap_forward)
     escaped: BaseException | None = None
     prepare = options.get("prepare")
@@ -76,8 +129,10 @@ def scenario(name: str, plans: tuple[Entries, ...], **options: Any) -> dict[str,
         groups.callback(replicas.release)
         collective, timeout = ("backward", "step"), options.get("timeout", GROUP)
         rig.trainer.agreement = groups.enter_context(
-            control_group(name, collective, replicas.release, timeout)
+            control_group(name, collective, replicas.release, timeout, overlap)
         )
+        if is_open:
+            replicas.model.follow(rig.trainer.agreement)
         rig.begin(plans[rank] if rank < len(plans) else ())
         if prepare is not None:
             prepare(rig, rank)
@@ -86,7 +141,7 @@ def scenario(name: str, plans: tuple[Entries, ...], **options: Any) -> dict[str,
             rig.trainer.fit(Batches(rig.plan, length, 1), Batches(rig.plan, 2, 2), epochs=2)
         except BaseException as error:
             escaped = error
-    return told(rig, escaped)
+    return {**told(rig, escaped), "opened": 0 if overlap is None else overlap.opened}
 
 
 def told(rig: Rig, escaped: BaseException | None) -> dict[str, Any]:
@@ -157,15 +212,15 @@ class Dealt(NamedTuple):
     parts: tuple[Entries, ...]
 
 
-def dealt_plans(ranks: int, count: int, seed: int) -> list[Dealt]:
+def dealt_plans(ranks: int, count: int, seed: int, signals: Sequence[str] = SIGNALS) -> list[Dealt]:
     """Plans of one to four moments, the same in every process."""
     draw = random.Random(seed)
-    return [_dealt(draw, ranks) for _ in range(count)]
+    return [_dealt(draw, ranks, signals) for _ in range(count)]
 
 
-def _dealt(draw: random.Random, ranks: int) -> Dealt:
+def _dealt(draw: random.Random, ranks: int, signals: Sequence[str]) -> Dealt:
     kinds = [*CANCELS.values(), ValueError, KeyboardInterrupt]
-    points = [(point, n) for point in (*SIGNALS, "loader") for n in range(1, EPOCHS * TRAINING + 1)]
+    points = [(point, n) for point in (*signals, "loader") for n in range(1, EPOCHS * TRAINING + 1)]
     chosen = draw.sample(points, draw.randint(1, 4))
     plan = tuple(Raise(draw.choice(kinds), *moment) for moment in chosen)
     owners = [draw.randrange(ranks) for _ in plan]
@@ -176,8 +231,18 @@ def _dealt(draw: random.Random, ranks: int) -> Dealt:
     return Dealt(plan, tuple(parts))
 
 
-FEW_DEALT, ALL_DEALT = 12, 300
+FEW_DEALT, FEW_OPEN, ALL_DEALT = 12, 6, 300
 SEED = int(os.environ.get("TRACKSIDE_STORM_SEED", "1"))
+
+
+def open_scenarios(ranks: int, count: int) -> dict[str, Any]:
+    """Random plans whose votes stay open in the backward pass, by name."""
+    plans = dealt_plans(ranks, count, SEED, OPEN_SIGNALS)
+    names = [f"open {place}" for place in range(count)]
+    return {
+        name: scenario(name, dealt.parts, is_open=True)
+        for name, dealt in zip(names, plans, strict=True)
+    }
 
 
 def main(folder: str, what: str) -> None:
@@ -188,7 +253,9 @@ def main(folder: str, what: str) -> None:
     if what == "storm":
         for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
             results[str(place)] = scenario(f"dealt {place}", dealt.parts)
+        results.update(open_scenarios(ranks, ALL_DEALT))
     elif what in ("few", "all"):
+        results.update(open_scenarios(ranks, FEW_OPEN))
         for place, dealt in enumerate(dealt_plans(ranks, FEW_DEALT, SEED)):
             results[str(place)] = scenario(f"dealt {place}", dealt.parts)
         for name, plan in plans(ranks, what == "all").items():

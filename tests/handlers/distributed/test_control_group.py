@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from oracle import by_hand
-from voting import ALL_DEALT, FEW_DEALT, SEED, dealt_plans, plans
+from oracle import SIGNALS, by_hand
+from voting import ALL_DEALT, FEW_DEALT, FEW_OPEN, OPEN_SIGNALS, SEED, dealt_plans, plans
 
 from trackside import PeerError
 from trackside.handlers.distributed import _vote_messages
@@ -82,11 +82,12 @@ def few(tmp_path_factory):
     return torchrun(2, tmp_path_factory.mktemp("few"), "few")
 
 
-def assert_as_one_process(found, plan):
+def assert_as_one_process(found, plan, signals=SIGNALS):
     """All ranks have sent the signals of one process, and have its phase and weights."""
     expected = by_hand(plan)
+    moments = [list(moment) for moment in expected.moments if moment.signal in signals]
     for one in found:
-        assert one["signals"] == [list(moment) for moment in expected.moments]
+        assert one["signals"] == moments
         assert (one["ends"], one["steps"]) == (expected.ends, expected.steps)
         assert bool(one["escaped"]) == bool(expected.escaped)
         weights = [weight for weight in expected.tensors if weight is not None]
@@ -117,6 +118,14 @@ def test_of_two_things_raised_at_once_the_stronger_one_counts_in_all_processes(f
 def test_a_random_plan_dealt_to_two_processes_has_the_effect_of_one(few, place):
     plan = dealt_plans(2, FEW_DEALT, SEED)[place].plan
     assert_as_one_process([one[str(place)] for one in few], plan)
+
+
+@pytest.mark.parametrize("place", range(FEW_OPEN))
+def test_a_random_plan_whose_votes_stay_open_has_the_effect_of_one_process(few, place):
+    plan = dealt_plans(2, FEW_OPEN, SEED, OPEN_SIGNALS)[place].plan
+    results = [one[f"open {place}"] for one in few]
+    assert_as_one_process(results, plan, OPEN_SIGNALS)
+    assert all(one["opened"] for one in results) or results[0]["ends"] != "completed"
 
 
 def test_an_error_in_the_forward_pass_of_one_process_ends_both_before_the_gradients(few):
@@ -247,3 +256,6 @@ def test_many_random_plans_dealt_to_processes_have_the_effect_of_one(tmp_path, r
     found = torchrun(ranks, tmp_path, "storm")
     for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
         assert_as_one_process([one[str(place)] for one in found], dealt.plan)
+    for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED, OPEN_SIGNALS)):
+        results = [one[f"open {place}"] for one in found]
+        assert_as_one_process(results, dealt.plan, OPEN_SIGNALS)
