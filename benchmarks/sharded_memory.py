@@ -4,6 +4,10 @@ A transformer of some 20 million parameters makes a few steps with AdamW, in a l
 each way: DDP, FSDP2, FSDP2 by block, and by block from the meta device, where no rank ever has the
 whole model. For each the most memory that a rank had (RSS) beyond what it had before the model was
 made, in MB, of the rank that had most. With `--write` they go to `results/sharded_memory.json`.
+
+Each way runs once more with `MALLOC_MMAP_THRESHOLD_` in the environment (`fixed`): glibc otherwise
+raises its threshold when a large block is freed, takes large blocks from the heaps of the threads
+from then on, and keeps them. FSDP2 allocates and frees whole blocks in every batch.
 """
 
 from __future__ import annotations
@@ -82,12 +86,18 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-def launched(way: str) -> dict[str, Any]:
+def figures(way: str) -> dict[str, Any]:
+    """The figures of one way, as it comes and with a fixed threshold."""
+    fixed = launched(way, MALLOC_MMAP_THRESHOLD_=str(2**17))
+    return {**launched(way), **{f"{k}_fixed": v for k, v in fixed.items() if k != "parameters"}}
+
+
+def launched(way: str, **variables: str) -> dict[str, Any]:
     """The figures of one way, the greatest of its ranks."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     with tempfile.TemporaryDirectory() as name:
         arguments = [f"--nproc-per-node={RANKS}", __file__, "--rank-of", name, "--way", way]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         subprocess.run([*command, *arguments], env=environment, check=True)
         ranks = [json.loads(path.read_text("utf-8")) for path in sorted(Path(name).glob("rank*"))]
     return {key: max(rank[key] for rank in ranks) for key in ranks[0]}
@@ -103,7 +113,7 @@ def main() -> None:
     if options.rank_of is not None:
         measure(options.way, options.rank_of)
         return
-    text = json.dumps({way: launched(way) for way in WAYS}, indent=1) + "\n"
+    text = json.dumps({way: figures(way) for way in WAYS}, indent=1) + "\n"
     print(text, end="")
     if options.write:
         RESULTS.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|storm|kill|stop`.
+"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|storm|open|kill|stop`.
 
 Each rank runs the same scenarios, one after the other, and writes what came of each to the file
 `<folder>/<rank>.json`: the signals, the phase, the weights, what escaped. In `kill` and `stop` the
@@ -253,6 +253,7 @@ def main(folder: str, what: str) -> None:
     if what == "storm":
         for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
             results[str(place)] = scenario(f"dealt {place}", dealt.parts)
+    elif what == "open":
         results.update(open_scenarios(ranks, ALL_DEALT))
     elif what in ("few", "all"):
         results.update(open_scenarios(ranks, FEW_OPEN))

@@ -256,6 +256,12 @@ def test_many_random_plans_dealt_to_processes_have_the_effect_of_one(tmp_path, r
     found = torchrun(ranks, tmp_path, "storm")
     for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED)):
         assert_as_one_process([one[str(place)] for one in found], dealt.plan)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_many_random_plans_whose_votes_stay_open_have_the_effect_of_one(tmp_path, ranks):
+    found = torchrun(ranks, tmp_path, "open")
     for place, dealt in enumerate(dealt_plans(ranks, ALL_DEALT, SEED, OPEN_SIGNALS)):
         results = [one[f"open {place}"] for one in found]
         assert_as_one_process(results, dealt.plan, OPEN_SIGNALS)
