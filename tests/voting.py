@@ -1,4 +1,6 @@
-"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER few|all|storm|open|kill|stop`.
+"""Ranks as processes: `torchrun --nproc-per-node 2 tests/voting.py FOLDER WHAT`.
+
+`WHAT` is few, all, storm, open, kill or stop.
 
 Each rank runs the same scenarios, one after the other, and writes what came of each to the file
 `<folder>/<rank>.json`: the signals, the phase, the weights, what escaped. In `kill` and `stop` the
