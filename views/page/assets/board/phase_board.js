@@ -2,7 +2,7 @@
 // and screen readers see nested lists. Arrows are drawn over it.
 
 // In pixels: smaller text is hard to read.
-const LEAST_FONT = 10;
+const LEAST_FONT = 11;
 
 class PhaseBoard {
   constructor(place, table) {
