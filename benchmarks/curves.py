@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 CHART = ROOT / "docs" / "scaling.svg"
 TITLES = {
-    "handlers": "handlers that hear each batch",
+    "handlers": "handlers called in each batch",
     "batches": "batches in a fit",
     "trainers": "trainers that take turns",
 }
