@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 from collections.abc import Generator
 from weakref import WeakSet
 
@@ -23,7 +24,7 @@ def closed_at_exit(run: Steps) -> Steps:
 @atexit.register
 def _close_all() -> None:
     for run in [*_open]:
-        if not run.gi_running:  # a thread that is still there makes its transitions
+        if inspect.getgeneratorstate(run) != inspect.GEN_RUNNING:  # a thread that is still there makes its transitions
             run.close()
 
 

@@ -180,7 +180,7 @@ class Interpretation(Copyable):
         own = (None if self._counts is None else self._counts.cpu(), self._kept.entries())
         if ranks == 1:
             return own
-        found = gather_over_ranks(own)
+        found = gather_over_ranks(own, "what a classifier confuses")
         counts = [counted for counted, _ in found if counted is not None]
         worst = sorted((one for _, some in found for one in some), key=badness, reverse=True)
         return (torch.stack(counts).sum(0) if counts else None), worst[: self.keep]
