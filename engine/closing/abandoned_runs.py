@@ -24,7 +24,8 @@ def closed_at_exit(run: Steps) -> Steps:
 @atexit.register
 def _close_all() -> None:
     for run in [*_open]:
-        if inspect.getgeneratorstate(run) != inspect.GEN_RUNNING:  # a thread that is still there makes its transitions
+        # else a thread that is still there makes its transitions
+        if inspect.getgeneratorstate(run) != inspect.GEN_RUNNING:
             run.close()
 
 
