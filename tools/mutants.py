@@ -35,7 +35,7 @@ NAMES = [
     *("ReplaceBreakWithContinue", "ReplaceContinueWithBreak"),
     *("ExceptionReplacer", "NumberReplacer", "RemoveDecorator", "ZeroIterationForLoop"),
 ]
-NOT_FOR_RUNNING = ("TYPE_CHECKING", "@overload", "@runtime_checkable")
+NOT_FOR_RUNNING = ("TYPE_CHECKING", "@overload", "@runtime_checkable", "@abstractmethod")
 PROTOCOL = "Protocol"  # a class that is never run
 
 

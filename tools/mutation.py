@@ -17,7 +17,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,17 @@ def judged(file: Path = SURVIVORS) -> dict[Key, str]:
     return {(e["file"], e["in"], e["was"], e["becomes"]): e["why"] for e in entries}
 
 
-def modules(root: Path, paths: list[str]) -> list[str]:
+def left_out(file: Path = SURVIVORS) -> dict[str, str]:
+    """Why a module has no mutants here: its tests start processes, which would not have them."""
+    return {e["file"]: e["why"] for e in tomllib.loads(file.read_text()).get("module", [])}
+
+
+def modules(root: Path, paths: list[str], without: Collection[str] = ()) -> list[str]:
     """The modules at or below the paths, as paths from `root`."""
     found = set()
     for path in map(root.joinpath, paths):
         found.update([path] if path.is_file() else path.rglob("*.py"))
-    return sorted(str(path.relative_to(root)) for path in found)
+    return sorted({str(path.relative_to(root)) for path in found} - set(without))
 
 
 def drawn(mutants: list[Mutant], share: float, seed: int) -> list[Mutant]:
@@ -154,7 +159,7 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     preload()
     baseline = measure_baseline(ROOT, FOLDER, wanted.tests)
-    mutants = [each for path in modules(ROOT, wanted.paths) for each in mutants_of(ROOT, path)]
+    mutants = [each for path in modules(ROOT, wanted.paths, left_out()) for each in mutants_of(ROOT, path)]
     gone = stale(mutants, judged())
     mutants = drawn(mutants, wanted.share, wanted.seed)
     try_all(mutants, baseline, FOLDER / "results.jsonl", wanted)

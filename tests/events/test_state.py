@@ -2,6 +2,7 @@ import pytest
 import torch
 from helpers import state_of
 
+from trackside.events import TrainState
 from trackside.events.reported_metrics import ReportedMetrics
 
 BATCH = "fit.epoch.train.batch.forward"
@@ -110,3 +111,17 @@ def test_metrics_that_a_handler_has_replaced_are_reported_again():
 def test_the_text_of_a_state_says_where_it_is():
     state = state_of(phase=BATCH, epoch=1, n_epochs=3, batch_index=2, n_batches=8, step=10)
     assert repr(state) == f"TrainState({BATCH}, epoch=1/3, batch=2/8, step=10)"
+
+
+def test_a_new_state_has_counted_nothing():
+    state = TrainState(model=None)
+    counters = (state.epoch, state.n_epochs, state.batch_index, state.n_batches)
+    assert counters == (-1, 0, -1, None)
+    assert (state.step, state.samples, state.tokens) == (0, 0, 0)
+    assert (state.rank, state.world_size, state.training) == (0, 1, False)
+    assert (state.phase, state.outcome, state.cancel, state.error) == (
+        "idle",
+        "completed",
+        None,
+        None,
+    )

@@ -113,3 +113,13 @@ def test_functions_inside_other_functions_are_several():
     notebook.run(cell)
     notebook.run(cell)
     assert notebook.seen == [1, 1]
+
+
+def test_a_function_of_a_file_is_not_the_same_one_as_that_of_a_cell():
+    notebook, file = Notebook(), {"__name__": "__main__", "__file__": "fit.py"}
+    notebook.run(NAMED)
+    of_file = {**notebook.names, **file}
+    exec(compile(NAMED, "fit.py", "exec"), of_file)
+    assert notebook.seen == [1, 1]
+    notebook.run(NAMED)
+    assert notebook.seen == [1, 1, 1, 1]

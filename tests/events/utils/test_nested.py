@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from trackside.events.utils.nested import are_ragged, leaves, map_nested
+from trackside.events.utils.nested import (
+    are_ragged,
+    children,
+    leaves,
+    map_nested,
+    with_children,
+)
 
 Output = namedtuple("Output", "logits extra")
 
@@ -124,6 +130,13 @@ def test_map_nested_keeps_the_type_of_a_sequence_if_it_can(value, kind):
     mapped = map_nested(lambda leaf: leaf * 2, value)
     assert type(mapped) is kind
     assert len(mapped) == 2
+
+
+@pytest.mark.parametrize("container", [{"a": 1, "b": 2}, Output(1, 2)])
+def test_a_container_does_not_take_another_number_of_parts(container):
+    assert children(with_children(container, [3, 4])) == [3, 4]
+    with pytest.raises((ValueError, TypeError)):
+        with_children(container, [3])
 
 
 def test_an_error_of_the_function_is_raised_and_not_taken_for_one_of_the_type():
