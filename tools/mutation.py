@@ -159,7 +159,9 @@ def main() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     preload()
     baseline = measure_baseline(ROOT, FOLDER, wanted.tests)
-    mutants = [each for path in modules(ROOT, wanted.paths, left_out()) for each in mutants_of(ROOT, path)]
+    mutants = [
+        each for path in modules(ROOT, wanted.paths, left_out()) for each in mutants_of(ROOT, path)
+    ]
     gone = stale(mutants, judged())
     mutants = drawn(mutants, wanted.share, wanted.seed)
     try_all(mutants, baseline, FOLDER / "results.jsonl", wanted)

@@ -3,7 +3,7 @@ import gc
 import pytest
 
 from trackside import events
-from trackside.events import Cancel, TrainState
+from trackside.events import Cancel, CancelBatchException, TrainState
 
 CANCELS = [
     kind
@@ -96,3 +96,22 @@ def test_cancel_for_finds_the_newest_subclass_also_an_indirect_one():
 def test_cancel_for_refuses_what_names_no_scope(scope, error):
     with pytest.raises(error, match=r"cancel_for\(.*allowed: the name of a scope"):
         events.cancel_for(scope)
+
+
+def test_a_cancel_has_its_attributes_though_its_class_does_not_call_the_one_above():
+    class Own(CancelBatchException):
+        def __init__(self, loss):
+            self.loss = loss
+
+    cancel = Own(0.5)
+    attributes = (cancel.reason, cancel.raised_by, cancel.raised_in, cancel.requested_by)
+    assert (attributes, cancel.passing, cancel.also) == (("",) * 4, False, [])
+    assert Own("why").reason == "why"
+    assert Own(1).also is not cancel.also
+
+
+def test_a_property_of_a_subclass_takes_the_place_of_an_attribute():
+    class Own(CancelBatchException):
+        passing = property(lambda self: True)
+
+    assert Own().passing is True

@@ -8,6 +8,8 @@ import pytest
 import torch
 from helpers import state_of
 
+from trackside.events.reported_metrics import missing_metric
+
 
 @pytest.mark.parametrize(
     ("value", "plain"),
@@ -70,3 +72,32 @@ def test_a_copy_of_the_metrics_is_a_plain_dict():
     state.report(a=1)
     assert type(copy.deepcopy(state.metrics)) is dict
     assert copy.deepcopy(state).metrics == {"a": 1}
+
+
+def test_a_present_value_is_not_replaced_by_a_default_and_not_reported_again():
+    state = state_of(metrics={"a": 1})
+    assert state.metrics.setdefault("a", 2) == 1
+    assert state.metrics.setdefault("b") is None
+    assert state.reports.take() == {"b": None}
+    assert state.reports.take() == {}
+
+
+def test_the_name_of_a_metric_is_a_str():
+    state = state_of()
+    with pytest.raises(TypeError, match=r"found the name 3, a int; allowed: str"):
+        state.metrics[3] = 1
+
+
+def test_who_adds_a_value_has_it_sent():
+    state, told = state_of(), []
+    state.reports.notify = lambda: told.append(dict(state.reports.pending))
+    state.report(a=1, b=2)
+    assert told == [{"a": 1}, {"a": 1, "b": 2}]
+
+
+def test_a_metric_that_nobody_has_reported_is_told_with_the_nearest_one_and_the_others():
+    said = missing_metric("EarlyStopping", "val_loss", ["train_loss", "valid_loss"], epoch=0)
+    head = "EarlyStopping found no metric 'val_loss' after epoch 1; did you mean valid_loss?"
+    assert said == f"{head}; there are: train_loss, valid_loss"
+    alone = missing_metric("EarlyStopping", "loss", [], epoch=2)
+    assert alone.endswith("after epoch 3; there are: none (attach Metrics)")

@@ -41,11 +41,10 @@ def test_the_end_of_an_iterator_is_told_from_an_exit_that_user_code_raised():
     def user_code():
         raise GeneratorExit
 
-    try:
+    with pytest.raises(GeneratorExit) as raised:
         user_code()
-    except GeneratorExit as error:
-        assert not closes_iterator(error)
-        assert closes_iterator(error.with_traceback(error.__traceback__.tb_next))
+    assert not closes_iterator(raised.value)
+    assert closes_iterator(raised.value.with_traceback(raised.tb.tb_next))
 
 
 def test_a_text_that_is_none_or_cannot_be_read_is_empty():

@@ -58,7 +58,7 @@ def test_votes_are_a_tuple_of_triggers():
 
 def test_scopes_are_listed_once_in_a_message():
     require_scope("x", "a", ["a", "b", "a"])
-    with pytest.raises(ChartError, match="scopes are a, b$"):
+    with pytest.raises(ChartError, match=r"scopes are a, b$"):
         require_scope("x", "zzz", ["a", "b", "a"])
 
 
