@@ -1,4 +1,5 @@
 import pytest
+from helpers import state_of
 
 from trackside.engine.ranks.peer_records import as_record, merged, of_peer, recorded, too_late
 from trackside.events import (
@@ -24,9 +25,15 @@ def look(trainer, state):
     """A receiver."""
 
 
+def at(phase):
+    state = state_of()
+    state.phase, state.epoch, state.batch_index = phase, 3, 7
+    return state
+
+
 def sent(error, receiver=look):
     """What another rank makes of what rank 1 has raised."""
-    return of_peer(as_record(recorded(error, receiver, PHASE, 1)), 1).error
+    return of_peer(as_record(recorded(error, receiver, at(PHASE), 1)), 1).error
 
 
 def test_a_cancel_of_another_rank_is_raised_as_an_equal_one():
@@ -37,12 +44,12 @@ def test_a_cancel_of_another_rank_is_raised_as_an_equal_one():
 
 def test_a_cancel_keeps_its_signature_when_it_is_raised_again():
     cancel = sent(CancelEpochException("enough"))
-    again = recorded(cancel, None, "fit.ready", 0).error
+    again = recorded(cancel, None, at("fit.ready"), 0).error
     assert (again.raised_by, again.raised_in) == ("rank 1: handler look", PHASE)
 
 
 def test_a_class_that_this_process_does_not_have_is_the_one_of_its_scope():
-    record = {**as_record(recorded(OwnCancel("a", 1), None, PHASE, 1)), "kind": "Elsewhere"}
+    record = {**as_record(recorded(OwnCancel("a", 1), None, at(PHASE), 1)), "kind": "Elsewhere"}
     assert type(of_peer(record, 1).error) is CancelEpochException
 
 
@@ -50,7 +57,10 @@ def test_a_class_that_this_process_does_not_have_is_the_one_of_its_scope():
     ("recovery", "carried"),
     [
         (RetryBatchException("split it", split=2, budget=3), {"split": 2, "budget": 3}),
-        (RollbackException("spike", to=8, skip=2), {"to": 8, "skip": 2, "budget": 10}),
+        (
+            RollbackException("spike", to=8, skip=2),
+            {"to": 8, "skip": 2, "budget": 10, "at": [3, 7]},
+        ),
     ],
 )
 def test_a_recovery_carries_its_arguments(recovery, carried):
@@ -71,8 +81,8 @@ def test_an_error_of_another_rank_tells_where_it_was_raised_with_its_traceback()
 
 
 def test_what_all_ranks_have_raised_is_in_the_order_of_ranks():
-    own = [recorded(CancelEpochException("own"), look, PHASE, 1)]
-    told = [as_record(recorded(ValueError("theirs"), look, PHASE, rank)) for rank in (0, 2)]
+    own = [recorded(CancelEpochException("own"), look, at(PHASE), 1)]
+    told = [as_record(recorded(ValueError("theirs"), look, at(PHASE), rank)) for rank in (0, 2)]
     raised = [one.error for one in merged(own, [[told[0]], [{}], [told[1]]], 1, ["my traceback"])]
     assert [type(error) for error in raised] == [PeerError, CancelEpochException, PeerError]
     assert [error.rank for error in raised if isinstance(error, PeerError)] == [0, 2]
@@ -81,7 +91,7 @@ def test_what_all_ranks_have_raised_is_in_the_order_of_ranks():
 
 
 def test_what_followed_from_no_error_of_another_rank_is_left_out():
-    own = [recorded(CancelEpochException("own"), look, PHASE, 0)]
+    own = [recorded(CancelEpochException("own"), look, at(PHASE), 0)]
     (one,) = merged(own, [[{}]], 0, ["my traceback"])
     assert one is own[0]
     assert not hasattr(one.error, "__notes__")
