@@ -7,6 +7,7 @@ A socket of the system is read by the run itself, when it wants the result.
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import tempfile
@@ -16,6 +17,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
@@ -82,6 +84,7 @@ class LocalMessages:
         self._above = above
         self._below = below
         self._distance, self._size = 0, 0
+        _OPEN.add(self)
         for each in (*above.values(), *below.values()):
             each.settimeout(timeout.total_seconds())
 
@@ -99,6 +102,19 @@ class LocalMessages:
         """Close the sockets."""
         for each in (*self._above.values(), *self._below.values()):
             each.close()
+
+
+_OPEN: WeakSet[LocalMessages] = WeakSet()
+
+
+def _close_all() -> None:
+    """Close the sockets in a child of this process: a rank has ended when its process has."""
+    for each in [*_OPEN]:
+        each.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_all)
 
 
 def vote_messages(

@@ -1,5 +1,7 @@
 """Messages of the votes between ranks of one machine."""
 
+import multiprocessing
+import os
 import socket
 from datetime import timedelta
 
@@ -46,3 +48,31 @@ def test_a_rank_that_does_not_send_in_time_is_an_error():
         one.receive()
     one.close()
     other.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks a process")
+def test_a_rank_has_left_although_a_process_that_it_has_forked_lives():
+    above, below = socket.socketpair()
+    messages = LocalMessages({1: above}, {}, timedelta(seconds=60))
+    fork = multiprocessing.get_context("fork")
+    end, ended = fork.Pipe(duplex=False)
+    forked, told = fork.Pipe(duplex=False)
+    worker = fork.Process(target=wait_for, args=(end, told), daemon=True)
+    worker.start()
+    try:
+        assert forked.poll(60)
+        messages.close()
+        below.settimeout(5)
+        assert below.recv(1) == b""
+    finally:
+        ended.send(None)
+        worker.join()
+        for each in (end, ended, forked, told):
+            each.close()
+        below.close()
+
+
+def wait_for(end, told):
+    """Say that the process is there, and wait for its end."""
+    told.send(None)
+    end.recv()
