@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..options.parser import Commands
@@ -10,6 +12,8 @@ from ..output.output_files import write_atomically
 from ..output.usage_error import UsageError
 
 _SUFFIXES = ".pftrace for Perfetto, .json for Chrome's trace format, .csv for a table"
+_TABLES = ("records", "metrics", "times")
+_TABLE_HELP = "what a .csv has: all records, metrics of the whole run, times of phases and handlers"
 
 
 def add(commands: Commands) -> None:
@@ -18,6 +22,7 @@ def add(commands: Commands) -> None:
     export = commands.add_parser("export", help=about, description=about)
     export.add_argument("recordings", nargs="+", metavar="RECORDING", help="a file, or a folder")
     export.add_argument("-o", "--out", required=True, metavar="FILE", help=_SUFFIXES)
+    export.add_argument("--table", choices=_TABLES, default=_TABLES[0], help=_TABLE_HELP)
     export.set_defaults(command=_run)
 
 
@@ -28,11 +33,18 @@ def _run(arguments: argparse.Namespace) -> None:
     from ..recordings.recording_set import open_recordings
 
     out = Path(arguments.out)
-    writers = {".pftrace": write_perfetto, ".json": write_chrome, ".csv": write_csv}
+    csv_writer = partial(write_csv, table=arguments.table)
+    writers: dict[str, Callable[..., None]] = {
+        ".pftrace": write_perfetto,
+        ".json": write_chrome,
+        ".csv": csv_writer,
+    }
     if out.suffix not in writers:
         raise UsageError(
             f"cannot export to {out}: its suffix is {out.suffix!r}; allowed: {_SUFFIXES}"
         )
+    if arguments.table != _TABLES[0] and out.suffix != ".csv":
+        raise UsageError(f"--table {arguments.table} is for a .csv file, and {out} is none")
 
     def write(path: Path) -> None:
         with path.open("wb") as file:

@@ -149,6 +149,54 @@ def test_a_csv_file_has_a_line_for_each_record(exported, recordings):
     )
 
 
+@pytest.fixture(scope="module")
+def rows_of(folder, run_in):
+    """A function that exports one table of the folder, and returns its rows."""
+
+    def rows(table):
+        out = folder / f"{table}.csv"
+        done = run_in(folder, "export", folder, "-o", out, "--table", table)
+        assert done.returncode == 0, done.stderr
+        return list(csv.DictReader(out.read_text().splitlines()))
+
+    return rows
+
+
+def test_the_table_metrics_has_every_metric_of_each_rank(rows_of, recordings):
+    rows = rows_of("metrics")
+    assert [*rows[0]] == ["run", "rank", "metric", "seconds", "epoch", "step", "value"]
+    for rank, recording in enumerate(recordings):
+        own = [row for row in rows if row["rank"] == str(rank)]
+        points = recording.metrics()
+        assert points
+        assert [(row["metric"], int(row["epoch"]), int(row["step"])) for row in own] == [
+            (point.name, point.epoch, point.step) for point in points
+        ]
+        assert [float(row["value"]) for row in own] == pytest.approx([p.value for p in points])
+
+
+def test_the_table_times_has_every_phase_and_handler_of_each_rank(rows_of, recordings):
+    rows = rows_of("times")
+    assert [*rows[0]][2:] == ["what", "name", "signal", "module", "count", "seconds"]
+    for rank, recording in enumerate(recordings):
+        own = [row for row in rows if row["rank"] == str(rank)]
+        sums = totals(recording)
+        counts = {row["name"]: int(row["count"]) for row in own if row["what"] == "phase"}
+        assert counts == {path: one.count for path, one in sums.phases.items() if one.count}
+        times = {
+            (row["name"], row["signal"], row["module"]): float(row["seconds"])
+            for row in own
+            if row["what"] == "handler"
+        }
+        assert times
+        assert times == pytest.approx({tuple(k): v.seconds for k, v in sums.receivers.items()})
+
+
+def test_a_table_is_refused_for_a_file_that_is_not_csv(refused, folder):
+    message = refused("export", folder, "-o", "run.json", "--table", "times")
+    assert "--table times is for a .csv file, and run.json is none" in message
+
+
 def test_no_csv_cell_is_a_formula_for_a_spreadsheet(exported):
     rows = csv.reader(exported(".csv").decode().splitlines())
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@"))]
