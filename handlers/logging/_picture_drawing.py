@@ -28,7 +28,7 @@ def picture_rows(picture: Examples) -> list[dict[str, str | float]]:
     rows = []
     for one in picture.examples:
         row: dict[str, str | float] = dict(
-            zip(Example._fields[:3], map(_text, one[:3]), strict=True)
+            zip(("input", "prediction", "target"), map(_text, one[:3]), strict=True)
         )
         rows.append(row if one.loss is None else {**row, "loss": one.loss})
     return rows

@@ -14,6 +14,7 @@ def test_a_rollback_carries_the_step_of_its_snapshot():
         "to": 4,
         "skip": None,
         "budget": 10,
+        "at": None,
     }
     assert RollbackException(to=0, skip=0, budget=0).carried() == {"to": 0, "skip": 0, "budget": 0}
 

@@ -86,12 +86,12 @@ def test_the_fit_shows_its_progress_and_ends_as_it_should(cells, stopped):
         shown = cells[FIT].outputs[-1].data["text/plain"]
         assert shown.endswith("CancelFitException('received SIGINT')")
     else:
-        assert ending == "completed in epoch 59 after 1380 steps"
+        assert ending == "completed in epoch 60 after 1380 steps"
 
 
 def test_it_goes_on_where_it_was_stopped(cells, stopped):
     text = printed(cells[RESUMED])
-    assert text.splitlines()[-1] == "completed in epoch 59 after 1380 steps"
+    assert text.splitlines()[-1] == "completed in epoch 60 after 1380 steps"
     assert ("epochs 60/60" in text) == stopped
     assert "epochs 1/60" not in text
 

@@ -14,5 +14,6 @@ def test_the_disk_holds_the_recordings_of_remembered_runs_and_no_more(tmp_path, 
     assert names == {f"run-{run['run']}.loop" for run in runs.overview()}
     used = sum(path.stat().st_blocks * 512 for path in recordings.folder.iterdir())
     assert len(names) == 3
-    assert used < 3 * 2 * 16 * service_starlette.RECORDS, "bytes"
+    pictures = 2 * 2**20
+    assert used < 3 * (2 * 16 * service_starlette.RECORDS + pictures), "bytes"
     runs.close()

@@ -225,7 +225,8 @@ def test_any_handlers_survive_any_cancel_at_any_signal(names, where, place):
         trainer.fit(images(), images(2, seed=4), epochs=2)
         for handler in made:
             if isinstance(handler, h.History):
-                assert [row["epoch"] for row in handler.rows] == list(range(len(handler.rows)))
+                ended = [row["epoch"] for row in handler.rows if row["outcome"] is not None]
+                assert ended == list(range(len(ended)))
         assert_nothing_is_left(trainer, scopes)
 
 

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from ..jobs.import_target import target_of
-from ..jobs.named_job import request_of_target
 from ..output.usage_error import UsageError
 
 BASELINE = "baseline.json"
@@ -85,6 +84,8 @@ def verify_resume(
         UsageError: the factory does not exist, or does not return a Job.
         RuntimeError: the uninterrupted fit fails, or the system cannot fork.
     """
+    from ..jobs.named_job import request_of_target  # imports torch
+
     target = factory if isinstance(factory, str) else target_of(factory)
     return verify_request(request_of_target(target), epochs, batches, ignored)
 
