@@ -16,7 +16,8 @@ def test_a_rollback_carries_the_step_of_its_snapshot():
         "budget": 10,
         "at": None,
     }
-    assert RollbackException(to=0, skip=0, budget=0).carried() == {"to": 0, "skip": 0, "budget": 0}
+    none = RollbackException(to=0, skip=0, budget=0)
+    assert none.carried() == {"to": 0, "skip": 0, "budget": 0, "at": None}
 
 
 @pytest.mark.parametrize("options", [{"split": 0}, {"budget": -1}])
