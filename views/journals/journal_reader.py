@@ -11,6 +11,7 @@ Line = dict[str, Any]
 Span = tuple[int, int]
 
 POSITION = ("epoch", "batch", "step", "samples")
+_HEADER = ("fields", "full", "every", "blame", "rows")
 _KEY = ("trigger", "from", "to", *POSITION)
 
 
@@ -39,6 +40,8 @@ class JournalReader:
         self.header: Line = {} if first is None else self._parsed(*first)
         if self.header.get("journal") != 1:
             raise JournalError(f"{path} is not a journal: its first line is not a header of one")
+        if missing := [name for name in _HEADER if name not in self.header]:
+            raise JournalError(f"the header of the journal {path} has no {', '.join(missing)}")
         self._spans = self._uninterrupted()
 
     def __iter__(self) -> Iterator[Line]:

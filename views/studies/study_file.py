@@ -89,7 +89,7 @@ class StudyFile:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Be the only process that runs this study, inside the block."""
-        with self._database as database:
+        with self._writing() as database:
             database.execute("BEGIN IMMEDIATE")
             [[holder]] = database.execute("SELECT process FROM studies WHERE id = ?", [self.id])
             if holder is not None and (pid := _running(json.loads(holder))):
@@ -98,15 +98,28 @@ class StudyFile:
         try:
             yield
         finally:
-            with self._database:
+            with self._writing():
                 self._set_process(None)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction.
+
+        Raises:
+            UsageError: the file is locked by another program, or cannot be written.
+        """
+        try:
+            with self._database as database:
+                yield database
+        except sqlite3.Error as error:
+            raise UsageError(f"cannot write the study {self.path}: {error}") from None
 
     def close(self) -> None:
         self._database.close()
 
     def add(self, trials: Sequence[Trial]) -> None:
         """Add those that the file does not have."""
-        with self._database as database:
+        with self._writing() as database:
             database.executemany(
                 "INSERT OR IGNORE INTO trials (study, without, arguments, seed) "
                 "VALUES (?, ?, ?, ?)",
@@ -121,7 +134,7 @@ class StudyFile:
         """Keep the result of a fit, in the place of an earlier one."""
         number = self._number(trial)
         facts = json.dumps(result.get("facts", {}))
-        with self._database as database:
+        with self._writing() as database:
             for table in ("epochs", "costs"):
                 database.execute(f"DELETE FROM {table} WHERE trial = ?", [number])
             database.executemany(
@@ -192,7 +205,7 @@ class StudyFile:
                     f"{self.path} has fits with the handlers {_listed(kept_handlers)}, and now "
                     f"{factory} has {_listed(handlers)}; give this study another file"
                 )
-        with self._database as database:
+        with self._writing() as database:
             return int(
                 database.execute(
                     "INSERT INTO studies (factory, epochs, handlers) VALUES (?, ?, ?)",

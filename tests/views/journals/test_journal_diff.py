@@ -260,3 +260,10 @@ def test_facts_that_differ_are_notes_and_no_difference(tmp_path):
     found = diff_journals(tmp_path / "a", tmp_path / "b")
     assert found.difference is None
     assert found.notes == ("facts: seed is 1 in A, 2 in B",)
+
+
+def test_a_header_without_its_fields_is_refused_with_their_names(tmp_path):
+    path = tmp_path / "a"
+    path.write_text('{"journal": 1, "fields": [], "full": [], "every": 1}\n')
+    with pytest.raises(JournalError, match=r"the header of the journal .* has no blame, rows"):
+        diff_journals(path, path)

@@ -144,3 +144,18 @@ def test_the_facts_are_those_of_the_newest_fit(opened):
     study.write(SECOND, {**RESULT, "facts": {"seed": 1}})
     assert is_study(study.path)
     assert study_facts(study.path) == {"seed": 1}
+
+
+def test_a_file_that_another_program_has_locked_is_a_usage_error(opened):
+    study = opened()
+    study._database.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(study.path)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(UsageError, match=r"cannot write the study .*study\.db: database is locked"):
+        study.add([FIRST])
+    with pytest.raises(UsageError, match="database is locked"), study.claimed():
+        raise AssertionError("claimed")
+    other.rollback()
+    other.close()
+    study.add([FIRST])
+    assert study.open_trials([FIRST]) == [FIRST]
