@@ -13,7 +13,7 @@ import socket
 import tempfile
 from array import array
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,7 +92,9 @@ class LocalMessages:
         """Send: a message is shorter than what the system keeps for the other rank."""
         message = array("i", numbers).tobytes()
         self._distance, self._size = distance, len(message)
-        self._above[distance].sendall(message)
+        # a rank that has left may have voted before: what it has sent is still there to be read
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._above[distance].sendall(message)
 
     def receive(self) -> Sequence[int]:
         """Wait for the message of the rank below."""

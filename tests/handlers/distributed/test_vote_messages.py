@@ -76,3 +76,15 @@ def wait_for(end, told):
     """Say that the process is there, and wait for its end."""
     told.send(None)
     end.recv()
+
+
+def test_what_a_rank_has_sent_before_it_left_is_still_read():
+    here, there = two_ranks()
+    there.send([1, 2], 1)
+    there.close()
+    here.send([3, 4], 1)
+    assert [*here.receive()] == [1, 2]
+    here.send([5, 6], 1)
+    with pytest.raises(ConnectionResetError, match="closed by the other rank"):
+        here.receive()
+    here.close()

@@ -185,6 +185,7 @@ def click(page, element, share):
 
 def place(page, element, share):
     """The coordinates of that position."""
+    page.locator(element).scroll_into_view_if_needed()
     box = page.locator(element).bounding_box()
     left, right = box["x"] + 86, box["x"] + box["width"] - 10
     return left + (right - left) * share, box["y"] + box["height"] / 2
