@@ -31,6 +31,7 @@ from .vote_exchange import (
     CLOSES,
     MEETS,
     RAISED,
+    UNCERTAIN,
     VoteExchange,
     in_one_phase,
     is_behind,
@@ -269,8 +270,8 @@ class Ballot:
     def _received(self) -> Sequence[int]:
         agreed = self._all_or_none(self._checked_result)
         if not is_behind(self._exchange.sent, agreed):  # else the others vote again
-            self.certain = -agreed[5]
-            self._wishes.agree(agreed[6:])
+            self.certain = -agreed[UNCERTAIN]
+            self._wishes.agree(agreed[UNCERTAIN + 1 :])
         return agreed
 
     def _checked_result(self) -> Sequence[int]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from ...events import Agreement
 
-RAISED, PHASE, LAST_PHASE, CHOICE, LAST_CHOICE = range(5)
+RAISED, PHASE, LAST_PHASE, CHOICE, LAST_CHOICE, UNCERTAIN = range(6)
 """Places in a ballot: whether something was raised, the phase, and the phase with its sign changed:
-its maximum says whether all ranks are in one phase; the choice likewise."""
+its maximum says whether all ranks are in one phase; the choice likewise; how many batches are
+certain, with its sign changed. The wishes follow."""
 
 ANYTHING = 0
 """The choice of a vote at which nothing is chosen."""

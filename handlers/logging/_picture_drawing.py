@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...events.pictures import Confusion, Example, Examples, Picture
 
@@ -23,15 +23,23 @@ def has_images(picture: Picture) -> bool:
     return any(isinstance(part, bytes) for one in picture.examples for part in one[:3])
 
 
-def picture_rows(picture: Examples) -> list[dict[str, str | float]]:
-    """The texts of each example, by the name of their column."""
-    rows = []
-    for one in picture.examples:
-        row: dict[str, str | float] = dict(
-            zip(("input", "prediction", "target"), map(_text, one[:3]), strict=True)
-        )
-        rows.append(row if one.loss is None else {**row, "loss": one.loss})
-    return rows
+class Table(NamedTuple):
+    """The texts of examples; each row has a cell for each column."""
+
+    columns: list[str]
+    rows: list[list[str | float | None]]
+
+
+def picture_table(picture: Examples) -> Table:
+    """The texts of each example; the loss if one of them has it."""
+    table = Table(
+        ["input", "prediction", "target"], [[*map(_text, e[:3])] for e in picture.examples]
+    )
+    if any(one.loss is not None for one in picture.examples):
+        table.columns.append("loss")
+        for row, one in zip(table.rows, picture.examples, strict=True):
+            row.append(one.loss)
+    return table
 
 
 def confusion_cells(picture: Confusion) -> list[list[str | int]]:
@@ -45,9 +53,8 @@ def confusion_cells(picture: Confusion) -> list[list[str | int]]:
 
 def markdown_rows(picture: Examples) -> str:
     """The rows as a table of Markdown; what could be markup in a text is escaped."""
-    rows = picture_rows(picture)
-    names = list(rows[0]) if rows else []
-    lines = [names, ["---"] * len(names), *(map(_markdown, row.values()) for row in rows)]
+    columns, rows = picture_table(picture)
+    lines = [columns, ["---"] * len(columns), *(map(_markdown, row) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -81,9 +88,9 @@ def _text(value: str | bytes) -> str:
     return "(image)" if isinstance(value, bytes) else value
 
 
-def _markdown(value: str | float) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
+def _markdown(value: str | float | None) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else f"{value:.4g}"
     plain = value.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     for mark in "|*_`[]":
         plain = plain.replace(mark, f"\\{mark}")

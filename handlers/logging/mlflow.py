@@ -10,7 +10,7 @@ from typing import Any
 
 from ...events import Examples, Picture, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.flat_names import flat_names
-from ._picture_drawing import draw_picture, has_images, picture_rows
+from ._picture_drawing import draw_picture, has_images, picture_table
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
 
@@ -138,8 +138,8 @@ class MLflow(RunLogger):
     def _write_pictures(self, pictures: Mapping[str, Picture], step: int) -> None:
         for name, picture in pictures.items():
             if isinstance(picture, Examples) and not has_images(picture):
-                rows = picture_rows(picture)
-                table = {"columns": [*rows[0]], "data": [[*row.values()] for row in rows]}
+                columns, rows = picture_table(picture)
+                table = {"columns": columns, "data": rows}
                 self._client.log_dict(self.run_id, table, f"{_key(name)}/step_{step}.json")
             else:
                 image = draw_picture(picture)

@@ -13,7 +13,7 @@ from ._picture_drawing import (
     draw_picture,
     fitted_image,
     has_images,
-    picture_rows,
+    picture_table,
 )
 from ._row import Row
 from ._run_logger import RunLogger, import_extra, scalar_values
@@ -119,8 +119,8 @@ class WandB(RunLogger):
                 else wandb.Image(draw_picture(Examples((one,))))
                 for one in picture.examples
             ]
-        rows = picture_rows(picture)
-        return wandb.Table(columns=[*rows[0]], data=[[*row.values()] for row in rows])
+        columns, rows = picture_table(picture)
+        return wandb.Table(columns=columns, data=rows)
 
     def _close(self, outcome: str) -> None:
         run, self.run = self.run, None

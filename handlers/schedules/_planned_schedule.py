@@ -14,21 +14,13 @@ from .._stateful import SchedulerHandler
 from .._torch_internals import mark_stepped
 from ..optimization._optimizer_parameters import preserve_options
 from ._option_writer import OptionWriter
-from ._step_plan import PLAN_WRITERS, StepPlan
+from ._step_plan import PLAN_READS, PLAN_WRITERS, StepPlan
 
 
 class PlannedSchedule(OptionWriter, SchedulerHandler, ABC):
     """Makes a torch scheduler for each fit, and keeps it at the fit's position in the plan."""
 
-    reads = (
-        "optimizer",
-        "epoch",
-        "n_epochs",
-        "batch_index",
-        "batches_per_epoch",
-        "train_loader",
-        "limits",
-    )
+    reads = PLAN_READS
 
     saved = ("_moves",)
 

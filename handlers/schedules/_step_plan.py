@@ -90,6 +90,12 @@ def told_epochs(state: TrainState) -> int:
     return max(1, epochs)
 
 
+PLAN_READS = (
+    *("optimizer", "epoch", "n_epochs", "batch_index"),
+    *("batches_per_epoch", "train_loader", "limits"),
+)
+"""The fields of which a schedule with a plan makes its values."""
+
 PLAN_WRITERS = (
     "GradientAccumulation",
     "LimitBatches",

@@ -16,7 +16,7 @@ from .._named_target import checked_name, optimizer_of
 from .._stateful import Stateful
 from ..optimization._group_options import ParamGroup, copy_option, set_option
 from ._option_writer import OptionWriter
-from ._step_plan import PLAN_WRITERS, StepPlan
+from ._step_plan import PLAN_READS, PLAN_WRITERS, StepPlan
 
 Curve = Callable[[float], Any]
 """Maps progress, 0 at the fit's first step and below 1 at its last, to a value."""
@@ -52,15 +52,7 @@ class Annealing(OptionWriter, Stateful):
         ValueError: `group` is negative, or `option` is "params".
     """
 
-    reads = (
-        "optimizer",
-        "epoch",
-        "n_epochs",
-        "batch_index",
-        "batches_per_epoch",
-        "train_loader",
-        "limits",
-    )
+    reads = PLAN_READS
 
     left_out: ClassVar[LeftOut] = {"_plan": nothing, "_groups": list}
 

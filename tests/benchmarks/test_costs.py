@@ -1,10 +1,10 @@
 """Every figure in the README and on the pages of the site is made from a file of results."""
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
+from benchmarked import benchmark_of
 
 ROOT = Path(__file__).parents[2]
 A_MODEL = "docs/how-to/distributed.md"
@@ -17,8 +17,7 @@ FIGURE = re.compile(r"\d ?(µs|ms|×|MB|GB)(?!\w)")
 
 @pytest.fixture
 def costs(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("costs")
+    return benchmark_of("costs", monkeypatch)
 
 
 def figures_by_hand(text):

@@ -1,11 +1,11 @@
 """The curves on the page of costs match the results, and none of them is superlinear."""
 
-import importlib
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from benchmarked import benchmark_of
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.1
@@ -13,8 +13,7 @@ NOISE = 0.1
 
 @pytest.fixture
 def curves(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("curves")
+    return benchmark_of("curves", monkeypatch)
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """The chart of an epoch with its loader matches the results."""
 
-import importlib
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from benchmarked import benchmark_of
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def epoch_chart(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("epoch_chart")
+    return benchmark_of("epoch_chart", monkeypatch)
 
 
 @pytest.fixture

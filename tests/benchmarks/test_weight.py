@@ -1,17 +1,12 @@
 """What is counted as the weight of a library."""
 
-import importlib
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from benchmarked import benchmark_of
 
 
 @pytest.fixture
 def weight(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("weight")
+    return benchmark_of("weight", monkeypatch)
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class Worker:
 
     def __init__(self, request: str) -> None:
         self.task: Task | None = None
+        self._target = json.loads(request)["factory"]
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.trial_worker", request],
             env=_environment(),
@@ -60,7 +61,7 @@ class Worker:
     def check_ready(self) -> None:
         answer = self.answer()
         if "ready" not in answer:
-            raise UsageError(answer.get("refused") or "cannot import the factory: see above")
+            raise UsageError(answer.get("refused") or f"cannot import {self._target}: see above")
 
     def answer(self) -> dict[str, Any]:
         """Wait for the answer; of a process that has died, how."""

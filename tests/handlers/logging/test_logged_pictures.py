@@ -9,8 +9,8 @@ from PIL import Image
 from shown import CLASSES, COUNTS, TEXTS, Shows, classified
 
 from trackside import Interpretation, Metrics, MLflow, Samples, TensorBoard, WandB
-from trackside.events import Examples
-from trackside.handlers.logging._picture_drawing import draw_picture, markdown_rows
+from trackside.events import Example, Examples
+from trackside.handlers.logging._picture_drawing import draw_picture, markdown_rows, picture_table
 
 SHOWING = {"texts": TEXTS, "counts": COUNTS}
 
@@ -100,3 +100,14 @@ def test_a_picture_is_drawn_whatever_it_has(picture):
     image = draw_picture(picture)
     assert image.mode == "RGB"
     assert min(image.size) > 0
+
+
+def test_a_table_has_a_cell_for_each_column_whatever_the_examples_have():
+    examples = (Example("a", "b", "c", None, 0.5), Example("d", "e"))
+    columns = ["input", "prediction", "target", "loss"]
+    assert picture_table(Examples(examples)) == (
+        columns,
+        [["a", "b", "c", 0.5], ["d", "e", "", None]],
+    )
+    assert picture_table(Examples(())) == (columns[:3], [])
+    assert markdown_rows(Examples(examples)).splitlines()[3] == "| d | e |  |  |"

@@ -39,13 +39,6 @@ def report(tmp_path_factory):
     return path.with_suffix(".html"), path
 
 
-@pytest.fixture(scope="module")
-def shared_page(browser, report):
-    with opened(browser, report[0].as_uri()) as page:
-        wait_until(lambda: is_ready(page))
-        yield page
-
-
 @pytest.fixture
 def page(shared_page):
     """The page with the curves shown, over steps, not smoothed."""
