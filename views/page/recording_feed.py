@@ -74,6 +74,7 @@ class RecordingFeed:
                 otherwise the update has the last one.
         """
         recording = self._recording
+        end = recording.end  # what is recorded while this reads is for the next update
         chunk = recording.chunk(position, most)
         if refresh_status or self._status is None:
             self._status = status(recording)
@@ -83,7 +84,7 @@ class RecordingFeed:
             "totals": self._totals(),
             "lost": chunk.first > position,
             "count": chunk.end - chunk.first,
-            "left": max(0, recording.end - chunk.end),
+            "left": max(0, end - chunk.end),
             "live": self._live(self._status),
         }
         return Update(message, chunk.data, chunk.end)

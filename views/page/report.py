@@ -68,7 +68,7 @@ def _read_all(feed: RecordingFeed) -> tuple[dict[str, Any], bytes]:
     """All updates until now, as one message and its records."""
     update = feed.update(0)
     first, records, table = update.message, [update.records], update.message["table"]
-    while update.records:
+    while update.message["left"]:
         update = feed.update(update.next, refresh_status=False)
         records.append(update.records)
         table += update.message["table"]

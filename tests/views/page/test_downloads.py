@@ -68,6 +68,20 @@ def test_a_picture_is_saved_as_png_twice_as_large_as_on_the_page(page, part):
     (screenshots() / f"saved-{part}.png").write_bytes(png)
 
 
+def test_a_picture_that_is_too_large_for_png_says_so_and_can_be_saved_as_svg(page):
+    page.evaluate("""() => {
+        trackside.lanes.svg = () => `<svg xmlns="http://www.w3.org/2000/svg" width="40000"
+            height="40000"><rect width="9" height="9"/></svg>`;
+    }""")
+    page.locator("#save-timeline button >> nth=1").click()
+    problem = page.locator("#save-timeline output")
+    wait_until(lambda: problem.inner_text().endswith("save it as SVG."))
+    page.screenshot(path=screenshots() / "too-large.png")
+    saved(page, "#save-timeline button >> nth=0")
+    assert problem.inner_text() == ""
+    page.evaluate("delete trackside.lanes.svg")
+
+
 def test_the_picture_of_a_metric_is_saved_with_its_axes(page):
     page.keyboard.press("m")
     picture = page.locator(".metric", has_text="valid_loss")

@@ -10,9 +10,10 @@ from trackside.handlers import Metrics, Recorder
 from trackside.views.page.report import write_report
 
 LONG = "a-run-with-a-very-long-name-of-many-words-and-its-learning-rate-0.003"
-FIXED = {(1440, 900), (1366, 768), (1920, 1080), (2560, 1440)}
-"""Windows in which the chart has a frame of its own height."""
-SIZES = [(400, 800), (768, 1024), (900, 768), *sorted(FIXED)]
+SIZES = [(w, h) for w in (400, 600, 900, 1180, 1366, 1440) for h in (768, 900)]
+SIZES += [(1920, 1080), (2560, 1440)]
+ONE_VIEW = 1360
+"""The width from which on the page is as high as its window."""
 
 COVERED = """() => {
     const rect = (e) => e.getBoundingClientRect();
@@ -29,6 +30,12 @@ FRAME = """() => {
         .map((e) => parseFloat(getComputedStyle(e).fontSize));
     return [Math.min(...sizes), board.scrollHeight - board.clientHeight,
             board.scrollHeight - Math.max(board.clientHeight, flow.offsetHeight)];
+}"""
+PAGE = """() => {
+    const root = document.documentElement, note = document.querySelector("#note");
+    return [root.scrollHeight - innerHeight, root.scrollWidth,
+            document.querySelector("#timeline").getBoundingClientRect().bottom,
+            innerWidth < 900 ? 0 : note.offsetHeight];
 }"""
 OVERLAP = """([a, b]) => {
     const [x, y] = [a, b].map((id) => document.getElementById(id).getBoundingClientRect());
@@ -96,18 +103,30 @@ def resize(page, width, height):
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
 
 
-def test_at_every_size_the_chart_fits_its_frame_and_no_count_covers_a_box(page):
-    for label in (LONG, "cancels"):
-        choose(page, label)
-        for size in SIZES:
-            resize(page, *size)
-            font, cut, empty = page.evaluate(FRAME)
-            assert page.evaluate(COVERED) == [], (label, size)
-            assert empty <= 1, (label, size)
-            assert font >= 11, (label, size)
-            if size in FIXED:
-                assert cut <= 1, (label, size)
-            page.screenshot(path=screenshots() / f"layout-{label[:7]}-{size[0]}.png")
+@pytest.mark.parametrize(("label", "theme"), [(LONG, "dark"), ("cancels", "light")])
+def test_at_every_size_the_chart_fits_its_frame_and_no_count_covers_a_box(page, label, theme):
+    page.emulate_media(color_scheme=theme)
+    choose(page, label)
+    for width, height in SIZES:
+        resize(page, width, height)
+        font, cut, empty = page.evaluate(FRAME)
+        place = label, width, height
+        assert page.evaluate(COVERED) == [], place
+        assert empty <= 1, place
+        assert font >= 11, place
+        assert cut <= 1 or (height < 900 and width >= ONE_VIEW), place
+        page.screenshot(path=screenshots() / f"layout-{label[:7]}-{width}-{height}.png")
+
+
+def test_a_wide_page_is_as_high_as_its_window_and_nothing_of_it_is_cut(page):
+    choose(page, "cancels")
+    for width, height in SIZES:
+        resize(page, width, height)
+        over, right, bottom, low_note = page.evaluate(PAGE)
+        assert right <= width, (width, height)
+        assert low_note <= 20, (width, height)  # one line
+        if width >= ONE_VIEW:
+            assert (over, bottom <= height) == (0, True), (width, height)
 
 
 def test_phases_of_a_recovery_take_room_when_they_are_entered(page):
@@ -205,21 +224,3 @@ def test_the_time_left_is_that_of_the_updates_so_far(page):
     shown, unit = stat.inner_text().split()[1:]
     factor = {"s": 1, "ms": 1e-3}[unit]
     assert float(shown) * factor == pytest.approx(35 * seconds / made, rel=0.01)
-
-
-def test_while_a_recording_is_read_the_page_says_so_and_shows_nothing_of_the_run(page):
-    choose(page, LONG)
-    update = """([left, count]) => trackside.update(
-        { table: [], totals: trackside.recordedTotals, lost: false, live: trackside.live,
-          left, count }, new Uint8Array(0))"""
-    page.evaluate(update, [900_000, 100_000])
-    assert page.locator("#loading").inner_text() == "Reading the recording: 10 %"
-    assert page.locator("#path").inner_text() == "loading"
-    for hidden in ("#board", "#stats", "#lanes"):
-        assert not page.locator(hidden).is_visible()
-    page.evaluate(update, [1000, 899_000])
-    assert page.locator("#loading").inner_text() == "Reading the recording: 99 %"
-    page.evaluate(update, [0, 1000])
-    wait_until(lambda: page.locator("#path").inner_text() == "completed")
-    assert page.locator("#board").is_visible()
-    assert page.locator("#loading").is_hidden()

@@ -6,6 +6,7 @@ const MOST_EVENTS = 400_000;
 class EventSeries {
   constructor(columns = ["times", "values"]) {
     this.length = 0;
+    this.dropped = 0;
     this.columns = columns;
     for (const name of columns) this[name] = new Float64Array(64);
   }
@@ -36,6 +37,7 @@ class EventSeries {
     const half = this.length >>> 1;
     for (const name of this.columns) this[name].copyWithin(0, half, this.length);
     this.length -= half;
+    this.dropped += half;
   }
 
   // Number of events at or before `time`.

@@ -29,7 +29,8 @@ class RecordStore {
     this.events = new Events();
     this.table = table;
     this.length = 0;
-    this.dropped = 0;
+    this.losesBeginning = false;
+    this.lostCancels = 0;
     this.gaps = false;
     this.grow(16 * BLOCK);
     this.arrange(table);
@@ -113,14 +114,25 @@ class RecordStore {
     for (const column of [this.times, this.words, this.arguments])
       column.copyWithin(0, half, this.length);
     this.length -= half;
-    this.dropped += half;
+    this.losesBeginning = true;
     this.snapshots.splice(0, half / BLOCK);
   }
 
   // Records were overwritten before they could be read.
   markGap() {
+    this.lostCancels = Infinity;
+    if (!this.length) {
+      this.losesBeginning = true;
+      return;
+    }
     this.gaps = true;
     this.push(this.last, (KIND.GAP << 28) >>> 0, 0);
+  }
+
+  // The recorder has counted `all` cancels; it may be a moment ahead of the records.
+  countLostCancels(all) {
+    const { length, dropped } = this.events.cancels;
+    this.lostCancels = Math.min(this.lostCancels, all - length - dropped);
   }
 
   // Number of records at or before `time`.

@@ -84,6 +84,13 @@ function totalsOfRun(records, recorded, now) {
   return totals;
 }
 
+// The cancels that the recorder has counted.
+function recordedCancels({ transitions }, recorded) {
+  return recorded.transitions
+    .filter(([id]) => transitions[id]?.trigger.startsWith("after_cancel_"))
+    .reduce((sum, [, taken]) => sum + taken, 0);
+}
+
 // Totals from the beginning to a time: those of the whole run, less what came after it.
 function totalsUpTo(records, recorded, time, now) {
   const totals = totalsOfRun(records, recorded, now);

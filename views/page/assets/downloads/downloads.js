@@ -8,19 +8,28 @@ function saveFile(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-async function saveSvg(name, text, format) {
-  const blob = new Blob([text], { type: "image/svg+xml" });
-  saveFile(`${name}.${format}`, format === "svg" ? blob : await pngOf(text));
+// Returns what is to be said if it could not be saved, else an empty text.
+async function savePicture(name, text, format) {
+  const svg = new Blob([text], { type: "image/svg+xml" });
+  const blob = format === "svg" ? svg : await pngOf(text).catch(() => null);
+  if (!blob) return "This browser cannot draw it as PNG; save it as SVG.";
+  saveFile(`${name}.${format}`, blob);
+  return "";
 }
 
-// Twice as large as on the page, so that it is sharp in print.
+// Twice as large as on the page, so that it is sharp in print; as large if a browser has no room
+// for that, and null if it has none at all.
 async function pngOf(text) {
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
   await image.decode();
+  return (await drawnAsPng(image, 2)) ?? drawnAsPng(image, 1);
+}
+
+function drawnAsPng(image, scale) {
   const canvas = newElement("canvas");
-  canvas.width = 2 * image.naturalWidth;
-  canvas.height = 2 * image.naturalHeight;
+  canvas.width = scale * image.naturalWidth;
+  canvas.height = scale * image.naturalHeight;
   canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
@@ -28,12 +37,13 @@ async function pngOf(text) {
 // `svg()` returns the picture's text, `name()` its name.
 function pictureButtons(what, name, svg) {
   const group = newElement("span", "save");
+  const problem = newElement("output");
+  const save = async (format) => setText(problem, await savePicture(name(), svg(), format));
   group.append(
     ...["svg", "png"].map((format) =>
-      saveButton(`${what} as ${format.toUpperCase()}`, format, () =>
-        saveSvg(name(), svg(), format),
-      ),
+      saveButton(`${what} as ${format.toUpperCase()}`, format, () => save(format)),
     ),
+    problem,
   );
   return group;
 }

@@ -1,18 +1,18 @@
 // Captions of the panels: which part of the run they show, and a note on the recording.
 
-function showCaptions(view, totals) {
+function showCaptions(view, totals, records) {
   for (const id of ["chart", "handlers", "cancels"])
     setText(byId(`${id}-scope`), `· ${totals.label}`);
-  setText(byId("shares-scope"), `· ${sharesLabel(view, totals)}`);
+  setText(byId("shares-scope"), `· ${sharesLabel(view, totals, records)}`);
   setText(byId("where"), windowLabel(view));
   keepWidth(byId("where"));
 }
 
-function sharesLabel(view, totals) {
+function sharesLabel(view, totals, records) {
   if (view.instant !== null) return `the second before ${formatTime(totals.stop, 1e6)}`;
   if (view.follow && view.span < Infinity)
     return `last ${formatDuration(totals.stop - totals.start)}`;
-  if (view.follow && view.first > SECOND) return `since ${formatTime(view.first)}`;
+  if (view.follow && records.losesBeginning) return `since ${formatTime(view.first)}`;
   return totals.label;
 }
 
@@ -21,13 +21,8 @@ function windowLabel(view) {
   return formatRange(view.from, view.to);
 }
 
-// Whether the first records of the run were overwritten, or dropped by the page.
-function losesBeginning(records) {
-  return records.dropped > 0 || records.first > SECOND;
-}
-
 function recordingNote(meta, records) {
-  const early = losesBeginning(records)
+  const early = records.losesBeginning
     ? ` Records before ${formatTime(records.first)} were overwritten; the totals are exact.`
     : "";
   const ranks = meta.world > 1 ? `, rank ${meta.rank} of ${meta.world}` : "";

@@ -58,17 +58,25 @@ function moduleRows(totals) {
   ]);
 }
 
-// The cancels of the window, also those whose records, and so their reasons, are overwritten.
-function cancelRows(records, { main, since, until }) {
-  const { cancels, errors } = records.events;
-  const all = main.triggered(/^after_cancel_/);
+// The cancels of a part of the run, and those among them whose records are lost.
+function cancelCount(records, { since, until }) {
+  const { cancels } = records.events;
   const kept = cancels.countUpTo(until) - cancels.countUpTo(since - 1);
+  const lost = since > 0 ? 0 : records.lostCancels + cancels.dropped;
+  return { all: kept + lost, lost };
+}
+
+// Also cancels whose records, and so their reasons, are overwritten.
+function cancelRows(records, totals) {
+  const { cancels, errors } = records.events;
+  const { since, until } = totals;
+  const { lost } = cancelCount(records, totals);
   const first = formatTime(Math.max(records.first, cancels.times[0] ?? 0));
-  const earlier = ["earlier ones, their reasons were overwritten", formatCount(all - kept)];
+  const earlier = ["earlier ones, their reasons were overwritten", formatCount(lost)];
   return [
     ...eventRows(cancels, records.table.cancels, since, until),
     ...eventRows(errors, records.table.errors, since, until),
-    ...(all > kept ? [[...earlier, `before ${first}`]] : []),
+    ...(lost > 0 ? [[...earlier, `before ${first}`]] : []),
   ];
 }
 

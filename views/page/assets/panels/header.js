@@ -58,7 +58,7 @@ function headerStats(app, totals) {
     loss: formatted(scalar("loss") ?? scalar("train_loss")),
     lr: formatted(scalar("lr")),
     elapsed: formatDuration(totals.until - totals.since),
-    cancels: formatCount(totals.main.triggered(/^after_cancel_/)),
+    cancels: formatCount(cancelCount(records, totals).all),
     transitions: formatCount(totals.main.transitionCount),
   };
 }

@@ -49,6 +49,7 @@ class RecordingList {
       this.select.replaceChildren(...recordings.map((one) => new Option(titleOf(one), one.id)));
     this.titles = titles;
     this.select.value = this.app.opened ?? this.select.value;
+    this.select.title = this.select.selectedOptions[0]?.text ?? "";
   }
 }
 

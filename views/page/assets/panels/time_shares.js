@@ -1,6 +1,6 @@
 // Where time goes: the share of each leaf phase, the largest first.
 
-const MOST_SHARES = window.innerHeight < 1000 ? 8 : 11;
+const mostShares = () => (innerHeight < 820 ? 6 : innerHeight < 1000 ? 8 : 11);
 
 class TimeShares {
   constructor(stack, list, leaves) {
@@ -43,7 +43,8 @@ class TimeShares {
     this.rows.forEach((row, i) => {
       row.slice.style.width = `${this.leaves[i].resting ? 0 : (100 * totals.leaves[i]) / work}%`;
     });
-    const first = shown.slice(0, shown.length > MOST_SHARES ? MOST_SHARES - 1 : MOST_SHARES);
+    const most = mostShares();
+    const first = shown.slice(0, shown.length > most ? most - 1 : most);
     for (const { i, share } of first)
       this.fill(
         this.rows[i],

@@ -10,7 +10,6 @@ const CONNECTION_TEXT = new Map([
 class App {
   constructor(source) {
     this.source = source;
-    this.progress = new LoadingProgress();
     this.view = new TimelineView();
     this.header = new Header();
     this.controls = new Controls(this);
@@ -34,9 +33,13 @@ class App {
       this.colours = readColours();
       this.requestDraw();
     });
+    addEventListener("resize", () => {
+      arrangeParts();
+      this.requestDraw();
+    });
     new ResizeObserver(() => this.requestDraw()).observe(byId("lanes"));
     new ResizeObserver(() => this.board?.arrange()).observe(byId("board"));
-    byId("side").addEventListener("scroll", markMoreBelow);
+    for (const id of ["side", "board"]) byId(id).addEventListener("scroll", markMoreBelow);
   }
 
   async start() {
@@ -53,7 +56,8 @@ class App {
 
   async open(id) {
     this.opened = id;
-    this.records = null;
+    this.records = this.live = null;
+    this.progress = new LoadingProgress();
     delete document.body.dataset.ready;
     await this.source.open(id, {
       begin: (message) => {
@@ -75,6 +79,7 @@ class App {
       span: this.source instanceof ServerSource ? 5e9 : Infinity,
     });
     this.recordedTotals = { transitions: [], receivers: [] };
+    this.live = null;
     this.progress = new LoadingProgress();
     this.earlier = meta.metrics;
     this.curves.clear();
@@ -108,8 +113,9 @@ class App {
     this.records.append(bytes, this.base);
     this.addEarlierMetrics();
     this.recordedTotals = message.totals;
+    this.records.countLostCancels(recordedCancels(this.table, message.totals));
     this.live = message.live;
-    this.progress.add(message);
+    this.progress.add(message, message.live.now - this.records.last);
     this.load.add(message.live);
     this.view.extend(this.records.first, Math.max(this.records.last, message.live.now));
     this.requestDraw();
@@ -118,14 +124,14 @@ class App {
   // Metrics from before the first record that the ring still has.
   addEarlierMetrics() {
     const { records } = this;
-    const first = records.times.subarray(0, records.length).find((time) => time > 0);
-    if (!this.earlier || first === undefined) return;
-    records.events.addEarlier(this.earlier, this.table.scalars, first);
+    if (!this.earlier || !records.length) return;
+    records.events.addEarlier(this.earlier, this.table.scalars, records.first);
     this.earlier = null;
   }
 
   onConnection(closed) {
     this.connectionText = CONNECTION_TEXT.get(closed);
+    this.progress.explain(this.connectionText);
     this.requestDraw();
   }
 
@@ -143,6 +149,7 @@ class App {
     const { view, records } = this;
     if (!records || !this.live) return;
     if (this.progress.isLoading) return; // what is read so far is not the run
+    this.progress.show();
     if (view.playing) {
       view.advance(Math.min(100, now - (this.frame ?? now)) * 1e6);
       this.requestDraw();
@@ -183,18 +190,19 @@ class App {
     this.board.show(totals.main, totals.recent, state);
     this.shares.show(totals.shares);
     this.costs.show(totals, this.records);
-    showCaptions(this.view, totals);
+    showCaptions(this.view, totals, this.records);
     const note = recordingNote(this.meta, this.records) + rewindNote(this.view, this.records);
     setText(byId("note"), this.connectionText || note);
     this.announcer.show(this);
   }
 }
 
-// Fades out the end of a column that can be scrolled on.
+// Fades out the end of what can be scrolled on.
 function markMoreBelow() {
-  const side = byId("side");
-  const below = side.scrollHeight - side.clientHeight - side.scrollTop;
-  side.classList.toggle("more", below > 4);
+  for (const place of [byId("side"), byId("board")]) {
+    const below = place.scrollHeight - place.clientHeight - place.scrollTop;
+    place.classList.toggle("more", below > 4);
+  }
 }
 
 function drawSelection(lanes, selected, colours) {

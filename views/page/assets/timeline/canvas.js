@@ -1,3 +1,22 @@
+// Heights of the parts of the timeline in pixels, up to a height of the window.
+const PARTS = [
+  [820, { lane: 13, gap: 2, curve: 46, overview: 24 }],
+  [1000, { lane: 14, gap: 3, curve: 50, overview: 28 }],
+  [1150, { lane: 16, gap: 4, curve: 58, overview: 34 }],
+  [Infinity, { lane: 24, gap: 6, curve: 87, overview: 51 }],
+];
+const parts = {};
+
+// Where the window is scrolled, nothing has to be low.
+function arrangeParts() {
+  const height = isOneView.matches ? window.innerHeight : Math.max(1100, window.innerHeight);
+  Object.assign(parts, PARTS.find(([most]) => height <= most)[1]);
+}
+
+// As in layout.css.
+const isOneView = matchMedia("(min-width: 1360px) and (min-height: 600px)");
+arrangeParts();
+
 // A canvas as wide as its parent, with the resolution of the screen.
 
 class Canvas {

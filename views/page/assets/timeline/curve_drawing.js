@@ -1,5 +1,7 @@
 // Curves of loss, learning rate and metrics, above the lanes.
 
+const MOST_CURVES = 4;
+
 function metricCurves(records) {
   const curves = [];
   records.table.scalars.forEach((entry, id) => {
@@ -7,7 +9,7 @@ function metricCurves(records) {
     if (series?.length) curves.push({ name: entry.name, series });
   });
   const order = ({ name }) => (name === "loss" ? 0 : name === "lr" ? 1 : /loss/.test(name) ? 2 : 3);
-  return curves.sort((a, b) => order(a) - order(b)).slice(0, 4);
+  return curves.sort((a, b) => order(a) - order(b)).slice(0, MOST_CURVES);
 }
 
 const CURVE_TONES = [0, 3, 5, 2];
@@ -18,10 +20,10 @@ function drawCurves(context, lanes, colours) {
   const right = lanes.canvas.width - RIGHT;
   if (!curves.length) return;
   context.fillStyle = colours.well;
-  context.fillRect(lanes.left, 0, right - lanes.left, CURVE);
+  context.fillRect(lanes.left, 0, right - lanes.left, parts.curve);
   context.save();
   context.beginPath();
-  context.rect(lanes.left, 0, right - lanes.left, CURVE);
+  context.rect(lanes.left, 0, right - lanes.left, parts.curve);
   context.clip();
   curves.forEach((curve, i) =>
     drawCurve(context, lanes, scale, curve, colours.tones[CURVE_TONES[i]], DASHES[i]),
@@ -35,7 +37,7 @@ function drawCurve(context, lanes, scale, { series }, colour, dash) {
   const first = Math.max(0, series.countUpTo(scale.from) - 1),
     last = Math.min(series.length, series.countUpTo(scale.to) + 1);
   const [low, high] = valueRange(series.values, first, last);
-  const y = (value) => CURVE - 6 - ((CURVE - 12) * (value - low)) / (high - low || 1);
+  const y = (value) => parts.curve - 6 - ((parts.curve - 12) * (value - low)) / (high - low || 1);
   context.strokeStyle = context.fillStyle = colour;
   context.lineWidth = 1.6;
   context.setLineDash(dash);
@@ -88,7 +90,7 @@ function drawLegend(context, lanes, curves, colours) {
   const { view } = lanes.app;
   const at = view.instant ?? view.to;
   curves.forEach(({ name, series }, i) => {
-    const y = 7 + i * 14;
+    const y = ((i + 0.5) * parts.curve) / MOST_CURVES;
     context.strokeStyle = colours.tones[CURVE_TONES[i]];
     context.lineWidth = 2.5;
     context.setLineDash(DASHES[i]);

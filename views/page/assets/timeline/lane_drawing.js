@@ -58,9 +58,9 @@ function drawCall(lanes, context, colours, row, receiver, from, to) {
   const x = lanes.scale.x(from),
     width = Math.max(1, lanes.scale.x(to) - x);
   context.fillStyle = colours.tones[HANDLER_TONE];
-  context.fillRect(x, lanes.y(row), width, LANE);
+  context.fillRect(x, lanes.y(row), width, parts.lane);
   context.fillStyle = colours.card;
-  drawTextInside(context, receiver.name, x, lanes.y(row) + LANE / 2, width);
+  drawTextInside(context, receiver.name, x, lanes.y(row) + parts.lane / 2, width);
 }
 
 class ScopeLaneDrawer {
@@ -102,10 +102,10 @@ class ScopeLaneDrawer {
     const width = Math.max(0.7, full - (full > 3 ? 1 : 0)),
       y = lanes.y(this.row);
     context.fillStyle = scopeColour(colours, this.lane, this.open);
-    context.fillRect(x, y, width, LANE);
+    context.fillRect(x, y, width, parts.lane);
     context.fillStyle = colours.card;
     const left = Math.max(x, lanes.left);
-    drawTextInside(context, this.label, left, y + LANE / 2, x + width - left);
+    drawTextInside(context, this.label, left, y + parts.lane / 2, x + width - left);
     this.open = -1;
   }
 }
@@ -136,21 +136,21 @@ class LeafLaneDrawer {
       y = lanes.y(this.row);
     context.fillStyle = colours.tones[known.tone];
     context.globalAlpha = known.resting ? 0.3 : 1;
-    context.fillRect(x, y, Math.max(0.6, width), LANE);
+    context.fillRect(x, y, Math.max(0.6, width), parts.lane);
     context.globalAlpha = 1;
     context.fillStyle = colours.card;
     const left = Math.max(x, lanes.left);
-    drawTextInside(context, known.name, left, y + LANE / 2, x + width - left);
+    drawTextInside(context, known.name, left, y + parts.lane / 2, x + width - left);
   }
 }
 
 function drawDense(lanes, context, colours, row) {
   const { leaves } = lanes.app.records.table;
   forEachLanePixel(lanes, (x, spent, inHandlers, all) => {
-    drawStack(context, colours, leaves, spent, all, x, lanes.y(row), LANE);
+    drawStack(context, colours, leaves, spent, all, x, lanes.y(row), parts.lane);
     context.fillStyle = colours.tones[HANDLER_TONE];
-    const high = LANE * Math.min(1, inHandlers / all);
-    context.fillRect(x, lanes.y(row + 1) + LANE - high, 1, high);
+    const high = parts.lane * Math.min(1, inHandlers / all);
+    context.fillRect(x, lanes.y(row + 1) + parts.lane - high, 1, high);
   });
 }
 
@@ -164,7 +164,7 @@ function drawScopeShare(lanes, context, colours, lane, spent, all, x, row) {
     if (share <= 0) return;
     context.globalAlpha = Math.min(1, 0.15 + (0.85 * share) / all);
     context.fillStyle = scopeColour(colours, lane, scope);
-    context.fillRect(x, lanes.y(row), 1, LANE);
+    context.fillRect(x, lanes.y(row), 1, parts.lane);
     context.globalAlpha = 1;
   });
 }

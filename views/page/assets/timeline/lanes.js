@@ -1,12 +1,8 @@
 // The timeline: a lane for each depth of scopes, then lanes for leaf phases, handlers and cancels,
 // with curves above them. A few records are drawn one by one, many as shares of each pixel.
 
-const HEIGHT_SCALE = window.innerHeight > 1150 ? 1.5 : 1;
-const LANE = 16 * HEIGHT_SCALE;
-const GAP = 4 * HEIGHT_SCALE;
 const LEFT = 86;
 const RIGHT = 10;
-const CURVE = 58 * HEIGHT_SCALE;
 const AXIS = 18;
 const MOST_SCOPE_LANES = 4;
 const DENSE_PER_PIXEL = 2;
@@ -37,15 +33,15 @@ class Lanes {
   }
 
   layout() {
-    const curves = this.curves.length ? CURVE + GAP : 0;
-    const lanes = this.rows.length * (LANE + GAP);
+    const curves = this.curves.length ? parts.curve + parts.gap : 0;
+    const lanes = this.rows.length * (parts.lane + parts.gap);
     this.top = curves;
     this.height = curves + lanes + AXIS;
     this.canvas.resize(this.height);
   }
 
   y(row) {
-    return this.top + row * (LANE + GAP);
+    return this.top + row * (parts.lane + parts.gap);
   }
 
   // A timeline of very many records is redrawn at most twice a second while it grows.
@@ -56,6 +52,7 @@ class Lanes {
       view.span,
       this.canvas.width,
       window.innerWidth,
+      window.innerHeight,
       view.follow || view.from,
       view.follow || view.to,
       view.instant,
@@ -111,10 +108,10 @@ class Lanes {
 
   titles(context, colours) {
     context.fillStyle = colours.soft;
-    this.rows.forEach((title, row) => context.fillText(title, 0, this.y(row) + LANE / 2));
+    this.rows.forEach((title, row) => context.fillText(title, 0, this.y(row) + parts.lane / 2));
     context.fillStyle = colours.well;
     this.rows.forEach((_, row) =>
-      context.fillRect(this.left, this.y(row), this.canvas.width - RIGHT - this.left, LANE),
+      context.fillRect(this.left, this.y(row), this.canvas.width - RIGHT - this.left, parts.lane),
     );
   }
 
@@ -169,7 +166,7 @@ class Lanes {
   }
 
   eventMark(context, x, draw) {
-    const y = this.y(this.rows.length - 1) + LANE / 2;
+    const y = this.y(this.rows.length - 1) + parts.lane / 2;
     context.globalAlpha = 0.6;
     context.fillRect(x - 0.5, this.top, 1, y - this.top);
     context.globalAlpha = 1;
@@ -180,14 +177,14 @@ class Lanes {
     const bins = new Uint32Array(Math.ceil(this.canvas.width / 3) + 1);
     for (const time of times) bins[Math.floor(this.scale.x(time) / 3)]++;
     const most = Math.max(...bins),
-      floor = this.y(this.rows.length - 1) + LANE;
+      floor = this.y(this.rows.length - 1) + parts.lane;
     bins.forEach((n, i) => {
       if (n)
         context.fillRect(
           3 * i,
-          floor - LANE * (0.25 + (0.75 * n) / most),
+          floor - parts.lane * (0.25 + (0.75 * n) / most),
           2.4,
-          LANE * (0.25 + (0.75 * n) / most),
+          parts.lane * (0.25 + (0.75 * n) / most),
         );
     });
   }
