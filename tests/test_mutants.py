@@ -100,7 +100,8 @@ def test_work_in_a_fork_has_a_status_and_a_time_limit():
 
 def test_the_quick_tests_that_run_the_line_are_asked_those_beside_the_module_first(tree):
     mutant = mutants.mutants_of(tree, "shares.py")[0]
-    tests = {"tests/a.py::a": 0.2, "tests/b.py::b": 0.1, "tests/./test_shares.py::c": 1.0}
+    tests = {"tests/a.py::a": 0.3, "tests/b.py::b": 0.1, "tests/b.py::d": 0.2}
+    tests["tests/./test_shares.py::c"] = 1.0
     slow = {"tests/a.py::slow": 9.0}
     lines = {"shares.py": {str(mutant.line): [*slow, *tests], "99": ["tests/a.py::other"]}}
     baseline = mutant_tests.Baseline(tests | slow, lines)
@@ -108,6 +109,7 @@ def test_the_quick_tests_that_run_the_line_are_asked_those_beside_the_module_fir
         "tests/./test_shares.py::c",
         "tests/b.py::b",
         "tests/a.py::a",
+        "tests/b.py::d",  # of a file from which one was asked already
     ]
 
 

@@ -10,9 +10,11 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
@@ -26,7 +28,7 @@ PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", 
              "blinker", "safetensors.torch", "hypothesis", "numpy", "tqdm", "yaml",
              "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
 QUICK = 2.0  # seconds; a longer test is not asked about every mutant
-MOST_TESTS = 60
+FIRST_TESTS, MOST_TESTS = 60, 360  # the others are asked about what the first did not find
 SHORTEST_LIMIT = 45.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
 PYTEST = ["-q", "-p", "no:cacheprovider", "-m", "not long and not matrix",
           "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
@@ -40,13 +42,22 @@ class Baseline:
     lines: dict[str, dict[str, list[str]]]
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """The quick tests that run the line, else the module; those beside the module first."""
+        """The quick tests that run the line, else the module; those beside the module first.
+
+        Then the quickest of each file, as those of one file often look at the same thing.
+        """
         of_module = self.lines.get(mutant.path, {})
         tests = of_module.get(str(mutant.line)) or {t for each in of_module.values() for t in each}
         quick = [test for test in tests if self.seconds.get(test, QUICK) < QUICK]
         own = f"tests/{Path(mutant.path).parent}/test_{Path(mutant.path).stem.lstrip('_')}.py"
-        quick.sort(key=lambda test: (not test.startswith(own), self.seconds[test]))
-        return quick[:MOST_TESTS]
+        quick.sort(key=self.seconds.__getitem__)
+        of_file: Counter[str] = Counter()
+        places = {}
+        for test in quick:
+            file = test.partition("::")[0]
+            places[test] = file != own, of_file[file] if file != own else 0, self.seconds[test]
+            of_file[file] += 1
+        return sorted(quick, key=places.__getitem__)[:MOST_TESTS]
 
     def limit(self, tests: list[str]) -> float:
         return SHORTEST_LIMIT + 10 * sum(self.seconds[test] for test in tests)
@@ -117,8 +128,11 @@ def verdict(root: Path, mutant: Mutant, baseline: Baseline) -> str:
     tests = baseline.tests_of(mutant)
     if not tests:
         return "no test"
-    status = in_fork(lambda: _run_with(root, mutant, tests), baseline.limit(tests))
-    return {0: "survived", None: "time limit"}.get(status, "killed")
+    for some in filter(None, (tests[:FIRST_TESTS], tests[FIRST_TESTS:])):
+        status = in_fork(partial(_run_with, root, mutant, some), baseline.limit(some))
+        if status != 0:
+            return "time limit" if status is None else "killed"
+    return "survived"
 
 
 def _run_with(root: Path, mutant: Mutant, tests: list[str]) -> int:

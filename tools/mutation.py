@@ -28,6 +28,7 @@ from mutants import Mutant, mutants_of
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "build" / "mutation"
 SURVIVORS = ROOT / "tools" / "survivors.toml"
+TESTS = ["tests/events", "tests/engine", "tests/test_front_door.py"]
 LEAST = 90.0  # percent killed, of all that are not judged to be equivalent
 KILLED = ("killed", "time limit")
 SURVIVED = ("survived", "no test")
@@ -142,7 +143,7 @@ def share_killed(count: Counter[str]) -> float:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="*", default=["events", "engine"])
-    parser.add_argument("--tests", nargs="+", default=["tests/events", "tests/engine"])
+    parser.add_argument("--tests", nargs="+", default=TESTS)
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then stop")

@@ -156,9 +156,10 @@ def unlink(routes: Collection[Route]) -> None:
         any_transition._routes.discard(route)
 
 
-@locked
 def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
     """Replace the receivers of `routes`: those of `any_transition`, then those of the signal.
+
+    Called by functions that hold the lock.
 
     A receiver that cannot prepare itself is an error of its own sender, not of whoever subscribes
     elsewhere at that moment: in its place the route raises the error.

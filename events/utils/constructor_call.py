@@ -48,7 +48,6 @@ def _arguments(made: object, kept: Mapping[str, Any]) -> Iterator[str]:
         elif is_required and positional and parameter.kind is not Parameter.KEYWORD_ONLY:
             yield shown(name, value)
         elif is_required or not _is_equal(value, parameter.default):
-            positional = False
             yield f"{name}={shown(name, value)}"
 
 

@@ -115,3 +115,11 @@ def test_a_property_of_a_subclass_takes_the_place_of_an_attribute():
         passing = property(lambda self: True)
 
     assert Own().passing is True
+
+
+def test_the_reason_is_the_first_argument_of_a_class_that_takes_more():
+    class Own(CancelBatchException):
+        def __init__(self, reason, where):
+            self.where = where
+
+    assert Own("why", "here").reason == "why"

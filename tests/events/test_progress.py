@@ -87,6 +87,7 @@ def fit_at(**fields):
     [
         ({}, [(1.25, 3, "epochs"), (5, 12, "batches"), (5, 12, "steps")]),
         ({"step": 3}, [(3, 10, "steps")]),
+        ({"optimizers": {"": None}}, [(5, 12, "steps")]),
         ({"n_epochs": 1, "epoch": 0}, [(1, 4, "batches")]),
         ({"round_scope": None}, [(0.25, 1, "epochs"), (1, 4, "batches")]),
         ({"batches_per_epoch": 2}, [(1.5, 3, "epochs"), (3, 6, "batches")]),

@@ -41,3 +41,11 @@ def test_a_rollback_leaves_out_its_first_and_last_batch_and_those_between():
 
 def test_a_snapshot_is_equal_to_itself_only():
     assert Snapshot(4, 0, 3, {}) != Snapshot(4, 0, 3, {})
+
+
+def test_a_retry_whose_class_does_not_call_the_one_above_has_the_defaults():
+    class Own(RetryBatchException):
+        def __init__(self, loss):
+            self.loss = loss
+
+    assert Own(0.5).carried() == RetryBatchException().carried()

@@ -90,3 +90,19 @@ def test_a_plan_begins_with_its_outcome_and_counts():
     plan.transitions.update(begin_batch=3, after_step=3, begin_fit=1)
     first = "the fit would be cancelled, after 7 transitions, 3 begin_batch, 3 after_step"
     assert str(plan) == first
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (999_400, "999 kB"),
+        (2_500_000, "2.5 MB"),
+        (999e12, "999 TB"),
+    ],
+)
+def test_the_size_of_a_file_is_shown_in_units_of_1000(tmp_path, size, text):
+    plan = RehearsalPlan(files={tmp_path / "a": size})
+    assert str(plan).endswith(f"a, {text}")

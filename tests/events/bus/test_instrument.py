@@ -1,6 +1,8 @@
+import pytest
 from helpers import CANCELS, Trace, batches, raise_at, trainer_of
 
 from trackside.events import after_loss
+from trackside.events.bus import lock
 
 
 class Around:
@@ -76,3 +78,19 @@ def test_the_newest_of_two_instruments_is_outermost():
     trainer.fit(batches(1))
     assert inner.called == [(receiver, "after_loss")]
     assert [call.__wrapped__ for call, _ in outer.called] == [receiver]
+
+
+def test_without_the_lock_of_the_bus_no_instrument_is_added(monkeypatch):
+    class Refusing:
+        def __enter__(self):
+            raise InterruptedError
+
+        def __exit__(self, *error):
+            """Never entered."""
+
+    trainer = trainer_of()
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "BUS_LOCK", Refusing())
+        with pytest.raises(InterruptedError):
+            trainer.instrument(Around())
+    assert trainer.instruments == ()

@@ -2,7 +2,10 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from trackside.events import Transition, after_loss, any_transition, begin_fit
+from trackside.events.bus import lock
 from trackside.events.bus.lock import locked
 from trackside.events.bus.signal import Route, link, unlink
 
@@ -91,3 +94,49 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_the_lock_is_free_in_a_forked_child_if_another_thread_held_it():
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+class Refused(Exception):
+    """Raised in place of acquiring the lock."""
+
+
+class Refusing:
+    def __enter__(self):
+        raise Refused
+
+    def __exit__(self, *error):
+        """Never entered."""
+
+
+def receive(trainer, state):
+    """Subscribed to one sender."""
+
+
+def route_of(sender):
+    return Route(begin_fit, sender, Transition("begin_fit", "idle", "fit.ready"))
+
+
+def test_without_the_lock_nothing_is_connected_disconnected_or_linked(monkeypatch):
+    linked, other, sender = route_of(Sender()), route_of(Sender()), Sender()
+    begin_fit.connect(receive, linked.sender)
+    link([linked])
+
+    def connected():
+        receivers = [list(begin_fit.receivers_for(each)) for each in (linked.sender, sender)]
+        return receivers, linked.receivers, set(begin_fit._routes), set(any_transition._routes)
+
+    before = connected()
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "BUS_LOCK", Refusing())
+        for change, *arguments in (
+            (begin_fit.connect, receive, sender),
+            (begin_fit.disconnect, receive, linked.sender),
+            (link, [other]),
+            (unlink, [linked]),
+            (begin_fit.refresh,),
+        ):
+            with pytest.raises(Refused):
+                change(*arguments)
+    assert connected() == before
+    assert linked.receivers
+    unlink([linked])

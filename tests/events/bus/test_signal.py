@@ -67,6 +67,16 @@ def test_a_weak_receiver_is_disconnected_when_its_owner_is_deleted():
     assert not s.receivers
 
 
+def test_a_sender_does_not_hold_a_receiver_that_is_connected_to_it_weakly():
+    s, sender, handler = Signal("s"), Sender(), Handler([])
+    s.connect(handler.receive, sender=sender, weak=True)
+    deleted = weakref.ref(handler)
+    del handler
+    gc.collect()
+    assert deleted() is None
+    assert not s.receivers
+
+
 def test_a_weak_connection_does_not_weaken_a_strong_one():
     s, log = Signal("s"), []
     handler = Handler(log)

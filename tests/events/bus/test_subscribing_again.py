@@ -66,6 +66,18 @@ def test_once_is_once_in_each_trainer(trainers, seen):
     assert seen == [target]
 
 
+def test_once_at_a_counted_send_is_both_in_each_trainer(trainers, seen):
+    source, target = trainers
+
+    @source.on("after_step", every=2, once=True)
+    def look(trainer, state):
+        seen.append((trainer is target, state.step))
+
+    assert subscribe_again(look, source, target)
+    target.fit(batches(4))
+    assert seen == [(True, 2)]
+
+
 def test_a_scope_is_open_in_the_other_trainer(trainers, seen):
     source, target = trainers
 

@@ -16,6 +16,11 @@ class Made:
         self.every = every
 
 
+class Text:
+    def __init__(self, names=("a", "b")):
+        self.names = names
+
+
 class Several:
     def __init__(self, *metrics, **options):
         self.metrics = metrics
@@ -40,9 +45,22 @@ def test_what_follows_an_argument_that_is_not_kept_is_shown_by_name():
     assert constructor_call(made) == "Made(steps=5)"
 
 
+def test_a_required_argument_after_one_that_is_not_kept_is_shown_by_name():
+    class Kept:
+        def __init__(self, gone, rate):
+            self.rate = rate
+
+    assert constructor_call(Kept(1, 0.1)) == "Kept(rate=0.1)"
+
+
 def test_an_equal_value_of_another_type_differs_from_the_default():
     assert constructor_call(Made(1, steps=3.0, every=True)) == "Made(1, steps=3.0, every=True)"
     assert constructor_call(Made(1, every=torch.ones(()))) == "Made(1, every=Tensor)"
+
+
+def test_a_value_that_is_equal_to_its_default_is_left_out_though_it_is_another_object():
+    assert constructor_call(Text(tuple("ab"))) == "Text()"
+    assert constructor_call(Text(tuple("ba"))) == "Text(names=('b', 'a'))"
 
 
 def test_several_positions_and_keywords_are_shown_and_at_most_eight_keywords():

@@ -69,6 +69,7 @@ def test_a_login_in_an_address_and_a_key_in_a_text_are_hidden():
         (["fit.py", "token", "next"], ["fit.py", "token", "next"]),
         (["fit.py", "--lr", "1"], ["fit.py", "--lr", "1"]),
         (["python", "-c", "login('abc')", "x"], ["python", "-c", "…", "x"]),
+        (["python", "-u", "-c", "login('abc')"], ["python", "-u", "-c", "…"]),
         (["python", "fit.py", "-c", "conf.toml"], ["python", "fit.py", "-c", "conf.toml"]),
         (["python", "-m", "fit", "-c", "conf.toml"], ["python", "-m", "fit", "-c", "conf.toml"]),
     ],

@@ -161,3 +161,10 @@ def test_leaves_yields_the_fields_of_a_dataclass():
 )
 def test_tensors_of_one_number_of_dimensions_and_several_shapes_are_ragged(shapes, ragged):
     assert are_ragged([torch.zeros(shape) for shape in shapes]) is ragged
+
+
+def test_other_parts_of_a_dataclass_are_its_fields():
+    example = Example(torch.ones(2), ["a"])
+    changed = with_children(example, [1, 2, 3])
+    assert (type(changed), children(changed)) == (Example, [1, 2, 3])
+    assert children(example)[1:] == [["a"], 0]
