@@ -5,6 +5,7 @@ Each exchange says what it is: a rank that does not come to the same one is not 
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -50,24 +51,44 @@ def sum_over_ranks(values: torch.Tensor, what: str) -> torch.Tensor:
 def gather_over_ranks(value: Any, what: str) -> list[Any]:
     """The `value` of each rank, by rank: anything that can be pickled.
 
+    Raises:
+        TypeError: it cannot; the other ranks do not wait for this one.
+
     Cost: a vote, a device sync
     """
+    own = _pickled(value, what)
     meet(what)
     gathered: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(gathered, value)
-    return gathered
+    dist.all_gather_object(gathered, own)
+    return [pickle.loads(each) for each in gathered]
 
 
 def gather_on_main(value: Any, what: str) -> list[Any]:
     """The `value` of each rank on rank 0, elsewhere that of this rank.
 
+    Raises:
+        TypeError: as `gather_over_ranks`.
+
     Cost: a vote, a device sync
     """
+    own = _pickled(value, what)
     meet(what)
     gathered: list[Any] = [None] * dist.get_world_size()
     is_main = dist.get_rank() == 0
-    dist.gather_object(value, gathered if is_main else None)
-    return gathered if is_main else [value]
+    dist.gather_object(own, gathered if is_main else None)
+    return [pickle.loads(each) for each in gathered] if is_main else [value]
+
+
+def _pickled(value: Any, what: str) -> bytes:
+    """Pickle before the vote: who fails then has not come to the exchange."""
+    try:
+        return pickle.dumps(value)
+    except Exception as error:
+        raise TypeError(
+            f"rank {dist.get_rank()} cannot send {what} to the other ranks, as it cannot be "
+            f"pickled: {type(error).__name__}: {error}; allowed: numbers, texts, tensors, and "
+            "objects of classes that a module defines"
+        ) from error
 
 
 class BackgroundGroup:

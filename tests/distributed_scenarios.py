@@ -15,6 +15,7 @@ import warnings
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -47,6 +48,7 @@ from trackside import (
     Trainer,
 )
 from trackside.engine import SUPERVISED
+from trackside.engine.checkpoint import joint_writer
 from trackside.handlers.distributed._process_group import _rendezvous_store
 from trackside.views import Recording, compare_ranks, status, totals
 
@@ -476,10 +478,10 @@ def rare_votes():
     """Fits whose ranks vote in every fifth batch: what is raised between two votes."""
     found = {}
     for strategy in STRATEGIES:
-        for name in ("nothing", "cancel of the fit", "error of the model"):
+        for name, norm in RARE_VOTES:
             moment, raised = RAISED.get(name, ("after_step", None))
             handler = Distributed(strategy, timeout=TIMEOUT, vote_every=5)
-            model = network(norm=True)
+            model = network(norm)
             trainer = trainer_of(model, handler)
             votes = {"open": 0, "all": 0}
             trainer.on("begin_fit")(partial(count_votes, votes))
@@ -491,8 +493,21 @@ def rare_votes():
                 warnings.simplefilter("ignore")  # the shards are not collected
                 error = error_of(partial(trainer.fit, KeyedLoader(examples(160), 4)))
             state = trainer.state
-            found[f"{strategy}: {name}"] = [error, state.outcome, state.step, votes["all"]]
+            notes = getattr(state.error, "__notes__", [])
+            found[f"{strategy}: {name}, {norm}"] = [
+                *(error, state.outcome, state.step, votes["all"]),
+                any("Timed out" in note for note in notes),
+            ]
     return found
+
+
+RARE_VOTES = (
+    ("nothing", True),
+    ("cancel of the fit", True),
+    ("error of the model", True),  # in a collective forward pass: buffers are sent there
+    ("error of the model", False),
+)
+"""What is raised, and whether the model has buffers."""
 
 
 def given_wrapper():
@@ -605,6 +620,16 @@ class FailingMetric(Accuracy):
         return super().compute()
 
 
+class UnsendableMetric(Accuracy):
+    """Is sent to the other ranks, which cannot be done from rank 1."""
+
+    def __init__(self):
+        self.kept = (lambda: None) if rank() == 1 else None
+
+    def merge_state(self, others):
+        """Called only if all could be sent."""
+
+
 class CancelsAt:
     """Examples of which reading one cancels the epoch."""
 
@@ -637,6 +662,11 @@ MISSED = {
         "shortest",
     ),
     "a metric": lambda folder: ((Metrics(accuracy=FailingMetric()),), examples(40), "shortest"),
+    "an unsendable metric": lambda folder: (
+        (Metrics(accuracy=UnsendableMetric()),),
+        examples(40),
+        "shortest",
+    ),
     "a joined fetch": lambda folder: ((FailingFetch(ZeroDivisionError),), examples(40), "join"),
     "a joined cancel": lambda folder: ((FailingFetch(CancelEpochException),), examples(40), "join"),
     "a cancel of the loader": lambda folder: ((), CancelsAt(40, 20), "shortest"),
@@ -915,6 +945,18 @@ def break_save(checkpoint, ended=None):
     checkpoint._store.save = save
 
 
+def fail_to_write_rows(checkpoint):
+    """What each rank writes itself, which the other one may hear of first."""
+
+    save = checkpoint._store.save
+
+    def fail(*arguments):
+        with patch.object(joint_writer, "_write_shard", side_effect=OSError("no rows")):
+            save(*arguments)
+
+    checkpoint._store.save = fail
+
+
 def fail_to_capture(checkpoint):
     def state_dict():
         raise ZeroDivisionError("no state")
@@ -925,6 +967,7 @@ def fail_to_capture(checkpoint):
 FAILING = {
     "write": (True, fail_to_write),
     "last write": (True, fail_at_the_end),
+    "rows": (False, fail_to_write_rows),
     "capture": (False, fail_to_capture),
 }
 

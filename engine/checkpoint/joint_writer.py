@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ...events import PeerError
 from ...events.trainer_protocol import Peers
 from ..fit_state.sharded_tensors import SHARDS
 from .atomic_directory import AtomicDirectory, DirectoryFiles, FileDigest
-from .manifest import CheckpointError
 from .safetensors_writer import DTYPES, write_weights
 from .shard_reader import LAYOUT_FILE, LAYOUT_FORMAT, shard_file
 
@@ -37,7 +37,7 @@ def write_jointly(
         finish: writes the other files, and commits; gets the digests of those written before.
 
     Raises:
-        CheckpointError: another rank has failed; OSError or TypeError: this one has.
+        PeerError: another rank has failed; OSError or TypeError: this one has.
     """
     with ExitStack() as undo:
         made: list[AtomicDirectory] = []
@@ -62,7 +62,7 @@ def all_or_none(peers: Peers, work: Callable[[], Any]) -> list[Any]:
     """What `work` returned on each rank, data for JSON; all ranks raise if one has.
 
     Raises:
-        CheckpointError: another rank has raised; or what `work` has raised here.
+        PeerError: another rank has raised; or what `work` has raised here.
     """
     try:
         report = {"value": work()}
@@ -72,9 +72,10 @@ def all_or_none(peers: Peers, work: Callable[[], Any]) -> list[Any]:
     reports = [json.loads(text) for text in peers.exchange(json.dumps(report))]
     for rank, each in enumerate(reports):
         if "error" in each:
-            raise CheckpointError(
+            raise PeerError(
                 f"rank {rank} has not written its part of a checkpoint, so there is none: "
-                f"{each['error']}"
+                f"{each['error']}",
+                rank,
             )
     return [each["value"] for each in reports]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 
 from ...events import (
@@ -54,6 +55,7 @@ def as_record(raised: Raised) -> Record:
         "carried": json.dumps(error.carried()) if isinstance(error, Recovery) else "{}",
         "by": read_text(error, "raised_by") or describe_raiser(error, raised.receiver, phase),
         "in": read_text(error, "raised_in") or phase,
+        "follows": "yes" if isinstance(error, PeerError) else "",
         "error": "" if is_cancel(error) else first_line(error),
         "traceback": "" if is_cancel(error) else traceback_text(error),
     }
@@ -93,10 +95,13 @@ def merged(
 ) -> list[Raised]:
     """What all ranks have raised, in the order of the ranks, so that all ranks act alike.
 
+    What says that another rank has failed comes after that failure itself.
+
     Args:
         followed: tracebacks of errors of this rank that followed from those of another one.
     """
-    raised = list(_in_order(own, records, rank))
+    told = sorted(_in_order(own, records, rank), key=operator.itemgetter(0))
+    raised = [one for _, one in told]
     errors = [one.error for one in raised if isinstance(one.error, PeerError)]
     for text in followed if errors else ():
         add_note(errors[0], f"trackside: this rank failed as a result\n{text}")
@@ -105,9 +110,13 @@ def merged(
 
 def _in_order(
     own: Sequence[Raised], records: Sequence[Sequence[Record]], rank: int
-) -> Iterator[Raised]:
+) -> Iterator[tuple[bool, Raised]]:
+    """What each rank has raised, and whether it follows from a failure of another one."""
     for other, told in enumerate(records):
-        yield from own if other == rank else (of_peer(record, other) for record in told)
+        if other == rank:
+            yield from ((isinstance(one.error, PeerError), one) for one in own)
+        else:
+            yield from ((bool(record["follows"]), of_peer(record, other)) for record in told)
 
 
 def _sign(cancel: Cancel, by: str, phase: str) -> None:

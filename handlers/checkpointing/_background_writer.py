@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from ...events import PeerError
 from ._idle_thread import IdleThread
 
 State = dict[str, Any]
@@ -72,8 +73,12 @@ class BackgroundWriter:
             self.failed = False
 
     def check(self) -> None:
-        """Raise the error of the background thread, if it has failed already."""
-        if self._pending is not None and self._pending.done():
+        """Raise the error of the background thread, if it has failed already.
+
+        If another rank has failed there, that one raises.
+        """
+        pending = self._pending
+        if pending is not None and pending.done() and not _is_of_a_rank(pending.exception()):
             self.wait()
 
     def close(self) -> None:
@@ -86,3 +91,7 @@ class BackgroundWriter:
     def _start(self, job: Callable[[], None]) -> None:
         self._process = os.getpid()
         self._pending = self._thread.submit(job)
+
+
+def _is_of_a_rank(error: BaseException | None) -> bool:
+    return isinstance(error, PeerError) and error.rank >= 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ...events import TrainerProtocol, TrainState
+from ...events import PeerError, TrainerProtocol, TrainState
 from ...events.trainer_protocol import CheckpointFolder, Manifest
 from ...events.utils.nested import map_nested
 from .._ranks import BackgroundGroup, gather_on_main, gather_over_ranks, meet
@@ -35,7 +35,7 @@ def state_of_all_ranks(trainer: TrainerProtocol) -> dict[str, Any]:
         failures = gather_over_ranks(failure, "what a fit has failed with")
     for rank, text in enumerate(failures):
         if text:
-            raise RuntimeError(f"rank {rank} cannot save its part of the fit: {text}")
+            raise PeerError(f"rank {rank} cannot save its part of the fit: {text}", rank)
     ranks = gather_on_main(own, "the state of a fit")
     if not trainer.state.is_main:
         return {"shards": captured.get("shards", {})}
@@ -136,4 +136,4 @@ class RankStore:
         finally:
             failures = [] if self._peers is None else self._peers.exchange(failure)
         if any(failures):
-            raise RuntimeError(f"rank 0 has not deleted old checkpoints: {failures[0]}")
+            raise PeerError(f"rank 0 has not deleted old checkpoints: {failures[0]}", 0)

@@ -139,7 +139,7 @@ def vote_messages(
             connections.callback(each.close)
         if not _on_all_ranks(group, len(above) == len(distances)):
             return GlooMessages(group)
-        below = dict(_accepted(listener) for _ in distances)
+        below = dict(_accepted(listener, connections) for _ in distances)
         connections.pop_all()
     return LocalMessages(above, below, timeout)
 
@@ -173,9 +173,10 @@ def _connected(store: Any, distances: Sequence[int]) -> dict[int, socket.socket]
     return found
 
 
-def _accepted(listener: socket.socket) -> tuple[int, socket.socket]:
+def _accepted(listener: socket.socket, opened: ExitStack) -> tuple[int, socket.socket]:
     """The distance and the socket of a rank below, which has connected before."""
     connection, _ = listener.accept()
+    opened.callback(connection.close)
     return int.from_bytes(_read(connection, 4), "little"), connection
 
 

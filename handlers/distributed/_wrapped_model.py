@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TypeGuard
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 _BUCKETS_KNOWN = 2
 """Backward passes after which DistributedDataParallel does not arrange its buckets again."""
+
+
+_CALLERS = ("torch.nn.parallel.distributed", "torch.nn.modules.module")
+"""The modules of the functions that call the one of the user's model."""
 
 
 class WrappedModel(Protocol):
@@ -172,6 +177,17 @@ class ReplicatedModel:
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
         self._wrapped = None
+
+
+def let_go(error: BaseException) -> None:
+    """Clear the frames of `error` that hold a DistributedDataParallel, and so its connections.
+
+    Else the other ranks would wait for this one until the timeout. The frames of the user's model
+    keep their locals.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") in _CALLERS:  # reading `f_locals` would keep a copy
+            frame.clear()
 
 
 def clear_gradients(model: nn.Module) -> None:

@@ -25,14 +25,13 @@ from ._process_group import DataGroup, joined, rank_and_world_size
 from ._rank_differences import facts_of, refuse_differences
 from ._sharding_checks import check_model, check_options, check_saved, modules_held
 from ._strategies import wrapped_model
-from ._wrapped_model import WrappedModel, check_parts, count_examples
+from ._wrapped_model import WrappedModel, check_parts, count_examples, let_go
 
 if TYPE_CHECKING:
     from torch.distributed.fsdp import MixedPrecisionPolicy
 
 Activity = Callable[[TrainState], str]
 Strategy = Literal["ddp", "fsdp2"]
-
 Uneven = Literal["shortest", "join"]
 
 _STRATEGIES = ("ddp", "fsdp2")
@@ -252,6 +251,9 @@ class Distributed(Stateful):
             try:
                 with self._model.reducing(ends_window(state, state.batches_per_step)):
                     return forward(state)
+            except BaseException as error:
+                let_go(error)
+                raise
             finally:
                 state.model = model
 
@@ -287,8 +289,7 @@ def refuse_single(handlers: Iterable[Any]) -> None:
 
 def _check_one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
-        names = ", ".join(map(repr, allowed))
-        raise ValueError(f"Distributed({name}={value!r}): allowed: {names}")
+        raise ValueError(f"Distributed({name}={value!r}): allowed: {', '.join(map(repr, allowed))}")
 
 
 def _reattach_main_only(trainer: TrainerProtocol) -> None:

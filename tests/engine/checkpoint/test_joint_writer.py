@@ -8,7 +8,8 @@ import torch
 from joint_saves import save_of_two
 from states import same, state_of_training
 
-from trackside.engine import CheckpointError, latest, read_checkpoint
+from trackside import PeerError
+from trackside.engine import latest, read_checkpoint
 from trackside.engine.checkpoint import joint_writer, shard_reader
 
 
@@ -33,7 +34,8 @@ def test_what_fails_on_one_rank_is_raised_by_all_and_leaves_the_older_whole(
     errors = save_of_two(tmp_path, 2)
     culprit = 0 if step == "_write_layout" else rank
     assert isinstance(errors[culprit], OSError)
-    assert isinstance(errors[1 - culprit], CheckpointError)
+    assert isinstance(errors[1 - culprit], PeerError)
+    assert errors[1 - culprit].rank == culprit
     assert f"rank {culprit} has not written its part" in str(errors[1 - culprit])
     assert "No space left on device" in str(errors[1 - culprit])
     assert names(tmp_path) == ["step-000000000001"]

@@ -90,6 +90,17 @@ def test_what_all_ranks_have_raised_is_in_the_order_of_ranks():
     assert not hasattr(raised[2], "__notes__")
 
 
+def test_what_says_that_another_rank_has_failed_comes_after_that_failure():
+    error = PeerError("rank 1 has not written its part", 1)
+    for rank, own, told in (
+        (1, ValueError("no space left"), [[as_record(recorded(error, look, at(PHASE), 0))], [{}]]),
+        (0, error, [[{}], [as_record(recorded(ValueError("no space"), look, at(PHASE), 1))]]),
+    ):
+        raised = merged([recorded(own, look, at(PHASE), rank)], told, rank, [])
+        assert "no space" in str(raised[0].error)
+        assert "has not written its part" in str(raised[1].error)
+
+
 def test_what_followed_from_no_error_of_another_rank_is_left_out():
     own = [recorded(CancelEpochException("own"), look, at(PHASE), 0)]
     (one,) = merged(own, [[{}]], 0, ["my traceback"])

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from distributed_scenarios import RECOVERIES, resumable, run_scenarios, weights
+from distributed_scenarios import FAILING, RECOVERIES, resumable, run_scenarios, weights
 
 from trackside.views import diff_journals
 from trackside.views.journals.journal_diff import MEASURED
@@ -254,13 +254,16 @@ def test_most_batches_of_a_sharded_loader_have_one_vote_which_overlaps(results):
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_ranks_that_vote_in_every_fifth_batch_end_alike(results, strategy):
     one, other = results["rare_votes"]
-    (error, *ends), stopped, failed = (r for n, r in one.items() if n.startswith(strategy))
+    (error, *ends), stopped, *failures = (r for n, r in one.items() if n.startswith(strategy))
     assert (error, ends[:2]) == ("", ["completed", 20])
     assert ends[2] < 20
-    assert stopped == other[f"{strategy}: cancel of the fit"]
+    assert stopped == other[f"{strategy}: cancel of the fit, True"]
     assert (stopped[1], 2 <= stopped[2] <= 2 + 5) == ("cancelled", True)
-    assert failed[0].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
-    assert other[f"{strategy}: error of the model"][0] == "ZeroDivisionError: on rank 1"
+    for has_buffers, failed in zip((True, False), failures, strict=True):
+        assert failed[0].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
+        assert not failed[-1]  # the group of the gradients was ended: nobody has waited for it
+        found = other[f"{strategy}: error of the model, {has_buffers}"]
+        assert found[0] == "ZeroDivisionError: on rank 1"
 
 
 def test_what_the_dataset_of_one_rank_raises_fails_all_in_the_same_batch(results):
@@ -327,16 +330,13 @@ def test_a_rank_that_cannot_join_ends_all_ranks(results):
     assert first["fails"].startswith("PeerError: rank 1: ZeroDivisionError: no more data")
 
 
-def test_a_save_that_fails_on_one_rank_does_not_let_the_other_wait(results):
-    first, second = results["failing_writes"]
-    for found in (first, second):  # the rank that hears of it first, in its thread, raises it
-        assert "NotADirectoryError: [Errno 20]" in found["write"]
-    assert first["last write"].startswith("NotADirectoryError")
-    assert second["last write"].startswith("PeerError: rank 0: NotADirectoryError")
-    assert first["capture"].endswith(
-        "rank 1 cannot save its part of the fit: ZeroDivisionError: no state"
-    )
-    assert "ZeroDivisionError: no state" in second["capture"]
+def test_a_save_that_fails_names_the_rank_whose_part_it_was(results):
+    for name, (is_main, _) in FAILING.items():
+        found = [result[name] for result in results["failing_writes"]]
+        culprit = 0 if is_main else 1
+        assert found[culprit].startswith(("OSError", "NotADirectoryError", "ZeroDivisionError"))
+        kind = found[culprit].partition(":")[0]
+        assert found[1 - culprit].startswith(f"PeerError: rank {culprit}: {kind}"), name
 
 
 @pytest.mark.parametrize("during", ["train", "validate"])
@@ -397,10 +397,19 @@ def test_no_rank_waits_in_an_exchange_for_one_that_has_failed(results, name):
     assert one["counts"][0] == "failed"
 
 
+def test_what_one_rank_cannot_send_is_named_and_nobody_waits(results):
+    one, other = missed(results, "an unsendable metric")
+    reason = "TypeError: rank 1 cannot send a metric to the other ranks, as it cannot be pickled: "
+    assert other["error"].startswith(reason)
+    assert one["error"].startswith(f"PeerError: rank 1: {reason}")
+    assert one["counts"] == other["counts"]
+
+
 def test_a_state_dict_that_fails_on_one_rank_ends_the_save_of_all(results):
-    for result in missed(results, "a state dict"):
-        assert "rank 1 cannot save its part of the fit: ZeroDivisionError" in result["error"]
-        assert result["counts"] == ["failed", 0, 1, 2]
+    one, other = missed(results, "a state dict")
+    assert one["error"].startswith("PeerError: rank 1: ZeroDivisionError: only here")
+    assert other["error"] == "ZeroDivisionError: only here"
+    assert one["counts"] == other["counts"] == ["failed", 0, 1, 2]
 
 
 @pytest.mark.parametrize("name", ["a cancel before a save", "a joined cancel"])
