@@ -1,4 +1,4 @@
-"""Ranks as threads of one process: votes, and sums of gradients, over a barrier.
+"""Ranks as threads of one process: votes, and sums of gradients, in meetings.
 
 `Ranks(2).run(work)` calls `work(rank, agreement)` in a thread each. Nothing waits for more than
 `SECONDS`: a rank that does not come is an error of the test.
@@ -17,20 +17,44 @@ from trackside import PeerError
 SECONDS = 60
 
 
+class NobodyComesError(Exception):
+    """A meeting has ended before all ranks have come, or a rank has not come in time."""
+
+
 class Meeting:
-    """Where all ranks leave a value, and take those of all."""
+    """Where all ranks leave a value, and take those of all.
+
+    One to which all have come takes place, also for a rank that is waked after another one has
+    ended the meetings: as a message that was sent before its sender has left.
+    """
 
     def __init__(self, size: int) -> None:
-        self.left: list[Any] = [None] * size
-        self.barrier = threading.Barrier(size, timeout=SECONDS)
+        self._size = size
+        self._changed = threading.Condition()
+        self._rounds: list[dict[int, Any]] = []
+        self._attended = [0] * size
+        self._is_over = False
 
     def exchange(self, rank: int, value: Any) -> list[Any]:
         """The values of all ranks."""
-        self.left[rank] = value
-        self.barrier.wait()
-        values = list(self.left)
-        self.barrier.wait()
-        return values
+        with self._changed:
+            place = self._attended[rank]
+            self._attended[rank] += 1
+            if place == len(self._rounds):
+                self._rounds.append({})
+            left = self._rounds[place]
+            left[rank] = value
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._is_over or len(left) == self._size, SECONDS)
+            if len(left) < self._size:
+                raise NobodyComesError
+            return [left[each] for each in range(self._size)]
+
+    def end(self) -> None:
+        """Let the ranks that wait, or come later, fail."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
 
 class ThreadAgreement:
@@ -82,16 +106,16 @@ class ThreadAgreement:
         return self._exchange(records)
 
     def abort(self) -> bool:
-        """Break the barrier of the data; True for the first."""
+        """End the meetings of the data; True for the first."""
         with self.ranks.lock:
             first, self.ranks.aborted = not self.ranks.aborted, True
-        self.ranks.data.barrier.abort()
+        self.ranks.data.end()
         return first
 
     def leave(self) -> None:
-        """Break both barriers."""
-        self.ranks.data.barrier.abort()
-        self.ranks.control.barrier.abort()
+        """End both meetings."""
+        self.ranks.data.end()
+        self.ranks.control.end()
 
     def average_gradients(self, model: torch.nn.Module) -> None:
         """What DDP does."""
@@ -109,7 +133,7 @@ class ThreadAgreement:
     def _exchange(self, value: Any) -> list[Any]:
         try:
             return self.ranks.control.exchange(self.rank, value)
-        except threading.BrokenBarrierError:
+        except NobodyComesError:
             raise PeerError("another rank has left the votes") from None
 
 
@@ -149,8 +173,8 @@ class Ranks:
                 results[rank] = work(rank, ThreadAgreement(self, rank))
             except BaseException as error:
                 errors.append(error)
-                self.data.barrier.abort()
-                self.control.barrier.abort()
+                self.data.end()
+                self.control.end()
 
         threads = [threading.Thread(target=call, args=(rank,)) for rank in range(self.size)]
         for thread in threads:
