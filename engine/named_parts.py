@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..events import TrainState
-from .torch_internals import COMPILED
+from .torch_internals import COMPILED, own_parameters
 
 T = TypeVar("T")
+Modules = list[tuple[str, str, nn.Module]]
+"""Every module of a run: the prefix of its root, see `run_modules`, its name in there, itself."""
 
 
 def whole_model(state: TrainState) -> nn.Module:
@@ -38,6 +40,33 @@ def run_modules(state: TrainState) -> dict[str, nn.Module]:
     losses = loss_modules(state).items()
     prefixed = {f"loss_fn.{name}." if name else "loss_fn.": module for name, module in losses}
     return {"": whole_model(state), **prefixed}
+
+
+def named_modules(state: TrainState) -> Modules:
+    """Every module of the models and loss modules, each root followed by its parts."""
+    return [
+        (prefix, name, part)
+        for prefix, module in run_modules(state).items()
+        for name, part in module.named_modules()
+    ]
+
+
+def module_parameters(modules: Modules) -> dict[str, Tensor]:
+    """The parameters of the modules of a run, as torch's `named_parameters` names them.
+
+    That walks through all modules once more, and takes three times as long.
+    """
+    named: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for prefix, name, part in modules:
+        if not name:  # the root of the next model or loss module
+            seen = set()
+        path = prefix + plain_name(f"{name}." if name else "")
+        for own, parameter in own_parameters(part).items():
+            if parameter is not None and id(parameter) not in seen:
+                seen.add(id(parameter))
+                named[path + own] = parameter
+    return named
 
 
 def plain_names(prefix: str, items: Iterable[tuple[str, T]]) -> dict[str, T]:

@@ -33,6 +33,16 @@ def version(tensor: torch.Tensor) -> int:
     return tensor._version
 
 
+def own_parameters(module: torch.nn.Module) -> dict[str, torch.nn.Parameter | None]:
+    """The live table of the parameters of a module, without those of its parts."""
+    return module._parameters
+
+
+def own_buffers(module: torch.nn.Module) -> dict[str, torch.Tensor | None]:
+    """The live table of the buffers of a module, without those of its parts."""
+    return module._buffers
+
+
 def copy_all(targets: list[torch.Tensor], sources: list[torch.Tensor]) -> None:
     """Copy the values of tensors into others of the same shapes, by one call for all of them."""
     if targets:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 
 from ...events import Rollback, TrainState
 from ...events.reported_metrics import ReportedMetrics
-from ..named_parts import plain_name, run_modules
+from ..named_parts import Modules, module_parameters, named_modules, plain_name
 from .plain_data import to_plain_data
 
 COUNTERS = (
@@ -28,8 +28,16 @@ FIT_ARGUMENTS = ("n_epochs", "batches_per_epoch")
 """Arguments of `fit` that end it; a handler may change them, so what was passed is saved, too."""
 
 
-def capture_position(state: TrainState) -> dict[str, Any]:
-    """The fields of a TrainState that the next activity depends on, as data."""
+def capture_position(
+    state: TrainState, modules: Modules, parameters: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """The fields of a TrainState that the next activity depends on, as data.
+
+    Args:
+        modules: see `named_modules`.
+        parameters: see `module_parameters`.
+    """
+    training = state.training
     return {
         **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
         "asked": dict(state.asked),
@@ -41,8 +49,10 @@ def capture_position(state: TrainState) -> dict[str, Any]:
         "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
-        "modes": [name for name, part in _modules(state) if part.training != state.training],
-        "frozen": [name for name, p in _parameters(state) if not p.requires_grad],
+        "modes": [
+            prefix + plain_name(name) for prefix, name, part in modules if part.training != training
+        ],
+        "frozen": [name for name, each in parameters.items() if not each.requires_grad],
     }
 
 
@@ -71,23 +81,12 @@ def restore_position(state: TrainState, saved: Mapping[str, Any]) -> None:
         setattr(state, name, value)
     state.notes.update(saved["notes"])
     state.loss = saved["loss"]
-    for name, module in _modules(state):
-        module.training = state.training != (name in saved["modes"])
-    for name, parameter in _parameters(state):
+    modules = named_modules(state)
+    for prefix, name, part in modules:
+        part.training = state.training != (prefix + plain_name(name) in saved["modes"])
+    for name, parameter in module_parameters(modules).items():
         if parameter.requires_grad == (name in saved["frozen"]):
             parameter.requires_grad_(name not in saved["frozen"])
-
-
-def _modules(state: TrainState) -> Iterator[tuple[str, nn.Module]]:
-    for prefix, module in run_modules(state).items():
-        for name, part in module.named_modules():
-            yield prefix + plain_name(name), part
-
-
-def _parameters(state: TrainState) -> Iterator[tuple[str, nn.Parameter]]:
-    for prefix, module in run_modules(state).items():
-        for name, parameter in module.named_parameters():
-            yield prefix + plain_name(name), parameter
 
 
 def _own_entries(state: TrainState) -> dict[str, Any]:

@@ -10,19 +10,21 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ...events import TrainState
-from ..named_parts import all_optimizers, plain_names, run_modules
+from ..named_parts import all_optimizers, module_parameters, named_modules
 from .sharded_tensors import StoredTensor, is_sharded, sharded_like
 
 
 def named_parameters(state: TrainState) -> dict[str, Tensor]:
     """The parameters of the model, of a loss module, and others that the optimizer has."""
-    named: dict[str, Tensor] = {}
-    for prefix, module in run_modules(state).items():
-        named |= plain_names(prefix, module.named_parameters())
-    known = {id(parameter) for parameter in named.values()}
+    return with_others(state, module_parameters(named_modules(state)))
+
+
+def with_others(state: TrainState, named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`module_parameters`, and others that the optimizer has."""
+    known = {*map(id, named.values())}
     optimizers = all_optimizers(state).values()
-    optimized = [parameter for each in optimizers for parameter in _optimized_parameters(each)]
-    others = [parameter for parameter in optimized if id(parameter) not in known]
+    groups = [group["params"] for each in optimizers for group in each.param_groups]
+    others = [each for group in groups for each in group if id(each) not in known]
     return named | {f"parameter {number}": other for number, other in enumerate(others)}
 
 

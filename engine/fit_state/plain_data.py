@@ -25,14 +25,22 @@ Where = str | tuple[Any, Any]
 def to_plain_data(value: Any, where: Where) -> Any:
     """A copy of `value` with new containers, which do not change with those of the trainer.
 
-    Tensors are detached but share memory with the live ones; save or copy them before training
-    continues. Those of which every rank has some rows stay sharded.
+    Tensors are the live ones, or detached and share their memory; save or copy them before
+    training continues. Those of which every rank has some rows stay sharded.
 
     Raises:
         TypeError: `value` contains something other than data; the message names where.
     """
-    if isinstance(value, torch.Tensor):
-        return _detached(value, where)
+    kind = type(value)
+    if kind in _IMMUTABLE_TYPES or (kind is torch.Tensor and _is_detached(value)):
+        return value
+    if kind is dict:
+        return {_key(key, where): to_plain_data(part, (where, key)) for key, part in value.items()}
+    return _detached(value, where) if isinstance(value, torch.Tensor) else _plain(value, where)
+
+
+def _plain(value: Any, where: Where) -> Any:
+    """`to_plain_data` of what is neither a tensor nor of one of the most frequent types."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a scalar of NumPy
         value = value.item()
     if type(value) in _IMMUTABLE_TYPES:
@@ -48,6 +56,11 @@ def to_plain_data(value: Any, where: Where) -> Any:
         parts = [to_plain_data(part, (where, index)) for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     raise TypeError(f"{_name(where)} is a {_type_name(value)}; allowed: {ALLOWED}")
+
+
+def _is_detached(tensor: torch.Tensor) -> bool:
+    """Whether it has values, and neither a graph nor attributes, which would be saved."""
+    return not (tensor.requires_grad or tensor.is_meta or tensor.__dict__)
 
 
 def _detached(tensor: torch.Tensor, where: Where) -> torch.Tensor:

@@ -23,7 +23,7 @@ from ..data.rng_state import (
     restore_generators,
     with_prefix,
 )
-from ..named_parts import all_optimizers, run_modules
+from ..named_parts import all_optimizers, named_modules, run_modules
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import is_position_always_known
@@ -44,7 +44,7 @@ def remember(trainer: CheckpointedTrainer, loaders: Iterable[Any] = ()) -> ExitS
     Cost: a copy of the weights in CPU memory, until the stack is closed or dropped.
     """
     state, loaders = trainer.state, list(loaders)
-    generators = own_generators(state)
+    generators = own_generators(named_modules(state))
     for number, loader in enumerate(loaders):
         generators += with_prefix(f"loader {number}", loader_generators(loader))
     undo = ExitStack()  # the last one is undone first

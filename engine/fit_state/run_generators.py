@@ -14,22 +14,19 @@ from ..data.rng_state import (
     with_prefix,
 )
 from ..data.validation_loaders import argument_name, by_name
-from ..named_parts import plain_name, run_modules
+from ..named_parts import Modules, named_modules, plain_name
 
 
-def own_generators(state: TrainState) -> NamedGenerators:
-    """Generators that are attributes of the models and loss modules."""
+def own_generators(modules: Modules) -> NamedGenerators:
+    """Generators that are attributes of the modules of a run, see `named_modules`."""
+    found = module_generators((prefix + name, part) for prefix, name, part in modules)
+    return [(plain_name(f"model.{name}"), generator) for name, generator in found]
+
+
+def all_generators(state: TrainState, modules: Modules) -> NamedGenerators:
+    """Those of the modules of a run, see `named_modules`, and of its loaders."""
     return [
-        (plain_name(f"model.{prefix}{name}"), generator)
-        for prefix, module in run_modules(state).items()
-        for name, generator in module_generators(module)
-    ]
-
-
-def all_generators(state: TrainState) -> NamedGenerators:
-    """Those of the models, the loss modules and the loaders."""
-    return [
-        *own_generators(state),
+        *own_generators(modules),
         *with_prefix("train_loader", loader_generators(state.train_loader)),
         *_validation_generators(state),
     ]
@@ -37,7 +34,7 @@ def all_generators(state: TrainState) -> NamedGenerators:
 
 def preserve_run_generators(state: TrainState, loader: Any) -> AbstractContextManager[None]:
     """Restore the global generators, and those of the modules and `loader`, after the block."""
-    return preserve_generators([*own_generators(state), *loader_generators(loader)])
+    return preserve_generators([*own_generators(named_modules(state)), *loader_generators(loader)])
 
 
 def _validation_generators(state: TrainState) -> NamedGenerators:

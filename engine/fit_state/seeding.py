@@ -14,6 +14,7 @@ from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.exact_context import exact_context
 from ..data.rng_state import NamedGenerators, preserve_generators
 from ..data.validation_loaders import by_name
+from ..named_parts import named_modules
 from .run_generators import all_generators
 
 _MOST = 2**63 - 1
@@ -64,7 +65,7 @@ def seeded_fit(state: TrainState, is_new: bool) -> Iterator[None]:
     if state.seed is None:
         yield
         return
-    own = all_generators(state)
+    own = all_generators(state, named_modules(state))
     with preserve_generators(own):
         if is_new:
             seed_generators(state.seed)

@@ -13,6 +13,8 @@ from ...events.utils.nested import leaves, map_nested
 SHARDS = "shards"
 """The entry of a state dict with what this rank has of the tensors that are missing in the rest."""
 
+_WHOLE_TYPES = (Tensor, torch.nn.Parameter)
+
 Read: TypeAlias = Callable[[int, int], Tensor]
 
 
@@ -36,6 +38,8 @@ class StoredTensor:
 
 def is_sharded(tensor: Any) -> bool:
     """Whether it is a DTensor, whose module is slow to import."""
+    if type(tensor) in _WHOLE_TYPES:
+        return False
     return isinstance(tensor, Tensor) and hasattr(tensor, "full_tensor")
 
 

@@ -13,13 +13,17 @@ from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
 from ..data.rng_state import generator_states, restore_generators
 from ..named_parts import (
+    Modules,
     all_optimizers,
     loss_modules,
+    module_parameters,
+    named_modules,
     plain_name,
     plain_names,
     run_modules,
     whole_model,
 )
+from ..torch_internals import own_buffers
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position
 from .loader_position import loader_states
@@ -27,8 +31,8 @@ from .optimizer_state import (
     gradients,
     load_gradients,
     load_optimizers,
-    named_parameters,
     optimizer_states,
+    with_others,
 )
 from .plain_data import to_plain_data
 from .run_generators import all_generators
@@ -56,8 +60,10 @@ def capture_training_state(trainer: CheckpointedTrainer, shards: bool) -> dict[s
             f"cannot save in {state.phase} of a {state.job}, where the state is incomplete; "
             "allowed: between two batches of a fit, as in a wrap_fetch, and outside of a run"
         )
-    named = named_parameters(state)
-    captured = _captured(trainer, named, "." in state.phase)
+    modules = named_modules(state)
+    parameters = module_parameters(modules)
+    named = with_others(state, parameters)
+    captured = _captured(trainer, modules, parameters, named)
     if shards:
         return split_shards(captured)
     has_shards = any(map(is_sharded, named.values()))
@@ -65,24 +71,28 @@ def capture_training_state(trainer: CheckpointedTrainer, shards: bool) -> dict[s
 
 
 def _captured(
-    trainer: CheckpointedTrainer, named: Mapping[str, Tensor], is_inside: bool
+    trainer: CheckpointedTrainer,
+    modules: Modules,
+    parameters: Mapping[str, Tensor],
+    named: Mapping[str, Tensor],
 ) -> dict[str, Any]:
     state = trainer.state
+    has_buffers = any(own_buffers(part) for _, _, part in modules)
     return {
         "format": STATE_DICT_FORMAT,
         "chart": chart_rows(trainer),
         **({} if state.unit_scope == STANDARD_UNIT else {"unit": state.unit_scope}),
         "phase": state.phase,
-        "position": capture_position(state),
+        "position": capture_position(state, modules, parameters),
         "model": to_plain_data(model_state(state), "model"),
-        "buffers": to_plain_data(unsaved_buffers(state), "buffers"),
+        "buffers": to_plain_data(unsaved_buffers(state) if has_buffers else {}, "buffers"),
         "loss_fn": to_plain_data(loss_state(state), "loss_fn"),
         **_optimizer_entries(state, named),
         "gradients": to_plain_data(gradients(named), "gradients"),
         "handlers": _handler_states(trainer),
         "heard": trainer.subscription_counts.state_dict(),
-        "loaders": loader_states(state) if is_inside else None,
-        "generators": to_plain_data(generator_states(all_generators(trainer.state)), "generators"),
+        "loaders": loader_states(state) if "." in state.phase else None,
+        "generators": to_plain_data(generator_states(all_generators(state, modules)), "generators"),
         **_validated_entry(trainer.handlers),
     }
 
@@ -135,7 +145,7 @@ def load_training_state(
     load_optimizers(state, saved_optimizers(saved))
     load_gradients(state, saved["gradients"])
     _load_handlers(trainer, saved["handlers"], is_rollback)
-    restore_generators(saved["generators"], all_generators(trainer.state))
+    restore_generators(saved["generators"], all_generators(state, named_modules(state)))
     trainer.subscription_counts.load_state_dict(saved["heard"])
 
 

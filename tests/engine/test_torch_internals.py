@@ -71,3 +71,12 @@ def test_torch_has_the_functions_that_its_saved_files_name():
     ]
     missing = [name for name in names if not hasattr(torch._utils, name.rpartition(".")[2])]
     assert missing == []
+
+
+def test_the_tables_of_a_module_are_those_of_its_own_parameters_and_buffers():
+    norm = torch.nn.BatchNorm1d(2)
+    nested = torch.nn.Sequential(norm)
+    assert torch_internals.own_parameters(norm) == dict(norm.named_parameters())
+    assert torch_internals.own_buffers(norm) == dict(norm.named_buffers())
+    assert not torch_internals.own_parameters(nested)
+    assert not torch_internals.own_buffers(nested)
