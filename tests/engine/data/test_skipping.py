@@ -103,6 +103,13 @@ class Unpicklable(Exception):
         super().__init__(path)
 
 
+class RaisingUnpicklable(Raising):
+    """Makes the error where it is raised: a forkserver pickles the dataset."""
+
+    def __getitem__(self, index):
+        raise Unpicklable(path="a.png")
+
+
 @workers
 def test_an_error_of_a_dataset_keeps_its_type_attributes_and_traceback(workers):
     with pytest.raises(OwnError) as caught:
@@ -113,7 +120,7 @@ def test_an_error_of_a_dataset_keeps_its_type_attributes_and_traceback(workers):
 
 
 def test_an_error_that_cannot_be_sent_is_named():
-    loader = KeyedLoader(Raising(i0=Unpicklable(path="a.png")), num_workers=1)
+    loader = KeyedLoader(RaisingUnpicklable(), num_workers=1)
     with pytest.raises(RuntimeError, match=r"Unpicklable \(which cannot be pickled\): a\.png"):
         list(loader)
 
