@@ -48,9 +48,9 @@ class Agreement(Protocol):
     vote_watchers: list[Callable[[bool], None]]
     """Called with True before this rank waits in a vote, and with False after it."""
 
-    gradient_watchers: list[Callable[[bool], None]]
-    """Called with True when this rank has computed its gradients and waits for those of the others,
-    and with False when it has them; by strategies that can tell."""
+    collective_watchers: list[Callable[[str, bool], None]]
+    """Called with what the ranks exchange, "gradients", "weights" or "buffers", and True, before
+    this rank waits for that of the others, and with False when it has it."""
 
     may_reduce: Callable[[], bool]
     """Written by the run: waits for the open vote, and says whether the gradients are wanted. A

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.optim import Optimizer
 
 from ..events.utils.exact_context import exact_context
+
+T = TypeVar("T")
 
 BatchNorm = _BatchNorm
 """Base class of all batch-norm layers, `SyncBatchNorm` included."""
@@ -179,6 +182,49 @@ def forget_group(model: nn.Module) -> None:
             if shards is not None:
                 shards.mesh_info.shard_process_group = None
                 shards.mesh_info.mesh._pg_registry.clear()
+
+
+def watch_sharding(
+    model: nn.Module, waiting: Callable[[str], AbstractContextManager[None]]
+) -> None:
+    """Call what FSDP2 sends in `waiting("weights")` and `waiting("gradients")`.
+
+    Its own way to give it functions that send, `set_custom_all_gather`, does not say what it would
+    call without them.
+    """
+    from torch.distributed.fsdp import FSDPModule  # noqa: PLC0415  # slow to import
+
+    for module in model.modules():
+        shards: Any = None
+        if isinstance(module, FSDPModule):
+            shards = module._get_fsdp_state()._fsdp_param_group
+        if shards is not None:
+            gather, reduce = shards._all_gather_comm, shards._reduce_scatter_comm
+            shards._all_gather_comm = _Watched(gather, lambda: waiting("weights"))
+            shards._reduce_scatter_comm = _Watched(reduce, lambda: waiting("gradients"))
+
+
+class _Watched:
+    """What FSDP2 sends with, called in a context."""
+
+    def __init__(self, send: Any, waiting: Callable[[], AbstractContextManager[None]]) -> None:
+        self._send = send
+        self._waiting = waiting
+        self.allocate = send.allocate
+
+    def __call__(self, *tensors: Any, **options: Any) -> Any:
+        with self._waiting():
+            return self._send(*tensors, **options)
+
+
+def call_after_backward(function: Callable[[T], None], value: T) -> None:
+    """In a backward pass: call `function(value)` when it has computed all gradients.
+
+    What DistributedDataParallel does then, which is to wait for those of the other ranks, comes
+    after it, if this is called before the last gradient is there.
+    """
+    engine: Any = torch.autograd.Variable._execution_engine
+    engine.queue_callback(lambda: function(value))
 
 
 def hook_tables(modules: Iterable[nn.Module]) -> list[Mapping[int, Any]]:

@@ -680,14 +680,30 @@ MISSED = {
 
 
 def recorded_waits():
-    """What rank 1 reads in the recording of rank 0, which waits for the gradients of rank 1."""
-    path, seen = Path(os.environ["OUT"], "waits.loop"), []
-    trainer = trainer_of(network(), Recorder(path), Distributed(timeout=TIMEOUT))
+    """What each rank has waited in, by strategy; rank 0 also in the backward pass for rank 1."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    found = {}
+    for strategy in STRATEGIES:
+        found[strategy] = waits_of(strategy, network(norm=True), Distributed(strategy))
+    make_group("waits")
+    given = DistributedDataParallel(network(norm=True))
+    hooks = [len(m._forward_pre_hooks) for m in given.modules()]
+    found["given"] = waits_of("given", given, Distributed())
+    found["hooks"] = [len(m._forward_pre_hooks) for m in given.modules()] == hooks
+    dist.destroy_process_group()
+    return found
+
+
+def waits_of(name, model, distributed):
+    """How often a rank has waited in what, and where rank 1 has seen rank 0 wait."""
+    path, seen = Path(os.environ["OUT"], f"{name}.loop"), []
+    trainer = trainer_of(model, Recorder(path), distributed)
 
     def wait_first(backward):
         def run(state):
             if rank() == 1 and state.step == 3:
-                with Recording(path.with_name("waits.rank0.loop")) as other:
+                with Recording(path.with_name(f"{name}.rank0.loop")) as other:
                     wait_until(lambda: status(other).waits and "backward" in status(other).phase)
                     seen.append(status(other).phase)
             return backward(state)
@@ -696,12 +712,13 @@ def recorded_waits():
 
     trainer.wrap("backward", wait_first)
     trainer.fit(KeyedLoader(examples(40), 4))
-    with Recording(path.with_name(f"waits.rank{rank()}.loop")) as own:
-        found = totals(own).receivers.items()
-        counts = {entry.name: total.count for entry, total in found if entry.is_wait}
+    with Recording(path.with_name(f"{name}.rank{rank()}.loop")) as own:
+        counts = {}
+        for entry, total in totals(own).receivers.items():
+            if entry.is_wait:
+                counts[entry.name] = counts.get(entry.name, 0) + total.count
         (times,) = compare_ranks([own]).ranks
-        waits = [*times.waits]
-    return {"seen": seen, "gradients": counts["gradients"], "waits": waits}
+        return {"seen": seen, "counts": counts, "waits": [*times.waits]}
 
 
 class FailsAt:

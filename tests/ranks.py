@@ -69,7 +69,7 @@ class ThreadAgreement:
         self.overlapped = 0
         self.every = ranks.every
         self.vote_watchers: list[Callable[[bool], None]] = []
-        self.gradient_watchers: list[Callable[[bool], None]] = []
+        self.collective_watchers: list[Callable[[str, bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self.meet: Callable[[str], None] = lambda what: None
         self._ballot: list[int] = []
@@ -122,11 +122,11 @@ class ThreadAgreement:
         if not self.may_reduce():
             return
         own = [p.grad for p in model.parameters()]
-        for watch in self.gradient_watchers:
-            watch(True)
+        for watch in self.collective_watchers:
+            watch("gradients", True)
         every = self.ranks.data.exchange(self.rank, [grad.clone() for grad in own])
-        for watch in self.gradient_watchers:
-            watch(False)
+        for watch in self.collective_watchers:
+            watch("gradients", False)
         for place, grad in enumerate(own):
             grad.copy_(sum(grads[place] for grads in every) / self.world_size)
 

@@ -67,7 +67,7 @@ class VoteExchange:
             return True
         if self._early is None:
             try:
-                self._early = self._agreement.result()
+                self._early = self._wait()
             except BaseException as error:  # raised where the result is taken
                 self._early = error
         found = self._early

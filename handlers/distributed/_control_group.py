@@ -82,7 +82,7 @@ class ControlGroup:
         self._overlap = overlap
         self._numbers: Sequence[int] = ()
         self.vote_watchers: list[Callable[[bool], None]] = []
-        self.gradient_watchers: list[Callable[[bool], None]] = []
+        self.collective_watchers: list[Callable[[str, bool], None]] = []
         self.may_reduce: Callable[[], bool] = lambda: True
         self.meet: Callable[[str], None] = lambda what: None
         self._release = release

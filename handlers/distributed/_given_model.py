@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
+from ._collective_waits import CollectiveWaits
 from ._control_group import ControlGroup
 
 
@@ -23,9 +25,12 @@ class GivenModel:
 
     def __init__(self, wrapped: DistributedDataParallel) -> None:
         self._wrapped = wrapped
+        self._reduces = True
+        self._waits = CollectiveWaits()
 
     def update(self, state: TrainState) -> None:
-        """Which parameters are trained was decided where it was wrapped."""
+        """Watch it; which parameters are trained was decided where it was wrapped."""
+        self._waits.follow_buffers(self._wrapped)
 
     def module(self, model: nn.Module) -> nn.Module:
         """The wrapper itself."""
@@ -33,6 +38,7 @@ class GivenModel:
 
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
+        self._reduces = does
         return nullcontext() if does else self._wrapped.no_sync()
 
     def overlaps(self, state: TrainState) -> bool:
@@ -40,10 +46,17 @@ class GivenModel:
         return False
 
     def follow(self, agreement: ControlGroup) -> None:
-        """Ask nobody."""
+        """Ask nobody; tell who watches."""
+        self._waits.follow(agreement)
+
+    def begin_backward(self, loss: torch.Tensor) -> None:
+        """Tell who watches when this rank waits for the gradients of the others."""
+        if self._reduces:
+            self._waits.follow_backward(loss)
 
     def end_backward(self) -> None:
-        """Tell nobody: when it has waited is not known."""
+        """Tell who watches that the gradients of all are there, or have failed."""
+        self._waits.end()
 
     def end_training(self, state: TrainState) -> None:
         """Its buffers are those of rank 0 when it is called next."""
@@ -52,4 +65,5 @@ class GivenModel:
         """Nothing: the group is that of its owner."""
 
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
-        """Leave it as it is."""
+        """Leave it as it was."""
+        self._waits.close()

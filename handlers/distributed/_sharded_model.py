@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 
 from ...events import TrainState
 from .._shards import is_sharded, replace_parameters, set_parameter, sharded_as
-from .._torch_internals import end_sharding, forget_group
+from .._torch_internals import end_sharding, forget_group, watch_sharding
+from ._collective_waits import CollectiveWaits
 from ._control_group import ControlGroup
 from ._meta_model import device_of, exchange_parameters, initialise, is_on_meta, names_of_parameters
 from ._process_group import DataGroup
@@ -55,6 +56,8 @@ class ShardedModel:
         self._group = group
         self._model: Any = state.model
         self._options = options
+        self._waits = CollectiveWaits()
+        self._is_watched = False
         self._whole: Parameters = dict(self._model.named_parameters())
         self._names = names_of_parameters(self._model)
         is_meta = is_on_meta(self._model)
@@ -86,7 +89,10 @@ class ShardedModel:
         fully_shard(self._model, **options)
 
     def update(self, state: TrainState) -> None:
-        """Do nothing: which parameters require gradients is read in each backward pass."""
+        """Watch it; which parameters require gradients is read in each backward pass."""
+        if self._waits.is_watched and not self._is_watched:
+            self._is_watched = True
+            watch_sharding(self._model, self._waits.waiting)
 
     def module(self, model: nn.Module) -> nn.Module:
         """What a training batch calls in place of `model`: the model itself."""
@@ -102,10 +108,14 @@ class ShardedModel:
         return False
 
     def follow(self, agreement: ControlGroup) -> None:
-        """Ask nobody: the gradients are sent by FSDP2 itself."""
+        """Ask nobody: the gradients are sent by FSDP2 itself; tell who watches."""
+        self._waits.follow(agreement)
+
+    def begin_backward(self, loss: torch.Tensor) -> None:
+        """Do nothing: each message is told by itself."""
 
     def end_backward(self) -> None:
-        """Tell nobody: when it has waited is not known."""
+        """Do nothing: each message is told by itself."""
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, which are not sharded."""

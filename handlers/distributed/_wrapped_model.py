@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
+from ._collective_waits import CollectiveWaits
 from ._process_group import DataGroup
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ class WrappedModel(Protocol):
     def follow(self, agreement: ControlGroup) -> None:
         """Ask the votes of this run whether the gradients are wanted, and tell who watches."""
 
+    def begin_backward(self, loss: torch.Tensor) -> None:
+        """A backward pass from `loss` begins."""
+
     def end_backward(self) -> None:
-        """A backward pass has ended, or has failed."""
+        """It has ended, or has failed."""
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0."""
@@ -67,9 +71,6 @@ class Bucket(Protocol):
 
     def buffer(self) -> torch.Tensor:
         """The tensor, to be changed in place."""
-
-    def is_last(self) -> bool:
-        """Whether no other one follows in this backward pass."""
 
 
 class ReplicatedModel:
@@ -92,19 +93,21 @@ class ReplicatedModel:
         self._reduces = True
         self._asked: bool | None = None  # whether the gradients of the live pass are wanted
         self._agreement: ControlGroup | None = None
-        self._waits = False
+        self._waits = CollectiveWaits()
         self.update(state)
 
     def update(self, state: TrainState) -> None:
         """Wrap the model again if other parameters require gradients than before."""
         trainable = [p.requires_grad for p in state.model.parameters()]
         if trainable != self._trainable and any(trainable):
+            self._waits.close()
             self._wrapped, self._trainable = None, trainable
             self._wrapped = DistributedDataParallel(state.model, process_group=self._group.group)
             # its annotations would have to be classes, and here they are text
             self._wrapped.register_comm_hook(None, lambda _, bucket: self._reduce(bucket))
             self._reduced = 0
             self._parameters = list(state.model.parameters())
+        self._waits.follow_buffers(self._wrapped)
 
     def module(self, model: nn.Module) -> nn.Module:
         """What a training batch calls in place of `model`."""
@@ -141,8 +144,6 @@ class ReplicatedModel:
             unchanged: torch.futures.Future[torch.Tensor] = torch.futures.Future()
             unchanged.set_result(gradients)
             return unchanged
-        if bucket.is_last():
-            self._watch(True)
         group = self._group.group
         gradients.div_(group.size())
         sent = dist.all_reduce(gradients, group=group, async_op=True).get_future()
@@ -152,17 +153,16 @@ class ReplicatedModel:
     def follow(self, agreement: ControlGroup) -> None:
         """Ask the votes of this run whether the gradients are wanted, and tell who watches."""
         self._agreement = agreement
+        self._waits.follow(agreement)
+
+    def begin_backward(self, loss: torch.Tensor) -> None:
+        """Tell who watches when this rank waits for the gradients of the others."""
+        if self._reduces and self._wrapped is not None:
+            self._waits.follow_backward(loss)
 
     def end_backward(self) -> None:
         """Tell who watches that the gradients of all are there, or have failed."""
-        if self._waits:
-            self._watch(False)
-
-    def _watch(self, waits: bool) -> None:
-        self._waits = waits
-        if self._agreement is not None:
-            for watch in self._agreement.gradient_watchers:
-                watch(waits)
+        self._waits.end()
 
     def end_training(self, state: TrainState) -> None:
         """Give all ranks the buffers of rank 0, as every training batch begins with."""
@@ -170,12 +170,14 @@ class ReplicatedModel:
 
     def release(self) -> None:
         """End the group; the wrapper holds its connections, also in a cycle of references."""
+        self._waits.close()
         self._wrapped = None
         gc.collect()
         self._group.end()
 
     def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
+        self._waits.close()
         self._wrapped = None
 
 

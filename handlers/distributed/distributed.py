@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from ...events.utils.log import log
 from .._accumulation import ends_window
 from .._ranks import gather_over_ranks, meeting_by
 from .._stateful import Stateful
+from ._attached_handlers import reattach_main_only, refuse_single
 from ._control_group import control_group
 from ._joined_loaders import JoinedLoaders
 from ._loader_shards import LoaderShards, loader_of
@@ -149,11 +150,11 @@ class Distributed(Stateful):
             log.info(
                 "Distributed(%r): one process, as torchrun has not started several", self.strategy
             )
-        _reattach_main_only(trainer)
+        reattach_main_only(trainer)
 
     def detached(self, trainer: TrainerProtocol) -> None:
         trainer.state.rank, trainer.state.world_size = 0, 1
-        _reattach_main_only(trainer)
+        reattach_main_only(trainer)
 
     def around_run(self, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         if state.world_size == 1:
@@ -267,6 +268,7 @@ class Distributed(Stateful):
             if counts is not None:
                 state.loss = count_examples(counts, state.world_size, loss)
             try:
+                model.begin_backward(state.loss)
                 return backward(state)
             finally:
                 model.end_backward()
@@ -276,25 +278,6 @@ class Distributed(Stateful):
         return weighted_backward
 
 
-def refuse_single(handlers: Iterable[Any]) -> None:
-    """Refuse handlers that would let the ranks do different things.
-
-    Raises:
-        AttachError: names the first.
-    """
-    for handler in handlers:
-        if why := getattr(handler, "single_process", None):
-            raise AttachError(f"{type(handler).__name__} works in one process only: {why}")
-
-
 def _check_one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise ValueError(f"Distributed({name}={value!r}): allowed: {', '.join(map(repr, allowed))}")
-
-
-def _reattach_main_only(trainer: TrainerProtocol) -> None:
-    """Attach handlers with `main_only` again, now that it is known whether this is the main one."""
-    for handler in trainer.handlers:
-        if getattr(handler, "main_only", False):
-            trainer.detach(handler)
-            trainer.attach(handler)

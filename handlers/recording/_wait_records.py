@@ -1,16 +1,13 @@
-"""Record the time that this rank waits for the others: in votes, and for their gradients."""
+"""Record the time that this rank waits for the others: in votes, and in the passes of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from time import monotonic_ns
 
 from ...events import TrainerProtocol, TrainState
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
 from ._ring_writer import RingWriter, total_words
-from .format import GRADIENTS, VOTE, Kind
-
-Watcher = Callable[[bool], None]
+from .format import COLLECTIVE, VOTE, Kind
 
 
 class WaitRecords:
@@ -25,33 +22,29 @@ class WaitRecords:
 
     def watch(self, trainer: TrainerProtocol) -> None:
         """Record the waits of the run of `trainer`, if several ranks make it."""
-        for watchers, write in self._watched(trainer):
-            if write not in watchers:
-                watchers.append(write)
+        agreement = trainer.agreement
+        if agreement is not None and self.write_vote not in agreement.vote_watchers:
+            agreement.vote_watchers.append(self.write_vote)
+            agreement.collective_watchers.append(self.write_collective)
 
     def stop(self, trainer: TrainerProtocol) -> None:
         """Record no more."""
-        for watchers, write in self._watched(trainer):
-            if write in watchers:
-                watchers.remove(write)
-
-    def _watched(self, trainer: TrainerProtocol) -> Iterator[tuple[list[Watcher], Watcher]]:
         agreement = trainer.agreement
-        if agreement is not None:
-            yield agreement.vote_watchers, self.write_vote
-            yield agreement.gradient_watchers, self.write_gradients
+        if agreement is not None and self.write_vote in agreement.vote_watchers:
+            agreement.vote_watchers.remove(self.write_vote)
+            agreement.collective_watchers.remove(self.write_collective)
 
     def write_vote(self, begins: bool) -> None:
         """A vote begins, or has ended."""
-        self._write(VOTE, begins)
+        self._write(*VOTE, begins)
 
-    def write_gradients(self, begins: bool) -> None:
-        """This rank has all its gradients, or has those of all ranks."""
-        self._write(GRADIENTS, begins)
+    def write_collective(self, what: str, begins: bool) -> None:
+        """This rank waits for what the others send, or has it."""
+        self._write(what, COLLECTIVE, begins)
 
-    def _write(self, what: tuple[str, str], begins: bool) -> None:
+    def _write(self, name: str, module: str, begins: bool) -> None:
         if begins:
-            self._begin(*what)
+            self._begin(name, module)
         else:
             self._end()
 

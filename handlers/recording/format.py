@@ -13,7 +13,7 @@ A file has seven parts, all little-endian; each begins at a multiple of 8 bytes:
 A line of the table is one of these; ids are counted from 1, for each of the six apart:
 
     ["transition", id, trigger, source, destination, number of the row in the meta data, or -1]
-    ["receiver", id, name, trigger, module]     of a wait: see VOTE, GRADIENTS
+    ["receiver", id, name, trigger, module]     of a wait: see VOTE, COLLECTIVE
     ["cancel", id, type, reason, raised by, raised in]
     ["error", id, type, message]
     ["scalar", id, name]
@@ -58,8 +58,9 @@ VOTE = "vote", "trackside.engine.ranks"
 """Name and module of the receiver that stands for the votes of several ranks. Its trigger is the
 phase in which this rank waits for the others."""
 
-GRADIENTS = "gradients", "trackside.handlers.distributed"
-"""Likewise of the wait for the gradients of the others, after this rank has computed its own."""
+COLLECTIVE = "trackside.handlers.distributed"
+"""Likewise the module of the waits for what the passes of a model exchange; the names are
+gradients, weights and buffers."""
 
 LAPS = 2**12
 MAX_IDS = 2**16

@@ -36,8 +36,8 @@ class Recorder(Stateful):
     root can open that for writing. If root cuts it, the recorder is detached, and the training goes
     on: a handler of SIGBUS, set when the first recorder is attached, puts memory in the place of
     the file. If several processes train together, each writes its own file, `run.rank3.loop`, also
-    the time for which it waits in votes; a process that is forked inside a fit writes to none.
-    Times are those of the host.
+    the times for which it waits in votes and for what the passes of the model exchange; a process
+    that is forked inside a fit writes to none. Times are those of the host.
 
     Signals: any_transition, begin_fit, resumed, reported, after_validate, after_epoch
     Reads: epoch, batch_index, step, samples, loss, lr, reported, pictures, cancel, error, seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from ...handlers.recording.format import GRADIENTS, MAX_IDS, VOTE
+from ...handlers.recording.format import COLLECTIVE, MAX_IDS, VOTE
 from .untrusted_input import has_field_types, has_type, printable_line, printable_names
 
 
@@ -36,7 +36,7 @@ class ReceiverEntry(NamedTuple):
     @property
     def is_wait(self) -> bool:
         """Whether it stands for what this rank waits for the others in."""
-        return (self.name, self.module) in (VOTE, GRADIENTS)
+        return (self.name, self.module) == VOTE or self.module == COLLECTIVE
 
     def __str__(self) -> str:
         names_signal = self.name.endswith(f".{self.signal}")

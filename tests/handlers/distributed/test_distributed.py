@@ -430,9 +430,22 @@ def test_an_exchange_on_some_ranks_only_is_an_error_of_all(results):
         assert result["error"].startswith("PeerError: the ranks are in different phases")
 
 
-def test_a_recording_tells_the_wait_for_the_gradients_of_others_from_work(results):
-    first, second = results["recorded_waits"]
+@pytest.mark.parametrize(
+    ("strategy", "counts"),
+    [
+        ("ddp", {"gradients": 5, "buffers": 5}),
+        ("given", {"gradients": 5, "buffers": 5}),
+        ("fsdp2", {"gradients": 5, "weights": 10}),  # the root is gathered in both passes
+    ],
+)
+def test_a_recording_tells_the_waits_in_the_passes_of_a_model_from_work(results, strategy, counts):
+    first, second = (result[strategy] for result in results["recorded_waits"])
     assert second["seen"] == ["fit.epoch.train.batch.backward.run"]
-    for result in (first, second):
-        assert result["gradients"] == 5
-        assert "fit.epoch.train.batch.backward.run" in result["waits"]
+    for found in (first, second):
+        assert {name: count for name, count in found["counts"].items() if name != "vote"} == counts
+        assert found["counts"]["vote"]
+        assert "fit.epoch.train.batch.backward.run" in found["waits"]
+
+
+def test_a_wrapper_that_is_watched_has_its_own_hooks_afterwards(results):
+    assert all(result["hooks"] for result in results["recorded_waits"])
