@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -246,6 +247,16 @@ def disagreeing():
     model = nn.Linear(5, 3 if other else 2)
     lengths = trainer_of(network(), Distributed(timeout=TIMEOUT))
     handlers = [Distributed(timeout=TIMEOUT), *([Metrics()] if other else [])]
+    windows = trainer_of(network(), Distributed(timeout=TIMEOUT), GradientAccumulation(1 + rank()))
+    frozen = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    frozen.state.model[0].bias.requires_grad_(not other)
+    rates = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    rates.state.optimizer.param_groups[0]["lr"] = 0.1 * (1 + rank())
+    lists = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    unlike = [examples(4).tensors] if other else KeyedLoader(examples(16), 4)
+    single = trainer_of(network(), Distributed(timeout=TIMEOUT))
+    if other:
+        single.attach(SplitOnOutOfMemory())
     seeds = trainer_of(network(), Distributed(timeout=TIMEOUT))
     charts = Trainer(
         network(),
@@ -266,6 +277,12 @@ def disagreeing():
         "length": lambda: lengths.fit(KeyedLoader(examples(60 if other else 16), 4)),
         "handlers": lambda: trainer_of(network(), *handlers).fit(KeyedLoader(examples(16), 4)),
         "seed": lambda: seeds.fit(KeyedLoader(examples(16), 4, seed=rank())),
+        "batch size": lambda: seeds.fit(KeyedLoader(examples(16 * (1 + rank())), 4 * (1 + rank()))),
+        "window": lambda: windows.fit(KeyedLoader(examples(16), 4)),
+        "frozen": lambda: frozen.fit(KeyedLoader(examples(16), 4)),
+        "rate": lambda: rates.fit(KeyedLoader(examples(16), 4)),
+        "list": lambda: lists.fit(unlike),
+        "single": lambda: single.fit(KeyedLoader(examples(16), 4)),
     }
     return {name: error_of(fit) for name, fit in fits.items()}
 
@@ -324,7 +341,7 @@ def error_of(function):
 
 def make_group(name):
     """A group as a host makes it; two that share the keys of the store would wait for ever."""
-    store = dist.PrefixStore(name, _rendezvous_store())
+    store = dist.PrefixStore(name, _rendezvous_store(timedelta(seconds=TIMEOUT)))
     dist.init_process_group("gloo", store=store, rank=rank(), world_size=ranks())
 
 
@@ -686,6 +703,9 @@ def recorded_waits():
     found = {}
     for strategy in STRATEGIES:
         found[strategy] = waits_of(strategy, network(norm=True), Distributed(strategy))
+        accumulation = GradientAccumulation(2)
+        accumulating = waits_of(f"{strategy}-2", network(), Distributed(strategy), accumulation)
+        found[f"{strategy} accumulating"] = accumulating["counts"]
     make_group("waits")
     given = DistributedDataParallel(network(norm=True))
     hooks = [len(m._forward_pre_hooks) for m in given.modules()]
@@ -695,10 +715,10 @@ def recorded_waits():
     return found
 
 
-def waits_of(name, model, distributed):
+def waits_of(name, model, *handlers):
     """How often a rank has waited in what, and where rank 1 has seen rank 0 wait."""
     path, seen = Path(os.environ["OUT"], f"{name}.loop"), []
-    trainer = trainer_of(model, Recorder(path), distributed)
+    trainer = trainer_of(model, Recorder(path), *handlers)
 
     def wait_first(backward):
         def run(state):

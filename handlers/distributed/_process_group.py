@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,13 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from ...events import PeerError
 from ...events.utils.exact_context import exact_context
 from ._control_group import end_group
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _JOINED = itertools.count()
+_STORES: list[Any] = []
 
 
 def rank_and_world_size(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -56,21 +57,43 @@ def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
 
     Returns:
         A number that is the same on all ranks, and another one in each block.
+
+    Raises:
+        PeerError: a rank does not come in time.
     """
     number = next(_JOINED)
     if dist.is_initialized():
         yield number
         return
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store outlives a restart
-    store = PrefixStore(f"trackside/{attempt}/{number}", _rendezvous_store())
-    dist.init_process_group(
-        _backend(), timeout=timeout, store=store, rank=rank, world_size=world_size
-    )
+    with together(rank, world_size):
+        store = PrefixStore(f"trackside/{attempt}/{number}", _rendezvous_store(timeout))
+        dist.init_process_group(
+            _backend(), timeout=timeout, store=store, rank=rank, world_size=world_size
+        )
     try:
         yield number
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+@exact_context
+def together(rank: int, world_size: int) -> Iterator[None]:
+    """A block in which all ranks meet, before there are votes that tell who is lost.
+
+    Raises:
+        PeerError: one does not come.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerError(
+            f"not all of the {world_size} ranks have come to the begin of this run; rank {rank} "
+            "has waited for them. A process has ended, or is slower than the timeout of "
+            "Distributed, or fit, validate and predict are not called by all ranks together "
+            f"({error})"
+        ) from error
 
 
 class DataGroup:
@@ -94,11 +117,12 @@ class DataGroup:
             end_group(group)
 
 
-@functools.cache
-def _rendezvous_store() -> Any:
+def _rendezvous_store(timeout: timedelta) -> Any:
     """The store of torchrun, opened once: every run has a part of its own in it."""
-    store, _, _ = next(iter(rendezvous("env://")))
-    return store
+    if not _STORES:
+        store, _, _ = next(iter(rendezvous("env://", timeout=timeout)))
+        _STORES.append(store)
+    return _STORES[0]
 
 
 def _backend() -> str:

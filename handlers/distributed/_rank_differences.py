@@ -2,44 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
-from ...events import TrainerProtocol
+from ...events import PeerError, TrainerProtocol, TrainState
 from ...events.utils.loader_length import loader_length
+from .._ranks import gather_over_ranks
+from ._process_group import together
 
 Facts = dict[str, Any]
 
+_OPTIONS = ("strategy", "uneven", "vote_every", "shard", "seed", "timeout", "whole")
+_NUMBERS = (bool, int, float)
+_PACKAGE = __name__.partition(".")[0]
 
-def facts_of(trainer: TrainerProtocol, strategy: str, uneven: str, vote_every: int) -> Facts:
+
+def agree_to_run(prepare: Callable[[], Facts]) -> None:
+    """Compare what all ranks are about to run; what fails on one before that ends all.
+
+    Args:
+        prepare: returns the facts of this rank.
+
+    Raises:
+        RuntimeError: the ranks disagree; PeerError: another one cannot begin, or does not come;
+            what `prepare` raises.
+    """
+    failed: Exception | None = None
+    try:
+        facts = prepare()
+    except Exception as error:  # the other ranks wait for it
+        failed, facts = error, {"failed": f"{type(error).__name__}: {error}"}
+    with together(dist.get_rank(), dist.get_world_size()):
+        ranks = gather_over_ranks(facts, "what the ranks run")
+    if failed is not None:
+        raise failed
+    for rank, each in enumerate(ranks):
+        if "failed" in each:
+            raise PeerError(f"rank {rank} cannot begin the run: {each['failed']}", rank)
+    refuse_differences(ranks)
+
+
+def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
     """What must be equal on all ranks; lengths of loaders only of those that have one.
 
     With `uneven="join"` the lengths may differ.
     """
     state = trainer.state
     valid = state.valid_loader
-    loaders = {"train_loader": state.train_loader}
-    loaders |= valid if isinstance(valid, Mapping) else {"valid_loader": valid}
-    lengths = {} if uneven == "join" else loaders
+    named = {"train_loader": state.train_loader}
+    named |= valid if isinstance(valid, Mapping) else {"valid_loader": valid}
+    loaders = {name: loader for name, loader in named.items() if loader is not None}
+    lengths = {} if distributed.uneven == "join" else loaders
+    sharded = loaders if distributed.shard else {}
     return {
         "torch": torch.__version__,
-        "strategy": strategy,
-        "uneven": uneven,
-        "vote_every": vote_every,
+        **{name: getattr(distributed, name) for name in _OPTIONS},
         "run": state.job,
         "epochs": state.n_epochs,
         "chart": [list(map(str, row)) for row in trainer.topology.rows],
         "handlers": [type(h).__name__ for h in trainer.handlers if not hasattr(h, "__name__")],
+        **_options_of_handlers(trainer),
+        **_facts_of_model(state),
+        **{f"length of {name}": loader_length(each) for name, each in lengths.items()},
+        **{f"batch size of {name}": _number(each, "batch_size") for name, each in sharded.items()},
+        **{f"seed of {name}": _seed(each) for name, each in loaders.items()},
+    }
+
+
+def _facts_of_model(state: TrainState) -> Facts:
+    optimizer = state.optimizer
+    return {
         "model": {
             name: f"{tuple(value.shape)} {value.dtype}"
             for name, value in state.model.state_dict().items()
             if isinstance(value, torch.Tensor)
         },
-        **{f"length of {name}": loader_length(each) for name, each in lengths.items() if each},
-        **{f"seed of {name}": _seed(each) for name, each in loaders.items() if each},
+        "frozen": [n for n, p in state.model.named_parameters() if not p.requires_grad],
+        "optimizer": type(optimizer).__name__,
+        "options of its groups": {
+            f"{name} of group {place}": value
+            for place, group in enumerate([] if optimizer is None else optimizer.param_groups)
+            for name, value in group.items()
+            if type(value) in _NUMBERS
+        },
     }
+
+
+def _options_of_handlers(trainer: TrainerProtocol) -> Facts:
+    """The numbers that handlers of this package were made with, but for those that only write.
+
+    Paths, functions and seeds of augmentations may differ from rank to rank.
+    """
+    return {
+        f"options of {type(handler).__name__}": {
+            name: value
+            for name in signature(type(handler)).parameters
+            if name not in (*_OPTIONS, "self") and (value := _number(handler, name)) is not None
+        }
+        for handler in trainer.handlers
+        if type(handler).__module__.startswith(f"{_PACKAGE}.")
+        and getattr(handler, "on_error", "raise") == "raise"
+    }
+
+
+def _number(owner: Any, name: str) -> Any:
+    value = getattr(owner, name, None)
+    return value if type(value) in _NUMBERS else None
 
 
 def refuse_differences(ranks: Sequence[Facts]) -> None:

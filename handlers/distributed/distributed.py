@@ -14,7 +14,7 @@ from torch import nn
 from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState
 from ...events.utils.log import log
 from .._accumulation import ends_window
-from .._ranks import gather_over_ranks, meeting_by
+from .._ranks import meeting_by
 from .._stateful import Stateful
 from ._attached_handlers import reattach_main_only, refuse_single
 from ._control_group import control_group
@@ -23,7 +23,7 @@ from ._loader_shards import LoaderShards, loader_of
 from ._meta_model import initialise_alone
 from ._overlap import RunOverlap, check_vote_every
 from ._process_group import DataGroup, joined, rank_and_world_size
-from ._rank_differences import facts_of, refuse_differences
+from ._rank_differences import Facts, agree_to_run, facts_of
 from ._sharding_checks import check_model, check_options, check_saved, modules_held
 from ._strategies import wrapped_model
 from ._wrapped_model import WrappedModel, check_parts, count_examples, let_go
@@ -162,17 +162,11 @@ class Distributed(Stateful):
                 initialise_alone(state)
             yield
             return
-        refuse_single(trainer.handlers)
-        if not self.whole:
-            check_saved(trainer.handlers)
         with ExitStack() as undo:
             number = undo.enter_context(joined(state.rank, state.world_size, self._patience))
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
-            if self.shard:
-                undo.enter_context(self._shards.undo)
-                self._shards.shard(state)
-            facts = facts_of(trainer, self.strategy, self.uneven, self.vote_every)
-            refuse_differences(gather_over_ranks(facts, "what the ranks run"))
+            undo.enter_context(self._shards.undo)
+            agree_to_run(lambda: self._prepared(trainer))
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
             if state.job == "fit":
@@ -194,6 +188,15 @@ class Distributed(Stateful):
             if self._model is not None:
                 self._model.follow(agreement)
             yield
+
+    def _prepared(self, trainer: TrainerProtocol) -> Facts:
+        """Check the handlers and shard the loaders; returns what must be equal on all ranks."""
+        refuse_single(trainer.handlers)
+        if not self.whole:
+            check_saved(trainer.handlers)
+        if self.shard:
+            self._shards.shard(trainer.state)
+        return facts_of(trainer, self)
 
     def _unwrap_model(self, trainer: TrainerProtocol) -> None:
         model, self._model = self._model, None

@@ -155,6 +155,17 @@ def test_ranks_that_disagree_are_named_before_the_run(results):
         assert "rank 1 has chart [" in errors["chart"]
         assert "rank 1 has epochs 2, rank 0 has 1" in errors["epochs"]
         assert "rank 1 has strategy fsdp2, rank 0 has ddp" in errors["strategy"]
+        assert "rank 1 has batch size of train_loader 8, rank 0 has 4" in errors["batch size"]
+        assert "rank 1 has options of GradientAccumulation {'batches': 2}" in errors["window"]
+        assert "rank 1 has frozen ['0.bias'], rank 0 has []" in errors["frozen"]
+        assert "rank 1 has options of its groups {'lr of group 0': 0.2}" in errors["rate"]
+
+
+def test_what_one_rank_cannot_begin_with_is_an_error_of_all(results):
+    first, second = results["disagreeing"]
+    for name, kind in {"list": "TypeError", "single": "AttachError"}.items():
+        assert second[name].startswith(f"{kind}: ")
+        assert first[name] == f"PeerError: rank 1 cannot begin the run: {second[name]}"
 
 
 def test_what_is_distributed_already_is_refused_or_left_alone(results):
@@ -445,6 +456,13 @@ def test_a_recording_tells_the_waits_in_the_passes_of_a_model_from_work(results,
         assert {name: count for name, count in found["counts"].items() if name != "vote"} == counts
         assert found["counts"]["vote"]
         assert "fit.epoch.train.batch.backward.run" in found["waits"]
+
+
+def test_in_the_batches_that_are_added_up_no_gradient_is_sent_also_with_shards(results):
+    for result in results["recorded_waits"]:
+        for strategy in ("ddp", "fsdp2"):
+            counts = result[f"{strategy} accumulating"]
+            assert counts["gradients"] == 3  # of 5 batches, two a window
 
 
 def test_a_wrapper_that_is_watched_has_its_own_hooks_afterwards(results):

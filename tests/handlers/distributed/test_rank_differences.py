@@ -1,8 +1,15 @@
 """What must be equal on all ranks, without processes."""
 
-import pytest
+from types import SimpleNamespace
 
-from trackside.handlers.distributed._rank_differences import refuse_differences
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from trackside import EMA, CSVLogger, Distributed, KeyedLoader, MixUp, ProgressBar
+from trackside.events import TrainState
+from trackside.handlers.distributed._rank_differences import facts_of, refuse_differences
 
 FACTS = {"torch": "2.13.0", "run": "fit", "epochs": 3, "handlers": ["Metrics", "EMA"]}
 
@@ -25,3 +32,36 @@ def test_of_many_differences_three_are_named_and_the_others_counted():
     others = [{**FACTS, "epochs": epochs} for epochs in range(5)]
     with pytest.raises(RuntimeError, match=r"rank 3 has epochs 2.*; and 1 more"):
         refuse_differences([FACTS, *others])
+
+
+class Trains:
+    """As much of a trainer as its facts are taken from."""
+
+    topology = SimpleNamespace(rows=())
+
+    def __init__(self, *handlers):
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        loader = KeyedLoader(TensorDataset(torch.ones(8, 2)), 4)
+        self.handlers = handlers
+        self.state = TrainState(
+            model=model, optimizer=optimizer, train_loader=loader, valid_loader=None
+        )
+
+
+def facts(*handlers, **options):
+    return facts_of(Trains(*handlers), Distributed(**options))
+
+
+def test_numbers_of_handlers_are_compared_not_paths_seeds_and_what_only_writes(tmp_path):
+    one = facts(EMA(0.9), MixUp(seed=1), CSVLogger(tmp_path / "a"), ProgressBar())
+    assert one["options of EMA"]["decay"] == 0.9
+    assert one["options of MixUp"] == {"alpha": 0.2}
+    assert one == facts(EMA(0.9), MixUp(seed=2), CSVLogger(tmp_path / "b"), ProgressBar())
+    with pytest.raises(RuntimeError, match=r"rank 1 has options of EMA {'decay': 0.8}, rank 0"):
+        refuse_differences([facts(EMA(0.9)), facts(EMA(0.8))])
+
+
+def test_batch_sizes_are_compared_of_loaders_that_are_sharded():
+    assert facts()["batch size of train_loader"] == 4
+    assert "batch size of train_loader" not in facts(shard=False)

@@ -3,11 +3,12 @@
 import multiprocessing
 import os
 import socket
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 
-from trackside.handlers.distributed._vote_messages import LocalMessages
+from trackside.handlers.distributed._vote_messages import LocalMessages, _accepted, _listener
 
 
 def two_ranks(seconds=60.0):
@@ -88,3 +89,19 @@ def test_what_a_rank_has_sent_before_it_left_is_still_read():
     with pytest.raises(ConnectionResetError, match="closed by the other rank"):
         here.receive()
     here.close()
+
+
+def test_sockets_that_were_accepted_are_closed_if_a_later_one_fails(tmp_path):
+    one, other = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    with ExitStack() as opened, _listener(str(tmp_path), 2) as listener:
+        for each in (one, other):
+            each.connect(f"{tmp_path}/votes")
+        one.sendall((4).to_bytes(4, "little"))
+        other.close()
+        distance, _ = _accepted(listener, opened)
+        with pytest.raises(ConnectionResetError):
+            _accepted(listener, opened)
+    assert distance == 4
+    one.settimeout(5)
+    assert one.recv(1) == b""
+    one.close()
