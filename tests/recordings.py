@@ -1,9 +1,9 @@
 """Recordings that the tests share: made by real fits, in this process or in another."""
 
-import os
 import subprocess
 import sys
 
+from forked import WITH_TEST_HELPERS, Forked
 from helpers import batches, trainer_of
 from ranks import Ranks
 
@@ -50,15 +50,10 @@ def recorded_ranks(folder, monkeypatch, run, *handlers, timing=True):
     return [Recording(folder / f"run.rank{rank}.loop") for rank in range(2)]
 
 
-def started(path, stop):
+def started(path, stop, popen=Forked):
     """A process whose fit executes `stop` at batch 5 of epoch 2; it has got there."""
-    tests = os.path.dirname(__file__)
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENDLESS.replace("STOP", stop), str(path)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"},
-        text=True,
-    )
+    command = [sys.executable, "-c", ENDLESS.replace("STOP", stop), str(path)]
+    process = popen(command, env=WITH_TEST_HELPERS, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "there\n"
     return process

@@ -8,13 +8,13 @@ import copy
 import pickle
 import re
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from forked import run_forked
 from helpers import batches, equal, model, trainer_of, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -114,9 +114,7 @@ trainer_of().fit(batches(1))
 
 def python(code):
     """Run code in a new process that can import the test modules; return its output."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=TESTS
-    )
+    done = run_forked([sys.executable, "-c", code], cwd=TESTS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

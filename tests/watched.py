@@ -1,23 +1,18 @@
 """Recorded fits for the tests of the live page, and the process that serves the page."""
 
 import contextlib
-import os
 import re
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
+from forked import COMMAND, ENVIRONMENT, WITH_TEST_HELPERS, Forked
 from helpers import batches, trainer_of
 
 from trackside.events import CancelBatchException
 from trackside.handlers import Metrics, Recorder
 from trackside.views import Recording, status
-
-COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-WITH_TEST_HELPERS = {**ENVIRONMENT, "PYTHONPATH": os.path.dirname(__file__)}
 
 WAITING_FIT = """
 import sys
@@ -93,7 +88,7 @@ def record_many(path, records):
 @contextlib.contextmanager
 def training(path):
     """A process whose fit waits for a line on stdin, after the loss of batch 7 of epoch 1."""
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, "-c", WAITING_FIT, str(path)],
         env=WITH_TEST_HELPERS,
         stdin=subprocess.PIPE,
@@ -110,9 +105,8 @@ def training(path):
 @contextlib.contextmanager
 def endless(path):
     """A process with an endless fit with empty activities; it is running."""
-    with subprocess.Popen(
-        [sys.executable, "-c", ENDLESS_FIT, str(path)], env=WITH_TEST_HELPERS
-    ) as process:
+    command = [sys.executable, "-c", ENDLESS_FIT, str(path)]
+    with Forked(command, env=WITH_TEST_HELPERS) as process:
         try:
             wait_until(path.exists)
             with Recording(path) as recording:
@@ -138,13 +132,8 @@ def finish_training(process):
 def watching(*arguments):
     """Run `trackside watch` in a process; yields its address, with the token."""
     command = [COMMAND, "watch", *map(str, arguments)]
-    with subprocess.Popen(
-        command,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Forked(command, env=ENVIRONMENT, text=True, **pipes) as process:
         try:
             address = process.stdout.readline().strip()
             assert re.match(r"http://\S+/\?token=\S+$", address), process.stderr.read()

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from forked import run_forked
 from helpers import Trace, batches, equal, trainer_of, weights
 
 from trackside import interruptible
@@ -200,13 +200,8 @@ trainer.on("after_study")(lambda trainer, state: print("closed", flush=True))
 trainer.start(batches(2), epochs=10**6)
 """
     folder = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": f"{folder.parent}:{folder}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    paths = {"PYTHONPATH": f"{folder.parent}:{folder}"}
+    done = run_forked([sys.executable, "-c", code], env={**os.environ, **paths})
     assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
 
 

@@ -1,4 +1,3 @@
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -7,6 +6,7 @@ from pathlib import Path
 import optuna
 import optuna_search
 import pytest
+from forked import run_forked
 from optuna.trial import TrialState
 
 from trackside.events import after_batch, any_transition, begin_fit
@@ -107,6 +107,6 @@ def test_an_interrupt_closes_the_trial_and_the_fit_and_ends_the_search(study, he
 
 
 def test_the_example_runs_as_it_stands():
-    done = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=False)
+    done = run_forked([sys.executable, EXAMPLE])
     assert done.returncode == 0, done.stderr
     assert "trials were pruned" in done.stdout

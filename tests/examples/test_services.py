@@ -16,6 +16,7 @@ import psutil
 import pytest
 from attacked_server import attack
 from browsers import chromium, is_ready, opened
+from forked import ENVIRONMENT, Forked
 from patience import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -111,10 +112,10 @@ def running(name, folder, *options):
     (folder / "witness.py").write_text(WITNESS)
     command = [sys.executable, "witness.py", EXAMPLES / f"{name}.py", "--port", "0", *options]
     with (folder / "stderr").open("w") as stderr:
-        process = subprocess.Popen(
+        process = Forked(
             command,
             cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -2,14 +2,11 @@ import functools
 import os
 import subprocess
 import sys
-import sysconfig
 
 import pytest
+from forked import COMMAND, ENVIRONMENT, Forked, run_forked
 
 from trackside.views.commands.main import main
-
-COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads do not help models this small
 
 JOBS = """
 import torch
@@ -80,14 +77,8 @@ def run_in():
 
     def run(directory, *arguments):
         (directory / "jobs.py").write_text(JOBS)
-        return subprocess.run(
-            [COMMAND, *map(str, arguments)],
-            cwd=directory,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [COMMAND, *map(str, arguments)]
+        return run_forked(command, cwd=directory, env=ENVIRONMENT)
 
     return run
 
@@ -99,7 +90,7 @@ def start():
     def started(directory, *arguments):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [COMMAND, *map(str, arguments)]
-        return subprocess.Popen(command, cwd=directory, env=ENVIRONMENT, text=True, **pipes)
+        return Forked(command, cwd=directory, env=ENVIRONMENT, text=True, **pipes)
 
     return started
 

@@ -12,6 +12,7 @@ import crash
 import pytest
 import torch
 from faults import KEEPS, Files, power_cut
+from forked import run_forked
 from states import same, state_of_training
 
 from trackside.engine import (
@@ -124,8 +125,7 @@ except CheckpointError as error:
 
 def test_two_processes_cannot_write_to_one_folder(store):
     def other():
-        run = [sys.executable, "-c", LOCKED, str(store.folder)]
-        return subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        return run_forked([sys.executable, "-c", LOCKED, str(store.folder)], check=True).stdout
 
     assert f"another process writes checkpoints to {store.folder}" in other()
     store.close()

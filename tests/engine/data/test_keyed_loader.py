@@ -7,6 +7,7 @@ import numpy
 import psutil
 import pytest
 import torch
+from forked import Forked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import until
@@ -233,9 +234,8 @@ def test_a_worker_exits_when_the_trainer_is_killed(tmp_path, method, stuck):
         head, loop = code.split("\nfor ")
         code = f"{head}\nif __name__ == '__main__':\n  for {loop.replace(chr(10), chr(10) + '  ')}"
     script.write_text(code)
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
-    ) as trainer:
+    command = [sys.executable, str(script)]
+    with Forked(command, stdout=subprocess.PIPE, text=True) as trainer:
         workers = set()
         try:
             while len(workers) < 2:

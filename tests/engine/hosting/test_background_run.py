@@ -1,13 +1,13 @@
 import asyncio
 import copy
 import gc
-import subprocess
 import sys
 import threading
 import weakref
 from concurrent import futures
 
 import pytest
+from forked import run_forked
 from helpers import CANCELS, Trace, batches, equal, model, trainer_of, weights
 from strange import Disguised, Falsy, Incomparable, Sealed
 
@@ -497,13 +497,7 @@ def test_a_fit_in_the_background_resumes_from_a_state_dict():
     ids=["end", "exit", "error"],
 )
 def test_process_exit_cancels_the_fit_and_closes_its_scopes(end, code):
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESS.format(end=end)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LONG,
-    )
+    done = run_forked([sys.executable, "-c", PROCESS.format(end=end)], timeout=LONG)
     assert (done.returncode, done.stdout) == (code, "cancelled the process ends\n"), done.stderr
 
 

@@ -3,12 +3,12 @@ import errno
 import itertools
 import json
 import os
-import subprocess
 import sys
 import threading
 
 import pytest
 import torch
+from forked import run_forked
 from helpers import (
     CANCELS,
     batches,
@@ -470,7 +470,9 @@ def test_invalid_arguments_raise(options, said):
 
 
 ENDS = """
-import itertools, sys
+import itertools, sys, warnings
+
+warnings.simplefilter("error")
 import torch
 from trackside.engine import Trainer
 from trackside.handlers import Checkpoint
@@ -486,8 +488,7 @@ run.wait_for("fit.epoch.train.batch.step")
 
 @pytest.mark.parametrize("how", ["sync", "async"])
 def test_a_process_that_exits_during_a_background_fit_saves_it(tmp_path, how):
-    run = [sys.executable, "-W", "error", "-c", ENDS, str(tmp_path / "runs"), how]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    done = run_forked([sys.executable, "-c", ENDS, str(tmp_path / "runs"), how])
     assert (done.returncode, done.stderr) == (0, "")
     assert facts(latest(tmp_path / "runs"))["why"] == "cancelled"
 
@@ -495,6 +496,8 @@ def test_a_process_that_exits_during_a_background_fit_saves_it(tmp_path, how):
 LEAVES = """
 import sys
 import warnings
+
+warnings.simplefilter("error")
 import torch
 from trackside.engine import Trainer
 from trackside.handlers import Checkpoint
@@ -511,8 +514,7 @@ while trainer.state.step < 3:
 
 
 def test_a_process_that_exits_with_an_open_iterator_closes_and_saves_it(tmp_path):
-    run = [sys.executable, "-W", "error", "-c", LEAVES, str(tmp_path / "runs")]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    done = run_forked([sys.executable, "-c", LEAVES, str(tmp_path / "runs")])
     assert (done.returncode, done.stderr) == (0, "")
     assert latest(tmp_path / "runs").name == "step-000000000003"
 

@@ -10,6 +10,7 @@ import sys
 import numpy
 import pytest
 import torch
+from forked import run_forked
 from helpers import (
     CANCELS,
     batches,
@@ -430,10 +431,8 @@ trainer.fit(batches(), epochs=3)
 
 def test_a_killed_process_loses_no_written_row(tmp_path):
     tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, tests], cwd=tmp_path, capture_output=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    done = run_forked([sys.executable, "-c", KILLED, tests], cwd=tmp_path)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert column(csv_rows(tmp_path / "log.csv"), "epoch") == ["0", "1"]
     assert column(json_rows(tmp_path / "log.jsonl"), "epoch") == [0, 1]
     assert scalars(tmp_path / "runs" / "fit_0")["epoch"] == [(3, 0.0), (6, 1.0)]

@@ -1,13 +1,12 @@
 """Cuts of a recording that is written; each in a process of its own, which a fault would end."""
 
 import mmap
-import os
 import signal
-import subprocess
 import sys
 import types
 
 import pytest
+from forked import WITH_TEST_HELPERS, run_forked
 
 from trackside.handlers.recording import _replaceable_map
 from trackside.handlers.recording._replaceable_map import ReplaceableMap
@@ -69,14 +68,9 @@ faulthandler.enable()  # in the place of ours
 
 
 def run(text, *arguments):
-    tests = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    return subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", text, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"},
-    )
+    code = f"import faulthandler; faulthandler.enable()\n{text}"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return run_forked(command, env=WITH_TEST_HELPERS)
 
 
 def test_a_recording_that_is_cut_ends_and_the_training_goes_on(tmp_path):

@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from forked import Forked
 
 from trackside.views.commands.main import main
 
@@ -117,7 +118,7 @@ def test_an_output_that_cannot_be_written_is_one_line_and_a_code(words):
 def test_an_interrupt_closes_the_scopes_and_exits_with_130(tmp_path):
     (tmp_path / "jobs.py").write_text(ENDLESS)
     run = [sys.executable, "-c", INTERRUPTIBLE, "fit", "jobs:endless", "--out", "run"]
-    with subprocess.Popen(
+    with Forked(
         run, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from forked import COMMAND, Forked
 from recordings import recorded
-from watched import COMMAND, PATIENCE, TOKEN, endless, wait_until, watching
+from watched import PATIENCE, TOKEN, endless, wait_until, watching
 
 from trackside.views.page.asgi_app import MAX_STREAMS
 from trackside.views.page.page import WATCH
@@ -181,9 +182,8 @@ def test_an_id_of_another_run_restarts_the_stream(client):
 
 def test_an_interrupt_stops_the_server_silently_with_an_open_page(folder):
     command = [COMMAND, "watch", str(folder), *ADDRESS]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as server:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with Forked(command, text=True, **pipes) as server:
         with logged_in(server.stdout.readline().strip()) as client:
             name = client.get("/recordings").json()[0]["id"]
             with client.stream("GET", f"/recordings/{name}/events") as answer:

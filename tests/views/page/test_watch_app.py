@@ -8,9 +8,10 @@ import httpx
 import pytest
 from audited import when_listed
 from browsers import chromium, is_ready, opened
+from forked import ENVIRONMENT, Forked
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from watched import ENVIRONMENT, PATIENCE, fit, wait_until
+from watched import PATIENCE, fit, wait_until
 
 from trackside.views import watch_app
 
@@ -32,7 +33,7 @@ uvicorn.Server(config).run(sockets=[listening])
 
 def test_app_works_mounted_under_a_path_of_a_host_without_login(tmp_path):
     fit(tmp_path / "run.loop")
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, "-c", HOST, str(tmp_path)],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,

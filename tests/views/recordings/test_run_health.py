@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -92,7 +93,7 @@ def test_the_status_of_a_killed_process_has_phase_receiver_and_counters(tmp_path
 
 def test_a_zombie_process_has_died(tmp_path):
     path = tmp_path / "run.loop"
-    process = started(path, "__import__('time').sleep(600)")
+    process = started(path, "__import__('time').sleep(600)", subprocess.Popen)
     assert status(Recording(path)).condition == "running"
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie now

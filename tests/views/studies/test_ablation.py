@@ -7,6 +7,7 @@ import sys
 import psutil
 import pytest
 import studied
+from forked import Forked
 
 from trackside import ablate
 from trackside.views.commands.main import main
@@ -54,7 +55,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on_to_the_same_table(tmp_path
     arguments += ["--file", file]
     command = [sys.executable, "-m", "trackside", *arguments, "--jobs", "2"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "STUDIED_STANDS": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+    with Forked(command, env=environment, stdout=subprocess.PIPE) as process:
         first = [process.stdout.readline() for _ in range(4)]  # the others do not end
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()

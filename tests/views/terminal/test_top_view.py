@@ -7,11 +7,11 @@ import select
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from contextlib import redirect_stdout
 
 import pytest
+from forked import COMMAND, Forked
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded, recorded_ranks, started
 from rich.console import Console
@@ -22,8 +22,6 @@ from trackside.views.commands.main import main
 from trackside.views.output.units import format_duration
 from trackside.views.terminal.rank_table import RankTable
 from trackside.views.terminal.top_view import TopView
-
-COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 
 
 def drawn(recording, width=100):
@@ -84,7 +82,7 @@ class Terminal:
 
     def __init__(self, *arguments, lines=60):
         self.reader, writer = pty.openpty()
-        self.process = subprocess.Popen(
+        self.process = Forked(
             [COMMAND, *map(str, arguments)],
             stdin=writer,
             stdout=writer,
