@@ -2,7 +2,9 @@ import gc
 import os
 import random
 
+import pytest
 from hypothesis import HealthCheck, settings
+from leftovers import Leftovers
 
 # the same examples wherever they run, and no clock: a busy machine is slower, not wrong
 settings.register_profile(
@@ -14,6 +16,12 @@ settings.register_profile(
 settings.load_profile("trackside")
 
 SEED = "TRACKSIDE_MATRIX_SEED"
+LONGEST = (
+    *("test_distributed.py", "test_watch_browser.py", "test_services.py", "test_control_group.py"),
+    *("test_packages.py", "test_sharded_models.py", "test_isolation.py", "test_restore.py"),
+    *("test_sharded_checkpoints.py", "test_pages.py", "test_verify_resume.py", "test_ablation.py"),
+)
+"""Files that begin first: who came to one at the end would work alone."""
 
 
 def pytest_addoption(parser):
@@ -23,6 +31,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.option.loadscopereorder = False  # of xdist, which begins with files of many tests
     if not config.getoption("--whole-matrix"):  # the workers of xdist inherit the environment
         os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
 
@@ -34,7 +43,8 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Of each test marked as a matrix keep a tenth of its cells, at least 8."""
+    """Begin with long files; of each test marked as a matrix keep a tenth of its cells, or 8."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
     if config.getoption("--whole-matrix"):
         return
     matrices = {}
@@ -55,6 +65,16 @@ def pytest_collection_finish(session):
     """Keep what lives as long as the run, all of torch, out of every later garbage collection."""
     gc.collect()
     gc.freeze()
+    session.config.leftovers = Leftovers()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Fail if the tests of a module have left the process changed."""
+    result = yield
+    is_last = nextitem is None or nextitem.path != item.path
+    item.config.leftovers.check(item.nodeid, is_last)
+    return result
 
 
 def pytest_terminal_summary(terminalreporter, config):

@@ -1,36 +1,35 @@
-"""Processes to kill: forked from one that has imported torch and has a single thread.
+"""Processes to kill, forked within milliseconds: see `forked`."""
 
-Importing torch takes seconds; a process here is there in some milliseconds.
-"""
-
-import multiprocessing
 import os
+import pickle
 import signal
+import sys
 from contextlib import closing
 
 import torch
 from faults import Files
+from forked import WITH_TEST_HELPERS, Forked
 
 from trackside.engine import CheckpointStore
 
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(
-    ["sklearn.datasets", "torch._dynamo", "trackside.engine", "trackside.handlers"]
-)
+CALL = """
+import multiprocessing.util, os, pickle, sys
+function, arguments = pickle.loads(bytes.fromhex(sys.argv[1]))
+function(*arguments)
+multiprocessing.util._exit_function()
+os._exit(0)  # the end of the interpreter would take longer than what is tested
+"""
 
 
 def run(target, *arguments):
     """Run a function of a module of the tests in a process of its own; gives its exit code."""
-    process = started(target, *arguments)
-    process.join()
-    return process.exitcode
+    return started(target, *arguments).wait()
 
 
 def started(target, *arguments):
     """The same, still running."""
-    process = context.Process(target=target, args=arguments)
-    process.start()
-    return process
+    words = pickle.dumps((target, arguments)).hex()
+    return Forked([sys.executable, "-c", CALL, words], env=WITH_TEST_HELPERS)
 
 
 def killing(step):

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import warnings
@@ -1099,12 +1098,11 @@ def run_scenarios(names, folder, processes=2, restarts=0, module=__file__):
     }
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     launcher.append(f"--max-restarts={restarts}")
-    done = subprocess.run(
+    from forked import run_forked  # which the ranks do not need
+
+    done = run_forked(
         [sys.executable, *launcher, module, *names],
         env=environment,
-        check=False,
-        capture_output=True,
-        text=True,
         timeout=300 * (1 + restarts) + 60 * len(names),
     )
     assert done.returncode == 0, done.stderr[-4000:]

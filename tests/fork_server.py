@@ -26,8 +26,9 @@ IMPORTED = [
     "trackside.handlers",
     "trackside.views.commands.main",
     "trackside.views.fitting.run_fit",
-    "trackside.views.studies.trial_worker",
-    "trackside.views.verify.resume_worker",
+    "trackside.views.journals.journal_diff",
+    "trackside.views.studies.trial",
+    "trackside.views.verify.state_diff",
 ]
 LARGEST = 1 << 20  # bytes of a request
 

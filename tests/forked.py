@@ -8,7 +8,9 @@ read when torch is imported, options of `python`.
 """
 
 import atexit
+import contextlib
 import functools
+import importlib
 import json
 import os
 import socket
@@ -16,6 +18,9 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 import trackside
 
@@ -117,3 +122,13 @@ def run_forked(command, *, check=False, timeout=None, text=True, capture_output=
     if check:
         done.check_returncode()
     return done
+
+
+@contextlib.contextmanager
+def forked_workers():
+    """Let `verify_resume` and studies fork the processes that they start."""
+    ours = SimpleNamespace(run=run_forked, Popen=Forked, PIPE=subprocess.PIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("verify.verify_resume", "studies.worker_pool"):
+            patch.setattr(importlib.import_module(f"trackside.views.{name}"), "subprocess", ours)
+        yield

@@ -1,6 +1,7 @@
 """Tiny things that the tests share: a model, batches, a trainer, a trace, and cancels."""
 
 import os
+import random
 
 import pytest
 import torch
@@ -127,6 +128,12 @@ def cancelled_fit(handler, signal, scope, early, handlers=()):
         trainer.detach(first)
     assert trainer.state.phase in ("completed", "cancelled")
     return trainer
+
+
+def sample(of, count):
+    """At most `count` of them, which differ from run to run, and from test to test."""
+    draw = random.Random(f"{os.environ.get(SEED, '0')} {os.environ['PYTEST_CURRENT_TEST']}")
+    return sorted(draw.sample(of, min(count, len(of))))
 
 
 def drawn(number, count):

@@ -250,14 +250,14 @@ def connected():
 def check_dropping(count):
     gc.collect()
     connected_before = connected()
-    bytes_left_by(20)
+    bytes_left_by(10)
     class_counts()  # the first call makes abc cache a reference to each mapping class
     before = class_counts()
     bytes_left_by(count)
     assert {name: n for name, n in (class_counts() - before).items() if n >= count / 2} == {}
     tracemalloc.start()
     try:
-        bytes_left_by(20)
+        bytes_left_by(10)
         assert bytes_left_by(count) < 120_000, "bytes: as much as one trainer has"
     finally:
         tracemalloc.stop()
@@ -265,7 +265,7 @@ def check_dropping(count):
 
 
 def test_dropped_trainers_leave_no_object_and_no_memory_behind():
-    check_dropping(30)
+    check_dropping(20)
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from forked import COMMAND, ENVIRONMENT, Forked, run_forked
+from forked import COMMAND, ENVIRONMENT, Forked, forked_workers, run_forked
 
 from trackside.views.commands.main import main
 
@@ -69,6 +69,13 @@ class Stops:
 def stops():
     return Job(trainer(Stops()), BATCHES, epochs=9)
 """
+
+
+@pytest.fixture(autouse=True)
+def quick_workers():
+    """The processes of `verify_resume` and of studies need not import torch."""
+    with forked_workers():
+        yield
 
 
 @pytest.fixture(scope="session")

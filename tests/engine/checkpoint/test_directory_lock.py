@@ -85,7 +85,7 @@ def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
     until((tmp_path / "ready").exists)
     assert not is_free(tmp_path)
     process.kill()
-    process.join()
+    process.wait()
     try:
         until(lambda: is_free(tmp_path))  # the child closes its copy when it begins to run
     finally:

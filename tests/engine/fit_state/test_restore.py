@@ -6,7 +6,7 @@ import warnings
 import numpy
 import pytest
 import torch
-from helpers import Trace, batches, equal, model, trainer_of, weights
+from helpers import Trace, batches, equal, model, sample, trainer_of, weights
 from resumable import Images, job, net
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler
@@ -35,10 +35,10 @@ def with_loaders(train, valid=None, *handlers):
     return Job(made.trainer, train, valid)
 
 
-def differences(make, folder, epochs=2, only=None):
-    """(boundary, difference) for each boundary at which a resumed fit differs."""
+def differences(make, folder, epochs=2, count=1_000):
+    """(boundary, difference) for each boundary, or for `count`, at which a resumed fit differs."""
     whole = ResumeCheck(make(), folder, MEASURED).run_baseline(epochs)
-    numbers = range(len(whole["boundaries"])) if only is None else only
+    numbers = sample(range(len(whole["boundaries"])), count)
     found = [
         (number, ResumeCheck(make(), folder, MEASURED).resume(number, whole)) for number in numbers
     ]
@@ -142,25 +142,32 @@ LOADERS = {
 }
 
 
+each_count = pytest.mark.parametrize("count", [8, pytest.param(1_000, marks=pytest.mark.long)])
+"""Of the boundaries: some that are drawn, or all."""
+
+
 @pytest.mark.filterwarnings(REPLAY, "ignore:train_loader .Longer. tells 3 batches, and gave 5")
+@each_count
 @pytest.mark.parametrize("kind", LOADERS)
-def test_a_fit_resumes_with_any_kind_of_loader(kind, tmp_path):
-    make, only = LOADERS[kind], [4, 9, 21] if kind == "with workers" else None
+def test_a_fit_resumes_with_any_kind_of_loader(kind, count, tmp_path):
+    make, count = LOADERS[kind], min(count, 3 if kind == "with workers" else count)
     handlers = () if kind == "with workers" else (ValidateEvery(steps=3),)
-    found = differences(lambda: with_loaders(make(), make(), *handlers), tmp_path, only=only)
+    found = differences(lambda: with_loaders(make(), make(), *handlers), tmp_path, count=count)
     assert found == []
 
 
 @pytest.mark.filterwarnings(REPLAY)
+@each_count
 @pytest.mark.parametrize(
     "limit",
     [lambda: StepLimit(4), lambda: StepLimit(3), lambda: LimitBatches(train=4, valid=4)],
     ids=["at the last batch", "before it", "to the length"],
 )
 @pytest.mark.parametrize("kind", ["a draw at the end", "with a generator", "a list"])
-def test_a_fit_resumes_at_every_batch_of_a_limited_pass(kind, limit, tmp_path):
+def test_a_fit_resumes_at_any_batch_of_a_limited_pass(kind, limit, count, tmp_path):
     make = LOADERS[kind]
-    assert differences(lambda: with_loaders(make(), make(), limit()), tmp_path) == []
+    found = differences(lambda: with_loaders(make(), make(), limit()), tmp_path, count=count)
+    assert found == []
 
 
 @pytest.mark.parametrize("kind", ["third-party", "without a length", "a draw, no length"])

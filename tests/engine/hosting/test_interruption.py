@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked import WITH_TEST_HELPERS, Forked
 from helpers import Trace, batches, trainer_of
 
 from trackside.engine import interruptible
@@ -248,13 +249,9 @@ class Server:
     """Starts the server of child processes and reads its output."""
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(SERVER.parent), "OMP_NUM_THREADS": "1"},
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        command = [sys.executable, SERVER]
+        self.process = Forked(command, env=WITH_TEST_HELPERS, text=True, **pipes)
 
     def start_child(self, kind):
         print(kind, file=self.process.stdin, flush=True)

@@ -1,6 +1,5 @@
 """Handlers of other distributions, which are built and installed in a virtual environment."""
 
-import os
 import site
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from forked import ENVIRONMENT, run_forked
 
 import trackside.handlers
 
@@ -117,7 +117,7 @@ def write(directory, files):
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory):
-    """The interpreter of a new environment with two more distributions than this one."""
+    """The interpreter of a new environment with two more distributions, and their folder."""
     root = tmp_path_factory.mktemp("plugins")
     sources = [write(root / "acme", ACME), write(root / "rival", RIVAL)]
     venv.create(root / "venv", symlinks=True)
@@ -130,25 +130,29 @@ def python(tmp_path_factory):
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index"]
     offline = ["--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     subprocess.run([*pip, *offline, *sources], check=True, cwd=root)
-    return python
+    return python, packages.stdout
 
 
 @pytest.fixture
 def run(python, tmp_path):
-    """Run Python there; the result has `returncode`, `stdout`, `stderr`, `loaded` (acme)."""
+    """Run Python there; the result has `returncode`, `stdout`, `stderr`, `loaded` (acme).
+
+    With options of Python it is the new interpreter; else a fork that imports from there.
+    """
+
+    interpreter, packages = python
 
     def run(*arguments):
         marker = tmp_path / "loaded"
         marker.unlink(missing_ok=True)
         (tmp_path / "jobs.py").write_text(JOBS)
-        done = subprocess.run(
-            [python, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "LOADED": str(marker), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command, variables = [interpreter, *arguments], {**ENVIRONMENT, "LOADED": str(marker)}
+        if arguments[0] == "-X":
+            pipes = {"capture_output": True, "text": True}
+            done = subprocess.run(command, cwd=tmp_path, env=variables, check=False, **pipes)
+        else:
+            command[0], variables["PYTHONPATH"] = sys.executable, packages
+            done = run_forked(command, cwd=tmp_path, env=variables)
         done.loaded = marker.exists()
         return done
 

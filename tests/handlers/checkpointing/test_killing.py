@@ -1,7 +1,9 @@
 """A fit that is killed many times ends like an undisturbed one."""
 
+import contextlib
 import random
 import signal
+import subprocess
 import time
 
 import crash
@@ -57,10 +59,10 @@ def storm(tmp_path, undisturbed, kills, workers):
         async_save, exit_code, saved = fits % 2 == 0, None, None
         while exit_code != 0:
             process = crash.started(killed.fit, folder, async_save, draw.choice(workers))
-            process.join(draw.uniform(0, patience) if count < kills else None)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(draw.uniform(0, patience) if count < kills else None)
             process.kill()
-            process.join()
-            exit_code = process.exitcode
+            exit_code = process.wait()
             assert exit_code in (0, -signal.SIGKILL)
             count += exit_code != 0
             # half of the processes make progress, on a slow machine, too

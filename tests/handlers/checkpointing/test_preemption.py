@@ -41,8 +41,7 @@ def test_a_signal_saves_the_fit_at_the_next_boundary_and_exits(
     process = crash.started(preempted.fit, tmp_path, place)
     until((tmp_path / "here").exists)
     os.kill(process.pid, number)
-    process.join(300)
-    assert process.exitcode == 128 + number
+    assert process.wait(300) == 128 + number
     assert (tmp_path / "closed").read_text() == "cancelled"
     facts = Manifest.read(latest(tmp_path / "runs")).facts
     assert (facts["why"], facts["phase"]) == ("cancelled", phase)
@@ -56,8 +55,7 @@ def test_a_signal_to_the_process_group_with_workers_saves_the_fit(tmp_path, undi
     process = crash.started(preempted.fit_with_workers, tmp_path)
     until((tmp_path / "here").exists)
     os.killpg(process.pid, signal.SIGTERM)
-    process.join(300)
-    assert process.exitcode == 143
+    assert process.wait(300) == 143
     assert Manifest.read(latest(tmp_path / "runs")).facts["why"] == "cancelled"
     assert same(preempted.resumed(tmp_path / "runs"), undisturbed)
 

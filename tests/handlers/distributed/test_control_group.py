@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import socket
-import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from forked import Forked, run_forked
 from oracle import SIGNALS, by_hand
 from voting import ALL_DEALT, FEW_DEALT, FEW_OPEN, OPEN_SIGNALS, SEED, dealt_plans, plans
 
@@ -33,12 +33,11 @@ def environment(**more):
 def torchrun(ranks, folder, what):
     """What came of the scenarios, for each rank, by the name of the scenario."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
+    run_forked(
         [*command, f"--nproc-per-node={ranks}", SCRIPT, folder, what],
         env=environment(),
         timeout=SECONDS * ranks,
         check=True,
-        capture_output=True,
     )
     return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(ranks)]
 
@@ -164,9 +163,7 @@ def test_a_process_that_is_lost_is_named_by_the_error_of_the_others(tmp_path, wh
         port = free.getsockname()[1]
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
     ranks = [
-        subprocess.Popen(
-            [sys.executable, SCRIPT, tmp_path, what], env=environment(RANK=str(rank), **address)
-        )
+        Forked([sys.executable, SCRIPT, tmp_path, what], env=environment(RANK=str(rank), **address))
         for rank in (0, 1)
     ]
     try:

@@ -354,7 +354,7 @@ def test_the_note_of_a_selected_instant_says_how_to_have_its_batch_again(page, e
     taken = transitions(ended[0])
     click(page, "#lanes", middle_half(page, taken)[0])
     trained = 0
-    for _ in range(30):
+    for _ in range(16):
         page.keyboard.press("ArrowRight")
         before = [entry for time, entry in taken if time <= window(page)[2]]
         phase = before[-1].destination
@@ -364,7 +364,7 @@ def test_the_note_of_a_selected_instant_says_how_to_have_its_batch_again(page, e
         said = lambda e=expected, t=in_training: (e in text(page, "#note")) == t  # noqa: E731
         wait_until(said)
         trained += in_training
-    assert trained > 10
+    assert trained > 4
 
 
 def test_keys_select_cancels_zoom_and_return_to_the_live_end(page):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import planted
@@ -13,7 +15,8 @@ def names(verification):
     return {difference.name for difference in verification.differences}
 
 
-def test_a_correct_fit_resumes_exactly_from_every_boundary():
+def test_a_correct_fit_resumes_exactly_from_every_boundary(monkeypatch):
+    monkeypatch.setattr(sys.modules[verify_resume.__module__], "subprocess", subprocess)
     verification = verify_resume(planted.sound, epochs=1, batches=2)
     assert verification.boundaries == 11
     assert verification.differences == ()
