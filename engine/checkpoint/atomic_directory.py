@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +37,7 @@ class FileDigest(NamedTuple):
 class DirectoryFiles:
     """New files in a folder, in a `with` block; they are synced together after all are written.
 
-    The disk then commits them at once, in a third of the time.
+    The disk then commits them at once, with the first sync, that of the folder.
 
     Args:
         path: the folder, which exists.
@@ -46,7 +46,7 @@ class DirectoryFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._cleanup = ExitStack()
-        self._threads = ThreadPoolExecutor(4, "trackside checkpoint files")
+        self._threads = ThreadPoolExecutor(1, "trackside checkpoint files")
         self._unsynced: list[int] = []
 
     def __enter__(self) -> Self:
@@ -79,10 +79,8 @@ class DirectoryFiles:
         """Wait until the files and their names survive a power cut."""
         if os.name == "posix":
             self._open(self.path, os.O_RDONLY)
-        syncing = [_submit(self._threads, os.fsync, file) for file in self._unsynced]
-        wait(syncing)
-        for synced in syncing:
-            synced.result()
+        for file in reversed(self._unsynced):
+            os.fsync(file)
 
     def _open(self, path: Path, flags: int) -> int:
         file = os.open(path, flags, 0o666)
