@@ -227,6 +227,10 @@ class EvaluatingEngine(Engine):
     def _evaluation_chart(self) -> Chart:
         return evaluation_chart(self._topology.chart)
 
+    def rewrap(self) -> None:
+        """Wrap the activities of the live run anew; see `TrainerProtocol`."""
+        self._update_activities()
+
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
         """Restore every random number generator when the block is left.
 

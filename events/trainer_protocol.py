@@ -238,5 +238,11 @@ class TrainerProtocol(Protocol):
             owner: the handler that asks; its own wraps are no obstacles.
         """
 
+    def rewrap(self) -> None:
+        """Wrap the activities of the live run anew: each wrap is called with its activity again.
+
+        So a wrap that now returns the activity that it is called with costs nothing from here on.
+        """
+
     def rng_kept(self, loader: Any) -> AbstractContextManager[None]:
         """Restore every random number generator when the block is left."""

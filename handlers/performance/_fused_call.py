@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ...events import TrainState
 from ...events.utils.nested import leaves, map_nested
 from .._torch_internals import compiled_with_gradients, has_gradient_hook, hook_tables
-from ._graphed_call import GraphedCall
+from ._graphed_call import GraphedCall, RngKept
 
 ShapeKey = tuple[Any, ...]
 
@@ -30,12 +30,12 @@ class FusedCall:
 
     Args:
         backend: see `torch.compile`.
-        graph: capture the compiled call as a CUDA graph.
+        rng_kept: see `GraphedCall`; None: the compiled call is not captured as a CUDA graph.
     """
 
-    def __init__(self, state: TrainState, backend: Any, graph: bool = False) -> None:
+    def __init__(self, state: TrainState, backend: Any, rng_kept: RngKept | None = None) -> None:
         self._parts = state.model, state.loss_fn, state.optimizer
-        self._backend, self._graph = backend, graph
+        self._backend, self._rng_kept = backend, rng_kept
         self._every = _parameters(state)
         self._require = [parameter.requires_grad for parameter in self._every]
         self._parameters = [parameter for parameter in self._every if parameter.requires_grad]
@@ -72,7 +72,8 @@ class FusedCall:
         """Compute the live batch; no field of `state` and no gradient is written."""
         if key not in self._compiled:
             call = compiled_with_gradients(_compute, self._backend)
-            self._compiled[key] = GraphedCall(call) if self._graph else call
+            graphed = self._rng_kept and GraphedCall(call, self._rng_kept)
+            self._compiled[key] = graphed or call
         args, kwargs = _arguments(state.xb)
         return Computed(
             *self._compiled[key](

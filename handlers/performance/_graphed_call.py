@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from ...events.utils.exact_context import exact_context
 from ...events.utils.nested import leaves, map_nested
+
+RngKept = Callable[[], AbstractContextManager[None]]
 
 _WARM_UPS = 3
 """Runs before a capture, in which libraries and autograd do what they do once."""
@@ -24,10 +27,11 @@ class GraphedCall:
 
     Args:
         call: computes them from model, loss function, parameters and batch.
+        rng_kept: returns a context at whose end all random number generators are as before.
     """
 
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[..., Any], rng_kept: RngKept) -> None:
+        self._call, self._rng_kept = call, rng_kept
         self._batch: Any = None
         self._baked_in: Any = None
         self._results: Any = None
@@ -58,8 +62,7 @@ class GraphedCall:
         self._batch = map_nested(Tensor.clone, batch, only=Tensor)
         self._baked_in = _baked_in(modules)
         devices = {tensor.device for tensor in leaves(batch, Tensor)}
-        cuda = [device for device in devices if device.type == "cuda"]
-        with torch.random.fork_rng(cuda), _buffers_kept(modules):
+        with self._rng_kept(), _buffers_kept(modules):
             self._results, self._replay = captured(lambda: call(*self._batch), devices)
 
 
@@ -73,6 +76,8 @@ def captured(
     Raises:
         RuntimeError: not all of its work is on one CUDA device, or it waits for that.
     """
+    if torch.is_autocast_enabled("cuda") and torch.is_autocast_cache_enabled():
+        raise RuntimeError("weights that autocast has cast and keeps would not be cast again")
     if len(devices) != 1 or next(iter(devices)).type != "cuda":
         raise RuntimeError("only work on one CUDA device is captured as a graph")
     with torch.cuda.device(*devices):
@@ -82,9 +87,24 @@ def captured(
             raise RuntimeError("it draws random numbers on the CPU, which a graph would repeat")
         graph = torch.cuda.CUDAGraph()
         # by default a thread that pins batches in memory meanwhile would end the capture
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        capture = torch.cuda.graph(graph, capture_error_mode="thread_local")
+        with _failing_cleanly(graph), capture:
             results = compute()
     return results, graph.replay
+
+
+@exact_context
+def _failing_cleanly(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+    """Leave the stream of a capture that fails, and the generators that it has begun to record.
+
+    `torch.cuda.graph` does not, if the end of the capture raises.
+    """
+    with torch.cuda.stream(torch.cuda.current_stream()):  # restores it
+        try:
+            yield
+        except BaseException:
+            graph.reset()
+            raise
 
 
 def _warm_up(compute: Callable[[], Any]) -> None:

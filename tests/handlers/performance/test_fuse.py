@@ -1,6 +1,7 @@
 import copy
 import functools
 import math
+import re
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 from trackside.events import CancelBatchException, CancelStepException
 from trackside.handlers.checkpointing.checkpoint import Checkpoint
 from trackside.handlers.optimization.gradient_accumulation import GradientAccumulation
-from trackside.handlers.performance import _fusing_trial
+from trackside.handlers.performance import _fusing_trial, fuse
 from trackside.handlers.performance._fused_call import FusedCall
 from trackside.handlers.performance.compile import Compile
 from trackside.handlers.performance.fuse import Fuse
@@ -685,3 +686,78 @@ def test_batches_of_a_shape_that_is_left_to_the_rows_look_for_no_hooks(backend, 
     monkeypatch.setattr(FusedCall, "has_hooks", look)
     trainer.fit(batches(10))
     assert len(looked) == 4  # the trial's
+
+
+class Watched(Fuse):
+    """Notes of each wrap whether it has returned the activity itself when it was called last."""
+
+    def _noted(self, name, own, wrapped):
+        self.off = {**getattr(self, "off", {}), name: wrapped is own}
+        return wrapped
+
+    def wrap_forward(self, forward):
+        return self._noted("forward", forward, super().wrap_forward(forward))
+
+    def wrap_loss(self, loss):
+        return self._noted("loss", loss, super().wrap_loss(loss))
+
+    def wrap_backward(self, backward):
+        return self._noted("backward", backward, super().wrap_backward(backward))
+
+
+def test_where_it_does_not_pay_no_wrap_is_left_around_the_activities(backend, monkeypatch):
+    monkeypatch.setattr(_fusing_trial, "_GAIN", 0)
+    handler, plain = Watched(backend, trial=1), trainer_of()
+    trainer = trainer_of(handler)
+    off = []
+    trainer.on("after_batch")(lambda trainer, state: off.append(handler.off.copy()))
+    fit_both((trainer, plain), batches(10))
+    assert [set(one.values()) for one in off] == [{False}] * 7 + [{True}] * 3  # 4 are the trial's
+    assert "it does not pay" in trainer.explain("fused")
+    assert equal(weights(trainer), weights(plain))
+
+
+def test_it_looks_again_in_the_third_and_the_sixth_pass_of_a_fit(backend, monkeypatch):
+    monkeypatch.setattr(_fusing_trial, "_GAIN", 0)
+    handler = Watched(backend, trial=1)
+    trainer = trainer_of(handler)
+    looked = []
+
+    def note(trainer, state):
+        if not handler.off["forward"]:
+            looked.append(state.epoch)
+
+    trainer.on("begin_batch")(note)
+    trainer.fit(batches(9), epochs=7)
+    assert looked == [0] * 8 + [2] * 4 + [5] * 4
+
+
+def test_a_shape_that_comes_after_one_that_does_not_pay_is_tried_in_a_later_pass(
+    backend, monkeypatch
+):
+    monkeypatch.setattr(_fusing_trial, "_GAIN", 0)
+    halves = [(x[:2], y[:2]) for x, y in batches(9)]
+
+    def later(trainer, state):
+        if state.epoch == 1:
+            state.train_loader = halves
+            monkeypatch.setattr(_fusing_trial, "_GAIN", math.inf)
+
+    trainers = pair(backend)
+    for trainer in trainers:
+        trainer.on("begin_epoch")(later)
+        trainer.fit(batches(9), epochs=4)
+        monkeypatch.setattr(_fusing_trial, "_GAIN", 0)
+    assert backend.runs == 2 + 2 * 9 - 2  # the trials compute some batches by the rows
+    assert trainers[0].explain("fused").startswith("fused: forward, loss and backward")
+    assert equal(*map(weights, trainers))
+
+
+def test_no_other_shape_is_tried_when_compiling_has_taken_too_long(backend, monkeypatch):
+    monkeypatch.setattr(fuse, "_MOST_SECONDS", 0)
+    trainers = pair(backend)
+    halves = [(x[:2], y[:2]) for x, y in batches(6)]
+    fit_both(trainers, [*batches(6), *halves])
+    assert backend.runs == 6 - 2
+    assert re.search(r"other shapes: not fused, compiling has taken", trainers[0].explain("fused"))
+    assert equal(*map(weights, trainers))

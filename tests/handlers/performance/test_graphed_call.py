@@ -131,3 +131,36 @@ def test_a_cuda_graph_gives_bit_for_bit_the_weights_without_it(net):
     fit_both(trainers, [(x.cuda(), y.cuda()) for x, y in batches(12)])
     assert trainers[0].explain("fused").startswith("fused: forward, loss and backward")
     assert equal(*map(values, trainers))
+
+
+def test_a_generator_of_the_model_is_as_before_when_it_is_captured(replays):
+    own = torch.Generator().manual_seed(1)
+    net = nn.Linear(2, 2)
+    net.generator = own
+    trainer = trainer_of(net=net)
+
+    def call(model, loss_fn, parameters, x):
+        return x + torch.rand(2, generator=own)
+
+    graphed = _graphed_call.GraphedCall(call, lambda: trainer.rng_kept(None))
+    found = graphed(net, None, [], torch.zeros(2))
+    assert torch.equal(found, torch.rand(2, generator=torch.Generator().manual_seed(1)))
+
+
+def test_a_capture_is_refused_while_autocast_keeps_weights_that_it_has_cast():
+    torch.set_autocast_enabled("cuda", True)
+    try:
+        with pytest.raises(RuntimeError, match="would not be cast again"):
+            _graphed_call.captured(lambda: None, {torch.device("cpu")})
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+
+
+@needs_cuda
+def test_a_capture_that_fails_leaves_the_stream_and_the_generator_as_they_were():
+    before = torch.cuda.current_stream()
+    device = torch.device("cuda", torch.cuda.current_device())
+    with pytest.raises(RuntimeError):
+        _graphed_call.captured(lambda: torch.rand(1, device=device).item(), {device})
+    assert torch.cuda.current_stream() == before
+    torch.rand(1, device=device)
