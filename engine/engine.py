@@ -19,15 +19,15 @@ from .loop.activity_registry import Wrapper
 from .loop.closures import Closure, closure_wraps, live_batch_closure
 from .loop.run_loop import RunLoop
 from .ranks.agreeing_loop import AgreedRun, AgreeingLoop
-from .statechart.compiled_table import Activity, LeafPhase, compile_table
+from .statechart.compiled_table import Activity, LeafPhase, Table
 from .statechart.composition import name_by_role
-from .statechart.machine import build_machine
+from .statechart.machine_on_use import MachineOnUse
 from .statechart.phase_paths import Row, open_scopes
 from .statechart.topology import Topology, topology_of
-from .statechart.transitions_internals import Machine, phases_of, triggers
 
 if TYPE_CHECKING:
     from .diagram.diagram import Diagram
+    from .statechart.transitions_internals import Machine
 
 
 class BusyError(RuntimeError):
@@ -72,9 +72,10 @@ class Engine(Publisher):
             self._topology, defaults, activities, outermost, innermost, self._phases
         )
         self._aliases = chart_activities.trigger_aliases(self._topology.chart)
-        self._machine = build_machine(self._topology, state)
+        self._machine = MachineOnUse(self._topology, state)
+        state.phase = self._topology.initial
         self._first_trigger = self._topology.rows[0][0]
-        self._table: dict[str, LeafPhase] = {}
+        self._table = Table()
         self._runs: dict[str, object] = {}  # at most "live"; setdefault is atomic
         self.requests = Requests(state)
         """Cancels and pauses that were requested from outside the run."""
@@ -127,12 +128,12 @@ class Engine(Publisher):
         on. An attribute that the engine does not know counts as a callback (see
         `statechart.transitions_internals`).
         """
-        return self._machine
+        return self._machine.library
 
     @property
     def signals(self) -> Mapping[str, Signal]:
         """The signals of the rows of its machine, by name."""
-        return {trigger: signal(trigger) for trigger in triggers(self._machine)}
+        return {trigger: signal(trigger) for trigger in self._machine.triggers}
 
     @property
     def roles(self) -> Collection[str]:
@@ -147,7 +148,7 @@ class Engine(Publisher):
     @property
     def activities(self) -> Collection[str]:
         """Names of the activities of a run of its chart, by which they can be wrapped."""
-        return self._registry.names_in(phases_of(self._machine))
+        return self._registry.names_in(self._machine.phases)
 
     def signal_name(self, name: str) -> str:
         """The name in this chart of a standard signal: that of the scope with the same role."""
@@ -215,7 +216,7 @@ class Engine(Publisher):
 
     def _drive(
         self,
-        machine: Machine,
+        machine: MachineOnUse,
         first_trigger: str,
         session: RunContext,
         stepwise: bool,
@@ -228,7 +229,7 @@ class Engine(Publisher):
         try:
             if self._runs.setdefault("live", run) is not run:
                 raise self._busy(first_trigger)
-            phases = phases_of(machine)
+            phases = machine.phases
             if machine is self._machine:
                 check_all_used(self._topology, phases, self._given)
             self.requests.begin_run(phases)
@@ -253,7 +254,7 @@ class Engine(Publisher):
                 ended = interrupt
                 failure = end_run(session, machine, self.state, self._table, self.requests)
             finally:
-                loop, self._loop, self._table = self._loop, None, {}
+                loop, self._loop, self._table = self._loop, None, Table()
                 del self._runs["live"]
             ended = strongest(loop.failure if loop is not None else None, ended, failure)
         if ended is not None:
@@ -262,9 +263,8 @@ class Engine(Publisher):
             finally:
                 del loop, ended, failure  # their tracebacks hold this frame
 
-    def _compiled(self, machine: Machine) -> dict[str, LeafPhase]:
-        work = self._registry.activity_of
-        return compile_table(machine, self.state, self, work, self._aliases)
+    def _compiled(self, machine: MachineOnUse) -> Table:
+        return machine.compiled(self, self._registry.activity_of, self._aliases)
 
     def _busy(self, tried: str) -> BusyError:
         return BusyError(
@@ -281,7 +281,7 @@ class Engine(Publisher):
 
     def _phases(self) -> list[str]:
         """The phases whose activities can be wrapped, also those of an evaluation."""
-        return [*phases_of(self._machine), *self._evaluation_phases]
+        return [*self._machine.phases, *self._evaluation_phases]
 
     @cached_property
     def _evaluation_phases(self) -> tuple[str, ...]:

@@ -25,12 +25,11 @@ from .loop.forward_pass import forward_training_data, training_forward
 from .loop.quiet_stretch import QuietStretch, find_stretch
 from .run_context import evaluation_session
 from .statechart.breakpoints import add_stops, remove_stops
-from .statechart.compiled_table import Activity, LeafPhase
+from .statechart.compiled_table import Activity, Table
 from .statechart.composition import Chart
 from .statechart.evaluation_chart import evaluation_chart
-from .statechart.machine import build_machine_beside
-from .statechart.topology import Topology
-from .statechart.transitions_internals import Machine
+from .statechart.machine_on_use import MachineOnUse
+from .statechart.topology import topology_of
 
 if TYPE_CHECKING:
     from .checkpoint.checkpoint_writer import CheckpointStore
@@ -195,7 +194,7 @@ class EvaluatingEngine(Engine):
             list(self._obstacles()),
         )
 
-    def _compiled(self, machine: Machine) -> dict[str, LeafPhase]:
+    def _compiled(self, machine: MachineOnUse) -> Table:
         table = super()._compiled(machine)
         for trigger in self._stops.values():
             add_stops(table.values(), trigger)
@@ -220,8 +219,8 @@ class EvaluatingEngine(Engine):
         return self._drive(self._evaluation, first_trigger, session, stepwise)
 
     @cached_property
-    def _evaluation(self) -> Machine:
-        return build_machine_beside(Topology(self._evaluation_chart), self.state)
+    def _evaluation(self) -> MachineOnUse:
+        return MachineOnUse(topology_of(self._evaluation_chart), self.state)
 
     @cached_property
     def _evaluation_chart(self) -> Chart:

@@ -6,10 +6,9 @@ from types import TracebackType
 from typing import Protocol
 
 from ...events import Cancel, TrainState
-from ...events.bus.signal import unlink
-from ..statechart.compiled_table import LeafPhase
+from ..statechart.compiled_table import Table
+from ..statechart.machine_on_use import MachineOnUse
 from ..statechart.phase_paths import RESTING, open_scopes
-from ..statechart.transitions_internals import Machine, has_row
 from .cancel_requests import Requests
 from .uninterrupted import complete
 
@@ -33,14 +32,14 @@ class RunContext(Protocol):
         """Restore it if it was not restored."""
 
 
-def leave_dead_run(machine: Machine, state: TrainState, first_trigger: str) -> None:
+def leave_dead_run(machine: MachineOnUse, state: TrainState, first_trigger: str) -> None:
     """Make the phase one from which a run begins, if a handler has left another one there."""
     phase = state.phase
-    if type(phase) is not str or open_scopes(phase) or not has_row(machine, phase, first_trigger):
+    if type(phase) is not str or open_scopes(phase) or not machine.has_row(phase, first_trigger):
         state.phase = machine.initial or RESTING[0]
 
 
-def rest(machine: Machine, state: TrainState, table: dict[str, LeafPhase]) -> None:
+def rest(machine: MachineOnUse, state: TrainState, table: Table) -> None:
     """Make the phase one in which no run is live, if the run was given up in another one.
 
     Without a table no run has begun; the phase is that of the run before.
@@ -53,9 +52,9 @@ def rest(machine: Machine, state: TrainState, table: dict[str, LeafPhase]) -> No
 
 def end_run(
     session: RunContext,
-    machine: Machine,
+    machine: MachineOnUse,
     state: TrainState,
-    table: dict[str, LeafPhase],
+    table: Table,
     requests: Requests,
 ) -> BaseException | None:
     """Leave nothing of a run, whatever broke off its end; safe to repeat.
@@ -63,12 +62,11 @@ def end_run(
     Returns:
         What was raised meanwhile.
     """
-    rows = [row for leaf in table.values() for row in leaf.rows.values()]
     return strongest(
         complete(session.close),
         complete(lambda: rest(machine, state, table)),
         complete(requests.end_run),
-        complete(lambda: unlink(rows)),
+        complete(table.unlink),
     )
 
 

@@ -49,7 +49,7 @@ class RunLoop:
         self._raised: list[tuple[Any, ...]] = []  # the fields of `Raised`
         self._reporting: tuple[tuple[Receiver, ...], Receiver | None] = _NOT_REPORTING
         self._reported = Route(reported, sender, None)
-        link([self._reported])
+        self._links = link([self._reported])
 
     def run(self) -> Generator[Transition, None, None]:
         """Run to the end, also if an interrupt is raised between two tries of `transitions`."""

@@ -1,8 +1,8 @@
-"""A machine compiled for speed: for each leaf phase and trigger the row to take, in a dict.
+"""The table of a run: for each leaf phase and trigger the row to take, in a dict.
 
 Stepping the machine through its library costs hundreds of microseconds; a lookup costs tens of
 nanoseconds. A row with a condition or a callback is not compiled: it is fired through the
-library, at the library's speed.
+library, at the library's speed (see `machine_rows`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from ...events import Publisher, TrainState, Transition, signal
-from ...events.bus.signal import Route, link
-from .phase_paths import CLOSING, enclosing, inside, kind, scope_name
-from .transitions_internals import (
-    Machine,
-    MachineError,
-    MachineRow,
-    fire,
-    first_rows,
-    has_callbacks,
-    phases_of,
-    rows_by_source,
-    triggers,
-)
+from ...events.bus.signal import Links, Route, link
+from .phase_paths import CLOSING, scope_name
+from .planned_rows import PlannedRow, PlannedRows
 
 Activity = Callable[[TrainState], str]
 
@@ -111,25 +101,49 @@ class LeafPhase:
             return
 
 
+class Table(dict[str, "LeafPhase"]):
+    """The leaf phases of a run by their paths; empty while there is no run.
+
+    Attributes:
+        links: keep the receivers of its rows up to date.
+    """
+
+    __slots__ = ("links",)
+
+    def __init__(self) -> None:
+        self.links: list[Links] = []
+
+    def unlink(self) -> None:
+        """Stop updating the rows, which are no longer used; safe to repeat."""
+        for links in self.links:
+            links.end()
+
+
+Fire = Callable[[Table, LeafPhase, str], TableRow]
+"""Makes the transition of a row that is not compiled, and returns the row that was taken."""
+
+
 class CompiledRows(dict[str, TableRow]):
     """The compiled rows out of a leaf, by trigger; a lookup of another legal one fires it."""
 
-    __slots__ = ("_aliases", "_allowed", "_leaf", "_library")
+    __slots__ = ("_aliases", "_allowed", "_fire", "_leaf", "_table")
 
     def __init__(
-        self, leaf: LeafPhase, library: LibraryRows, aliases: Mapping[str, Sequence[str]]
+        self, leaf: LeafPhase, table: Table, fire: Fire, aliases: Mapping[str, Sequence[str]]
     ) -> None:
         self._leaf = leaf
         self._aliases = aliases
-        self._library = library
+        self._table = table
+        self._fire = fire
         self._allowed: list[str] = []
 
-    def allow(self, trigger: str, compiled: bool) -> None:
+    def allow(self, trigger: str, row: TableRow, compiled: bool) -> None:
         """Allow a row of the leaf; one that is not compiled is left to the library."""
         self._allowed.append(trigger)
         if compiled:
-            for name in (trigger, *self._aliases.get(trigger, ())):
-                self[name] = self._leaf.rows[trigger]
+            self[trigger] = row
+            for name in self._aliases.get(trigger, ()):
+                self[name] = row
 
     def own_name(self, trigger: str) -> str:
         """The trigger that a name, or another one for it, means.
@@ -146,129 +160,68 @@ class CompiledRows(dict[str, TableRow]):
         return own
 
     def __missing__(self, trigger: str) -> TableRow:
-        return self._library.fire(self._leaf, self.own_name(trigger))
+        return self._fire(self._table, self._leaf, self.own_name(trigger))
 
 
-class LibraryRows:
-    """Fires the rows that are not compiled, on the machine itself."""
-
-    def __init__(self, machine: Machine, state: TrainState, sender: Publisher) -> None:
-        self.machine = machine
-        self.state = state
-        self.sender = sender
-        self.leaves: dict[str, LeafPhase] = {}
-
-    def fire(self, leaf: LeafPhase, trigger: str) -> TableRow:
-        """Make the transition on the machine; conditions and callbacks get the TrainState.
-
-        Raises:
-            IllegalTransitionError: a condition refused it; the phase is unchanged.
-        """
-        try:
-            moved = fire(self.machine, trigger, self.state)
-        except MachineError as error:
-            raise IllegalTransitionError(str(error)) from error
-        except BaseException as error:
-            if self.state.phase == leaf.phase:
-                raise
-            return CallbackErrorRow(self._row_made(leaf, trigger), error)
-        if not moved and self.state.phase == leaf.phase:
-            raise IllegalTransitionError(f"a condition on {trigger!r} in {leaf.phase} refused it")
-        return self._row_made(leaf, trigger)
-
-    def _row_made(self, leaf: LeafPhase, trigger: str) -> TableRow:
-        """The row from `leaf` to the live phase; a condition may have chosen another one."""
-        known = leaf.rows[trigger]
-        if known.leaf.phase == self.state.phase:
-            return known
-        row = self.row(leaf, trigger, self.state.phase)
-        link([row])
-        return row
-
-    def row(self, leaf: LeafPhase, trigger: str, destination: str) -> TableRow:
-        """A new row from `leaf` to `destination`; the caller has to link it to its signal."""
-        transition = Transition(trigger, leaf.phase, destination)
-        return TableRow(self.leaves[destination], self.sender, transition)
-
-
-def compile_table(
-    machine: Machine,
-    state: TrainState,
+def build_table(
+    planned: PlannedRows,
+    fire: Fire,
     sender: Publisher,
     activity_of: Callable[[str], Activity | None],
     aliases: Mapping[str, Sequence[str]] = MappingProxyType({}),
-) -> dict[str, LeafPhase]:
-    """Every leaf phase of `machine` by its path, its rows compiled where nothing has a callback.
+) -> Table:
+    """Every leaf phase by its path, with its rows.
 
     Args:
         aliases: for triggers other names by which an activity may return them, too.
 
-    Cost: about a millisecond; once a run.
+    Raises:
+        IllegalTransitionError: a row leads to where a run can neither continue nor end.
+
+    Cost: about half a millisecond; once a run.
     """
-    library = LibraryRows(machine, state, sender)
-    phases = phases_of(machine)
-    for path, phase in phases.items():
-        if not phase.states:
-            library.leaves[path] = LeafPhase(path, activity_of(path))
-    watched = {path for path, phase in phases.items() if has_callbacks(phase)}
-    machine_watched, rows = has_callbacks(machine), rows_by_source(machine)
-    names = [*triggers(machine)]
-    for leaf in library.leaves.values():
-        returned, closing = (CompiledRows(leaf, library, aliases) for _ in range(2))
-        found = first_rows(rows, leaf.phase)
-        for trigger in filter(found.__contains__, names):
-            row = found[trigger]
-            _check_destination(row, library.leaves)
-            leaf.rows[trigger] = library.row(leaf, trigger, row.destination)
-            compiled = not machine_watched and _is_plain(row, leaf.phase, watched)
-            closing.allow(trigger, compiled)
-            if _may_be_returned(leaf.rows[trigger].transition):
-                returned.allow(trigger, compiled)
+    table = Table()
+    for path in planned:
+        table[path] = LeafPhase(path, activity_of(path))
+    sound: set[str] = set()
+    rows: list[TableRow] = []
+    for path, exits in planned.items():
+        leaf = table[path]
+        returned, closing = (CompiledRows(leaf, table, fire, aliases) for _ in range(2))
         leaf.activity_rows, leaf.closing_rows = returned, closing
+        for plan in exits:
+            trigger, _, destination = plan.transition
+            if destination not in sound:
+                _check_destination(plan, table)
+                sound.add(destination)
+            row = TableRow(table[destination], sender, plan.transition)
+            leaf.rows[trigger] = row
+            rows.append(row)
+            closing.allow(trigger, row, plan.is_compiled)
+            if plan.may_be_returned:
+                returned.allow(trigger, row, plan.is_compiled)
         leaf.expect_first_row()
-    link([row for leaf in library.leaves.values() for row in leaf.rows.values()])
-    return library.leaves
+    table.links.append(link(rows))
+    return table
 
 
-def _check_destination(row: MachineRow, leaves: dict[str, LeafPhase]) -> None:
+def _check_destination(plan: PlannedRow, table: Table) -> None:
     """Check that a row leads to a leaf phase in which the run can continue or end.
 
     Raises:
         IllegalTransitionError: it does not.
     """
-    destination = row.destination
-    if destination not in leaves:
-        raise IllegalTransitionError(f"{_named(row)} does not lead to a leaf phase")
-    if leaves[destination].activity is not None or "." not in destination:
+    destination = plan.transition.destination
+    if destination not in table:
+        raise IllegalTransitionError(f"{_named(plan)} does not lead to a leaf phase")
+    if table[destination].activity is not None or "." not in destination:
         return
     if scope_name(destination) not in CLOSING:
         raise IllegalTransitionError(
-            f"{_named(row)}: that phase has no activity, so a run "
+            f"{_named(plan)}: that phase has no activity, so a run "
             "would end in it with its scopes open; give it one, activities={…}"
         )
 
 
-def _named(row: MachineRow) -> str:
-    return f"row ({row.source!r} → {row.destination!r})"
-
-
-def _may_be_returned(transition: Transition) -> bool:
-    """Whether an activity may return its trigger.
-
-    It closes no scope, or only the innermost one by `after_<scope>`.
-    """
-    if kind((transition.trigger, transition.source, transition.destination)) != "normal":
-        return False
-    scopes = enclosing(transition.source)
-    if not scopes or inside(transition.destination, scopes[0]):
-        return True
-    leaves_outer = len(scopes) > 1 and not inside(transition.destination, scopes[1])
-    return not leaves_outer and transition.trigger == f"after_{scope_name(scopes[0])}"
-
-
-def _is_plain(row: MachineRow, phase: str, watched: set[str]) -> bool:
-    """Whether no callback is on the row, nor on a phase that it leaves or enters."""
-    if row.has_callbacks or not watched:
-        return not row.has_callbacks
-    touched = {phase, *enclosing(phase), row.destination, *enclosing(row.destination)}
-    return watched.isdisjoint(touched)
+def _named(plan: PlannedRow) -> str:
+    return f"row ({plan.source!r} → {plan.transition.destination!r})"

@@ -6,15 +6,21 @@ from typing import Any
 
 from ...events import TrainState
 from .phase_paths import sources
+from .planned_rows import nested
 from .topology import Topology
 from .transitions_internals import Machine
 
 
 class LivePhase:
-    """The machine's model: its phase is the one in the TrainState."""
+    """The machine's model: its phase is the one in the TrainState.
+
+    Attributes:
+        is_live: whether a phase is written there; not while the machine is built.
+    """
 
     def __init__(self, state: TrainState) -> None:
         self._state = state
+        self.is_live = False
 
     @property
     def phase(self) -> str:
@@ -23,7 +29,8 @@ class LivePhase:
 
     @phase.setter
     def phase(self, phase: str) -> None:
-        self._state.phase = phase
+        if self.is_live:
+            self._state.phase = phase
 
 
 def build_machine(topology: Topology, state: TrainState) -> Machine:
@@ -32,33 +39,18 @@ def build_machine(topology: Topology, state: TrainState) -> Machine:
     A host may add states, transitions, conditions and callbacks to it before a run; conditions
     and callbacks are called with the TrainState. Cost: milliseconds.
     """
-    return Machine(
-        model=LivePhase(state),
-        states=_nested_states(topology.leaves),
+    model = LivePhase(state)
+    machine = Machine(
+        model=model,
+        states=_states(nested(topology.leaves)),
         initial=topology.initial,
         transitions=[[row[0], list(sources(row)), row[2]] for row in topology.rows],
         model_attribute="phase",
         auto_transitions=False,
         send_event=False,
     )
-
-
-def build_machine_beside(topology: Topology, state: TrainState) -> Machine:
-    """The same for another machine of a state that has one: the live phase stays."""
-    live = state.phase
-    try:
-        return build_machine(topology, state)
-    finally:
-        state.phase = live
-
-
-def _nested_states(leaves: tuple[str, ...]) -> list[Any]:
-    tree: dict[str, Any] = {}
-    for leaf in leaves:
-        node = tree
-        for part in leaf.split("."):
-            node = node.setdefault(part, {})
-    return _states(tree)
+    model.is_live = True
+    return machine
 
 
 def _states(tree: dict[str, Any]) -> list[Any]:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
+from ...events import Transition
 from ...events.recovery import RECOVERIES
 from ...events.utils.similar_names import did_you_mean
 from .chart_error import ChartError
 from .composition import Chart
 from .phase_paths import CLOSING, Kind, Row, enclosing, inside, kind, scope_name, sources
+from .planned_rows import PlannedRow, PlannedRows, nested, planned_row, walk
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,16 @@ class Topology:
         return tuple(dict.fromkeys([self.initial, *(row[2] for row in self.rows)]))
 
     @cached_property
+    def phases(self) -> tuple[str, ...]:
+        """Every phase, a scope before the phases inside it."""
+        return tuple(walk(nested(self.leaves)))
+
+    @cached_property
+    def triggers(self) -> tuple[str, ...]:
+        """The triggers of the rows."""
+        return tuple(dict.fromkeys(row[0] for row in self.rows))
+
+    @cached_property
     def resting(self) -> tuple[str, ...]:
         """The leaves outside every scope, where no activity runs."""
         return tuple(leaf for leaf in self.leaves if "." not in leaf)
@@ -95,8 +107,19 @@ class Topology:
         """For each leaf, trigger → destination, composite sources expanded."""
         return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
 
+    @cached_property
+    def planned_rows(self) -> PlannedRows:
+        """What a table has of it, in the order of a machine that is built from it."""
+        return {leaf: tuple(self._planned(leaf)) for leaf in self.phases if leaf in self.table}
+
     def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
         return Topology, (self.chart,)
+
+    def _planned(self, leaf: str) -> Iterator[PlannedRow]:
+        exits = self.table[leaf]
+        for trigger in self.triggers:
+            if trigger in exits:
+                yield planned_row(Transition(trigger, leaf, exits[trigger]), leaf)
 
     def _exits(self, leaf: str) -> dict[str, str]:
         """Trigger → destination; the innermost row wins, among those the first."""

@@ -43,7 +43,7 @@ class Signal(ConnectionTables):
     def __init__(self, name: str, doc: str = "", payload: tuple[str, ...] = ("state",)) -> None:
         super().__init__(name, doc)
         self.payload = payload
-        self._routes: weakref.WeakSet[Route] = weakref.WeakSet()
+        self._routes: weakref.WeakSet[_Linked] = weakref.WeakSet()
         self._weak_ids: set[Hashable] = set()
 
     @locked
@@ -100,7 +100,7 @@ class Signal(ConnectionTables):
     @locked
     def refresh(self) -> dict[Hashable, BaseException]:
         """Update the routes of this signal; returns as `refresh` of routes."""
-        return refresh(tuple(self._routes))
+        return refresh([route for linked in tuple(self._routes) for route in linked.routes])
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
         ordered = () if self.is_muted else self.arranged(sender)
@@ -132,28 +132,51 @@ class Route:
         self.receivers: tuple[Receiver, ...] = ()
 
 
+class _Linked:
+    """Routes that are kept up to date together; a run has hundreds."""
+
+    __slots__ = ("__weakref__", "routes")
+
+    def __init__(self, routes: Collection[Route]) -> None:
+        self.routes = routes
+
+
+class Links:
+    """Keeps routes up to date for as long as it lives."""
+
+    def __init__(self, routes: Collection[Route]) -> None:
+        by_signal: dict[Signal, list[Route]] = {}
+        for route in routes:
+            by_signal.setdefault(route.signal, []).append(route)
+        self._linked = {signal: _Linked(own) for signal, own in by_signal.items()}
+        self._linked[any_transition] = _Linked(routes)
+
+    def begin(self) -> None:
+        """Have each signal update its routes."""
+        for signal, linked in self._linked.items():
+            signal._routes.add(linked)
+
+    @locked
+    def end(self) -> None:
+        """Stop updating the routes, which are no longer used; safe to repeat."""
+        for signal, linked in self._linked.items():
+            signal._routes.discard(linked)
+
+
 @locked
-def link(routes: Collection[Route]) -> None:
-    """Fill in `routes`, and keep them up to date for as long as they live.
+def link(routes: Collection[Route]) -> Links:
+    """Fill in `routes`, and keep them up to date for as long as the result lives.
 
     Raises:
         BaseException: a receiver or an instrument could not prepare itself for a transition; the
             routes are not kept.
     """
-    for route in routes:
-        route.signal._routes.add(route)
-        any_transition._routes.add(route)
+    links = Links(routes)
+    links.begin()
     for error in refresh(routes).values():
-        unlink(routes)
+        links.end()
         raise error
-
-
-@locked
-def unlink(routes: Collection[Route]) -> None:
-    """Stop updating `routes`, which are no longer used."""
-    for route in routes:
-        route.signal._routes.discard(route)
-        any_transition._routes.discard(route)
+    return links
 
 
 def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:

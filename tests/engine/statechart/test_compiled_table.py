@@ -1,6 +1,7 @@
 """The machine and the compiled table follow the chart, also with callbacks on the machine."""
 
 import functools
+import gc
 import itertools
 
 import pytest
@@ -14,8 +15,8 @@ from transitions.core import Condition
 from trackside.engine import EVALUATION, SUPERVISED, IllegalTransitionError, Topology, Trainer
 from trackside.engine.loop.activities import ACTIVITIES
 from trackside.engine.loop.activity_registry import ActivityRegistry
-from trackside.engine.statechart.compiled_table import compile_table
 from trackside.engine.statechart.machine import build_machine
+from trackside.engine.statechart.machine_rows import compile_table
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,
@@ -23,6 +24,7 @@ from trackside.events import (
     CancelStepException,
     CancelTrainException,
     TrainState,
+    any_transition,
 )
 
 CHARTS = {"supervised": SUPERVISED, "evaluation": EVALUATION}
@@ -299,6 +301,17 @@ def test_the_next_row_is_taken_if_a_condition_refuses_the_first(rig):
     signals = rig.run(entries).signals
     assert signals == by_hand(entries).signals
     assert after[0] == f"{BATCH}.zero_grad"
+
+
+def test_rows_that_conditions_have_chosen_leave_no_route(rig):
+    machine = rig.trainer.machine
+    for row in machine.get_transitions("begin_validate"):
+        row.conditions.append(Condition(lambda state: False))
+    machine.add_transition("begin_validate", "fit.epoch.trained", "fit.epoch.validated")
+    gc.collect()
+    before = len(any_transition._routes)
+    assert rig.run().ends == "completed"
+    assert len(any_transition._routes) <= before
 
 
 # conditions that refuse

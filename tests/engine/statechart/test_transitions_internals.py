@@ -9,8 +9,8 @@ from helpers import batches, trainer_of
 from transitions.extensions.nesting import HierarchicalMachine, NestedState, NestedTransition
 
 from trackside.engine import SUPERVISED, Topology
-from trackside.engine.statechart.compiled_table import compile_table
 from trackside.engine.statechart.machine import build_machine
+from trackside.engine.statechart.machine_rows import compile_table
 from trackside.engine.statechart.transitions_internals import (
     KNOWN,
     Machine,

@@ -7,7 +7,7 @@ import pytest
 from trackside.events import Transition, after_loss, any_transition, begin_fit
 from trackside.events.bus import lock
 from trackside.events.bus.lock import locked
-from trackside.events.bus.signal import Route, link, unlink
+from trackside.events.bus.signal import Route, link
 
 
 class Sender:
@@ -32,8 +32,7 @@ def test_threads_subscribe_while_other_threads_begin_and_end_runs():
         for _ in range(10):
             transition = Transition("begin_fit", "idle", "fit.ready")
             routes = [Route(begin_fit, Sender(), transition) for _ in range(200)]
-            link(routes)
-            unlink(routes)
+            link(routes).end()
 
     def recording_errors(work):
         try:
