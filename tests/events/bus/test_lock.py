@@ -118,7 +118,7 @@ def route_of(sender):
 def test_without_the_lock_nothing_is_connected_disconnected_or_linked(monkeypatch):
     linked, other, sender = route_of(Sender()), route_of(Sender()), Sender()
     begin_fit.connect(receive, linked.sender)
-    link([linked])
+    links = link([linked])
 
     def connected():
         receivers = [list(begin_fit.receivers_for(each)) for each in (linked.sender, sender)]
@@ -131,11 +131,11 @@ def test_without_the_lock_nothing_is_connected_disconnected_or_linked(monkeypatc
             (begin_fit.connect, receive, sender),
             (begin_fit.disconnect, receive, linked.sender),
             (link, [other]),
-            (unlink, [linked]),
+            (links.end,),
             (begin_fit.refresh,),
         ):
             with pytest.raises(Refused):
                 change(*arguments)
     assert connected() == before
     assert linked.receivers
-    unlink([linked])
+    links.end()
