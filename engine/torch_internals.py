@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import reduce_tensor
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
@@ -19,6 +20,9 @@ BatchOrInstanceNorm = _NormBase
 
 COMPILED = "_orig_mod"
 """The name under which `torch.compile` keeps the module that it has wrapped."""
+
+share_tensor: Callable[[torch.Tensor], tuple[Callable[..., Any], tuple[Any, ...]]] = reduce_tensor
+"""How torch sends a tensor to another process: it moves it to shared memory, and sends a handle."""
 
 first_dimension: Callable[[Any], int] = torch._C.TensorBase.__len__  # type: ignore[attr-defined]
 """`len(tensor)` without torch's Python function around it; 0 for a tensor without dimensions.

@@ -8,11 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 
+from .sent_tensors import send_small_tensors_by_value
+
 _POLL_INTERVAL = 1.0  # seconds
 
 
 class ParentWatchdog:
     """A `worker_init_fn` whose worker exits when the trainer process is gone.
+
+    It also sends small tensors by value.
 
     torch's own workers check their parent only while they wait for work, and check the wrong
     process forever if the trainer was killed before their first check.
@@ -24,6 +28,7 @@ class ParentWatchdog:
 
     def __call__(self, worker_id: int) -> None:
         threading.Thread(target=self._watch, name="trackside orphan watch", daemon=True).start()
+        send_small_tensors_by_value()
         if self.worker_init_fn is not None:
             self.worker_init_fn(worker_id)
 
