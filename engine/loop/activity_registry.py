@@ -75,9 +75,9 @@ class ActivityRegistry:
 
     def _find_name(self, phase: str) -> str | None:
         for path in (phase, self._origins.get(phase, phase)):
-            names = [n for n in self._activities if _ends_with(path.removesuffix(".run"), n)]
-            if names:
-                return max(names, key=len)
+            for name in reversed(path_ends(path)):
+                if name in self._activities:
+                    return name
         return None
 
     def activity_of(self, phase: str) -> Activity | None:

@@ -17,10 +17,11 @@ def reset_state(state: TrainState, arguments: Mapping[str, Any]) -> None:
     A resumed fit restores those fields afterwards.
     """
     state.asked = arguments
-    standard = {field.name for field in fields(TrainState)}
-    for field in fields(state):
-        if field.name not in standard:
-            _set_default(state, field)
+    if type(state) is not TrainState:
+        standard = {field.name for field in fields(TrainState)}
+        for field in fields(state):
+            if field.name not in standard:
+                _set_default(state, field)
     begin_counting(state)
 
 

@@ -142,8 +142,8 @@ class CompiledRows(dict[str, TableRow]):
         self._allowed.append(trigger)
         if compiled:
             self[trigger] = row
-            for name in self._aliases.get(trigger, ()):
-                self[name] = row
+            if trigger in self._aliases:
+                self.update(dict.fromkeys(self._aliases[trigger], row))
 
     def own_name(self, trigger: str) -> str:
         """The trigger that a name, or another one for it, means.
@@ -190,16 +190,16 @@ def build_table(
         returned, closing = (CompiledRows(leaf, table, fire, aliases) for _ in range(2))
         leaf.activity_rows, leaf.closing_rows = returned, closing
         for plan in exits:
-            trigger, _, destination = plan.transition
+            transition, _, is_compiled, may_be_returned = plan
+            trigger, _, destination = transition
             if destination not in sound:
                 _check_destination(plan, table)
                 sound.add(destination)
-            row = TableRow(table[destination], sender, plan.transition)
-            leaf.rows[trigger] = row
+            leaf.rows[trigger] = row = TableRow(table[destination], sender, transition)
             rows.append(row)
-            closing.allow(trigger, row, plan.is_compiled)
-            if plan.may_be_returned:
-                returned.allow(trigger, row, plan.is_compiled)
+            closing.allow(trigger, row, is_compiled)
+            if may_be_returned:
+                returned.allow(trigger, row, is_compiled)
         leaf.expect_first_row()
     table.links.append(link(rows))
     return table

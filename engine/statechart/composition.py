@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import TypeVar, overload
 
 from ...events.roles import STANDARD_ROLES, Role
@@ -77,7 +78,7 @@ class Chart(Sequence[Row]):
     def __repr__(self) -> str:
         return f"<Chart of {scope_name(self.scopes[0])}: {len(self.rows)} rows>"
 
-    @property
+    @cached_property
     def scopes(self) -> tuple[str, ...]:
         """The paths of the composite phases, in the order of the rows."""
         return tuple(dict.fromkeys(c for row in self.rows for c in enclosing(row[2])[::-1]))

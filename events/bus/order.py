@@ -96,6 +96,8 @@ def _cycle(receivers: Sequence[Receiver], waiting: dict[int, dict[int, str]]) ->
 
 
 def _topological_sort(receivers: Sequence[Receiver], signal: str) -> list[OrderedReceiver]:
+    if not receivers:  # most signals
+        return []
     before_each = predecessors(receivers)
     waiting = {i: dict(before) for i, before in enumerate(before_each) if before}
     followers: dict[int, list[int]] = {}

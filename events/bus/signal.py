@@ -103,7 +103,7 @@ class Signal(ConnectionTables):
         return refresh([route for linked in tuple(self._routes) for route in linked.routes])
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
-        ordered = () if self.is_muted else self.arranged(sender)
+        ordered = self.arranged(sender) if self.receivers and not self.is_muted else ()
         return [self._adapted(receiver) for receiver, _ in ordered]
 
     def _adapted(self, receiver: Receiver) -> Receiver:
@@ -208,13 +208,16 @@ def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
             cache[key] = tuple(found) if isinstance(found, list) else (found,)
         return cache[key]
 
+    unheard: set[int] = set()  # senders without receivers of every transition, and instruments
     for route in routes:
         transition, sender = route.transition, route.sender
-        of_any = () if transition is None else receivers_of(any_transition, sender)
-        receivers = receivers_of(route.signal, sender)
-        if transition is None:
-            route.receivers = receivers
+        if transition is None or id(sender) in unheard:
+            route.receivers = receivers_of(route.signal, sender)
             continue
+        of_any = receivers_of(any_transition, sender)
+        receivers = receivers_of(route.signal, sender)
+        if not of_any and not getattr(sender, "instruments", ()):
+            unheard.add(id(sender))
         if of_any:
             bound = [attempt(each, bind_transition, each, transition) for each in of_any]
             receivers = (*(each for each in bound if each is not None), *receivers)
