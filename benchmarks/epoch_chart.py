@@ -18,6 +18,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "epoch.json"
 CHART = ROOT / "docs" / "epoch.svg"
 ROW, LEFT, TOP, WIDTH, APART = 24, 128, 62, 92, 156
 LEAST = 0.6
+TEXT_WIDTH = 32
 TITLES = {
     "mlp": "MLP, in memory",
     "convnet": "convnet, in memory",
@@ -55,10 +56,9 @@ def chart(results: dict[str, Any]) -> str:
 
 def _column(title: str, ratios: list[float | None], left: float, most: float) -> list[str]:
     by_hand = left + _across(1, most)
-    bottom = TOP + ROW * len(ratios) + 4
     parts = [
         f'<text class="own" x="{left}" y="20">{title}</text>',
-        f'<line class="tick" x1="{by_hand:.1f}" x2="{by_hand:.1f}" y1="{TOP - 8}" y2="{bottom}"/>',
+        f'<path class="tick" d="{_line_beside_texts(ratios, left, most)}"/>',
         f'<text x="{by_hand:.1f}" y="{TOP - 14}" text-anchor="middle">by hand</text>',
     ]
     for row, ratio in enumerate(ratios):
@@ -69,6 +69,17 @@ def _column(title: str, ratios: list[float | None], left: float, most: float) ->
                 f'<text x="{x + 10:.1f}" y="{y + 4}">{ratio:.2f}</text>',
             ]
     return parts
+
+
+def _line_beside_texts(ratios: list[float | None], left: float, most: float) -> str:
+    """The line of the loop by hand, without the rows in which a number stands on it."""
+    by_hand = left + _across(1, most)
+    path = f"M{by_hand:.1f} {TOP - 8}V{TOP}"
+    for row, ratio in enumerate(ratios):
+        text = left + _across(ratio, most) + 10 if ratio else math.inf
+        if not text - 2 <= by_hand <= text + TEXT_WIDTH:
+            path += f"M{by_hand:.1f} {TOP + ROW * row}v{ROW}"
+    return path
 
 
 def _across(ratio: float, most: float) -> float:

@@ -70,7 +70,14 @@ def _fold(column: list[Box]) -> list[list[Box]]:
 
 
 def _choose_stack_host(box: Box, bundles: Iterable[Bundle]) -> Box:
-    """Choose the child of the last column to put the stack beside: most edges, then most room."""
+    """Choose the child of the last column to put the stack beside: most edges, then most room.
+
+    In the root box it is a leaf, if there is one, so that the picture is not wider than its widest
+    composite and the lanes beside that.
+    """
+    leaves = [child for child in box.columns[-1] if not child.children]
+    if box.phase == ROOT and leaves:
+        return leaves[0]
     stacked = {child.phase for child in box.stack}
     sources = [b.start for b in bundles if b.frame == box.phase and b.end in stacked]
     return max(

@@ -81,12 +81,18 @@ def box_tree(topology: Topology, bundles: tuple[Bundle, ...]) -> Box:
             stacked = _stack_phases(box, topology, bundles)
             box.stack = [child for child in box.children if child.phase in stacked]
             box.columns = [[child for child in box.children if child.phase not in stacked]]
+    ends = _ends(topology, bundles)
+    boxes[ROOT].stack.sort(key=lambda child: -ends.index(child.phase))  # arrows cross rarely
     return boxes[ROOT]
 
 
 def _stack_phases(box: Box, topology: Topology, bundles: tuple[Bundle, ...]) -> set[str]:
     leaves = {child.phase for child in box.children if not child.children}
     if box.phase == ROOT:
-        ends = {b.end for b in bundles if b.frame == ROOT and b.start in topology.scopes}
-        return leaves & ends - {topology.initial}
+        return leaves & {*_ends(topology, bundles)} - {topology.initial}
     return leaves - {b.destination for b in bundles if b.kind == "normal"}
+
+
+def _ends(topology: Topology, bundles: tuple[Bundle, ...]) -> list[str]:
+    """Where the scopes of the root box lead."""
+    return [b.end for b in bundles if b.frame == ROOT and b.start in topology.scopes]

@@ -92,8 +92,9 @@ def test_until_all_records_are_read_the_page_says_so_and_shows_nothing_of_the_ru
         share = read / (read + piece[0]["left"])
         assert text(page, "#loading") == f"Reading the recording: {int(100 * share)} %"
         assert text(page, "#path") == "loading"
-        for hidden in ("#board", "#stats", "#lanes", "#side"):
+        for hidden in ("#board", "#stats", "#lanes", "#overview", "#side", "#note"):
             assert not page.locator(hidden).is_visible()
+        assert page.locator("#show-runs").is_visible()  # another run can be chosen
     page.evaluate(SHOW, last)
     assert text(page, "#path") == "completed"
     assert page.locator("#board").is_visible()
