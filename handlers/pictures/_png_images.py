@@ -12,6 +12,9 @@ import torch
 from torch.nn import functional
 
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+MOST_PIXELS = 4096
+"""The longest edge of an image that is shown."""
 _LEAST_EDGE = 4
 """A tensor of a shorter edge is not taken for an image."""
 _GOLDEN = 0.618034
@@ -42,6 +45,21 @@ def require_pillow(by: str) -> Any:
             f'{by} needs Pillow: pip install trackside[pictures]; or as_="text"'
         ) from error
     return Image
+
+
+def check_channels(tried: str, values: Any) -> None:
+    """Refuse what is not a number for each channel of an image; None is none.
+
+    Raises:
+        TypeError, ValueError: what was tried, and what is allowed.
+    """
+    allowed = "allowed: a number for each of 1, 3 or 4 channels, None"
+    if values is None:
+        return
+    if not isinstance(values, (Sequence, torch.Tensor)) or isinstance(values, str):
+        raise TypeError(f"{tried}: {allowed}")
+    if len(values) not in _CHANNELS:
+        raise ValueError(f"{tried} has {len(values)} numbers; {allowed}")
 
 
 def has_pillow() -> bool:
@@ -76,11 +94,20 @@ def encode_image(value: Any, scale: ImageScale) -> bytes:
         (pixels.shape[2], pixels.shape[1]),
         bytes(pixels.permute(1, 2, 0).flatten().tolist()),
     )
-    return as_png(image)
+    return _as_png(image)
 
 
-def as_png(image: Any) -> bytes:
-    """An image of Pillow as the bytes of a PNG file."""
+def encode_pillow(image: Any, size: int) -> bytes:
+    """An image of Pillow as a PNG, with a longest edge of at most `size` pixels."""
+    if image.mode not in _PNG_MODES:
+        image = image.convert("RGB")
+    if max(image.size) > size:
+        image = image.copy()
+        image.thumbnail((size, size))
+    return _as_png(image)
+
+
+def _as_png(image: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -101,12 +128,14 @@ def _as_bytes(pixels: torch.Tensor, scale: ImageScale) -> torch.Tensor:
     """Values as uint8; floats outside of 0 to 1 are stretched if nobody says how to read them."""
     if pixels.dtype == torch.uint8:
         return pixels
-    values = torch.nan_to_num(pixels.float())
+    values = pixels.float()
     if scale.std is not None:
         values = values * torch.tensor(scale.std).reshape(-1, 1, 1)
     if scale.mean is not None:
         values = values + torch.tensor(scale.mean).reshape(-1, 1, 1)
-    least, most = float(values.min()), float(values.max())
+    finite = values[values.isfinite()]
+    least, most = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    values = torch.nan_to_num(values, nan=least, posinf=most, neginf=least)
     if scale.mean is None and scale.std is None and (least < 0 or most > 1):
         values = (values - least) / max(most - least, 1e-12)
     return (values.clamp(0, 1) * 255).round().to(torch.uint8)

@@ -9,7 +9,8 @@ import torch
 
 from ...events.pictures import Example, Shown
 from ...events.utils.nested import children
-from ._png_images import ImageScale, as_png, encode_image, looks_like_image
+from ._class_scores import are_probabilities
+from ._png_images import ImageScale, encode_image, encode_pillow, looks_like_image
 
 _MOST_NUMBERS = 8
 _MOST_CHARACTERS = 400
@@ -29,7 +30,7 @@ class Look(NamedTuple):
         if value is None:
             return ""
         if hasattr(value, "convert") and hasattr(value, "save"):  # an image of Pillow
-            return as_png(value)
+            return encode_pillow(value, self.scale.size)
         if self._is_image(value):
             return encode_image(value, self.scale)
         return shown_text(value)
@@ -45,19 +46,28 @@ class Look(NamedTuple):
         known = self.classes is not None and 0 <= number < len(self.classes)
         return self.classes[number] if known and self.classes is not None else str(number)
 
-    def example(self, value: Any, prediction: Any, target: Any) -> Example:
-        """One example: its input, the output of the model for it, its target."""
+    def example(
+        self, value: Any, prediction: Any, target: Any, are_shares: bool = False
+    ) -> Example:
+        """One example: its input, the output of the model for it, its target.
+
+        Args:
+            are_shares: scores of classes are probabilities, no logits.
+        """
         if _is_class(prediction, target):
-            return self._classified(value, prediction, int(target))
+            return self._classified(value, prediction, int(target), are_shares)
         if _is_class_map(prediction, target) and self.kind != "text":
             predicted, wanted = prediction.argmax(0), target.long()
             maps = encode_image(predicted, self.scale), encode_image(wanted, self.scale)
             return Example(self.shown(value), *maps)
         return Example(self.shown(value), self.shown(prediction), self.shown(target))
 
-    def _classified(self, value: Any, scores: torch.Tensor, target: int) -> Example:
+    def _classified(
+        self, value: Any, scores: torch.Tensor, target: int, are_shares: bool
+    ) -> Example:
         number = int(scores.argmax())
-        share = float(_probabilities(scores.float())[number])
+        scores = scores.float()
+        share = float((scores if are_shares else scores.softmax(0))[number])
         text = f"{self.class_name(number)} {share:.0%}"
         return Example(self.shown(value), text, self.class_name(target), number == target)
 
@@ -85,10 +95,10 @@ def _numbers_text(numbers: torch.Tensor) -> str:
     return ", ".join(first) + more
 
 
-def _probabilities(scores: torch.Tensor) -> torch.Tensor:
-    """Of logits or log-probabilities; probabilities are left as they are."""
-    is_done = bool(scores.min() >= 0) and abs(float(scores.sum()) - 1) < 1e-3
-    return scores if is_done else scores.softmax(0)
+def has_probabilities(pred: Any) -> bool:
+    """Whether it is a tensor `(B, C, …)` of probabilities of classes."""
+    has_scores = isinstance(pred, torch.Tensor) and pred.dim() > 1 and len(pred) > 0
+    return has_scores and pred.dtype.is_floating_point and bool(are_probabilities(pred.float()))
 
 
 def _is_class(scores: Any, target: Any) -> bool:

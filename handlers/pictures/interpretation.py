@@ -22,7 +22,7 @@ from ._class_results import (
     worst_of,
     worst_picture,
 )
-from ._class_scores import class_scores
+from ._class_scores import class_names, class_scores
 from ._picture_html import pictures_html
 from ._taken_parts import (
     Take,
@@ -41,7 +41,8 @@ class Interpretation(Copyable):
 
     Of each evaluation, from scores `(B, C)` and targets `(B,)`, or from scores `(B, C, …)` and
     targets `(B, …)` as in segmentation. Scores `(B,)` or `(B, 1)` are logits of the second of two
-    classes. Targets outside of the classes are left out. After `fit` or `validate` the attributes
+    classes; others that are all positive and have the sum 1 are taken for probabilities, else for
+    logits. Targets outside of the classes are left out. After `fit` or `validate` the attributes
     are those of the last evaluation, and a notebook shows the handler. `state.pictures` has
     `valid_confusion` and `valid_worst`, which TensorBoard, WandB, MLflow and Recorder take.
 
@@ -85,9 +86,7 @@ class Interpretation(Copyable):
     ) -> None:
         check_whole_number(f"Interpretation(keep={keep!r})", keep, least=0)
         check_take("Interpretation", take)
-        if isinstance(classes, str):
-            raise TypeError(f"Interpretation(classes={classes!r}): allowed: a list of names, None")
-        self.classes = None if classes is None else tuple(map(str, classes))
+        self.classes = class_names("Interpretation", classes)
         self.keep = keep
         self.take = take
         self.confusion: torch.Tensor | None = None

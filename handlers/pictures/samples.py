@@ -13,9 +13,10 @@ from ...events.utils.argument_checks import check_no_class, check_whole_number
 from .._copying import LeftOut
 from .._stateful import Stateful
 from .._writes import Writes
+from ._class_scores import class_names
 from ._picture_html import pictures_html
-from ._png_images import ImageScale, require_pillow
-from ._shown_values import Look
+from ._png_images import MOST_PIXELS, ImageScale, check_channels, require_pillow
+from ._shown_values import Look, has_probabilities
 from ._taken_parts import Take, check_take, counts_in_evaluation, rows_of, taken_from
 
 
@@ -28,8 +29,8 @@ class Samples(Stateful):
     several ranks, rank 0 shows its own.
 
     A tensor `(C, H, W)` of 1, 3 or 4 channels is shown as an image. Scores of classes `(C,)` with
-    a whole number as target are shown as the class and its probability (scores that are positive
-    and have the sum 1 are taken for probabilities, others for logits), and those of pixels
+    a whole number as target are shown as the class and its probability (scores that are all
+    positive and have the sum 1 are taken for probabilities, others for logits), and those of pixels
     `(C, H, W)` with classes `(H, W)` as two coloured maps. Everything else is a text.
 
     Signals: begin_validate, after_batch, after_validate
@@ -44,7 +45,7 @@ class Samples(Stateful):
         classes: the names of the classes; None: their numbers are shown.
         mean, std: of each channel, with which the images were normalised: they are undone. Without
             them floats outside of 0 to 1 are stretched.
-        size: the longest edge of an image in pixels; larger ones are shrunk.
+        size: the longest edge of an image in pixels, up to 4096; larger ones are shrunk.
         take: `take(state)` returns the prediction and the target of the batch:
             `take=lambda state: (state.pred["logits"], state.yb)`. None: `(pred, yb)`.
         show: `show(x, pred, y)` returns what is shown of one example in place of its input,
@@ -81,6 +82,10 @@ class Samples(Stateful):
     ) -> None:
         check_whole_number(f"Samples(count={count!r})", count, least=1)
         check_whole_number(f"Samples(size={size!r})", size, least=1)
+        if size > MOST_PIXELS:
+            raise ValueError(f"Samples(size={size}): allowed: up to {MOST_PIXELS} pixels")
+        for name, values in (("mean", mean), ("std", std)):
+            check_channels(f"Samples({name}={values!r})", values)
         check_take("Samples", take)
         check_no_class("Samples(show=…)", show)
         if as_ not in ("image", "text", None):
@@ -89,7 +94,8 @@ class Samples(Stateful):
             require_pillow("Samples")
         self.count = count
         self.as_: Literal["image", "text"] | None = as_
-        self.classes, self.mean, self.std, self.size = classes, mean, std, size
+        self.classes = class_names("Samples", classes)
+        self.mean, self.std, self.size = mean, std, size
         self.take = take
         self.show = show
         self.pictures: dict[str, Examples] = {}
@@ -127,10 +133,11 @@ class Samples(Stateful):
 
     def _shown(self, count: int, parts: Any) -> Iterator[Example]:
         parts, look = rows_of(parts, count, torch.Tensor.cpu), self._look
+        are_shares = has_probabilities(parts[1])
         for index in range(count):
             of_one = tuple(_row(part, index, count) for part in parts)
             if self.show is None:
-                yield look.example(*of_one)
+                yield look.example(*of_one, are_shares=are_shares)
             else:
                 yield self._own_example(look, self.show(*of_one))
 

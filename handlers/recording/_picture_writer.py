@@ -8,8 +8,9 @@ from time import monotonic_ns
 from typing import Any, NamedTuple
 
 from ...events import TrainState
-from ...events.pictures import Confusion, Picture, Shown
+from ...events.pictures import Confusion, Examples, Picture, Shown
 from ...events.utils.log import log
+from ...events.utils.value_description import describe
 from ._mapped_file import RecordingFile
 from .format import Live
 
@@ -35,7 +36,8 @@ class PictureWriter:
         """Add the pictures of an epoch or evaluation; nothing if there are none."""
         if not state.pictures:
             return
-        new = [_Kept(name, _encoded(name, one, state)) for name, one in state.pictures.items()]
+        encoded = [(name, _encoded(name, one, state)) for name, one in state.pictures.items()]
+        new = [_Kept(name, text) for name, text in encoded if text is not None]
         most = self._file.layout.picture_bytes
         for one in new:
             if len(one.text) + 2 > most:
@@ -76,12 +78,19 @@ def _every_second(kept: list[_Kept], earlier: list[int]) -> list[int]:
     return places[1::2] or places
 
 
-def _encoded(name: str, picture: Picture, state: TrainState) -> bytes:
+def _encoded(name: str, picture: Picture, state: TrainState) -> bytes | None:
+    """None, and a warning, if a handler has put something else there: the recording goes on."""
     place = {"name": name, "epoch": state.epoch, "step": state.step, "ns": monotonic_ns()}
-    return json.dumps({**place, **_content(picture)}, separators=(",", ":")).encode()
+    try:
+        return json.dumps({**place, **_content(picture)}, separators=(",", ":")).encode()
+    except (TypeError, ValueError, AttributeError) as error:
+        log.warning("Recorder: state.pictures[%r] is not kept: %s", name, error)
+        return None
 
 
 def _content(picture: Picture) -> dict[str, Any]:
+    if not isinstance(picture, Confusion | Examples):
+        raise TypeError(f"it is {describe(picture)}; allowed: Examples, Confusion")
     if isinstance(picture, Confusion):
         return {"classes": picture.classes, "counts": picture.counts}
     return {

@@ -109,14 +109,18 @@ _PANELS = (
     "panels/process_load",
     "panels/captions",
 )
-_DOWNLOADS = (
+_SAVED_BOARD = (
     "downloads/svg_canvas",
     "downloads/board_svg",
+    "downloads/picture_buttons",
+    "shell/colours",
+)
+_DOWNLOADS = (
+    "downloads/table_svg",
     "downloads/tables_csv",
     "downloads/downloads",
 )
 _SHELL = (
-    "shell/colours",
     "shell/keyboard",
     "shell/announcer",
     "shell/view_switch",
@@ -129,11 +133,16 @@ _SHELL = (
 WATCH = Page(
     "shell/watch.html",
     _STYLES,
-    (*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PICTURES, *_PANELS, *_DOWNLOADS, *_SHELL),
+    (
+        *(*_BOARD, *_RECORDS, *_TIMELINE, *_RUNS, *_CURVES, *_PICTURES, *_PANELS),
+        *(*_SAVED_BOARD, *_DOWNLOADS, *_SHELL),
+    ),
 )
 """Shows recordings: those embedded in it, or those of its server."""
 
-COMPARE = Page("shell/compare.html", (*_STYLES, "compare"), (*_BOARD, "shell/compare_page"))
+COMPARE = Page(
+    "shell/compare.html", (*_STYLES, "compare"), (*_BOARD, *_SAVED_BOARD, "shell/compare_page")
+)
 """Shows the differences between two runs."""
 
 

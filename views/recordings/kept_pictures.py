@@ -9,7 +9,7 @@ import struct
 from typing import Any, NamedTuple
 
 from ...events.pictures import Confusion, Example, Examples, Picture, Shown
-from .untrusted_input import has_type, printable_line
+from .untrusted_input import has_type, printable_line, printable_lines
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SIZE, _SIZE_AT = struct.Struct(">2I"), 16
@@ -64,9 +64,9 @@ def _example(parts: Any) -> Example:
 
 
 def _shown(part: Any) -> Shown:
-    """A text in one line, or a PNG by its first bytes: a browser shows nothing else as one."""
+    """A text, or a PNG by its first bytes: a browser shows nothing else as one."""
     if isinstance(part, str):
-        return str(printable_line(part))
+        return printable_lines(part)
     try:
         image = base64.b64decode(part["png"], validate=True)
     except binascii.Error as error:

@@ -41,6 +41,11 @@ def printable_line(value: Any) -> Any:
     return line if line.isprintable() else "".join(c if c.isprintable() else "�" for c in line)
 
 
+def printable_lines(text: str) -> str:
+    """Make text some lines of printable characters: a browser may show it."""
+    return "\n".join(map(printable_line, text[:_MAX_CHARACTERS].split("\n")))
+
+
 def printable_names(values: Mapping[str, Any], depth: int = 3) -> dict[str, Any]:
     """Nested mappings and lists of JSON with printable texts; what lies deeper is left out."""
     return {printable_line(name): _printable_value(value, depth) for name, value in values.items()}

@@ -74,9 +74,9 @@ def test_the_picture_fits_the_width_it_is_given_with_text_of_eleven_pixels(brows
     sizes = (
         "[...document.querySelectorAll('text')].map(e => parseFloat(getComputedStyle(e).fontSize))"
     )
-    with opened(browser, bare, viewport={"width": 1200, "height": 900}) as page:
+    with opened(browser, bare, viewport={"width": 930, "height": 900}) as page:
         natural = page.evaluate("document.querySelector('svg').viewBox.baseVal.width")
-        assert natural <= 1200
+        assert natural <= 930
         assert min(page.evaluate(sizes)) == 11
         texts = page.evaluate(TEXTS)
         page.set_viewport_size({"width": 800, "height": 900})

@@ -11,7 +11,7 @@ from shown import CLASSES, classified
 from torch import nn
 from torch.nn import functional
 
-from trackside import Interpretation, Trainer
+from trackside import Interpretation, Samples, Trainer
 from trackside.handlers.pictures._class_results import Confused
 
 
@@ -84,6 +84,33 @@ def test_logits_of_one_output_are_two_classes(shape):
     validated(interpretation, logits, targets, 4, nn.BCEWithLogitsLoss())
     assert interpretation.confusion.tolist() == [[2, 1], [1, 2]]
     assert interpretation.worst[0].probability == pytest.approx(torch.tensor(1.0).sigmoid().item())
+
+
+def test_probabilities_are_told_from_logits_as_samples_does():
+    logits, targets = scores_of(12, 4)
+    shown = {}
+    for name, scores in (("logits", logits), ("probabilities", logits.softmax(1))):
+        interpretation, samples = Interpretation(keep=12), Samples(12)
+        trainer = Trainer(nn.Identity(), nn.CrossEntropyLoss(), handlers=[interpretation, samples])
+        trainer.validate([(scores, targets)])
+        worst = [(one.index, pytest.approx(one.probability)) for one in interpretation.worst]
+        assert [one.loss for one in interpretation.worst] == pytest.approx(
+            functional.cross_entropy(logits, targets, reduction="none").sort(descending=True)[0]
+        )
+        examples = samples.pictures["valid"].examples
+        shown[name] = worst, [one.prediction for one in examples]
+    assert shown["logits"][1] == shown["probabilities"][1]
+    assert [i for i, _ in shown["logits"][0]] == [i for i, _ in shown["probabilities"][0]]
+
+
+def test_a_probability_of_zero_has_a_finite_loss():
+    scores, targets = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([1, 0])
+    interpretation = Interpretation()
+    validated(interpretation, scores, targets)
+    first, second = interpretation.worst
+    assert (first.index, first.probability) == (0, 1)
+    assert 50 < first.loss < 100
+    assert second.loss == pytest.approx(math.log(2))
 
 
 def test_inputs_of_different_lengths_are_kept():

@@ -67,9 +67,28 @@ def test_floats_that_are_no_colours_are_stretched():
     assert image.getextrema() == (0, 255)
 
 
+def test_values_that_are_not_finite_do_not_hide_the_others():
+    pixels = torch.linspace(-2, 2, 16).reshape(1, 1, 4, 4)
+    pixels[0, 0, 0, :3] = torch.tensor([torch.inf, -torch.inf, torch.nan])
+    [one] = regression(Samples(1), pixels, pixels)
+    found = [*opened(one.input).tobytes()]
+    assert found[:3] == [255, 0, 0]
+    assert found[3:] == sorted(found[3:])
+    assert (found[3], found[-1]) == (0, 255)
+
+
 def test_a_large_image_is_shrunk_to_the_longest_edge():
     found = regression(Samples(1, size=16), torch.rand(1, 3, 64, 32), torch.rand(1, 3, 64, 32))
     assert opened(found[0].input).size == (8, 16)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "F", "P"])
+def test_an_image_of_pillow_is_a_png_of_at_most_the_given_size(mode):
+    image = Image.new("RGB", (64, 32), "red").convert("L" if mode == "F" else "RGB").convert(mode)
+    samples = Samples(1, size=16, show=lambda x, pred, y: (image, "", ""))
+    [one] = regression(samples, torch.ones(1, 2), torch.ones(1, 2))
+    assert opened(one.input).size == (16, 8)
+    assert image.size == (64, 32)
 
 
 def test_segmentation_is_shown_as_maps_in_the_colours_of_the_classes():
@@ -210,6 +229,10 @@ def test_a_show_that_fails_is_detached_and_the_fit_goes_on(caplog):
         ({"as_": "picture"}, "allowed: 'image', 'text', None"),
         ({"take": 3}, "expected a function of the state"),
         ({"size": 1.5}, "an int, from 1"),
+        ({"size": 5000}, "allowed: up to 4096 pixels"),
+        ({"classes": "abc"}, r"classes='abc'\): allowed: a list of names, None"),
+        ({"mean": [0.5, 0.5]}, "mean=.* has 2 numbers; allowed: a number for each of 1, 3 or 4"),
+        ({"std": 0.5}, "std=0.5.: allowed: a number for each of"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

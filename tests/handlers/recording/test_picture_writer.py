@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shown import CLASSES, COUNTS, TEXTS, Shows, classified
 
 from trackside import Interpretation, Metrics, Recorder, Samples
-from trackside.events import Example, Examples
+from trackside.events import Confusion, Example, Examples
 from trackside.handlers.recording import _mapped_file
 from trackside.handlers.recording._picture_writer import _Kept, _thinned
 from trackside.handlers.recording.format import Live
@@ -84,6 +84,17 @@ def test_a_picture_that_is_too_large_is_named_in_the_log_and_others_are_kept(
     with Recording(tmp_path / "run.loop") as recording:
         assert [one.name for one in recording.pictures()] == ["counts"]
     assert "large has" in caplog.text
+
+
+def test_what_is_no_picture_is_named_in_the_log_and_the_recording_goes_on(tmp_path, caplog):
+    bad = {"text": "a", "parts": Examples(("a",)), "bytes": Confusion((b"x",), ((1,),))}
+    trainer, _ = fitted(tmp_path / "run.loop", Shows(counts=COUNTS, **bad), epochs=2)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert [one.name for one in recording.pictures()] == ["counts"] * 2
+    assert any(isinstance(handler, Recorder) for handler in trainer.handlers)
+    for name in bad:
+        assert f"state.pictures['{name}'] is not kept: " in caplog.text
+    assert "it is str; allowed: Examples, Confusion" in caplog.text
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40)), max_size=30), st.data())

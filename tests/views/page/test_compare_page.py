@@ -36,6 +36,18 @@ def test_arrows_and_tables_show_the_counts_of_both_runs(browser, page_file):
         page.screenshot(path=screenshots() / "compare.png", full_page=True)
 
 
+def test_the_compared_loop_is_saved_with_the_changes_of_its_phases(browser, page_file):
+    with opened(browser, page_file.as_uri()) as page:
+        wait_until(lambda: is_ready(page))
+        with page.expect_download() as download:
+            page.locator("#save-chart button").first.click()
+        assert download.value.suggested_filename == "comparison-a-b.svg"
+        text = download.value.path().read_text()
+        change = page.locator("#board .change").first.inner_text()
+        assert f">{change}<" in text
+        assert ">2|4<" in text
+
+
 def test_page_is_never_wider_than_the_window(browser, page_file):
     for width in (360, 768, 1440, 2560):
         size = {"width": width, "height": 900}

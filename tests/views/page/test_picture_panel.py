@@ -1,5 +1,7 @@
 """The pictures of evaluations on the page, in a real browser."""
 
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 from browsers import is_ready, opened
 from shown import CLASSES, COUNTS, TEXTS, Shows, classified
@@ -10,6 +12,7 @@ from trackside.views import Recording, watch_app
 from trackside.views.page.report import write_report
 
 EPOCHS = 3
+SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["valid_samples", "valid_confusion", "valid_worst", "texts"]
 OVERFLOWS = """() => [...document.querySelectorAll(".example, .picture")]
     .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"""
@@ -74,6 +77,23 @@ def test_the_matrix_has_counts_shares_and_says_what_a_cell_is(page, report):
         assert cells[:-1] == [str(count) if count else "" for count in counts]
     title = rows.nth(1).locator("td").nth(1).get_attribute("title")
     assert title == f"{matrix.counts[0][1]} of 8 zero predicted as one"
+
+
+def test_a_confusion_matrix_is_saved_as_svg_and_png_as_it_is_shown(page, report):
+    table = page.locator(".confusion").nth(0)
+    head = page.locator(".picture", has=table).locator(".save button")
+    files = []
+    for button in (head.nth(0), head.nth(1)):
+        with page.expect_download() as download:
+            button.click()
+        files.append((download.value.suggested_filename, download.value.path().read_bytes()))
+    (name, svg), (other, png) = files
+    assert (name, other) == (f"{NAMES[1]}-epoch-3.svg", f"{NAMES[1]}-epoch-3.png")
+    found = [one.text or "" for one in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    assert found == table.locator("th, td").all_text_contents()
+    shown = table.bounding_box()
+    assert abs(int.from_bytes(png[16:20], "big") - 2 * shown["width"]) <= 4
+    (screenshots() / "saved-confusion.png").write_bytes(png)
 
 
 def test_an_earlier_epoch_is_chosen_by_key(page):

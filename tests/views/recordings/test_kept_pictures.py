@@ -58,9 +58,9 @@ def test_a_damaged_one_is_left_out_and_the_others_are_read(content):
     assert [one.picture for one in found] == [Confusion(("x",), ((1,),))]
 
 
-def test_texts_are_printable_and_of_one_line():
+def test_texts_are_printable_and_keep_their_lines():
     [picture] = parsed(examples=[["a\n\x1b[31mb", "c", "d" * 900, True, None]])
-    assert picture.examples[0].input == "a �[31mb"
+    assert picture.examples[0].input == "a\n�[31mb"
     assert len(picture.examples[0].target) == 500
 
 

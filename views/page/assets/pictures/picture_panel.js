@@ -77,7 +77,12 @@ class PicturePanel {
 
 function pictureSection({ name, epoch, examples, classes, counts }) {
   const section = newElement("section", "picture");
-  section.append(newElement("h3", "", `${name} · epoch ${epoch + 1}`));
-  section.append(examples ? exampleCards(examples) : confusionTable(classes, counts));
+  const head = newElement("div", "picture-head");
+  head.append(newElement("h3", "", `${name} · epoch ${epoch + 1}`));
+  section.append(head, examples ? exampleCards(examples) : confusionTable(classes, counts));
+  const table = section.querySelector("table");
+  const file = () => `${name}-epoch-${epoch + 1}`;
+  const svg = () => tableSvg(table, readColours().card);
+  if (table) head.append(pictureButtons(name, file, svg));
   return section;
 }

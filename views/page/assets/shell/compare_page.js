@@ -95,6 +95,9 @@ function showComparison(comparison) {
   const board = new ComparisonBoard(byId("board"), table);
   board.show(comparison.phases, comparison.row_counts);
   new ResizeObserver(() => board.arrange()).observe(byId("board"));
+  const name = ["comparison", ...titles].join("-");
+  const svg = () => boardSvg(byId("board"), readColours().card);
+  byId("save-chart").append(pictureButtons("the loop", () => name, svg));
   fillTable(
     "phases",
     "phase",
