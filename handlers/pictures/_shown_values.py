@@ -46,14 +46,13 @@ class Look(NamedTuple):
         known = self.classes is not None and 0 <= number < len(self.classes)
         return self.classes[number] if known and self.classes is not None else str(number)
 
-    def example(
-        self, value: Any, prediction: Any, target: Any, are_shares: bool = False
-    ) -> Example:
+    def example(self, parts: tuple[Any, Any, Any], are_shares: bool = False) -> Example:
         """One example: its input, the output of the model for it, its target.
 
         Args:
             are_shares: scores of classes are probabilities, no logits.
         """
+        value, prediction, target = parts
         if _is_class(prediction, target):
             return self._classified(value, prediction, int(target), are_shares)
         if _is_class_map(prediction, target) and self.kind != "text":

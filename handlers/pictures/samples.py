@@ -137,7 +137,7 @@ class Samples(Stateful):
         for index in range(count):
             of_one = tuple(_row(part, index, count) for part in parts)
             if self.show is None:
-                yield look.example(*of_one, are_shares=are_shares)
+                yield look.example(of_one, are_shares)
             else:
                 yield self._own_example(look, self.show(*of_one))
 
