@@ -12,9 +12,14 @@ function cellSvg(cell, origin) {
   const { left, top, width, height } = cell.getBoundingClientRect();
   const style = getComputedStyle(cell);
   const [x, y] = [left - origin.left, top - origin.top].map(round2);
-  const size = `width="${round2(width)}" height="${round2(height)}"`;
-  const rect = `<rect x="${x}" y="${y}" ${size} rx="3" fill="${plainColour(style.backgroundColor)}"/>`;
-  return `${rect}<text x="${round2(x + width / 2)}" y="${round2(y + height / 2)}" text-anchor="middle" dominant-baseline="central" font-size="${style.fontSize}" font-weight="${style.fontWeight}" fill="${plainColour(style.color)}">${escapeMarkup(shownText(cell, style, width - 8))}</text>`;
+  return (
+    `<rect x="${x}" y="${y}" width="${round2(width)}" height="${round2(height)}" rx="3" ` +
+    `fill="${plainColour(style.backgroundColor)}"/>` +
+    `<text x="${round2(x + width / 2)}" y="${round2(y + height / 2)}" text-anchor="middle" ` +
+    `dominant-baseline="central" font-size="${style.fontSize}" ` +
+    `font-weight="${style.fontWeight}" fill="${plainColour(style.color)}">` +
+    `${escapeMarkup(shownText(cell, style, width - 8))}</text>`
+  );
 }
 
 // As much of the text as fits into the cell.
