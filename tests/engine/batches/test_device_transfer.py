@@ -91,3 +91,13 @@ def test_an_object_that_cannot_be_moved_is_named():
 def test_what_has_no_tensors_stays_as_it_is():
     batch = {"a": 1, "b": [None, "text", 2.5], "c": Graph}
     assert to_device(batch, META) == batch
+
+
+class Odd:
+    """Its method `to` tells no signature."""
+
+    to = type
+
+
+def test_a_method_that_tells_no_signature_gets_the_device_alone():
+    assert to_device(Odd(), torch.device("cpu")) is torch.device

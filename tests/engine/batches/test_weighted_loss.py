@@ -4,7 +4,7 @@ import functools
 
 import pytest
 import torch
-from helpers import batches, equal, model, trainer_of, weights
+from helpers import batches, equal, model, state_of, trainer_of, weights
 from torch import nn
 from torch.nn import functional as F
 
@@ -132,3 +132,20 @@ def test_weights_of_1_change_no_loss(loss_fn):
     target = torch.randn(4, 3, generator=generator).softmax(1)
     state = TrainState(model=model(), loss_fn=loss_fn, pred=pred, yb=target, weight=torch.ones(4))
     torch.testing.assert_close(weighted_loss(state), loss_fn(pred, target))
+
+
+class Own(nn.Module):
+    """A loss without a reduction, which takes the weights."""
+
+    def forward(self, pred, y, weight):
+        return own(pred, y, weight)
+
+
+def test_a_module_without_a_reduction_gets_the_weights():
+    assert equal(weights(fit(Own())), by_hand(torch.mean))
+
+
+def test_a_function_that_tells_no_signature_gets_the_weights():
+    state = state_of(pred=torch.zeros(2), yb=torch.ones(2), weight=torch.tensor([0.25, 0.5]))
+    state.loss_fn = torch.lerp
+    assert weighted_loss(state).tolist() == [0.25, 0.5]

@@ -189,6 +189,7 @@ WRONG_FILES = [
     {"model.safetensors": {"size": -1, "sha256": "0" * 64}},
     {"model.safetensors": {"size": float("inf"), "sha256": "0" * 64}},
     {"model.safetensors": {"size": 1, "sha256": 7}},
+    {"model.safetensors": {"size": 1, "sha256": "0" * 63}},
     {"model.safetensors": {"size": 1, "sha256": "0" * 64, "more": 1}},
     {"model.safetensors": 7},
     [],

@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 from trackside.engine import KeyedLoader, ResumeError, SimilarLengths, Trainer, pad_collate
+from trackside.engine.data import sampling
 
 ROWS = list(range(20))
 LENGTHS = torch.randint(1, 100, (40,), generator=torch.Generator().manual_seed(1)).tolist()
@@ -298,3 +299,38 @@ def test_a_sampler_of_one_rank_is_refused_where_the_loader_divides():
 def test_an_epoch_for_which_the_sampler_gives_nothing_is_followed_by_the_next():
     loader = KeyedLoader([1, 2, 3], sampler=lambda seed, epoch: [0, 1] if epoch else [])
     assert [len([*loader]) for _ in range(3)] == [0, 2, 2]
+
+
+def test_a_function_that_tells_no_signature_is_refused_when_it_gives_no_indices():
+    loader = KeyedLoader(ROWS, sampler=max)
+    with pytest.raises(TypeError, match="int"):
+        list(loader)
+
+
+def test_more_weights_than_torch_draws_from_are_refused(monkeypatch):
+    monkeypatch.setattr(sampling, "_MOST_WEIGHTS", 19)
+    with pytest.raises(ValueError, match="found 20 weights; torch draws from 19"):
+        KeyedLoader(ROWS, sampler=WeightedRandomSampler([1.0] * 20, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epoch": -1}, "epoch -1 is no position in it"),
+        ({"epoch": 1 << 60}, "is no position in it"),
+        ({"epoch": "1"}, "epoch '1' is no position in it"),
+        ({"batch": -1}, "batch -1 is no position in it"),
+        ({"batch": 2.0}, r"batch 2\.0 is no position in it"),
+        ({"batch": 99}, "batch 99 is no position in it"),
+        ({"seed": None}, "seed None is that of no loader"),
+    ],
+)
+def test_a_fit_does_not_resume_at_what_is_no_position(change, message):
+    data, trainer = TensorDataset(torch.ones(20, 1), torch.ones(20, 1)), trainer_of()
+    for transition in trainer.steps(KeyedLoader(data, 1)):
+        if transition.trigger == "after_batch":
+            saved = trainer.state_dict()
+            break
+    saved["loaders"]["train"].update(change)
+    with pytest.raises(ResumeError, match=message):
+        trainer_of().fit(KeyedLoader(data, 1), resume=saved)

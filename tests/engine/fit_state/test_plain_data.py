@@ -21,3 +21,18 @@ def test_a_tensor_is_saved_without_its_graph_and_without_attributes():
     assert not plain["w"].requires_grad
     assert not hasattr(plain["marked"], "note")
     assert plain["w"].data_ptr() == weight.data_ptr()
+
+
+def test_a_key_that_is_no_str_or_int_is_refused_by_its_place():
+    with pytest.raises(TypeError, match=r"notes\['a'\] has the key \(1, 2\), a tuple; allowed"):
+        to_plain_data({"a": {(1, 2): 3}}, "notes")
+
+
+def test_a_tensor_subclass_and_one_without_values_are_refused():
+    class Own(torch.Tensor):
+        """A tensor subclass."""
+
+    with pytest.raises(TypeError, match=r"notes\[0\] is a .*Own, a tensor subclass; allowed"):
+        to_plain_data([torch.ones(2).as_subclass(Own)], "notes")
+    with pytest.raises(TypeError, match="meta device, which has no values"):
+        to_plain_data([torch.ones(2, device="meta")], "notes")

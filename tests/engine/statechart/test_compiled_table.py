@@ -533,6 +533,14 @@ def test_a_phase_without_an_activity_is_refused_before_the_run(rig):
     assert (result.signals, result.ends) == ([], "idle")
 
 
+def test_a_row_of_a_host_into_a_composite_is_refused_before_the_run(rig):
+    rig.trainer.machine.add_transition("again", "fit.epoch.ready", "fit.epoch.train")
+    result = rig.run()
+    assert result.escaped[0] == "IllegalTransitionError"
+    assert "does not lead to a leaf phase" in result.escaped[1]
+    assert (result.signals, result.ends) == ([], "idle")
+
+
 def test_a_callback_added_during_a_run_is_used_from_the_next_run_on(rig):
     called = []
 

@@ -11,6 +11,7 @@ from trackside import Cancel, CancelTrainException
 from trackside.engine import ACTIVITIES, EVALUATION, SUPERVISED, ChartError, Topology
 from trackside.engine.loop.activities import forward, zero_grad
 from trackside.engine.statechart.composition import Chart
+from trackside.engine.statechart.nesting import nest
 from trackside.engine.statechart.optimizer_update import update
 
 
@@ -435,3 +436,14 @@ def test_the_votes_of_a_chart_are_kept_by_its_operations():
 def test_a_vote_after_a_trigger_that_no_row_has_is_refused():
     with pytest.raises(ChartError, match=r"no row has the trigger 'after_los'; did you mean"):
         dataclasses.replace(SUPERVISED, votes=("after_los",))
+
+
+def test_a_chart_is_equal_to_its_rows_and_to_no_other_kind_of_value():
+    assert SUPERVISED.rows == SUPERVISED
+    assert [*SUPERVISED.rows] != SUPERVISED
+    assert SUPERVISED.cut("validate") != SUPERVISED
+
+
+def test_rows_with_two_outermost_scopes_are_not_put_inside_another():
+    with pytest.raises(ChartError, match=r"inside\('a'\): outermost scopes are b, c; allowed: one"):
+        nest((), ["b", "b.d", "c"], ["a"])

@@ -3,7 +3,7 @@ import itertools
 import pytest
 from helpers import CANCELS, batches, equal, raise_at, trainer_of, weights
 
-from trackside.engine import SUPERVISED, ChartError, Topology
+from trackside.engine import SUPERVISED, Chart, ChartError, Topology
 from trackside.handlers import History, Metrics, StepLimit
 
 TAKEN_OUT = [
@@ -111,3 +111,9 @@ def test_an_activity_of_ones_own_takes_the_place_of_one_that_has_moved():
 def test_metrics_say_that_a_pass_is_missing():
     with pytest.raises(Exception, match="none of its scopes has the role pass"):
         trainer_of(Metrics(), chart=SUPERVISED.without("train"))
+
+
+def test_a_scope_that_two_rows_open_cannot_be_taken_out():
+    rows = (*SUPERVISED.rows, ("begin_epoch", "fit.epoch.trained", "fit.epoch.ready"))
+    with pytest.raises(ChartError, match=r"without\('epoch'\): 2 rows begin_epoch; allowed: 1"):
+        Chart(rows).without("epoch")

@@ -35,6 +35,13 @@ def test_the_supervised_chart_has_seven_scopes_and_two_batches():
     )
 
 
+def test_the_rows_of_a_saved_fit_are_those_that_do_not_only_go_back():
+    rows = Topology(SUPERVISED).described_rows
+    assert rows[1] == "begin_epoch: fit.ready → fit.epoch.ready"
+    assert not [row for row in rows if "retry" in row or "retried" in row or "restore" in row]
+    assert len(Topology(WORK).described_rows) == len(WORK)
+
+
 def test_the_innermost_row_wins():
     table = Topology(SUPERVISED).table
     step = "fit.epoch.train.batch.step"
@@ -92,6 +99,17 @@ def test_an_inner_scope_that_cannot_be_closed_is_refused():
         ("after_cancel_part", "work.part", "work.part.cancelled"),
     )
     with pytest.raises(ChartError, match=r"begin_part.*no after_part from work\.part\.cancelled"):
+        Topology(rows)
+
+
+def test_a_scope_that_does_not_end_at_its_last_signal_is_refused():
+    rows = (
+        *WORK,
+        ("begin_part", "work.run", "work.part.run"),
+        ("after_part", "work.part", "work.part.run"),
+        ("after_cancel_part", "work.part", "work.part.cancelled"),
+    )
+    with pytest.raises(ChartError, match=r"after_part from work\.part\.run stays in work\.part"):
         Topology(rows)
 
 
