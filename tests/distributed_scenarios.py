@@ -831,6 +831,12 @@ def resumed_fits():
             "step": state.step,
             "rows": len(trainer.handlers[1].rows),
         }
+    trainer, *loaders = resumable("ddp", folder="apart", every=2)
+    trainer.on("after_step")(partial(cancel_at, 3))
+    trainer.fit(*loaders)
+    saved = sorted(Path(os.environ["OUT"], "apart").glob("step-*"))
+    trainer, *loaders = resumable("ddp", folder="apart")
+    found["apart"] = error_of(partial(trainer.fit, *loaders, resume=saved[rank()]))
     return found
 
 

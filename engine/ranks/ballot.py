@@ -57,22 +57,22 @@ class Ballot:
         lost: whether there are no more votes: what is raised is raised at once.
         certain: how many more batches all ranks fetch, unless a loader fails.
         missed: what all ranks have raised while this one waited in `meet`, until its next vote.
+        followed: tracebacks of what has failed here after another rank had ended the gradients.
         open_in: the phase in which the open vote began; empty without one.
     """
 
     def __init__(self, agreement: Agreement, state: TrainState, wishes: WishedVotes) -> None:
         self.agreement = agreement
         self.state = state
-        self.broken_off = self.asks = self.settled = self.lost = False
+        self.broken_off = self.asks = self.settled = self.lost = self._aborted = False
         self.certain = 0
         self.open_in = ""
         self._wishes = wishes
         self._exchange = VoteExchange(agreement)
         self.missed: list[Raised] = []
-        self._aborted = False
         self._skips = False  # the remaining receivers of the live signal
         self._recorded: list[Raised] = []
-        self._followed: list[str] = []
+        self.followed: list[str] = []
 
     def begin(self, table: Mapping[str, LeafPhase]) -> None:
         """Learn the phases and triggers of the run."""
@@ -125,7 +125,7 @@ class Ballot:
         elif self._abort():
             self.record(too_late(error, self.state.phase) if is_cancel(error) else error)
         else:
-            self._followed.append(traceback_text(error))
+            self.followed.append(traceback_text(error))
 
     def stay_away(self) -> None:
         """Skip a collective activity, in which the others wait for this rank: that ends the run."""
@@ -234,8 +234,8 @@ class Ballot:
         if not agreed[RAISED]:
             return []
         told = self._share()
-        raised = merged(self._recorded, told, self.agreement.rank, self._followed)
-        self._recorded, self._followed = [], []
+        raised = merged(self._recorded, told, self.agreement.rank, self.followed)
+        self._recorded, self.followed = [], []
         self.broken_off = self._skips = False
         self.certain = 0
         self._wishes.want_all()

@@ -103,9 +103,15 @@ def merged(
     told = sorted(_in_order(own, records, rank), key=operator.itemgetter(0))
     raised = [one for _, one in told]
     errors = [one.error for one in raised if isinstance(one.error, PeerError)]
-    for text in followed if errors else ():
-        add_note(errors[0], f"trackside: this rank failed as a result\n{text}")
+    if errors:
+        add_followed(errors[0], followed)
     return raised
+
+
+def add_followed(cause: BaseException, tracebacks: Sequence[str]) -> None:
+    """Note in an error what has failed on this rank as a result."""
+    for text in tracebacks:
+        add_note(cause, f"trackside: this rank failed as a result\n{text}")
 
 
 def _in_order(

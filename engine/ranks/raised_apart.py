@@ -55,6 +55,7 @@ def why_parted(
     failed = (one.error for one in merged([], told, rank, ()))
     parted = PeerError(
         f"the ranks are in different phases, {' and '.join(phases)}: their charts, activities or "
-        f"loaders differ; rank {rank} is in {phase}"
+        "loaders differ, or the checkpoints from which they have resumed; rank "
+        f"{rank} is in {phase}"
     )
     return next((error for error in failed if isinstance(error, PeerError)), parted)

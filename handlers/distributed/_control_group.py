@@ -137,6 +137,8 @@ class ControlGroup:
         """The records of all ranks. Raises: PeerError, if a rank is lost."""
         texts: list[Any] = [None] * self.world_size
         try:
+            if self._group is None:
+                raise RuntimeError("this rank has left the votes")
             dist.all_gather_object(texts, json.dumps(list(records)), group=self._group)
         except (RuntimeError, ValueError) as error:
             raise self._lost(error) from error
@@ -144,12 +146,14 @@ class ControlGroup:
 
     def abort(self) -> bool:
         """End the group of the gradients; True for the first rank that does."""
-        try:
-            is_first: bool = self._store.add("aborted", 1) == 1
-        except (RuntimeError, ValueError):  # its process has ended: nobody else is told
-            is_first = True
+        is_first = self._is_first_to_abort()
         self._release()
         return is_first
+
+    def _is_first_to_abort(self) -> bool:
+        with suppress(RuntimeError, ValueError):  # its process has ended: nobody else is told
+            return bool(self._store.add("aborted", 1) == 1)
+        return True
 
     def leave(self) -> None:
         """End the votes; the other ranks fail at their next."""
@@ -158,13 +162,16 @@ class ControlGroup:
         self.end()
 
     def end(self) -> None:
-        """Close the connections; safe to repeat."""
+        """Close the connections; safe to repeat. The threads of gloo end with the reference."""
         self._messages.close()
-        end_group(self._group)
+        group, self._group = self._group, None
+        if group is not None:
+            end_group(group)
 
     def _lost(self, error: BaseException) -> PeerError:
         """The error that names the ranks that have not come to a vote."""
         self._tell("failed")
+        self._is_first_to_abort()  # what fails on other ranks from now on follows from this
         self.end()  # so that the ranks which wait for this one come here, too
         why = "has left the run by itself, after an error or an interrupt there"
         if not (missing := self._left()):
@@ -173,11 +180,18 @@ class ControlGroup:
                 "has not come: its process has ended, stands still, waits in something else, or "
                 "is slower than the others by more than the time that they wait"
             )
-        known = 0 < len(missing) < self.world_size
+        seconds = f"{self._timeout.total_seconds():g} seconds"
+        if not missing:
+            return PeerError(
+                f"the ranks have not come to a vote in time: all {self.world_size} are there, and "
+                f"one, maybe rank {self.rank}, was slower than the others by more than the "
+                f"{seconds} that they wait ({error})"
+            )
+        known = len(missing) < self.world_size
         who = f"rank {' or rank '.join(map(str, missing))}" if known else "a rank"
         return PeerError(
             f"{who} {why}; rank {self.rank} has waited in a vote of all {self.world_size} ranks, "
-            f"at most {self._timeout.total_seconds():g} seconds ({error})",
+            f"at most {seconds} ({error})",
             missing[0] if known and len(missing) == 1 else -1,
         )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.utils.data import Subset
 
 from ...events import PeerError, TrainerProtocol, TrainState
 from ...events.utils.loader_length import loader_length
@@ -46,6 +49,16 @@ def agree_to_run(prepare: Callable[[], Facts]) -> None:
     refuse_differences(ranks)
 
 
+def agree_on_position(state: TrainState) -> None:
+    """Compare from where all ranks go on, before their first batch: a fit may be resumed.
+
+    Raises:
+        RuntimeError: they disagree.
+    """
+    position = {"epoch": state.epoch, "batch": state.batch_index, "step": state.step}
+    refuse_differences(gather_over_ranks(position, "where they begin"))
+
+
 def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
     """What must be equal on all ranks; lengths of loaders only of those that have one.
 
@@ -69,6 +82,7 @@ def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
         **_facts_of_model(state),
         **{f"length of {name}": loader_length(each) for name, each in lengths.items()},
         **{f"batch size of {name}": _number(each, "batch_size") for name, each in sharded.items()},
+        **{f"subset of {name}": _subset(each) for name, each in sharded.items()},
         **{f"seed of {name}": _seed(each) for name, each in loaders.items()},
     }
 
@@ -107,6 +121,16 @@ def _options_of_handlers(trainer: TrainerProtocol) -> Facts:
         if type(handler).__module__.startswith(f"{_PACKAGE}.")
         and getattr(handler, "on_error", "raise") == "raise"
     }
+
+
+def _subset(loader: Any) -> str | None:
+    """The indices of a `Subset`, which a split without a seed draws differently on each rank."""
+    dataset = getattr(loader, "dataset", None)
+    if not isinstance(dataset, Subset) or not len(dataset):
+        return None
+    indices = array("q", dataset.indices)
+    digest = zlib.crc32(indices.tobytes())
+    return f"of {len(indices)} examples from {indices[0]} to {indices[-1]}, checksum {digest:08x}"
 
 
 def _number(owner: Any, name: str) -> Any:

@@ -43,11 +43,14 @@ class GlooMessages:
 
     def __init__(self, group: Any) -> None:
         self._group = group
+        self._is_open = True
         self._found = torch.empty(0)
         self._works: list[Any] = []
 
     def send(self, numbers: Sequence[int], distance: int) -> None:
         """Begin to receive, and to send."""
+        if not self._is_open:
+            raise RuntimeError("this rank has left the votes")
         own = torch.tensor(numbers, dtype=torch.int32)
         self._found = torch.empty_like(own)
         rank, size = dist.get_rank(), dist.get_world_size()
@@ -63,7 +66,8 @@ class GlooMessages:
         return self._found.tolist()
 
     def close(self) -> None:
-        """Nothing."""
+        """Let go of the group."""
+        self._group, self._is_open = None, False
 
 
 class LocalMessages:

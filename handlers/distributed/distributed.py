@@ -23,7 +23,7 @@ from ._loader_shards import LoaderShards, loader_of
 from ._meta_model import initialise_alone
 from ._overlap import RunOverlap, check_vote_every
 from ._process_group import DataGroup, joined, rank_and_world_size
-from ._rank_differences import Facts, agree_to_run, facts_of
+from ._rank_differences import Facts, agree_on_position, agree_to_run, facts_of
 from ._sharding_checks import check_model, check_options, check_saved, modules_held
 from ._strategies import wrapped_model
 from ._wrapped_model import WrappedModel, check_parts, count_examples, let_go
@@ -59,7 +59,8 @@ class Distributed(Stateful):
     GradientAccumulation adds up, no gradient is reduced before the last.
 
     Signals: begin_train, after_train; wraps fetch, forward and backward
-    Reads: train_loader, valid_loader, batches, batch_index, n_batches, batches_per_step
+    Reads: train_loader, valid_loader, batches, epoch, batch_index, step, n_batches,
+        batches_per_step
     Writes: rank, world_size; train_loader and valid_loader for the time of a run; samples,
         batch_size, global_batch_size, loss
     Raises: AttachError for an environment that is not torchrun's, a model that is wrapped already,
@@ -87,7 +88,7 @@ class Distributed(Stateful):
     """
 
     reads = (
-        *("train_loader", "valid_loader", "batches"),
+        *("train_loader", "valid_loader", "batches", "epoch", "step"),
         *("batch_index", "n_batches", "batches_per_step"),
     )
     runs_before = ("Metrics",)
@@ -128,6 +129,7 @@ class Distributed(Stateful):
         self._shards = LoaderShards(0, 1, seed)
         self._joined: JoinedLoaders | None = None
         self._counts: tuple[int, int] | None = None
+        self._is_compared = False
 
     @property
     def _patience(self) -> timedelta:
@@ -167,6 +169,7 @@ class Distributed(Stateful):
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
             undo.enter_context(self._shards.undo)
             agree_to_run(lambda: self._prepared(trainer))
+            self._is_compared = False
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
             if state.job == "fit":
@@ -220,6 +223,9 @@ class Distributed(Stateful):
         def fetch_and_count(state: TrainState) -> str:
             if state.world_size == 1:
                 return fetch(state)
+            if not self._is_compared:
+                self._is_compared = True
+                agree_on_position(state)
             trigger, joined = self._fetch(fetch, state)
             if trigger.startswith("begin_"):
                 self._count(state, joined)

@@ -183,7 +183,7 @@ class Store:
     """The keys that it has; it fails for all others, or for everything if it is gone."""
 
     def __init__(self, *keys, is_gone=False):
-        self.keys, self.is_gone = keys, is_gone
+        self.keys, self.is_gone, self.counts = keys, is_gone, {}
 
     def check(self, keys):
         self.fail_if(self.is_gone)
@@ -197,6 +197,8 @@ class Store:
 
     def add(self, key, amount):
         self.fail_if(self.is_gone)
+        self.counts[key] = self.counts.get(key, 0) + amount
+        return self.counts[key]
 
     def fail_if(self, fails):
         if fails:
@@ -219,6 +221,11 @@ def group_of_three(monkeypatch, store, released=None):
         (("failed/0",), "rank 1 or rank 2 has not come: its process has ended", -1),
         (("left/2",), "rank 2 has left the run by itself", 2),
         ((), "a rank has not come", -1),
+        (
+            ("failed/0", "failed/1", "failed/2"),
+            "the ranks have not come to a vote in time: all",
+            -1,
+        ),
     ],
 )
 def test_a_failed_vote_names_only_the_rank_that_is_certain(monkeypatch, keys, who, rank):
@@ -226,6 +233,14 @@ def test_a_failed_vote_names_only_the_rank_that_is_certain(monkeypatch, keys, wh
         group_of_three(monkeypatch, Store(*keys)).cast([0])
     assert str(raised.value).startswith(who)
     assert raised.value.rank == rank
+
+
+def test_what_fails_after_a_failed_vote_follows_from_that(monkeypatch):
+    store = Store("failed/0")
+    with pytest.raises(PeerError):
+        group_of_three(monkeypatch, store).cast([0])
+    assert not group_of_three(monkeypatch, store).abort()  # of the rank that was late
+    assert group_of_three(monkeypatch, Store()).abort()
 
 
 def test_a_rank_ends_its_groups_also_without_the_process_that_has_the_store(monkeypatch):

@@ -293,6 +293,11 @@ def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
         assert (found["step"], found["rows"]) == (12, 3)
 
 
+def test_ranks_that_resume_from_different_checkpoints_are_named(results):
+    for result in results["resumed_fits"]:
+        assert "rank 1 has step 3, rank 0 has 2" in result["apart"]
+
+
 def test_an_error_in_the_averaging_pass_of_one_rank_leaves_the_statistics_on_all(results):
     first, second = results["failing_averages"]
     assert second["error"].startswith("ZeroDivisionError: in the averaging pass")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from trackside import EMA, CSVLogger, Distributed, KeyedLoader, MixUp, ProgressBar
 from trackside.events import TrainState
@@ -60,6 +60,20 @@ def test_numbers_of_handlers_are_compared_not_paths_seeds_and_what_only_writes(t
     assert one == facts(EMA(0.9), MixUp(seed=2), CSVLogger(tmp_path / "b"), ProgressBar())
     with pytest.raises(RuntimeError, match=r"rank 1 has options of EMA {'decay': 0.8}, rank 0"):
         refuse_differences([facts(EMA(0.9)), facts(EMA(0.8))])
+
+
+def test_a_split_that_is_another_one_on_a_rank_is_named():
+    found = []
+    for first in (0, 4):
+        part = Subset(TensorDataset(torch.ones(8, 2)), range(first, first + 4))
+        trainer = Trains()
+        trainer.state.train_loader = KeyedLoader(part, 4)
+        found.append(facts_of(trainer, Distributed()))
+    message = (
+        r"rank 1 has subset of train_loader of 4 examples from 4 to 7, checksum \w+, rank 0 has"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        refuse_differences(found)
 
 
 def test_batch_sizes_are_compared_of_loaders_that_are_sharded():
