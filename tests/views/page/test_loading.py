@@ -115,6 +115,16 @@ def test_counts_of_cancels_agree_everywhere_also_of_those_that_are_overwritten(p
     page.keyboard.press("l")
 
 
+def test_counts_of_cancels_agree_at_the_instant_of_a_cancel(page, whole):
+    show_all(page, whole)
+    page.keyboard.press("Home")
+    for number in (1, 2):
+        page.keyboard.press("c")
+        wait_until(lambda number=number: cancels(page) == [number] * 3)
+    assert "overwritten" not in text(page, "#cancels")
+    page.keyboard.press("l")
+
+
 def test_a_cancel_that_is_counted_before_its_record_is_read_is_not_told_as_lost(page, whole):
     *_, (message, records) = pieces = [*begun(page, whole)]
     trigger = "after_cancel_batch"

@@ -96,7 +96,10 @@ class RecordStore {
     this.addToSums(i);
     const kind = word >>> 28,
       id = word & 0xffff;
-    if (kind !== KIND.TRANSITION) this.events.add(time, kind, id, argument);
+    // a cancel or an error is that of the transition before it, and counts from then on
+    const isOfTransition = kind === KIND.CANCEL || kind === KIND.ERROR;
+    if (kind !== KIND.TRANSITION)
+      this.events.add(isOfTransition ? this.writer.since : time, kind, id, argument);
     else if (this.isScopeChange[id]) this.events.scopeChanges.push(time, id + argument * 65536);
     else if (this.isBatchChange[id]) this.events.batchChanges.push(time, id + argument * 65536);
   }
