@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .state import TrainState
+from .utils.byte_size import format_bytes
 
 _SHOWN = 8
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -99,7 +100,8 @@ class RehearsalPlan:
             free = shutil.disk_usage(folder).free
             if size > free:
                 self.problems.append(
-                    f"{_bytes(size)} would be written below {folder}, where {_bytes(free)} are free"
+                    f"{format_bytes(size)} would be written below {folder}, where "
+                    f"{format_bytes(free)} are free"
                 )
 
     def __str__(self) -> str:
@@ -148,15 +150,7 @@ def _shortened(items: Sequence[str], title: str) -> Sequence[str]:
 
 
 def _size_text(size: int | None) -> str:
-    return "" if size is None else f", {_bytes(size)}"
-
-
-def _bytes(size: float) -> str:
-    units = iter(("bytes", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while size >= 1000 and (larger := next(units, None)):
-        size, unit = size / 1000, larger
-    return f"{size:.3g} {unit}"
+    return "" if size is None else f", {format_bytes(size)}"
 
 
 def _existing(path: Path) -> Path:

@@ -19,7 +19,7 @@ from trackside.events import CANCELS, TrainState
 from trackside.events.signals import STANDARD_SIGNALS
 from trackside.handlers.recording.format import VERSION as RECORDING_FORMAT
 from trackside.handlers.recording.journal import FORMAT as JOURNAL_FORMAT
-from trackside.views.studies.study_file import VERSION as STUDY_FORMAT
+from trackside.views.studies.study_database import VERSION as STUDY_FORMAT
 
 KEPT = Path(__file__).with_name("public_surface.txt")
 PACKAGES = ("trackside.events", "trackside.engine", "trackside.handlers", "trackside.views")

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ...events.utils.exception_text import first_line
 from ...events.utils.nested import leaves
 from ..fit_state.checkpointed_trainer import CheckpointedTrainer
 from ..fit_state.compatibility import check_unit
@@ -124,7 +125,7 @@ def _read(folder: Path, resumed_by: CheckpointedTrainer | None) -> dict[str, Any
     except Exception as error:  # a forged file can make a parser raise anything
         raise DamagedError(
             f"{folder}: refused before any of its code ran: its content is not that of a trackside "
-            f"checkpoint; reading raised {type(error).__name__}: {_first_line(error)}"
+            f"checkpoint; reading raised {first_line(error)[:200]}"
         ) from error
     if isinstance(state.get("format"), int) and state["format"] <= STATE_DICT_FORMAT:
         try:
@@ -157,7 +158,3 @@ def _check_memory(path: str | Path, state: Any) -> None:
             f"{path} is too large to be read whole: its shards have {total} bytes, and this "
             f"machine has a memory of {memory}; resume it by several ranks"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0][:200]

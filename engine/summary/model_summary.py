@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from ...events.utils.byte_size import format_bytes
+
 _HEADS = ("layer", "output", "parameters")
 
 
@@ -71,12 +73,3 @@ def _cells(layer: Layer) -> tuple[str, str, str]:
     label = f"{'  ' * layer.depth}{f'{own}: ' if own else ''}{layer.kind}"
     frozen = " frozen" if layer.parameters and not layer.trained else ""
     return label, layer.output, f"{layer.parameters:,}{frozen}" if layer.parameters else ""
-
-
-def format_bytes(size: int) -> str:
-    """A number of bytes with its unit: `1.5 MB`."""
-    value, units = float(size), iter(("B", "kB", "MB", "GB"))
-    unit = next(units)
-    while value >= 1000 and unit != "GB":
-        value, unit = value / 1000, next(units)
-    return f"{value:.3g} {unit}"

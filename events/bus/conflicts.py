@@ -18,6 +18,11 @@ from ..utils.similar_names import did_you_mean
 from .handler_discovery import AttachError, SentSignals
 from .order import OrderedReceiver, Receiver, owner_of, predecessors
 
+_OTHER_NAME = (
+    "`reads` and `writes` declare which parts of the state a handler uses: an attribute for "
+    "anything else needs another name"
+)
+
 
 class Conflict(NamedTuple):
     """Which of two handlers runs first decides on a part of the state, and nobody has said which.
@@ -56,6 +61,7 @@ def check_declared(handler: Any, state: Any, sent: SentSignals) -> None:
         raise TypeError(
             f"{owner}.writes is a {type(writes).__name__}; allowed: a mapping of signals to names, "
             '{"after_loss": ("loss",)}'
+            f"; {_OTHER_NAME}"
         )
     for signal in writes:
         if sent.get(signal) is None and signal not in STANDARD_SIGNALS:
@@ -67,7 +73,8 @@ def check_declared(handler: Any, state: Any, sent: SentSignals) -> None:
     for place, names in {"reads": getattr(handler, "reads", ()), **declared}.items():
         if not isinstance(names, tuple):
             raise TypeError(
-                f"{owner}.{place} is a {type(names).__name__}; allowed: a tuple of names"
+                f"{owner}.{place} is a {type(names).__name__}; allowed: a tuple of names; "
+                f"{_OTHER_NAME}"
             )
         for name in names if state is not None else ():
             check_part(name, state, f"{owner}.{place}")

@@ -36,3 +36,11 @@ def first_line(error: BaseException) -> str:
         return traceback.format_exception_only(error)[0].splitlines()[0]
     except Exception:
         return type(error).__name__
+
+
+def first_message_line(error: BaseException) -> str:
+    """The first line of its message; its class, if there is none."""
+    try:
+        return str(error).strip().partition("\n")[0] or type(error).__name__
+    except Exception:
+        return type(error).__name__

@@ -42,8 +42,9 @@ class OpenTelemetry(Stateful):
     `trackside.cancel`, `trackside.reason` and `trackside.raised_by`, the handler or activity. An
     error is recorded as an exception, and sets the status. Spans of epochs and validations have the
     metrics by name, `trackside.metric.valid_loss`. What is cancelled inside a span, and has none of
-    its own, is an event `cancel`. The span of a fit is a child of the span that is current when the
-    fit begins.
+    its own, is an event `cancel`; a cancelled step is one of the span of its batch only, as
+    accumulation cancels most of them. The span of a fit is a child of the span that is current
+    when the fit begins.
 
     Metrics: the counters `trackside.step` and `trackside.samples`, `trackside.fits` by `outcome`,
     and the gauge `trackside.metric` by `metric`, written when metrics are reported. Counters do not
@@ -127,7 +128,8 @@ class OpenTelemetry(Stateful):
         self._add_cancel(trainer, state)
 
     def after_cancel_step(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._add_cancel(trainer, state)
+        if self.batches:
+            self._add_cancel(trainer, state)
 
     def after_cancel_batch(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if not self.batches:

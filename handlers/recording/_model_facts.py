@@ -1,37 +1,71 @@
-"""What is trained, as facts of a recording: the layers of the models, the optimizers' groups."""
+"""What is trained, as facts of a recording: layers, memory, the groups of the optimizers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ...events import TrainState
+from ...events.utils.byte_size import format_bytes
+from ...events.utils.nested import leaves
 
 _MOST_LAYERS = 48
 _MOST_GROUPS = 16
 
 
 def model_facts(state: TrainState) -> dict[str, Any]:
-    """`model` and `optimizer`, texts by name; of many layers the first. Reads no tensor's value."""
+    """`model`, `memory` and `optimizer`, texts by name; of many layers the first.
+
+    Reads no tensor's value.
+    """
     models = state.models or ({} if state.model is None else {"": state.model})
     optimizers = state.optimizers or ({} if state.optimizer is None else {"": state.optimizer})
-    return {"model": _model(models), "optimizer": _groups(optimizers)}
+    return {
+        "model": _model(models),
+        "memory": _memory(models, optimizers),
+        "optimizer": _groups(optimizers),
+    }
+
+
+def _memory(
+    models: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, str]:
+    """What this process holds, or will, of each kind; the optimizers' state as it is now."""
+    parameters = _parameters(models)
+    sizes = {
+        "weights": _bytes(parameters),
+        "buffers": _bytes(buffer for model in models.values() for buffer in model.buffers()),
+        "gradients": _bytes(p for p in parameters if p.requires_grad),
+        "optimizer": _bytes(leaves([[*o.state.values()] for o in optimizers.values()], Tensor)),
+    }
+    return {name: format_bytes(size) for name, size in sizes.items()}
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    """Of a sharded tensor its part that is here; each tensor once."""
+    unique = {id(tensor): tensor for tensor in tensors if not is_lazy(tensor)}
+    local = (t.to_local() if hasattr(t, "to_local") else t for t in unique.values())
+    return sum(tensor.nbytes for tensor in local)
+
+
+def _parameters(models: Mapping[str, nn.Module]) -> list[nn.Parameter]:
+    """Each once, without those that are not initialized."""
+    unique = {id(p): p for model in models.values() for p in model.parameters() if not is_lazy(p)}
+    return [*unique.values()]
 
 
 def _model(models: Mapping[str, nn.Module]) -> dict[str, Any]:
-    unique = {id(p): p for model in models.values() for p in model.parameters() if not is_lazy(p)}
-    parameters = [*unique.values()]
+    parameters = _parameters(models)
     classes = {name: type(model).__name__ for name, model in models.items()}
     return {
         "class": ", ".join(f"{name} {kind}".strip() for name, kind in classes.items()),
         "parameters": sum(prod(p.shape) for p in parameters),
         "trained": sum(prod(p.shape) for p in parameters if p.requires_grad),
-        "bytes": sum(prod(p.shape) * p.element_size() for p in parameters),
         "layers": _layers(models),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
@@ -34,7 +35,14 @@ def run_metadata(trainer: TrainerProtocol, name: str, timing: bool | str) -> dic
         "monotonic_ns": monotonic_ns(),
         "timing": bool(timing),
         "rows": [list(row) for row in trainer.topology.rows],
+        "round": _round(trainer.topology.roles),
     }
+
+
+def _round(roles: Mapping[str, str]) -> str:
+    """The scope that a run repeats: its rounds, or its passes; empty if it has neither."""
+    by_role = {role: name for name, role in reversed(roles.items())}
+    return by_role.get("round") or by_role.get("pass", "")
 
 
 def rank_path(path: Path) -> Path:

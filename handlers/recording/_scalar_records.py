@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -39,8 +39,10 @@ class ScalarWriter:
             if identity:
                 self.points.append(identity, state.epoch, state.step, number)
 
-    def sampling_writer(self, every: int, write: Write) -> Write:
-        """`write` at the end of a batch, then loss and rate after every n-th training batch."""
+    def sampling_writer(
+        self, every: int, write: Write, then: Callable[[TrainState], None]
+    ) -> Write:
+        """`write` at the end of a batch; after every n-th one in training loss and rate, `then`."""
         left = every
 
         def write_and_sample(trainer: TrainerProtocol, state: TrainState) -> None:
@@ -51,6 +53,7 @@ class ScalarWriter:
                 if not left:
                     left = every
                     self.write(state, {"loss": state.loss, "lr": state.lr})
+                    then(state)
 
         return write_and_sample
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any, Literal, NoReturn
 from ...events import RehearsalPlan, TrainerProtocol, TrainState, Transition
 from ...events.bus.order import Receiver, owner_of, receiver_name
 from .._stateful import Stateful
-from ..run_facts import run_facts
 from ._device_time import DeviceTimes, cuda_event, require_cuda
+from ._fact_writer import FactWriter
 from ._mapped_file import RECEIVERS, TRANSITIONS, RecordingFile
-from ._model_facts import model_facts
 from ._picture_writer import PictureWriter
 from ._ring_writer import RingWriter, Write, timed_receiver
 from ._run_metadata import rank_path, run_metadata
@@ -126,6 +124,7 @@ class Recorder(Stateful):
         meta = run_metadata(trainer, name, self.timing)
         self._file = RecordingFile(self.path, meta, self.records)
         self._ring = RingWriter(self._file)
+        self._facts = FactWriter(self._file)
         self._scalars = ScalarWriter(self._file, self._ring)
         self._pictures = PictureWriter(self._file)
         self._device = DeviceTimes(self._scalars, cuda_event) if self.timing == "events" else None
@@ -162,7 +161,7 @@ class Recorder(Stateful):
         return self._writer_cache[transition]
 
     def begin_fit(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._file.identify("facts", json.dumps(run_facts(state) | model_facts(state)))
+        self._facts.begin(state)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
         self.begin_fit(trainer, state)
@@ -179,6 +178,7 @@ class Recorder(Stateful):
             self._write_device_times(state)
 
     def after_epoch(self, trainer: TrainerProtocol, state: TrainState) -> None:
+        self._facts.complete(state)
         self._pictures.write(state)
         self._write_device_times(state)
 
@@ -189,7 +189,7 @@ class Recorder(Stateful):
     def _make_writer(self, transition: Transition) -> Write:
         write = self._writers.make(transition)
         if transition.trigger == self._unit_end and self.scalars is not None:
-            write = self._scalars.sampling_writer(self.scalars, write)
+            write = self._scalars.sampling_writer(self.scalars, write, self._facts.complete)
         if self._device is not None:
             write = self._device.marking_writer(transition.source, write)
         return write if "." in transition.source else self._beginning(write)

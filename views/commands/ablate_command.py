@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...events.utils.exception_text import first_message_line
 from ..jobs.factory_option import add_factory, import_named
 from ..options.parser import Commands, Parser, whole_number
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 
 if TYPE_CHECKING:
     from ..studies.ablation import Asked, StudyRun
@@ -118,7 +119,7 @@ def _check(asked: Asked) -> None:
     try:
         check(asked)
     except (TypeError, ValueError) as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(first_message_line(error)) from None
 
 
 def _make_fits(run: StudyRun) -> None:

@@ -26,13 +26,13 @@ def _run(arguments: argparse.Namespace) -> None:
     from ...events.utils.flat_names import flat_names
     from ..output.text_columns import align_columns
     from ..recordings.kept_facts import kept_facts
-    from ..studies.study_file import is_study, study_facts
+    from ..studies.study_database import is_study
+    from ..studies.study_file import study_facts
 
     run: Path = arguments.run
     found = {run: study_facts(run)} if is_study(run) else kept_facts(run)
     parts = []
     for path, facts in found.items():
         rows = [(name, str(value)) for name, value in flat_names(facts).items()]
-        lines = align_columns(rows, left=2).splitlines()
-        parts.append("\n".join([str(path), *map(str.rstrip, lines)]))
+        parts.append(f"{path}\n{align_columns(rows, left=2)}")
     print("\n\n".join(parts))

@@ -6,9 +6,10 @@ import argparse
 import inspect
 import re
 
+from ...events.utils.exception_text import first_message_line
 from ..options.parser import Commands
 from ..output.text_columns import align_columns
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 
 
 def add(commands: Commands) -> None:
@@ -36,7 +37,7 @@ def _list() -> None:
         (plugin.distribution, plugin.name, plugin.entry.value, summary(plugin.entry.value))
         for plugin in list_plugins()
     ]
-    print("\n".join(map(str.rstrip, align_columns(rows, left=4).splitlines())))
+    print(align_columns(rows, left=4))
 
 
 def _show(name: str) -> None:
@@ -47,7 +48,7 @@ def _show(name: str) -> None:
     try:
         plugin, factory = find_plugin(name), load_handler(name)
     except AttachError as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(first_message_line(error)) from None
     print(f"{plugin.name}: {plugin.entry.value} of {plugin.distribution}\n")
     doc = inspect.getdoc(factory) or "It has no docstring."
     print(re.sub(r"^Args:\n(?: .*\n|\n(?= ))*\n?", "", f"{doc}\n", flags=re.M))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from ... import __version__
 from ..options.parser import CommandLine
@@ -47,6 +50,7 @@ COMMANDS = (
     verify_resume_command,
     watch_command,
 )
+_PACKAGE = Path(__file__).parents[2]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
-        with checked_output():
+        with checked_output(), warnings_in_one_line():
             return _run(sys.argv[1:] if argv is None else argv)
     except OutputError as error:
         print(f"trackside: {error}", file=sys.stderr)
@@ -69,6 +73,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("trackside: interrupted; all scopes are closed", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Print trackside's own warnings as its errors are printed; others say where they are from."""
+    original = warnings.formatwarning
+
+    def in_one_line(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        line: str | None = None,
+    ) -> str:
+        if Path(filename).is_relative_to(_PACKAGE):
+            return f"trackside: {message}\n"
+        return original(message, category, filename, lineno, line)
+
+    warnings.formatwarning = in_one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = original
 
 
 def _run(argv: Sequence[str]) -> int:

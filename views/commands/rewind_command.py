@@ -61,9 +61,9 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ...engine import CheckpointError, ResumeError
+    from ...events.utils.exception_text import first_message_line
     from ..jobs.named_job import create_named_job
     from ..output.counted_place import counted_place
-    from ..output.usage_error import first_line
     from ..rewinding.batch_dump import check_file, dump_batch
     from ..rewinding.rewind import rewind_job
     from ..rewinding.rewind_target import Target
@@ -78,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> None:
         new_job = partial(create_named_job, factory, arguments)
         trainer = rewind_job(new_job, arguments.folder, target, arguments.twice)
     except (CheckpointError, ResumeError) as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(first_message_line(error)) from None
     state = trainer.state
     position = counted_place(state.epoch, state.batch_index)
     print(f"step {state.step}, {position}, in {state.phase}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ..options.parser import Commands
 from ..output.text_columns import align_columns
+
+if TYPE_CHECKING:
+    from ..recordings.recording import Recording
 
 
 def add(commands: Commands) -> None:
@@ -20,8 +24,19 @@ def add(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from ..recordings.recording_set import open_recordings
-    from ..recordings.run_health import status
 
     with open_recordings(*arguments.recordings) as recordings:
-        rows = [(str(one.path), one.meta.name, str(status(one))) for one in recordings]
-    print("\n".join(map(str.rstrip, align_columns(rows, left=3).splitlines())))
+        rows = [(str(one.path), one.meta.name, _where(one)) for one in recordings]
+    print(align_columns(rows, left=3))
+
+
+def _where(recording: Recording) -> str:
+    """Its status, and while it runs about how long it still takes."""
+    from ..output.units import format_duration
+    from ..recordings.run_health import status
+    from ..recordings.time_left import time_left
+    from ..recordings.totals import totals
+
+    now = status(recording)
+    left = time_left(now, totals(recording))
+    return str(now) if left is None else f"{now}, about {format_duration(left)} left"

@@ -56,7 +56,7 @@ def _check(arguments: argparse.Namespace) -> None:
     for path in arguments.paths:
         if not path.exists():
             raise UsageError(f"cannot find {path}: a Recorder creates recordings when a fit begins")
-        if path.is_file():
+        if not path.is_dir():
             with Recording(path):  # a folder may get its first recording later
                 pass
     if arguments.host not in LOOPBACK_HOSTS and not arguments.token:

@@ -1,4 +1,4 @@
 """Fit a job from the command line: bars, the printed epochs, the files of the run.
 
-May import: jobs, options, output.
+May import: jobs, options, output, recordings.
 """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...events.utils.exception_text import first_message_line
 from ...handlers import LRFinder, MixedPrecision
 from ..jobs.job import Job
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 
 
 def find_rate(job: Job, out: Path | None) -> None:
@@ -26,7 +27,7 @@ def find_rate(job: Job, out: Path | None) -> None:
         curve = LRFinder().find(job.trainer, job.train_loader, again)
         rates = curve.valley, curve.steepest
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"--lr-find: {first_line(error)}") from None
+        raise UsageError(f"--lr-find: {first_message_line(error)}") from None
     print(
         f"tested {len(curve.rates)} learning rates, {curve.rates[0]:.1e} to {curve.rates[-1]:.1e}"
     )

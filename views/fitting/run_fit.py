@@ -8,11 +8,12 @@ from typing import TypeVar
 
 from ...engine import Trainer
 from ...events import TrainState, Transition
+from ...events.utils.exception_text import first_message_line
 from ...handlers import History, Metrics, ProgressBar
 from ..jobs.job import Job
 from ..options.checkpoint_options import attach_checkpoint, find_resume_checkpoint
 from ..output.epoch_table import format_epochs
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 from .run_artifacts import write_artifacts
 
 H = TypeVar("H", Metrics, History, ProgressBar)
@@ -91,7 +92,7 @@ def _begin_steps(
             job.train_loader, job.valid_loader, epochs, seed=seed, resume=resume
         )
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"cannot fit this job: {first_line(error)}") from None
+        raise UsageError(f"cannot fit this job: {first_message_line(error)}") from None
 
 
 def _summary(state: TrainState) -> str:

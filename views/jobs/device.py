@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from ...engine import Trainer
-from ..output.usage_error import UsageError, first_line
+from ...events.utils.exception_text import first_message_line
+from ..output.usage_error import UsageError
 
 
 def usable_device(name: str) -> torch.device:
@@ -18,7 +19,7 @@ def usable_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"cannot train on --device {name}: {first_line(error)}") from None
+        raise UsageError(f"cannot train on --device {name}: {first_message_line(error)}") from None
     return device
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...engine import CheckpointError, NoCheckpointError, Trainer, latest
+from ...events.utils.exception_text import first_message_line
 from ...handlers import Checkpoint, Preemption
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 
 MINUTES = 10
 
@@ -66,4 +67,4 @@ def _latest(path: Path) -> Path | None:
     except NoCheckpointError:
         return None
     except CheckpointError as error:
-        raise UsageError(first_line(error)) from None
+        raise UsageError(first_message_line(error)) from None

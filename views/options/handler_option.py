@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ...events import AttachError, OrderError
-from ..output.usage_error import UsageError, first_line
+from ...events.utils.exception_text import first_message_line
+from ..output.usage_error import UsageError
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _made(factory: Callable[..., Any], name: str, arguments: Sequence[str]) -> A
     try:
         return factory(**{k: v for k, v in given.items() if found[k] != parser.get_default(k)})
     except (TypeError, ValueError, ImportError) as error:
-        raise UsageError(f"{tried}: {first_line(error)}") from None
+        raise UsageError(f"{tried}: {first_message_line(error)}") from None
 
 
 def _hint(name: str) -> str:
@@ -92,4 +93,4 @@ def _usage_errors(hint: str = "") -> Iterator[None]:
     try:
         yield
     except (AttachError, OrderError) as error:
-        raise UsageError(f"--handler: {first_line(error)}{hint}") from None
+        raise UsageError(f"--handler: {first_message_line(error)}{hint}") from None

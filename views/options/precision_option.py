@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..output.usage_error import UsageError, first_line
+from ...events.utils.exception_text import first_message_line
+from ..output.usage_error import UsageError
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -39,4 +40,4 @@ def attach_precision(trainer: Trainer, precision: str) -> None:
     try:
         trainer.attach(MixedPrecision(torch.bfloat16 if precision == "bf16" else torch.float16))
     except (AttachError, TypeError, ValueError) as error:
-        raise UsageError(f"--precision {precision}: {first_line(error)}") from None
+        raise UsageError(f"--precision {precision}: {first_message_line(error)}") from None

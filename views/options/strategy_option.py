@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..output.usage_error import UsageError, first_line
+from ...events.utils.exception_text import first_message_line
+from ..output.usage_error import UsageError
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -51,4 +52,4 @@ def attach_strategy(trainer: Trainer, strategy: str) -> None:
     try:
         trainer.attach(Distributed("ddp" if strategy == "ddp" else "fsdp2"))
     except AttachError as error:
-        raise UsageError(f"--strategy {strategy}: {first_line(error)}") from None
+        raise UsageError(f"--strategy {strategy}: {first_message_line(error)}") from None

@@ -77,7 +77,7 @@ def parse_typed(
     try:
         return parser.parse_args([_with_underscores(word) for word in arguments])
     except argparse.ArgumentError as error:
-        message = _in_one_line(str(error))
+        message = _in_one_line(_as_typed(str(error), arguments))
         similar = _similar(message, [*known, *map(_option, parser.get_defaults().keys())])
         raise UsageError(f"{tried}: {message}{similar}{hint}") from None
 
@@ -110,6 +110,14 @@ def _similar(message: str, known: Sequence[str]) -> str:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _as_typed(message: str, arguments: Sequence[str]) -> str:
+    """The message with the names of options as they were written."""
+    for word in arguments:
+        if word.startswith("--"):
+            message = message.replace(_with_underscores(word), word)
+    return message
 
 
 def _with_underscores(word: str) -> str:

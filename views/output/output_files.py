@@ -26,7 +26,13 @@ def create_output_folder(name: str) -> Path:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged."""
+    """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged.
+
+    A device or a pipe, such as /dev/stdout, is written to, and not replaced.
+    """
+    if path.exists() and not path.is_file():
+        write(path)
+        return
     temporary = path.with_name(f".{path.name}.part")
     try:
         write(temporary)

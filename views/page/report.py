@@ -11,8 +11,7 @@ from ..output.output_files import write_atomically
 from ..recordings.epoch_times import epoch_times
 from ..recordings.rank_summary import add_ranks
 from ..recordings.recording import Recording
-from ..recordings.recording_files import SUFFIX, recording_files
-from ..recordings.records import RecordingError
+from ..recordings.recording_set import each_recording
 from ..recordings.run_results import run_results
 from .page import WATCH, as_json
 from .record_codec import pack_records
@@ -58,10 +57,9 @@ def write_report(recordings: Sequence[Path], out: Path) -> None:
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     """The recordings, also those in folders."""
     for path in paths:
-        found = recording_files(path)
-        if not found:
-            raise RecordingError(f"no recording in {path}; expected files *{SUFFIX}")
-        yield from found
+        for recording in each_recording(path):
+            with recording:
+                yield recording.path
 
 
 def _read_all(feed: RecordingFeed) -> tuple[dict[str, Any], bytes]:

@@ -51,6 +51,8 @@ class Comparison:
 
     results: tuple[RunResults, RunResults]
     """Of the first recording of each run."""
+    round: str
+    """The scope of an epoch: what its chart calls one."""
     epochs: tuple[Spread | None, Spread | None]
     """Seconds of an epoch; None if too few are in the records."""
     phases: list[Difference]
@@ -82,7 +84,7 @@ class Comparison:
         parts = [
             _metrics_table(self.metrics),
             _facts_table(self.facts),
-            f"epoch  A {_spread_text(self.epochs[0])}  B {_spread_text(self.epochs[1])}",
+            f"{self.round}  A {_spread_text(self.epochs[0])}  B {_spread_text(self.epochs[1])}",
             *(_table(head, part) for head, part in times if part),
         ]
         return "\n\n".join(part for part in parts if part)
@@ -97,6 +99,7 @@ def compare(a: Sequence[Recording], b: Sequence[Recording]) -> Comparison:
     times = epoch_times(a), epoch_times(b)
     return Comparison(
         results=(run_results(a[0]), run_results(b[0])),
+        round=a[0].meta.round or "epoch",
         epochs=(Spread.of(times[0].epochs), Spread.of(times[1].epochs)),
         phases=_differences(_phases(before), _phases(after), _spreads(times, "phases")),
         rows=_differences(_rows(before), _rows(after), _spreads(times, "rows")),
@@ -158,8 +161,16 @@ def _metric_cells(result: MetricResult | None) -> tuple[str, str]:
 
 
 def _facts_table(facts: Mapping[str, tuple[Any, Any]]) -> str:
-    lines = [(name, _fact_text(a), _fact_text(b)) for name, (a, b) in facts.items()]
-    return align_columns([("fact that differs", "A", "B"), *lines], left=3) if lines else ""
+    """A line for each fact; of one that is too long a line for each run."""
+    lines = [("fact that differs", "A", "B")]
+    long = []
+    for name, (a, b) in facts.items():
+        texts = _fact_text(a), _fact_text(b)
+        if max(map(len, texts)) > _LONGEST_FACT:
+            long += [f"{name}", f"  A  {texts[0]}", f"  B  {texts[1]}"]
+        else:
+            lines.append((name, *texts))
+    return "\n".join([align_columns(lines, left=3), *long]) if facts else ""
 
 
 def _fact_text(value: Any) -> str:
@@ -174,6 +185,7 @@ def _spread_text(spread: Spread | None) -> str:
     return f"{median} ({low} to {high}, {spread.epochs} epochs)"
 
 
+_LONGEST_FACT = 32
 _COLUMNS = ("count A", "count B", "mean A", "mean B", "", "total A", "total B", "B - A")
 
 

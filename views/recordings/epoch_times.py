@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from ...handlers.recording.format import RECORD, Kind
 from .recording import CHUNK, Recording
-from .symbol_table import SymbolTable, TransitionEntry
+from .symbol_table import TransitionEntry
 
 FEWEST = 4
 """With fewer epochs than these, nothing is said about their spread."""
 _ID_MASK = 0xFFFF
-_BEGIN, _END = "begin_epoch", "after_epoch"
 
 
 class Spread(NamedTuple):
@@ -58,7 +57,7 @@ def epoch_times(recordings: Iterable[Recording]) -> EpochTimes:
     """
     times = EpochTimes()
     for recording in recordings:
-        reader = _Reader(recording.table, times)
+        reader = _Reader(recording, times)
         for nanoseconds, word in _words(recording):
             reader.add(nanoseconds, word)
     return times
@@ -78,8 +77,10 @@ def _words(recording: Recording) -> Iterator[tuple[int, int]]:
 class _Reader:
     """Adds up the stays of one epoch at a time; a torn record discards the open epoch."""
 
-    def __init__(self, table: SymbolTable, times: EpochTimes) -> None:
+    def __init__(self, recording: Recording, times: EpochTimes) -> None:
+        table, name = recording.table, recording.meta.round
         self._transitions, self._receivers = table.transitions, table.receivers
+        self._begin, self._end = f"begin_{name}", f"after_{name}"
         self._times = times
         self._began: int | None = None
         self._entered, self._called = 0, 0
@@ -107,9 +108,9 @@ class _Reader:
         entry = self._transitions.get(identity)
         if entry is None:
             return
-        if entry.trigger == _BEGIN:
+        if entry.trigger == self._begin:
             self._began, self._stays = nanoseconds, {}
-        elif entry.trigger == _END and self._began is not None:
+        elif entry.trigger == self._end and self._began is not None:
             self._times.epochs.append((nanoseconds - self._began) / 1e9)
             self._close_epoch()
             self._began = None

@@ -10,8 +10,9 @@ from typing import Any
 
 from ...engine.checkpoint.checkpoint_paths import readable_checkpoints
 from ...engine.checkpoint.manifest import MANIFEST_FILE, CheckpointError, Manifest
+from ...events.utils.exception_text import first_message_line
 from ...handlers.recording.format import MAGIC
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 from .recording import Recording
 from .recording_files import recording_files
 from .records import RecordingError
@@ -33,7 +34,7 @@ def kept_facts(path: Path) -> dict[Path, dict[str, Any]]:
     try:
         found = dict(_of_folder(path) if path.is_dir() else [(path, _of_file(path))])
     except (OSError, CheckpointError) as error:
-        raise UsageError(f"cannot read {path}: {first_line(error)}") from None
+        raise UsageError(f"cannot read {path}: {first_message_line(error)}") from None
     found = {file: facts for file, facts in found.items() if facts}
     if not found:
         raise UsageError(
@@ -54,7 +55,7 @@ def _of_folder(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             yield file, _of_file(file)
         except RecordingError as error:
-            warnings.warn(f"skipping {file}: {first_line(error)}", stacklevel=3)
+            warnings.warn(f"skipping {file}: {first_message_line(error)}", stacklevel=3)
 
 
 def _of_manifest(manifest: Manifest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..output.phase_text import phase_text
 from ..output.units import format_duration
 from .recording import Recording
 from .run_health import Status, status
@@ -105,7 +106,7 @@ class RankComparison:
         where = f" in {one.now.receiver}" if one.now.receiver else ""
         waiting = [other.rank for other in self.ranks if other.now.waits]
         held = f"; {_named(waiting)} for it" if waiting else ""
-        return f"rank {one.rank} {does}{where}, in {_shown(one.now.phase)}{held}"
+        return f"rank {one.rank} {does}{where}, in {phase_text(one.now.phase)}{held}"
 
     def _of_slowest(self) -> list[str]:
         slow, phase = self.slowest, self.slowest_phase
@@ -114,7 +115,7 @@ class RankComparison:
         fastest = self.fastest(phase)
         most = max(self.ranks, key=lambda one: one.waited)
         return [
-            f"rank {slow.rank} is the slowest, in {_shown(phase)}: "
+            f"rank {slow.rank} is the slowest, in {phase_text(phase)}: "
             f"{format_duration(slow.phases[phase].mean)} each time, "
             f"{format_duration(fastest.mean)} on the fastest rank; rank {most.rank} has waited "
             f"{format_duration(most.waited / 1e9)} for others"
@@ -166,7 +167,3 @@ def _named(ranks: list[int]) -> str:
         return f"rank {ranks[0]} waits"
     shown = ", ".join(map(str, ranks[:_MOST_NAMED]))
     return f"ranks {shown}{' …' if len(ranks) > _MOST_NAMED else ''} wait"
-
-
-def _shown(phase: str) -> str:
-    return " › ".join(phase.removesuffix(".run").split("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,14 +16,16 @@ from .totals import Total, Totals
 
 @contextmanager
 def open_recordings(*paths: str | Path) -> Iterator[list[Recording]]:
-    """Open the recordings at `paths`, sorted by name and rank; of a folder all its `*.loop` files.
+    """Open the recordings at `paths`, sorted by name and rank; see `each_recording`.
 
     Raises:
         RecordingError: a file is not a recording; a folder contains none.
     """
     with ExitStack() as stack:
         opened = [
-            stack.enter_context(recording) for path in paths for recording in _open(Path(path))
+            stack.enter_context(recording)
+            for path in paths
+            for recording in each_recording(Path(path))
         ]
         yield sorted(opened, key=lambda recording: (recording.meta.name, recording.meta.rank))
 
@@ -43,15 +46,25 @@ def merge_totals(parts: Iterable[Totals]) -> Totals:
     return Totals(dict(transitions.values()), receivers)
 
 
-def _open(path: Path) -> Iterator[Recording]:
+def each_recording(path: Path) -> Iterator[Recording]:
+    """Open the recording at `path`; of a folder all `*.loop` files, one after the other.
+
+    One of a folder that cannot be read is skipped with a warning, or silently if it was deleted
+    meanwhile.
+
+    Raises:
+        RecordingError: the file is not a recording; the folder contains none that can be read.
+    """
     found = 0
     for file in recording_files(path):
         try:
             recording = Recording(file)
-        except RecordingError:
-            if file == path or file.exists():
+        except RecordingError as error:
+            if file == path:
                 raise
-        else:  # of a folder, without the files that were deleted meanwhile
+            if file.exists():
+                warnings.warn(f"skipping a recording: {error}", stacklevel=2)
+        else:
             found += 1
             yield recording
     if not found:

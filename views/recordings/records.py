@@ -64,6 +64,8 @@ class Meta(NamedTuple):
     timing: bool
     rows: tuple[Row, ...]
     """The rows of the chart of the fit, for `engine.Topology`."""
+    round: str = "epoch"
+    """The scope of an epoch, whatever the chart calls it; if it has none, of a pass; or empty."""
 
     def wall(self, time_ns: int) -> float:
         """Convert a time on the monotonic clock of the recording to seconds since 1970."""

@@ -9,8 +9,9 @@ import torch
 
 from ...engine import Trainer
 from ...events.state_parts import LIVE, part_of
+from ...events.utils.exception_text import first_message_line
 from ...events.utils.nested import map_nested
-from ..output.usage_error import UsageError, first_line
+from ..output.usage_error import UsageError
 
 COUNTERS = ("epoch", "batch_index", "step", "samples", "phase")
 
@@ -42,7 +43,7 @@ def dump_batch(trainer: Trainer, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(content, path)
     except (OSError, RuntimeError) as error:  # torch raises the latter for a path
-        raise UsageError(f"cannot write {path}: {first_line(error)}") from None
+        raise UsageError(f"cannot write {path}: {first_message_line(error)}") from None
 
 
 def _detached(value: Any) -> Any:

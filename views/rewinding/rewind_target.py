@@ -25,7 +25,8 @@ class Target:
     ) -> None:
         if step is None and until is None:
             raise UsageError(
-                "rewind: neither step nor until is given; allowed: one of them, or both"
+                "rewind: neither step nor until is given; allowed: one of them, or both, on the "
+                "command line --step N and --until CONDITION"
             )
         self.step = step
         self.condition = None if until is None else StopCondition.parse(until)

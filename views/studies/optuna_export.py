@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..output.usage_error import UsageError, first_line
+from ...events.utils.exception_text import first_message_line
+from ..output.usage_error import UsageError
 from .study_file import KeptTrial
 from .study_result import StudyResult
 from .variation import Variation
@@ -17,24 +18,32 @@ def export_study(study: StudyResult, storage: str, maximize: bool) -> None:
     intermediate values.
 
     Raises:
-        UsageError: optuna is not installed, or the storage has this study, or cannot be opened.
+        UsageError: optuna is not installed, or the storage has this study, or cannot be opened or
+            written; then no part of the study is left there.
     """
     try:
         import optuna
     except ModuleNotFoundError:
         raise UsageError("the export to Optuna needs it: pip install optuna") from None
+    choices = _choices(study)
+    trials = [
+        _frozen(optuna, study, choices, variation, seed, trial)
+        for (variation, seed), trial in study.trials.items()
+        if trial.outcome is not None
+    ]
     try:
         exported = optuna.create_study(
             storage=storage,
             study_name=f"{study.factory} {study.metric}",
             direction="maximize" if maximize else "minimize",
         )
+        try:
+            exported.add_trials(trials)
+        except BaseException:
+            optuna.delete_study(study_name=exported.study_name, storage=storage)
+            raise
     except Exception as error:
-        raise UsageError(f"cannot export to {storage}: {first_line(error)}") from None
-    choices = _choices(study)
-    for (variation, seed), trial in study.trials.items():
-        if trial.outcome is not None:
-            exported.add_trial(_frozen(optuna, study, choices, variation, seed, trial))
+        raise UsageError(f"cannot export to {storage}: {first_message_line(error)}") from None
 
 
 def _choices(study: StudyResult) -> dict[str, list[Any]]:

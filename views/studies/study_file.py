@@ -1,11 +1,4 @@
-"""The file of a study: one SQLite database, which also other programs read.
-
-studies   factory, epochs and handlers, which hold for all its fits; the process that runs it
-trials    a fit each: what was removed, the arguments, the seed; outcome, reason, error, seconds in
-          the fit, facts (versions, git commit, machine); NULL where it was not made yet
-epochs    the rows of its History: counters, learning rate, outcome, and the metrics as JSON
-costs     by handler class: calls, and nanoseconds in them
-"""
+"""A study in its file: what was asked for, the fits that were made, the process that runs it."""
 
 from __future__ import annotations
 
@@ -20,27 +13,9 @@ from typing import Any, NamedTuple
 
 from ...handlers.recording.process_identity import boot, pid_namespace, start_time
 from ..output.usage_error import UsageError
+from .study_database import open_database
 from .trial_result import Result, Trial
 
-_APPLICATION = 0x7461626C
-VERSION = 1
-_SCHEMA = """
-CREATE TABLE studies (
-    id INTEGER PRIMARY KEY, factory TEXT NOT NULL, epochs INTEGER, handlers TEXT NOT NULL,
-    process TEXT);
-CREATE TABLE trials (
-    id INTEGER PRIMARY KEY, study INTEGER NOT NULL REFERENCES studies,
-    without TEXT NOT NULL, arguments TEXT NOT NULL, seed INTEGER NOT NULL,
-    outcome TEXT, reason TEXT, error TEXT, seconds REAL, facts TEXT,
-    UNIQUE (study, without, arguments, seed));
-CREATE TABLE epochs (
-    trial INTEGER NOT NULL REFERENCES trials, number INTEGER NOT NULL,
-    epoch INTEGER, step INTEGER, samples INTEGER, lr REAL, outcome TEXT, metrics TEXT NOT NULL,
-    PRIMARY KEY (trial, number));
-CREATE TABLE costs (
-    trial INTEGER NOT NULL REFERENCES trials, handler TEXT NOT NULL, calls INTEGER, ns INTEGER,
-    PRIMARY KEY (trial, handler));
-"""
 _COUNTERS = ("epoch", "step", "samples", "lr", "outcome")
 
 
@@ -83,7 +58,7 @@ class StudyFile:
         self, path: Path, factory: str, epochs: int | None, handlers: Sequence[str]
     ) -> None:
         self.path = path
-        self._database = _open(path)
+        self._database = open_database(path)
         self.id = self._find_or_add(factory, epochs, json.dumps([*handlers]))
 
     @contextmanager
@@ -191,6 +166,23 @@ class StudyFile:
         return int(number)
 
     def _find_or_add(self, factory: str, epochs: int | None, handlers: str) -> int:
+        with self._writing() as database:
+            database.execute("BEGIN IMMEDIATE")  # so that two first starts do not both add it
+            number = self._found(factory, epochs, handlers)
+            if number is not None:
+                return number
+            added = database.execute(
+                "INSERT INTO studies (factory, epochs, handlers) VALUES (?, ?, ?)",
+                [factory, epochs, handlers],
+            )
+            return int(added.lastrowid or 0)
+
+    def _found(self, factory: str, epochs: int | None, handlers: str) -> int | None:
+        """The number of the study in the file, if that has it.
+
+        Raises:
+            UsageError: the file has one of another factory, or of other handlers.
+        """
         found = [*self._database.execute("SELECT id, factory, epochs, handlers FROM studies")]
         for number, kept_factory, kept_epochs, kept_handlers in found:
             if kept_factory != factory:
@@ -205,14 +197,7 @@ class StudyFile:
                     f"{self.path} has fits with the handlers {_listed(kept_handlers)}, and now "
                     f"{factory} has {_listed(handlers)}; give this study another file"
                 )
-        with self._writing() as database:
-            return int(
-                database.execute(
-                    "INSERT INTO studies (factory, epochs, handlers) VALUES (?, ?, ?)",
-                    [factory, epochs, handlers],
-                ).lastrowid
-                or 0
-            )
+        return None
 
     def _set_process(self, process: str | None) -> None:
         self._database.execute("UPDATE studies SET process = ? WHERE id = ?", [process, self.id])
@@ -220,7 +205,7 @@ class StudyFile:
 
 def study_facts(path: Path) -> dict[str, Any]:
     """The facts of the newest fit in the file of a study."""
-    database = _open(path)
+    database = open_database(path)
     try:
         [*found] = database.execute(
             "SELECT facts FROM trials WHERE facts IS NOT NULL ORDER BY id DESC LIMIT 1"
@@ -228,45 +213,6 @@ def study_facts(path: Path) -> dict[str, Any]:
     finally:
         database.close()
     return dict(json.loads(found[0][0])) if found else {}
-
-
-def is_study(path: Path) -> bool:
-    """Whether a file is one of studies."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(72)
-    return head.startswith(b"SQLite format 3\0") and head[68:72] == _APPLICATION.to_bytes(4, "big")
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path)
-    except (OSError, sqlite3.Error) as error:
-        raise UsageError(f"cannot open the study {path}: {error}") from None
-    try:
-        _create_or_check(database)
-    except (ValueError, sqlite3.Error) as error:
-        database.close()
-        raise UsageError(
-            f"cannot open the study {path}: {error}; allowed: a file of a study, or a new one"
-        ) from None
-    return database
-
-
-def _create_or_check(database: sqlite3.Connection) -> None:
-    with database:
-        [[tables]] = database.execute("SELECT count(*) FROM sqlite_master")
-        if not tables:
-            database.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION}; "
-                f"PRAGMA user_version = {VERSION}; COMMIT"
-            )
-        [[application]] = database.execute("PRAGMA application_id")
-        [[version]] = database.execute("PRAGMA user_version")
-    if (application, version) != (_APPLICATION, VERSION):
-        raise ValueError("it is another database, or of another version of trackside")
 
 
 def _key(trial: Trial) -> tuple[str, str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..output.phase_text import phase_text
 from ..output.units import format_duration
 from ..recordings.rank_comparison import RankComparison, compare_ranks
 from ..recordings.recording import Recording
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_RANKS = 8
 _MOST_PHASES = 8
+_PARTS = 3
+"""Of a phase: without the fit and the epoch, which most share."""
 _BESIDE_RANKS, _RANK_WIDTH = 30, 12
 """Columns of the frame and of the names, and of each rank."""
 
@@ -67,19 +70,15 @@ def _table(compared: RankComparison, most: int) -> Table:
     table.add_column("mean of each")
     for one in ranks:
         table.add_column(f"rank {one.rank}", justify="right")
-    table.add_row("now", *(Text(_short(one.now.phase, one.now.waits)) for one in ranks))
+    table.add_row("now", *(Text(_place(one.now.phase, one.now.waits)) for one in ranks))
     for phase in compared.busiest_phases(_MOST_PHASES):
         means = [one.phases.get(phase, Total()) for one in ranks]
-        table.add_row(Text(_path(phase)), *(format_duration(total.mean) for total in means))
+        table.add_row(
+            Text(phase_text(phase, last=_PARTS)), *(format_duration(total.mean) for total in means)
+        )
     table.add_row("waited", *(format_duration(one.waited / 1e9) for one in ranks))
     return table
 
 
-def _path(phase: str) -> str:
-    """Without the fit and the epoch, which most phases share."""
-    return " › ".join(phase.removesuffix(".run").split(".")[-3:])
-
-
-def _short(phase: str, waits: bool) -> str:
-    name = phase.removesuffix(".run").rpartition(".")[2]
-    return f"{name}, waits" if waits else name
+def _place(phase: str, waits: bool) -> str:
+    return f"{phase_text(phase, last=1)}, waits" if waits else phase_text(phase, last=1)

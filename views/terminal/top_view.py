@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..output.units import format_duration
 from ..recordings.recording import Recording
 from ..recordings.run_health import Status, format_position, status
+from ..recordings.time_left import time_left
 from ..recordings.totals import Total, Totals, totals
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class TopView:
         current, now = totals(self.recording), self.status()
         parts: list[RenderableType] = [
             _heading(now),
-            _facts(self.recording, current),
+            _facts(self.recording, current, now),
             self._phases(current, now, width),
         ]
         tables = _receivers(current, width), _cancels(current, now)
@@ -110,16 +111,17 @@ def _heading(now: Status) -> Text:
     return Text(f" {now} ", style=colour)
 
 
-def _facts(recording: Recording, current: Totals) -> Text:
+def _facts(recording: Recording, current: Totals, now: Status) -> Text:
     from rich.text import Text
 
-    counters = recording.counters
+    counters, left = recording.counters, time_left(now, current)
     scalars = {s.name: s.value for s in recording.scalars(recording.end - _TAIL_RECORDS)}
     planned = f" of {counters.n_steps}" if counters.n_steps else ""
     step = f"step {counters.step}{planned}"
     facts = [format_position(counters), step, f"{counters.samples} samples"]
     facts += [f"{name} {value:.4g}" for name, value in scalars.items()]
     facts += [f"{format_duration(current.seconds)} in all", f"{recording.end} records"]
+    facts += [] if left is None else [f"about {format_duration(left)} left"]
     return Text(" · ".join(facts), style="dim")
 
 

@@ -55,7 +55,8 @@ class Verification(NamedTuple):
         count = len(self.differences)
         summary = f"{count} of {self.boundaries} resumed fits differ from the uninterrupted one"
         if not count:
-            summary = f"{self.boundaries} resumed fits equal the uninterrupted one, bit for bit"
+            equal = "fit equals" if self.boundaries == 1 else "fits equal"
+            summary = f"{self.boundaries} resumed {equal} the uninterrupted one, bit for bit"
         first = [f"first difference (A: uninterrupted, B: resumed) at {self.first}"]
         lines = [summary, *map(str, self.differences), *(first if self.first else ())]
         return "\n".join([*lines, *self.warnings])

@@ -121,6 +121,8 @@ def test_a_chart_with_other_names_is_understood():
         ("writes", ("loss",), "is a tuple; allowed: a mapping of signals"),
         ("reads", ("lss",), "Scale.reads: .*'lss'; did you mean loss"),
         ("reads", "loss", "Scale.reads is a str; allowed: a tuple"),
+        ("reads", 0, "Scale.reads is a int; allowed: .* anything else needs another name"),
+        ("writes", 0, "Scale.writes is a int; allowed: .* anything else needs another name"),
         ("reads", (3,), "3 is a int"),
     ],
 )

@@ -1,6 +1,11 @@
 import logging
 
-from trackside.events.utils.exception_text import add_note, first_line, traceback_text
+from trackside.events.utils.exception_text import (
+    add_note,
+    first_line,
+    first_message_line,
+    traceback_text,
+)
 
 
 class Refusing(Exception):
@@ -42,6 +47,12 @@ def test_the_first_line_leaves_out_notes_and_the_rest_of_the_message():
     error = ValueError("wrong\nand long")
     error.add_note("in batch 3")
     assert first_line(error) == "ValueError: wrong"
+    assert first_message_line(error) == "wrong"
+
+
+def test_of_an_exception_without_a_message_the_class_is_told():
+    assert first_message_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert first_message_line(Refusing()) == "Refusing"
 
 
 def test_of_an_exception_that_cannot_be_formatted_the_class_is_told(monkeypatch):

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from trackside import Metrics, OpenTelemetry, Snapshots
+from trackside import GradientAccumulation, Metrics, OpenTelemetry, Snapshots
 from trackside.events import RollbackException
 
 
@@ -274,3 +274,11 @@ def test_without_opentelemetry_the_error_names_the_extra(monkeypatch):
 def test_every_is_a_whole_number():
     with pytest.raises(ValueError, match=r"OpenTelemetry\(every=0\)"):
         OpenTelemetry(every=0)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_steps_that_accumulation_cancels_are_events_of_spans_of_batches_only(asked):
+    told = Telemetry(batches=asked)
+    trainer_of(GradientAccumulation(3), told.handler).fit(batches(6))
+    found = [(span.name, event.name) for span in told.spans for event in span.events]
+    assert found == ([("batch", "cancel")] * 4 if asked else [])

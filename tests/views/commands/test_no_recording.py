@@ -1,5 +1,7 @@
 """A file that is no recording, journal or checkpoint is refused by every command that reads one."""
 
+import os
+
 import pytest
 
 from trackside.views.commands.main import build_parser, main
@@ -24,7 +26,7 @@ def test_every_command_either_reads_recordings_or_does_not():
     assert {*build_parser().commands.choices} - {*READERS} == OTHERS
 
 
-@pytest.mark.parametrize("name", [*FILES, "missing.loop"])
+@pytest.mark.parametrize("name", [*FILES, "missing.loop", os.devnull])
 @pytest.mark.parametrize("command", READERS)
 def test_what_is_no_recording_is_refused_in_one_line(command, name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -5,6 +5,7 @@ from torch import nn
 
 from trackside.handlers import History
 from trackside.views.fitting.run_artifacts import write_artifacts
+from trackside.views.recordings.kept_facts import kept_facts
 
 
 def test_files_of_an_earlier_run_are_replaced(tmp_path):
@@ -32,3 +33,11 @@ def test_the_chart_is_written_next_to_the_weights(tmp_path):
     trainer = trainer_of()
     write_artifacts(tmp_path, History(), trainer)
     assert (tmp_path / "loop.svg").read_text(encoding="utf-8") == trainer.diagram.svg
+
+
+def test_the_facts_of_the_run_are_found_beside_the_history(tmp_path):
+    trainer = trainer_of(net=nn.Linear(2, 2))
+    trainer.state.facts["arguments"] = {"lr": 0.5}
+    write_artifacts(tmp_path, History(), trainer)
+    [facts] = kept_facts(tmp_path).values()
+    assert facts["arguments"] == {"lr": 0.5}

@@ -127,6 +127,7 @@ def test_a_parameter_epochs_gets_the_option_and_a_secret_is_not_written():
             ["--batchsize", "3"],
             "--batchsize 3; did you mean --batch-size?; see ",
         ),
+        (["--learning-rate", "1"], "unrecognized arguments: --learning-rate 1; see "),
         (["--checkpont", "x"], "did you mean --checkpoint?; see trackside fit jobs:f --help"),
         (["--kind", "rnn"], "--kind: "),
         (["--config", "missing.yaml"], "--config: File does not exist"),

@@ -21,7 +21,7 @@ def test_a_missing_value_is_an_empty_cell():
     rows = [row(0), row(1, f1=0.5)]
     assert format_epochs(rows).splitlines() == [
         "epoch  step   lr   f1",
-        "    1     5  0.1     ",
+        "    1     5  0.1",
         "    2    10  0.1  0.5",
     ]
 

@@ -1,5 +1,8 @@
+import os
 import sys
 
+import pynvml
+import pytest
 from recordings import recorded
 
 from trackside.views.page.process_load import ProcessLoad
@@ -47,3 +50,41 @@ def test_a_running_fit_is_sampled_with_its_status_and_an_ended_one_is_not(tmp_pa
     feed = RecordingFeed(path)
     assert feed.update(0).message["live"]["load"] == {}
     feed.close()
+
+
+def nvml_works():
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(nvml_works(), reason="the driver of a GPU is installed")
+def test_without_a_driver_nvml_raises_and_the_sample_has_no_gpu(tmp_path):
+    with pytest.raises(pynvml.NVMLError):
+        pynvml.nvmlInit()
+    assert {*ProcessLoad(meta_of_this_process(tmp_path)).sample()} == {"processors", "memory"}
+
+
+def test_of_several_gpus_the_busiest_is_told_and_the_memory_is_added_up(tmp_path, monkeypatch):
+    """The driver is not there: its functions are replaced, its structures are the real ones."""
+
+    def processes(device):
+        found = pynvml.c_nvmlProcessInfo_v3_t
+        pids = {0: [os.getpid(), 1], 1: [os.getpid()], 2: [1]}[device]
+        return [found(pid=pid, usedGpuMemory=1000 * (device + 1)) for pid in pids]
+
+    driver = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetCount": lambda: 3,
+        "nvmlDeviceGetHandleByIndex": lambda number: number,
+        "nvmlDeviceGetComputeRunningProcesses": processes,
+        "nvmlDeviceGetUtilizationRates": lambda device: pynvml.c_nvmlUtilization_t(
+            gpu=(30, 80, 99)[device]
+        ),
+    }
+    for name, function in driver.items():
+        monkeypatch.setattr(pynvml, name, function)
+    sample = ProcessLoad(meta_of_this_process(tmp_path)).sample()
+    assert (sample["gpu"], sample["gpu_memory"]) == (0.8, 3000)

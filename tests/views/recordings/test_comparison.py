@@ -3,7 +3,7 @@ from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded
 
 from trackside.handlers import EMA, Metrics, Recorder
-from trackside.views.recordings.comparison import Difference, compare
+from trackside.views.recordings.comparison import Difference, _facts_table, compare
 from trackside.views.recordings.epoch_times import Spread
 from trackside.views.recordings.totals import Total
 
@@ -136,3 +136,15 @@ def test_a_file_that_is_not_a_recording_is_refused_in_one_line(refused, tmp_path
     assert "notes.txt: it does not begin as a recording does" in refused(
         "compare", both[0], tmp_path / "notes.txt"
     )
+
+
+def test_a_fact_that_is_too_long_for_a_column_has_a_line_for_each_run():
+    long = "python " + "x" * 300
+    table = _facts_table({"seed": (1, None), "command": (long, "python y")})
+    assert table.splitlines() == [
+        "fact that differs  A  B",
+        "seed               1  -",
+        "command",
+        f"  A  {long}",
+        "  B  python y",
+    ]

@@ -1,8 +1,13 @@
 import pytest
+from helpers import batches, trainer_of
 from recordings import recorded
 from watched import CancelOneBatch
 
+from trackside.engine import SUPERVISED
+from trackside.handlers import Recorder
 from trackside.handlers.recording.format import Kind
+from trackside.views import Recording
+from trackside.views.recordings.comparison import compare
 from trackside.views.recordings.epoch_times import Spread, epoch_times
 
 FORWARD = "fit.epoch.train.batch.forward"
@@ -72,3 +77,13 @@ def test_spreads_overlap_if_their_middle_halves_do():
     assert noise.overlaps(Spread(9, 1.9, 2.5, 3.0))
     assert Spread(9, 1.9, 2.5, 3.0).overlaps(noise)
     assert not noise.overlaps(Spread(9, 2.1, 2.5, 3.0))
+
+
+def test_the_epochs_of_a_chart_with_other_names_are_its_rounds(tmp_path):
+    chart = SUPERVISED.renamed({"epoch": "iteration"})
+    trainer = trainer_of(Recorder(tmp_path / "run.loop"), chart=chart)
+    trainer.fit(batches(3), epochs=5)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert recording.meta.round == "iteration"
+        assert len(epoch_times([recording]).epochs) == 5
+        assert str(compare([recording], [recording])).startswith("iteration  A ")

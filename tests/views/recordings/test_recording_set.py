@@ -35,3 +35,15 @@ def test_merged_totals_are_sums(tmp_path):
     )
     ns = totals(one).phases["fit.ready"].ns + totals(other).phases["fit.ready"].ns
     assert merged.phases["fit.ready"].ns == ns
+
+
+def test_a_damaged_recording_in_a_folder_is_skipped_with_a_warning(tmp_path):
+    recorded(tmp_path / "good.loop").close()
+    (tmp_path / "bad.loop").write_bytes(b"hello")
+    with (
+        pytest.warns(UserWarning, match=r"skipping .*bad\.loop"),
+        open_recordings(tmp_path) as some,
+    ):
+        assert [one.path.name for one in some] == ["good.loop"]
+    with pytest.raises(RecordingError, match=r"bad\.loop"), open_recordings(tmp_path / "bad.loop"):
+        pass

@@ -149,3 +149,20 @@ def test_without_optuna_the_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UsageError, match="pip install optuna"):
         study().to_optuna("sqlite:///optuna.db")
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_an_export_to_optuna_that_fails_in_the_middle_leaves_nothing(tmp_path, monkeypatch):
+    storage, added = f"sqlite:///{tmp_path / 'optuna.db'}", []
+    add = optuna.Study.add_trial
+
+    def fail_at_the_third(self, trial):
+        added.append(trial)
+        if len(added) == 3:
+            raise OSError("the disk is full")
+        add(self, trial)
+
+    monkeypatch.setattr(optuna.Study, "add_trial", fail_at_the_third)
+    with pytest.raises(UsageError, match=r"cannot export to sqlite.*: the disk is full"):
+        study().to_optuna(storage)
+    assert optuna.get_all_study_names(storage) == []

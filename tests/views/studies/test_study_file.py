@@ -1,13 +1,16 @@
 import json
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
 from trackside.handlers.recording.process_identity import start_time
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies import study_file
-from trackside.views.studies.study_file import StudyFile, is_study, study_facts
+from trackside.views.studies.study_database import is_study
+from trackside.views.studies.study_file import StudyFile, study_facts
 from trackside.views.studies.trial_result import Trial
 
 FIRST, SECOND = Trial((), (), 0), Trial(("EMA",), (("lr", 0.1),), 1)
@@ -159,3 +162,16 @@ def test_a_file_that_another_program_has_locked_is_a_usage_error(opened):
     other.close()
     study.add([FIRST])
     assert study.open_trials([FIRST]) == [FIRST]
+
+
+def test_several_first_starts_at_the_same_time_find_one_study(tmp_path):
+    path, barrier = tmp_path / "study.db", Barrier(6)
+
+    def start(_):
+        barrier.wait()
+        file = StudyFile(path, "jobs:f", None, ["EMA"])
+        file.close()
+        return file.id
+
+    with ThreadPoolExecutor(6) as threads:
+        assert {*threads.map(start, range(6))} == {1}

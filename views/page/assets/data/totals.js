@@ -47,6 +47,14 @@ class Totals {
     return rows;
   }
 
+  // How many updates were made: a step that accumulation cancels is none.
+  get updates() {
+    return this.table.transitions.reduce((sum, t, id) => {
+      const isUpdate = t.trigger === "after_step" && !t.source.endsWith(".cancelled");
+      return sum + (isUpdate ? this.transitions[id] : 0);
+    }, 0);
+  }
+
   // How often triggers that match `name` were fired.
   triggered(name) {
     return this.table.transitions.reduce(

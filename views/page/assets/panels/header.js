@@ -65,7 +65,7 @@ function headerStats(app, totals) {
 
 // By the mean time of an update of this process so far, its validations among it.
 function timeLeft(live, view, totals) {
-  const made = totals.main.triggered(/^after_step$/);
+  const made = totals.main.updates;
   const running = live.status === "running" && view.follow;
   if (!running || !live.n_steps || !made) return undefined;
   const elapsed = totals.until - totals.since - restingTime(totals.main);
