@@ -113,6 +113,19 @@ def test_a_scope_that_does_not_end_at_its_last_signal_is_refused():
         Topology(rows)
 
 
+def test_a_row_that_goes_back_is_there_when_the_scopes_inside_have_closed():
+    rows = (
+        *WORK,
+        ("begin_part", "work.run", "work.part.run"),
+        ("after_part", "work.part", "work.parted"),
+        ("after_cancel_part", "work.part", "work.part.cancelled"),
+        ("again", "work.parted", "work.run"),
+    )
+    with pytest.raises(ChartError, match=r"work\.part closes first, and work\.parted has no such"):
+        Topology((*rows, ("begin_retry", "work.part.run", "work.run")))
+    Topology((*rows, ("begin_retry", ("work.part.run", "work.parted"), "work.run")))
+
+
 def test_a_scope_is_opened_only_by_its_begin_trigger():
     rows = tuple(("start", *row[1:]) if row[0] == "begin_work" else row for row in WORK)
     with pytest.raises(ChartError, match="it must be begin_work"):
