@@ -249,7 +249,7 @@ class Fuse(Stateful):
     def _begin(self, state: TrainState, key: ShapeKey | None) -> None:
         """Compute the live batch in one call, if that pays or has to be tried."""
         trial = self._trial_of(key)
-        if trial is None:
+        if key is None or trial is None:
             self._count_left()
             return
         self._pauses.end()
