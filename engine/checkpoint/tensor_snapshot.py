@@ -11,6 +11,9 @@ from torch import Tensor
 from ...events.utils.nested import map_nested
 from ..torch_internals import copy_all
 
+_LEAST_KEPT_BYTES = 1 << 17
+"""From this size on the memory of a tensor comes from the system, and goes back to it."""
+
 _ATOMS = {str, int, float, bytes, bool, type(None)}
 
 
@@ -26,8 +29,7 @@ def snapshot_tensors(state: dict[str, Any]) -> dict[str, Any]:
 class TensorCopies:
     """Copies of state dicts, which training does not change, each in the memory of the last one.
 
-    New memory of some size costs more than to copy into it: the system clears its pages first. All
-    tensors are copied into old memory by one call.
+    New memory of some size costs more than to copy into it: the system clears its pages first.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,7 @@ class TensorCopies:
         def copy(tensor: Tensor) -> Tensor:
             if not tensor.is_cpu:
                 return _on_cpu(tensor)
-            if tensor.layout is not torch.strided:
+            if tensor.layout is not torch.strided or tensor.nbytes < _LEAST_KEPT_BYTES:
                 return tensor.clone()
             new = next(old, None)
             if new is not None and _have_same_layout(new, tensor):

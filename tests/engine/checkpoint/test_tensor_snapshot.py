@@ -46,7 +46,7 @@ def test_sparse_and_empty_tensors_are_copied():
     assert copy["empty"].shape == (0, 2)
 
 
-WIDE = 200
+WIDE = 200  # a tensor of so many rows and columns is large enough that its memory is kept
 
 
 def test_a_later_copy_is_made_in_the_memory_of_the_one_before():
@@ -55,11 +55,11 @@ def test_a_later_copy_is_made_in_the_memory_of_the_one_before():
         TensorCopies(),
     )
     first = copies.copied({"w": weights})["w"]
-    memory = {tensor.data_ptr() for tensor in first}
+    memory = {tensor.data_ptr() for tensor in first[:2]}
     for weight in weights:
         weight.add_(1)
     later = copies.copied({"w": weights})["w"]
-    assert {tensor.data_ptr() for tensor in later} == memory
+    assert {tensor.data_ptr() for tensor in later[:2]} == memory
     assert same(later, weights)
 
 
