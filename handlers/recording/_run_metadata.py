@@ -41,7 +41,7 @@ def run_metadata(trainer: TrainerProtocol, name: str, timing: bool | str) -> dic
 
 def _round(roles: Mapping[str, str]) -> str:
     """The scope that a run repeats: its rounds, or its passes; empty if it has neither."""
-    by_role = {role: name for name, role in reversed(roles.items())}
+    by_role = {role: name for name, role in reversed([*roles.items()])}
     return by_role.get("round") or by_role.get("pass", "")
 
 

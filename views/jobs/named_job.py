@@ -40,7 +40,9 @@ def call_factory(
     """The job, with the arguments of its factory as facts."""
     device = None if arguments.device is None else usable_device(arguments.device)
     job = create_job(factory, arguments.factory, device, arguments.seed, read.given)
-    job.trainer.state.facts["arguments"] |= read.effective
+    effective = dict(read.effective)
+    own: dict[str, Any] = effective.pop(OWN, {})
+    job.trainer.state.facts["arguments"] |= effective | own
     return job
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from trackside import EMA
 from trackside.views.commands.main import build_parser, main
-from trackside.views.jobs.named_job import JobSource, request_of
+from trackside.views.jobs.named_job import JobSource, create_named_job, request_of
 
 WORDS = ["--width=3", "--update.momentum=0.5", "--factory.precision", "high"]
 
@@ -24,6 +24,13 @@ def test_another_process_creates_the_job_that_the_command_line_describes(calls):
     assert [type(handler) for handler in job.trainer.handlers] == [EMA]
     source.create()
     assert calls[1:] == [(3, 0.1, 0.5, "high")]
+
+
+def test_a_parameter_that_is_set_by_a_prefix_is_one_fact():
+    arguments = build_parser().parse_args(["rehearse", "commanded:job", *WORDS])
+    facts = create_named_job(commanded.job, arguments).trainer.state.facts["arguments"]
+    assert (facts["precision"], facts["width"]) == ("high", 3)
+    assert "factory" not in facts
 
 
 def test_a_run_of_the_command_line_is_rewound_with_its_arguments(tmp_path, capsys, calls):
