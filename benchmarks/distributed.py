@@ -2,10 +2,11 @@
 
 1. The time of one vote of 2, 4 and 8 ranks: the maxima of 31 integers; beside it gloo's all-reduce.
 2. A training batch on 2 ranks beside a DistributedDataParallel loop written by hand, each with a
-   DataLoader that reads its share: the trainer with `Distributed`, the same with Metrics, and, if
-   they are installed, accelerate, without and with its own agreement (`check_trigger`), and
-   Lightning. One after the other in turns; the median of the ratios, turn by turn, of wall time and
-   of the processor time of rank 0. The time is that of the second training pass of a fit.
+   DataLoader that reads its share: that loop once more, which shows the noise, the trainer with
+   `Distributed`, the same with Metrics, and, if they are installed, accelerate, without and with
+   its own agreement (`check_trigger`), and Lightning. After every 10 batches of one of them, the
+   loop by hand makes 10 in the same processes; the median and the quartiles of the ratios of
+   these pairs, of wall time and of the processor time of rank 0.
 
 Every rank needs a core of its own: on a busy machine a vote measures how long a rank waits for its
 turn; the load is in the figures. With `--write` they go to `results/distributed.json`.
@@ -29,7 +30,16 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from distributed_loops import Times, by_hand, by_trainer, peers
+from distributed_loops import (
+    STRETCH,
+    ByHand,
+    Contender,
+    Pair,
+    Pairs,
+    Times,
+    by_trainer,
+    peers,
+)
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from trackside import Metrics
@@ -38,9 +48,9 @@ from trackside.handlers.distributed._control_group import control_group
 RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
-VOTES, BATCHES, TURNS = 300, 60, 10
-SIZES = {"small": (256, 32), "large": (512, 96)}
-"""The width of the layers, and the examples of a batch of one rank."""
+VOTES, PAIRS, TURNS = 300, 10, 6
+SIZES = {"3 ms": (256, 32), "10 ms": (512, 112)}
+"""The width of the layers, and the examples of a batch of one rank; named by its time."""
 TIMEOUT = timedelta(seconds=300)
 
 
@@ -64,27 +74,26 @@ def _all_reduce(group: Any) -> list[int]:
     return numbers.tolist()
 
 
-def batch_times(width: int, size: int) -> dict[str, list[Times]]:
-    """The times of a batch, turn by turn, of each contender."""
-    examples = BATCHES * size * dist.get_world_size()
+def batch_pairs(width: int, size: int) -> dict[str, list[Pair]]:
+    """The pairs of each contender, one fit after the other in turns."""
+    examples = (PAIRS + 1) * STRETCH * size * dist.get_world_size()
     data = TensorDataset(torch.randn(examples, width), torch.randn(examples, width))
     own = DataLoader(data, size)
     shared = DataLoader(data, size, sampler=DistributedSampler(data, shuffle=False))
-    contenders = {
-        "by hand": by_hand(width, shared),
+    contenders: dict[str, Contender] = {
+        "by hand again": ByHand(width, shared),
         "trackside": by_trainer(width, own),
         "trackside with Metrics": by_trainer(width, own, Metrics()),
         **peers(width, shared),
     }
+    pairs = {name: Pairs(ByHand(width, shared)) for name in contenders}
+    gc.collect()
     gc.freeze()  # a collection of all objects of torch and the peers is the time of many batches
-    names = [*contenders]
-    times: dict[str, list[Times]] = {name: [] for name in names}
-    for turn in range(TURNS):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+    for _ in range(TURNS):
+        for name, train in contenders.items():
             dist.barrier()
-            times[name].append(contenders[name]())
-    return {name: each[2:] for name, each in times.items()}
+            train(pairs[name])
+    return {name: each.found for name, each in pairs.items()}
 
 
 def _microseconds(work: Callable[[], Any]) -> float:
@@ -99,7 +108,7 @@ def measure(file: Path) -> None:
     dist.init_process_group("gloo", timeout=TIMEOUT)
     found: dict[str, Any] = {"votes": {name: _spread(us) for name, us in vote_times().items()}}
     if dist.get_world_size() == RANKS[0]:
-        found["batches"] = {name: _compared(batch_times(*size)) for name, size in SIZES.items()}
+        found["batches"] = {name: _compared(batch_pairs(*size)) for name, size in SIZES.items()}
     if dist.get_rank() == 0:
         file.write_text(json.dumps(found), encoding="utf-8")
 
@@ -125,20 +134,23 @@ def _spread(times: list[float]) -> dict[str, int]:
     }
 
 
-def _compared(times: dict[str, list[Times]]) -> dict[str, Any]:
-    hand = times["by hand"]
-    found: dict[str, Any] = {"by_hand_us": round(statistics.median(one.wall for one in hand))}
-    for place, kind in enumerate(Times._fields):
-        found[f"{kind}_ratios"] = {
-            name: round(_ratio([t[place] for t in own], [t[place] for t in hand]), 3)
-            for name, own in times.items()
-            if own is not hand
-        }
-    return found
+def _compared(found: dict[str, list[Pair]]) -> dict[str, Any]:
+    hand = [theirs.wall for pairs in found.values() for _, theirs in pairs]
+    return {
+        "by_hand_us": round(statistics.median(hand)),
+        "pairs": min(map(len, found.values())),
+        **{f"{kind}_ratios": _ratios(found, place) for place, kind in enumerate(Times._fields)},
+    }
 
 
-def _ratio(own: list[float], hand: list[float]) -> float:
-    return statistics.median(one / other for one, other in zip(own, hand, strict=True))
+def _ratios(found: dict[str, list[Pair]], place: int) -> dict[str, Any]:
+    """For each contender the median of the ratios and their quartiles."""
+    ratios = {}
+    for name, pairs in found.items():
+        each = [ours[place] / theirs[place] for ours, theirs in pairs]
+        low, middle, high = (round(r, 3) for r in statistics.quantiles(each, n=4))
+        ratios[name] = {"median": middle, "quartiles": [low, high]}
+    return ratios
 
 
 def main() -> None:

@@ -102,7 +102,10 @@ class ReplicatedModel:
         if trainable != self._trainable and any(trainable):
             self._waits.close()
             self._wrapped, self._trainable = None, trainable
-            self._wrapped = DistributedDataParallel(state.model, process_group=self._group.group)
+            # a gradient that is a view is not copied out of its bucket
+            self._wrapped = DistributedDataParallel(
+                state.model, process_group=self._group.group, gradient_as_bucket_view=True
+            )
             # its annotations would have to be classes, and here they are text
             self._wrapped.register_comm_hook(None, lambda _, bucket: self._reduce(bucket))
             self._reduced = 0
