@@ -113,6 +113,17 @@ def test_a_probability_of_zero_has_a_finite_loss():
     assert second.loss == pytest.approx(math.log(2))
 
 
+def test_a_single_logit_of_one_output_is_no_probability():
+    interpretation = Interpretation()
+    validated(
+        interpretation,
+        torch.tensor([1.0]),
+        torch.tensor([1.0]),
+        loss_fn=nn.BCEWithLogitsLoss(),
+    )
+    assert interpretation.worst[0].probability == pytest.approx(torch.tensor(1.0).sigmoid().item())
+
+
 def test_inputs_of_different_lengths_are_kept():
     class Mean(nn.Module):
         def forward(self, x):

@@ -5,11 +5,13 @@ import re
 
 import pytest
 from browsers import is_ready, opened
-from helpers import batches
+from helpers import batches, trainer_of
 from recordings import recorded_ranks
 from watched import fit, record_many, screenshots, wait_until
 
+from trackside.handlers import Recorder
 from trackside.views.output.units import format_duration
+from trackside.views.page.recording_feed import RecordingFeed
 from trackside.views.page.report import write_report
 from trackside.views.recordings.rank_comparison import compare_ranks
 from trackside.views.recordings.recording import Recording
@@ -67,6 +69,22 @@ def test_a_file_that_cannot_be_read_is_a_one_line_error(refused):
 def test_a_report_that_cannot_be_written_leaves_no_file(refused, recording, tmp_path):
     assert "cannot write nowhere/run.html" in refused("report", recording, "-o", "nowhere/run.html")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_report_of_a_run_that_goes_on_ends(tmp_path, monkeypatch):
+    trainer = trainer_of(Recorder(tmp_path / "run.loop", records=2**12))
+    trainer.fit(batches(2))
+    update, updates = RecordingFeed.update, []
+
+    def update_while_it_runs(feed, *arguments, **options):
+        updates.append(update(feed, *arguments, **options))
+        assert len(updates) < 20
+        trainer.fit(batches(1))
+        return updates[-1]
+
+    monkeypatch.setattr(RecordingFeed, "update", update_while_it_runs)
+    write_report([tmp_path / "run.loop"], tmp_path / "run.html")
+    assert (tmp_path / "run.html").exists()
 
 
 def test_report_of_a_folder_shows_the_ranks_of_a_run_side_by_side(browser, tmp_path, monkeypatch):
