@@ -95,8 +95,8 @@ def test_a_plan_begins_with_its_outcome_and_counts():
 @pytest.mark.parametrize(
     ("size", "text"),
     [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
+        (0, "0 B"),
+        (999, "999 B"),
         (1000, "1 kB"),
         (999_400, "999 kB"),
         (2_500_000, "2.5 MB"),
