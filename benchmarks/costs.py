@@ -13,10 +13,6 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "reference" / "costs.md"
-MARKS = {
-    name: (f"<!-- {name}: made by `make results` -->\n", f"<!-- end of {name} -->")
-    for name in ("costs", "checkpoints", "epochs", "weights")
-}
 PEERS = "trackside", "ignite", "skorch", "lightning", "fastai", "keras"
 POINTS = 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000
 
@@ -247,6 +243,33 @@ def _ratio(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ×"
 
 
+def votes() -> str:
+    """The table of how long a vote takes, beside gloo's all-reduce of the same numbers."""
+    ranks = read("distributed")["ranks"]
+    lines = [f"| ranks | {' | '.join(ranks)} |", "|---|" + "---:|" * len(ranks)]
+    for name in ("vote", "gloo's all-reduce"):
+        cells = [f"{spaced(each['votes'][name]['median_us'])} µs" for each in ranks.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def ranks() -> str:
+    """The table of a training batch of two ranks, relative to the DDP loop written by hand."""
+    sizes = read("distributed")["ranks"]["2"]["batches"]
+    lines = [f"| a batch of | {' | '.join(sizes)} |", "|---|" + "---:|" * len(sizes)]
+    for name in next(iter(sizes.values()))["wall_ratios"]:
+        found = [size["wall_ratios"][name] for size in sizes.values()]
+        cells = [f"{f['median']:.2f} × ({_quartiles(f['quartiles'])})" for f in found]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    pairs = min(size["pairs"] for size in sizes.values())
+    where = _where("distributed").removeprefix("- ")
+    return "\n".join([*lines, "", f"Medians of {pairs} pairs; {where}."]) + "\n"
+
+
+def _quartiles(found: list[float]) -> str:
+    return " to ".join(f"{each:.2f}" for each in found)
+
+
 def weights() -> str:
     """The table of what `pip install` of each library brings beside torch."""
     if not is_measured("weight"):
@@ -263,10 +286,23 @@ def weights() -> str:
     return "\n".join([*lines, "", where]) + "\n"
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "costs": costs,
+    "checkpoints": checkpoints,
+    "epochs": epochs,
+    "votes": votes,
+    "ranks": ranks,
+    "weights": weights,
+}
+MARKS = {
+    name: (f"<!-- {name}: made by `make results` -->\n", f"<!-- end of {name} -->")
+    for name in TABLES
+}
+
+
 def with_tables(page: str) -> str:
     """Return the page with new tables."""
-    made_by = {"costs": costs, "checkpoints": checkpoints, "epochs": epochs, "weights": weights}
-    for name, made in made_by.items():
+    for name, made in TABLES.items():
         begin, end = MARKS[name]
         before, _, rest = page.partition(begin)
         page = before + begin + made() + end + rest.partition(end)[2]

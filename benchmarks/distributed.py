@@ -40,6 +40,7 @@ from distributed_loops import (
     by_trainer,
     peers,
 )
+from result_files import loaded_machine
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from trackside import Metrics
@@ -163,7 +164,7 @@ def main() -> None:
         measure(options.rank_of)
         return
     with tempfile.TemporaryDirectory() as folder:
-        found: dict[str, Any] = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+        found: dict[str, Any] = {"machine": loaded_machine()}  # before the ranks are its load
         found["ranks"] = {str(ranks): launched(ranks, folder) for ranks in RANKS}
     text = json.dumps(found, indent=1) + "\n"
     print(text, end="")
