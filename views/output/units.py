@@ -13,7 +13,7 @@ def format_duration(seconds: float) -> str:
         return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     if abs(seconds) >= 120:
         return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    size, unit = next((u for u in _UNITS if abs(seconds) >= u[0]), _UNITS[-1])
+    size, unit = next((u for u in _UNITS if abs(seconds) >= 0.9995 * u[0]), _UNITS[-1])
     return f"{_three_digits(seconds / size)} {unit}"
 
 
@@ -28,4 +28,4 @@ def format_change(before: float, after: float) -> str:
 
 def _three_digits(number: float) -> str:
     size = abs(number)
-    return f"{number:.0f}" if size >= 100 else f"{number:.1f}" if size >= 10 else f"{number:.2f}"
+    return f"{number:.{2 if size < 9.995 else 1 if size < 99.95 else 0}f}"

@@ -76,6 +76,7 @@ class RecordingFeed:
         recording = self._recording
         end = recording.end  # what is recorded while this reads is for the next update
         chunk = recording.chunk(position, most)
+        left = max(0, end - chunk.end) if chunk.data else 0  # a file that was cut has no more
         if refresh_status or self._status is None:
             self._status = status(recording)
             self._load = self._process.sample() if self._status.condition == "running" else {}
@@ -84,7 +85,7 @@ class RecordingFeed:
             "totals": self._totals(),
             "lost": chunk.first > position,
             "count": chunk.end - chunk.first,
-            "left": max(0, end - chunk.end),
+            "left": left,
             "live": self._live(self._status),
         }
         return Update(message, chunk.data, chunk.end)

@@ -39,7 +39,7 @@ def test_history_and_weights_are_written_to_the_out_folder(trained):
     weights = torch.load(out / "model.pt", weights_only=True)
     torch.nn.Linear(4, 2).load_state_dict(weights)
     written = sorted(path.name for path in out.iterdir())
-    assert written == ["config.yaml", "history.csv", "loop.svg", "model.pt"]
+    assert written == ["config.yaml", "history.csv", "history.csv.facts", "loop.svg", "model.pt"]
 
 
 def test_epochs_override_the_job_and_without_out_no_file_is_written(command, tmp_path):

@@ -53,6 +53,16 @@ def test_each_update_tells_how_many_records_are_left(path):
     assert (last["count"], last["left"]) == (7, 0)
 
 
+def test_nothing_is_left_of_a_file_that_was_cut(path):
+    recorded(path, epochs=4).close()
+    with Recording(path) as recording:
+        ring_at = recording.layout.ring_at
+    with path.open("r+b") as file:
+        file.truncate(ring_at)
+    update = RecordingFeed(path).update(0)
+    assert (update.records, update.message["left"]) == (b"", 0)
+
+
 def test_new_table_entries_are_sent_once(path):
     trainer = trainer_of(Recorder(path, timing=True))
     trainer.fit(batches(2), epochs=1)

@@ -5,8 +5,8 @@ const SECOND = 1e9;
 function formatDuration(ns) {
   const size = Math.abs(ns);
   if (size < 1e3) return `${Math.round(ns)} ns`;
-  if (size < 1e6) return `${threeDigits(ns / 1e3)} µs`;
-  if (size < 1e9) return `${threeDigits(ns / 1e6)} ms`;
+  if (size < 999.5e3) return `${threeDigits(ns / 1e3)} µs`;
+  if (size < 999.5e6) return `${threeDigits(ns / 1e6)} ms`;
   if (size < 120e9) return `${(ns / 1e9).toFixed(2)} s`;
   const minutes = Math.floor(ns / 60e9);
   if (minutes < 120) return `${minutes} min ${Math.floor((ns / 1e9) % 60)} s`;
