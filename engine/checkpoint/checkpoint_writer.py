@@ -118,7 +118,7 @@ class CheckpointStore:
             step, facts: as for `save`.
 
         Raises:
-            CheckpointError: another rank has failed; or as `save`.
+            PeerError: another rank has failed; or as `save`.
         """
         content = snapshot_tensors(state)
         rest = {name: value for name, value in content.items() if name != SHARDS}

@@ -14,18 +14,22 @@ from .transitions_internals import Machine
 class LivePhase:
     """The machine's model: its phase is the one in the TrainState.
 
+    Args:
+        initial: its phase while the machine is built, as a run may be live, also of another chart.
+
     Attributes:
-        is_live: whether a phase is written there; not while the machine is built.
+        is_live: whether the machine is built.
     """
 
-    def __init__(self, state: TrainState) -> None:
+    def __init__(self, state: TrainState, initial: str) -> None:
         self._state = state
+        self._initial = initial
         self.is_live = False
 
     @property
     def phase(self) -> str:
         """The live phase."""
-        return self._state.phase
+        return self._state.phase if self.is_live else self._initial
 
     @phase.setter
     def phase(self, phase: str) -> None:
@@ -39,7 +43,7 @@ def build_machine(topology: Topology, state: TrainState) -> Machine:
     A host may add states, transitions, conditions and callbacks to it before a run; conditions
     and callbacks are called with the TrainState. Cost: milliseconds.
     """
-    model = LivePhase(state)
+    model = LivePhase(state, topology.initial)
     machine = Machine(
         model=model,
         states=_states(nested(topology.leaves)),

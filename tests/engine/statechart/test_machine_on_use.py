@@ -82,3 +82,16 @@ def test_a_machine_that_is_asked_for_in_a_run_leaves_the_live_phase():
     trainer.fit(batches(2))
     assert seen == [("fit.epoch.train.batch.scored",) * 2]
     assert trainer.state.step == 2
+
+
+def test_a_machine_can_be_asked_for_in_an_evaluation():
+    trainer = trainer_of()
+    seen = []
+
+    @trainer.on("after_pred", once=True)
+    def ask(trainer, state):
+        seen.append((state.phase, trainer.machine.models[0].phase))
+
+    trainer.validate(batches(1))
+    assert seen == [(seen[0][0],) * 2]
+    assert seen[0][0].startswith("validate")
