@@ -128,8 +128,12 @@ def _subset(loader: Any) -> str | None:
     dataset = getattr(loader, "dataset", None)
     if not isinstance(dataset, Subset) or not len(dataset):
         return None
-    indices = array("q", dataset.indices)
-    digest = zlib.crc32(indices.tobytes())
+    indices = dataset.indices
+    try:
+        content = array("q", indices).tobytes()
+    except (TypeError, OverflowError):  # keys of another kind, such as texts
+        content = repr([*indices]).encode()
+    digest = zlib.crc32(content)
     return f"of {len(indices)} examples from {indices[0]} to {indices[-1]}, checksum {digest:08x}"
 
 

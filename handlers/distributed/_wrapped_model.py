@@ -188,11 +188,19 @@ def let_go(error: BaseException) -> None:
     """Clear the frames of `error` that hold a DistributedDataParallel, and so its connections.
 
     Else the other ranks would wait for this one until the timeout. The frames of the user's model
-    keep their locals.
+    keep their locals. So are those of the errors that it was raised from, or while handling.
     """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_globals.get("__name__") in _CALLERS:  # reading `f_locals` would keep a copy
-            frame.clear()
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or any(one is other for other in seen):
+            continue
+        seen.append(one)
+        waiting += [one.__cause__, one.__context__]
+        for frame, _ in traceback.walk_tb(one.__traceback__):
+            if frame.f_globals.get("__name__") in _CALLERS:  # reading `f_locals` would keep a copy
+                frame.clear()
 
 
 def clear_gradients(model: nn.Module) -> None:

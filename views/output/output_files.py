@@ -28,9 +28,10 @@ def create_output_folder(name: str) -> Path:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged.
 
-    A device or a pipe, such as /dev/stdout, is written to, and not replaced.
+    A device or a pipe is written to, and not replaced; so is /dev/stdout where it is a file.
     """
-    if path.exists() and not path.is_file():
+    is_device = Path("/dev") in path.absolute().parents
+    if is_device or (path.exists() and not path.is_file()):
         write(path)
         return
     temporary = path.with_name(f".{path.name}.part")

@@ -76,6 +76,13 @@ def test_a_split_that_is_another_one_on_a_rank_is_named():
         refuse_differences(found)
 
 
+def test_a_split_by_keys_that_are_texts_has_a_checksum_too():
+    trainer = Trains()
+    trainer.state.train_loader = KeyedLoader(Subset({"a": 1.0, "b": 2.0}, ["a", "b"]), 1)
+    found = facts_of(trainer, Distributed())["subset of train_loader"]
+    assert found.startswith("of 2 examples from a to b, checksum ")
+
+
 def test_batch_sizes_are_compared_of_loaders_that_are_sharded():
     assert facts()["batch size of train_loader"] == 4
     assert "batch size of train_loader" not in facts(shard=False)

@@ -38,6 +38,15 @@ def test_an_error_of_the_model_lets_go_of_its_wrapper(group):
     assert held() is None
 
 
+def test_an_error_that_was_raised_from_it_lets_go_of_its_wrapper(group):
+    error, held = failed()
+    other = ValueError("another one")
+    other.__cause__ = error
+    let_go(other)
+    gc.collect()
+    assert held() is None
+
+
 def test_the_frames_of_the_users_model_keep_their_locals(group):
     error, _ = failed()
     let_go(error)

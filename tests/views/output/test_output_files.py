@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,13 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     assert os.read(reader, 100) == b"a line"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_an_open_file_by_its_number_is_written_to(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        out = Path(f"/dev/fd/{file.fileno()}")
+        write_atomically(out, lambda path: path.write_text("a line", encoding="utf-8"))
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "a line"
 
 
 def test_a_folder_in_the_place_of_an_output_file_is_an_error(tmp_path):
