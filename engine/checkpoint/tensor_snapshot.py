@@ -14,8 +14,6 @@ from ..torch_internals import copy_all
 _LEAST_KEPT_BYTES = 1 << 17
 """From this size on the memory of a tensor comes from the system, and goes back to it."""
 
-_ATOMS = {str, int, float, bytes, bool, type(None)}
-
 
 def snapshot_tensors(state: dict[str, Any]) -> dict[str, Any]:
     """`state` with all tensors on the CPU. Tensors with the same elements become one object.
@@ -75,18 +73,8 @@ def _snapshot(state: dict[str, Any], copy: Callable[[Tensor], Tensor]) -> dict[s
         copied.append((tensor, new := copy(tensor)))
         return new
 
-    snapshot: dict[str, Any] = _mapped(copy_once, state)
+    snapshot: dict[str, Any] = map_nested(copy_once, state, only=Tensor)
     return snapshot
-
-
-def _mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """`map_nested` for tensors, in half of its time for the values of a state dict."""
-    kind = type(value)
-    if kind is Tensor:
-        return change(value)
-    if kind is dict:
-        return {key: _mapped(change, part) for key, part in value.items()}
-    return value if kind in _ATOMS else map_nested(change, value, only=Tensor)
 
 
 def _have_same_layout(one: Tensor, other: Tensor) -> bool:

@@ -71,27 +71,22 @@ def test_a_trainer_has_one_machine():
     assert trainer.machine is trainer.machine
 
 
-def test_a_machine_that_is_asked_for_in_a_run_leaves_the_live_phase():
+@pytest.mark.parametrize(
+    ("signal", "phase", "run", "steps"),
+    [
+        ("after_loss", "fit.epoch.train.batch.scored", lambda t: t.fit(batches(2)), 2),
+        ("after_pred", "validate.batch.loss", lambda t: t.validate(batches(2)), 0),
+    ],
+    ids=["fit", "validate"],
+)
+def test_a_machine_that_is_asked_for_in_a_run_leaves_the_live_phase(signal, phase, run, steps):
     trainer = trainer_of()
     seen = []
 
-    @trainer.on("after_loss", once=True)
+    @trainer.on(signal, once=True)
     def ask(trainer, state):
         seen.append((state.phase, trainer.machine.models[0].phase))
 
-    trainer.fit(batches(2))
-    assert seen == [("fit.epoch.train.batch.scored",) * 2]
-    assert trainer.state.step == 2
-
-
-def test_a_machine_can_be_asked_for_in_an_evaluation():
-    trainer = trainer_of()
-    seen = []
-
-    @trainer.on("after_pred", once=True)
-    def ask(trainer, state):
-        seen.append((state.phase, trainer.machine.models[0].phase))
-
-    trainer.validate(batches(1))
-    assert seen == [(seen[0][0],) * 2]
-    assert seen[0][0].startswith("validate")
+    run(trainer)
+    assert seen == [(phase, phase)]
+    assert trainer.state.step == steps
