@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .batches.batch import set_batch
 from .data.keyed_loader import KeyedLoader
-from .data.similar_lengths import SimilarLengths, pad_collate
-from .data.skipping import SkipExample
 from .engine import BusyError, Engine
 from .fit_state.compatibility import ResumeError
 from .loop.activities import ACTIVITIES, begin_pass
+from .order.similar_lengths import SimilarLengths, pad_collate
+from .order.skipping import SkipExample
 from .statechart.chart import EVALUATION, SUPERVISED
 from .statechart.chart_error import ChartError
 from .statechart.compiled_table import IllegalTransitionError

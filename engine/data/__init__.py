@@ -1,4 +1,4 @@
-"""Where batches come from: a loader with a position, random number generators, worker processes.
+"""Where batches come from: a loader with a position, its worker processes, a pass over any loader.
 
-May import: nothing in engine.
+May import: randomness, order.
 """

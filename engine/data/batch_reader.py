@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, default_collate, get_worker_info
 
 from ...events import Cancel
-from .batch_generators import BatchGenerators, digest_of
-from .batch_order import BatchOrder, BatchRequest
-from .host_generators import KeyedHostGenerators, seed_host_generators
+from ..order.batch_order import BatchOrder, BatchRequest
+from ..order.epoch_setting import call_set_epoch, with_inner
+from ..order.skipping import Reduced, SkipExample, packed, read_examples
+from ..randomness.batch_generators import BatchGenerators, digest_of
+from ..randomness.host_generators import KeyedHostGenerators, seed_host_generators
 from .in_memory import column_reader
-from .pass_opening import call_set_epoch, with_inner
-from .skipping import Reduced, SkipExample, packed, read_examples
 
 Collate = Callable[[list[Any]], Any]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...events import Cancel
 from ...events.utils.nested import leaves, map_nested
-from .skipping import Reduced
+from ..order.skipping import Reduced
 
 
 class _Copier(Protocol):

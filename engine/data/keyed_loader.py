@@ -9,7 +9,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ...events.utils.argument_checks import check_whole_number
-from .batch_order import BatchOrder
+from ..order.batch_order import BatchOrder
+from ..order.sampled_order import SampledOrder
+from ..order.sampling import Sampler
+from ..order.skipping import Reduced, Skips
 from .batch_reader import BatchReader, Collate
 from .copied_ahead import copied_ahead
 from .in_memory import with_columns
@@ -17,9 +20,6 @@ from .loader_arguments import check_arguments, check_samplers, usable_device
 from .parent_watchdog import ParentWatchdog
 from .position_check import MADE_WITH, check_position
 from .resident_columns import resident_columns
-from .sampled_order import SampledOrder
-from .sampling import Sampler
-from .skipping import Reduced, Skips
 
 
 class KeyedLoader:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from .rng_state import generator_states, loader_generators
+from ..randomness.rng_state import generator_states, loader_generators
 
 
 def is_one_pass(loader: Iterable[Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .batch_order import BatchOrder
+from ..order.batch_order import BatchOrder
 
 MADE_WITH = "made_with_seed"
 """In a position, the `seed=` of a loader that `fit(seed=…)` has given another one."""

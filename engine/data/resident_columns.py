@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...events.utils.log import log
 from ...events.utils.nested import leaves, map_nested
-from .batch_order import BatchOrder
+from ..order.batch_order import BatchOrder
 from .in_memory import column_reader
 
 _SHARE = 0.5  # of the free memory of the device; the model and its activations need the rest

@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from ...events import Cancel, TrainState
 from ..data.keyed_loader import KeyedLoader
-from ..data.leaving_out import LeavingOut, leaving_out
 from ..data.loader_traits import has_position, is_one_pass, position_keeper
-from ..data.pass_opening import open_iterator, set_epoch
-from ..data.rng_state import loader_generators, restore_generators
+from ..data.pass_opening import open_iterator
 from ..data.validation_loaders import argument_name, by_name, current_loader, described
+from ..order.epoch_setting import set_epoch
+from ..order.leaving_out import LeavingOut, leaving_out
+from ..randomness.rng_state import loader_generators, restore_generators
 from .plain_data import to_plain_data
 
 _BUILT_IN_ITERATORS: tuple[type[Any], ...] = (type(iter(())), type(iter([])))

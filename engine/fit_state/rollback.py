@@ -17,13 +17,13 @@ from torch.optim import Optimizer
 from ...events import TrainState
 from ...events.utils.tensor_copy import copy_values
 from ..data.loader_traits import position_keeper
-from ..data.rng_state import (
+from ..named_parts import all_optimizers, named_modules, run_modules
+from ..randomness.rng_state import (
     generator_states,
     loader_generators,
     restore_generators,
     with_prefix,
 )
-from ..named_parts import all_optimizers, named_modules, run_modules
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
 from .loader_position import is_position_always_known

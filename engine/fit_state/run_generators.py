@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ...events import TrainState
-from ..data.rng_state import (
+from ..data.validation_loaders import argument_name, by_name
+from ..named_parts import Modules, named_modules, plain_name
+from ..randomness.rng_state import (
     NamedGenerators,
     loader_generators,
     module_generators,
     preserve_generators,
     with_prefix,
 )
-from ..data.validation_loaders import argument_name, by_name
-from ..named_parts import Modules, named_modules, plain_name
 
 
 def own_generators(modules: Modules) -> NamedGenerators:

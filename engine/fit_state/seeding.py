@@ -12,9 +12,9 @@ import torch
 from ...events import TrainState
 from ...events.utils.argument_checks import check_whole_number
 from ...events.utils.exact_context import exact_context
-from ..data.rng_state import NamedGenerators, preserve_generators
 from ..data.validation_loaders import by_name
 from ..named_parts import named_modules
+from ..randomness.rng_state import NamedGenerators, preserve_generators
 from .run_generators import all_generators
 
 _MOST = 2**63 - 1

@@ -11,7 +11,6 @@ from ...events import TrainState
 from ...events.utils.exact_context import exact_context
 from ...events.utils.log import log_exception
 from ...events.utils.tensor_copy import copy_values, expanded_dimensions
-from ..data.rng_state import generator_states, restore_generators
 from ..named_parts import (
     Modules,
     all_optimizers,
@@ -23,6 +22,7 @@ from ..named_parts import (
     run_modules,
     whole_model,
 )
+from ..randomness.rng_state import generator_states, restore_generators
 from ..torch_internals import own_buffers
 from .checkpointed_trainer import CheckpointedTrainer
 from .fit_position import capture_position

@@ -1,6 +1,6 @@
 """The training loop: the activities, and the loop that runs one after the other.
 
-May import: statechart, data, batches, closing.
+May import: statechart, data, order, batches, closing.
 
 One batch. The trigger that an activity returns selects a row of `statechart.chart`; before the
 run, `statechart.compiled_table` has looked up its next phase, activity and receivers.

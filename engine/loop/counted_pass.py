@@ -9,8 +9,8 @@ from typing import Any
 from ...events import TrainState
 from ...events.progress import planned_batches, told_batches
 from ..batches.batch import open_pass
-from ..data.leaving_out import leaving_out
 from ..data.loader_traits import is_one_pass
+from ..order.leaving_out import leaving_out
 
 
 def open_training_pass(state: TrainState, loader: Iterable[Any]) -> Iterator[Any]:

@@ -15,10 +15,10 @@ from ...events.bus.order import Receiver, receiver_name
 from ...events.bus.subscribing_again import subscribe_again
 from ...events.rehearsal import RehearsalPlan
 from ...events.utils.closure_check import needs_closure
-from ..data.rng_state import preserve_generators
 from ..evaluating_engine import EvaluatingEngine
 from ..fit_state.rollback import remember
 from ..loop.activity_registry import ActivityRegistry
+from ..randomness.rng_state import preserve_generators
 from ..statechart.compiled_table import Activity
 from .planned_store import PlansSaves
 from .stand_in_activities import stand_ins

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
-from ...engine.data.rng_state import generator_states, preserve_generators, restore_generators
 from ...engine.fit_state.seeding import seed_generators
+from ...engine.randomness.rng_state import generator_states, preserve_generators, restore_generators
 from ...events import TrainState
 
 Activity = Callable[[TrainState], str]

@@ -10,7 +10,7 @@ from torch.utils.data import StackDataset, Subset, TensorDataset, WeightedRandom
 from trackside.engine import KeyedLoader, SkipExample
 from trackside.engine.data import copied_ahead
 from trackside.engine.data import resident_columns as module
-from trackside.engine.data.skipping import Reduced
+from trackside.engine.order.skipping import Reduced
 from trackside.events import CancelEpochException
 
 X, Y = torch.arange(22.0).reshape(11, 2), torch.arange(11)

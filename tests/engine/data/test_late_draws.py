@@ -125,7 +125,7 @@ def test_an_interrupt_in_a_batch_restores_the_generators():
 
 
 def test_without_memory_that_can_be_read_everything_holds_too(monkeypatch):
-    from trackside.engine.data import numpy_state, python_state
+    from trackside.engine.randomness import numpy_state, python_state
 
     whole = list(KeyedLoader(Late("NumPy's normal", "Python"), 2))
     monkeypatch.setattr(numpy_state, "_memory", lambda generator: None)

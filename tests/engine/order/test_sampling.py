@@ -20,7 +20,7 @@ from torch.utils.data import (
 )
 
 from trackside.engine import KeyedLoader, ResumeError, SimilarLengths, Trainer, pad_collate
-from trackside.engine.data import sampling
+from trackside.engine.order import sampling
 
 ROWS = list(range(20))
 LENGTHS = torch.randint(1, 100, (40,), generator=torch.Generator().manual_seed(1)).tolist()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ...events.utils.rank_share import rank_share
-from .batch_generators import seed_of
+from ..randomness.batch_generators import seed_of
 
 _BLOCK = 4096  # examples of an order that become a list at once
 

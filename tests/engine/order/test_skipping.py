@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from trackside.engine import KeyedLoader, SkipExample, Trainer
-from trackside.engine.data.skipping import with_skips
+from trackside.engine.order.skipping import with_skips
 from trackside.events import CancelBatchException, CancelEpochException, CancelFitException
 
 

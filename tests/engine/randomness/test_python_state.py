@@ -6,8 +6,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside.engine.data import python_state as module
-from trackside.engine.data.python_state import packed_python_state
+from trackside.engine.randomness import python_state as module
+from trackside.engine.randomness.python_state import packed_python_state
 
 
 @given(seed=st.integers(0, 99), n_normals=st.integers(0, 3), n_bits=st.integers(0, 20000))

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackside.engine.data import numpy_state as module
-from trackside.engine.data.numpy_state import (
+from trackside.engine.randomness import numpy_state as module
+from trackside.engine.randomness.numpy_state import (
     numpy_state as current,
 )
-from trackside.engine.data.numpy_state import (
+from trackside.engine.randomness.numpy_state import (
     restore_numpy_state,
     seed_numpy,
 )

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from .batch_generators import digest_of, seed_of
-from .host_generators import KeyedHostGenerators
-from .pass_opening import call_set_epoch
+from ..randomness.batch_generators import digest_of, seed_of
+from ..randomness.host_generators import KeyedHostGenerators
+from .epoch_setting import call_set_epoch
 
 Sampler = Callable[[int, int], Iterable[Any]] | Iterable[Any]
 """A function of `(seed, epoch)`, or a sampler of torch; gives indices, or lists of them."""

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from ...events.utils.argument_checks import check_whole_number
+from ..randomness.batch_generators import seed_of
 from ..torch_internals import collate_tensors_with
-from .batch_generators import seed_of
 
 
 class SimilarLengths:
