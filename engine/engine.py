@@ -80,7 +80,9 @@ class Engine(Publisher):
         self.requests = Requests(state)
         """Cancels and pauses that were requested from outside the run."""
         self.agreement: Agreement | None = None
-        """With whom its runs agree on what is raised; None: it runs alone, and takes no votes."""
+        """With whom its runs agree on what is raised; None: it runs alone, without votes."""
+        self.begins: Mapping[str, str] = MappingProxyType({})
+        """Where its live run begins, or the last one; see `TrainerProtocol`."""
         state.reports.notify = self.requests.wake
         self._loop: RunLoop | None = None
         self._agreed: AgreedRun | None = None
@@ -215,11 +217,7 @@ class Engine(Publisher):
         return self.state
 
     def _drive(
-        self,
-        machine: MachineOnUse,
-        first_trigger: str,
-        session: RunContext,
-        stepwise: bool,
+        self, machine: MachineOnUse, first_trigger: str, session: RunContext, stepwise: bool
     ) -> Generator[Transition, None, None]:
         """Run: yield each transition if `stepwise`, nothing otherwise.
 

@@ -23,6 +23,7 @@ from .fit_arguments import check_loader
 from .fit_state.run_generators import preserve_run_generators
 from .loop.forward_pass import forward_training_data, training_forward
 from .loop.quiet_stretch import QuietStretch, find_stretch
+from .ranks.common_begin import refused_by_all
 from .run_context import evaluation_session
 from .statechart.breakpoints import add_stops, remove_stops
 from .statechart.compiled_table import Activity, Table
@@ -213,7 +214,8 @@ class EvaluatingEngine(Engine):
         self, job: Job, loader: Iterable[Any], metrics: dict[str, Any], name: str = ""
     ) -> Generator[Transition, None, None]:
         """Run the evaluation chart; its metrics are added to `metrics`, and to those of the fit."""
-        check_loader("loader", loader)
+        with refused_by_all(self, self.handlers):
+            check_loader("loader", loader)
         session = evaluation_session(self, job, loader, name, metrics)
         first_trigger, stepwise = self._evaluation_chart.rows[0][0], job == "predict"
         return self._drive(self._evaluation, first_trigger, session, stepwise)

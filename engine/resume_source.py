@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+
 from .fit_state.checkpointed_trainer import CheckpointedTrainer
+from .fit_state.sharded_tensors import StoredTensor
+from .named_parts import whole_model
 
 ResumeFrom: TypeAlias = Mapping[str, Any] | str | Path | None
 
@@ -29,6 +34,50 @@ def read_resume_state(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mappi
     from .checkpoint.rank_entries import entries_of_rank  # noqa: PLC0415  # slow to import
 
     return entries_of_rank(saved, trainer.state)
+
+
+def place_of(
+    trainer: CheckpointedTrainer, resume: ResumeFrom, saved: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """Where a fit begins, in words; of several ranks only the entry "from" may differ."""
+    source = {"from": _source(trainer, resume, saved)}
+    if saved is None:
+        return {**source, "phase": trainer.topology.initial}
+    counters = {name: str(saved["position"][name]) for name in ("epoch", "batch_index", "step")}
+    place = {**source, "phase": saved["phase"], **counters}
+    if trainer.state.world_size > 1:
+        place["weights"] = f"with checksum {_checksum(trainer, saved['model']):08x}"
+    return place
+
+
+def _checksum(trainer: CheckpointedTrainer, weights: Mapping[str, Any]) -> int:
+    """Of some values of each parameter; buffers may differ from rank to rank."""
+    buffers = dict(whole_model(trainer.state).named_buffers())
+    found = 0
+    for name in sorted(weights.keys() - buffers.keys()):
+        found = zlib.crc32(repr(_some_values(weights[name])).encode(), found)
+    return found
+
+
+def _some_values(tensor: Any) -> list[Any]:
+    """At most four values of a tensor, or of the first row of one that is in files."""
+    if isinstance(tensor, StoredTensor):
+        tensor = tensor.read(0, min(1, tensor.shape[0]))
+    if not isinstance(tensor, torch.Tensor):
+        return []
+    values: list[Any] = tensor.flatten()[:: max(1, tensor.numel() // 4)][:4].tolist()
+    return values
+
+
+def _source(
+    trainer: CheckpointedTrainer, resume: ResumeFrom, saved: Mapping[str, Any] | None
+) -> str:
+    if resume is None:
+        return "a new fit"
+    if isinstance(resume, str) and resume == "auto":
+        folder = _resume_folder(trainer.handlers)
+        return f"a new fit, as {folder} has no checkpoint" if saved is None else f"from {folder}"
+    return f"from {resume}" if isinstance(resume, (str, Path)) else "from a state dict"
 
 
 def _read(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mapping[str, Any] | None:

@@ -24,6 +24,8 @@ from .loop.activities import begin_evaluation
 from .loop.fit_reset import reset_state
 from .loop.module_modes import find_kept_in_eval, warn_if_kept_in_eval
 from .named_parts import run_modules
+from .ranks.common_begin import begun_by_all, refused_by_all
+from .resume_source import ResumeFrom, place_of
 from .statechart.phase_paths import open_scopes
 
 
@@ -105,10 +107,14 @@ def fit_session(
     valid_loader: Iterable[Any] | None,
     limits: Mapping[str, Any],
     saved: Mapping[str, Any] | None,
+    resume: ResumeFrom,
 ) -> RunSession:
     """The context of a fit of `limits`, a new one or the one that `saved` was captured in.
 
     If it cannot be resumed, the trainer and the loaders are as before.
+
+    Args:
+        resume: what `saved` was read from, for messages.
     """
 
     kept = ExitStack()
@@ -124,17 +130,19 @@ def fit_session(
         state.train_loader, state.valid_loader = train_loader, valid_loader
         state.evaluation = next(iter(by_name(valid_loader)), ONLY)
         reset_state(state, limits)
-        with seeded_fit(state, saved is None), around_run(trainer):
-            unsaved.record(trainer)
-            warn_if_kept_in_eval(state)
-            for conflict in trainer.conflicts:
-                warnings.warn(str(conflict), stacklevel=2)
-            if saved is None:
-                seed_rank(state)
-                yield
-            else:
-                with _resumed(trainer, saved, kept):
-                    yield
+        trainer.begins = place_of(trainer, resume, saved)
+        with seeded_fit(state, saved is None), around_run(trainer), ExitStack() as run:
+            with begun_by_all(trainer):
+                unsaved.record(trainer)
+                warn_if_kept_in_eval(state)
+                for conflict in trainer.conflicts:
+                    warnings.warn(str(conflict), stacklevel=2)
+                if saved is None:
+                    seed_rank(state)
+                else:
+                    run.enter_context(_resumed(trainer, saved))
+            kept.pop_all()  # it holds a copy of the weights
+            yield
 
     def ended() -> None:
         if trainer.state.outcome == "completed":
@@ -144,13 +152,10 @@ def fit_session(
 
 
 @exact_context
-def _resumed(
-    trainer: CheckpointedTrainer, saved: Mapping[str, Any], kept: ExitStack
-) -> Iterator[None]:
+def _resumed(trainer: CheckpointedTrainer, saved: Mapping[str, Any]) -> Iterator[None]:
     """Resume a fit; close it if it fails before its first transition."""
     before = trainer.state.phase
     resume_fit(trainer, saved)
-    kept.pop_all()  # it holds a copy of the weights
     try:
         yield
     except BaseException as error:
@@ -169,12 +174,14 @@ def around_run(trainer: CheckpointedTrainer) -> Iterator[None]:
     anything is resumed or compiled; run to their ends after everything else, last in, first out,
     however the run ends. They may replace the loaders.
     """
+    handlers = iter(trainer.handlers)
     with ExitStack() as stack:
-        for handler in trainer.handlers:
-            if hasattr(handler, "around_run"):
-                around = handler.around_run(trainer, trainer.state)
-                next(around)
-                stack.callback(next, around, None)
+        with refused_by_all(trainer, handlers):
+            for handler in handlers:
+                if hasattr(handler, "around_run"):
+                    around = handler.around_run(trainer, trainer.state)
+                    next(around)
+                    stack.callback(next, around, None)
         yield
 
 
@@ -197,8 +204,10 @@ def evaluation_session(
         state.valid_loader, state.evaluation = loader, name
         state.clear_metrics()
         try:
+            trainer.begins = {}
             with around_run(trainer):
-                begin_evaluation(state)
+                with begun_by_all(trainer):
+                    begin_evaluation(state)
                 yield
         finally:
             metrics.update(state.metrics)

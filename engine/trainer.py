@@ -22,6 +22,7 @@ from .hosting.async_stream import Stream
 from .hosting.shown_progress import shown_progress
 from .loop.activity_checks import check_valid_loader, loader_phase
 from .loop.diagnostics import check_trainable
+from .ranks.common_begin import refused_by_all
 from .resume_source import ResumeFrom, read_resume_state
 from .run_context import fit_session
 from .run_parts import RunParts, checked_function
@@ -129,8 +130,8 @@ class Trainer(EvaluatingEngine):
             The state: `outcome` and `cancel` say how the fit ended, `metrics` has its results.
 
         Raises:
-            TypeError, ValueError, RuntimeError: the fit cannot begin; no signal was sent.
-                Among them CheckpointError: there is no intact checkpoint to resume from.
+            TypeError, ValueError, RuntimeError: the fit cannot begin; no signal was sent. Among
+                them CheckpointError: there is no intact checkpoint to resume from.
             BusyError: this trainer is running already.
             BaseException: raised by a handler, the model or the loader; all scopes are closed.
         """
@@ -207,16 +208,18 @@ class Trainer(EvaluatingEngine):
         resume: ResumeFrom,
         stepwise: bool,
     ) -> Generator[Transition, None, None]:
-        resume = read_resume_state(self, resume)
-        if resume is not None:
-            check_resumable(self, resume, train_loader, valid_loader)
-        limits = fit_limits(epochs, batches_per_epoch, seed, resume)
-        reader = loader_phase(self._topology, self._registry)
-        check_fit(train_loader, valid_loader, limits, reader=reader)
-        check_trainable(self.state)
-        if valid_loader is not None:
-            check_valid_loader(self._topology, self._registry)
-        session = fit_session(self, self._unsaved, train_loader, valid_loader, limits, resume)
+        with refused_by_all(self, self.handlers):
+            saved = read_resume_state(self, resume)
+            if saved is not None:
+                check_resumable(self, saved, train_loader, valid_loader)
+            limits = fit_limits(epochs, batches_per_epoch, seed, saved)
+            reader = loader_phase(self._topology, self._registry)
+            check_fit(train_loader, valid_loader, limits, reader=reader)
+            check_trainable(self.state)
+            if valid_loader is not None:
+                check_valid_loader(self._topology, self._registry)
+        loaders = train_loader, valid_loader
+        session = fit_session(self, self._unsaved, *loaders, limits, saved, resume)
         return self._drive(self._machine, self._first_trigger, session, stepwise)
 
     def step(self) -> Transition | None:

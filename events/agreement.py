@@ -75,6 +75,16 @@ class Agreement(Protocol):
         """Names of the activities in which the other ranks wait for this one, `backward`, or do
         without it what cannot be undone, `step`. What is raised inside of them ends the run."""
 
+    def begin(self, failure: BaseException | None) -> None:
+        """Wait until every rank says whether it can begin the run, once it is set up there.
+
+        Args:
+            failure: what keeps this rank from it; the caller raises it afterwards.
+
+        Raises:
+            PeerError: another rank cannot begin, or is lost.
+        """
+
     def cast(self, ballot: Sequence[int]) -> None:
         """Send the ballot of this rank to the others, without waiting for theirs."""
 
@@ -104,7 +114,7 @@ class Agreement(Protocol):
         """The number of batches, from 1, of which one has votes, while more are certain."""
 
     def share(self, records: Sequence[Mapping[str, str]]) -> Sequence[Sequence[Mapping[str, str]]]:
-        """The records of every rank, by rank; called only after something was raised.
+        """The records of every rank, by rank; called after something was raised.
 
         Raises:
             PeerError: a rank is lost.

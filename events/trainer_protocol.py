@@ -120,6 +120,9 @@ class TrainerProtocol(Protocol):
     agreement: Agreement | None
     """With whom its runs agree; a handler that joins several processes sets it before a run."""
 
+    begins: Mapping[str, str]
+    """Where the live run begins, or the last one: equal on all ranks, but for the entry "from"."""
+
     @property
     def state(self) -> TrainState:
         """The second argument of every receiver."""

@@ -74,6 +74,12 @@ class ThreadAgreement:
         self.meet: Callable[[str], None] = lambda what: None
         self._ballot: list[int] = []
 
+    def begin(self, failure: BaseException | None) -> None:
+        """Fail if another rank does."""
+        told = self._exchange(failure)
+        if failure is None and any(told):
+            raise PeerError(f"the ranks cannot begin: {told}")
+
     def cast(self, ballot: Sequence[int]) -> None:
         """Keep the ballot: the others see it when this rank waits for the result."""
         self._ballot = list(ballot)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ...events import TrainState
+from ...events import Agreement, TrainState
 from ...events.bus.conflicts import Conflict
 from ...events.bus.subscription_counts import SubscriptionCounts
 from ..statechart.topology import Topology
@@ -12,6 +13,9 @@ from ..statechart.topology import Topology
 
 class CheckpointedTrainer(Protocol):
     """What checkpoints read and call of a trainer."""
+
+    begins: Mapping[str, str]
+    """Where its live run begins, or the last one, in words."""
 
     @property
     def state(self) -> TrainState:
@@ -24,6 +28,10 @@ class CheckpointedTrainer(Protocol):
     @property
     def handlers(self) -> list[Any]:
         """Attached handlers and subscribed functions, in order of attachment."""
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """With whom its runs agree; None: it runs alone."""
 
     @property
     def conflicts(self) -> list[Conflict]:

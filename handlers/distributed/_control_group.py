@@ -14,6 +14,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 from ...events import PeerError, TrainState
 from ...events.utils.exact_context import exact_context
 from .._torch_internals import default_store
+from ._compared_ranks import failed_text, refuse_failed
 from ._vote_messages import VoteMessages, vote_messages
 
 _ROLL_CALL = timedelta(seconds=5)
@@ -60,6 +61,10 @@ class ControlGroup:
             its connections, a DistributedDataParallel above all, has to be gone before.
         timeout: of a vote; the slowest rank has to come within it.
         overlap: what can be done while a vote is open; None: nothing.
+
+    Attributes:
+        collective, overlap: may be written before the first vote.
+        is_refused: whether all ranks know that the run cannot begin.
     """
 
     def __init__(
@@ -78,8 +83,8 @@ class ControlGroup:
         self._group = group
         self._messages = messages
         self._store = store
-        self.every = 1 if overlap is None else overlap.every
-        self._overlap = overlap
+        self.overlap = overlap
+        self.is_refused = False
         self._numbers: Sequence[int] = ()
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.collective_watchers: list[Callable[[str, bool], None]] = []
@@ -88,6 +93,20 @@ class ControlGroup:
         self._release = release
         self._timeout = timeout
         self._distances = _distances()
+
+    @property
+    def every(self) -> int:
+        """The number of batches of which one has votes."""
+        return 1 if self.overlap is None else self.overlap.every
+
+    def begin(self, failure: BaseException | None) -> None:
+        """Wait until all ranks say whether they can begin; see `events.Agreement`."""
+        own = {} if failure is None else {"failed": failed_text(failure)}
+        ranks = [told for (told,) in self.share([own])]
+        self.is_refused = True
+        if failure is None:
+            refuse_failed(ranks)
+            self.is_refused = False
 
     def cast(self, ballot: Sequence[int]) -> None:
         """Send the ballot of this rank. Raises: PeerError, if a rank is lost."""
@@ -114,7 +133,7 @@ class ControlGroup:
 
     def overlaps(self, state: TrainState) -> bool:
         """Whether the vote before the next backward pass can be open while it runs."""
-        return self._overlap is not None and self._overlap.overlaps(state)
+        return self.overlap is not None and self.overlap.overlaps(state)
 
     def ask_run(self) -> bool:
         """`may_reduce` of the run, which writes it when it begins."""
@@ -126,12 +145,12 @@ class ControlGroup:
 
     def undo_backward(self, state: TrainState) -> None:
         """Take back the gradients of the backward pass for which `overlaps` was True."""
-        if self._overlap is not None:
-            self._overlap.undo_backward(state)
+        if self.overlap is not None:
+            self.overlap.undo_backward(state)
 
     def certain_batches(self, state: TrainState) -> int:
         """How many more batches this rank fetches in the open pass with certainty."""
-        return 0 if self._overlap is None else self._overlap.certain_batches(state)
+        return 0 if self.overlap is None else self.overlap.certain_batches(state)
 
     def share(self, records: Sequence[Mapping[str, str]]) -> list[list[Mapping[str, str]]]:
         """The records of all ranks. Raises: PeerError, if a rank is lost."""

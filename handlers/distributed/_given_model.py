@@ -64,6 +64,8 @@ class GivenModel:
     def release(self) -> None:
         """Nothing: the group is that of its owner."""
 
-    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
+    def close(
+        self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
+    ) -> None:
         """Leave it as it was."""
         self._waits.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -12,12 +12,11 @@ import torch
 import torch.distributed as dist
 from torch.utils.data import Subset
 
-from ...events import PeerError, TrainerProtocol, TrainState
+from ...events import TrainerProtocol, TrainState
 from ...events.utils.loader_length import loader_length
 from .._ranks import gather_over_ranks
+from ._compared_ranks import Facts, failed_text, refuse_differences, refuse_failed, refuse_places
 from ._process_group import together
-
-Facts = dict[str, Any]
 
 _OPTIONS = ("strategy", "uneven", "vote_every", "shard", "seed", "timeout", "whole")
 _NUMBERS = (bool, int, float)
@@ -28,7 +27,7 @@ def agree_to_run(prepare: Callable[[], Facts]) -> None:
     """Compare what all ranks are about to run; what fails on one before that ends all.
 
     Args:
-        prepare: returns the facts of this rank.
+        prepare: returns the facts of this rank, and where it `begins`.
 
     Raises:
         RuntimeError: the ranks disagree; PeerError: another one cannot begin, or does not come;
@@ -38,25 +37,19 @@ def agree_to_run(prepare: Callable[[], Facts]) -> None:
     try:
         facts = prepare()
     except Exception as error:  # the other ranks wait for it
-        failed, facts = error, {"failed": f"{type(error).__name__}: {error}"}
-    with together(dist.get_rank(), dist.get_world_size()):
-        ranks = gather_over_ranks(facts, "what the ranks run")
+        failed, facts = error, {"failed": failed_text(error)}
+    ranks = tell_all(facts)
     if failed is not None:
         raise failed
-    for rank, each in enumerate(ranks):
-        if "failed" in each:
-            raise PeerError(f"rank {rank} cannot begin the run: {each['failed']}", rank)
+    refuse_failed(ranks)
+    refuse_places([each.pop("begins") for each in ranks])
     refuse_differences(ranks)
 
 
-def agree_on_position(state: TrainState) -> None:
-    """Compare from where all ranks go on, before their first batch: a fit may be resumed.
-
-    Raises:
-        RuntimeError: they disagree.
-    """
-    position = {"epoch": state.epoch, "batch": state.batch_index, "step": state.step}
-    refuse_differences(gather_over_ranks(position, "where they begin"))
+def tell_all(facts: Facts) -> list[Facts]:
+    """The facts of all ranks. Raises: PeerError, if one does not come."""
+    with together(dist.get_rank(), dist.get_world_size()):
+        return gather_over_ranks(facts, "what the ranks run")
 
 
 def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
@@ -140,34 +133,6 @@ def _subset(loader: Any) -> str | None:
 def _number(owner: Any, name: str) -> Any:
     value = getattr(owner, name, None)
     return value if type(value) in _NUMBERS else None
-
-
-def refuse_differences(ranks: Sequence[Facts]) -> None:
-    """Compare the facts of all ranks with those of rank 0.
-
-    Raises:
-        RuntimeError: names a rank, and what is different there; the same on all ranks.
-    """
-    first = ranks[0]
-    found = [
-        f"rank {rank} has {name} {_shown(here, there)}, rank 0 has {_shown(there, here)}"
-        for rank, facts in enumerate(ranks)
-        for name in dict.fromkeys([*first, *facts])
-        if (here := facts.get(name)) != (there := first.get(name))
-    ]
-    if found:
-        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise RuntimeError(f"the ranks disagree before the run: {'; '.join(found[:3])}{more}")
-
-
-def _shown(value: Any, other: Any) -> str:
-    """`value`, or those of its entries that differ."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        own = {name: kept for name, kept in value.items() if other.get(name) != kept}
-        return str(dict(list(own.items())[:2]))
-    if isinstance(value, list) and isinstance(other, list):
-        return str([entry for entry in value if entry not in other] or value)
-    return str(value)
 
 
 def _seed(loader: Any) -> Any:

@@ -75,6 +75,7 @@ class ShardedModel:
         self._shards: Parameters = dict(self._model.named_parameters())
         exchange_parameters(state.optimizer, self._whole, self._shards)
         _shard_states(state.optimizer)
+        self._states_before: Any = None if state.optimizer is None else state.optimizer.state
         self._layouts = {} if is_meta else _free(self._whole)
 
     def _fully_shard(self, kind: str) -> None:
@@ -126,27 +127,33 @@ class ShardedModel:
         forget_group(self._model)
         self._group.end()
 
-    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
-        """Collect the shards into the parameters that the model had; all ranks call it together.
+    def close(
+        self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
+    ) -> None:
+        """Collect the shards into the parameters that the model had.
 
         After an error the ranks may not be together: floating-point parameters are then NaN,
         others 0, and a warning says so.
 
         Args:
             held: modules of handlers, such as averaged weights, which are treated alike.
+            together: whether all ranks call it.
+            refused: whether the run has not begun: some ranks have resumed a fit, others have not.
         """
         for module in self._model.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()
-        collects = self._options.whole and state.outcome != "failed"
-        if state.outcome == "failed" and self._options.whole:
+        collects = self._options.whole and together
+        if self._options.whole and not together:
             warnings.warn(
                 "the shards of the model are not collected after an error: its floating-point "
                 "parameters are NaN, others 0; resume from a checkpoint",
                 stacklevel=2,
             )
         for module in held:
-            self._end_shards(module, collects)
+            self._end_shards(module, collects and not refused)
+        if refused and state.optimizer is not None:
+            state.optimizer.state = self._states_before
         _end_states(state.optimizer, collects)
         end_sharding(self._model)
         whole = {

@@ -62,8 +62,15 @@ class WrappedModel(Protocol):
     def release(self) -> None:
         """End the process group, so that the other ranks fail in it."""
 
-    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
-        """Leave the model as it was found, and modules that handlers hold, as averages of it."""
+    def close(
+        self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
+    ) -> None:
+        """Leave the model as it was found, and modules that handlers hold, as averages of it.
+
+        Args:
+            together: whether all ranks call it.
+            refused: whether the run has not begun.
+        """
 
 
 class Bucket(Protocol):
@@ -178,7 +185,9 @@ class ReplicatedModel:
         gc.collect()
         self._group.end()
 
-    def close(self, state: TrainState, held: Iterable[nn.Module]) -> None:
+    def close(
+        self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
+    ) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
         self._waits.close()
         self._wrapped = None

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import nn
 
 from ...events import AttachError, RehearsalPlan, TrainerProtocol, TrainState
+from ...events.utils.exception_text import add_note, first_line
 from ...events.utils.log import log
 from .._accumulation import ends_window
 from .._ranks import meeting_by
 from .._stateful import Stateful
 from ._attached_handlers import reattach_main_only, refuse_single
-from ._control_group import control_group
+from ._compared_ranks import Facts, failed_text
+from ._control_group import ControlGroup, control_group
 from ._joined_loaders import JoinedLoaders
 from ._loader_shards import LoaderShards, loader_of
 from ._meta_model import initialise_alone
+from ._option_checks import check_choice, check_timeout
 from ._overlap import RunOverlap, check_vote_every
 from ._process_group import DataGroup, joined, rank_and_world_size
-from ._rank_differences import Facts, agree_on_position, agree_to_run, facts_of
+from ._rank_differences import agree_to_run, facts_of, tell_all
 from ._sharding_checks import check_model, check_options, check_saved, modules_held
 from ._strategies import wrapped_model
 from ._wrapped_model import WrappedModel, check_parts, count_examples, let_go
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
 Activity = Callable[[TrainState], str]
 Strategy = Literal["ddp", "fsdp2"]
 Uneven = Literal["shortest", "join"]
-
-_STRATEGIES = ("ddp", "fsdp2")
-_UNEVEN = ("shortest", "join")
-_LEAST_TIMEOUT = 5.0
 
 
 class Distributed(Stateful):
@@ -107,13 +105,9 @@ class Distributed(Stateful):
         mixed_precision: MixedPrecisionPolicy | None = None,
         whole: bool = True,
     ) -> None:
-        _check_one_of("strategy", strategy, _STRATEGIES)
-        _check_one_of("uneven", uneven, _UNEVEN)
-        if not _LEAST_TIMEOUT <= timeout < math.inf:
-            raise ValueError(
-                f"Distributed(timeout={timeout!r}): allowed: seconds, from {_LEAST_TIMEOUT:g}; a "
-                "rank may be slower than another by a garbage collection or a checkpoint"
-            )
+        check_choice("strategy", strategy, get_args(Strategy))
+        check_choice("uneven", uneven, get_args(Uneven))
+        check_timeout(timeout)
         check_vote_every(vote_every, uneven)
         check_options(strategy, blocks, mixed_precision, whole)
         self.strategy = strategy
@@ -123,17 +117,14 @@ class Distributed(Stateful):
         self.shard = shard
         self.uneven = uneven
         self.timeout = timeout
+        self._patience = timedelta(seconds=timeout)
         self.vote_every = vote_every
         self.seed = seed
         self._model: WrappedModel | None = None
+        self._group: DataGroup | None = None
         self._shards = LoaderShards(0, 1, seed)
         self._joined: JoinedLoaders | None = None
         self._counts: tuple[int, int] | None = None
-        self._is_compared = False
-
-    @property
-    def _patience(self) -> timedelta:
-        return timedelta(seconds=self.timeout)
 
     def rehearse(self, plan: RehearsalPlan) -> None:
         """One process is rehearsed, with the model as it is."""
@@ -169,28 +160,48 @@ class Distributed(Stateful):
             self._shards = LoaderShards(state.rank, state.world_size, self.seed)
             undo.enter_context(self._shards.undo)
             agree_to_run(lambda: self._prepared(trainer))
-            self._is_compared = False
             undo.callback(setattr, self, "_joined", None)
             self._joined = JoinedLoaders() if self.uneven == "join" else None
+            votes = control_group(str(number), (), self._release_group, self._patience)
+            agreement = undo.enter_context(votes)
             if state.job == "fit":
-                group = DataGroup(self._patience)
-                undo.callback(group.end)
-                self._model = wrapped_model(
-                    state, group, self.strategy, self.blocks, self.mixed_precision, self.whole
-                )
-                undo.callback(self._unwrap_model, trainer)
-            collective = () if self._model is None else self._model.collective
-            undo.callback(setattr, trainer, "agreement", None)
+                self._wrap_model(trainer, agreement, undo)
             known = None if self._joined else self._shards
-            overlap = RunOverlap(self._model, known, self.vote_every)
-            agreement = undo.enter_context(
-                control_group(str(number), collective, self._release_group, self._patience, overlap)
-            )
+            agreement.overlap = RunOverlap(self._model, known, self.vote_every)
+            undo.callback(setattr, trainer, "agreement", None)
             trainer.agreement = agreement
             undo.enter_context(meeting_by(agreement.ask_meet))
-            if self._model is not None:
-                self._model.follow(agreement)
             yield
+
+    def run_refused(
+        self, trainer: TrainerProtocol, state: TrainState, error: BaseException
+    ) -> None:
+        """Tell the other ranks, which are about to begin, what keeps this one from it."""
+        if state.world_size == 1:
+            return
+        try:
+            with joined(state.rank, state.world_size, self._patience):
+                tell_all({"failed": failed_text(error)})
+        except Exception as alone:
+            add_note(error, f"trackside: the other ranks were not told: {first_line(alone)}")
+
+    def _wrap_model(
+        self, trainer: TrainerProtocol, agreement: ControlGroup, undo: ExitStack
+    ) -> None:
+        """Wrap it on all ranks; what fails on one, for which the others wait, ends all."""
+        self._group = DataGroup(self._patience)
+        undo.callback(self._group.end)
+        options = self.strategy, self.blocks, self.mixed_precision, self.whole
+        try:
+            self._model = wrapped_model(trainer.state, self._group, *options)
+        except Exception as error:
+            let_go(error)
+            is_first = agreement.abort()
+            agreement.begin(error if is_first else None)
+            raise
+        undo.callback(self._unwrap_model, trainer, agreement)
+        agreement.collective = self._model.collective
+        self._model.follow(agreement)
 
     def _prepared(self, trainer: TrainerProtocol) -> Facts:
         """Check the handlers and shard the loaders; returns what must be equal on all ranks."""
@@ -199,17 +210,21 @@ class Distributed(Stateful):
             check_saved(trainer.handlers)
         if self.shard:
             self._shards.shard(trainer.state)
-        return facts_of(trainer, self)
+        return {"begins": dict(trainer.begins), **facts_of(trainer, self)}
 
-    def _unwrap_model(self, trainer: TrainerProtocol) -> None:
+    def _unwrap_model(self, trainer: TrainerProtocol, agreement: ControlGroup) -> None:
         model, self._model = self._model, None
         if model is not None:
-            model.close(trainer.state, modules_held(trainer))
+            together = agreement.is_refused or trainer.state.outcome != "failed"
+            held = modules_held(trainer)
+            model.close(trainer.state, held, together, agreement.is_refused)
 
     def _release_group(self) -> None:
         """End the group of the gradients, so that the other ranks fail in it."""
         if self._model is not None:
             self._model.release()
+        elif self._group is not None:
+            self._group.end()
 
     def begin_train(self, trainer: TrainerProtocol, state: TrainState) -> None:
         if self._model is not None:
@@ -223,9 +238,6 @@ class Distributed(Stateful):
         def fetch_and_count(state: TrainState) -> str:
             if state.world_size == 1:
                 return fetch(state)
-            if not self._is_compared:
-                self._is_compared = True
-                agree_on_position(state)
             trigger, joined = self._fetch(fetch, state)
             if trigger.startswith("begin_"):
                 self._count(state, joined)
@@ -285,8 +297,3 @@ class Distributed(Stateful):
                     state.loss = loss
 
         return weighted_backward
-
-
-def _check_one_of(name: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"Distributed({name}={value!r}): allowed: {', '.join(map(repr, allowed))}")

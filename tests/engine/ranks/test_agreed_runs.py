@@ -596,6 +596,9 @@ def test_an_interrupt_while_a_rank_waits_for_a_vote_tells_the_others(where):
         rank, world_size, collective, has_left = 0, 2, (), False
         vote_watchers = ()
 
+        def begin(self, failure):
+            assert failure is None
+
         def cast(self, ballot):
             self.ballot = ballot
 

@@ -122,8 +122,8 @@ class Tied(nn.Module):
         return self.head(self.embedding(x))
 
 
-def sharded_in(model, outcome="completed", **options):
-    state = SimpleNamespace(model=model, optimizer=None, device=None, outcome=outcome)
+def sharded_in(model, **options):
+    state = SimpleNamespace(model=model, optimizer=None, device=None)
     return ShardedModel(state, DataGroup(timedelta(seconds=30)), Sharding(**options)), state
 
 
@@ -136,7 +136,7 @@ def test_an_average_of_tied_weights_is_whole_after_each_fit(group):
         tied = averaged.module
         assert type(tied.head.weight) is DTensor
         assert tied.head.weight is tied.embedding.weight
-        sharding.close(state, [averaged])
+        sharding.close(state, [averaged], True, False)
         assert type(tied.head.weight) is nn.Parameter
         assert tied.head.weight is tied.embedding.weight
         averaged(torch.tensor([1]))
@@ -153,7 +153,7 @@ def test_parts_of_the_model_that_handlers_hold_are_collected_once(group, monkeyp
     monkeypatch.setattr(
         DTensor, "full_tensor", lambda shard: collected.append(shard.shape) or full_tensor(shard)
     )
-    sharding.close(state, [first, *held])
+    sharding.close(state, [first, *held], True, False)
     assert len(collected) == 2
     assert handler.other[0].weight is model[0].weight
     assert type(first.weight) is nn.Parameter
@@ -163,10 +163,10 @@ def test_parts_of_the_model_that_handlers_hold_are_collected_once(group, monkeyp
 def test_after_an_error_a_warning_says_what_the_weights_are(group, whole):
     model = nn.Linear(3, 2)
     model.register_parameter("count", nn.Parameter(torch.tensor([7]), requires_grad=False))
-    sharding, state = sharded_in(model, "failed", whole=whole)
+    sharding, state = sharded_in(model, whole=whole)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        sharding.close(state, [])
+        sharding.close(state, [], False, False)
     said = [str(one.message) for one in caught if "not collected" in str(one.message)]
     if whole:
         assert "its floating-point parameters are NaN, others 0; resume" in said[0]

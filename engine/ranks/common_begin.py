@@ -1,0 +1,51 @@
+"""A run of several ranks begins on all of them, or on none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ...events.utils.exact_context import exact_context
+from ..fit_state.checkpointed_trainer import CheckpointedTrainer
+
+
+@exact_context
+def refused_by_all(trainer: CheckpointedTrainer, handlers: Iterable[Any]) -> Iterator[None]:
+    """A block of which an error keeps the other ranks from beginning, too.
+
+    Args:
+        handlers: those whose `around_run` was not entered when the block fails: their
+            `run_refused(trainer, state, error)` is called, in which one tells the other ranks.
+    """
+    try:
+        yield
+    except Exception as error:
+        if trainer.agreement is not None:
+            trainer.agreement.begin(error)
+        else:
+            for handler in handlers:
+                if hasattr(handler, "run_refused"):
+                    handler.run_refused(trainer, trainer.state, error)
+        raise
+
+
+@exact_context
+def begun_by_all(trainer: CheckpointedTrainer) -> Iterator[None]:
+    """A block that sets up a run; it ends when it has succeeded on all ranks.
+
+    Raises:
+        PeerError: it has failed on another rank.
+    """
+    agreement = trainer.agreement
+    try:
+        yield
+    except Exception as error:
+        if agreement is not None:
+            agreement.begin(error)
+        raise
+    except BaseException:
+        if agreement is not None:
+            agreement.leave()
+        raise
+    if agreement is not None:
+        agreement.begin(None)

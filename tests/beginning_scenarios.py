@@ -1,0 +1,199 @@
+"""Runs that cannot begin on one of several ranks; see distributed_scenarios.
+
+A rank that waited for another one would wait for an hour, and be ended before.
+"""
+
+import os
+import shutil
+import warnings
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from distributed_scenarios import (
+    STRATEGIES,
+    cancel_at,
+    error_of,
+    examples,
+    rank,
+    run_named,
+    weights,
+)
+from torch import nn
+
+from trackside import Checkpoint, Distributed, KeyedLoader, Metrics, Trainer
+from trackside.handlers.distributed import distributed
+from trackside.handlers.distributed._strategies import wrapped_model
+
+HOUR = 3600.0
+
+
+class Refuses:
+    """Fails on rank 1, in one of the methods with which a run begins."""
+
+    def __init__(self, where):
+        self.where = where
+
+    def fail_in(self, where):
+        if where == self.where and rank() == 1:
+            raise ZeroDivisionError(f"in {where}")
+
+    def around_run(self, trainer, state):
+        self.fail_in("around_run")
+        yield
+
+    def resumed(self, trainer, state):
+        self.fail_in("resumed")
+
+    def begin_epoch(self, trainer, state):
+        """Listen to something."""
+
+    def state_dict(self):
+        return {"kept": 1}
+
+    def load_state_dict(self, saved):
+        self.fail_in("load_state_dict")
+
+
+def begun(strategy, *, before=(), after=(), width=7, seed=3):
+    """A trainer of ranks, and its loader."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
+    handlers = [Metrics(), *before, Distributed(strategy, timeout=HOUR), *after]
+    return Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers), KeyedLoader(examples(48), 4)
+
+
+def saved(strategy, folder, width=7, seed=3):
+    """Save a fit in the folder, and a copy for each rank."""
+    after = Checkpoint(folder, steps=2), Refuses("")
+    trainer, loader = begun(strategy, after=after, width=width, seed=seed)
+    trainer.on("after_step")(partial(cancel_at, 4))
+    trainer.fit(loader)
+    own = folder.with_name(f"{folder.name} of rank {rank()}")
+    shutil.copytree(folder, own)
+    return own
+
+
+def damage(folder):
+    """Cut off the end of the files with states and weights, in every checkpoint."""
+    for file in folder.rglob("*"):
+        if file.is_file() and file.name != "manifest.json":
+            file.write_bytes(file.read_bytes()[:-5])
+
+
+def resumes(strategy):
+    """What keeps rank 1 from resuming: by name what it resumes, and its handler."""
+    here = Path(os.environ["OUT"])
+    whole, damaged = (saved(strategy, here / f"{strategy} {name}") for name in ("whole", "damaged"))
+    other = saved(strategy, here / f"{strategy} other", width=5)
+    run = saved(strategy, here / f"{strategy} run", seed=4)
+    if rank() == 1:
+        damage(damaged)
+    return {
+        "missing": (here / "nowhere" if rank() == 1 else whole, ""),
+        "damaged": (damaged, ""),
+        "another fit": (other if rank() == 1 else whole, ""),
+        "a new fit": (None if rank() == 1 else whole, ""),
+        "another run": (run if rank() == 1 else whole, ""),
+        "another step": (min(whole.glob("step-*")) if rank() == 1 else whole, ""),
+        "a handler": (whole, "resumed"),
+        "a state": (whole, "load_state_dict"),
+    }
+
+
+def refused_resumes():
+    """The errors of fits that rank 1 cannot resume; afterwards a fit begins on both ranks."""
+    found = {}
+    for strategy in STRATEGIES:
+        for name, (source, where) in resumes(strategy).items():
+            trainer, loader = begun(strategy, after=(Refuses(where),))
+            found[f"{strategy}: {name}"] = told(
+                trainer, partial(trainer.fit, loader, resume=source)
+            )
+    return found
+
+
+def refused_auto():
+    """The error of a fit whose folder is empty on rank 1 alone."""
+    own = saved("ddp", Path(os.environ["OUT"], "auto"))
+    if rank() == 1:
+        shutil.rmtree(own)
+    trainer, loader = begun("ddp", after=(Refuses(""), Checkpoint(own)))
+    return told(trainer, partial(trainer.fit, loader, resume="auto"))
+
+
+def refused_runs():
+    """The errors of other runs that rank 1 cannot begin."""
+    found = {}
+    for strategy in STRATEGIES:
+        for name, make in REFUSED.items():
+            trainer, run = make(strategy)
+            found[f"{strategy}: {name}"] = told(trainer, run)
+    return found
+
+
+def no_loader(strategy):
+    trainer, loader = begun(strategy)
+    return trainer, partial(trainer.fit, None if rank() == 1 else loader)
+
+
+def no_evaluation(strategy):
+    trainer, loader = begun(strategy)
+    return trainer, partial(trainer.validate, torch.ones(3) if rank() == 1 else loader)
+
+
+def handler_before(strategy):
+    trainer, loader = begun(strategy, before=(Refuses("around_run"),))
+    return trainer, partial(trainer.fit, loader)
+
+
+def handler_after(strategy):
+    trainer, loader = begun(strategy, after=(Refuses("around_run"),))
+    return trainer, partial(trainer.fit, loader)
+
+
+def failing_wrap(strategy):
+    trainer, loader = begun(strategy)
+
+    def fail_once(*arguments):
+        distributed.wrapped_model = wrapped_model
+        if rank() == 1:
+            raise ZeroDivisionError("in the wrap")
+        return wrapped_model(*arguments)
+
+    def run():
+        distributed.wrapped_model = fail_once
+        trainer.fit(loader)
+
+    return trainer, run
+
+
+REFUSED = {
+    "no loader": no_loader,
+    "no evaluation": no_evaluation,
+    "a handler before": handler_before,
+    "a handler after": handler_after,
+    "the wrap": failing_wrap,
+}
+
+
+def told(trainer, run):
+    """The error of a run, and whether everything is as before: a fit then begins."""
+    model = trainer.state.model
+    before = weights(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # damaged checkpoints are skipped
+        error = error_of(run)
+        kept = weights(model) == before
+        joined = dist.is_initialized()
+        for handler in trainer.handlers:
+            if isinstance(handler, Refuses):
+                handler.where = ""
+        again = error_of(partial(trainer.fit, KeyedLoader(examples(16), 4)))
+    return {"error": error, "kept": kept, "joined": joined, "again": again}
+
+
+if __name__ == "__main__":
+    run_named(globals())

@@ -1,0 +1,89 @@
+"""What keeps one of two ranks from beginning a run is an error of both, at once."""
+
+import beginning_scenarios
+import pytest
+from distributed_scenarios import run_scenarios
+
+NAMES = ["refused_resumes", "refused_auto", "refused_runs"]
+STRATEGIES = ["ddp", "fsdp2"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return run_scenarios(
+        NAMES, tmp_path_factory.mktemp("ranks"), module=beginning_scenarios.__file__
+    )
+
+
+def both(results, scenario, strategy, name):
+    """What both ranks were told; the trainer is as before on both, and fits afterwards."""
+    one, other = (result[f"{strategy}: {name}"] for result in results[scenario])
+    for result in (one, other):
+        assert result["kept"], name
+        assert not result["joined"]
+        assert result["again"] == ""
+    return one["error"], other["error"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("missing", "NoCheckpointError: there is no checkpoint in"),
+        ("damaged", "CheckpointError: every checkpoint in"),
+        ("another fit", "ResumeError: the state dict is from another model than this Sequential"),
+        ("a handler", "ZeroDivisionError: in resumed"),
+        ("a state", "ZeroDivisionError: in load_state_dict"),
+    ],
+)
+def test_what_one_rank_cannot_resume_ends_all_ranks_at_once(results, strategy, name, error):
+    one, other = both(results, "refused_resumes", strategy, name)
+    assert other.startswith(error)
+    assert one == f"PeerError: rank 1 cannot begin the run: {other}"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("name", "file"), [("missing", "nowhere"), ("damaged", "of rank 1")])
+def test_the_file_that_cannot_be_read_is_named_on_all_ranks(results, strategy, name, file):
+    for error in both(results, "refused_resumes", strategy, name):
+        assert file in error
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("a new fit", ["rank 1 begins a new fit, and rank 0 begins from"]),
+        ("another step", ["rank 1 has step 2, rank 0 has 4", "of rank 1/step-000000000002, and"]),
+        ("another run", ["rank 1 has weights with checksum", "run of rank 1, and rank 0"]),
+    ],
+)
+def test_ranks_that_begin_at_different_places_are_named(results, strategy, name, texts):
+    one, other = both(results, "refused_resumes", strategy, name)
+    assert one == other
+    for text in texts:
+        assert text in one
+
+
+def test_a_rank_whose_folder_is_empty_does_not_begin_a_new_fit_alone(results):
+    for result in results["refused_auto"]:
+        assert "rank 1 begins a new fit, as" in result["error"]
+        assert "auto of rank 1 has no checkpoint, and rank 0 begins from" in result["error"]
+        assert result["kept"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("no loader", "TypeError: fit() needs a train_loader"),
+        ("no evaluation", "TypeError: loader is a Tensor, which is one batch"),
+        ("a handler before", "ZeroDivisionError: in around_run"),
+        ("a handler after", "ZeroDivisionError: in around_run"),
+        ("the wrap", "ZeroDivisionError: in the wrap"),
+    ],
+)
+def test_what_one_rank_cannot_run_ends_all_ranks_at_once(results, strategy, name, error):
+    one, other = both(results, "refused_runs", strategy, name)
+    assert other.startswith(error)
+    assert one == f"PeerError: rank 1 cannot begin the run: {other}"
