@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
+from ...events import Agreement, TrainState
 from ...events.utils.exact_context import exact_context
-from ..fit_state.checkpointed_trainer import CheckpointedTrainer
+
+
+class Beginner(Protocol):
+    """As much of a trainer as is needed."""
+
+    @property
+    def state(self) -> TrainState:
+        """What its handlers receive."""
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """With whom its runs agree; None: it runs alone, or has not joined the others yet."""
 
 
 @exact_context
-def refused_by_all(trainer: CheckpointedTrainer, handlers: Iterable[Any]) -> Iterator[None]:
+def refused_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]:
     """A block of which an error keeps the other ranks from beginning, too.
 
     Args:
@@ -30,7 +42,7 @@ def refused_by_all(trainer: CheckpointedTrainer, handlers: Iterable[Any]) -> Ite
 
 
 @exact_context
-def begun_by_all(trainer: CheckpointedTrainer) -> Iterator[None]:
+def begun_by_all(trainer: Beginner) -> Iterator[None]:
     """A block that sets up a run; it ends when it has succeeded on all ranks.
 
     Raises:
