@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..events import Agreement, Cancel, Publisher, Signal, TrainState, Transition, signal
 from .closing.abandoned_runs import closed_at_exit
 from .closing.cancel_requests import Requests
-from .closing.run_end import RunContext, end_run, leave_dead_run, strongest
+from .closing.run_end import HostExit, RunContext, end_run, leave_dead_run
 from .loop import chart_activities
 from .loop.activity_checks import check_all_used, evaluation_phases
 from .loop.activity_registry import Wrapper
@@ -223,7 +223,7 @@ class Engine(Publisher):
 
         It begins with `first_trigger`, unless `session` restores a phase inside a scope.
         """
-        run, loop, ended, failure = object(), None, None, None
+        run, loop, ended, failure, host = object(), None, None, None, HostExit()
         try:
             if self._runs.setdefault("live", run) is not run:
                 raise self._busy(first_trigger)
@@ -233,7 +233,7 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            with session, self._agreed_run() as self._agreed:
+            with session, self._agreed_run() as self._agreed, host:
                 self._table = self._compiled(machine)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
@@ -254,12 +254,12 @@ class Engine(Publisher):
             finally:
                 loop, self._loop, self._table = self._loop, None, Table()
                 del self._runs["live"]
-            ended = strongest(loop.failure if loop is not None else None, ended, failure)
+            ended = host.escaping(loop.failure if loop is not None else None, ended, failure)
         if ended is not None:
             try:
                 raise ended
             finally:
-                del loop, ended, failure  # their tracebacks hold this frame
+                del loop, ended, failure, host  # their tracebacks hold this frame
 
     def _compiled(self, machine: MachineOnUse) -> Table:
         return machine.compiled(self, self._registry.activity_of, self._aliases)

@@ -14,6 +14,7 @@ from ..events import TrainState
 from ..events.state import Job
 from ..events.utils.exact_context import exact_context
 from .batches.batch import clear_batch
+from .closing.generator_closing import close_generator
 from .data.validation_loaders import ONLY, by_name
 from .fit_state.checkpointed_trainer import CheckpointedTrainer
 from .fit_state.restore import end_resumed_fit, resume_fit
@@ -83,7 +84,7 @@ class RunSession:
 
     def close(self) -> None:
         """End the run; safe to repeat, if an interrupt has broken it off."""
-        self._prepare.close()
+        close_generator(self._prepare)
         self._restore_modes()
         self._undo.close()
         self._ended()

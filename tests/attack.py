@@ -359,11 +359,15 @@ def _interrupts(error):
     return issubclass(type(error), (Escalating, Interrupting))
 
 
+_ENDING = (StopIteration, StopAsyncIteration, GeneratorExit)
+"""Where Python ends an iterator by one, or closes a generator by it, an error replaces it."""
+
+
 def _comes_from(escaped, error):
     """Whether it is `error`, or Python or trackside say that it is not what may be raised there."""
     if escaped is error:
         return True
-    wraps = {IllegalCancelError: Cancel, RuntimeError: (StopIteration, StopAsyncIteration)}
+    wraps = {IllegalCancelError: Cancel, RuntimeError: _ENDING}
     allowed = wraps.get(type(escaped), ())
     return issubclass(type(error), allowed) and escaped.__cause__ is error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import inspect
 from collections.abc import Generator
+from contextlib import ExitStack
 from weakref import WeakSet
 
 from ...events import Transition
@@ -23,10 +24,15 @@ def closed_at_exit(run: Steps) -> Steps:
 
 @atexit.register
 def _close_all() -> None:
-    for run in [*_open]:
-        # else a thread that is still there makes its transitions
-        if inspect.getgeneratorstate(run) != inspect.GEN_RUNNING:
-            run.close()
+    with ExitStack() as closings:  # an error of one run keeps no other one open
+        for run in [*_open]:
+            closings.callback(_close, run)
+
+
+def _close(run: Steps) -> None:
+    # else a thread that is still there makes its transitions
+    if inspect.getgeneratorstate(run) != inspect.GEN_RUNNING:
+        run.close()
 
 
 _open: WeakSet[Steps] = WeakSet()

@@ -71,15 +71,46 @@ def end_run(
 
 
 def strongest(*raised: BaseException | None) -> BaseException | None:
-    """What a run raises of all that was raised: an interrupt, else an error, else a cancel.
+    """The one that escapes of all that was raised: an interrupt, else an error, else a cancel.
 
-    Of equals the first. `GeneratorExit` only says that the host closed the iterator.
+    Of equals the first.
     """
-    found = [error for error in raised if error is not None]
-    return min(found, key=_rank, default=None)
+    return min((error for error in raised if error is not None), key=_rank, default=None)
 
 
 def _rank(error: BaseException) -> int:
-    if issubclass(type(error), (Cancel, GeneratorExit)):
+    if issubclass(type(error), Cancel):
         return 2
     return 1 if issubclass(type(error), Exception) else 0
+
+
+class HostExit:
+    """A context around the loop of a run: whether the host closes the iterator of the run.
+
+    Python then raises a `GeneratorExit` in it, and drops any that leaves it: also one of user code.
+    """
+
+    _raised: BaseException | None = None
+
+    def __enter__(self) -> None:
+        """Nothing is to be done."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is GeneratorExit:  # of Python: the loop keeps what user code raises
+            self._raised = error
+
+    def escaping(self, *raised: BaseException | None) -> BaseException | None:
+        """What leaves the iterator of all that was raised; of user code never a `GeneratorExit`."""
+        error = strongest(*(one for one in raised if one is not self._raised))
+        if error is None:
+            return self._raised
+        if self._raised is None or not issubclass(type(error), GeneratorExit):
+            return error
+        renamed = RuntimeError("the fit raised GeneratorExit")
+        renamed.__cause__ = error
+        return renamed

@@ -22,11 +22,11 @@ class Stream:
 
     async def __anext__(self) -> Transition:
         try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            self._transitions.close()
-            raise
-        try:
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._transitions.close()
+                raise
             return next(self._transitions)
         except StopIteration:
             raise StopAsyncIteration from None

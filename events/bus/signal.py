@@ -172,10 +172,13 @@ def link(routes: Collection[Route]) -> Links:
             routes are not kept.
     """
     links = Links(routes)
-    links.begin()
-    for error in refresh(routes).values():
+    try:
+        links.begin()
+        for error in refresh(routes).values():
+            raise error
+    except BaseException:  # whose traceback would keep them
         links.end()
-        raise error
+        raise
     return links
 
 

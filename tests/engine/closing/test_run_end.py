@@ -1,6 +1,8 @@
+import contextlib
+
 import pytest
 
-from trackside.engine.closing.run_end import strongest
+from trackside.engine.closing.run_end import HostExit, strongest
 from trackside.events import CancelBatchException, CancelFitException
 
 CANCEL, EXIT, ERROR, INTERRUPT, QUIT = (
@@ -19,11 +21,10 @@ CANCEL, EXIT, ERROR, INTERRUPT, QUIT = (
         ((None, None), None),
         ((None, CANCEL), CANCEL),
         ((CANCEL, ERROR), ERROR),
-        ((EXIT, ERROR), ERROR),
+        ((ERROR, EXIT), EXIT),
         ((ERROR, INTERRUPT), INTERRUPT),
         ((QUIT, ERROR, CANCEL), QUIT),
-        ((CANCEL, EXIT), CANCEL),
-        ((EXIT, CANCEL), EXIT),
+        ((CANCEL, EXIT), EXIT),
     ],
 )
 def test_an_interrupt_outranks_an_error_and_an_error_a_cancel(raised, escapes):
@@ -34,3 +35,24 @@ def test_of_equals_the_first_one_escapes():
     errors = ValueError(), TypeError()
     assert strongest(*errors) is errors[0]
     assert strongest(CANCEL, CancelBatchException()) is CANCEL
+
+
+def closed_by_the_host():
+    host = HostExit()
+    with contextlib.suppress(GeneratorExit), host:
+        raise EXIT
+    return host
+
+
+def test_the_exit_of_an_iterator_that_is_closed_leaves_if_nothing_else_was_raised():
+    host = closed_by_the_host()
+    assert host.escaping(None, EXIT, None) is EXIT
+    assert host.escaping(CANCEL, EXIT, None) is CANCEL
+    assert host.escaping(None, EXIT, ERROR) is ERROR
+
+
+def test_an_exit_of_user_code_leaves_as_it_is_unless_the_iterator_is_closed():
+    own = GeneratorExit("of user code")
+    assert HostExit().escaping(None, own, ERROR) is own
+    renamed = closed_by_the_host().escaping(own, EXIT, ERROR)
+    assert (type(renamed), renamed.__cause__) == (RuntimeError, own)

@@ -165,6 +165,16 @@ def test_an_unprepared_receiver_raises_before_its_trainer_begins_a_run():
     assert trainer.fit(batches(2)).step == 2
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt("interrupt"), OSError("not prepared")])
+def test_a_run_that_cannot_begin_is_never_prepared_again_while_somebody_keeps_its_error(error):
+    handler = Unprepared(error, broken=True)
+    trainer = trainer_of(handler)
+    with pytest.raises(type(error)) as kept:
+        trainer.fit(batches(1))
+    subscribe_everywhere(trainer_of())
+    assert kept.value is error
+
+
 def test_an_unprepared_receiver_raises_where_it_is_attached_during_a_run():
     trainer = trainer_of()
     run, handler = mid_fit(trainer), Unprepared(broken=True)
