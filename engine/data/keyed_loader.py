@@ -17,9 +17,9 @@ from .batch_reader import BatchReader, Collate
 from .copied_ahead import copied_ahead
 from .in_memory import with_columns
 from .loader_arguments import check_arguments, check_samplers, usable_device
-from .parent_watchdog import ParentWatchdog
 from .position_check import MADE_WITH, check_position
 from .resident_columns import resident_columns
+from .worker_start import WorkerStart
 
 
 class KeyedLoader:
@@ -133,7 +133,7 @@ class KeyedLoader:
             batch_sampler=self._order,  # type: ignore[arg-type]  # yields requests for the reader
             collate_fn=_identity,
             generator=torch.Generator(),  # seeds the workers; the reader reseeds
-            worker_init_fn=ParentWatchdog(worker_init_fn),
+            worker_init_fn=WorkerStart(worker_init_fn),
             **options,
         )
         self.device = usable_device(device)
