@@ -22,7 +22,8 @@ from distributed_scenarios import (
 )
 from torch import nn
 
-from trackside import Checkpoint, Distributed, KeyedLoader, Metrics, Trainer
+from trackside import EMA, Checkpoint, Distributed, EarlyStopping, KeyedLoader, Metrics, Trainer
+from trackside.engine import SUPERVISED
 from trackside.handlers.distributed import distributed
 from trackside.handlers.distributed._strategies import wrapped_model
 
@@ -56,13 +57,14 @@ class Refuses:
         self.fail_in("load_state_dict")
 
 
-def begun(strategy, *, before=(), after=(), width=7, seed=3):
+def begun(strategy, *, before=(), after=(), width=7, seed=3, chart=SUPERVISED):
     """A trainer of ranks, and its loader."""
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(5, width), nn.Tanh(), nn.Linear(width, 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
     handlers = [Metrics(), *before, Distributed(strategy, timeout=HOUR), *after]
-    return Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers), KeyedLoader(examples(48), 4)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, handlers, chart=chart)
+    return trainer, KeyedLoader(examples(48), 4)
 
 
 def saved(strategy, folder, width=7, seed=3):
@@ -177,6 +179,37 @@ REFUSED = {
     "a handler after": handler_after,
     "the wrap": failing_wrap,
 }
+
+
+def differing():
+    """The errors of runs whose options differ, by what differs."""
+    other = rank() == 1
+    rates, betas, rounds, dropout, smooth, twice, texts = (begun("ddp") for _ in range(7))
+    rates[0].state.optimizer.param_groups[0]["lr"] = torch.tensor(0.2 if other else 0.1)
+    adam = torch.optim.Adam(betas[0].state.model.parameters(), betas=(0.8 + 0.1 * other, 0.99))
+    betas[0].state.optimizer = adam
+    chart = SUPERVISED.renamed({"epoch": "iteration"})
+    rounds = begun("ddp", chart=chart)
+    dropout[0].state.model.append(nn.Dropout(0.1 + 0.1 * other))
+    smooth[0].state.loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1 * other)
+    for decay in (0.9, 0.5 + 0.1 * other, 0.7):
+        twice[0].attach(EMA(decay))
+    texts[0].attach(EarlyStopping("train_loss" if other else "valid_loss"))
+    fits = {
+        name: partial(one[0].fit, one[1])
+        for name, one in {
+            "rate": rates,
+            "betas": betas,
+            "dropout": dropout,
+            "loss": smooth,
+            "second": twice,
+            "text": texts,
+        }.items()
+    }
+    fits["rounds"] = partial(rounds[0].fit, rounds[1], epochs=2 + other)
+    fits["batches"] = partial(begun("ddp")[0].fit, rates[1], batches_per_epoch=2 + other)
+    fits["evaluation"] = partial(begun("ddp")[0].validate, rates[1], f"test{rank()}")
+    return {name: error_of(fit) for name, fit in fits.items()}
 
 
 def told(trainer, run):

@@ -35,7 +35,8 @@ class ExactContext(AbstractContextManager[T]):
             self._generator.throw(error)
         except BaseException as raised:
             # Python wraps a StopIteration that leaves a generator
-            if raised is error or (type(raised) is RuntimeError and raised.__cause__ is error):
+            wraps = issubclass(type(error), StopIteration) and type(raised) is RuntimeError
+            if raised is error or (wraps and raised.__cause__ is error):
                 return False
             if type(raised) is not StopIteration:
                 raise

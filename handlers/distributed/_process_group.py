@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -13,13 +14,16 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from ...events import PeerError
 from ...events.utils.exact_context import exact_context
 from ._control_group import end_group
+from ._join_errors import join_error
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_HIGHEST_PORT = 65535
 _JOINED = itertools.count()
 _STORES: list[Any] = []
+_TIMES = 4
+"""How many timeouts a store is waited for, which tries to connect more than once."""
 
 
 def rank_and_world_size(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
@@ -39,14 +43,18 @@ def rank_and_world_size(environment: Mapping[str, str] = os.environ) -> tuple[in
             f"the environment has {' and '.join(found)}, and no {' and no '.join(missing)}; "
             "allowed: those of torchrun, or none of them"
         )
-    return _checked(found["RANK"], found["WORLD_SIZE"])
+    return _checked(found["RANK"], found["WORLD_SIZE"], found["MASTER_PORT"])
 
 
-def _checked(rank: str, world_size: str) -> tuple[int, int]:
+def _checked(rank: str, world_size: str, port: str) -> tuple[int, int]:
     if not (rank.isdigit() and world_size.isdigit() and int(rank) < int(world_size)):
         raise ValueError(
             f"the environment has RANK={rank!r} and WORLD_SIZE={world_size!r}; allowed: a rank "
             "from 0 that is below the number of processes"
+        )
+    if not (port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
+        raise ValueError(
+            f"the environment has MASTER_PORT={port!r}; allowed: a port, from 1 to {_HIGHEST_PORT}"
         )
     return int(rank), int(world_size)
 
@@ -59,7 +67,7 @@ def joined(rank: int, world_size: int, timeout: timedelta) -> Iterator[int]:
         A number that is the same on all ranks, and another one in each block.
 
     Raises:
-        PeerError: a rank does not come in time.
+        PeerError: a rank does not come in time; RuntimeError: they cannot meet.
     """
     number = next(_JOINED)
     if dist.is_initialized():
@@ -83,17 +91,12 @@ def together(rank: int, world_size: int) -> Iterator[None]:
     """A block in which all ranks meet, before there are votes that tell who is lost.
 
     Raises:
-        PeerError: one does not come.
+        PeerError: one does not come; RuntimeError: they cannot meet.
     """
     try:
         yield
     except RuntimeError as error:
-        raise PeerError(
-            f"not all of the {world_size} ranks have come to the begin of this run; rank {rank} "
-            "has waited for them. A process has ended, or is slower than the timeout of "
-            "Distributed, or fit, validate and predict are not called by all ranks together "
-            f"({error})"
-        ) from error
+        raise join_error(error, rank, world_size) from error
 
 
 class DataGroup:
@@ -120,9 +123,32 @@ class DataGroup:
 def _rendezvous_store(timeout: timedelta) -> Any:
     """The store of torchrun, opened once: every run has a part of its own in it."""
     if not _STORES:
-        store, _, _ = next(iter(rendezvous("env://", timeout=timeout)))
-        _STORES.append(store)
+        _STORES.append(_opened(timeout))
     return _STORES[0]
+
+
+def _opened(timeout: timedelta) -> Any:
+    """The store, opened in a thread: another program at its port would let this rank wait forever.
+
+    Raises:
+        RuntimeError: it cannot be opened; what `torch.distributed` raises.
+    """
+    found: list[Any] = []
+
+    def connect() -> None:
+        try:
+            found.append(next(iter(rendezvous("env://", timeout=timeout)))[0])
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=connect, name="trackside-rendezvous", daemon=True)
+    thread.start()
+    thread.join(_TIMES * timeout.total_seconds())
+    if not found:
+        raise RuntimeError(f"nothing came in {_TIMES} × {timeout} while trying to connect to it")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
 
 
 def _backend() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Callable, Mapping
-from inspect import signature
 from typing import Any
 
 import torch
@@ -15,11 +14,11 @@ from torch.utils.data import Subset
 from ...events import TrainerProtocol, TrainState
 from ...events.utils.loader_length import loader_length
 from .._ranks import gather_over_ranks
+from ._comparable import comparable, comparable_items, options_of, options_of_modules
 from ._compared_ranks import Facts, failed_text, refuse_differences, refuse_failed, refuse_places
 from ._process_group import together
 
 _OPTIONS = ("strategy", "uneven", "vote_every", "shard", "seed", "timeout", "whole")
-_NUMBERS = (bool, int, float)
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -68,13 +67,15 @@ def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
         "torch": torch.__version__,
         **{name: getattr(distributed, name) for name in _OPTIONS},
         "run": state.job,
-        "epochs": state.n_epochs,
+        "evaluation": state.evaluation,
+        f"{state.round_scope or 'round'}s": state.n_epochs,
+        f"batches in each {state.round_scope or 'round'}": state.batches_per_epoch,
         "chart": [list(map(str, row)) for row in trainer.topology.rows],
         "handlers": [type(h).__name__ for h in trainer.handlers if not hasattr(h, "__name__")],
         **_options_of_handlers(trainer),
         **_facts_of_model(state),
         **{f"length of {name}": loader_length(each) for name, each in lengths.items()},
-        **{f"batch size of {name}": _number(each, "batch_size") for name, each in sharded.items()},
+        **{f"batch size of {name}": _batch_size(each) for name, each in sharded.items()},
         **{f"subset of {name}": _subset(each) for name, each in sharded.items()},
         **{f"seed of {name}": _seed(each) for name, each in loaders.items()},
     }
@@ -88,32 +89,46 @@ def _facts_of_model(state: TrainState) -> Facts:
             for name, value in state.model.state_dict().items()
             if isinstance(value, torch.Tensor)
         },
+        "modules": options_of_modules(state.model),
+        "loss": _loss(state.loss_fn),
         "frozen": [n for n, p in state.model.named_parameters() if not p.requires_grad],
         "optimizer": type(optimizer).__name__,
         "options of its groups": {
             f"{name} of group {place}": value
             for place, group in enumerate([] if optimizer is None else optimizer.param_groups)
-            for name, value in group.items()
-            if type(value) in _NUMBERS
+            for name, value in comparable_items({**group, "params": len(group["params"])}).items()
         },
     }
 
 
 def _options_of_handlers(trainer: TrainerProtocol) -> Facts:
-    """The numbers that handlers of this package were made with, but for those that only write.
+    """What handlers of this package were made with, but for those that only write.
 
-    Paths, functions and seeds of augmentations may differ from rank to rank.
+    Paths, functions and seeds of augmentations may differ from rank to rank. Of several of one
+    class the second is called `EMA 2`.
     """
-    return {
-        f"options of {type(handler).__name__}": {
-            name: value
-            for name in signature(type(handler)).parameters
-            if name not in (*_OPTIONS, "self") and (value := _number(handler, name)) is not None
-        }
-        for handler in trainer.handlers
-        if type(handler).__module__.startswith(f"{_PACKAGE}.")
-        and getattr(handler, "on_error", "raise") == "raise"
-    }
+    found: Facts = {}
+    for handler in trainer.handlers:
+        kind = type(handler)
+        only_writes = getattr(handler, "on_error", "raise") != "raise"
+        if only_writes or not kind.__module__.startswith(f"{_PACKAGE}."):
+            continue
+        name, number = f"options of {kind.__name__}", 1
+        while name in found:
+            number += 1
+            name = f"options of {kind.__name__} {number}"
+        found[name] = {} if kind.__name__ == "Distributed" else options_of(handler)
+    return found
+
+
+def _loss(loss_fn: Any) -> str:
+    """The loss as text, with what one of torch was made with."""
+    kind = type(loss_fn)
+    if not isinstance(loss_fn, torch.nn.Module):
+        return str(getattr(loss_fn, "__qualname__", kind.__qualname__))
+    names = getattr(loss_fn, "__constants__", ())
+    constants = comparable_items({n: getattr(loss_fn, n) for n in names if hasattr(loss_fn, n)})
+    return f"{kind.__name__}({', '.join(f'{n}={value}' for n, value in constants.items())})"
 
 
 def _subset(loader: Any) -> str | None:
@@ -130,9 +145,9 @@ def _subset(loader: Any) -> str | None:
     return f"of {len(indices)} examples from {indices[0]} to {indices[-1]}, checksum {digest:08x}"
 
 
-def _number(owner: Any, name: str) -> Any:
-    value = getattr(owner, name, None)
-    return value if type(value) in _NUMBERS else None
+def _batch_size(loader: Any) -> Any:
+    found = comparable(getattr(loader, "batch_size", None))
+    return found if type(found) is int else None
 
 
 def _seed(loader: Any) -> Any:

@@ -58,6 +58,18 @@ def test_an_exception_that_the_generator_raises_leaves_the_block():
     assert isinstance(caught.value.__context__, Frozen)
 
 
+def test_a_runtime_error_that_the_generator_raises_from_another_one_leaves_the_block():
+    @exact_context
+    def explaining():
+        try:
+            yield
+        except OSError as error:
+            raise RuntimeError("its own") from error
+
+    with pytest.raises(RuntimeError, match="its own"), explaining():
+        raise OSError("no")
+
+
 def test_an_error_that_passed_through_is_freed_at_once():
     class Failure(Exception):
         pass

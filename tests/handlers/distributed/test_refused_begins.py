@@ -4,7 +4,7 @@ import beginning_scenarios
 import pytest
 from distributed_scenarios import run_scenarios
 
-NAMES = ["refused_resumes", "refused_auto", "refused_runs"]
+NAMES = ["refused_resumes", "refused_auto", "refused_runs", "differing"]
 STRATEGIES = ["ddp", "fsdp2"]
 
 
@@ -87,3 +87,25 @@ def test_what_one_rank_cannot_run_ends_all_ranks_at_once(results, strategy, name
     one, other = both(results, "refused_runs", strategy, name)
     assert other.startswith(error)
     assert one == f"PeerError: rank 1 cannot begin the run: {other}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rate", "rank 1 has options of its groups {'lr of group 0': 0.2000000"),
+        ("betas", "rank 1 has options of its groups {'betas of group 0': [0.9, 0.99]}, rank 0 has"),
+        ("rounds", "rank 1 has iterations 3, rank 0 has 2"),
+        ("batches", "rank 1 has batches in each epoch 3, rank 0 has 2"),
+        ("evaluation", "rank 1 has evaluation test1, rank 0 has test0"),
+        ("dropout", "rank 1 has modules {'3': 'Dropout(p=0.2, inplace=False)'}, rank 0 has"),
+        (
+            "loss",
+            "loss CrossEntropyLoss(ignore_index=-100, reduction=mean, label_smoothing=0.1), rank 0",
+        ),
+        ("second", "rank 1 has options of EMA 2 {'decay': 0.6}, rank 0 has {'decay': 0.5}"),
+        ("text", "rank 1 has options of EarlyStopping {'metric': 'train_loss'}, rank 0 has"),
+    ],
+)
+def test_options_that_differ_are_named_on_all_ranks(results, name, text):
+    for errors in results["differing"]:
+        assert text in errors[name]
