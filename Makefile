@@ -95,7 +95,10 @@ readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of READM
 	$(BIN)/python -m trackside.views.handler_docs.handler_table docs/reference/handlers.md
 	$(BIN)/python docs/tables.py
 	$(BIN)/trackside draw examples/digits.py:digits -o docs/loop.svg
-	for picture in docs/charts/*.svg; do name=$$(basename $$picture .svg); $(BIN)/trackside draw examples/$$name.py:job -o $$picture; done
+	$(BIN)/trackside draw examples/digits.py:digits --narrow -o docs/loop-narrow.svg
+	for picture in docs/charts/*-narrow.svg; do name=$$(basename $$picture -narrow.svg); \
+	  $(BIN)/trackside draw examples/$$name.py:job -o docs/charts/$$name.svg; \
+	  $(BIN)/trackside draw examples/$$name.py:job --narrow -o $$picture; done
 
 docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

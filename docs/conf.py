@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 from trackside import __version__, handlers
+from trackside.engine.diagram.fitting_html import fitting_html, picture_width
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -95,7 +97,25 @@ def _without_markup(text: str) -> str:
     return re.sub(r"(?<!^)(?<!\n)([*|]|_(?!\w))", r"\\\1", text)
 
 
+def fit_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the narrow picture of a chart instead, where the page has no room for the wide one."""
+    for image in list(doctree.findall(nodes.image)):
+        path = HERE / Path(app.env.doc2path(app.env.docname)).parent / image["uri"]
+        if path.with_name(f"{path.stem}-narrow.svg").exists():
+            narrow = image.deepcopy()
+            narrow["uri"] = image["uri"].replace(".svg", "-narrow.svg")
+            width = picture_width(path.read_text(encoding="utf-8"))
+            before, between, after = fitting_html("|", "|", width).split("|")
+            parts = [_html(before), image.deepcopy(), _html(between), narrow, _html(after)]
+            image.parent.replace(image, parts)
+
+
+def _html(text: str) -> nodes.raw:
+    return nodes.raw("", text, format="html")
+
+
 def setup(app: Sphinx) -> None:
-    """Connect both to the build."""
+    """Connect all to the build."""
     app.connect("builder-inited", write_handler_pages)
+    app.connect("doctree-read", fit_pictures, priority=400)  # before images are collected
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)

@@ -106,16 +106,15 @@ class Engine(Publisher):
         votes = voting_phases(self._topology, subscribers) if several else ()
         return Diagram(self._topology, subscribers, votes)
 
-    def draw(self, path: str | os.PathLike[str]) -> None:
-        """Draw the chart to a file (see `Diagram.save`).
-
-        Raises:
-            ValueError: the suffix of `path` is not that of a format that can be drawn.
-        """
-        self.diagram.save(path)
+    def draw(self, path: str | os.PathLike[str], *, narrow: bool = False) -> None:
+        """Draw the chart to a file; what is allowed, and what is raised: see `Diagram.save`."""
+        self.diagram.save(path, narrow=narrow)
 
     def _repr_svg_(self) -> str:
         return self.diagram.svg
+
+    def _repr_html_(self) -> str:
+        return self.diagram._repr_html_()
 
     @property
     def is_closing(self) -> bool:

@@ -16,11 +16,12 @@ from trackside.engine.diagram.text_metrics import (
 SVG = "{http://www.w3.org/2000/svg}"
 SIZES = {
     "name": (NAME_SIZE, True),
-    "note": (NOTE_SIZE, False),
+    "exit": (NOTE_SIZE, False),
     "label": (LABEL_SIZE, False),
-    "count": (LABEL_SIZE, True),
+    "meaning": (LABEL_SIZE, False),
+    "signal": (LABEL_SIZE, True),
+    "subscribers": (LABEL_SIZE, False),
 }
-WIDEST_NOTE, WIDEST_COUNT = "1234567× · 12.3 ms", "1234567"
 
 
 class Rect(NamedTuple):
@@ -57,7 +58,6 @@ class Arrow(NamedTuple):
     rows: tuple
     lines: list
     label: Rect
-    count: Rect
     words: str
 
     @property
@@ -75,7 +75,7 @@ class Picture:
         self.whole = Rect(*map(float, self.root.get("viewBox").split()))
         groups = list(self.root.iter(f"{SVG}g"))
         self.phases = [g for g in groups if g.get("data-phase") is not None]
-        self.boxes = {g.get("data-phase"): _rect(g.find(f"{SVG}rect")) for g in self.phases}
+        self.boxes = {g.get("data-phase"): box_rect(g.find(f"{SVG}rect")) for g in self.phases}
         self.leaves = [g.get("data-phase") for g in self.phases if "leaf" in g.get("class").split()]
         self.arrows = [_arrow(g) for g in groups if g.get("data-rows") is not None]
         self.texts = {
@@ -85,7 +85,7 @@ class Picture:
         }
 
 
-def _rect(element):
+def box_rect(element):
     x, y, width, height = (float(element.get(name)) for name in ("x", "y", "width", "height"))
     return Rect(x, y, x + width, y + height)
 
@@ -98,7 +98,6 @@ def _arrow(group):
         tuple(map(int, group.get("data-rows").split())),
         [_points(part) for part in re.findall(r"M[^M]+", line)],
         texts["label"],
-        texts["count"],
         " ".join(group.find(f"{SVG}text[@class='label']").itertext()),
     )
 
@@ -110,17 +109,17 @@ def _points(part):
 
 
 def _texts(group):
-    """By role; the way out of a leaf is where its note is, and is hidden if there is one."""
+    """By role."""
     texts = {text.get("class"): text for text in group.iter(f"{SVG}text")}
-    return {role: _text(text) for role, text in texts.items() if role in SIZES}
+    return {role: text_rect(text) for role, text in texts.items() if role in SIZES}
 
 
-def _text(element):
-    """The largest box that a text may need in any font; empty texts count as filled."""
+def text_rect(element):
+    """The largest box that a text may need in any font."""
     role = element.get("class")
     size, bold = SIZES[role]
     lines = ["".join(span.itertext()) for span in element.findall(f"{SVG}tspan")]
-    lines = lines or [element.text or {"note": WIDEST_NOTE, "count": WIDEST_COUNT}[role]]
+    lines = lines or [element.text]
     width = max(text_width(line, size, bold) for line in lines)
     anchor = element.get("text-anchor", "start")
     x = float(element.get("x")) - {"start": 0, "middle": width / 2, "end": width}[anchor]

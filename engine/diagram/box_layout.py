@@ -12,8 +12,9 @@ from .lanes import GAP, PAD, LaneLayout
 from .port_positions import MARGIN, place_ports, stretch_boxes
 from .text_metrics import LINE_HEIGHT, NAME_SIZE, NOTE_SIZE, text_width
 
-WIDEST_NOTE = "1234567× · 12.3 ms"
 HEADER = 36.0
+LEAF_WIDTH = 76.0
+"""Of a leaf whose texts need less, so that most of a column are as wide as each other."""
 LEAF_HEIGHT = 34.0
 STACK_GAP = 14.0
 MAX_COLUMN_HEIGHT = 2400.0
@@ -31,8 +32,7 @@ def lay_out(whole: Box, bundles: tuple[Bundle, ...]) -> dict[Box, LaneLayout]:
 def _measure(box: Box, bundles: tuple[Bundle, ...], layouts: dict[Box, LaneLayout]) -> None:
     """Set the height and minimum width of a box, and the y positions inside it."""
     if not box.children:
-        name = text_width(box.name, NAME_SIZE, bold=True)
-        box.width = max(name, text_width(WIDEST_NOTE, NOTE_SIZE)) + 12
+        box.width = max(LEAF_WIDTH, *(width + 12 for width in leaf_texts(box)))
         box.height, box.axis = LEAF_HEIGHT, box.width / 2
         return
     for child in box.children:
@@ -45,6 +45,12 @@ def _measure(box: Box, bundles: tuple[Bundle, ...], layouts: dict[Box, LaneLayou
     place_ports(edges)
     _record_crossings(box, edges)
     layouts[box] = LaneLayout(box, edges, bottom)
+
+
+def leaf_texts(box: Box) -> tuple[float, float]:
+    """Widths of the name and of the way out of a leaf."""
+    way_out = text_width(box.way_out, NOTE_SIZE)
+    return text_width(box.name, NAME_SIZE, bold=True), way_out
 
 
 def _record_crossings(box: Box, edges: list[Edge]) -> None:

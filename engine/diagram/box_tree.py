@@ -9,6 +9,7 @@ from typing import Literal
 from ..statechart.phase_paths import enclosing
 from ..statechart.topology import Topology
 from .edge_bundles import ROOT, Bundle
+from .ways_out import ways_out
 
 Side = Literal["left", "right"]
 
@@ -24,6 +25,7 @@ class Box:
             those where a run ends.
         stack_host: the child that the stack is placed beside, on its right.
         exits: side and height where the edges of a bundle from inside to outside leave the box.
+        way_out: for a leaf without a row of its own: how the innermost row around it leads out.
         entries: side and height where edges from outside enter it, by destination.
     """
 
@@ -37,6 +39,7 @@ class Box:
     width: float = 0
     height: float = 0
     axis: float = 0
+    way_out: str = ""
     exits: dict[Bundle, tuple[Side, float]] = field(default_factory=dict)
     entries: dict[str, tuple[Side, float]] = field(default_factory=dict)
 
@@ -76,6 +79,8 @@ def box_tree(topology: Topology, bundles: tuple[Bundle, ...]) -> Box:
                 boxes[path] = Box(path)
                 boxes[parent].children.append(boxes[path])
             parent = path
+    for leaf, trigger in ways_out(topology).items():
+        boxes[leaf].way_out = f"→ {trigger}"
     for box in boxes.values():
         if box.children:
             stacked = _stack_phases(box, topology, bundles)

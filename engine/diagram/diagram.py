@@ -12,7 +12,9 @@ from ...events import any_transition, signal
 from ...events.bus.order import receiver_name
 from ..statechart.topology import Topology
 from .dot import dot
+from .fitting_html import fitting_html, picture_width
 from .mermaid import mermaid
+from .narrow_svg import narrow_svg
 from .subscriber_list import Subscribers
 from .svg import svg
 
@@ -37,6 +39,11 @@ class Diagram:
         return svg(self.topology, self.subscribers, self.votes)
 
     @property
+    def narrow_svg(self) -> str:
+        """The same as one column of some 310 pixels: arrows to the next phase, the rest as text."""
+        return narrow_svg(self.topology, self.subscribers, self.votes)
+
+    @property
     def mermaid(self) -> str:
         """The text of a Mermaid state diagram."""
         return mermaid(self.topology, self.votes)
@@ -46,17 +53,23 @@ class Diagram:
         """The text of the graph in the DOT language of Graphviz."""
         return dot(self.topology, self.votes)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, narrow: bool = False) -> None:
         """Write a file; its suffix selects the format: `.svg`, `.mermaid`, `.mmd` or `.dot`.
+
+        Args:
+            narrow: the picture of one column (see `narrow_svg`); an `.svg` only.
 
         Raises:
             ValueError: another suffix; the message lists the supported ones.
         """
-        text = FORMATS[check_suffix(path)](self)
-        Path(path).write_text(text, encoding="utf-8")
+        text = FORMATS[check_suffix(path, narrow)](self)
+        Path(path).write_text(self.narrow_svg if narrow else text, encoding="utf-8")
 
     def _repr_svg_(self) -> str:
         return self.svg
+
+    def _repr_html_(self) -> str:
+        return fitting_html(self.svg, self.narrow_svg, picture_width(self.svg))
 
 
 FORMATS: Mapping[str, Callable[[Diagram], str]] = {
@@ -67,16 +80,18 @@ FORMATS: Mapping[str, Callable[[Diagram], str]] = {
 }
 
 
-def check_suffix(path: str | os.PathLike[str]) -> str:
+def check_suffix(path: str | os.PathLike[str], narrow: bool = False) -> str:
     """Return the suffix of a path to draw to.
 
     Raises:
         ValueError: an unsupported suffix; the message lists the supported ones.
     """
     suffix = Path(path).suffix
-    if suffix not in FORMATS:
-        allowed = ", ".join(FORMATS)
-        raise ValueError(f"cannot draw to {path}: its suffix is {suffix!r}; allowed: {allowed}")
+    if suffix not in FORMATS or (narrow and suffix != ".svg"):
+        what, allowed = ("a narrow picture", ".svg") if narrow else ("a chart", ", ".join(FORMATS))
+        raise ValueError(
+            f"cannot draw {what} to {path}: its suffix is {suffix!r}; allowed: {allowed}"
+        )
     return suffix
 
 

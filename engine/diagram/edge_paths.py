@@ -25,12 +25,11 @@ class Text:
 
 @dataclass(frozen=True)
 class EdgePath:
-    """The drawn lines and texts of an edge, in the coordinates of its box."""
+    """The drawn lines and the label of an edge, in the coordinates of its box."""
 
     edge: Edge
     polylines: tuple[Polyline, ...]
     label: Text
-    count: Text
 
 
 def edge_paths(layout: LaneLayout) -> Iterator[EdgePath]:
@@ -38,27 +37,27 @@ def edge_paths(layout: LaneLayout) -> Iterator[EdgePath]:
     for edge in layout.edges:
         polylines = _polylines(layout, edge)
         if edge.label_port is None:
-            label, count = _label_at_line(edge, polylines[0])
+            label = _label_at_line(edge, polylines[0])
         else:
-            label, count = _label_at_port(edge, edge.label_port)
-        yield EdgePath(edge, polylines, label, count)
+            label = _label_at_port(edge, edge.label_port)
+        yield EdgePath(edge, polylines, label)
 
 
-def _label_at_port(edge: Edge, port: Port) -> tuple[Text, Text]:
-    """Label above, count below the line at a port."""
+def _label_at_port(edge: Edge, port: Port) -> Text:
+    """Label above the line at a port."""
     if port.side == "right":
         x, anchor = port.x + LABEL_DISTANCE, "start"
     else:
         x, anchor = port.x - LABEL_DISTANCE, "end"
-    return Text(x, port.y - 4, anchor, edge.label_lines), Text(x, port.y + 11, anchor)
+    return Text(x, port.y - 4, anchor, edge.label_lines)
 
 
-def _label_at_line(edge: Edge, line: Polyline) -> tuple[Text, Text]:
-    """Label to the right, count to the left of the last, vertical part of a line."""
+def _label_at_line(edge: Edge, line: Polyline) -> Text:
+    """Label to the right of the last, vertical part of a line."""
     (_, start), (x, end) = line[-2:]
     middle = max((start + end) / 2, end - 8 - LINE_HEIGHT * len(edge.label_lines) / 2) + 1.5
     last = middle + LINE_HEIGHT * (len(edge.label_lines) - 1) / 2
-    return Text(x + 7, last, "start", edge.label_lines), Text(x - 7, middle, "end")
+    return Text(x + 7, last, "start", edge.label_lines)
 
 
 def _polylines(layout: LaneLayout, edge: Edge) -> tuple[Polyline, ...]:

@@ -106,7 +106,6 @@ def _prepare_label(edge: Edge) -> None:
     if edge.ports and edge.route != "over":
         edge.label_port = _choose_label_port(edge)
         edge.label_port.room_above = 4 + LINE_HEIGHT * len(edge.label_lines)
-        edge.label_port.room_below = 13
 
 
 def _choose_label_port(edge: Edge) -> Port:

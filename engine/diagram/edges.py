@@ -11,7 +11,6 @@ from .edge_bundles import Bundle
 from .text_metrics import LABEL_SIZE, text_width
 
 WRAP_WIDTH = 90.0
-WIDEST_COUNT = "1234567"
 UNSET = -1.0
 
 STACK_GUTTER = -1
@@ -28,7 +27,7 @@ class Port:
     Attributes:
         gutter: the number of the gutter that the edge enters here.
         fixed_offset: distance from the top of the box, if the edge continues inside the box.
-        room_above, room_below: room reserved for the label and for the count.
+        room_above, room_below: room reserved for the label, and to the next port.
         exits_frame: whether the edge continues outside the frame; such ports are the lowest ones.
         y: vertical position in the frame.
     """
@@ -88,8 +87,8 @@ class Edge:
 
     @property
     def label_width(self) -> float:
-        """Width of the widest line, and at least that of a count of seven digits."""
-        return max(text_width(line, LABEL_SIZE) for line in (*self.label_lines, WIDEST_COUNT))
+        """Width of the widest line."""
+        return max(text_width(line, LABEL_SIZE) for line in self.label_lines)
 
 
 def wrap_trigger(trigger: str) -> tuple[str, ...]:

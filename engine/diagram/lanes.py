@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .box_tree import Box, Side
-from .edges import STACK_GUTTER, WIDEST_COUNT, Edge, Port
+from .edges import STACK_GUTTER, Edge, Port
 from .port_positions import may_be_straight
-from .text_metrics import LABEL_SIZE, NAME_SIZE, text_width
+from .text_metrics import NAME_SIZE, text_width
 
 PAD = 12.0
 GAP = 30.0
-LANE_WIDTH = 11.0
+LANE_WIDTH = 10.0
 LABEL_DISTANCE = 12.0
 """From the side of a box to a label beside it: room for an arrow head."""
 
@@ -149,8 +149,10 @@ class LaneLayout:
     def _slack(self, port: Port) -> float:
         """Width that is already free between a box and the gutter that it faces."""
         if port.box in self.box.stack:
-            within = self._stack_in_column and port.side == "right"
-            return self._stack_width() - port.box.width + (self._stack_room() if within else 0)
+            if port.side == "left":
+                return 0.0
+            room = self._stack_room() if self._stack_in_column else 0
+            return self._stack_width() - port.box.width + room
         if port.box.children or port.gutter == STACK_GUTTER:
             return 0.0
         left, right = self._extents(next(c for c in self.box.columns if port.box in c))
@@ -162,7 +164,6 @@ class LaneLayout:
         right = max(child.width - child.axis for child in column)
         for edge in self.edges:
             if edge.role == "own" and edge.label_port is None and edge.boxes[-1] in column:
-                left = max(left, text_width(WIDEST_COUNT, LABEL_SIZE) + 9)
                 right = max(right, edge.label_width + 9)
         if self._stack_in_column and self.box.stack_host in column:
             room = self._gutter_width(STACK_GUTTER) + self._stack_width() + self._stack_room()

@@ -1,4 +1,4 @@
-"""Vertical positions of the ports: labels and counts on one side never overlap."""
+"""Vertical positions of the ports: labels on one side never overlap."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ class Arrow:
         rows: their numbers in the topology.
         lines: from each source to the destination, in one or several pieces.
         label: the triggers.
-        count: an empty text, with room for a number.
     """
 
     kind: Kind
@@ -32,7 +31,6 @@ class Arrow:
     triggers: tuple[str, ...]
     lines: tuple[Polyline, ...]
     label: Text
-    count: Text
 
     @property
     def tips(self) -> Iterator[tuple[Point, Point]]:
@@ -79,7 +77,6 @@ def _translated(path: EdgePath, x: float, y: float) -> EdgePath:
         path,
         polylines=tuple(tuple((px + x, py + y) for px, py in line) for line in path.polylines),
         label=replace(path.label, x=path.label.x + x, y=path.label.y + y),
-        count=replace(path.count, x=path.count.x + x, y=path.count.y + y),
     )
 
 
@@ -99,7 +96,6 @@ def _arrow(path: EdgePath, paths: list[EdgePath]) -> Arrow:
             *_lines_after(path, entries, paths),
         ),
         label=path.label,
-        count=path.count,
     )
 
 

@@ -56,6 +56,13 @@ def list_subscribers(subscribers: Subscribers, width: float, top: float) -> Subs
     return SubscriberList(tuple(entries), SPACING * lowest + MARGIN)
 
 
+def longest_name(subscribers: Subscribers) -> float:
+    """The width that the list needs for the longest name in it."""
+    names = [name for names in subscribers.values() for name in names]
+    widths = (text_width(f"{name},", LABEL_SIZE) for name in (*subscribers, *names))
+    return max(widths, default=0) + 2 * MARGIN + INDENT
+
+
 def _lines(names: Iterable[str], width_limit: float) -> Iterator[str]:
     """Wrap the names into lines of at most `width_limit`; a single name is never split."""
     line = ""

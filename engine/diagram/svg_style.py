@@ -31,11 +31,7 @@ _TEXTS = f"""
 .trackside-chart text{{fill:var(--muted);font-size:{LABEL_SIZE:g}px;
 font-family:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}}
 .trackside-chart .name{{fill:var(--ink);font-size:{NAME_SIZE:g}px;font-weight:600}}
-.trackside-chart .note{{font-size:{NOTE_SIZE:g}px}}
 .trackside-chart .exit{{font-size:{NOTE_SIZE:g}px}}
-.trackside-chart .leaf:has(.note:not(:empty)):not(:has(.exit)) .name{{transform:translateY(-6px)}}
-.trackside-chart .note:not(:empty)~.exit{{display:none}}
-.trackside-chart .count{{font-weight:600}}
 .trackside-chart .cancel text,.trackside-chart .error text{{fill:currentColor}}
 .trackside-chart .subscribed .label,.trackside-chart .underlined text{{
 text-decoration:underline;text-decoration-style:dotted}}

@@ -22,6 +22,11 @@ def add(commands: Commands) -> None:
         default="loop.svg",
         help="the suffix sets the format: .svg, .png, .mermaid, .mmd or .dot; default: loop.svg",
     )
+    draw.add_argument(
+        "--narrow",
+        action="store_true",
+        help="one column of some 310 pixels, for a phone or a column of text; .svg and .png",
+    )
     draw.set_defaults(command=_run)
 
 
@@ -34,15 +39,17 @@ def _run(arguments: argparse.Namespace) -> None:
 
     is_png = arguments.out.endswith(".png")
     try:
-        check_suffix("loop.svg" if is_png else arguments.out)
+        check_suffix("loop.svg" if is_png else arguments.out, arguments.narrow)
     except ValueError as error:
         raise UsageError(f"{error}, .png") from None
-    trainer = create_named_job(factory, arguments).trainer
+    diagram = create_named_job(factory, arguments).trainer.diagram
     try:
         if is_png:
-            Path(arguments.out).write_bytes(png(trainer.diagram.svg))
+            Path(arguments.out).write_bytes(
+                png(diagram.narrow_svg if arguments.narrow else diagram.svg)
+            )
         else:
-            trainer.draw(arguments.out)
+            diagram.save(arguments.out, narrow=arguments.narrow)
     except OSError as error:
         raise UsageError(f"cannot write to --out {arguments.out}: {error.strerror}") from None
     print(f"wrote {arguments.out}")

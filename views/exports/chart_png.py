@@ -13,7 +13,6 @@ _DARK = re.compile(r"@media[^{]*{[^{}]*{[^{}]*}}", re.DOTALL)
 _COLOUR = re.compile(r"--(\w+):([^;}]+)")
 _FONTS = re.compile(r"font-family:[^}]*")
 _FOUND_FONTS = "font-family:Arial,'Segoe UI','DejaVu Sans','Liberation Sans','Noto Sans',sans-serif"
-_FOR_BROWSERS = re.compile(r"^[^{}\n]*:(?:has|not)\([^{}]*{[^{}]*}$", re.MULTILINE)
 
 
 def png(picture: str) -> bytes:
@@ -32,7 +31,7 @@ def png(picture: str) -> bytes:
 
 
 def with_plain_colours(picture: str) -> str:
-    """The SVG without variables, media queries and selectors that only browsers know."""
-    light = _FONTS.sub(_FOUND_FONTS, _FOR_BROWSERS.sub("", _DARK.sub("", picture)))
+    """The SVG without variables and media queries, which only browsers know."""
+    light = _FONTS.sub(_FOUND_FONTS, _DARK.sub("", picture))
     colours = dict(_COLOUR.findall(light))
     return re.sub(r"var\(--(\w+)\)", lambda name: colours[name[1]], light)

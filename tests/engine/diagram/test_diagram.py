@@ -10,6 +10,7 @@ from trackside.handlers import EarlyStopping, GradientClip
 def test_a_notebook_displays_a_diagram(chart):
     topology = Topology(chart)
     assert {*Picture(Diagram(topology)._repr_svg_()).boxes} == {*topology.leaves, *topology.scopes}
+    assert Diagram(topology).narrow_svg in Diagram(topology)._repr_html_()
 
 
 def test_a_trainer_draws_its_chart_to_a_file(tmp_path):
@@ -28,6 +29,15 @@ def test_the_suffix_selects_the_format(tmp_path):
     }.items():
         trainer.draw(tmp_path / f"loop.{suffix}")
         assert (tmp_path / f"loop.{suffix}").read_text(encoding="utf-8") == text
+
+
+def test_a_narrow_picture_is_drawn_as_svg_only(tmp_path):
+    trainer = trainer_of()
+    trainer.draw(tmp_path / "loop.svg", narrow=True)
+    drawn = (tmp_path / "loop.svg").read_text(encoding="utf-8")
+    assert drawn == trainer.diagram.narrow_svg != trainer.diagram.svg
+    with pytest.raises(ValueError, match=r"a narrow picture to .*'\.dot'; allowed: \.svg$"):
+        trainer.draw(tmp_path / "loop.dot", narrow=True)
 
 
 @pytest.mark.parametrize("name", ["loop.png", "loop", "svg"])

@@ -19,15 +19,6 @@ def tooltip(picture, number):
     ]
 
 
-def test_leaves_have_an_empty_note_and_arrows_an_empty_count():
-    _, picture = drawn()
-    notes = {phase for phase, role in picture.texts if role == "note"}
-    assert notes == {*picture.leaves}
-    for group in picture.root.iter(f"{SVG}g"):
-        blanks = [t for t in group.iter(f"{SVG}text") if t.get("class") in ("note", "count")]
-        assert all(not blank.text for blank in blanks)
-
-
 def test_the_tooltip_of_an_arrow_lists_its_rows_and_subscribers():
     topology, picture = drawn({"after_loss": ("EMA.after_loss", "log")})
     number = topology.rows.index(

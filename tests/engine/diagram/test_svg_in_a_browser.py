@@ -4,9 +4,10 @@ import re
 
 import pytest
 from browsers import chromium, opened
-from pictures import WIDEST_COUNT, WIDEST_NOTE
+from charts import topologies
+from watched import screenshots
 
-from trackside.engine import SUPERVISED, Diagram, Topology
+from trackside.engine import EVALUATION, SUPERVISED, Diagram, Topology
 
 TEXTS = """() => [...document.querySelectorAll("text")].map((text) => {
     const box = ({x, y, width, height}) => [x, y, x + width, y + height];
@@ -18,6 +19,14 @@ TEXTS = """() => [...document.querySelectorAll("text")].map((text) => {
         leaf: leaf && box(leaf.querySelector("rect").getBoundingClientRect()),
     };
 })"""
+SHOWN = """() => [...document.querySelectorAll("svg")].filter((e) => e.getClientRects().length)
+    .map((e) => {
+        const { width } = e.getBoundingClientRect();
+        const sizes = [...e.querySelectorAll("text")]
+            .map((t) => parseFloat(getComputedStyle(t).fontSize));
+        return [width, Math.min(...sizes) * width / e.viewBox.baseVal.width];
+    })"""
+SUBSCRIBERS = {"begin_step": ("GradientClip.begin_step", "log")}
 LEADING = 3  # px above and below the letters of a line that may overlap
 
 
@@ -29,21 +38,21 @@ def browser():
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory):
-    """The address of a file with the chart, with notes and counts of maximum length."""
-    svg = Diagram(Topology(SUPERVISED)).svg
-    for role, text in {"note": WIDEST_NOTE, "count": WIDEST_COUNT}.items():
-        svg = re.sub(rf'(<text class="{role}"[^>]*>)</text>', rf"\g<1>{text}</text>", svg)
+    """The address of a file with the chart, wide and narrow."""
+    drawn = Diagram(Topology(SUPERVISED), SUBSCRIBERS)
     path = tmp_path_factory.mktemp("picture") / "loop.html"
-    path.write_text(f"<meta charset=utf-8><body data-ready=true>{svg}", encoding="utf-8")
+    svgs = f"{drawn.svg}{drawn.narrow_svg}"
+    path.write_text(f"<meta charset=utf-8><body data-ready=true>{svgs}", encoding="utf-8")
     return path.as_uri()
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory):
-    """The same without notes and counts, in a page without margins."""
-    path = tmp_path_factory.mktemp("bare") / "loop.html"
-    svg = Diagram(Topology(SUPERVISED)).svg
-    path.write_text(f"<meta charset=utf-8><body style='margin: 0'>{svg}", encoding="utf-8")
+def notebook(tmp_path_factory):
+    """What a notebook shows of three charts, in a page without margins."""
+    charts = SUPERVISED, EVALUATION, topologies(0)["gan"].rows
+    shown = "".join(Diagram(Topology(chart), SUBSCRIBERS)._repr_html_() for chart in charts)
+    path = tmp_path_factory.mktemp("notebook") / "loop.html"
+    path.write_text(f"<meta charset=utf-8><body style='margin: 0'>{shown}", encoding="utf-8")
     return path.as_uri()
 
 
@@ -53,7 +62,6 @@ def test_texts_fit_into_their_boxes_and_do_not_overlap(browser, picture, font):
         page.add_style_tag(content=f".trackside-chart text {{font-family: '{font}' !important}}")
         texts = page.evaluate(TEXTS)
     assert len(texts) > 100
-    texts = [text for text in texts if any(text["box"])]  # without what is hidden
     for text in texts:
         left, top, right, bottom = text["box"]
         if text["leaf"]:
@@ -70,23 +78,22 @@ def test_texts_fit_into_their_boxes_and_do_not_overlap(browser, picture, font):
     assert overlapping == []
 
 
-def test_the_picture_fits_the_width_it_is_given_with_text_of_eleven_pixels(browser, bare):
-    sizes = (
-        "[...document.querySelectorAll('text')].map(e => parseFloat(getComputedStyle(e).fontSize))"
-    )
-    with opened(browser, bare, viewport={"width": 930, "height": 900}) as page:
-        natural = page.evaluate("document.querySelector('svg').viewBox.baseVal.width")
-        assert natural <= 930
-        assert min(page.evaluate(sizes)) == 11
-        texts = page.evaluate(TEXTS)
-        page.set_viewport_size({"width": 800, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") == 800
-    for text in (text for text in texts if text["leaf"] and text["words"]):
-        left, top, right, bottom = text["box"]
-        assert text["leaf"][0] <= left, text
-        assert right <= text["leaf"][2], text
-        assert text["leaf"][1] - LEADING <= top, text
-        assert bottom <= text["leaf"][3] + LEADING, text
+def test_at_every_width_a_notebook_shows_each_chart_once_with_text_of_eleven_pixels(
+    browser, notebook
+):
+    shown_at = {}
+    with opened(browser, notebook) as page:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for width in (360, 400, 600, 760, 830, 1000, 1440):
+                page.set_viewport_size({"width": width, "height": 900})
+                shown_at[width] = page.evaluate(SHOWN)
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+                page.screenshot(path=screenshots() / f"chart-{scheme}-{width}.png", full_page=True)
+    assert all(len(shown) == 3 for shown in shown_at.values())
+    assert all(size >= 11 for shown in shown_at.values() for _, size in shown)
+    assert all(wide < 400 for wide, _ in shown_at[400])
+    assert min(wide for wide, _ in shown_at[1440]) > 700
 
 
 def overlaps(one, two):

@@ -26,7 +26,7 @@ def test_the_picture_shows_the_way_out_in_the_box():
 def test_below_the_picture_a_legend_names_only_what_it_has():
     topology = Topology(SUPERVISED)
     plain = Diagram(topology).svg
-    assert "a cancel of the scope" in plain
+    assert "a cancel or a recovery" in plain
     assert "a signal with subscribers" not in plain
     assert "the ranks vote" not in plain
     marked = Diagram(topology, {"after_loss": ("f",)}, votes=["fit.ready"]).svg

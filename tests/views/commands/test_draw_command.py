@@ -1,15 +1,20 @@
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_picture_in_the_readme_is_up_to_date(run_in, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options"), [("loop.svg", ()), ("loop-narrow.svg", ("--narrow",))]
+)
+def test_the_pictures_in_the_readme_are_up_to_date(run_in, tmp_path, name, options):
     example = f"{ROOT / 'examples' / 'digits.py'}:digits"
-    done = run_in(tmp_path, "draw", example, "-o", "loop.svg")
-    assert (done.returncode, done.stdout) == (0, "wrote loop.svg\n"), done.stderr
-    drawn = (tmp_path / "loop.svg").read_text(encoding="utf-8")
-    assert drawn == (ROOT / "docs" / "loop.svg").read_text(encoding="utf-8"), "run `make readme`"
-    assert "](docs/loop.svg)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    done = run_in(tmp_path, "draw", example, *options, "-o", name)
+    assert (done.returncode, done.stdout) == (0, f"wrote {name}\n"), done.stderr
+    drawn = (tmp_path / name).read_text(encoding="utf-8")
+    assert drawn == (ROOT / "docs" / name).read_text(encoding="utf-8"), "run `make readme`"
+    assert f'="docs/{name}"' in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_suffix_sets_the_format(command, tmp_path):
