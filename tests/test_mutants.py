@@ -1,3 +1,4 @@
+import functools
 import importlib
 import json
 import os
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
+import collected_tests  # noqa: E402
 import mutant_tests  # noqa: E402
 import mutants  # noqa: E402
 import mutation  # noqa: E402
@@ -90,6 +92,60 @@ def test_an_import_compiles_the_mutant_and_the_file_stays(tree, monkeypatch):
     assert (tree / "shares.py").read_text() == SOURCE
     assert importlib.reload(module).share(1, 2, ()) == 0.5
     del sys.modules["shares"]
+
+
+TESTS = """import shares
+def test_a_share():
+    assert shares.share(1, 2, ()) == 0.5
+def test_one_that_is_seen():
+    assert shares.share(1, 2, [1]) is None
+"""
+
+
+def test_tests_that_are_collected_once_fail_for_mutants_in_forks_of_that_process(
+    tree, tmp_path, monkeypatch
+):
+    (tree / "test_shares.py").write_text(TESTS)
+    monkeypatch.chdir(tree)
+    monkeypatch.syspath_prepend(tree)
+    tests = ["test_shares.py::test_a_share", "test_shares.py::test_one_that_is_seen"]
+    found = {}
+
+    def work(collected):
+        for mutant in mutants.mutants_of(tree, "shares.py"):
+            run = functools.partial(collected.run_with, mutant, tests)
+            found[mutant.line, mutant.becomes] = mutant_tests.in_fork(run, limit=60)
+        (tree / "found.json").write_text(json.dumps([*map(list, found.items())]))
+
+    def collect():
+        options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore"]
+        return int(pytest.main([*options, "."], [collected_tests.CollectedTests(tree, work)]))
+
+    assert mutant_tests.in_fork(collect, limit=60, log=tmp_path / "log") == 0
+    found = {tuple(key): status for key, status in json.loads((tree / "found.json").read_text())}
+    survived = {key for key, status in found.items() if status == 0}
+    assert set(found.values()) == {0, 1}
+    assert survived == {
+        (10, "if total is None and done < 0:"),
+        (10, "if total is None or done <= 0:"),
+        (10, "if total is None or done < 1:"),
+        (10, "if total is None or done < -1:"),
+        (11, "pass"),
+        (26, ""),  # a decorator is asked about where the module is imported
+        (28, "return None"),
+    }
+
+
+def codes(before, after):
+    return [compile(text, "a.py", "exec") for text in (before, after)]
+
+
+def test_functions_that_differ_are_replaced_and_a_module_that_differs_is_imported():
+    before = "class A:\n    def f(self):\n        return [lambda: 1]\n    def g(self): pass\n"
+    found = collected_tests.replaced_code(*codes(before, before.replace("1", "2")))
+    assert [*found] == [("A.f", 2), ("A.f.<locals>.<lambda>", 3)]
+    assert collected_tests.replaced_code(*codes("def f(n=1): pass", "def f(n=2): pass")) is None
+    assert collected_tests.replaced_code(*codes(before, before + "    n = 1")) is None
 
 
 def test_work_in_a_fork_has_a_status_and_a_time_limit():

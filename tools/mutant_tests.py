@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -16,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import SourceFileLoader
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
@@ -27,16 +30,21 @@ from mutants import Mutant
 PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", "transitions",
              "blinker", "safetensors.torch", "hypothesis", "numpy", "tqdm", "yaml",
              "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
-QUICK = 2.0  # seconds; a longer test is not asked about every mutant
+QUICK = 2.0  # seconds of a processor; a longer test is not asked about every mutant
 FIRST_TESTS, MOST_TESTS = 60, 360  # the others are asked about what the first did not find
-SHORTEST_LIMIT = 45.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
+SHORTEST_LIMIT = 120.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
+LEAST_PROCESSOR = 30  # seconds of a processor, likewise: a mutant that loops is found by these
 PYTEST = ["-q", "-p", "no:cacheprovider", "-m", "not long and not matrix",
           "-W", "ignore::pytest.PytestAssertRewriteWarning"]  # fmt: skip
+Run = Callable[[Mutant, list[str]], int]
 
 
 @dataclass
 class Baseline:
-    """What the tests do without a mutant: seconds of each, and the tests that run each line."""
+    """What the tests do without a mutant: seconds of each, and the tests that run each line.
+
+    The seconds are those of a processor: on a busy machine the others say nothing of a test.
+    """
 
     seconds: dict[str, float]
     lines: dict[str, dict[str, list[str]]]
@@ -60,24 +68,41 @@ class Baseline:
         return sorted(quick, key=places.__getitem__)[:MOST_TESTS]
 
     def limit(self, tests: list[str]) -> float:
-        return SHORTEST_LIMIT + 10 * sum(self.seconds[test] for test in tests)
+        return SHORTEST_LIMIT + 30 * sum(self.seconds[test] for test in tests)
+
+    def processor_limit(self, tests: list[str]) -> int:
+        return LEAST_PROCESSOR + round(5 * sum(self.seconds[test] for test in tests))
 
 
 class _Contexts:
-    """A pytest plugin: each test is a context of coverage, and its seconds are noted."""
+    """A pytest plugin: each test is a context of coverage, and its seconds are noted.
+
+    A test that fails has none, and is not asked: a busy machine may be too slow for it.
+    """
 
     def __init__(self, measured: Any) -> None:
         self.measured = measured
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self.measured.switch_context(item.nodeid)
-        began = time.perf_counter()
+        began = _processor_seconds()
         done = yield
-        self.seconds[item.nodeid] = time.perf_counter() - began
+        if item.nodeid not in self.failed:
+            self.seconds[item.nodeid] = _processor_seconds() - began
         self.measured.switch_context("")
         return done  # type: ignore[return-value]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid)
+
+
+def _processor_seconds() -> float:
+    """Of this process, and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def measure_baseline(root: Path, folder: Path, tests: list[str]) -> Baseline:
@@ -86,9 +111,9 @@ def measure_baseline(root: Path, folder: Path, tests: list[str]) -> Baseline:
     file = folder / f"baseline-{digest}.json"
     if not file.exists():
         log = folder / "baseline.txt"
-        if in_fork(lambda: _measure(root, file, tests), 3600, log) != 0:
-            file.unlink(missing_ok=True)
-            raise SystemExit(f"the tests fail without a mutant; see {log}")
+        in_fork(lambda: _measure(root, file, tests), 3 * 3600, log)
+        if not file.exists():
+            raise SystemExit(f"the tests do not run without a mutant; see {log}")
     return Baseline(**json.loads(file.read_text()))
 
 
@@ -112,7 +137,9 @@ def _measure(root: Path, file: Path, tests: list[str]) -> int:
     for path in data.measured_files():
         name = str(Path(path).relative_to(root))
         found = data.contexts_by_lineno(path)
-        lines[name] = {line: [test for test in by if test] for line, by in found.items()}
+        lines[name] = {
+            line: [test for test in by if test in contexts.seconds] for line, by in found.items()
+        }
     file.write_text(json.dumps({"seconds": contexts.seconds, "lines": lines}))
     return int(status)
 
@@ -123,16 +150,42 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def verdict(root: Path, mutant: Mutant, baseline: Baseline) -> str:
-    """`killed`, `time limit`, `survived`, or `no test`."""
+def verdict(mutant: Mutant, baseline: Baseline, run: Run) -> str:
+    """`killed`, `time limit`, `survived`, or `no test`; `run` says by its status if tests fail."""
     tests = baseline.tests_of(mutant)
     if not tests:
         return "no test"
     for some in filter(None, (tests[:FIRST_TESTS], tests[FIRST_TESTS:])):
-        status = in_fork(partial(_run_with, root, mutant, some), baseline.limit(some))
+        work = partial(_limited, baseline.processor_limit(some), run, mutant, some)
+        status = in_fork(work, baseline.limit(some))
         if status != 0:
-            return "time limit" if status is None else "killed"
+            return "time limit" if status in (None, -signal.SIGXCPU) else "killed"
     return "survived"
+
+
+def _limited(seconds: int, run: Run, mutant: Mutant, tests: list[str]) -> int:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
+    return run(mutant, tests)
+
+
+class Importing:
+    """Asks about mutants in a process that has imported nothing of trackside: it imports them."""
+
+    def __init__(self, root: Path, baseline: Baseline) -> None:
+        self.ours, theirs = multiprocessing.Pipe()
+        start(partial(self._serve, theirs, root, baseline), 10**6)
+        theirs.close()
+
+    def _serve(self, theirs: Connection, root: Path, baseline: Baseline) -> int:
+        self.ours.close()
+        with suppress(EOFError):
+            while True:
+                theirs.send(verdict(theirs.recv(), baseline, partial(_run_with, root)))
+        return 0
+
+    def verdict(self, mutant: Mutant) -> str:
+        self.ours.send(mutant)
+        return str(self.ours.recv())
 
 
 def _run_with(root: Path, mutant: Mutant, tests: list[str]) -> int:

@@ -22,7 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mutant_tests import Baseline, measure_baseline, preload, start, verdict
+import pytest
+from collected_tests import CollectedTests
+from mutant_tests import (
+    PYTEST,
+    Baseline,
+    Importing,
+    measure_baseline,
+    preload,
+    start,
+    verdict,
+)
 from mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).parents[1]
@@ -91,18 +101,28 @@ def try_all(mutants: list[Mutant], baseline: Baseline, file: Path, wanted: Any) 
     """Try those without a verdict, `wanted.jobs` at a time, until `wanted.minutes` are over."""
     ends = time.monotonic() + 60 * wanted.minutes
 
-    def try_some(some: list[Mutant]) -> int:
-        results = Results(file)
-        for mutant in some:
-            digest = digest_of(mutant.path)
-            known = results.get(digest, mutant)
-            again = wanted.again and known not in KILLED
-            if (known is None or again) and time.monotonic() < ends:
-                results.add(digest, mutant, verdict(ROOT, mutant, baseline))
-        return 0
+    known = Results(file)
 
-    shares = [mutants[first :: wanted.jobs] for first in range(wanted.jobs)]
-    for worker in [start(partial(try_some, some), 10**6) for some in shares]:
+    def is_wanted(mutant: Mutant) -> bool:
+        found = known.get(digest_of(mutant.path), mutant)
+        return found is None or (wanted.again and found not in KILLED)
+
+    def try_some(some: list[Mutant]) -> int:
+        importing = Importing(ROOT, baseline)
+
+        def work(collected: CollectedTests) -> None:
+            for mutant in some:
+                if time.monotonic() < ends:
+                    found = verdict(mutant, baseline, collected.run_with)
+                    found = importing.verdict(mutant) if found == "survived" else found
+                    known.add(digest_of(mutant.path), mutant, found)
+
+        return int(pytest.main([*PYTEST, *wanted.tests], [CollectedTests(ROOT, work)]))
+
+    untried = [mutant for mutant in mutants if is_wanted(mutant)]
+    shares = [untried[first :: wanted.jobs] for first in range(wanted.jobs)]
+    log = FOLDER / "tests.txt"
+    for worker in [start(partial(try_some, some), 10**6, log) for some in shares if some]:
         os.waitpid(worker, 0)
 
 
