@@ -47,12 +47,39 @@ def server():
             stdin=null,
             stdout=null,
         )
-    atexit.register(lambda: (ours.close(), process.wait()))
+    atexit.register(_end, ours, process, os.getpid())
     return ours
 
 
+def _end(ours, process, owner):
+    """End the server, which reads to the end of the socket; a fork of its owner leaves it alone."""
+    if os.getpid() == owner:
+        ours.shutdown(socket.SHUT_RDWR)  # to close it is not enough: a fork may have a copy
+        process.wait()
+
+
+class ServerError(RuntimeError):
+    """The server has ended, so that nobody forks, or tells how a process has ended."""
+
+    def __init__(self):
+        super().__init__("tests/fork_server.py has ended; what it wrote to stderr says why")
+
+
+def received(channel, flags=0):
+    """What the server says of a process; raises ServerError if it is gone."""
+    with contextlib.suppress(ConnectionResetError):
+        if said := channel.recv(LARGEST, flags):
+            return int(said)
+    channel.close()
+    raise ServerError
+
+
 class Forked(subprocess.Popen):
-    """A running process: `[sys.executable, …]`, or a script that Python runs, and its arguments."""
+    """A running process: `[sys.executable, …]`, or a script that Python runs, and its arguments.
+
+    It replaces private parts of `Popen`, those that start a process and wait for it, so that pipes,
+    `communicate` and timeouts are those of `Popen`: tests/test_forked.py runs both.
+    """
 
     def __init__(self, command, **options):
         command = [os.fspath(word) for word in command]
@@ -79,8 +106,11 @@ class Forked(subprocess.Popen):
             with theirs:
                 words = json.dumps(request).encode()
                 socket.send_fds(server(), [words], [theirs.fileno(), *streams])
-            self.pid = int(self.channel.recv(LARGEST))
+            self.pid = received(self.channel)
             self._child_created = True
+        except BrokenPipeError:
+            self.channel.close()
+            raise ServerError from None
         finally:
             ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
             self._close_pipe_fds(*(of[name] for name in ends))
@@ -88,12 +118,10 @@ class Forked(subprocess.Popen):
     def _try_wait(self, flags):
         """As `os.waitpid`: the process id and the status; 0 and 0 if it runs and may not wait."""
         try:
-            code = self.channel.recv(LARGEST, socket.MSG_DONTWAIT if flags & os.WNOHANG else 0)
+            code = received(self.channel, socket.MSG_DONTWAIT if flags & os.WNOHANG else 0)
         except BlockingIOError:
             return 0, 0
-        assert code, "the server of forks has ended"
         self.channel.close()
-        code = int(code)
         self._status = -code if code < 0 else code << 8
         return self.pid, self._status
 

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
 import pytest
-from forked import COMMAND, Forked, run_forked
+from forked import COMMAND, Forked, ServerError, received, run_forked
 
 WAYS = [subprocess.run, run_forked]
 OPTIONS = {"capture_output": True, "text": True}
@@ -62,3 +63,51 @@ def test_processes_are_not_alike_in_what_they_draw():
 def test_options_of_python_are_refused():
     with pytest.raises(ValueError, match="python -W: options need a new interpreter"):
         Forked([sys.executable, "-W", "error", "-c", ""])
+
+
+@pytest.fixture
+def own_server(monkeypatch):
+    """A socket in place of that of the server, and its other end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    monkeypatch.setattr("forked.server", lambda: ours)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_a_server_that_has_ended_is_named(own_server):
+    _, theirs = own_server
+    theirs.close()
+    with pytest.raises(ServerError, match=r"fork_server\.py has ended"):
+        run_forked([sys.executable, "-c", ""])
+
+
+def test_a_server_that_ends_before_its_process_is_named(own_server):
+    ours, theirs = own_server
+    theirs.sendall(b"17")
+    assert received(ours) == 17
+    theirs.close()
+    with pytest.raises(ServerError):
+        received(ours)
+
+
+ENDS = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import forked
+forked.run_forked([sys.executable, "-c", ""])
+read, write = os.pipe()
+if os.fork() == 0:  # it has a copy of the socket, and lives until its parent has gone
+    os.close(write)
+    os.read(read, 1)
+    os._exit(0)
+if os.fork() == 0:
+    sys.exit()  # with the exit handlers of its parent
+os.wait()
+print(forked.run_forked([sys.executable, "-c", "print('still there')"]).stdout)
+"""
+
+
+def test_the_server_ends_with_its_process_alone():
+    command = [sys.executable, "-c", ENDS, os.path.dirname(__file__)]
+    done = subprocess.run(command, **OPTIONS, check=True, timeout=300)
+    assert done.stdout.split("\n") == ["still there", "", ""]
