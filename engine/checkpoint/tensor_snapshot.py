@@ -14,6 +14,9 @@ from ..torch_internals import copy_all
 _LEAST_KEPT_BYTES = 1 << 17
 """From this size on the memory of a tensor comes from the system, and goes back to it."""
 
+_Memory = dict[tuple[torch.dtype, torch.Size, tuple[int, ...]], list[Tensor]]
+"""Tensors by dtype, shape and strides."""
+
 
 def snapshot_tensors(state: dict[str, Any]) -> dict[str, Any]:
     """`state` with all tensors on the CPU. Tensors with the same elements become one object.
@@ -31,11 +34,11 @@ class TensorCopies:
     """
 
     def __init__(self) -> None:
-        self._memory: list[Tensor] = []
+        self._memory: _Memory = {}
 
     def copied(self, state: dict[str, Any]) -> dict[str, Any]:
         """As `snapshot_tensors`, with copies of all tensors; the last copy is overwritten."""
-        old, self._memory = iter(self._memory), []
+        old, self._memory = self._memory, {}
         targets, sources = [], []
 
         def copy(tensor: Tensor) -> Tensor:
@@ -43,13 +46,13 @@ class TensorCopies:
                 return _on_cpu(tensor)
             if tensor.layout is not torch.strided or tensor.nbytes < _LEAST_KEPT_BYTES:
                 return tensor.clone()
-            new = next(old, None)
-            if new is not None and _have_same_layout(new, tensor):
-                targets.append(new)
+            layout = tensor.dtype, tensor.shape, tensor.stride()
+            if unused := old.get(layout):
+                targets.append(new := unused.pop())
                 sources.append(tensor)
             else:
                 new = tensor.clone()
-            self._memory.append(new)
+            self._memory.setdefault(layout, []).append(new)
             return new
 
         snapshot = _snapshot(state, copy)
@@ -58,7 +61,7 @@ class TensorCopies:
 
     def drop(self) -> None:
         """Give the memory back."""
-        self._memory = []
+        self._memory = {}
 
 
 def _snapshot(state: dict[str, Any], copy: Callable[[Tensor], Tensor]) -> dict[str, Any]:
@@ -66,21 +69,18 @@ def _snapshot(state: dict[str, Any], copy: Callable[[Tensor], Tensor]) -> dict[s
     copies: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def copy_once(tensor: Tensor) -> Tensor:
-        copied = copies.setdefault(_place(tensor), [])
-        for original, done in copied:
+        place = _place(tensor)
+        if place not in copies:
+            copies[place] = [(tensor, new := copy(tensor))]
+            return new
+        for original, done in copies[place]:
             if elements_key(original) == elements_key(tensor):
                 return done
-        copied.append((tensor, new := copy(tensor)))
+        copies[place].append((tensor, new := copy(tensor)))
         return new
 
     snapshot: dict[str, Any] = map_nested(copy_once, state, only=Tensor)
     return snapshot
-
-
-def _have_same_layout(one: Tensor, other: Tensor) -> bool:
-    if one.dtype is not other.dtype or one.shape != other.shape:
-        return False
-    return one.stride() == other.stride()
 
 
 def _on_cpu(tensor: Tensor) -> Tensor:

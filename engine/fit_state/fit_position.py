@@ -45,7 +45,7 @@ def capture_position(
         "batches_found": None if state.batches_found is None else list(state.batches_found),
         **({"rollbacks": [[*made] for made in state.rollbacks]} if state.rollbacks else {}),
         **_own_entries(state),
-        "metrics": to_plain_data(state.metrics, "state.metrics"),
+        "metrics": to_plain_data({**state.metrics}, "state.metrics"),
         "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),

@@ -32,11 +32,22 @@ def to_plain_data(value: Any, where: Where) -> Any:
         TypeError: `value` contains something other than data; the message names where.
     """
     kind = type(value)
-    if kind in _IMMUTABLE_TYPES or (kind is torch.Tensor and _is_detached(value)):
+    if kind in _IMMUTABLE_TYPES:
         return value
+    if kind is torch.Tensor and not (value.requires_grad or value.is_meta or value.__dict__):
+        return value  # with values, and neither a graph nor attributes, which would be saved
     if kind is dict:
-        return {_key(key, where): to_plain_data(part, (where, key)) for key, part in value.items()}
+        return _plain_dict(value, where)
     return _detached(value, where) if isinstance(value, torch.Tensor) else _plain(value, where)
+
+
+def _plain_dict(value: Mapping[Any, Any], where: Where) -> dict[Any, Any]:
+    return {
+        key if type(key) is str else _key(key, where): (
+            part if type(part) in _IMMUTABLE_TYPES else to_plain_data(part, (where, key))
+        )
+        for key, part in value.items()
+    }
 
 
 def _plain(value: Any, where: Where) -> Any:
@@ -49,18 +60,13 @@ def _plain(value: Any, where: Where) -> Any:
         if isinstance(value, scalar_type):
             return scalar_type(value)  # numpy's float64 would be saved as a numpy class
     if isinstance(value, Mapping):
-        return {_key(key, where): to_plain_data(part, (where, key)) for key, part in value.items()}
+        return _plain_dict(value, where)
     if isinstance(value, (list, tuple)):
         if _IMMUTABLE_TYPES.issuperset(map(type, value)):  # fast path for long lists of numbers
             return tuple(value) if isinstance(value, tuple) else list(value)
         parts = [to_plain_data(part, (where, index)) for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     raise TypeError(f"{_name(where)} is a {_type_name(value)}; allowed: {ALLOWED}")
-
-
-def _is_detached(tensor: torch.Tensor) -> bool:
-    """Whether it has values, and neither a graph nor attributes, which would be saved."""
-    return not (tensor.requires_grad or tensor.is_meta or tensor.__dict__)
 
 
 def _detached(tensor: torch.Tensor, where: Where) -> torch.Tensor:

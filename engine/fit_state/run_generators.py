@@ -19,7 +19,7 @@ from ..randomness.rng_state import (
 
 def own_generators(modules: Modules) -> NamedGenerators:
     """Generators that are attributes of the modules of a run, see `named_modules`."""
-    found = module_generators((prefix + name, part) for prefix, name, part in modules)
+    found = module_generators([(prefix + name, part) for prefix, name, part in modules])
     return [(plain_name(f"model.{name}"), generator) for name, generator in found]
 
 

@@ -100,22 +100,20 @@ def _captured(
 def _handler_states(trainer: CheckpointedTrainer) -> dict[str, Any]:
     states = {}
     for name, handler in stateful_handlers(trainer).items():
-        with _respecting_on_error(trainer, handler, name):
+        try:
             if state := handler.state_dict():
                 states[name] = to_plain_data(state, f"handler {name}: state_dict()")
+        except Exception:
+            _detach_or_raise(trainer, handler, name)
     return states
 
 
-@exact_context
-def _respecting_on_error(trainer: CheckpointedTrainer, handler: Any, name: str) -> Iterator[None]:
+def _detach_or_raise(trainer: CheckpointedTrainer, handler: Any, name: str) -> None:
     """Detach a failing handler that has `on_error = "detach"`; the fit continues."""
-    try:
-        yield
-    except Exception:
-        if not _is_detached_on_error(handler):
-            raise
-        log_exception("handler %s cannot save or load its state; it is detached", name)
-        trainer.detach(handler)
+    if not _is_detached_on_error(handler):
+        raise  # noqa: PLE0704  # the error that the caller handles
+    log_exception("handler %s cannot save or load its state; it is detached", name)
+    trainer.detach(handler)
 
 
 def _is_detached_on_error(handler: Any) -> bool:
@@ -161,17 +159,22 @@ def _load_handlers(
     modules = run_modules(trainer.state).values()
     refusing_first = sorted(handlers, key=lambda name: _is_detached_on_error(handlers[name]))
     for name in refusing_first:
-        with _respecting_on_error(trainer, handlers[name], name):
+        try:
             handlers[name].load_state_dict(loadable(saved[name], modules))
+        except Exception:
+            _detach_or_raise(trainer, handlers[name], name)
 
 
 def stateful_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
     """The handlers with `state_dict` and `load_state_dict`, by the names of `named_handlers`."""
     return {
-        name: handler
-        for name, handler in named_handlers(trainer).items()
-        if hasattr(handler, "state_dict") and hasattr(handler, "load_state_dict")
+        name: handler for name, handler in named_handlers(trainer).items() if is_stateful(handler)
     }
+
+
+def is_stateful(handler: Any) -> bool:
+    """Whether a handler has `state_dict` and `load_state_dict`."""
+    return hasattr(handler, "state_dict") and hasattr(handler, "load_state_dict")
 
 
 def named_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:

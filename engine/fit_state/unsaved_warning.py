@@ -14,7 +14,7 @@ from ...events import Publisher, TrainState
 from ..named_parts import all_optimizers
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
-from .training_state import named_handlers, stateful_handlers
+from .training_state import is_stateful, named_handlers
 from .unsaved_optimizers import unsaved_optimizers
 
 _MAX_DEPTH = 4
@@ -81,8 +81,7 @@ class UnsavedStateCheck:
 
 
 def _stateless_handlers(trainer: CheckpointedTrainer) -> dict[str, Any]:
-    stateful = stateful_handlers(trainer)
-    return {name: h for name, h in named_handlers(trainer).items() if name not in stateful}
+    return {name: h for name, h in named_handlers(trainer).items() if not is_stateful(h)}
 
 
 def _attributes(handler: Any) -> dict[str, Any]:

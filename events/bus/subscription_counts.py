@@ -43,7 +43,8 @@ class SubscriptionCounts:
 
     def state_dict(self) -> dict[str, Any]:
         """Counts by name, and the names of `once=` subscriptions that were called."""
-        counts = {name: filtered.count for name, filtered in self._filtered.items()}
+        filtered = self._filtered.items() if self._filtered else ()
+        counts = {name: each.count for name, each in filtered}
         return {"counts": counts, "done": sorted(self._done)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

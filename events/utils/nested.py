@@ -28,14 +28,18 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
         others: values of the same structure as `value`.
         only: what is replaced, even if it is a container; other leaves are kept as they are.
     """
+    if only is not object and not others:
+        return _map_only(change, value, only)
     if only is not object and isinstance(value, only):
         return change(value, *others)
-    if only is not object and type(value) in _ATOMS:
-        return value
     if isinstance(value, SEQUENCES):
-        return _map_sequence(change, value, others, only)
-    if type(value) is dict or isinstance(value, Mapping):
-        parts = _mapped(change, value, others, only)
+        columns = zip(value, *others, strict=True)
+        return _sequence_like(value, [map_nested(change, *column, only=only) for column in columns])
+    if isinstance(value, Mapping):
+        parts = {
+            key: map_nested(change, part, *(other[key] for other in others), only=only)
+            for key, part in value.items()
+        }
         return parts if type(value) is dict else _mapping_like(value, parts)
     if is_dataclass_instance(value):
         columns = zip(*(_fields(each).values() for each in (value, *others)), strict=True)
@@ -45,24 +49,21 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
     return change(value, *others) if only is object else value
 
 
-def _map_sequence(
-    change: Callable[..., Any], value: Any, others: tuple[Any, ...], only: Kinds
-) -> Any:
-    if only is not object and _ATOMS.issuperset(map(type, value)):
-        return value  # for speed: a generator state is a tuple of hundreds of numbers
-    columns = zip(value, *others, strict=True)
-    return _sequence_like(value, [map_nested(change, *column, only=only) for column in columns])
-
-
-def _mapped(
-    change: Callable[..., Any], value: Mapping[Any, Any], others: tuple[Any, ...], only: Kinds
-) -> dict[Any, Any]:
-    if not others:
-        return {key: map_nested(change, part, only=only) for key, part in value.items()}
-    return {
-        key: map_nested(change, part, *(other[key] for other in others), only=only)
-        for key, part in value.items()
-    }
+def _map_only(change: Callable[..., Any], value: Any, only: Kinds) -> Any:
+    """`map_nested` of one value, for speed: a checkpoint has hundreds."""
+    if isinstance(value, only):
+        return change(value)
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is dict:
+        return {key: _map_only(change, part, only) for key, part in value.items()}
+    if isinstance(value, SEQUENCES) and _ATOMS.issuperset(map(type, value)):
+        return value  # a generator state may be a tuple of hundreds of numbers
+    parts = children(value)
+    if parts is None:
+        return value
+    return with_children(value, [_map_only(change, part, only) for part in parts])
 
 
 def leaves(value: Any, only: Kinds = object) -> Iterator[Any]:

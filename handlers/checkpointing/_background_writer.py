@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from ...events import PeerError
-from ._idle_thread import IdleThread
+from ._idle_thread import IdleThread, Job
 
 State = dict[str, Any]
 
@@ -27,7 +26,7 @@ class BackgroundWriter:
     def __init__(self, copy: Callable[[State], State] | None) -> None:
         self.failed = False
         self._copy = copy
-        self._pending: Future[None] | None = None
+        self._pending: Job | None = None
         self._thread = IdleThread("trackside checkpoint")
         self._process = os.getpid()
 
@@ -69,7 +68,7 @@ class BackgroundWriter:
         pending, self._pending = self._pending, None
         if pending is not None and self._process == os.getpid():
             self.failed = True
-            pending.result()
+            pending.wait()
             self.failed = False
 
     def check(self) -> None:
@@ -78,7 +77,7 @@ class BackgroundWriter:
         If another rank has failed there, that one raises.
         """
         pending = self._pending
-        if pending is not None and pending.done() and not _is_of_a_rank(pending.exception()):
+        if pending is not None and pending.done() and not _is_of_a_rank(pending.error()):
             self.wait()
 
     def close(self) -> None:

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from states import same, state_of_training
@@ -72,3 +74,22 @@ def test_a_copy_after_one_of_other_tensors_is_equal(change):
     weight, copies = torch.rand(WIDE, WIDE), TensorCopies()
     for value in (weight, change(weight + 1), weight + 2, change(weight + 3)):
         assert same(copies.copied({"w": value}), {"w": value})
+
+
+def test_a_tensor_more_lets_the_others_keep_their_memory():
+    first, second, copies = torch.rand(WIDE, WIDE), torch.rand(WIDE, WIDE + 1), TensorCopies()
+    kept = copies.copied({"w": [first, second]})["w"]
+    memory = [tensor.data_ptr() for tensor in kept]
+    other = torch.rand(WIDE + 2, WIDE)
+    later = copies.copied({"w": [other, first, second, other + 1]})["w"]
+    assert [tensor.data_ptr() for tensor in later[1:3]] == memory
+    assert same(later, [other, first, second, other + 1])
+
+
+def test_the_memory_of_a_tensor_that_is_no_longer_there_is_given_back():
+    copies = TensorCopies()
+    one = copies.copied({"w": torch.rand(WIDE, WIDE)})["w"]
+    gone = weakref.ref(one)
+    copies.copied({"w": torch.rand(WIDE, WIDE + 1)})
+    del one
+    assert gone() is None

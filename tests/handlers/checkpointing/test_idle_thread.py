@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -35,7 +38,7 @@ def names_of(thread, jobs):
     """The threads that do some jobs, one after the other."""
     done_in = []
     for _ in range(jobs):
-        thread.submit(lambda: done_in.append(threading.current_thread())).result()
+        thread.submit(lambda: done_in.append(threading.current_thread())).wait()
     return set(done_in)
 
 
@@ -63,7 +66,7 @@ def test_a_fork_does_not_wait_for_a_job(thread):
     assert in_a_fork(lambda: True)
     assert not job.done()
     may_end.set()
-    job.result()
+    job.wait()
 
 
 def test_a_forked_process_has_a_thread_of_its_own(thread):
@@ -71,11 +74,11 @@ def test_a_forked_process_has_a_thread_of_its_own(thread):
     job = thread.submit(may_end.wait)
     assert in_a_fork(lambda: len(names_of(thread, jobs=2)) == 1)
     may_end.set()
-    job.result()
+    job.wait()
 
 
-def test_an_error_of_a_job_is_in_its_future_and_the_thread_goes_on(thread):
-    assert isinstance(thread.submit(lambda: 1 / 0).exception(), ZeroDivisionError)
+def test_an_error_of_a_job_is_kept_and_the_thread_goes_on(thread):
+    assert isinstance(thread.submit(lambda: 1 / 0).error(), ZeroDivisionError)
     names_of(thread, jobs=1)
 
 
@@ -85,3 +88,51 @@ def test_after_its_end_no_thread_is_there(thread):
     thread.end()
     there.join(30)
     assert living() == []
+
+
+def test_a_thread_ends_with_what_had_it_started():
+    idle = IdleThread("idle")
+    names_of(idle, jobs=1)
+    (there,) = living()
+    del idle
+    there.join(30)
+    assert living() == []
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_job_is_done_before_the_interpreter_exits(tmp_path, dropped):
+    code = f"""
+        import pathlib, threading
+        from trackside.handlers.checkpointing._idle_thread import IdleThread
+
+        def job():
+            exits.wait()
+            pathlib.Path({str(tmp_path / "done")!r}).write_text("done")
+
+        exits = threading.Event()
+        idle = IdleThread("idle")
+        idle.submit(job)
+        threading._register_atexit(exits.set)
+        {"del idle" if dropped else ""}
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120)
+    assert (tmp_path / "done").read_text() == "done"
+
+
+def test_a_job_while_the_interpreter_exits_is_done_at_once(tmp_path):
+    code = f"""
+        import atexit, pathlib
+        from trackside.handlers.checkpointing._idle_thread import IdleThread
+
+        def late():
+            thread = IdleThread("idle")
+            for each in (idle, thread):
+                assert each.submit(lambda: None).done()
+            pathlib.Path({str(tmp_path / "done")!r}).write_text("done")
+
+        idle = IdleThread("idle")
+        idle.submit(lambda: None).wait()
+        atexit.register(late)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120)
+    assert (tmp_path / "done").read_text() == "done"
