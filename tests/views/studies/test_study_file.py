@@ -2,13 +2,14 @@ import json
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Barrier
 
 import pytest
 
 from trackside.handlers.recording.process_identity import start_time
 from trackside.views.output.usage_error import UsageError
-from trackside.views.studies import study_file
+from trackside.views.studies import study_database, study_file
 from trackside.views.studies.study_database import is_study
 from trackside.views.studies.study_file import StudyFile, study_facts
 from trackside.views.studies.trial_result import Trial
@@ -175,3 +176,35 @@ def test_several_first_starts_at_the_same_time_find_one_study(tmp_path):
 
     with ThreadPoolExecutor(6) as threads:
         assert {*threads.map(start, range(6))} == {1}
+
+
+def test_while_a_first_start_looks_for_its_study_no_other_one_adds_it(tmp_path):
+    class AtTheSameTime(StudyFile):
+        def _found(self, factory, epochs, handlers):
+            number = super()._found(factory, epochs, handlers)
+            insert = "INSERT INTO studies (factory, epochs, handlers) VALUES (?, ?, ?)"
+            with (
+                closing(sqlite3.connect(self.path, timeout=0)) as other,
+                pytest.raises(sqlite3.OperationalError, match="locked"),
+            ):
+                other.execute(insert, [factory, epochs, handlers])
+            return number
+
+    file = AtTheSameTime(tmp_path / "study.db", "jobs:f", None, ["EMA"])
+    file.close()
+    assert file.id == 1
+
+
+def test_a_file_that_another_first_start_has_created_meanwhile_is_taken(tmp_path, monkeypatch):
+    path, is_empty = tmp_path / "study.db", study_database._is_empty
+
+    def empty_until_now(database):
+        monkeypatch.undo()
+        assert is_empty(database)
+        StudyFile(path, "jobs:f", None, ["EMA"]).close()
+        return True
+
+    monkeypatch.setattr(study_database, "_is_empty", empty_until_now)
+    file = StudyFile(path, "jobs:f", None, ["EMA"])
+    file.close()
+    assert file.id == 1
