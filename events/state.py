@@ -126,9 +126,9 @@ class TrainState:
     loss: Any = None
     """The live scalar loss `()`; from `after_loss` on, None before. Reading its value syncs."""
     previous_loss: Any = None
-    """The loss of the previous batch. Like the variable of a hand-written loop, it keeps autograd's
-    accumulation nodes alive until the next graph uses them; creating them for every batch would
-    cost 5 % of a small model's time. Backward has freed its saved tensors."""
+    """The loss of the previous batch until that of this one is there, then None. Like the variable
+    of a hand-written loop, it keeps autograd's accumulation nodes alive until the next graph uses
+    them; creating them for every batch would cost 5 % of a small model's time."""
     count_examples: Callable[[Any], int] | None = None
     """`count_examples(batch)` returns the examples in it; `Trainer(batch_size=…)` sets it, and a
     handler may, for the batches after. None: by the rules of `engine/batches/example_count.py`."""

@@ -111,6 +111,7 @@ def loss(state: TrainState) -> str:
     if value is None:
         raise missing_loss(state)
     state.loss = value
+    state.previous_loss = None  # its graph has given its accumulation nodes to the new one
     return "after_loss"
 
 

@@ -609,6 +609,19 @@ def test_a_cancelled_or_failed_fit_keeps_no_batch_and_no_graph(rig, kind):
     assert not any(graph() is not None for graph in graphs)
 
 
+def test_a_loss_lives_until_the_next_one_is_there_and_no_longer(rig):
+    losses, alive = [], {"loss": [], "scored": []}
+
+    def look(trainer, state):
+        alive[state.phase.rpartition(".")[2]].append([ref() is not None for ref in losses])
+
+    rig.trainer.on("after_pred")(look)
+    rig.trainer.on("after_loss")(look)
+    rig.trainer.on("after_loss")(lambda trainer, state: losses.append(weakref.ref(state.loss)))
+    rig.trainer.fit(rig.world.train_loader, epochs=1)
+    assert alive == {"loss": [[], [True], [False, True]], "scored": [[], [False], [False] * 2]}
+
+
 # validation in the middle of an epoch
 
 
