@@ -72,6 +72,11 @@ def check_fit(
     if train_loader is not None:
         check_loader("train_loader", train_loader)
     if isinstance(valid_loader, Mapping):
+        if not valid_loader:
+            raise ValueError(
+                "fit(valid_loader={}): found no loader in it; allowed: one or more by name, or "
+                "None for no validation"
+            )
         for name in valid_loader:
             check_evaluation_name("fit(valid_loader={…})", name)
     for described, loader in _validation_loaders(valid_loader):

@@ -91,10 +91,8 @@ def warn_if_empty(state: TrainState, name: str, loader: Any) -> None:
     if state.batch_index >= 0:
         return
     why = "it is an iterator, and exhausted" if is_one_pass(loader) else _why_empty(loader)
-    warnings.warn(
-        f"{name} ({type(loader).__name__}) gave no batch in epoch {state.epoch + 1}: {why}",
-        stacklevel=2,
-    )
+    when = f" in epoch {state.epoch + 1}" if state.job == "fit" else ""
+    warnings.warn(f"{name} ({type(loader).__name__}) gave no batch{when}: {why}", stacklevel=2)
 
 
 def _why_empty(loader: Any) -> str:

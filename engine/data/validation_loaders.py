@@ -30,7 +30,9 @@ def argument_name(loader: Any, name: str) -> str:
 
 
 def described(state: TrainState) -> str:
-    """How the user passed the loader of the evaluation that runs."""
+    """How the user passed the loader of the evaluation that runs, in a fit or alone."""
+    if state.job != "fit":
+        return "loader"
     return argument_name(state.valid_loader, state.evaluation)
 
 

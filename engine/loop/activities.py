@@ -237,7 +237,7 @@ def begin_pass(state: TrainState, training: bool) -> None:
 
 def _required(loader: Any) -> Any:
     if loader is None:
-        raise TypeError("cannot read the loader: a handler set it to None")
+        raise TypeError("cannot read the loader of this pass: a handler has taken it away")
     return loader
 
 

@@ -20,7 +20,7 @@ def describe(value: Any) -> str:
         return f"{kind} {tuple(value.shape)}"
     named = _named_parts(value)
     if named is not None:
-        return f"{kind} of {describe_named(named, ': ')}"
+        return f"{kind} of {describe_named(named, ': ') or '0 ()'}"
     return (
         f"{kind} of {len(value)} ({describe_all(value)})" if isinstance(value, SEQUENCES) else kind
     )

@@ -170,6 +170,31 @@ def test_an_empty_loader_warns_and_closes_every_scope(trainer, trace):
     assert_usable(trainer)
 
 
+@pytest.mark.parametrize("job", ["validate", "predict"])
+def test_an_empty_loader_outside_of_a_fit_is_named_as_it_was_passed(trainer, job):
+    with pytest.warns(UserWarning, match=r"^loader \(list\) gave no batch: it is empty"):
+        assert not getattr(trainer, job)([])
+
+
+def test_a_dict_without_validation_loaders_is_refused(trainer, trace):
+    with pytest.raises(ValueError, match=r"valid_loader=\{\}.*found no loader.*None for no valid"):
+        trainer.fit(DATA, {})
+    assert trace.triggers == []
+    assert_usable(trainer)
+
+
+@pytest.mark.parametrize("left", [None, {}])
+def test_a_loader_that_a_handler_takes_away_is_an_error_that_says_so(trainer, trace, left):
+    @trainer.on("begin_validate", once=True)
+    def take_away(trainer, state):
+        state.valid_loader = left
+
+    with pytest.raises(TypeError, match="of this pass: a handler has taken it away"):
+        trainer.fit(DATA, DATA)
+    assert trace.all_closed
+    assert_usable(trainer)
+
+
 def test_the_warning_about_an_empty_loader_names_drop_last(trainer):
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(*DATA[0]), batch_size=8, drop_last=True

@@ -28,6 +28,7 @@ def test_the_loader_of_the_evaluation_that_runs_is_current():
 def test_a_loader_is_described_as_the_user_passed_it():
     assert argument_name([1], "valid") == "valid_loader"
     assert described(state_of(valid_loader=NAMED, evaluation="hard")) == "valid_loader['hard']"
+    assert described(state_of(valid_loader=[1], job="predict")) == "loader"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ IMAGES = torch.zeros(8, 3)
         (1.5, "float"),
         (IMAGES, "Tensor (8, 3)"),
         ([], "list of 0 ()"),
+        ({}, "dict of 0 ()"),
         ((IMAGES, 1), "tuple of 2 (Tensor (8, 3), int)"),
         ({"x": IMAGES}, "dict of x: Tensor (8, 3)"),
         (Pair(IMAGES, 1), "Pair of image: Tensor (8, 3), label: int"),
