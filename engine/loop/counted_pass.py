@@ -37,8 +37,9 @@ def record_length(state: TrainState) -> None:
 
 
 def _warn_of_length(state: TrainState, told: int, found: int) -> None:
+    expected = f"tells {told}" if told != found else f"was planned with {state.n_batches}"
     warnings.warn(
-        f"train_loader ({type(state.train_loader).__name__}) tells {told} batches, and gave "
-        f"{found} in epoch {state.epoch + 1}; schedules are planned with {found} from now on",
+        f"train_loader ({type(state.train_loader).__name__}) {expected} batches, and gave {found} "
+        f"in epoch {state.epoch + 1}; schedules are planned with {found} from now on",
         stacklevel=2,
     )

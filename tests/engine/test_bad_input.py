@@ -276,6 +276,17 @@ def test_a_loader_with_a_wrong_length_is_read_to_its_end(trainer):
     assert trainer.state.step == 3
 
 
+def test_a_resumed_pass_over_a_shorter_loader_says_how_many_batches_were_planned(trainer):
+    run = trainer.steps(DATA)
+    while next(run).trigger != "after_batch":
+        pass
+    saved = trainer.state_dict()
+    run.close()
+    with pytest.warns(UserWarning, match=r"\(list\) was planned with 3 batches, and gave 2 in"):
+        trainer.fit(DATA[:2], resume=saved)
+    assert trainer.state.step == 2
+
+
 class Images(Dataset):
     """Twelve correct examples, except the sixth, which calls a function."""
 
