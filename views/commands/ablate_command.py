@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...events.utils.exception_text import first_message_line
 from ..jobs.factory_option import add_factory, import_named
 from ..options.parser import Commands, Parser, whole_number
+from ..output.output_files import print_written
 from ..output.usage_error import UsageError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _show(study: Study, arguments: argparse.Namespace) -> None:
                 write(path)
             except OSError as error:
                 raise UsageError(f"cannot write {path}: {error.strerror}") from None
-            print(f"wrote {path}")
+            print_written(path)
     if arguments.optuna is not None:
         study.to_optuna(arguments.optuna, arguments.maximize)
         print(f"exported to {arguments.optuna}")

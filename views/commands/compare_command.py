@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..options.parser import Commands
+from ..output.output_files import print_written
 from ..output.usage_error import UsageError
 
 if TYPE_CHECKING:
@@ -52,4 +53,4 @@ def _write(a: list[Recording], b: list[Recording], out: Path) -> None:
         write_comparison(a, b, out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
-    print(f"\nwrote {out}")
+    print_written(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..jobs.factory_option import add_factory, import_named
 from ..options.parser import Commands
+from ..output.output_files import is_stream, print_written, write_atomically
 from ..output.usage_error import UsageError
 
 
@@ -19,8 +20,10 @@ def add(commands: Commands) -> None:
         "-o",
         "--out",
         metavar="FILE",
-        default="loop.svg",
-        help="the suffix sets the format: .svg, .png, .mermaid, .mmd or .dot; default: loop.svg",
+        default=Path("loop.svg"),
+        type=Path,
+        help="the suffix sets the format: .svg, .png, .mermaid, .mmd or .dot; /dev/stdout, or "
+        "another stream, gets SVG; default: loop.svg",
     )
     draw.add_argument(
         "--narrow",
@@ -33,23 +36,24 @@ def add(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     factory = import_named(arguments)
 
-    from ...engine.diagram.diagram import check_suffix
+    from ...engine.diagram.diagram import FORMATS, check_suffix
     from ..exports.chart_png import png
     from ..jobs.named_job import create_named_job
 
-    is_png = arguments.out.endswith(".png")
+    out: Path = arguments.out
+    suffix = out.suffix or (".svg" if is_stream(out) else "")
     try:
-        check_suffix("loop.svg" if is_png else arguments.out, arguments.narrow)
+        check_suffix("loop.svg" if suffix in (".png", ".svg") else out, arguments.narrow)
     except ValueError as error:
         raise UsageError(f"{error}, .png") from None
     diagram = create_named_job(factory, arguments).trainer.diagram
+    svg = diagram.narrow_svg if arguments.narrow else diagram.svg
+    if suffix == ".png":
+        content = png(svg)
+    else:
+        content = (svg if suffix == ".svg" else FORMATS[suffix](diagram)).encode()
     try:
-        if is_png:
-            Path(arguments.out).write_bytes(
-                png(diagram.narrow_svg if arguments.narrow else diagram.svg)
-            )
-        else:
-            diagram.save(arguments.out, narrow=arguments.narrow)
+        write_atomically(out, lambda path: path.write_bytes(content))
     except OSError as error:
-        raise UsageError(f"cannot write to --out {arguments.out}: {error.strerror}") from None
-    print(f"wrote {arguments.out}")
+        raise UsageError(f"cannot write to --out {out}: {error.strerror}") from None
+    print_written(out)

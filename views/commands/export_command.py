@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from ..options.parser import Commands
-from ..output.output_files import write_atomically
+from ..output.output_files import is_stream, print_written, write_atomically
 from ..output.usage_error import UsageError
 
 _SUFFIXES = ".pftrace for Perfetto, .json for Chrome's trace format, .csv for a table"
+_OUT_HELP = f"{_SUFFIXES}; /dev/stdout, or another stream, gets a table"
 _TABLES = ("records", "metrics", "times")
 _TABLE_HELP = "what a .csv has: all records, metrics of the whole run, times of phases and handlers"
 
@@ -21,7 +22,7 @@ def add(commands: Commands) -> None:
     about = "convert recordings to a format of other tools"
     export = commands.add_parser("export", help=about, description=about)
     export.add_argument("recordings", nargs="+", metavar="RECORDING", help="a file, or a folder")
-    export.add_argument("-o", "--out", required=True, metavar="FILE", help=_SUFFIXES)
+    export.add_argument("-o", "--out", required=True, metavar="FILE", help=_OUT_HELP)
     export.add_argument("--table", choices=_TABLES, default=_TABLES[0], help=_TABLE_HELP)
     export.set_defaults(command=_run)
 
@@ -39,20 +40,19 @@ def _run(arguments: argparse.Namespace) -> None:
         ".json": write_chrome,
         ".csv": csv_writer,
     }
-    if out.suffix not in writers:
-        raise UsageError(
-            f"cannot export to {out}: its suffix is {out.suffix!r}; allowed: {_SUFFIXES}"
-        )
-    if arguments.table != _TABLES[0] and out.suffix != ".csv":
+    suffix = out.suffix or (".csv" if is_stream(out) else "")
+    if suffix not in writers:
+        raise UsageError(f"cannot export to {out}: its suffix is {suffix!r}; allowed: {_SUFFIXES}")
+    if arguments.table != _TABLES[0] and suffix != ".csv":
         raise UsageError(f"--table {arguments.table} is for a .csv file, and {out} is none")
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            writers[out.suffix](recordings, file)
+            writers[suffix](recordings, file)
 
     with open_recordings(*arguments.recordings) as recordings:
         try:
             write_atomically(out, write)
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
-    print(f"wrote {out}")
+    print_written(out)

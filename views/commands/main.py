@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ... import __version__
 from ..options.parser import CommandLine
+from ..output.interrupts import interrupts_after_imports
 from ..output.standard_output import OutputError, checked_output
 from ..output.usage_error import UsageError
 from . import (
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     logging.basicConfig(format="%(name)s: %(message)s")
     try:
-        with checked_output(), warnings_in_one_line():
+        with interrupts_after_imports(), checked_output(), warnings_in_one_line():
             return _run(sys.argv[1:] if argv is None else argv)
     except OutputError as error:
         print(f"trackside: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..options.parser import Commands
+from ..output.output_files import print_written
 from ..output.usage_error import UsageError
 
 
@@ -41,4 +42,4 @@ def _run(arguments: argparse.Namespace) -> None:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror}") from None
-    print(f"wrote {out}")
+    print_written(out)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..jobs.factory_option import add_factory, import_named
 from ..options.parser import Commands, whole_number
+from ..output.output_files import print_written
 from ..output.usage_error import UsageError
 
 
@@ -88,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> None:
             _prompt({"trainer": trainer, **names})
         else:
             dump_batch(trainer, arguments.dump)
-            print(f"wrote {arguments.dump}")
+            print_written(arguments.dump)
     finally:
         vars(trainer)["rewound"].close()  # at the exit of Python its scopes could not be closed
 

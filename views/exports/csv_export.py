@@ -38,12 +38,13 @@ def _records(recording: Recording) -> Iterator[list[object]]:
     """All records that are left.
 
     `value` is the batch of a transition, or its epoch outside of batches; the value of a scalar;
-    the step of a position.
+    the step of a position, which has an `epoch`. All numbers count from 0, as those of the state.
     """
     table = recording.table
     for record in recording.records():
         seconds = _seconds(record.time_ns, recording)
-        yield [record.number, seconds, record.kind.name.lower(), *_cells(record, table)]
+        epoch = record.id if record.kind == Kind.POSITION else ""
+        yield [record.number, seconds, record.kind.name.lower(), *_cells(record, table), epoch]
 
 
 def _metrics(recording: Recording) -> Iterator[list[object]]:
@@ -68,7 +69,7 @@ _Lines = Callable[[Recording], Iterator[list[object]]]
 
 TABLES: Mapping[str, tuple[tuple[str, ...], _Lines]] = {
     "records": (
-        ("number", "seconds", "kind", "name", "source", "destination", "value"),
+        ("number", "seconds", "kind", "name", "source", "destination", "value", "epoch"),
         _records,
     ),
     "metrics": (("metric", "seconds", "epoch", "step", "value"), _metrics),
@@ -91,7 +92,7 @@ def _cells(record: Record, table: SymbolTable) -> list[object]:
     if record.kind == Kind.SCALAR:
         return [_escape_formula(table.scalar(record.id)), "", "", f"{record.value:.9g}"]
     if record.kind == Kind.POSITION:
-        return [f"epoch {record.id}", "", "", record.argument]
+        return ["step", "", "", record.argument]
     names = {Kind.CANCEL: table.cancel, Kind.ERROR: table.error}
     if record.kind in names:
         return [_escape_formula(str(names[record.kind](record.id))), "", "", ""]

@@ -25,13 +25,24 @@ def create_output_folder(name: str) -> Path:
         raise UsageError(f"cannot write to --out {name}: {error.strerror}") from None
 
 
+def is_stream(path: Path) -> bool:
+    """Whether it is a device or a pipe; so is /dev/stdout where it is a file."""
+    is_device = Path("/dev") in path.absolute().parents
+    return is_device or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def print_written(path: Path) -> None:
+    """Print which file was written; nothing of a stream, which may be what is printed to."""
+    if not is_stream(path):
+        print(f"wrote {path}")
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged.
 
-    A device or a pipe is written to, and not replaced; so is /dev/stdout where it is a file.
+    What `is_stream` is written to, and not replaced.
     """
-    is_device = Path("/dev") in path.absolute().parents
-    if is_device or (path.exists() and not path.is_file()):
+    if is_stream(path) or path.is_dir():
         write(path)
         return
     temporary = path.with_name(f".{path.name}.part")

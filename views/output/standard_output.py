@@ -1,4 +1,4 @@
-"""Standard output that nobody reads any more, or that is full: one line and a code."""
+"""Standard output that nobody reads any more, that is full, or that cannot have every character."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
+
+_PLAIN: dict[int, int | str] = {**str.maketrans("µ×·›▸←↑↓█▉▊▋▌▍▎▏▁▂▃▄▅▆▇", "ux->><^v#|||||||___====")}
+_PLAIN |= {ord("…"): "...", ord("→"): "->", ord("±"): "+-"}
 
 
 class OutputError(Exception):
@@ -48,7 +51,7 @@ class _CheckedStream:
 
     def write(self, text: str) -> int:
         with self._errors():
-            return self._stream.write(text)
+            return self._stream.write(_encodable(text, self._stream.encoding))
 
     def flush(self) -> None:
         with self._errors():
@@ -62,3 +65,12 @@ class _CheckedStream:
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), self._stream.fileno())
             raise OutputError(f"cannot write the output: {error.strerror}") from None
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """The text, with other characters for those that the encoding has not: `12 us` for `12 µs`."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(str(encoding), "replace").decode(str(encoding))
+    return text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import select
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 _NAMES = {
     "\x1b[A": "up",
@@ -72,7 +74,24 @@ def name_of(key: str) -> str:
 
 @contextmanager
 def open_keyboard() -> Iterator[Keyboard]:
-    """The keyboard of the terminal, which does not show what is typed until the block is left."""
+    """The keyboard of the terminal, which does not show what is typed until the block is left.
+
+    SIGTERM leaves the block by a SystemExit, so that the terminal is left as it was found.
+    """
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with _unbuffered_keyboard() as keyboard:
+            yield keyboard
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _unbuffered_keyboard() -> Iterator[Keyboard]:
     try:
         import termios
         import tty

@@ -1,20 +1,16 @@
 import io
 import itertools
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from contextlib import redirect_stdout
 
 import pytest
-from forked import COMMAND, Forked
 from helpers import CANCELS, batches, raise_at, trainer_of
 from recordings import recorded, recorded_ranks, started
 from rich.console import Console
+from terminals import trackside
 
 from trackside.handlers import EMA, Metrics, Recorder, StepLimit
 from trackside.views import Recording, compare_ranks, totals
@@ -77,46 +73,6 @@ def test_without_a_terminal_the_view_is_drawn_once(command, tmp_path):
     assert done.stdout.index("first") < done.stdout.index("second")
 
 
-class Terminal:
-    """`trackside …` in its own pseudo-terminal."""
-
-    def __init__(self, *arguments, lines=60):
-        self.reader, writer = pty.openpty()
-        self.process = Forked(
-            [COMMAND, *map(str, arguments)],
-            stdin=writer,
-            stdout=writer,
-            stderr=writer,
-            env={**os.environ, "COLUMNS": "100", "LINES": str(lines), "TERM": "xterm"},
-        )
-        os.close(writer)
-        self.output = b""
-
-    @property
-    def text(self):
-        return self.output.decode(errors="replace")
-
-    def until(self, text):
-        """Read until the output has `text`, the process has ended, or five minutes have passed."""
-        end = time.monotonic() + 300
-        while text not in self.text and select.select([self.reader], [], [], 300)[0]:
-            try:
-                self.output += os.read(self.reader, 65536)
-            except OSError:  # the terminal is closed
-                break
-            if time.monotonic() > end:
-                break
-        return self.text
-
-    def press(self, keys):
-        os.write(self.reader, keys.encode())
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.reader)
-
-
 @pytest.fixture
 def running(tmp_path):
     process = started(tmp_path / "run.loop", "__import__('time').sleep(600)")
@@ -127,7 +83,7 @@ def running(tmp_path):
 
 def test_in_a_terminal_the_view_is_updated_until_the_process_dies(running):
     process, path = running
-    top = Terminal("top", path)
+    top = trackside("top", path)
     drawn = " in fit › epoch › train › batch"  # after a second: stuck there
     assert drawn in top.until(drawn)
     process.kill()
@@ -140,7 +96,7 @@ def test_in_a_terminal_the_view_is_updated_until_the_process_dies(running):
 
 def test_an_interrupt_stops_the_view_and_not_the_fit(running):
     process, path = running
-    top = Terminal("top", path)
+    top = trackside("top", path)
     drawn = " in fit › epoch › train › batch"
     assert drawn in top.until(drawn)
     top.process.send_signal(signal.SIGINT)
@@ -214,7 +170,7 @@ def test_at_60_columns_all_phases_and_numbers_are_whole(tmp_path):
 def test_keys_scroll_choose_another_run_and_end_the_view(tmp_path, running):
     _, path = running
     recorded(path.with_name("ended.loop"), name="ended").close()
-    top = Terminal("top", path.parent, lines=20)
+    top = trackside("top", path.parent, lines=20)
     assert "▸1 " in top.until("lines 1 to 17")
     first = top.text.partition("▸1 ")[2][:200]
     assert "ended" not in first.splitlines()[0]  # the one that runs is first
