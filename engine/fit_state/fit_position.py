@@ -38,11 +38,10 @@ def capture_position(
         parameters: see `module_parameters`.
     """
     training = state.training
+    counted = {name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS, "tokens")}
+    found = None if state.batches_found is None else list(state.batches_found)
     return {
-        **{name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS)},
-        "asked": dict(state.asked),
-        "tokens": state.tokens,
-        "batches_found": None if state.batches_found is None else list(state.batches_found),
+        **to_plain_data({**counted, "asked": state.asked, "batches_found": found}, "state"),
         **({"rollbacks": [[*made] for made in state.rollbacks]} if state.rollbacks else {}),
         **_own_entries(state),
         "metrics": to_plain_data({**state.metrics}, "state.metrics"),

@@ -58,7 +58,7 @@ def _plain(value: Any, where: Where) -> Any:
         return value
     for scalar_type in _SCALAR_TYPES:
         if isinstance(value, scalar_type):
-            return scalar_type(value)  # numpy's float64 would be saved as a numpy class
+            return _of_type(scalar_type, value)
     if isinstance(value, Mapping):
         return _plain_dict(value, where)
     if isinstance(value, (list, tuple)):
@@ -67,6 +67,11 @@ def _plain(value: Any, where: Where) -> Any:
         parts = [to_plain_data(part, (where, index)) for index, part in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     raise TypeError(f"{_name(where)} is a {_type_name(value)}; allowed: {ALLOWED}")
+
+
+def _of_type(kind: type[Any], value: Any) -> Any:
+    """A number or text without its class, which would be saved: numpy's float64, an IntEnum."""
+    return str.__str__(value) if kind is str else kind(value)  # str() names the member of an Enum
 
 
 def _detached(tensor: torch.Tensor, where: Where) -> torch.Tensor:
@@ -87,8 +92,11 @@ def _name(where: Where) -> str:
 
 
 def _key(key: Any, where: Where) -> Any:
-    if isinstance(key, (str, int)):
+    if type(key) in (int, bool):
         return key
+    for key_type in (str, int):
+        if isinstance(key, key_type):
+            return _of_type(key_type, key)
     kind = _type_name(key)
     raise TypeError(f"{_name(where)} has the key {key!r}, a {kind}; allowed: str or int")
 

@@ -79,9 +79,12 @@ class LazyBar(tqdm.auto.tqdm):  # type: ignore[type-arg]  # generic for type che
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether a stream shows bars; a terminal without a size, as in a container, does not."""
+    """Whether a stream shows bars; a terminal without a size, as in a container, does not, and
+    neither does one that cannot move its cursor."""
     if _IN_NOTEBOOK or not stream.isatty():
         return _IN_NOTEBOOK
+    if os.environ.get("TERM") == "dumb":
+        return False
     try:
         return os.get_terminal_size(stream.fileno()).columns > 0
     except OSError:  # no file descriptor: trust isatty

@@ -56,7 +56,8 @@ def _show(views: Sequence[View]) -> None:
 
     console = Console()
     with open_keyboard() as keyboard:
-        if not (console.is_terminal and (keyboard.is_there or _any_active(views))):
+        can_draw = console.is_terminal and not console.is_dumb_terminal
+        if not (can_draw and (keyboard.is_there or _any_active(views))):
             console.print(Group(*(view.render(console.width) for view in views)))
             return
         _draw_until_ended(console, views, keyboard)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
-_PLAIN: dict[int, int | str] = {**str.maketrans("µ×·›▸←↑↓█▉▊▋▌▍▎▏▁▂▃▄▅▆▇", "ux->><^v#|||||||___====")}
-_PLAIN |= {ord("…"): "...", ord("→"): "->", ord("±"): "+-"}
+_PLAIN: dict[int, int | str] = {ord("…"): "...", ord("→"): "->", ord("±"): "+-"}
+_PLAIN |= str.maketrans("µ×·›▸←↑↓█▉▊▋▌▍▎▏▁▂▃▄▅▆▇", "ux->><^v#|||||||___====")
 
 
 class OutputError(Exception):

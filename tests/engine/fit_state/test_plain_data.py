@@ -1,5 +1,7 @@
 """What a state dict may contain."""
 
+import enum
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,21 @@ def test_a_scalar_of_numpy_becomes_a_python_number(value):
     plain = to_plain_data({"x": [value]}, "notes")["x"][0]
     assert plain == value
     assert type(plain) in (bool, int, float)
+
+
+class Number(enum.IntEnum):
+    TWO = 2
+
+
+class Word(str, enum.Enum):  # noqa: UP042  # a StrEnum has another str()
+    TWO = "two"
+
+
+def test_numbers_and_texts_of_other_classes_are_saved_without_them():
+    plain = to_plain_data({Word.TWO: Number.TWO, Number.TWO: [Word.TWO], np.str_("x"): 1}, "notes")
+    assert plain == {"two": 2, 2: ["two"], "x": 1}
+    assert [type(key) for key in plain] == [str, int, str]
+    assert (type(plain["two"]), type(plain[2][0])) == (int, str)
 
 
 def test_a_tensor_is_saved_without_its_graph_and_without_attributes():

@@ -97,3 +97,12 @@ def test_help_after_a_factory_shows_its_parameters(fit, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     assert "--lr LR of SGD. (type: float, default: 0.1)" in shown
     assert "--handler NAME[.ARGUMENT=VALUE]" in shown
+
+
+def test_a_seed_of_a_config_is_saved_so_that_it_can_be_read_again(fit, tmp_path, capsys):
+    (tmp_path / "run.yaml").write_text("seed: 3\nepochs: 1\n")
+    words = ("--config", "run.yaml", "--checkpoint", "saved", "--resume", "auto")
+    assert fit(*words)[0] == 0
+    code, trainer = fit(*words, "--epochs", "2")
+    assert code == 0, capsys.readouterr().err
+    assert (trainer.state.step, trainer.state.seed) == (6, 3)
