@@ -94,10 +94,10 @@ def _numbers_text(numbers: torch.Tensor) -> str:
     return ", ".join(first) + more
 
 
-def has_probabilities(pred: Any) -> bool:
-    """Whether it is a tensor `(B, C, …)` of probabilities of classes."""
+def has_probabilities(pred: Any) -> torch.Tensor | bool:
+    """Whether it is a tensor `(B, C, …)` of probabilities of classes, `()`. Cost: no sync."""
     has_scores = isinstance(pred, torch.Tensor) and pred.dim() > 1 and len(pred) > 0
-    return has_scores and pred.dtype.is_floating_point and bool(are_probabilities(pred.float()))
+    return has_scores and pred.dtype.is_floating_point and are_probabilities(pred.detach().float())
 
 
 def _is_class(scores: Any, target: Any) -> bool:

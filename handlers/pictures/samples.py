@@ -113,9 +113,9 @@ class Samples(Stateful):
             return
         size = state.batch_size
         count = min(wanted, size)
-        parts = (state.xb, *taken_from(state, self.take, "Samples"))
-        copied = rows_of(parts, size, lambda rows: rows[:count].detach().clone())
-        self._taken.append((count, copied))
+        taken = taken_from(state, self.take, "Samples")
+        copied = rows_of((state.xb, *taken), size, lambda rows: rows[:count].detach().clone())
+        self._taken.append((count, (*copied, has_probabilities(taken.pred))))
 
     def after_validate(self, trainer: TrainerProtocol, state: TrainState) -> None:
         taken, self._taken = self._taken, []
@@ -132,12 +132,11 @@ class Samples(Stateful):
         return pictures_html({f"{name}_samples": one for name, one in self.pictures.items()})
 
     def _shown(self, count: int, parts: Any) -> Iterator[Example]:
-        parts, look = rows_of(parts, count, torch.Tensor.cpu), self._look
-        are_shares = has_probabilities(parts[1])
+        (*parts, are_shares), look = rows_of(parts, count, torch.Tensor.cpu), self._look
         for index in range(count):
             of_one = tuple(_row(part, index, count) for part in parts)
             if self.show is None:
-                yield look.example(of_one, are_shares)
+                yield look.example(of_one, bool(are_shares))
             else:
                 yield self._own_example(look, self.show(*of_one))
 

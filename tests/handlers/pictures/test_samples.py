@@ -41,6 +41,14 @@ def test_the_first_examples_are_shown_with_class_and_probability():
         assert one.is_right == one.prediction.startswith(one.target)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_whether_scores_are_probabilities_is_told_by_the_whole_batch(count):
+    scores, targets = torch.tensor([[0.75, 0.25], [3.0, -1.0]]), torch.tensor([0, 0])
+    samples = Samples(count)
+    Trainer(nn.Identity(), nn.CrossEntropyLoss(), handlers=[samples]).validate([(scores, targets)])
+    assert shown(samples)[0].prediction == "0 62%"  # softmax of its logits
+
+
 def test_images_are_pngs_of_the_pixels_of_the_inputs():
     samples = Samples(2)
     trainer, batches = classified(samples, channels=3)
