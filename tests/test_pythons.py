@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ pythons = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(pythons)
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def test_what_the_tests_need_beside_a_newcomer_are_extras():
+    project = tomllib.loads((SCRIPT.parents[1] / "pyproject.toml").read_text())["project"]
+    assert set(pythons.EXTRAS_OF_TESTS.split(",")) <= set(project["optional-dependencies"])
 
 
 @pytest.fixture

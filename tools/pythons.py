@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OF_TESTS = "httpx", "hypothesis", "psutil", "pytest", "pytest-xdist"
+EXTRAS_OF_TESTS = "mlflow,opentelemetry,pictures,prometheus,tensorboard,wandb"
+"""What the handlers need of which the tests make one of each; a newcomer does without."""
 WARN = "-W", "error"
 
 
@@ -44,13 +46,14 @@ def commands(path: str, version: str, tests: list[str]) -> Iterator[list[str]]:
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     constraints = ["-c", str(ROOT / "constraints.txt")]
     yield [path, "-m", "venv", str(place)]
-    yield [*pip, "install", "-q", *constraints, f"{ROOT}[demo,watch]", *OF_TESTS]
+    yield [*pip, "install", "-q", *constraints, f"{ROOT}[demo,watch]"]
     yield [*pip, "install", "-q", "--no-deps", "--force-reinstall", str(ROOT)]  # its newest state
     yield [*pip, "check"]
     (installed,) = place.glob("lib/python*/site-packages/trackside")
     yield [python, *WARN, "-m", "compileall", "-q", "-f", str(installed)]
     yield [python, str(ROOT / "tests" / "first_ten_minutes.py"), "--environment", str(place)]
     if tests:
+        yield [*pip, "install", "-q", *constraints, f"{ROOT}[{EXTRAS_OF_TESTS}]", *OF_TESTS]
         yield [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", *tests]
 
 
