@@ -212,6 +212,26 @@ def test_a_manifest_of_wrong_files_is_refused_and_the_older_one_found(folder, fi
         assert latest(folder).name == "step-000000000001"
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"{", "manifest.json is not JSON"),
+        (b"[" * 100_000, "manifest.json is not JSON"),
+        (b"\xff", "manifest.json is not JSON"),
+        (b"[]", "manifest.json has no format"),
+        (b"{}", "manifest.json has no format"),
+        (b'{"format": "1"}', "manifest.json has no format"),
+        (b'{"format": true}', "manifest.json has no format"),
+        (b" " * (manifest._MAX_BYTES + 1), f"manifest.json has more than {manifest._MAX_BYTES}"),
+    ],
+    ids=lambda value: str(value[:20]),
+)
+def test_what_is_wrong_with_a_manifest_is_told(folder, content, text):
+    (newest(folder) / "manifest.json").write_bytes(content)
+    with pytest.raises(DamagedError, match=text):
+        read_checkpoint(newest(folder))
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "model.safetensors", "state.pt"])
 def test_a_pipe_instead_of_a_file_is_refused_at_once(folder, name):
     (newest(folder) / name).unlink()

@@ -1,6 +1,7 @@
 """What the ranks have written in shards is read as it was saved, or refused; no code of it runs."""
 
 import pickle
+import re
 import shutil
 
 import pytest
@@ -59,40 +60,64 @@ def set_in(name, value):
 
 
 LAYOUTS = {
-    "overlapping rows": rows((0, 2), (1, 8)),
-    "a gap between rows": rows((0, 1), (2, 8)),
-    "missing rows": rows((0, 2), (2, 2)),
-    "more rows than there are": rows((0, 2), (2, 9)),
-    "rows that go back": rows((0, 2), (2, 1)),
-    "rows of three ranks": rows((0, 2), (2, 8), (8, 8)),
-    "negative rows": rows((-1, 2), (2, 8)),
-    "rows that are no numbers": rows((0, "2"), (2, 8)),
-    "another shape": set_in("shape", [8, 400]),
-    "a shape with a huge size": set_in("shape", [1 << 60, 5]),
-    "no dimension": set_in("shape", []),
-    "another dtype": set_in("dtype", "F64"),
-    "an unknown dtype": set_in("dtype", "os.system"),
-    "a path to nowhere": set_in("path", ["model", "absent"]),
-    "a path over another tensor": set_in("path", ["model", "0.0.bias"]),
-    "a path into a tensor": set_in("path", ["model", "0.0.bias", 0]),
-    "an empty path": set_in("path", []),
-    "a path of files": set_in("path", "../../etc/passwd"),
-    "more ranks": lambda layout: layout.update(ranks=3),
-    "fewer ranks": lambda layout: layout.update(ranks=1),
-    "a huge number of ranks": lambda layout: layout.update(ranks=1 << 40),
-    "a rank that is a path": lambda layout: layout.update(ranks="../other"),
-    "a missing tensor": lambda layout: layout["tensors"].pop(MODEL),
-    "another tensor": lambda layout: layout["tensors"].update({"../x": layout["tensors"][MODEL]}),
-    "another format": lambda layout: layout.update(format=2),
-    "no tensors": lambda layout: layout.pop("tensors"),
+    "overlapping rows": (
+        rows((0, 2), (1, 8)),
+        "in shard-00001.safetensors do not begin where others end",
+    ),
+    "a gap between rows": (rows((0, 1), (2, 8)), "shard-00000.safetensors has other rows of"),
+    "missing rows": (rows((0, 2), (2, 2)), "shard-00001.safetensors has other rows of"),
+    "more rows than there are": (rows((0, 2), (2, 9)), "shard-00001.safetensors has other rows of"),
+    "rows that go back": (
+        rows((0, 2), (2, 1)),
+        "in shard-00001.safetensors do not begin where others end",
+    ),
+    "rows of three ranks": (rows((0, 2), (2, 8), (8, 8)), "argument 2 is longer"),
+    "negative rows": (rows((-1, 2), (2, 8)), "-1 is no size, row or offset"),
+    "rows that are no numbers": (rows((0, "2"), (2, 8)), "'2' is no size, row or offset"),
+    "another shape": (set_in("shape", [8, 400]), "shard-00000.safetensors has other rows of"),
+    "a shape with a huge size": (set_in("shape", [1 << 60, 5]), "1152921504606846976 is no size"),
+    "no dimension": (set_in("shape", []), "shard-00000.safetensors has other rows of"),
+    "another dtype": (set_in("dtype", "F64"), "shard-00000.safetensors has other rows of"),
+    "an unknown dtype": (set_in("dtype", "os.system"), "os.system"),
+    "a path to nowhere": (set_in("path", ["model", "absent"]), "'absent'"),
+    "a path over another tensor": (
+        set_in("path", ["model", "0.0.bias"]),
+        "would replace something else",
+    ),
+    "a path into a tensor": (set_in("path", ["model", "0.0.bias", 0]), "there is no 0 in a Tensor"),
+    "an empty path": (set_in("path", []), "would replace something else"),
+    "a path of files": (set_in("path", "../../etc/passwd"), "'.'"),
+    "more ranks": (lambda layout: layout.update(ranks=3), "does not list shard-00002"),
+    "fewer ranks": (lambda layout: layout.update(ranks=1), "argument 2 is longer"),
+    "a huge number of ranks": (
+        lambda layout: layout.update(ranks=1 << 40),
+        "1099511627776 is no size",
+    ),
+    "a rank that is a path": (
+        lambda layout: layout.update(ranks="../other"),
+        "'../other' is no size",
+    ),
+    "a missing tensor": (
+        lambda layout: layout["tensors"].pop(MODEL),
+        "has other tensors than shards.json says",
+    ),
+    "another tensor": (
+        lambda layout: layout["tensors"].update({"../x": layout["tensors"][MODEL]}),
+        "has other tensors than shards.json says",
+    ),
+    "another format": (lambda layout: layout.update(format=2), "shards.json has the format 2"),
+    "no tensors": (lambda layout: layout.pop("tensors"), "'tensors'"),
 }
 
 
-@pytest.mark.parametrize("change", LAYOUTS.values(), ids=LAYOUTS)
-def test_a_forged_layout_is_refused(checkpoint, change):
+REFUSED = "refused before any of its code ran.*"
+
+
+@pytest.mark.parametrize(("change", "text"), LAYOUTS.values(), ids=LAYOUTS)
+def test_a_forged_layout_is_refused(checkpoint, change, text):
     change_layout(checkpoint, change)
     sign(checkpoint)
-    with pytest.raises(DamagedError, match="refused before any of its code ran"):
+    with pytest.raises(DamagedError, match=REFUSED + re.escape(text)):
         read_stored(checkpoint)
 
 
@@ -101,23 +126,47 @@ def part(**changes):
 
 
 HEADERS = {
-    "offsets after the end": part(data_offsets=[1 << 40, (1 << 40) + 40]),
-    "negative offsets": part(data_offsets=[-40, 0]),
-    "offsets of other elements": part(data_offsets=[4, 44]),
-    "shorter offsets": part(data_offsets=[0, 4]),
-    "offsets that go back": part(data_offsets=[40, 0]),
-    "another shape": part(shape=[2, 400]),
-    "another dtype": part(dtype="F64"),
-    "a missing tensor": lambda header: header.pop(MODEL),
-    "another tensor": lambda header: header.update({"/etc/passwd": header[MODEL]}),
+    "offsets after the end": (part(data_offsets=[1 << 40, (1 << 40) + 40]), "wrong offsets"),
+    "negative offsets": (part(data_offsets=[-40, 0]), "-40 is no size"),
+    "offsets of other elements": (part(data_offsets=[4, 44]), "wrong offsets"),
+    "shorter offsets": (part(data_offsets=[0, 4]), "wrong offsets"),
+    "offsets that go back": (part(data_offsets=[40, 0]), "wrong offsets"),
+    "another shape": (part(shape=[2, 400]), "wrong offsets"),
+    "another dtype": (part(dtype="F64"), "wrong offsets"),
+    "a missing tensor": (
+        lambda header: header.pop(MODEL),
+        "has other tensors than shards.json says",
+    ),
+    "another tensor": (
+        lambda header: header.update({"/etc/passwd": header[MODEL]}),
+        "has other tensors than shards.json says",
+    ),
 }
 
 
-@pytest.mark.parametrize("change", HEADERS.values(), ids=HEADERS)
-def test_a_forged_header_of_a_shard_is_refused(checkpoint, change):
+@pytest.mark.parametrize(("change", "text"), HEADERS.values(), ids=HEADERS)
+def test_a_forged_header_of_a_shard_is_refused(checkpoint, change, text):
     change_header(checkpoint, 0, change)
     sign(checkpoint)
-    with pytest.raises(DamagedError, match="refused before any of its code ran"):
+    with pytest.raises(DamagedError, match=REFUSED + re.escape(text)):
+        read_stored(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda content: content + b"\0", "and its header describes"),
+        (lambda content: content[:-1], "and its header describes"),
+        (lambda content: content[:9], "has a header of"),
+        (lambda content: b"", "has a header of 0 bytes"),
+        (lambda content: (1 << 40).to_bytes(8, "little") + content[8:], "has a header of"),
+    ],
+)
+def test_a_shard_of_another_length_than_its_header_describes_is_refused(checkpoint, change, text):
+    shard = checkpoint / "shard-00001.safetensors"
+    shard.write_bytes(change(shard.read_bytes()))
+    sign(checkpoint)
+    with pytest.raises(DamagedError, match=REFUSED + text):
         read_stored(checkpoint)
 
 

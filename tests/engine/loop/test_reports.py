@@ -103,6 +103,25 @@ def test_a_stepwise_run_yields_a_transition_whose_report_raised(trigger):
         assert yielded == sent
 
 
+@pytest.mark.parametrize("error", [CancelEpochException("enough"), ValueError("no")])
+def test_a_report_of_the_host_that_raises_yields_no_transition_twice(error):
+    trace, trainer = Trace(), trainer_of()
+    trainer.attach(trace)
+
+    @trainer.on("reported", once=True)
+    def fail(trainer, state):
+        raise error
+
+    yielded = []
+    with contextlib.suppress(ValueError):
+        for transition in trainer.steps(batches(3)):
+            yielded.append(transition.trigger)
+            if len(yielded) == 4:
+                trainer.state.report(a=1)
+    assert yielded == trace.signals
+    assert yielded.count("after_pred") < 3, "the report has raised"
+
+
 def test_an_error_of_a_receiver_of_reported_names_it():
     trainer = trainer_of()
 

@@ -1,6 +1,7 @@
 import copy
 import json
 import pickle
+import re
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -78,17 +79,50 @@ def test_a_leaf_without_a_row_out_of_it_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("trigger", "source"),
+    ("trigger", "source", "text"),
     [
-        ("after_cancel_work", "work"),
-        ("after_error", "work"),
-        ("after_work", "work.cancelled"),
-        ("after_work", "work.failing"),
+        ("after_cancel_work", "work", r"no row leads to or into 'work\.cancelled'"),
+        ("after_error", "work", r"no row leads to or into 'work\.failing'"),
+        ("after_work", "work.cancelled", r"begin_work.*no after_work from work\.cancelled"),
+        ("after_work", "work.failing", r"begin_work.*no after_work from work\.failing"),
     ],
 )
-def test_a_scope_that_never_closes_is_refused(trigger, source):
-    with pytest.raises(ChartError, match="work"):
-        Topology(without(trigger, source))
+def test_a_scope_that_never_closes_is_refused(trigger, source, text):
+    begin, *rows = without(trigger, source)
+    ends = {"idle", *(row[2] for row in rows)}
+    rows = [(begin[0], tuple(end for end in begin[1] if end in ends), begin[2]), *rows]
+    with pytest.raises(ChartError, match=text):
+        Topology(rows)
+
+
+PART = (
+    ("begin_part", "work.run", "work.part.run"),
+    ("after_part", "work.part", "work.parted"),
+    ("after_cancel_part", "work.part", "work.part.cancelled"),
+    ("again", "work.parted", "work.run"),
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "scope", "missing"),
+    [
+        ((*WORK, *PART[:2], PART[3]), "work.part", "after_cancel_part"),
+        (
+            (*WORK, PART[0], *PART[2:], ("aside", "work.part", "work.parted")),
+            "work.part",
+            "after_part",
+        ),
+        (
+            (("begin_work", ("idle", "completed", "cancelled"), "work.run"), WORK[1], *WORK[3:5]),
+            "work",
+            "after_error",
+        ),
+    ],
+)
+def test_the_row_that_a_scope_needs_to_close_is_told(rows, scope, missing):
+    text = f"{scope} never closes from {scope}.run: no {missing}; add a row ({missing!r}, {scope!r}"
+    with pytest.raises(ChartError, match=re.escape(text)):
+        Topology(rows)
 
 
 def test_an_inner_scope_that_cannot_be_closed_is_refused():
