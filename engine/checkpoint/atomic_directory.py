@@ -71,8 +71,7 @@ class DirectoryFiles:
             raise
         finally:
             buffered.detach()
-        if hasattr(os, "posix_fadvise"):  # the disk starts to write now
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        _begin_to_write(file)
         return raw.digest
 
     def sync(self) -> None:
@@ -145,6 +144,7 @@ class _HashingFile(io.RawIOBase):
             hashed = _submit(self._threads, self._hash.update, piece)
             try:
                 self._write_all(piece)
+                _begin_to_write(self._file, self._size, len(piece))  # while it is hashed
             finally:
                 hashed.result()  # the caller may reuse the memory when this returns
         self._size += len(piece)
@@ -161,6 +161,12 @@ class _HashingFile(io.RawIOBase):
         except OSError as error:
             self.error = error
             raise
+
+
+def _begin_to_write(file: int, offset: int = 0, size: int = 0) -> None:
+    """Have the disk begin to write what was written to a file, where the system can be told."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def _submit(threads: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:

@@ -49,7 +49,8 @@ class UnsavedStateCheck:
 
     def warn(self, trainer: CheckpointedTrainer) -> None:
         """Warn about the handlers whose attributes have changed since `record`."""
-        for name, handler in _stateless_handlers(trainer).items():
+        recorded = _stateless_handlers(trainer) if self._before else {}
+        for name, handler in recorded.items():
             before = self._before.get(id(handler))
             if before is None:  # attached later
                 continue
