@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 SEQUENCES = (tuple, list)
@@ -29,7 +30,7 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
         only: what is replaced, even if it is a container; other leaves are kept as they are.
     """
     if only is not object and not others:
-        return _map_only(change, value, only)
+        return _map_only(change, value, only, _atoms_beside(only))
     if only is not object and isinstance(value, only):
         return change(value, *others)
     if isinstance(value, SEQUENCES):
@@ -49,21 +50,27 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
     return change(value, *others) if only is object else value
 
 
-def _map_only(change: Callable[..., Any], value: Any, only: Kinds) -> Any:
+@cache
+def _atoms_beside(only: Kinds) -> set[type]:
+    """The frequent types that have no parts, and are not among `only`."""
+    return {kind for kind in _ATOMS if not issubclass(kind, only)}
+
+
+def _map_only(change: Callable[..., Any], value: Any, only: Kinds, atoms: set[type]) -> Any:
     """`map_nested` of one value, for speed: a checkpoint has hundreds."""
     if isinstance(value, only):
         return change(value)
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    if kind is dict:
-        return {key: _map_only(change, part, only) for key, part in value.items()}
-    if isinstance(value, SEQUENCES) and _ATOMS.issuperset(map(type, value)):
+    if type(value) is dict:
+        return {
+            key: part if type(part) in atoms else _map_only(change, part, only, atoms)
+            for key, part in value.items()
+        }
+    if isinstance(value, SEQUENCES) and atoms.issuperset(map(type, value)):
         return value  # a generator state may be a tuple of hundreds of numbers
     parts = children(value)
     if parts is None:
         return value
-    return with_children(value, [_map_only(change, part, only) for part in parts])
+    return with_children(value, [_map_only(change, part, only, atoms) for part in parts])
 
 
 def leaves(value: Any, only: Kinds = object) -> Iterator[Any]:
