@@ -26,6 +26,26 @@ def test_a_file_contains_what_was_written_and_the_digest_matches(tmp_path, sizes
     assert hash_file(tmp_path / "named" / "f") == written
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be told")
+def test_the_disk_begins_with_each_large_part_before_the_next_one_is_written(tmp_path, monkeypatch):
+    told, begun, advise = [], [], os.posix_fadvise
+
+    def tell(file, offset, size, advice):
+        told.append((offset, size))
+        advise(file, offset, size, advice)
+
+    def fill(file):
+        for size in (1 << 21, 5):
+            file.write(bytes(size))
+            begun.append([*told])
+
+    monkeypatch.setattr(os, "posix_fadvise", tell)
+    with AtomicDirectory(tmp_path) as directory:
+        directory.write("f", fill)
+    assert begun == [[(0, 1 << 21)]] * 2
+    assert told == [(0, 1 << 21), (0, 0)]  # last the rest
+
+
 def test_a_folder_gets_its_name_at_commit(tmp_path):
     with AtomicDirectory(tmp_path) as directory:
         directory.write("f", lambda file: file.write(b"x"))
