@@ -42,6 +42,12 @@ class ConnectionTables(NamedSignal):
         stored = self.receivers.get(make_id(receiver))
         return stored is not None and not isinstance(stored, weakref.ref)
 
+    def _senders_of(self, receiver: Receiver) -> list[Any]:
+        """The objects to which `receiver` is connected."""
+        identities = tuple(self._by_receiver.get(make_id(receiver), ()))
+        found = [self._weak_senders[each]() for each in identities if each in self._weak_senders]
+        return [sender for sender in found if sender is not None]
+
     def _make_weak(self, receiver: Receiver) -> None:
         """Replace the strong reference to a connected receiver by a weak one."""
         receiver_id = make_id(receiver)
@@ -84,13 +90,13 @@ class ConnectionTables(NamedSignal):
     @locked
     def _disconnect(self, receiver_id: Hashable, sender_id: Hashable) -> None:
         """Disconnect as blinker does, and delete the empty entries that it leaves."""
-        if sender_id != ANY_ID and self._by_receiver.get(receiver_id) == {sender_id}:
-            super()._disconnect(receiver_id, ANY_ID)
-        else:
-            super()._disconnect(receiver_id, sender_id)
-        if not self._by_sender.get(sender_id, True):
-            del self._by_sender[sender_id]
-            self._weak_senders.pop(sender_id, None)
+        connected = {*self._by_receiver.get(receiver_id, ())}
+        is_last = sender_id == ANY_ID or connected == {sender_id}
+        super()._disconnect(receiver_id, ANY_ID if is_last else sender_id)
+        for left in connected if is_last else (sender_id,):
+            if not self._by_sender.get(left, True):
+                del self._by_sender[left]
+                self._weak_senders.pop(left, None)
         if receiver_id not in self.receivers:
             self._forget(receiver_id)
         self.refresh()

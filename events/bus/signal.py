@@ -93,9 +93,10 @@ class Signal(ConnectionTables):
     @locked
     def disconnect(self, receiver: Receiver, sender: Any = ANY) -> None:
         """Do not call `receiver` any more when `sender` sends; by default for all senders."""
+        senders = self._senders_of(receiver) if sender is ANY else [sender]
         super().disconnect(receiver, sender)
-        if sender is not ANY:
-            _remove_from_sender(self, sender, receiver)
+        for each in senders:
+            _remove_from_sender(self, each, receiver)
 
     @locked
     def refresh(self) -> dict[Hashable, BaseException]:

@@ -38,5 +38,5 @@ def _where(recording: Recording) -> str:
     from ..recordings.totals import totals
 
     now = status(recording)
-    left = time_left(now, totals(recording))
+    left = time_left(now, totals(recording), recording.meta.round)
     return str(now) if left is None else f"{now}, about {format_duration(left)} left"

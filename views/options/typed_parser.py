@@ -13,6 +13,8 @@ from jsonargparse import ArgumentParser, Namespace
 from ...events.utils.similar_names import did_you_mean
 from ..output.usage_error import UsageError
 
+_UNION = r"Expected one of: \1. Got value: "
+
 
 def typed_parser(
     function: Callable[..., Any], name: str, skipped: Collection[str] = ()
@@ -93,13 +95,22 @@ def options_help(parser: ArgumentParser, known: Collection[str] = (), prefix: st
         option = _option(name[0][2:])
         return _option(f"{prefix}.{option[2:]}") if option in known else option
 
-    return re.sub(r"--[\w.]+", shown, parser.format_help()).strip()
+    return re.sub(r"--[\w.]+", shown, _plain_types(parser.format_help())).strip()
 
 
 def _in_one_line(message: str) -> str:
     """`Parser key "lr": Expected a <class 'float'>` as `--lr: Expected a float`."""
     named = re.sub(r'Parser key "([^"]*)"', lambda found: _option(found[1]), message)
-    return " ".join(re.sub(r"<(?:class|enum) '([^']*)'>", r"\1", named).split())
+    line = " ".join(_plain_types(named).split())
+    line = re.sub(r"Does not validate .*? Subtypes: \[(.*)\] Errors: .* value: ", _UNION, line)
+    line = re.sub(r"Expected a (?=[aeiou])", "Expected an ", line)
+    begin, required, names = line.partition("arguments are required: ")
+    return begin + required + ", ".join(map(_option, names.split(", "))) if required else line
+
+
+def _plain_types(text: str) -> str:
+    """`<class 'float'>` as `float`, `typing.Literal[1, 2]` as `Literal[1, 2]`."""
+    return re.sub(r"<(?:class|enum) '([^']*)'>", r"\1", text).replace("typing.", "")
 
 
 def _similar(message: str, known: Sequence[str]) -> str:

@@ -114,7 +114,7 @@ def _heading(now: Status) -> Text:
 def _facts(recording: Recording, current: Totals, now: Status) -> Text:
     from rich.text import Text
 
-    counters, left = recording.counters, time_left(now, current)
+    counters, left = recording.counters, time_left(now, current, recording.meta.round)
     scalars = {s.name: s.value for s in recording.scalars(recording.end - _TAIL_RECORDS)}
     planned = f" of {counters.n_steps}" if counters.n_steps else ""
     step = f"step {counters.step}{planned}"

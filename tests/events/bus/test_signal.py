@@ -142,6 +142,18 @@ def test_disconnecting_leaves_no_entry_in_any_table():
     assert not vars(sender)["_kept_receivers"]
 
 
+def test_a_receiver_that_is_disconnected_from_all_senders_is_held_by_none():
+    s, senders, handler = Signal("s"), [Sender(), Sender()], Handler([])
+    for sender in senders:
+        s.connect(handler.receive, sender=sender)
+    s.disconnect(handler.receive)
+    assert entries(s) == {}
+    deleted = weakref.ref(handler)
+    del handler
+    gc.collect()
+    assert deleted() is None
+
+
 def test_a_receiver_is_disconnected_from_one_of_two_senders():
     s, log = Signal("s"), []
     one, other, receiver = Sender(), Sender(), logging_to(log, "r")

@@ -35,6 +35,7 @@ def factory(
     size: Size = Size.small,
     kind: Literal["mlp", "convnet"] = "mlp",
     api_key: str = "",
+    dropout: float | None = None,
     transform=torch.nn.Identity(),  # noqa: B008
     epochs: int = 5,
     device: torch.device | None = None,
@@ -121,7 +122,7 @@ def test_a_parameter_epochs_gets_the_option_and_a_secret_is_not_written():
     [
         (
             ["--batch-size", "x"],
-            "jobs:f: --batch-size: Expected a int. Got value: x; see",
+            "jobs:f: --batch-size: Expected an int. Got value: x; see",
         ),
         (
             ["--batchsize", "3"],
@@ -129,7 +130,8 @@ def test_a_parameter_epochs_gets_the_option_and_a_secret_is_not_written():
         ),
         (["--learning-rate", "1"], "unrecognized arguments: --learning-rate 1; see "),
         (["--checkpont", "x"], "did you mean --checkpoint?; see trackside fit jobs:f --help"),
-        (["--kind", "rnn"], "--kind: "),
+        (["--kind", "rnn"], "--kind: Expected a Literal['mlp', 'convnet']. Got value: rnn; see"),
+        (["--dropout=x"], "--dropout: Expected one of: float, NoneType. Got value: x; see"),
         (["--config", "missing.yaml"], "--config: File does not exist"),
     ],
 )
@@ -141,7 +143,7 @@ def test_a_wrong_argument_is_refused_with_what_was_meant(words, message):
 
 
 def test_a_required_parameter_is_asked_for():
-    with pytest.raises(UsageError, match="arguments are required: width; see trackside fit"):
+    with pytest.raises(UsageError, match="arguments are required: --width; see trackside fit"):
         read(of=needs_width)
     assert read("--width", "3", of=needs_width)[0].given == {"width": 3}
 

@@ -53,7 +53,7 @@ function headerStats(app, totals) {
     epoch: formatProgress(epoch, live.n_epochs),
     batch: formatProgress(batch, view.follow ? live.n_batches : null),
     step: view.follow && live.n_steps ? formatProgress(live.step - 1, live.n_steps) : undefined,
-    left: timeLeft(live, view, totals),
+    left: timeLeft(app, totals.main, totals.until - totals.since),
     rate: `${formatRate(totals.shares.triggered(/^begin_batch$/) / seconds)} batch/s`,
     loss: formatted(scalar("loss") ?? scalar("train_loss")),
     lr: formatted(scalar("lr")),
@@ -63,13 +63,22 @@ function headerStats(app, totals) {
   };
 }
 
-// By the mean time of an update of this process so far, its validations among it.
-function timeLeft(live, view, totals) {
-  const made = totals.main.updates;
-  const running = live.status === "running" && view.follow;
-  if (!running || !live.n_steps || !made) return undefined;
-  const elapsed = totals.until - totals.since - restingTime(totals.main);
-  return `about ${formatDuration(((live.n_steps - live.step) * elapsed) / made)}`;
+// By the mean time of an update of this process so far, its validations among it; by that of a
+// round if the run does not know how many updates it will make, as one with several optimizers.
+function timeLeft({ live, view, meta }, totals, elapsed) {
+  if (live.status !== "running" || !view.follow) return undefined;
+  const [left, made] = live.n_steps
+    ? [live.n_steps - live.step, totals.updates]
+    : roundsLeft(live, totals, `after_${meta.round}`);
+  if (!(made && left >= 0)) return undefined;
+  return `about ${formatDuration((left * (elapsed - restingTime(totals))) / made)}`;
+}
+
+// How many rounds are left and were made; the current one counts by its batches.
+function roundsLeft({ n_epochs, epoch, batch, n_batches }, totals, ending) {
+  const part = n_batches ? Math.max(batch ?? 0, 0) / n_batches : 0;
+  const ended = totals.triggered({ test: (trigger) => trigger === ending });
+  return n_epochs ? [n_epochs - epoch - part, ended + part] : [0, 0];
 }
 
 // Time before, between and after fits, which does not count as time of the loop.
