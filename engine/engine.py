@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,7 +18,7 @@ from .loop.activity_checks import check_all_used, evaluation_phases
 from .loop.activity_registry import Wrapper
 from .loop.closures import Closure, closure_wraps, live_batch_closure
 from .loop.run_loop import RunLoop
-from .ranks.agreeing_loop import AgreedRun, AgreeingLoop
+from .ranks.agreeing_loop import AgreedRun, AgreeingLoop, agreed_context
 from .statechart.compiled_table import Activity, LeafPhase, Table
 from .statechart.composition import name_by_role
 from .statechart.machine_on_use import MachineOnUse
@@ -162,15 +162,20 @@ class Engine(Publisher):
         To replace an activity, ignore the argument: `wrap("loss", lambda _: my_loss)`.
 
         Raises:
+            TypeError: the wrapper is no function.
             ValueError: no activity has this name; the message suggests the nearest one.
         """
         undo = self._registry.wrap(name, wrapper)
-        self._update_activities()
 
         def unwrap() -> None:
             undo()
             self._update_activities()
 
+        try:
+            self._update_activities()
+        except BaseException:  # of the wrapper, which is called now if there is a run
+            unwrap()
+            raise
         return unwrap
 
     def closure(self) -> Closure:
@@ -232,7 +237,8 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            with session, self._agreed_run() as self._agreed, host:
+            agreed_run = agreed_context(self, self.state, self.agreement, self._topology.chart)
+            with session, agreed_run as self._agreed, host:
                 self._table = self._compiled(machine)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
@@ -283,11 +289,6 @@ class Engine(Publisher):
     @cached_property
     def _evaluation_phases(self) -> tuple[str, ...]:
         return evaluation_phases(self._topology)
-
-    def _agreed_run(self) -> AbstractContextManager[AgreedRun | None]:
-        if self.agreement is None:
-            return nullcontext()
-        return AgreedRun(self, self.state, self.agreement, self._topology.chart)
 
     def _update_activities(self) -> None:
         agreed = self._agreed

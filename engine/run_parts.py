@@ -45,7 +45,8 @@ class RunParts:
 
         Raises:
             TypeError: neither a model nor models, or both; a model is not a module; a class in
-                place of an instance.
+                place of an instance; a name is no str.
+            ValueError: a name that torch does not allow for a module.
             ChartError: a scope of the chart trains a name that there is no optimizer for; an
                 update names none of several; or nothing chooses among several, neither a scope
                 nor an activity of the author.
@@ -58,6 +59,8 @@ class RunParts:
             if one is not None and several:
                 raise TypeError(f"Trainer({what}=…, {what}s=…): pass one of the two")
             _check_instances(what, one, several)
+            for name in several:
+                _check_part_name(what, name)
         for each in models.values() if models else (model,):
             check_model(each)
         _check_owners(chart, optimizers, {"model": models, "loss": loss_fns})
@@ -103,6 +106,19 @@ def _check_instances(what: str, one: Any, several: Mapping[str, Any]) -> None:
     check_no_class(f"Trainer({what}=…)", one)
     for name, each in several.items():
         check_no_class(f"Trainer({what}s={{{name!r}: …}})", each)
+
+
+def _check_part_name(what: str, name: Any) -> None:
+    """Refuse what cannot be a name; models are parts of one module, by which they are saved."""
+    tried = f"Trainer({what}s={{{name!r}: …}})"
+    if not isinstance(name, str):
+        raise TypeError(f"{tried}: the name is a {type(name).__name__}; allowed: a str")
+    if not name:
+        raise ValueError(f"{tried}: allowed: a name that is not empty")
+    if what == "model" and ("." in name or hasattr(nn.ModuleDict(), name)):
+        raise ValueError(
+            f"{tried}: allowed: a name without dots that is no attribute of torch.nn.ModuleDict"
+        )
 
 
 def checked_function(name: str, function: Any) -> Any:

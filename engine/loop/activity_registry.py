@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ...events import TrainState
+from ...events.bus.order import receiver_name
 from ...events.utils.similar_names import did_you_mean
 from ..statechart.compiled_table import Activity
 from ..statechart.dissolving import Shortcut
@@ -109,7 +110,7 @@ class ActivityRegistry:
         path = phase.removesuffix(".run")
         for name, wrapper in (*self._innermost, *self._wraps, *self._outermost):
             if _ends_with(path, name):
-                activity = wrapper(activity)
+                activity = _checked(wrapper(activity), name, wrapper)
         return activity
 
     def _with_shortcuts(self, activity: Activity) -> Activity:
@@ -144,8 +145,14 @@ class ActivityRegistry:
         """Replace the activities called `name` by `wrapper(activity)`; returns the undo function.
 
         Raises:
+            TypeError: the wrapper is no function.
             ValueError: no activity has this name; the message suggests the nearest one.
         """
+        if not callable(wrapper):
+            raise TypeError(
+                f"wrap({name!r}, {wrapper!r}): found a {type(wrapper).__name__}; allowed: a "
+                "function that takes the activity and returns another one"
+            )
         names = self.names_in(self._phases())
         if name not in names:
             raise ValueError(
@@ -159,6 +166,20 @@ class ActivityRegistry:
             self._wraps[:] = [other for other in self._wraps if other is not entry]
 
         return undo
+
+
+def _checked(wrapped: Any, name: str, wrapper: Wrapper) -> Activity:
+    """What a wrapper has made of an activity.
+
+    Raises:
+        TypeError: names the wrapper, and what it has returned.
+    """
+    if not callable(wrapped):
+        raise TypeError(
+            f"{receiver_name(wrapper)}, a wrap of {name!r}, returned a {type(wrapped).__name__}; "
+            "expected an activity: a function that takes the state and returns a trigger"
+        )
+    return wrapped  # type: ignore[no-any-return]
 
 
 def path_ends(phase: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 from ...events import Agreement, Publisher, TrainState, Transition
@@ -46,6 +47,13 @@ class AgreedRun:
             self.ballot.leave()
         self.ballot.lost = True
         self._stop_recording()
+
+
+def agreed_context(
+    sender: Publisher, state: TrainState, agreement: Agreement | None, chart: Chart
+) -> AbstractContextManager[AgreedRun | None]:
+    """The context of a run; without an agreement it does nothing."""
+    return nullcontext() if agreement is None else AgreedRun(sender, state, agreement, chart)
 
 
 class AgreeingLoop(RunLoop):

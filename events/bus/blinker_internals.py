@@ -74,8 +74,8 @@ class ConnectionTables(NamedSignal):
     def muted(self) -> Generator[None, None, None]:
         """Call no receiver while the block runs."""
         self.is_muted = True
-        self.refresh()
         try:
+            self.refresh()
             yield
         finally:
             self.is_muted = False

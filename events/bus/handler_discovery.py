@@ -183,7 +183,7 @@ def _methods(handler: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
         if not name.startswith("_") and not isinstance(
             getattr(type(handler), name, None), (property, cached_property)
         ):
-            value = getattr(handler, name)
+            value = getattr(handler, name, None)  # one of `__slots__` may be unset
             if callable(value):
                 yield name, value
 

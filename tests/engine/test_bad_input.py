@@ -142,6 +142,19 @@ def test_a_fit_under_no_grad_is_refused(trainer):
     assert_usable(trainer)
 
 
+def test_a_wrapper_that_fails_where_a_run_has_begun_wraps_nothing(trainer, trace):
+    run = trainer.steps(DATA)
+    next(run)
+    with pytest.raises(TypeError, match="a wrap of 'forward', returned a NoneType"):
+        trainer.wrap("forward", lambda forward: None)
+    assert [*run][-1].trigger == "after_fit"
+    assert trainer.state.step == 3
+    trainer.wrap("forward", lambda forward: None)
+    with pytest.raises(TypeError, match="a wrap of 'forward', returned a NoneType"):
+        trainer.fit(DATA)
+    assert trace.all_closed
+
+
 # loaders
 
 

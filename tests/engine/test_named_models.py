@@ -219,6 +219,22 @@ def test_parts_that_do_not_go_together_are_refused(options, kind, message):
         Trainer(**options)
 
 
+@pytest.mark.parametrize(
+    ("what", "name", "kind"),
+    [
+        *[("models", name, ValueError) for name in ("", "a.b", "keys", "training")],
+        ("models", 1, TypeError),
+        ("optimizers", "", ValueError),
+        ("loss_fns", None, TypeError),
+    ],
+)
+def test_a_name_that_a_part_cannot_have_is_refused(what, name, kind):
+    parts = {"models": pair(), "optimizers": optimizers_of(pair()), "loss_fns": {}}
+    parts[what] = {name: nn.Linear(2, 2) if what == "models" else None, **parts[what]}
+    with pytest.raises(kind, match=rf"Trainer\({what}={{{name!r}: …}}\): .*allowed: "):
+        Trainer(**parts)
+
+
 def test_a_scope_that_trains_a_name_without_a_model_is_refused():
     models = {"gen": model(), "disc": model(1)}
     optimizers = {"g": optimizers_of(pair())["a"], "d": optimizers_of(pair())["b"]}

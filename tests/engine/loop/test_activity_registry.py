@@ -65,6 +65,20 @@ def test_wrapping_an_unknown_activity_raises_and_suggests_the_nearest(registry):
         registry.wrap("foward", wrapping("w"))
 
 
+def test_a_wrapper_that_is_no_function_is_refused(registry):
+    with pytest.raises(TypeError, match=r"wrap\('forward', 3\): found a int; allowed: a function"):
+        registry.wrap("forward", 3)
+
+
+def test_a_wrapper_that_returns_no_activity_is_named(registry):
+    def forgets(forward):
+        forward(None)
+
+    registry.wrap("forward", forgets)
+    with pytest.raises(TypeError, match="forgets, a wrap of 'forward', returned a NoneType"):
+        registry.activity_of("a.forward")
+
+
 def test_a_wrap_may_name_any_end_of_the_path_of_a_leaf(registry):
     for name in ("fetch", "train.fetch", "a.train.fetch"):
         undo = registry.wrap(name, wrapping(name))

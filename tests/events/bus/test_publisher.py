@@ -144,6 +144,19 @@ def test_a_method_with_an_underscore_is_not_subscribed(sender):
     sender.attach(Handler())
 
 
+def test_a_handler_may_have_slots_that_are_not_set(sender):
+    class Slotted:
+        __slots__ = ("later",)
+
+        def begin_batch(self, trainer, state):
+            self.later = "set"
+
+    handler = Slotted()
+    sender.attach(handler)
+    sender.send("begin_batch")
+    assert handler.later == "set"
+
+
 def test_a_handler_that_receives_no_signal_is_refused(sender):
     with pytest.raises(AttachError, match="Unsubscribed receives no signal"):
         sender.attach(type("Unsubscribed", (), {})())
