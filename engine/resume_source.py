@@ -25,9 +25,15 @@ def read_resume_state(trainer: CheckpointedTrainer, resume: ResumeFrom) -> Mappi
         resume: "auto" is the newest checkpoint there, or a new fit if there is none.
 
     Raises:
+        TypeError: it is nothing to resume from.
         ValueError: "auto", and no handler, or several, say where.
         CheckpointError: there is no intact checkpoint.
     """
+    if not isinstance(resume, (Mapping, str, Path, type(None))):
+        raise TypeError(
+            f"fit(resume=…): found a {type(resume).__name__}; allowed: a state_dict, the path of a "
+            'checkpoint or of a folder of checkpoints, a str or a Path, or "auto"'
+        )
     saved = _read(trainer, resume)
     if saved is None:
         return None

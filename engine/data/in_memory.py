@@ -24,10 +24,16 @@ class Columns(Dataset[dict[str, Any]]):
         columns: tensors or NumPy arrays of the same length, by name.
 
     Raises:
-        ValueError: lengths differ.
+        ValueError: lengths differ, or one has no dimension.
     """
 
     def __init__(self, columns: dict[str, Any]) -> None:
+        for name, column in columns.items():
+            if not column.ndim:
+                raise ValueError(
+                    f"KeyedLoader(dict of columns): {name!r} is a single value; allowed: tensors "
+                    "and arrays with a row for each example"
+                )
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items())

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ...events import Publisher, TrainState
+from ...events.utils.loader_length import loader_length
 from ..named_parts import all_optimizers
 from ..torch_internals import version
 from .checkpointed_trainer import CheckpointedTrainer
@@ -103,8 +104,11 @@ def _fingerprint(value: Any, depth: int = 0) -> Any:
 
 
 def _fingerprint_of_parts(value: Any, depth: int) -> Any:
-    if isinstance(value, Set) or (isinstance(value, Sized) and len(value) > _MAX_LENGTH):
-        return id(value), len(value)
+    if hasattr(value, "nbytes") and hasattr(value, "tobytes"):  # NumPy's, whose items are made anew
+        return value.tobytes() if value.nbytes <= 8 * _MAX_LENGTH else id(value)
+    length = loader_length(value) if isinstance(value, Sized) else None
+    if isinstance(value, Set) or (length is not None and length > _MAX_LENGTH):
+        return id(value), length
     if isinstance(value, Mapping):
         return {key: _fingerprint(part, depth) for key, part in value.items()}
     if isinstance(value, Collection):

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ...events import IllegalCancelError, TrainState, Transition, cancel_for
+from ...events.utils.exception_text import add_note, traceback_text
 from ...events.utils.log import log
 from ...events.utils.similar_names import did_you_mean
 from ..engine import Engine
@@ -25,7 +26,8 @@ class Run(Future[TrainState]):
 
     It works with `concurrent.futures.wait` and `as_completed`, and can be awaited; cancelling the
     task that awaits it cancels the fit. As a context manager it cancels the fit and joins the
-    thread when the block ends, and raises the error of the fit, unless the block itself raised.
+    thread when the block ends, and raises the error of the fit; if the block itself raised, that
+    error has the one of the fit as a note.
     A cancelled fit has a result, as in `fit`: its state says how it ended. When the process exits,
     the fit is cancelled, and the process waits until its scopes are closed.
 
@@ -178,6 +180,8 @@ class Run(Future[TrainState]):
         self._thread.join()
         if error is None:
             self.result()
+        elif (failure := self.exception()) is not None and failure is not error:
+            add_note(error, f"trackside: the fit failed, too: {traceback_text(failure)}")
 
     def _run_to_end(self, transitions: Iterator[Transition]) -> None:
         error: BaseException | None = None

@@ -16,6 +16,12 @@ def test_auto_begins_a_new_fit_in_an_empty_folder_and_resumes_the_next_time(tmp_
     assert equal(weights(second), weights(through))
 
 
+@pytest.mark.parametrize("resume", [3, True, ["a"]])
+def test_what_is_no_state_dict_and_no_path_is_refused(resume):
+    with pytest.raises(TypeError, match=rf"found a {type(resume).__name__}; allowed: a state_dict"):
+        trainer_of().fit(batches(), resume=resume)
+
+
 def test_auto_without_a_checkpoint_handler_is_refused():
     with pytest.raises(ValueError, match=r'resume="auto"\) needs one Checkpoint .* found: none'):
         trainer_of().fit(batches(), resume="auto")

@@ -140,6 +140,12 @@ def test_what_is_not_plain_columns_is_read_by_example(data):
     assert column_reader(with_columns(data), None) is None
 
 
+@pytest.mark.parametrize("value", [torch.tensor(1.0), numpy.array(1.0)])
+def test_a_column_without_a_dimension_is_refused(value):
+    with pytest.raises(ValueError, match="'y' is a single value; allowed: tensors and arrays with"):
+        KeyedLoader({"x": torch.zeros(3), "y": value})
+
+
 def test_columns_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"found lengths x 7, y 3; allowed: one length"):
         KeyedLoader({"x": FLOATS, "y": LABELS[:3]}, 2)

@@ -666,6 +666,47 @@ def test_references_to_what_the_trainer_saves_cause_no_warning():
         stopped_after(trainer_of(Pointing()), "after_batch", batches(2))
 
 
+class Endless(IterableDataset):
+    """A `DataLoader` of it has `__len__`, which raises."""
+
+    def __iter__(self):
+        return iter(())
+
+
+class Keeping:
+    def __init__(self, kept):
+        self.kept = kept
+
+    def after_batch(self, trainer, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        DataLoader(Endless()),
+        numpy.array(3.0),
+        numpy.zeros(3, numpy.float32),
+        numpy.full((2, 2, 2, 2, 2), numpy.nan),
+        [numpy.float32(1), numpy.zeros(5_000)],
+    ],
+    ids=["a loader without a length", "no dimension", "float32", "nan", "a list"],
+)
+def test_what_a_handler_keeps_as_it_is_causes_no_warning(kept):
+    with warnings.catch_warnings(action="error"):
+        stopped_after(trainer_of(Keeping(kept)), "after_batch", batches(2))
+
+
+def test_an_array_that_a_handler_changes_in_place_causes_a_warning():
+    class Adding(Keeping):
+        def after_batch(self, trainer, state):
+            self.kept += 1
+
+    trainer = trainer_of(Adding(numpy.zeros((2, 2), numpy.float32)))
+    with pytest.warns(UserWarning, match="handler Adding keeps kept and cannot save it"):
+        stopped_after(trainer, "after_batch", batches(2))
+
+
 def test_state_that_is_not_plain_data_is_refused_by_handler_and_key():
     class Odd(Counting):
         def state_dict(self):

@@ -364,14 +364,25 @@ def test_leaving_the_block_raises_the_error_of_the_fit():
         futures.wait([run], LONG)
 
 
-def test_an_error_of_the_block_wins_over_that_of_the_fit():
+def test_a_block_that_raises_has_the_error_of_the_fit_as_a_note():
     trainer = trainer_of()
     trainer.on("after_loss")(refuse_in_handler)
     run = trainer.start(batches(1))
     futures.wait([run], LONG)
-    with pytest.raises(ZeroDivisionError), run:
+    with pytest.raises(ZeroDivisionError) as raised, run:
         raise ZeroDivisionError
+    (note,) = raised.value.__notes__
+    assert note.startswith("trackside: the fit failed, too: Traceback")
+    assert "LookupError: not today" in note
     assert isinstance(run.exception(), LookupError)
+
+
+def test_a_block_that_raises_the_error_of_the_fit_itself_has_no_such_note():
+    trainer = trainer_of()
+    trainer.on("after_loss")(refuse_in_handler)
+    with pytest.raises(LookupError) as raised, trainer.start(batches(1)) as run:
+        run.result(LONG)
+    assert not any("the fit failed, too" in note for note in raised.value.__notes__)
 
 
 # a future
