@@ -295,4 +295,4 @@ class Engine(Publisher):
         for leaf in self._table.values():
             activity = self._registry.activity_of(leaf.phase)
             wrapped = activity if agreed is None else agreed.activities.wrapped(leaf, activity)
-            leaf.activity = wrapped
+            leaf.replace_activity(wrapped)

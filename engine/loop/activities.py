@@ -27,7 +27,7 @@ from ..batches.batch_hint import explain_batch
 from ..batches.unlabelled_batch import keep_every_input
 from ..batches.weighted_loss import weighted_loss
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
-from ..statechart.compiled_table import Activity
+from ..statechart.compiled_table import Activity, Always
 from .activity_registry import Wrapper
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
@@ -245,11 +245,6 @@ def _models_loss(pred: Any) -> Any:
     return pred.get("loss") if isinstance(pred, Mapping) else getattr(pred, "loss", None)
 
 
-def return_always(trigger: str) -> Activity:
-    """An activity that does nothing but return a trigger."""
-    return lambda state: trigger
-
-
 ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
     {
         "fit.ready": next_epoch,
@@ -258,16 +253,16 @@ ACTIVITIES: Mapping[str, Activity] = MappingProxyType(
         "forward": forward,
         "retry": retry_with(lambda _: forward),
         "loss": loss,
-        "train.batch.scored": return_always("begin_backward"),
+        "train.batch.scored": Always("begin_backward"),
         "backward": backward,
-        "differentiated": return_always("begin_step"),
+        "differentiated": Always("begin_step"),
         "step": step,
         "zero_grad": zero_grad,
-        "accumulated": return_always("after_batch"),
+        "accumulated": Always("after_batch"),
         "restore": refuse_rollback,
         "trained": validate_if_due,
         "validate.fetch": fetch_validation,
-        "validate.batch.scored": return_always("after_batch"),
+        "validate.batch.scored": Always("after_batch"),
         "validated": resume_paused_training,
     }
 )

@@ -10,11 +10,11 @@ import torch
 from ...events import TrainState
 from ...events.roles import STANDARD_ROLES
 from ...events.utils.argument_checks import check_no_class
-from ..statechart.compiled_table import Activity
+from ..statechart.compiled_table import Activity, Always
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
-from .activities import backward_of_own, return_always, zero_grad
+from .activities import backward_of_own, zero_grad
 from .activity_checks import check_activities, check_gradients
 from .activity_registry import ActivityRegistry, Wrapper, path_ends
 from .fit_reset import begin_inner_fit
@@ -95,9 +95,9 @@ def default_activities(chart: Chart, given: Iterable[str]) -> dict[str, Activity
     activities: dict[str, Activity] = {}
     for name, role in chart.roles.items():
         if role == "update":
-            activities[f"{name}.scored"] = return_always("begin_backward")
+            activities[f"{name}.scored"] = Always("begin_backward")
             activities[f"{name}.zero_grad"] = _zero_grad_and(f"after_{name}")
-            activities[f"{name}.accumulated"] = return_always(f"after_{name}")
+            activities[f"{name}.accumulated"] = Always(f"after_{name}")
             if name in chart.of:
                 activities[f"{name}.backward"] = backward_of_own
     for phase, trigger in chart.follows.items():
@@ -117,7 +117,7 @@ def next_due(chart: Chart, phase: str) -> Activity:
         sometimes.append((trigger, every))
         trigger = chart.follows[f"{phase.rpartition('.')[0]}.{name}_done"]
     if not sometimes:
-        return return_always(trigger)
+        return Always(trigger)
 
     def activity(state: TrainState) -> str:
         for update, each in sometimes:

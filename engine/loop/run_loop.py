@@ -92,9 +92,14 @@ class RunLoop:
                         if trigger is leaf.expected_trigger
                         else leaf.activity_rows[trigger]
                     )
-                    leaf = row.leaf
+                    leaf, receivers = row.leaf, row.receivers
+                    if (onward := leaf.onward_row) is not None and not (
+                        receivers or stepwise or requests.pending
+                    ):
+                        row = onward  # nobody hears of the leaf, and it does no work
+                        leaf, receivers = row.leaf, row.receivers
                     state.phase = leaf.phase
-                    if receivers := row.receivers:
+                    if receivers:
                         receive = receivers[0]
                         sending = True
                         for receive in receivers:

@@ -38,7 +38,7 @@ class AgreedActivities:
             for trigger, row in leaf.rows.items():
                 self._entering.setdefault(row.leaf.phase, set()).add(trigger)
         for leaf in table.values():
-            leaf.activity = self.wrapped(leaf, leaf.activity)
+            leaf.replace_activity(self.wrapped(leaf, leaf.activity))
 
     def wrapped(self, leaf: LeafPhase, activity: Activity | None) -> Activity | None:
         """The activity of a leaf as all ranks run it: alike."""

@@ -35,7 +35,7 @@ def add_stops(leaves: Iterable[LeafPhase], trigger: str) -> None:
         for name, row in leaf.activity_rows.items():
             if row.transition.trigger == trigger and not isinstance(row, StopRow):
                 leaf.activity_rows[name] = StopRow(leaf, row)
-        leaf.expect_first_row()
+        leaf.expect_rows()
 
 
 def remove_stops(leaves: Iterable[LeafPhase], trigger: str) -> None:
@@ -44,4 +44,4 @@ def remove_stops(leaves: Iterable[LeafPhase], trigger: str) -> None:
         for name, row in leaf.activity_rows.items():
             if isinstance(row, StopRow) and row.replaced.transition.trigger == trigger:
                 leaf.activity_rows[name] = row.replaced
-        leaf.expect_first_row()
+        leaf.expect_rows()

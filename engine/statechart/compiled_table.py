@@ -18,6 +18,18 @@ from .planned_rows import PlannedRow, PlannedRows
 Activity = Callable[[TrainState], str]
 
 
+class Always:
+    """An activity that does nothing but return a trigger."""
+
+    __slots__ = ("trigger",)
+
+    def __init__(self, trigger: str) -> None:
+        self.trigger = trigger
+
+    def __call__(self, state: TrainState) -> str:
+        return self.trigger
+
+
 class IllegalTransitionError(RuntimeError):
     """A trigger was fired in a phase that has no row for it, or a condition refused it."""
 
@@ -61,6 +73,8 @@ class LeafPhase:
         expected_trigger: the first trigger of the chart that is compiled and an activity may
             return; `expected_row` is its row. Between the batches of a model the cache is cold,
             and a comparison touches less of it than a lookup.
+        onward_row: the row that its activity always leads to, if it is compiled; else None. A
+            transition to this leaf that nobody receives is made in one step with that row.
 
     A lookup of a row that is not compiled, in one of the last two dicts, fires it.
     """
@@ -71,6 +85,7 @@ class LeafPhase:
         "closing_rows",
         "expected_row",
         "expected_trigger",
+        "onward_row",
         "phase",
         "rows",
     )
@@ -80,6 +95,7 @@ class LeafPhase:
     def __init__(self, phase: str, activity: Activity | None) -> None:
         self.phase = phase
         self.activity = activity
+        self.onward_row: TableRow | None = None
         self.activity_rows: dict[str, TableRow] = {}
         self.closing_rows: dict[str, TableRow] = {}
         self.rows: dict[str, TableRow] = {}
@@ -94,11 +110,18 @@ class LeafPhase:
         rows = self.activity_rows
         return rows.own_name(trigger) if isinstance(rows, CompiledRows) else trigger
 
-    def expect_first_row(self) -> None:
-        """Make the first compiled row that an activity may choose the expected one."""
+    def replace_activity(self, activity: Activity | None) -> None:
+        """Do the work of the leaf by another activity, and expect the rows that it leads to."""
+        self.activity = activity
+        self.expect_rows()
+
+    def expect_rows(self) -> None:
+        """Find the first compiled row that an activity may choose, and the only one of `Always`."""
         for trigger, row in self.activity_rows.items():
             self.expected_trigger, self.expected_row = trigger, row
-            return
+            break
+        always = self.activity if isinstance(self.activity, Always) else None
+        self.onward_row = None if always is None else self.activity_rows.get(always.trigger)
 
 
 class Table(dict[str, "LeafPhase"]):
@@ -200,7 +223,7 @@ def build_table(
             closing.allow(trigger, row, is_compiled)
             if may_be_returned:
                 returned.allow(trigger, row, is_compiled)
-        leaf.expect_first_row()
+        leaf.expect_rows()
     table.links.append(link(rows))
     return table
 
