@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -43,16 +44,14 @@ def build_registry(
         check_no_class(f"activities={{{name!r}: …}}", activity)
     chart = topology.chart
     own = own_scopes(chart)
+    trainers = [(_renamed(name, own), wrapper) for name, wrapper in outermost]
     registry = ActivityRegistry(
         {
             **{_renamed(name, own): activity for name, activity in defaults.items()},
             **default_activities(chart, given),
             **given,
         },
-        (
-            *((_renamed(name, own), wrapper) for name, wrapper in outermost),
-            *evaluation_wraps(topology),
-        ),
+        (*trainers, *evaluation_wraps(topology, trainers)),
         chart.shortcuts,
         partial(owned_activity, topology) if chart.of else None,
         (*innermost, *limited_fetches(topology, given)),
@@ -136,19 +135,34 @@ def _zero_grad_and(trigger: str) -> Activity:
     return activity
 
 
-def evaluation_wraps(topology: Topology) -> Iterator[tuple[str, Wrapper]]:
+class _WithoutGradients(torch.no_grad):
+    """The wrap that switches gradients off; what does no work needs none."""
+
+    def __call__(self, activity: Any) -> Any:
+        return activity if isinstance(activity, Always) else super().__call__(activity)
+
+
+def evaluation_wraps(
+    topology: Topology, others: Sequence[tuple[str, Wrapper]]
+) -> Iterator[tuple[str, Wrapper]]:
     """Gradients are off in the work of every scope with the role of an evaluation.
 
     The phase `fetch` is left out: a loader may be shared with the training.
+
+    Args:
+        others: wraps by name, which may have switched them off already.
     """
+    switched_off = {name for name, wrapper in others if isinstance(wrapper, torch.no_grad)}
     evaluations = [
         path
         for path in topology.scopes
         if topology.chart.roles.get(scope_name(path)) == "evaluation"
     ]
     for leaf in topology.leaves:
-        if any(inside(leaf, path) for path in evaluations) and scope_name(leaf) != "fetch":
-            yield leaf.removesuffix(".run"), torch.no_grad()
+        if not any(inside(leaf, path) for path in evaluations) or scope_name(leaf) == "fetch":
+            continue
+        if switched_off.isdisjoint(path_ends(leaf)):
+            yield leaf.removesuffix(".run"), _WithoutGradients()
 
 
 def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activity:

@@ -92,12 +92,14 @@ class RunLoop:
                         if trigger is leaf.expected_trigger
                         else leaf.activity_rows[trigger]
                     )
-                    leaf, receivers = row.leaf, row.receivers
-                    if (onward := leaf.onward_row) is not None and not (
+                    leaf = row.leaf
+                    receivers = row.receivers
+                    if leaf.onward_row is not None and not (
                         receivers or stepwise or requests.pending
                     ):
-                        row = onward  # nobody hears of the leaf, and it does no work
-                        leaf, receivers = row.leaf, row.receivers
+                        row = leaf.onward_row  # nobody hears of the leaf, and it does no work
+                        leaf = row.leaf
+                        receivers = row.receivers
                     state.phase = leaf.phase
                     if receivers:
                         receive = receivers[0]
