@@ -32,6 +32,10 @@ Raises TypeError for anything that is not a tensor.
 """
 
 
+set_gradients: Callable[[bool], None] = torch._C._set_grad_enabled
+"""`torch.set_grad_enabled(enabled)` without the object that it makes."""
+
+
 def version(tensor: torch.Tensor) -> int:
     """How many times the values of a tensor were changed in place. Cost: no device sync."""
     return tensor._version

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...events import RecoveryError, TrainState
@@ -33,6 +32,7 @@ from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
 from .module_modes import set_modes
 from .retried_batch import retry_with
+from .without_gradients import WithoutGradients
 
 _EXHAUSTED = object()
 
@@ -272,9 +272,9 @@ A trainer has others for `retry`, which runs `forward` in its wraps, and for `re
 """
 
 OUTERMOST_WRAPS: tuple[tuple[str, Wrapper], ...] = (
-    ("validate.batch.forward", torch.no_grad()),
-    ("validate.batch.loss", torch.no_grad()),
-    ("validate.batch.retry", torch.no_grad()),
+    ("validate.batch.forward", WithoutGradients()),
+    ("validate.batch.loss", WithoutGradients()),
+    ("validate.batch.retry", WithoutGradients()),
     ("validate.batch.loss", unless_predicting),
 )
 """Wraps of the trainer's own activities, outside every other wrap or replacement."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -20,6 +19,7 @@ from .activity_checks import check_activities, check_gradients
 from .activity_registry import ActivityRegistry, Wrapper, path_ends
 from .fit_reset import begin_inner_fit
 from .own_fetch import limited_fetches
+from .without_gradients import WithoutGradients
 
 
 def build_registry(
@@ -135,13 +135,6 @@ def _zero_grad_and(trigger: str) -> Activity:
     return activity
 
 
-class _WithoutGradients(torch.no_grad):
-    """The wrap that switches gradients off; what does no work needs none."""
-
-    def __call__(self, activity: Any) -> Any:
-        return activity if isinstance(activity, Always) else super().__call__(activity)
-
-
 def evaluation_wraps(
     topology: Topology, others: Sequence[tuple[str, Wrapper]]
 ) -> Iterator[tuple[str, Wrapper]]:
@@ -162,7 +155,7 @@ def evaluation_wraps(
         if not any(inside(leaf, path) for path in evaluations) or scope_name(leaf) == "fetch":
             continue
         if switched_off.isdisjoint(path_ends(leaf)):
-            yield leaf.removesuffix(".run"), _WithoutGradients()
+            yield leaf.removesuffix(".run"), WithoutGradients()
 
 
 def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activity:

@@ -34,6 +34,14 @@ def test_tensor_base_len_of_another_type_raises_a_type_error(value):
         torch_internals.first_dimension(value)
 
 
+def test_set_grad_enabled_of_c_switches_gradients_off_and_on():
+    assert hasattr(torch._C, "_set_grad_enabled"), "torch._C._set_grad_enabled is gone"
+    torch_internals.set_gradients(False)
+    off = torch.is_grad_enabled()
+    torch_internals.set_gradients(True)
+    assert (off, torch.is_grad_enabled()) == (False, True)
+
+
 def test_tensor_version_counts_changes_in_place():
     tensor = torch.zeros(2)
     assert hasattr(tensor, "_version"), "torch.Tensor._version is gone"

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from trackside.engine import Trainer
+from trackside.engine.torch_internals import set_gradients
 
 BATCHES = [(torch.zeros(2, 3), torch.zeros(2, 1))] * 3
 
@@ -17,12 +18,11 @@ def trainer_of():
 
 def test_each_activity_of_a_validation_that_works_switches_gradients_off_once():
     trainer = trainer_of()
-    entered = []
+    switched = []
 
     def profile(frame, event, argument):
-        is_entry = frame.f_code is torch.no_grad.__enter__.__code__
-        if event == "call" and is_entry and not trainer.state.training:
-            entered.append(trainer.state.phase.rpartition(".")[2])
+        if event == "c_call" and argument is set_gradients and ".batch." in trainer.state.phase:
+            switched.append(trainer.state.phase.partition("epoch.")[2])
 
     before = sys.getprofile()
     sys.setprofile(profile)
@@ -30,7 +30,8 @@ def test_each_activity_of_a_validation_that_works_switches_gradients_off_once():
         trainer.fit(BATCHES, BATCHES)
     finally:
         sys.setprofile(before)
-    assert entered == ["forward", "loss"] * 3
+    batch = [f"validate.batch.{name}" for name in ("forward", "loss") for _ in ("off", "on")]
+    assert [phase for phase in switched if phase.startswith("validate.")] == batch * 3
 
 
 def test_a_wrap_around_a_phase_of_a_validation_without_work_runs_without_gradients():
