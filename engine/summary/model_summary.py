@@ -29,9 +29,9 @@ class Layer:
     """Those of them that require a gradient."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelSummary:
-    """Layers, parameters and memory of a model: `print(summary)`; a table in a notebook."""
+    """Layers, parameters and memory of a model, shown as a table."""
 
     layers: tuple[Layer, ...]
     """The model and the modules inside it, in the order of `named_modules`."""
@@ -49,6 +49,8 @@ class ModelSummary:
             for name, output, count in rows
         ]
         return "\n".join([*lines, "", *self._totals()])
+
+    __repr__ = __str__  # what a prompt shows of `trainer.summary()`
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{escape(text)}</th>" for text in _HEADS)

@@ -37,7 +37,7 @@ class _Run:
 class OpenTelemetry(Stateful):
     """Makes a span of each fit, epoch and validation, and metrics of their counters and results.
 
-    A span has the attributes `trackside.trainer` (its name), `trackside.epoch` (0-based) and, at
+    A span has the attributes `trackside.trainer` (its name), `trackside.epoch` (from 1) and, at
     its end, `trackside.step`, `trackside.samples`, `trackside.outcome`; if it was cancelled also
     `trackside.cancel`, `trackside.reason` and `trackside.raised_by`, the handler or activity. An
     error is recorded as an exception, and sets the status. Spans of epochs and validations have the
@@ -146,7 +146,8 @@ class OpenTelemetry(Stateful):
 
     def _span(self, scope: str, trainer: TrainerProtocol, state: TrainState) -> Iterator[None]:
         run = self._runs.setdefault(trainer, _Run())
-        attributes = {**_labels(trainer), "trackside.epoch": state.epoch}
+        epoch = {"trackside.epoch": state.epoch + 1} if state.epoch >= 0 else {}
+        attributes = {**_labels(trainer), **epoch}
         span = self._start(scope, attributes, run.spans)
         run.spans.append(span)
         try:

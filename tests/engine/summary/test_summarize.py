@@ -179,3 +179,9 @@ def test_during_a_fit_there_is_a_summary_without_a_batch_only():
 
     trainer.fit(batches(1))
     assert found[0].parameters == 75
+
+
+def test_a_prompt_shows_the_table():
+    summary = trainer_of().summary(batches(1)[0])
+    assert repr(summary) == str(summary)
+    assert repr(summary).splitlines()[0].split() == ["layer", "output", "parameters"]

@@ -77,12 +77,11 @@ def test_fits_epochs_and_validations_are_spans_and_batches_are_not():
     fit, *_, epoch, valid = told.spans
     assert dict(fit.attributes) == {
         "trackside.trainer": "digits",
-        "trackside.epoch": -1,
         "trackside.step": 6,
         "trackside.samples": 24,
         "trackside.outcome": "completed",
     }
-    assert epoch.attributes["trackside.epoch"] == 1
+    assert epoch.attributes["trackside.epoch"] == 2  # for people, as in messages and for Prometheus
     assert epoch.attributes["trackside.metric.train_loss"] == float(state.metrics["train_loss"])
     assert valid.attributes["trackside.metric.valid_loss"] == float(state.metrics["valid_loss"])
 
