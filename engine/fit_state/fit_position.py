@@ -12,6 +12,7 @@ from ...events import Rollback, TrainState
 from ...events.reported_metrics import ReportedMetrics
 from ..named_parts import Modules, module_parameters, named_modules, plain_name
 from .plain_data import to_plain_data
+from .saved_pictures import capture_pictures, restored_pictures
 
 COUNTERS = (
     "epoch",
@@ -40,11 +41,13 @@ def capture_position(
     training = state.training
     counted = {name: getattr(state, name) for name in (*COUNTERS, *FIT_ARGUMENTS, "tokens")}
     found = None if state.batches_found is None else list(state.batches_found)
+    pictures = capture_pictures(state)
     return {
         **to_plain_data({**counted, "asked": state.asked, "batches_found": found}, "state"),
         **({"rollbacks": [[*made] for made in state.rollbacks]} if state.rollbacks else {}),
         **_own_entries(state),
         "metrics": to_plain_data({**state.metrics}, "state.metrics"),
+        **({"pictures": pictures} if pictures else {}),
         "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),
@@ -56,7 +59,7 @@ def capture_position(
 
 
 def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
-    """Restore the counters and metrics, which handlers read when they reopen their scopes."""
+    """Restore the counters, metrics and pictures, which handlers read in scopes they reopen."""
     for name in COUNTERS:
         setattr(state, name, saved[name])
     state.tokens = saved.get("tokens", 0)  # a file from before has none
@@ -67,6 +70,7 @@ def restore_counters(state: TrainState, saved: Mapping[str, Any]) -> None:
         for reason, step, to_step, first, last in saved.get("rollbacks", ())
     ]
     state.metrics = ReportedMetrics(state.reports, saved["metrics"])
+    state.pictures = restored_pictures(saved.get("pictures", {}))
     for name, value in saved["reports"].items():
         state.reports.add(name, value)
 

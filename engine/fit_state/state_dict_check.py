@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..statechart.phase_paths import CLOSING
+from .saved_pictures import is_pictures
 from .sharded_tensors import StoredTensor
 
 _MOST = 1 << 53
@@ -30,8 +31,8 @@ def check_values(saved: Mapping[str, Any]) -> None:
     _check("", saved, _TOP)
     _check("position", saved["position"], _POSITION)
     _check_limit(saved["position"])
-    later: dict[str, Any] = {"tokens": 0, "batches_found": None, "rollbacks": []}
-    _check("position", {**later, **saved["position"]}, _PROGRESS)
+    later: dict[str, Any] = {"tokens": 0, "batches_found": None, "rollbacks": [], "pictures": {}}
+    _check("position", {**later, **saved["position"]}, _LATER)
     _check("heard", saved["heard"], _HEARD)
     if saved["optimizer"] is not None:
         _check("optimizer", saved["optimizer"], _OPTIMIZER)
@@ -243,10 +244,11 @@ _POSITION: dict[str, Check] = {
     "modes": _is_texts,
     "frozen": _is_texts,
 }
-_PROGRESS: dict[str, Check] = {
+_LATER: dict[str, Check] = {
     "tokens": _whole(0),
     "batches_found": _is_found,
     "rollbacks": _is_rollbacks,
+    "pictures": is_pictures,
 }
 _HEARD: dict[str, Check] = {"counts": _is_counts, "done": _is_texts}
 _OPTIMIZER: dict[str, Check] = {

@@ -52,7 +52,7 @@ class RunLogger(Copyable):
             check_whole_number(f"{type(self).__name__}(every={every!r})", every, least=1)
         self.needs = ("reported",) if every is None else ("reported", "after_step")
         self._fit = -1
-        self._is_open = False
+        self._is_open = self._may_reopen = False
         self._logged: Row = {}  # the metrics of the last row of an epoch
         self._last_run: _ClosedRun | None = None
 
@@ -63,7 +63,7 @@ class RunLogger(Copyable):
         self._open_once(state)
 
     def resumed(self, trainer: TrainerProtocol, state: TrainState) -> None:
-        self._is_open = True
+        self._may_reopen = True  # if the checkpoint has a run of this logger
 
     def state_dict(self) -> Row:
         run = self._run_state() if self._is_open else None
@@ -71,7 +71,8 @@ class RunLogger(Copyable):
 
     def load_state_dict(self, state: Row) -> None:
         self._fit = state["fit"]
-        self._is_open = self._is_open and state["run"] is not None
+        may_reopen, self._may_reopen = self._is_open or self._may_reopen, False
+        self._is_open = may_reopen and state["run"] is not None
         if self._is_open:
             self._reopen(state["run"])
 

@@ -9,7 +9,7 @@ from PIL import Image
 from shown import CLASSES, COUNTS, TEXTS, Shows, classified
 
 from trackside import Interpretation, Metrics, MLflow, Samples, TensorBoard, WandB
-from trackside.events import Example, Examples
+from trackside.events import CancelFitException, Example, Examples
 from trackside.handlers.logging._picture_drawing import draw_picture, markdown_rows, picture_table
 
 SHOWING = {"texts": TEXTS, "counts": COUNTS}
@@ -49,6 +49,39 @@ def test_tensorboard_has_the_pictures_of_an_evaluation_after_the_fit(tmp_path):
     trainer, batches = fitted(TensorBoard(tmp_path), Interpretation(CLASSES))
     trainer.validate(batches, name="test")
     assert "test_confusion" in events(tmp_path / "fit_0").Tags()["images"]
+
+
+class StopsAfterValidation:
+    def after_validate(self, trainer, state):
+        if state.epoch == 1:
+            self.saved = trainer.state_dict()
+            raise CancelFitException("enough")
+
+
+def test_a_fit_that_resumes_before_the_epoch_ends_writes_the_pictures_of_its_validation(tmp_path):
+    stops, shows = StopsAfterValidation(), Shows(**SHOWING, strange=object())
+    stops.runs_after = ("Samples", "Shows")
+    trainer, batches = classified(Samples(3), shows, stops)
+    trainer.fit(batches, batches, epochs=2)
+    pictures = stops.saved["position"]["pictures"]
+    assert {*pictures} == {"valid_samples", "texts", "counts"}
+    again, batches = classified(Samples(3), Shows(), TensorBoard(tmp_path))
+    again.fit(batches, batches, epochs=2, resume=stops.saved)
+    assert again.state.pictures["counts"] == COUNTS
+    found = events(tmp_path / "fit_0")
+    assert [event.step for event in found.Images("valid_samples")] == [6]
+    assert found.Tensors("texts/text_summary")[0].step == 6
+    stops.saved["position"]["pictures"]["counts"] = ["confusion", ["x"], [["1"]]]
+    with pytest.raises(ValueError, match="position: pictures is"):
+        again.fit(batches, batches, epochs=2, resume=stops.saved)
+
+
+def test_a_checkpoint_of_an_ended_epoch_holds_no_pictures():
+    trainer, batches = classified(Samples(3))
+    saved = []
+    trainer.on("after_epoch")(lambda trainer, state: saved.append(trainer.state_dict()))
+    trainer.fit(batches, batches, epochs=1)
+    assert "pictures" not in saved[0]["position"]
 
 
 def test_wandb_has_images_with_captions_its_own_chart_and_tables(offline, tmp_path):
