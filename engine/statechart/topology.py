@@ -105,7 +105,7 @@ class Topology:
     @cached_property
     def table(self) -> Mapping[str, Mapping[str, str]]:
         """For each leaf, trigger → destination, composite sources expanded."""
-        return MappingProxyType({leaf: MappingProxyType(self._exits(leaf)) for leaf in self.leaves})
+        return MappingProxyType({leaf: MappingProxyType(self._next(leaf)) for leaf in self.leaves})
 
     @cached_property
     def planned_rows(self) -> PlannedRows:
@@ -115,18 +115,25 @@ class Topology:
     def __reduce__(self) -> tuple[type[Topology], tuple[Sequence[Row]]]:
         return Topology, (self.chart,)
 
+    def _next(self, leaf: str) -> dict[str, str]:
+        return {trigger: end for trigger, (_, end) in self._exits(leaf).items()}
+
     def _planned(self, leaf: str) -> Iterator[PlannedRow]:
-        exits = self.table[leaf]
+        exits = self._exits(leaf)
         for trigger in self.triggers:
             if trigger in exits:
-                yield planned_row(Transition(trigger, leaf, exits[trigger]), leaf)
+                source, destination = exits[trigger]
+                yield planned_row(Transition(trigger, leaf, destination), source)
 
-    def _exits(self, leaf: str) -> dict[str, str]:
-        """Trigger → destination; the innermost row wins, among those the first."""
-        exits: dict[str, str] = {}
+    def _exits(self, leaf: str) -> dict[str, tuple[str, str]]:
+        """By trigger the phase that has the row, and its destination.
+
+        The innermost row wins, among those the first.
+        """
+        exits: dict[str, tuple[str, str]] = {}
         for phase in (leaf, *enclosing(leaf)):
             for row in self._rows_by_source.get(phase, ()):
-                exits.setdefault(row[0], row[2])
+                exits.setdefault(row[0], (phase, row[2]))
         return exits
 
     @cached_property

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trackside.engine import Topology, Trainer
 from trackside.engine.statechart.machine_on_use import MachineOnUse
+from trackside.engine.statechart.machine_rows import _planned_rows as machine_planned_rows
 from trackside.events import TrainState
 
 
@@ -40,6 +41,7 @@ def assert_alike(topology):
         for trigger in topology.triggers:
             assert chart.has_row(phase, trigger) == built.has_row(phase, trigger), (phase, trigger)
     assert table_of(chart) == table_of(built)
+    assert topology.planned_rows == machine_planned_rows(built.library)
 
 
 @pytest.mark.parametrize("name", ["supervised", "evaluation", "gan", "odd"])
