@@ -12,11 +12,22 @@ from ..recordings.run_results import RunResults
 
 
 def results_of(results: RunResults) -> dict[str, Any]:
-    """`metrics`: last, best, its epoch, what is better, by name; `facts`: texts, by name."""
+    """`metrics`: last, best, its epoch, what is better, by name; `facts`: texts, by name.
+
+    A last value that is not finite is a text, for JSON has no NaN.
+    """
     return {
-        "metrics": {name: list(result) for name, result in results.metrics.items()},
+        "metrics": {
+            name: [_json_number(last), *others] for name, (last, *others) in results.metrics.items()
+        },
         "facts": {name: str(value) for name, value in results.facts.items()},
     }
+
+
+def _json_number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
 
 
 def times_of(times: EpochTimes) -> dict[str, Any]:

@@ -18,6 +18,7 @@ Condition = Literal["waiting", "running", "ended", "died", "away"]
 
 _STUCK_FACTOR = 10
 _STUCK_SECONDS = 1.0
+_STUCK_FIRST_SECONDS = 60.0
 _TAIL_RECORDS = (2**14, 2**16)
 
 
@@ -53,9 +54,14 @@ class Status:
 
     @property
     def stuck(self) -> bool:
-        """Whether no record was made for ten times the usual stay, and for a second."""
-        if self.idle is None or self.usual is None:
+        """Whether no record was made for ten times the usual stay, and for a second.
+
+        In the first stay in a phase, such as a first batch: for a minute.
+        """
+        if self.idle is None:
             return False
+        if self.usual is None:
+            return self.idle > _STUCK_FIRST_SECONDS
         return self.idle > max(_STUCK_FACTOR * self.usual, _STUCK_SECONDS)
 
     def __str__(self) -> str:

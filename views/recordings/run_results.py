@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ...events.utils.flat_names import flat_names
@@ -25,8 +25,10 @@ class MetricResult(NamedTuple):
     """The result of one metric; of a metric with several values an epoch, of their means."""
 
     last: float
+    """NaN or infinite if the metric ends so."""
     best: float | None
-    """None if its name does not tell which is better, such as `lr`."""
+    """Of those that are finite; None if there are none, or if the name does not tell which is
+    better, such as `lr`."""
     best_epoch: int | None
     """Counted from 0."""
     better: Better | None
@@ -46,8 +48,7 @@ def run_results(recording: Recording) -> RunResults:
     for point in recording.metrics():
         by_name.setdefault(point.name, []).append(point)
     metrics = {name: metric_result(name, points) for name, points in by_name.items()}
-    facts = flat_names(recording.table.facts)
-    return RunResults({name: one for name, one in metrics.items() if one is not None}, facts)
+    return RunResults(metrics, flat_names(recording.table.facts))
 
 
 def better_values(name: str) -> Better | None:
@@ -58,17 +59,18 @@ def better_values(name: str) -> Better | None:
     return "lower" if is_lower else "higher"
 
 
-def metric_result(name: str, points: Iterable[Scalar]) -> MetricResult | None:
-    """The result of the metric's points, in order; None if none of them is finite."""
-    finite = [point for point in points if math.isfinite(point.value)]
-    if not finite:
-        return None
+def metric_result(name: str, points: Sequence[Scalar]) -> MetricResult:
+    """The result of the metric's points, in order; there is at least one."""
     better = better_values(name)
     if better is None:
-        return MetricResult(finite[-1].value, None, None, None)
-    means = _means(finite)
-    best_epoch = (min if better == "lower" else max)(means, key=lambda epoch: means[epoch])
-    return MetricResult([*means.values()][-1], means[best_epoch], best_epoch, better)
+        return MetricResult(points[-1].value, None, None, None)
+    means = _means(points)
+    last = [*means.values()][-1]
+    finite = [epoch for epoch, mean in means.items() if math.isfinite(mean)]
+    if not finite:
+        return MetricResult(last, None, None, None)
+    best_epoch = (min if better == "lower" else max)(finite, key=lambda epoch: means[epoch])
+    return MetricResult(last, means[best_epoch], best_epoch, better)
 
 
 def _means(points: Iterable[Scalar]) -> Mapping[int, float]:

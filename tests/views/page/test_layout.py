@@ -227,3 +227,15 @@ def test_the_time_left_is_that_of_the_updates_so_far(page):
     shown, unit = stat.inner_text().split()[1:]
     factor = {"s": 1, "ms": 1e-3}[unit]
     assert float(shown) * factor == pytest.approx(35 * seconds / made, rel=0.01)
+
+
+def test_a_first_stay_that_does_not_end_names_the_handler_and_says_that_it_is_the_first(page):
+    choose(page, "retry")
+    show = "(live) => { Object.assign(trackside.live, live); trackside.requestDraw(); }"
+    stuck = {"status": "stuck", "usual": None, "receiver": "Slow.begin_fit"}
+    page.evaluate(show, stuck)
+    banner = page.locator("#banner")
+    wait_until(lambda: "it is the first stay in this phase" in banner.inner_text())
+    assert "Slow.begin_fit was called" in banner.inner_text()
+    page.evaluate(show, {"status": "ended", "receiver": ""})
+    wait_until(banner.is_hidden)

@@ -29,11 +29,18 @@ class Right:
         return self.right / self.count
 
 
+class Margin:
+    """A metric that begins below 0, and is no number in the second epoch."""
+
+    def after_epoch(self, trainer, state):
+        state.metrics["margin"] = [-1.0, float("nan"), 3.0][min(state.epoch, 2)]
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """The report of a fit with six metrics, and the path of its recording."""
+    """The report of a fit with seven metrics, and the path of its recording."""
     path = tmp_path_factory.mktemp("curves") / "run.loop"
-    trainer = trainer_of(Metrics(accuracy=Right()), Recorder(path, scalars=4))
+    trainer = trainer_of(Metrics(accuracy=Right()), Margin(), Recorder(path, scalars=4))
     trainer.fit(batches(12), batches(3), epochs=EPOCHS)
     write_report([path], path.with_suffix(".html"))
     return path.with_suffix(".html"), path
@@ -124,6 +131,17 @@ def test_a_logarithmic_axis_draws_another_picture(page):
     wait_until(lambda: page.locator(".metric canvas").evaluate_all(pictures) == linear)
 
 
+def test_a_value_that_cannot_be_drawn_is_marked_and_said(page):
+    assert captions(page)["margin"] == "3 at step 72 · ▲ 1 not drawn"
+    point_at(page, "^margin", 0.2)
+    wait_until(lambda: captions(page)["margin"] == "NaN at step 24 · ▲ 1 not drawn")
+    page.screenshot(path=screenshots() / "curves-nan.png")
+    page.mouse.move(0, 0)
+    page.locator("#curve-log").check()
+    wait_until(lambda: captions(page)["margin"] == "3 at step 72 · ▲ 2 not drawn")
+    page.locator("#curve-log").uncheck()
+
+
 def test_metrics_from_before_the_oldest_record_are_drawn(browser, tmp_path):
     path = tmp_path / "run.loop"
     recorded(path, Metrics(), epochs=40, records=256).close()
@@ -151,7 +169,7 @@ def test_pictures_fit_the_window_and_do_not_overlap(browser, report):
         with opened(browser, report[0].as_uri(), viewport=size) as page:
             wait_until(lambda page=page: is_ready(page))
             page.locator("#show-curves").click()
-            wait_until(lambda page=page: len(captions(page)) == 6)
+            wait_until(lambda page=page: len(captions(page)) == 7)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             boxes = [one.bounding_box() for one in page.locator(".metric canvas").all()]
             assert all(box["x"] + box["width"] <= width for box in boxes)

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -115,6 +116,16 @@ def test_a_stopped_process_is_stuck_after_ten_times_the_usual_stay(tmp_path):
     assert str(now).startswith("stuck in fit › epoch")
     process.kill()
     process.communicate()
+
+
+def test_a_first_stay_in_a_phase_is_stuck_after_a_minute(tmp_path):
+    with recorded(tmp_path / "run.loop", epochs=1) as recording:
+        ended = status(recording)
+    first = [
+        dataclasses.replace(ended, condition="running", usual=None, idle=idle)
+        for idle in (59.0, 61.0)
+    ]
+    assert [one.stuck for one in first] == [False, True]
 
 
 def test_another_process_with_the_same_id_is_not_mistaken_for_the_run(tmp_path):

@@ -38,10 +38,13 @@ def test_several_values_an_epoch_count_as_their_mean():
     assert metric_result("loss", points(4.0, 2.0, 1.0, 9.0, per_epoch=2))[:3] == (5.0, 3.0, 0)
 
 
-def test_values_that_are_not_finite_are_left_out():
-    nan = float("nan")
-    assert metric_result("loss", points(nan, 2.0, float("inf"), -float("inf")))[:3] == (2.0, 2.0, 1)
-    assert metric_result("loss", points(nan)) is None
+def test_a_metric_that_ends_as_nan_says_so_and_its_best_value_is_finite():
+    nan, inf = float("nan"), float("inf")
+    assert metric_result("loss", points(nan, 2.0, -inf, inf))[:3] == (inf, 2.0, 1)
+    last, *others = metric_result("loss", points(2.0, 1.0, nan, per_epoch=2))
+    assert (str(last), others) == ("nan", [1.5, 0, "lower"])
+    last, *others = metric_result("loss", points(nan))
+    assert (str(last), others) == ("nan", [None, None, None])
 
 
 def test_results_of_a_recording_are_its_metrics_and_its_facts(tmp_path):

@@ -37,7 +37,7 @@ class MetricPicture {
     this.drawn = [series, others, { axis, weight, log }, colours];
     this.canvas ??= new Canvas(this.drawing, PICTURE_HEIGHT);
     this.canvas.resize(PICTURE_HEIGHT);
-    const { xs, ys } = metricPoints(series, axis);
+    const { xs, ys, odd } = metricPoints(series, axis);
     const mean = weight > 0 ? smoothed(ys, weight) : ys;
     const height = log ? (y) => (y > 0 ? Math.log10(y) : NaN) : (y) => y;
     const over = others.map((other) => ({
@@ -45,7 +45,7 @@ class MetricPicture {
       ...overlaidPoints(other.points, axis, weight),
     }));
     const scale = this.scale(
-      [{ xs, ys }, ...over].filter((one) => one.xs.length),
+      [{ xs, ys }, { xs: odd.xs, ys: [] }, ...over].filter((one) => one.xs.length),
       height,
     );
     const context = this.canvas.clear();
@@ -54,7 +54,28 @@ class MetricPicture {
       this.curve(context, scale, other.xs, other.mean.map(height), colours.tones[other.tone], 0.85);
     if (weight > 0) this.curve(context, scale, xs, ys.map(height), colours.tones[0], 0.28);
     this.curve(context, scale, xs, mean.map(height), colours.tones[0], 1);
-    this.show(context, scale, axis, { xs, ys, mean, over }, height, colours);
+    const undrawn = [...odd.xs, ...xs.filter((_, i) => Number.isNaN(height(ys[i])))];
+    this.marks(context, scale, undrawn, colours);
+    const text = this.show(context, scale, axis, { xs, ys, odd, mean, over }, height, colours);
+    this.say(undrawn.length ? `${text} · \u25B2 ${undrawn.length} not drawn` : text);
+  }
+
+  // A mark at the axis where a value is NaN, infinite, or has no logarithm.
+  marks(context, scale, undrawn, colours) {
+    const floor = PICTURE_HEIGHT - PICTURE_MARGIN.bottom;
+    context.fillStyle = colours.alarm;
+    context.beginPath();
+    for (const x of new Set(undrawn.map((at) => Math.round(scale.x(at))))) {
+      context.moveTo(x - 4, floor);
+      context.lineTo(x, floor - 7);
+      context.lineTo(x + 4, floor);
+    }
+    context.fill();
+  }
+
+  say(text) {
+    setText(this.value, text);
+    this.drawing.setAttribute("aria-label", `${this.name}: ${text}`);
   }
 
   // The same picture as SVG.
@@ -159,22 +180,31 @@ class MetricPicture {
     context.globalAlpha = 1;
   }
 
-  // The value under the pointer, or the last one.
-  show(context, scale, axis, { xs, ys, mean, over }, height, colours) {
-    const i = this.pointer === null ? xs.length - 1 : nearestIndex(xs, scale.at(this.pointer));
-    const where = axis.unit === "s" ? `${formatNumber(xs[i])} s` : `${axis.unit} ${xs[i]}`;
+  // Marks the value under the pointer, and returns it, or the last one, as text.
+  show(context, scale, axis, { xs, ys, odd, mean, over }, height, colours) {
+    const at = this.pointer === null ? Infinity : scale.at(this.pointer);
+    const i = nearestIndex(xs, at),
+      j = nearestIndex(odd.xs, at);
+    const place = (x) => (axis.unit === "s" ? `${formatNumber(x)} s` : `${axis.unit} ${x}`);
+    const text = (value, x) => `${value} at ${place(x)}${othersText(over, x)}`;
+    if (isNearer(odd.xs[j], xs[i], at)) return text(odd.ys[j], odd.xs[j]);
+    if (!xs.length) return "";
     const smooth = mean === ys ? "" : `, smoothed ${formatNumber(mean[i])}`;
-    const text =
-      i < 0 ? "" : `${formatNumber(ys[i])}${smooth} at ${where}${othersText(over, xs[i])}`;
-    setText(this.value, text);
-    this.drawing.setAttribute("aria-label", `${this.name}: ${text}`);
-    if (this.pointer === null || i < 0) return;
+    const found = text(`${formatNumber(ys[i])}${smooth}`, xs[i]);
+    if (this.pointer === null) return found;
     const x = scale.x(xs[i]);
     context.fillStyle = colours.warn;
     context.fillRect(x - 0.5, PICTURE_MARGIN.top, 1, PICTURE_HEIGHT - PICTURE_MARGIN.bottom - 10);
     const y = scale.y(height(mean[i]));
     if (!Number.isNaN(y)) context.fillRect(x - 3, y - 3, 6, 6);
+    return found;
   }
+}
+
+// Whether `one` is nearer to `at` than `other`: later, if that is infinite. Both may be missing.
+function isNearer(one, other, at) {
+  if (one === undefined || other === undefined) return one !== undefined;
+  return at === Infinity ? one > other : Math.abs(one - at) < Math.abs(other - at);
 }
 
 // The values of the other runs at the same place, by their letters.

@@ -6,15 +6,21 @@ const X_AXES = {
   time: { unit: "s", of: (series, i) => series.times[i] / SECOND },
 };
 
-// [x, y] of each value. What lies at one x, such as all losses of an epoch, is their mean.
+// [x, y] of each value. What lies at one x, such as all losses of an epoch, is their mean. `odd` are
+// those that are no numbers: NaN, infinite.
 function metricPoints(series, axis) {
   const xs = [],
-    ys = [];
+    ys = [],
+    odd = { xs: [], ys: [] };
   let count = 0;
   for (let i = 0; i < series.length; i++) {
     const x = axis.of(series, i),
       y = series.values[i];
-    if (!Number.isFinite(y)) continue;
+    if (!Number.isFinite(y)) {
+      odd.xs.push(x);
+      odd.ys.push(y);
+      continue;
+    }
     if (xs.length && xs.at(-1) === x) {
       ys[ys.length - 1] += (y - ys.at(-1)) / ++count;
       continue;
@@ -23,7 +29,7 @@ function metricPoints(series, axis) {
     ys.push(y);
     count = 1;
   }
-  return { xs, ys };
+  return { xs, ys, odd };
 }
 
 // The same of points of another run: [time, epoch, step, value] each.

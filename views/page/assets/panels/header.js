@@ -101,6 +101,12 @@ function calledText({ status, waits, receiver }, since) {
     : `${receiver} was called ${formatDuration(since)} ago, and has not returned. `;
 }
 
+function usualText({ usual }) {
+  return usual === null
+    ? "it is the first stay in this phase"
+    : `usual in this phase: ${formatDuration(usual)}`;
+}
+
 // A red banner at the top; a screen reader reads it once.
 function showAlarm(app, state) {
   const { live, view } = app;
@@ -117,7 +123,7 @@ function showAlarm(app, state) {
   const why =
     live.status === "died"
       ? `${called}Process ${app.meta.pid} has ended; the page shows its last records.`
-      : `${called}No transition for ${since}; usual in this phase: ${formatDuration(live.usual)}.`;
+      : `${called}No transition for ${since}; ${usualText(live)}.`;
   if (!banner.firstChild)
     banner.append(newElement("strong"), newElement("span"), newElement("span"));
   [what, where, why].forEach((text, i) => setText(banner.children[i], text));
