@@ -3,7 +3,7 @@
 GAN: the chart of `examples/gan.py`, two updates a batch, both of them in every batch.
 Language model: a small transformer on packed tokens, an epoch of steps, with the standard chart.
 
-Before every stretch of batches of the trainer, the plain loop runs the same number of batches on
+Beside every stretch of batches of the trainer, the plain loop runs the same number of batches on
 models of its own; both are timed by the CPU time of the process (see `job.Paired`). The weights are
 equal bit for bit at the end. `results/charts.json` has the figures of the last run.
 """

@@ -46,6 +46,22 @@ def test_the_bare_loop_trains_on_the_same_batches_in_each_stretch():
     assert all(map(torch.equal, weights, pairs.bare.model.parameters()))
 
 
+def test_the_bare_loop_and_the_contender_take_turns_in_being_the_first():
+    job, work = importlib.import_module("job"), importlib.import_module("works").WORKS["mlp"]
+    ran = []
+
+    class Logged(job.Bare):
+        def run(self, data):
+            ran.append("bare")
+            super().run(data)
+
+    pairs = job.Paired(work.batches(BATCHES), STRETCH, Logged(work))
+    for _ in pairs:
+        ran.append("contender")  # as the pairs go on
+    theirs = ["contender"] * STRETCH
+    assert ran == ["bare", *theirs, *theirs, "bare", "bare", *theirs]
+
+
 @pytest.mark.parametrize("path", PEERS, ids=lambda path: path.stem)
 def test_every_contender_declares_its_requirements_and_settings(path):
     body = ast.parse(path.read_text()).body
