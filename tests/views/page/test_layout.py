@@ -229,13 +229,33 @@ def test_the_time_left_is_that_of_the_updates_so_far(page):
     assert float(shown) * factor == pytest.approx(35 * seconds / made, rel=0.01)
 
 
+def test_where_the_page_is_scrolled_the_views_are_chosen_at_the_lower_border(page):
+    choose(page, LONG)
+    for width in (400, 900):
+        resize(page, width, 900)
+        page.evaluate("scrollTo(0, 0)")
+        for view in ("loop", "curves", "pictures", "runs", "facts"):
+            box = page.locator(f"#show-{view}").bounding_box()
+            assert 850 < box["y"] < box["y"] + box["height"] <= 900, (width, view)
+            assert 0 <= box["x"] < box["x"] + box["width"] <= width, (width, view)
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        note = page.locator("#note").bounding_box()
+        assert note["y"] + note["height"] < box["y"]
+        page.screenshot(path=screenshots() / f"layout-views-{width}.png")
+    resize(page, 1440, 900)
+    assert page.locator("#show-loop").bounding_box()["y"] < 700
+
+
 def test_a_first_stay_that_does_not_end_names_the_handler_and_says_that_it_is_the_first(page):
-    choose(page, "retry")
+    choose(page, LONG)
+    resize(page, 1440, 900)
     show = "(live) => { Object.assign(trackside.live, live); trackside.requestDraw(); }"
     stuck = {"status": "stuck", "usual": None, "receiver": "Slow.begin_fit"}
     page.evaluate(show, stuck)
     banner = page.locator("#banner")
     wait_until(lambda: "it is the first stay in this phase" in banner.inner_text())
     assert "Slow.begin_fit was called" in banner.inner_text()
+    wait_until(lambda: page.evaluate(FRAME)[1] <= 1)  # the chart is still whole
+    page.screenshot(path=screenshots() / "layout-stuck.png")
     page.evaluate(show, {"status": "ended", "receiver": ""})
     wait_until(banner.is_hidden)

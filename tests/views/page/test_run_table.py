@@ -43,7 +43,7 @@ def page(shared_page):
     shared_page.locator("#run-filter").fill("")
     while shared_page.locator("#runs input:checked").count():
         shared_page.locator("#runs input:checked").first.uncheck()
-    wait_until(lambda: len(rows(shared_page)) == 3)
+    wait_until(lambda: ["valid_loss" in row for row in rows(shared_page)] == [True] * 3)
     return shared_page
 
 
@@ -136,6 +136,26 @@ def test_marked_runs_are_compared_results_first_then_facts_then_times(page):
     page.screenshot(path=screenshots() / "runs-compared.png")
 
 
+def test_a_comparison_is_in_sight_however_many_runs_there_are(page):
+    page.evaluate("""() => {
+        const [one] = trackside.runs.recordings;
+        const more = Array.from({ length: 50 }, (_, i) => ({ ...one, id: `x${i}`, name: `x${i}` }));
+        trackside.runs.recordings.push(...more);
+        trackside.runs.show();
+    }""")
+    mark(page, "short", LONG)
+    results = page.locator(".compared h3").first
+    wait_until(lambda: page.locator(".compared").count() == 3)
+    wait_until(lambda: results.bounding_box()["y"] < 550)
+    head = page.locator("#runs thead th").nth(1)
+    before = head.bounding_box()
+    page.locator("#runs-card > .wide").evaluate("(place) => { place.scrollTop = 500; }")
+    after = head.bounding_box()
+    page.screenshot(path=screenshots() / "runs-many-compared.png")
+    page.evaluate("() => { trackside.runs.recordings.splice(3); trackside.runs.show(); }")
+    assert abs(after["y"] - before["y"]) < 10
+
+
 def test_curves_of_marked_runs_are_laid_over_those_of_the_shown_one(page):
     pictures = "(all) => all.map(e => e.toDataURL())"
     page.locator("#show-curves").click()
@@ -149,7 +169,8 @@ def test_curves_of_marked_runs_are_laid_over_those_of_the_shown_one(page):
     wait_until(lambda: legend.all_inner_texts() == ["A other", "B short", f"C {LONG}"])
     wait_until(lambda: page.locator(".metric canvas").evaluate_all(pictures) != alone)
     caption = page.locator(".metric figcaption", has_text="valid_loss").inner_text()
-    assert re.search(r"at step \d+ · B \d\S+ · C \d\S+$", caption)
+    ends = r"at step 36 · B \d\S+ \(step 30\) · C \d\S+ \(step 24\)$"  # of runs that were shorter
+    assert re.search(ends, caption)
     page.screenshot(path=screenshots() / "curves-overlaid.png")
 
 

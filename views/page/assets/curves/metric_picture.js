@@ -185,8 +185,7 @@ class MetricPicture {
     const at = this.pointer === null ? Infinity : scale.at(this.pointer);
     const i = nearestIndex(xs, at),
       j = nearestIndex(odd.xs, at);
-    const place = (x) => (axis.unit === "s" ? `${formatNumber(x)} s` : `${axis.unit} ${x}`);
-    const text = (value, x) => `${value} at ${place(x)}${othersText(over, x)}`;
+    const text = (value, x) => `${value} at ${placeText(x, axis)}${othersText(over, x, axis)}`;
     if (isNearer(odd.xs[j], xs[i], at)) return text(odd.ys[j], odd.xs[j]);
     if (!xs.length) return "";
     const smooth = mean === ys ? "" : `, smoothed ${formatNumber(mean[i])}`;
@@ -207,11 +206,21 @@ function isNearer(one, other, at) {
   return at === Infinity ? one > other : Math.abs(one - at) < Math.abs(other - at);
 }
 
-// The values of the other runs at the same place, by their letters.
-function othersText(over, x) {
+function placeText(x, axis) {
+  return axis.unit === "s" ? `${formatNumber(x)} s` : `${axis.unit} ${x}`;
+}
+
+// The values of the other runs at the same place, by their letters; where one has ended before, or
+// begins later, that place, too.
+function othersText(over, x, axis) {
   const texts = over
     .filter(({ xs }) => xs.length)
-    .map(({ letter, xs, ys }) => `${letter} ${formatNumber(ys[nearestIndex(xs, x)])}`);
+    .map(({ letter, xs, ys }) => {
+      const i = nearestIndex(xs, x);
+      const isOutside = x < xs[0] || x > xs.at(-1);
+      const where = isOutside ? ` (${placeText(xs[i], axis)})` : "";
+      return `${letter} ${formatNumber(ys[i])}${where}`;
+    });
   return texts.length ? ` · ${texts.join(" · ")}` : "";
 }
 

@@ -108,11 +108,17 @@ function usualText({ usual }) {
 }
 
 // A red banner at the top; a screen reader reads it once.
-function showAlarm(app, state) {
-  const { live, view } = app;
+function showAlarm(app) {
+  const { live } = app;
   const banner = byId("banner");
+  const wasHidden = banner.hidden;
   banner.hidden = !["died", "stuck"].includes(live.status);
-  if (banner.hidden) return;
+  if (!banner.hidden) fillAlarm(banner, app);
+  if (banner.hidden !== wasHidden) arrangeParts();
+}
+
+function fillAlarm(banner, app) {
+  const { live, view } = app;
   const path = breadcrumbs(live.phase);
   const epoch = formatProgress(live.epoch, live.n_epochs),
     batch = formatProgress(live.batch, live.n_batches);

@@ -18,15 +18,18 @@ class RunPanel {
   async refresh(recordings = this.recordings) {
     this.recordings = recordings;
     if (["runs", "facts"].includes(this.app.views.shown)) {
+      this.show(); // what is known already, for many results take a moment
       this.results = await this.app.source.results();
+      this.hasResults = true;
       this.app.requestDraw();
     }
     if (await this.readMarked()) this.app.curves.redraw();
     this.show();
   }
 
+  // Without their results, until those are read.
   get runs() {
-    return this.recordings.map((one) => ({ ...one, ...this.results[one.id] }));
+    return this.recordings.map((one) => ({ ...one, metrics: undefined, ...this.results[one.id] }));
   }
 
   show() {
@@ -34,7 +37,8 @@ class RunPanel {
     const { runs } = this;
     const found = filterRuns(runs, byId("run-filter").value);
     const count = found.length < runs.length ? `${found.length} of ${runs.length}` : runs.length;
-    setText(byId("runs-count"), `· ${count}`);
+    const reading = this.hasResults ? "" : ", reading their results";
+    setText(byId("runs-count"), `· ${count}${reading}`);
     byId("runs-none").hidden = found.length > 0;
     this.table.show(found, runColumns(runs), this.marked, this.app.opened);
     this.compare(runs);
@@ -57,6 +61,7 @@ class RunPanel {
       runs.map(({ id, metrics, facts, epochs }) => [id, metrics, facts, epochs]),
     );
     byId("compare-hint").hidden = runs.length > 1 || this.recordings.length < 2;
+    byId("runs-card").classList.toggle("comparing", runs.length > 1);
     if (key === this.key) return;
     this.key = key;
     if (runs.length > 1) this.comparison.show(runs);

@@ -186,7 +186,7 @@ class App {
 
   drawTotals(totals, state) {
     this.header.show(headerStats(this, totals), currentPlace(this, state));
-    showAlarm(this, state);
+    showAlarm(this);
     this.board.show(totals.main, totals.recent, state);
     this.shares.show(totals.shares);
     this.costs.show(totals, this.records);

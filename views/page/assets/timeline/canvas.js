@@ -1,5 +1,6 @@
 // Heights of the parts of the timeline in pixels, up to a height of the window.
 const PARTS = [
+  [800, { lane: 13, gap: 2, curve: 30, overview: 20 }],
   [820, { lane: 13, gap: 2, curve: 46, overview: 24 }],
   [1000, { lane: 14, gap: 3, curve: 50, overview: 28 }],
   [1150, { lane: 16, gap: 4, curve: 58, overview: 34 }],
@@ -7,9 +8,11 @@ const PARTS = [
 ];
 const parts = {};
 
-// Where the window is scrolled, nothing has to be low.
+// Where the window is scrolled, nothing has to be low. What the alarm takes, the timeline gives, so
+// that the chart is still whole.
 function arrangeParts() {
-  const height = isOneView.matches ? window.innerHeight : Math.max(1100, window.innerHeight);
+  const whole = window.innerHeight - 2 * byId("banner").offsetHeight;
+  const height = isOneView.matches ? whole : Math.max(1100, window.innerHeight);
   Object.assign(parts, PARTS.find(([most]) => height <= most)[1]);
 }
 
