@@ -11,7 +11,7 @@ const parts = {};
 // Where the window is scrolled, nothing has to be low. What the alarm takes, the timeline gives, so
 // that the chart is still whole.
 function arrangeParts() {
-  const whole = window.innerHeight - 2 * byId("banner").offsetHeight;
+  const whole = window.innerHeight - (byId("banner").hidden ? 0 : 100);
   const height = isOneView.matches ? whole : Math.max(1100, window.innerHeight);
   Object.assign(parts, PARTS.find(([most]) => height <= most)[1]);
 }
