@@ -7,6 +7,7 @@ import faulthandler
 import io
 import json
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -730,6 +731,9 @@ def waits_of(name, model, *handlers):
         return run
 
     trainer.wrap("backward", wait_first)
+    if not any(isinstance(h, Distributed) and h.strategy == "fsdp2" for h in handlers):
+        trainer.on("after_loss", once=True)(lambda trainer, state: pickle.dumps(state.model))
+        trainer.on("after_step", once=True)(lambda trainer, state: pickle.dumps(state.model))
     trainer.fit(KeyedLoader(examples(40), 4))
     with Recording(path.with_name(f"{name}.rank{rank()}.loop")) as own:
         counts = {}
@@ -738,6 +742,28 @@ def waits_of(name, model, *handlers):
                 counts[entry.name] = counts.get(entry.name, 0) + total.count
         (times,) = compare_ranks([own]).ranks
         return {"seen": seen, "counts": counts, "waits": [*times.waits]}
+
+
+def failed_buffers():
+    """What rank 0 has waited in, for buffers that rank 1 does not send, and the errors of both."""
+    seen = []
+    trainer = trainer_of(network(norm=True), Distributed(timeout=TIMEOUT))
+
+    @trainer.on("begin_fit")
+    def watch(trainer, state):
+        trainer.agreement.collective_watchers.append(lambda *wait: seen.append(wait))
+
+    def fail(forward):
+        def run(state):
+            if rank() == 1 and state.step == 3:
+                raise ZeroDivisionError("before the buffers")
+            return forward(state)
+
+        return run
+
+    trainer.wrap("forward", fail)
+    error = error_of(partial(trainer.fit, KeyedLoader(examples(40), 4)))
+    return {"seen": seen, "error": error}
 
 
 class FailsAt:

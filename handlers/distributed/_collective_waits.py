@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -24,7 +24,8 @@ class CollectiveWaits:
         self._what = ""
         self._hooks = ExitStack()
         self._backward_hook = ExitStack()
-        self._is_hooked = False
+        self._asked = 0
+        self._is_sent = False
 
     def follow(self, agreement: Agreement) -> None:
         """Tell the watchers of this run."""
@@ -62,21 +63,45 @@ class CollectiveWaits:
             hook = follow(lambda _: call_after_backward(self._begin, _GRADIENTS))
             self._backward_hook.callback(hook.remove)
 
-    def follow_buffers(self, wrapped: DistributedDataParallel | None) -> None:
-        """Tell when buffers are sent: in what a wrapper does before it calls its model."""
-        if wrapped is None or self._is_hooked or not self.is_watched:
-            return
-        if any(True for _ in wrapped.module.buffers()):
-            begin = wrapped.register_forward_pre_hook(lambda *_: self._begin(_BUFFERS))
-            end = wrapped.module.register_forward_pre_hook(lambda *_: self.end(), prepend=True)
-            self._hooks.callback(begin.remove)
-            self._hooks.callback(end.remove)
-            self._is_hooked = True
+    def sending_buffers(
+        self, wrapped: DistributedDataParallel | None, forward: AbstractContextManager[None]
+    ) -> AbstractContextManager[None]:
+        """`forward`, the context of a forward pass, in which it is told when buffers are sent.
 
-    def close(self) -> None:
-        """Take the hooks off the modules."""
-        self._is_hooked = False
+        A wrapper does that before it calls its model. Only then the model has a hook: it can be
+        pickled and copied at any other time.
+        """
+        if wrapped is None or not self.is_watched or not self._has_buffers(wrapped):
+            return forward
+        return self._hooked(wrapped, forward)
+
+    @exact_context
+    def _hooked(
+        self, wrapped: DistributedDataParallel, forward: AbstractContextManager[None]
+    ) -> Iterator[None]:
+        begin = wrapped.register_forward_pre_hook(self._begin_buffers)
+        try:
+            with forward:
+                yield
+        finally:
+            begin.remove()
+            self._end_buffers()
+
+    def _has_buffers(self, wrapped: DistributedDataParallel) -> bool:
+        """Whether the model has any; asked once, as it may have many modules."""
+        if self._asked != id(wrapped):
+            self._asked = id(wrapped)
+            self._is_sent = any(True for _ in wrapped.module.buffers())
+        return self._is_sent
+
+    def _begin_buffers(self, wrapped: DistributedDataParallel, _: object) -> None:
+        self._begin(_BUFFERS)
+        hook = wrapped.module.register_forward_pre_hook(self._end_buffers, prepend=True)
+        self._hooks.callback(hook.remove)
+
+    def _end_buffers(self, *_: object) -> None:
         self._hooks.close()
+        self.end()
 
     def _begin(self, what: str) -> None:
         if not self._what and self._agreement is not None:

@@ -29,8 +29,7 @@ class GivenModel:
         self._waits = CollectiveWaits()
 
     def update(self, state: TrainState) -> None:
-        """Watch it; which parameters are trained was decided where it was wrapped."""
-        self._waits.follow_buffers(self._wrapped)
+        """Do nothing: which parameters are trained was decided where it was wrapped."""
 
     def module(self, model: nn.Module) -> nn.Module:
         """The wrapper itself."""
@@ -39,7 +38,8 @@ class GivenModel:
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
         self._reduces = does
-        return nullcontext() if does else self._wrapped.no_sync()
+        forward = nullcontext() if does else self._wrapped.no_sync()
+        return self._waits.sending_buffers(self._wrapped, forward)
 
     def overlaps(self, state: TrainState) -> bool:
         """Never: its communication may have a hook of its owner."""
@@ -67,5 +67,4 @@ class GivenModel:
     def close(
         self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
     ) -> None:
-        """Leave it as it was."""
-        self._waits.close()
+        """Do nothing: it is as it was."""

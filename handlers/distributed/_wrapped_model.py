@@ -24,7 +24,10 @@ _BUCKETS_KNOWN = 2
 """Backward passes after which DistributedDataParallel does not arrange its buckets again."""
 
 
-_CALLERS = ("torch.nn.parallel.distributed", "torch.nn.modules.module")
+_CALLERS = (
+    *("torch.nn.parallel.distributed", "torch.nn.modules.module"),
+    CollectiveWaits.__module__,
+)
 """The modules of the functions that call the one of the user's model."""
 
 
@@ -107,7 +110,6 @@ class ReplicatedModel:
         """Wrap the model again if other parameters require gradients than before."""
         trainable = [p.requires_grad for p in state.model.parameters()]
         if trainable != self._trainable and any(trainable):
-            self._waits.close()
             self._wrapped, self._trainable = None, trainable
             # a gradient that is a view is not copied out of its bucket
             self._wrapped = DistributedDataParallel(
@@ -117,7 +119,6 @@ class ReplicatedModel:
             self._wrapped.register_comm_hook(None, lambda _, bucket: self._reduce(bucket))
             self._reduced = 0
             self._parameters = list(state.model.parameters())
-        self._waits.follow_buffers(self._wrapped)
 
     def module(self, model: nn.Module) -> nn.Module:
         """What a training batch calls in place of `model`."""
@@ -126,9 +127,8 @@ class ReplicatedModel:
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
         self._reduces, self._asked = does, None
-        if does or self._wrapped is None:
-            return nullcontext()
-        return self._wrapped.no_sync()
+        forward = nullcontext() if self._wrapped is None or does else self._wrapped.no_sync()
+        return self._waits.sending_buffers(self._wrapped, forward)
 
     def overlaps(self, state: TrainState) -> bool:
         """Whether the next backward pass asks `may_reduce` before it sends gradients.
@@ -180,7 +180,6 @@ class ReplicatedModel:
 
     def release(self) -> None:
         """End the group; the wrapper holds its connections, also in a cycle of references."""
-        self._waits.close()
         self._wrapped = None
         gc.collect()
         self._group.end()
@@ -189,7 +188,6 @@ class ReplicatedModel:
         self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
     ) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
-        self._waits.close()
         self._wrapped = None
 
 

@@ -1,7 +1,10 @@
 """Who watches is told of the waits of a wrapped model; one process is group enough."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import pytest
 from torch import nn, ones
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,8 +30,8 @@ def test_a_batch_waits_for_buffers_then_for_gradients(group):
     waits = followed(lambda what, begins: seen.append((what, begins)))
     first = model.module[0].weight
     first.register_post_accumulate_grad_hook(lambda weight: seen.append("the last gradient"))
-    waits.follow_buffers(model)
-    loss = model(ones(4, 2)).sum()
+    with waits.sending_buffers(model, nullcontext()):
+        loss = model(ones(4, 2)).sum()
     assert seen == [("buffers", True), ("buffers", False)]
     waits.follow_backward(loss)
     loss.backward()
@@ -37,18 +40,32 @@ def test_a_batch_waits_for_buffers_then_for_gradients(group):
     assert not loss._backward_hooks  # a handler may go backward from it once more
 
 
-def test_hooks_are_taken_off_and_nothing_is_hooked_for_nobody(group):
-    model, waits = wrapped(), followed()
-    before = hooks(model)
-    waits.follow_buffers(model)
-    waits.follow_backward(model(ones(4, 2)).sum())
+def test_a_model_has_no_hook_when_its_forward_pass_runs(group):
+    model, waits = wrapped(), followed(lambda what, begins: None)
+    before, inside = hooks(model), []
+    model.module.forward = lambda x: inside.append(hooks(model)) or x
+    with waits.sending_buffers(model, nullcontext()):
+        model(ones(4, 2))
+    assert inside[0][1:] == before[1:]  # the first one is the wrapper
     assert hooks(model) == before
+
+
+def test_nothing_is_hooked_for_nobody_and_without_buffers(group):
+    model, waits, forward = wrapped(), followed(), nullcontext()
+    assert waits.sending_buffers(model, forward) is forward
+    plain = DistributedDataParallel(nn.Linear(2, 3))
     waits = followed(lambda what, begins: None)
-    waits.follow_buffers(model)
-    waits.follow_buffers(model)
-    assert sum(hooks(model)) == sum(before) + 2
-    waits.close()
-    assert hooks(model) == before
+    assert waits.sending_buffers(plain, forward) is forward
+
+
+def test_the_wait_for_buffers_that_cannot_be_sent_has_ended(group, monkeypatch):
+    model, seen = wrapped(), []
+    waits = followed(lambda what, begins: seen.append((what, begins)))
+    monkeypatch.setattr(model, "_pre_forward", Mock(side_effect=ConnectionError))
+    with pytest.raises(ConnectionError), waits.sending_buffers(model, nullcontext()):
+        model(ones(4, 2))
+    assert seen == [("buffers", True), ("buffers", False)]
+    assert model.module._forward_pre_hooks == {}
 
 
 def test_a_wait_that_failed_has_ended():

@@ -24,6 +24,7 @@ NAMES = [
     "raised_on_one_rank",
     "missed_exchanges",
     "recorded_waits",
+    "failed_buffers",
     "overlapped_votes",
     "recovered",
     "rare_votes",
@@ -472,3 +473,11 @@ def test_in_the_batches_that_are_added_up_no_gradient_is_sent_also_with_shards(r
 
 def test_a_wrapper_that_is_watched_has_its_own_hooks_afterwards(results):
     assert all(result["hooks"] for result in results["recorded_waits"])
+
+
+def test_the_wait_for_buffers_that_a_rank_does_not_send_has_ended_in_a_recording(results):
+    first, second = results["failed_buffers"]
+    assert second["error"] == "ZeroDivisionError: before the buffers"
+    assert first["error"].startswith("PeerError: rank 1: ZeroDivisionError: before the buffers")
+    assert first["seen"][-2:] == [["buffers", True], ["buffers", False]]
+    assert len(first["seen"]) == len(second["seen"]) + 2
