@@ -12,7 +12,6 @@ from ..loop.run_loop import RunLoop
 from ..statechart.composition import Chart
 from .agreed_activities import AgreedActivities
 from .ballot import Ballot
-from .peer_records import add_followed
 from .raised_apart import AgreedRaise
 from .wished_votes import WishedVotes
 
@@ -135,8 +134,7 @@ class AgreeingLoop(RunLoop):
                 yield from (tuple(one) for one in entry[0].raised)
             else:
                 self._ballot.leave()
-                add_followed(entry[0], self._ballot.followed)
-                yield from (tuple(one) for one in self._ballot.take_recorded())
+                yield from (tuple(one) for one in self._ballot.take_recorded(entry[0]))
                 yield entry
 
     def _settle(self, sent: Transition | None) -> None:

@@ -23,7 +23,7 @@ from ...events.utils.exception_text import traceback_text
 from ..closing.raised_exception import Raised, is_cancel
 from ..statechart.compiled_table import LeafPhase
 from ..statechart.phase_paths import closes_scope
-from .peer_records import Record, as_record, merged, recorded, too_late
+from .peer_records import Record, add_followed, as_record, merged, recorded, too_late
 from .raised_apart import AgreedRaise, MissedExchange, chosen_apart, exchanged_apart, why_parted
 from .vote_exchange import (
     ANYTHING,
@@ -45,10 +45,7 @@ T = TypeVar("T")
 
 
 class Ballot:
-    """What this rank says at the next vote of a run.
-
-    Args:
-        wishes: the triggers after which this rank asks for a vote.
+    """What this rank says at the next vote of a run, for which it has `wishes`.
 
     Attributes:
         broken_off: whether an activity was broken off here: until the next vote, no other runs.
@@ -182,10 +179,11 @@ class Ballot:
             self.broken_off = self._skips = False
         return raised
 
-    def take_recorded(self) -> list[Raised]:
-        """What this rank has raised, and will not tell the others, as it has left the votes."""
+    def take_recorded(self, error: BaseException) -> list[Raised]:
+        """What this rank has raised, untold; `error`, why it leaves, notes what has followed."""
         raised = [*self.missed, *self._recorded]
-        self.missed, self._recorded = [], []
+        add_followed(error, self.followed)
+        self.missed, self._recorded, self.followed = [], [], []
         return raised
 
     def can_stay_open(self) -> bool:

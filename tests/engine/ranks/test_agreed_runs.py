@@ -646,6 +646,31 @@ def test_an_interrupt_of_an_unwinding_tells_the_others():
     assert other == (KeyboardInterrupt, "", "failed")
 
 
+def test_of_two_interrupts_the_first_one_notes_what_has_failed_before():
+    interrupts = [KeyboardInterrupt("first"), KeyboardInterrupt("second")]
+
+    def work(rank, agreement):
+        rig = agreeing(rank, agreement)
+        rig.begin((Raise(ValueError, "backward", 2),) if rank == 1 else ())
+        run = rig.trainer.steps(rig.world.train_loader, epochs=EPOCHS)
+        waiting = [*interrupts] if rank == 0 else []
+
+        def drive():
+            for transition in run:
+                failed = agreement.ranks.aborted and transition.trigger.startswith("after_")
+                if failed and waiting:
+                    run.throw(waiting.pop(0))
+
+        with pytest.raises((KeyboardInterrupt, ValueError)) as raised:
+            drive()
+        return type(raised.value)
+
+    assert Ranks(2).run(work)[0] is KeyboardInterrupt
+    first, second = (str(getattr(error, "__notes__", "")) for error in interrupts)
+    assert first.count("this rank failed as a result") == 1
+    assert "this rank failed as a result" not in second
+
+
 def quiet_fits(raising, **ranks):
     """What two ranks find at the end of fits in which rank 1 alone has a listener, `raising`."""
 
