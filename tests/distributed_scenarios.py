@@ -766,6 +766,33 @@ def failed_buffers():
     return {"seen": seen, "error": error}
 
 
+class ExchangingNorm(nn.SyncBatchNorm):
+    """Exchanges over the group of a SyncBatchNorm, which itself does so on GPUs alone."""
+
+    def forward(self, x):
+        mean = x.detach().mean(0)
+        dist.all_reduce(mean, group=self.process_group)
+        return x - mean / ranks()
+
+
+def exchanging_norms():
+    """The errors of ranks of which one fails while the other one waits in a norm."""
+    found = {}
+    for strategy in STRATEGIES:
+        model = nn.Sequential(nn.Linear(5, 7), ExchangingNorm(7), nn.Linear(7, 2))
+        trainer = trainer_of(model, Distributed(strategy, timeout=3600.0))
+        model[0].register_forward_hook(partial(raise_once, ZeroDivisionError))
+        with (
+            patch.object(nn.parallel.DistributedDataParallel, "_passing_sync_batchnorm_handle"),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # the shards are not collected
+            error = error_of(partial(trainer.fit, KeyedLoader(examples(32), 4)))
+        kept = model[1].process_group is None
+        found[strategy] = {"error": error, "step": trainer.state.step, "kept": kept}
+    return found
+
+
 class FailsAt:
     """Examples of which one cannot be read."""
 

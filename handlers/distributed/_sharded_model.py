@@ -23,6 +23,7 @@ from ._control_group import ControlGroup
 from ._meta_model import device_of, exchange_parameters, initialise, is_on_meta, names_of_parameters
 from ._process_group import DataGroup
 from ._sharding_checks import blocks_of
+from ._synchronised_norms import exchanging_in, synchronised_norms
 from ._wrapped_model import equalise
 
 Parameters = dict[str, Any]
@@ -58,6 +59,7 @@ class ShardedModel:
         self._options = options
         self._waits = CollectiveWaits()
         self._is_watched = False
+        self._norms = synchronised_norms(self._model)
         self._whole: Parameters = dict(self._model.named_parameters())
         self._names = names_of_parameters(self._model)
         is_meta = is_on_meta(self._model)
@@ -102,7 +104,7 @@ class ShardedModel:
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
         self._model.set_requires_gradient_sync(does)
-        return nullcontext()
+        return exchanging_in(self._group, self._norms, nullcontext())
 
     def overlaps(self, state: TrainState) -> bool:
         """Never: the gradients are sent by FSDP2 itself."""

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ...events import TrainState
 from ._collective_waits import CollectiveWaits
 from ._process_group import DataGroup
+from ._synchronised_norms import exchanging_in, synchronised_norms
 
 if TYPE_CHECKING:
     from ._control_group import ControlGroup
@@ -26,7 +27,8 @@ _BUCKETS_KNOWN = 2
 
 _CALLERS = (
     *("torch.nn.parallel.distributed", "torch.nn.modules.module"),
-    CollectiveWaits.__module__,
+    *("torch.nn.modules.batchnorm", "torch.nn.modules._functions"),
+    *(CollectiveWaits.__module__, synchronised_norms.__module__),
 )
 """The modules of the functions that call the one of the user's model."""
 
@@ -93,9 +95,9 @@ class ReplicatedModel:
 
     def __init__(self, state: TrainState, group: DataGroup) -> None:
         self._group = group
-        broadcasts = any(True for _ in state.model.buffers())
+        waits = any(True for _ in state.model.buffers()) or synchronised_norms(state.model)
         always = ("backward", "step")  # a step that one rank does not make parts the weights
-        self.collective = ("forward", *always) if broadcasts else always
+        self.collective = ("forward", *always) if waits else always
         self._wrapped: DistributedDataParallel | None = None
         self._trainable: list[bool] = []
         self._parameters: list[nn.Parameter] = []
@@ -108,6 +110,7 @@ class ReplicatedModel:
 
     def update(self, state: TrainState) -> None:
         """Wrap the model again if other parameters require gradients than before."""
+        self._norms = synchronised_norms(state.model)
         trainable = [p.requires_grad for p in state.model.parameters()]
         if trainable != self._trainable and any(trainable):
             self._wrapped, self._trainable = None, trainable
@@ -128,7 +131,8 @@ class ReplicatedModel:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
         self._reduces, self._asked = does, None
         forward = nullcontext() if self._wrapped is None or does else self._wrapped.no_sync()
-        return self._waits.sending_buffers(self._wrapped, forward)
+        exchanging = exchanging_in(self._group, self._norms, forward)
+        return self._waits.sending_buffers(self._wrapped, exchanging)
 
     def overlaps(self, state: TrainState) -> bool:
         """Whether the next backward pass asks `may_reduce` before it sends gradients.

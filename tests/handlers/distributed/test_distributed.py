@@ -25,6 +25,7 @@ NAMES = [
     "missed_exchanges",
     "recorded_waits",
     "failed_buffers",
+    "exchanging_norms",
     "overlapped_votes",
     "recovered",
     "rare_votes",
@@ -481,3 +482,13 @@ def test_the_wait_for_buffers_that_a_rank_does_not_send_has_ended_in_a_recording
     assert first["error"].startswith("PeerError: rank 1: ZeroDivisionError: before the buffers")
     assert first["seen"][-2:] == [["buffers", True], ["buffers", False]]
     assert len(first["seen"]) == len(second["seen"]) + 2
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_an_error_ends_a_rank_that_waits_in_a_norm_over_all_ranks(results, strategy):
+    first, second = (result[strategy] for result in results["exchanging_norms"])
+    assert second["error"] == "ZeroDivisionError: on rank 1"
+    assert first["error"].startswith("PeerError: rank 1: ZeroDivisionError: on rank 1")
+    assert first["step"] == second["step"] == 1
+    assert first["kept"]
+    assert second["kept"]
