@@ -772,7 +772,7 @@ class ExchangingNorm(nn.SyncBatchNorm):
     def forward(self, x):
         mean = x.detach().mean(0)
         dist.all_reduce(mean, group=self.process_group)
-        return x - mean / ranks()
+        return (x - mean / ranks()) * self.weight + self.bias
 
 
 def exchanging_norms():

@@ -1,8 +1,9 @@
-"""`trackside status RECORDING…`: say in a line where each recorded run is."""
+"""`trackside status RECORDING…`: say in a line where each recorded run is, and its ranks below."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..options.parser import Commands
@@ -27,7 +28,20 @@ def _run(arguments: argparse.Namespace) -> None:
 
     with open_recordings(*arguments.recordings) as recordings:
         rows = [(str(one.path), one.meta.name, _where(one)) for one in recordings]
+        of_ranks = [*_of_ranks(recordings)]
     print(align_columns(rows, left=3))
+    for sentence in of_ranks:
+        print(sentence)
+
+
+def _of_ranks(recordings: Iterable[Recording]) -> Iterator[str]:
+    """Of each run of several ranks, who is slow, who waits for whom, who stands still."""
+    from ..recordings.rank_comparison import compare_ranks, group_ranks
+
+    of_ranks = {one.path: one for one in recordings if one.meta.world > 1}
+    for run in group_ranks(of_ranks):
+        compared = compare_ranks([of_ranks[path] for path in run])
+        yield from (f"{of_ranks[run[0]].meta.name}: {sentence}" for sentence in compared.sentences)
 
 
 def _where(recording: Recording) -> str:
