@@ -25,7 +25,7 @@ from .loop.activities import begin_evaluation
 from .loop.fit_reset import reset_state
 from .loop.module_modes import find_kept_in_eval, warn_if_kept_in_eval
 from .named_parts import run_modules
-from .ranks.common_begin import begun_by_all, refused_by_all
+from .ranks.common_begin import begun_by_all, entered_by_all
 from .resume_source import ResumeFrom, place_of
 from .statechart.phase_paths import open_scopes
 
@@ -177,7 +177,7 @@ def around_run(trainer: CheckpointedTrainer) -> Iterator[None]:
     """
     handlers = iter(trainer.handlers)
     with ExitStack() as stack:
-        with refused_by_all(trainer, handlers):
+        with entered_by_all(trainer, handlers):
             for handler in handlers:
                 if hasattr(handler, "around_run"):
                     around = handler.around_run(trainer, trainer.state)

@@ -21,6 +21,7 @@ from distributed_scenarios import (
     weights,
 )
 from torch import nn
+from torch.utils.data import DataLoader
 
 from trackside import EMA, Checkpoint, Distributed, EarlyStopping, KeyedLoader, Metrics, Trainer
 from trackside.engine import SUPERVISED
@@ -156,6 +157,17 @@ def handler_after(strategy):
     return trainer, partial(trainer.fit, loader)
 
 
+def within_a_fit(strategy):
+    trainer, loader = begun(strategy)
+
+    @trainer.on("after_epoch")
+    def evaluate(trainer, state):
+        if rank() == 1:
+            trainer.validate(None)
+
+    return trainer, partial(trainer.fit, loader)
+
+
 def failing_wrap(strategy):
     trainer, loader = begun(strategy)
 
@@ -178,6 +190,7 @@ REFUSED = {
     "a handler before": handler_before,
     "a handler after": handler_after,
     "the wrap": failing_wrap,
+    "within a fit": within_a_fit,
 }
 
 
@@ -206,10 +219,21 @@ def differing():
             "text": texts,
         }.items()
     }
+    shuffled = DataLoader(examples(48), 4, shuffle=other)
+    fits["order"] = partial(begun("ddp")[0].fit, shuffled)
+    fits["examples"] = partial(begun("ddp")[0].fit, KeyedLoader(examples(48 - other), 4))
+    fits["place"] = partial(begun("ddp")[0].fit, moved(KeyedLoader(examples(48), 4), 2 * other))
     fits["rounds"] = partial(rounds[0].fit, rounds[1], epochs=2 + other)
     fits["batches"] = partial(begun("ddp")[0].fit, rates[1], batches_per_epoch=2 + other)
     fits["evaluation"] = partial(begun("ddp")[0].validate, rates[1], f"test{rank()}")
     return {name: error_of(fit) for name, fit in fits.items()}
+
+
+def moved(loader, batches):
+    """A loader whose next pass begins later."""
+    for _ in zip(range(batches), loader, strict=False):
+        pass
+    return loader
 
 
 def told(trainer, run):

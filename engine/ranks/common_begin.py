@@ -23,7 +23,9 @@ class Beginner(Protocol):
 
 @exact_context
 def refused_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]:
-    """A block of which an error keeps the other ranks from beginning, too.
+    """A block before a run, of which an error keeps the other ranks from beginning, too.
+
+    Within a run of this trainer it is an error as any other.
 
     Args:
         handlers: those whose `around_run` was not entered when the block fails: their
@@ -32,12 +34,22 @@ def refused_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]
     try:
         yield
     except Exception as error:
-        if trainer.agreement is not None:
-            trainer.agreement.begin(error)
-        else:
+        if trainer.agreement is None:
             for handler in handlers:
                 if hasattr(handler, "run_refused"):
                     handler.run_refused(trainer, trainer.state, error)
+        raise
+
+
+@exact_context
+def entered_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]:
+    """The block in which the `around_run` of handlers is entered; see `refused_by_all`."""
+    try:
+        with refused_by_all(trainer, handlers):
+            yield
+    except Exception as error:
+        if trainer.agreement is not None:
+            trainer.agreement.begin(error)
         raise
 
 

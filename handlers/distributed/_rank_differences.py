@@ -78,6 +78,7 @@ def facts_of(trainer: TrainerProtocol, distributed: Any) -> Facts:
         **{f"batch size of {name}": _batch_size(each) for name, each in sharded.items()},
         **{f"subset of {name}": _subset(each) for name, each in sharded.items()},
         **{f"seed of {name}": _seed(each) for name, each in loaders.items()},
+        **{f"order of {name}": _order(each) for name, each in sharded.items()},
     }
 
 
@@ -155,3 +156,15 @@ def _seed(loader: Any) -> Any:
     if hasattr(loader, "state_dict"):
         return loader.state_dict().get("seed")
     return getattr(getattr(loader, "batch_sampler", None), "seed", None)
+
+
+def _order(loader: Any) -> Facts:
+    """What else decides which examples come in which order."""
+    if hasattr(loader, "set_rank"):  # a KeyedLoader
+        return comparable_items(loader.state_dict())
+    found = {
+        "examples": loader_length(getattr(loader, "dataset", None)),
+        "sampler": type(getattr(loader, "sampler", None)).__name__,
+        "drop_last": getattr(loader, "drop_last", None),
+    }
+    return comparable_items(found)

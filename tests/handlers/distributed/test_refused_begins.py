@@ -89,11 +89,21 @@ def test_what_one_rank_cannot_run_ends_all_ranks_at_once(results, strategy, name
     assert one == f"PeerError: rank 1 cannot begin the run: {other}"
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_cannot_run_within_a_run_is_an_error_as_any_other(results, strategy):
+    one, other = (result[f"{strategy}: within a fit"]["error"] for result in results["refused_runs"])
+    assert other.startswith("TypeError: loader is a NoneType; expected something to iterate over")
+    assert one.startswith(f"PeerError: rank 1: {other}, raised by handler")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("rate", "rank 1 has options of its groups {'lr of group 0': 0.2000000"),
         ("betas", "rank 1 has options of its groups {'betas of group 0': [0.9, 0.99]}, rank 0 has"),
+        ("order", "rank 1 has order of train_loader {'sampler': 'RandomSampler'}, rank 0 has"),
+        ("examples", "rank 1 has order of train_loader {'examples': 47}, rank 0 has"),
+        ("place", "rank 1 has order of train_loader {'batch': 2"),
         ("rounds", "rank 1 has iterations 3, rank 0 has 2"),
         ("batches", "rank 1 has batches in each epoch 3, rank 0 has 2"),
         ("evaluation", "rank 1 has evaluation test1, rank 0 has test0"),
