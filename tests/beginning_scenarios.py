@@ -34,12 +34,12 @@ HOUR = 3600.0
 class Refuses:
     """Fails on rank 1, in one of the methods with which a run begins."""
 
-    def __init__(self, where):
-        self.where = where
+    def __init__(self, where, kind=ZeroDivisionError):
+        self.where, self.kind = where, kind
 
     def fail_in(self, where):
         if where == self.where and rank() == 1:
-            raise ZeroDivisionError(f"in {where}")
+            raise self.kind(f"in {where}")
 
     def around_run(self, trainer, state):
         self.fail_in("around_run")
@@ -152,6 +152,16 @@ def handler_before(strategy):
     return trainer, partial(trainer.fit, loader)
 
 
+class Silent(Exception):
+    def __str__(self):
+        raise ValueError("no message")
+
+
+def silent_error(strategy):
+    trainer, loader = begun(strategy, before=(Refuses("around_run", Silent),))
+    return trainer, partial(trainer.fit, loader)
+
+
 def handler_after(strategy):
     trainer, loader = begun(strategy, after=(Refuses("around_run"),))
     return trainer, partial(trainer.fit, loader)
@@ -189,6 +199,7 @@ REFUSED = {
     "no evaluation": no_evaluation,
     "a handler before": handler_before,
     "a handler after": handler_after,
+    "a silent error": silent_error,
     "the wrap": failing_wrap,
     "within a fit": within_a_fit,
 }

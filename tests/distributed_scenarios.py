@@ -4,6 +4,7 @@ Every scenario is a function of this module without arguments, which returns pla
 """
 
 import faulthandler
+import gc
 import io
 import json
 import os
@@ -50,6 +51,7 @@ from trackside import (
 )
 from trackside.engine import SUPERVISED
 from trackside.engine.checkpoint import joint_writer
+from trackside.handlers.distributed._compared_ranks import failed_text
 from trackside.handlers.distributed._process_group import _rendezvous_store
 from trackside.views import Recording, compare_ranks, status, totals
 
@@ -335,7 +337,7 @@ def error_of(function):
     try:
         function()
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return failed_text(error)
     return ""
 
 
@@ -764,6 +766,20 @@ def failed_buffers():
     trainer.wrap("forward", fail)
     error = error_of(partial(trainer.fit, KeyedLoader(examples(40), 4)))
     return {"seen": seen, "error": error}
+
+
+def left_threads():
+    """The names of the threads that run after each of three fits, by strategy."""
+    found = {}
+    for strategy in STRATEGIES:
+        trainer = trainer_of(network(), h.EMA(0.7), Distributed(strategy, timeout=TIMEOUT))
+        found[strategy] = []
+        for _ in range(3):
+            trainer.fit(KeyedLoader(examples(32), 4))
+            gc.collect()
+            tasks = Path("/proc/self/task").glob("*/comm")
+            found[strategy].append(sorted(task.read_text().strip() for task in tasks))
+    return found
 
 
 class ExchangingNorm(nn.SyncBatchNorm):

@@ -1,6 +1,6 @@
 """A fit of two ranks that torchrun has started, each with a Recorder; rank 1 is slow.
 
-`launched(folder)` is the process. Rank 1 waits in a handler in each training batch until rank 0 does
+`launched(folder)` is the process. In a handler rank 1 waits in each training batch until rank 0 is
 in a vote, and in batch 6 of the first epoch until `go_on(folder)` is called.
 """
 

@@ -11,8 +11,11 @@ Facts = dict[str, Any]
 
 
 def failed_text(error: BaseException) -> str:
-    """An error as the other ranks are told of it."""
-    return f"{type(error).__name__}: {error}"
+    """An error as the other ranks are told of it; its class only, if it refuses its message."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def refuse_failed(ranks: Sequence[Mapping[str, Any]]) -> None:

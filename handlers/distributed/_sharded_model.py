@@ -157,6 +157,7 @@ class ShardedModel:
         if refused and state.optimizer is not None:
             state.optimizer.state = self._states_before
         _end_states(state.optimizer, collects)
+        forget_group(self._model)  # it is found by its name, until it ends
         end_sharding(self._model)
         whole = {
             name: self._without_shards(self._shards[name], name, collects) for name in self._shards

@@ -89,9 +89,17 @@ def test_what_one_rank_cannot_run_ends_all_ranks_at_once(results, strategy, name
     assert one == f"PeerError: rank 1 cannot begin the run: {other}"
 
 
+def test_an_error_that_refuses_its_message_is_named_by_its_class(results):
+    one, other = (result["ddp: a silent error"] for result in results["refused_runs"])
+    assert one["error"] == "PeerError: rank 1 cannot begin the run: Silent"
+    assert other["error"] == "Silent"
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_cannot_run_within_a_run_is_an_error_as_any_other(results, strategy):
-    one, other = (result[f"{strategy}: within a fit"]["error"] for result in results["refused_runs"])
+    one, other = (
+        result[f"{strategy}: within a fit"]["error"] for result in results["refused_runs"]
+    )
     assert other.startswith("TypeError: loader is a NoneType; expected something to iterate over")
     assert one.startswith(f"PeerError: rank 1: {other}, raised by handler")
 
