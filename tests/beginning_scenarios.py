@@ -152,6 +152,25 @@ def handler_before(strategy):
     return trainer, partial(trainer.fit, loader)
 
 
+def interrupt_after(strategy):
+    trainer, loader = begun(strategy, after=(Refuses("around_run", KeyboardInterrupt),))
+    return trainer, partial(interrupted, trainer, loader)
+
+
+def interrupt_while_resuming(strategy):
+    folder = Path(os.environ["OUT"], f"{strategy} whole")
+    own = folder.with_name(f"{folder.name} of rank {rank()}")
+    trainer, loader = begun(strategy, after=(Refuses("load_state_dict", KeyboardInterrupt),))
+    return trainer, partial(interrupted, trainer, loader, resume=own)
+
+
+def interrupted(trainer, loader, **options):
+    try:
+        trainer.fit(loader, **options)
+    except KeyboardInterrupt:
+        raise RuntimeError("interrupted") from None
+
+
 class Silent(Exception):
     def __str__(self):
         raise ValueError("no message")
@@ -200,6 +219,8 @@ REFUSED = {
     "a handler before": handler_before,
     "a handler after": handler_after,
     "a silent error": silent_error,
+    "an interrupt": interrupt_after,
+    "an interrupt while resuming": interrupt_while_resuming,
     "the wrap": failing_wrap,
     "within a fit": within_a_fit,
 }

@@ -44,13 +44,8 @@ def refused_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]
 @exact_context
 def entered_by_all(trainer: Beginner, handlers: Iterable[Any]) -> Iterator[None]:
     """The block in which the `around_run` of handlers is entered; see `refused_by_all`."""
-    try:
-        with refused_by_all(trainer, handlers):
-            yield
-    except Exception as error:
-        if trainer.agreement is not None:
-            trainer.agreement.begin(error)
-        raise
+    with _telling(trainer), refused_by_all(trainer, handlers):
+        yield
 
 
 @exact_context
@@ -60,16 +55,23 @@ def begun_by_all(trainer: Beginner) -> Iterator[None]:
     Raises:
         PeerError: it has failed on another rank.
     """
-    agreement = trainer.agreement
+    with _telling(trainer):
+        yield
+    if trainer.agreement is not None:
+        trainer.agreement.begin(None)
+
+
+@exact_context
+def _telling(trainer: Beginner) -> Iterator[None]:
+    """A block of which the other ranks are told an error; after an interrupt this one leaves."""
     try:
         yield
-    except Exception as error:
-        if agreement is not None:
-            agreement.begin(error)
-        raise
-    except BaseException:
-        if agreement is not None:
+    except BaseException as raised:
+        agreement = trainer.agreement
+        if agreement is None:
+            raise
+        if issubclass(type(raised), Exception):
+            agreement.begin(raised)
+        else:
             agreement.leave()
         raise
-    if agreement is not None:
-        agreement.begin(None)

@@ -65,6 +65,7 @@ class ControlGroup:
     Attributes:
         collective, overlap: may be written before the first vote.
         is_refused: whether all ranks know that the run cannot begin.
+        is_lost: whether this rank has left the votes, or has lost another one.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ControlGroup:
         self._messages = messages
         self._store = store
         self.overlap = overlap
-        self.is_refused = False
+        self.is_refused = self.is_lost = False
         self._numbers: Sequence[int] = ()
         self.vote_watchers: list[Callable[[bool], None]] = []
         self.collective_watchers: list[Callable[[str, bool], None]] = []
@@ -176,6 +177,7 @@ class ControlGroup:
 
     def leave(self) -> None:
         """End the votes; the other ranks fail at their next."""
+        self.is_lost = True
         self._tell("left")
         self._release()
         self.end()
@@ -189,6 +191,7 @@ class ControlGroup:
 
     def _lost(self, error: BaseException) -> PeerError:
         """The error that names the ranks that have not come to a vote."""
+        self.is_lost = True
         self._tell("failed")
         self._is_first_to_abort()  # what fails on other ranks from now on follows from this
         self.end()  # so that the ranks which wait for this one come here, too

@@ -215,7 +215,8 @@ class Distributed(Stateful):
     def _unwrap_model(self, trainer: TrainerProtocol, agreement: ControlGroup) -> None:
         model, self._model = self._model, None
         if model is not None:
-            together = agreement.is_refused or trainer.state.outcome != "failed"
+            has_ended = trainer.state.outcome != "failed" and not agreement.is_lost
+            together = agreement.is_refused or has_ended
             held = modules_held(trainer)
             model.close(trainer.state, held, together, agreement.is_refused)
 

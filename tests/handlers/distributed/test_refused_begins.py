@@ -89,6 +89,17 @@ def test_what_one_rank_cannot_run_ends_all_ranks_at_once(results, strategy, name
     assert one == f"PeerError: rank 1 cannot begin the run: {other}"
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", ["an interrupt", "an interrupt while resuming"])
+def test_an_interrupt_on_one_rank_before_a_run_ends_all_ranks_at_once(results, strategy, name):
+    one, other = (result[f"{strategy}: {name}"] for result in results["refused_runs"])
+    assert other["error"] == "RuntimeError: interrupted"
+    assert one["error"].startswith("PeerError: rank 1 has left the run by itself, after an error")
+    assert not one["joined"]
+    assert not other["joined"]
+    assert one["again"] == other["again"] == ""
+
+
 def test_an_error_that_refuses_its_message_is_named_by_its_class(results):
     one, other = (result["ddp: a silent error"] for result in results["refused_runs"])
     assert one["error"] == "PeerError: rank 1 cannot begin the run: Silent"
