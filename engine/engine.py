@@ -81,8 +81,7 @@ class Engine(Publisher):
         """Cancels and pauses that were requested from outside the run."""
         self.agreement: Agreement | None = None
         """With whom its runs agree on what is raised; None: it runs alone, without votes."""
-        self.begins: Mapping[str, str] = MappingProxyType({})
-        """Where its live run begins, or the last one; see `TrainerProtocol`."""
+        self.begins: Mapping[str, str] = MappingProxyType({})  # see `TrainerProtocol`
         state.reports.notify = self.requests.wake
         self._loop: RunLoop | None = None
         self._agreed: AgreedRun | None = None
@@ -237,8 +236,12 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            agreed_run = agreed_context(self, self.state, self.agreement, self._topology.chart)
-            with session, agreed_run as self._agreed, host:
+            chart = self._topology.chart
+            with (
+                session,  # a handler sets the agreement in it
+                agreed_context(self, self.state, self.agreement, chart) as self._agreed,
+                host,
+            ):
                 self._table = self._compiled(machine)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
