@@ -236,12 +236,9 @@ class Engine(Publisher):
             self.requests.begin_run(phases)
             self.state.reports.take()
             leave_dead_run(machine, self.state, first_trigger)
-            chart = self._topology.chart
-            with (
-                session,  # a handler sets the agreement in it
-                agreed_context(self, self.state, self.agreement, chart) as self._agreed,
-                host,
-            ):
+            chart, state = self._topology.chart, self.state
+            # a handler sets the agreement when it enters the session
+            with session, agreed_context(self, state, self.agreement, chart) as self._agreed, host:
                 self._table = self._compiled(machine)
                 start = self._table[self.state.phase]
                 if not open_scopes(start.phase):
