@@ -772,7 +772,7 @@ def left_threads():
     """The names of the threads that run after each of three fits, by strategy."""
     found = {}
     for strategy in STRATEGIES:
-        trainer = trainer_of(network(), h.EMA(0.7), Distributed(strategy, timeout=TIMEOUT))
+        trainer = trainer_of(network(), Distributed(strategy, timeout=TIMEOUT))
         found[strategy] = []
         for _ in range(3):
             trainer.fit(KeyedLoader(examples(32), 4))

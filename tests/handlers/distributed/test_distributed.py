@@ -26,6 +26,7 @@ NAMES = [
     "recorded_waits",
     "failed_buffers",
     "exchanging_norms",
+    "left_threads",
     "overlapped_votes",
     "recovered",
     "rare_votes",
@@ -492,3 +493,9 @@ def test_an_error_ends_a_rank_that_waits_in_a_norm_over_all_ranks(results, strat
     assert first["step"] == second["step"] == 1
     assert first["kept"]
     assert second["kept"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_fit_leaves_no_thread_of_its_process_groups(results, strategy):
+    for result in results["left_threads"]:
+        assert not [name for names in result[strategy] for name in names if "gloo" in name]

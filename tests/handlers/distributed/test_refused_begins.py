@@ -122,7 +122,7 @@ def test_what_cannot_run_within_a_run_is_an_error_as_any_other(results, strategy
         ("betas", "rank 1 has options of its groups {'betas of group 0': [0.9, 0.99]}, rank 0 has"),
         ("order", "rank 1 has order of train_loader {'sampler': 'RandomSampler'}, rank 0 has"),
         ("examples", "rank 1 has order of train_loader {'examples': 47}, rank 0 has"),
-        ("place", "rank 1 has order of train_loader {'batch': 2"),
+        ("place", "rank 1 has order of train_loader {'epoch': 1}, rank 0 has {'epoch': 0}"),
         ("rounds", "rank 1 has iterations 3, rank 0 has 2"),
         ("batches", "rank 1 has batches in each epoch 3, rank 0 has 2"),
         ("evaluation", "rank 1 has evaluation test1, rank 0 has test0"),
