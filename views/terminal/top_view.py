@@ -130,12 +130,20 @@ def _receivers(current: Totals, width: int) -> Table:
 
     has_modules = width >= _WIDE
     table = _table("handler", *("module",) * has_modules, "calls", "mean", "total")
-    table.columns[0].max_width = None if has_modules else width - _BESIDE_NAMES
+    longest = None if has_modules else width - _BESIDE_NAMES
     costly = sorted(current.receivers.items(), key=lambda item: -item[1].ns)
     for entry, total in costly[:_MAX_RECEIVERS]:
         modules = [Text(entry.module)] * has_modules
-        table.add_row(Text(str(entry)), *modules, *_numbers(total))
+        table.add_row(Text(_cut(str(entry), longest)), *modules, *_numbers(total))
     return table
+
+
+def _cut(name: str, longest: int | None) -> str:
+    """Without its middle, if it is too long: both ends tell `any_transition at …` apart."""
+    if longest is None or len(name) <= longest:
+        return name
+    begin = longest // 3
+    return f"{name[:begin]}…{name[begin + 1 - longest :]}"
 
 
 def _cancels(current: Totals, now: Status) -> Table:

@@ -12,7 +12,7 @@ from recordings import recorded, recorded_ranks, started
 from rich.console import Console
 from terminals import trackside
 
-from trackside.handlers import EMA, Metrics, Recorder, StepLimit
+from trackside.handlers import EMA, Journal, Metrics, Recorder, StepLimit
 from trackside.views import Recording, compare_ranks, totals
 from trackside.views.commands.main import main
 from trackside.views.output.units import format_duration
@@ -165,6 +165,15 @@ def test_at_60_columns_all_phases_and_numbers_are_whole(tmp_path):
     assert line_of(narrow, "EMA.after_step")[-5:] == line_of(wide, "EMA.after_step")[-5:]
     assert "█" in wide
     assert "█" not in narrow
+
+
+def test_at_60_columns_names_of_handlers_keep_both_ends(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop", timing=True)
+    trainer_of(Journal(tmp_path / "run.journal"), recorder).fit(batches(2))
+    with Recording(recorder.path) as recording:
+        shown = re.findall(r"Journal\S* at \w+", drawn(recording, 60))
+    assert "Journal.an…ition at after_loss" in shown
+    assert len({*shown}) == len(shown)
 
 
 def test_keys_scroll_choose_another_run_and_end_the_view(tmp_path, running):
