@@ -79,7 +79,9 @@ def parse_typed(
     try:
         return parser.parse_args([_with_underscores(word) for word in arguments])
     except argparse.ArgumentError as error:
-        message = _in_one_line(_as_typed(str(error), arguments))
+        files = [word.partition("=")[2] for word in arguments if word.startswith("--config=")]
+        found = str(error).replace('"<unicode string>"', " or ".join(files))  # of a YAML parser
+        message = _in_one_line(_as_typed(found, arguments))
         similar = _similar(message, [*known, *map(_option, parser.get_defaults().keys())])
         raise UsageError(f"{tried}: {message}{similar}{hint}") from None
 

@@ -142,6 +142,12 @@ def test_a_wrong_argument_is_refused_with_what_was_meant(words, message):
     assert "\n" not in str(raised.value)
 
 
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    (tmp_path / "bad.yaml").write_text("batch_size: [8\n")
+    with pytest.raises(UsageError, match=r"parsing .*in \S*bad\.yaml, line 1, column 13"):
+        read(f"--config={tmp_path / 'bad.yaml'}")
+
+
 def test_a_required_parameter_is_asked_for():
     with pytest.raises(UsageError, match="arguments are required: --width; see trackside fit"):
         read(of=needs_width)
