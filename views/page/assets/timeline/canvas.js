@@ -1,6 +1,6 @@
 // Heights of the parts of the timeline in pixels, up to a height of the window.
 const PARTS = [
-  [800, { lane: 13, gap: 2, curve: 30, overview: 20 }],
+  [800, { lane: 13, gap: 2, curve: 46, overview: 20 }],
   [820, { lane: 13, gap: 2, curve: 46, overview: 24 }],
   [1000, { lane: 14, gap: 3, curve: 50, overview: 28 }],
   [1150, { lane: 16, gap: 4, curve: 58, overview: 34 }],
