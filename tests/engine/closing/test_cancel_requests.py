@@ -145,6 +145,14 @@ def test_the_first_of_two_requests_for_one_scope_wins():
     assert (first.also, signals.count("after_cancel_batch")) == ([second], 1)
 
 
+def test_a_request_for_a_scope_inside_of_the_one_that_closes_is_met_with_it():
+    batch, train = CancelBatchException("not begun yet"), CancelTrainException("enough")
+    signals = fit_signals(("begin_train", batch, train))
+    assert train.also == [batch]
+    assert signals.count("after_cancel_train") == 1
+    assert "after_cancel_batch" not in signals
+
+
 def test_a_request_beats_a_cancel_of_an_inner_scope_raised_by_a_handler():
     trainer = trainer_of()
     inner = raise_at(trainer, "after_loss", CancelBatchException)
