@@ -123,7 +123,7 @@ def test_a_request_records_its_thread_and_where_it_took_effect():
 
 def test_the_loop_reads_one_attribute_for_requests():
     read = [i for i in dis.get_instructions(RunLoop.transitions) if i.argval == "pending"]
-    assert [i.opname for i in read] == ["LOAD_ATTR"]
+    assert {i.opname for i in read} == {"LOAD_ATTR"}
     assert "pending" not in [i.argval for i in dis.get_instructions(RunLoop._unwind)]
 
 
