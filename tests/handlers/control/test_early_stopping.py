@@ -215,3 +215,11 @@ def test_the_next_fit_works_after_any_cancel(signal, scope, early):
     trainer = cancelled_fit(stopping, signal, scope, early, handlers=[Metrics()])
     trainer.fit(batches(), batches(), epochs=9)
     assert (trainer.state.epoch, stopping.best_epoch) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [torch.ones(2), torch.ones(1, device="meta")])
+def test_a_report_that_is_no_number_is_an_error_that_says_so(value):
+    trainer = trainer_of(EarlyStopping())
+    trainer.on("after_train")(lambda trainer, state: state.report(valid_loss=value))
+    with pytest.raises(TypeError, match=r"EarlyStopping judges by 'valid_loss', and .*a number"):
+        trainer.fit(batches(1))

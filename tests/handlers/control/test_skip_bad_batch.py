@@ -121,6 +121,19 @@ def test_batch_norm_statistics_are_restored_after_a_nan_batch():
     assert equal(trainer.state.model.buffers(), expected.state.model.buffers())
 
 
+def test_a_lazy_norm_whose_first_batch_is_bad_begins_with_the_next_one():
+    def lazy():
+        net = model()
+        return nn.Sequential(net[0], nn.LazyBatchNorm1d(affine=False), net[1], net[2])
+
+    data = batches(3)
+    data[0][0][0, 0] = math.nan
+    trainer = fitted(SkipBadBatch(), data=data, net=lazy())
+    expected = fitted(data=without(0, count=3), net=lazy())
+    assert equal(weights(trainer), weights(expected))
+    assert equal(trainer.state.model.buffers(), expected.state.model.buffers())
+
+
 def test_without_the_handler_the_statistics_become_nan():
     data = batches(4)
     data[1][0][0, 0] = math.nan

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from trackside import Distributed, KeyedLoader, Trainer
 from trackside.events import AttachError
@@ -111,4 +111,26 @@ def test_a_keyed_loader_that_has_a_rank_keeps_it_or_is_refused():
         assert loader.share == found
     loader.set_rank(0, 3)
     with pytest.raises(ValueError, match="train_loader: its KeyedLoader has rank 0 of 3, and this"):
+        LoaderShards(1, 2, 0).shard(SimpleNamespace(train_loader=loader, valid_loader=None))
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter([torch.ones(3)])
+
+
+DATA = TensorDataset(torch.ones(8, 3))
+IN_ORDER = [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("loader", "text"),
+    [
+        (DataLoader(DATA, batch_sampler=IN_ORDER), "its batch_sampler is a list, which makes"),
+        (DataLoader(Endless()), "cannot shard the train_loader, a Endless: allowed"),
+        ([DATA[:2]], "cannot shard the train_loader, a list: allowed"),
+    ],
+)
+def test_a_loader_that_cannot_be_shared_by_ranks_is_refused(loader, text):
+    with pytest.raises(TypeError, match=text):
         LoaderShards(1, 2, 0).shard(SimpleNamespace(train_loader=loader, valid_loader=None))
