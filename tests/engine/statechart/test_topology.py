@@ -108,6 +108,11 @@ PART = (
     [
         ((*WORK, *PART[:2], PART[3]), "work.part", "after_cancel_part"),
         (
+            (*WORK, PART[0], PART[3], ("aside", "work.part", "work.parted")),
+            "work.part",
+            "after_cancel_part",
+        ),
+        (
             (*WORK, PART[0], *PART[2:], ("aside", "work.part", "work.parted")),
             "work.part",
             "after_part",
