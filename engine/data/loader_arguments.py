@@ -61,8 +61,11 @@ def usable_device(device: Any) -> torch.device | None:
         return None
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(
-            f"KeyedLoader(device={device!r}): {error}; allowed: a device of this machine, "
-            "such as 'cpu' or 'cuda'"
-        ) from None
+    except TypeError:  # whose message lists what torch.empty takes
+        found = f"a {type(device).__name__}"
+    except (RuntimeError, AssertionError) as error:
+        found = str(error)
+    raise ValueError(
+        f"KeyedLoader(device={device!r}): {found}; allowed: a device of this machine, "
+        "such as 'cpu' or 'cuda'"
+    )

@@ -8,6 +8,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 from trackside import CancelBatchException
 from trackside.views.verify.verify_resume import verify_resume
 
+FEW = 12
+"""Rollouts, of which one warms up: with none torch 2.10 begins at a hundredth of the rate."""
+
 
 def plain(rollouts):
     torch.manual_seed(0)
@@ -48,19 +51,19 @@ def returns_of(todo):
 @pytest.fixture
 def short(monkeypatch):
     """The example with few rollouts."""
-    monkeypatch.setattr(actor_critic, "ROLLOUTS", 10)
+    monkeypatch.setattr(actor_critic, "ROLLOUTS", FEW)
 
 
 def test_it_equals_the_plain_loop_bit_for_bit(short):
     ours = actor_critic.job()
     torch.manual_seed(1)
     ours.trainer.fit()
-    assert equal(weights(ours.trainer), plain(10).parameters())
+    assert equal(weights(ours.trainer), plain(FEW).parameters())
 
 
 def test_the_return_grows_within_a_few_rollouts(short):
     returns = returns_of(actor_critic.job())
-    assert len(returns) == 10
+    assert len(returns) == FEW
     assert returns[-1] > 2 * returns[0]
 
 
@@ -77,7 +80,7 @@ def test_a_batch_is_trained_on_in_passes_and_can_be_cancelled_after_the_rollout(
     def cancel(trainer, state):
         raise CancelBatchException("not this one")
 
-    assert todo.trainer.fit().step == 9 * actor_critic.PASSES
+    assert todo.trainer.fit().step == (FEW - 1) * actor_critic.PASSES
 
 
 def test_it_takes_at_most_half_more_lines_than_the_plain_loop():
