@@ -9,6 +9,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from weakref import WeakSet
 
+from .._python_internals import call_before_exit
+
 
 class Job:
     """Work that a thread does once; a `Future` takes twice as long to hand over."""
@@ -143,6 +145,6 @@ def _follow_the_process() -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=end_idle)
     try:
-        threading._register_atexit(end_all)  # type: ignore[attr-defined]
+        call_before_exit(end_all)
     except RuntimeError:  # it exits now
         _exits.append(True)
