@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any
 
 SEQUENCES = (tuple, list)
@@ -27,10 +26,11 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
     Args:
         change: returns the new leaf; with `others`, it is called `change(leaf, *their_leaves)`.
         others: values of the same structure as `value`.
-        only: what is replaced, even if it is a container; other leaves are kept as they are.
+        only: what is replaced, even if it is a container; other leaves are kept as they are, in
+            containers also every `str`, `bytes`, number and None.
     """
     if only is not object and not others:
-        return _map_only(change, value, only, _atoms_beside(only))
+        return _map_only(change, value, only)
     if only is not object and isinstance(value, only):
         return change(value, *others)
     if isinstance(value, SEQUENCES):
@@ -50,27 +50,21 @@ def map_nested(change: Callable[..., Any], value: Any, *others: Any, only: Kinds
     return change(value, *others) if only is object else value
 
 
-@cache
-def _atoms_beside(only: Kinds) -> set[type]:
-    """The frequent types that have no parts, and are not among `only`."""
-    return {kind for kind in _ATOMS if not issubclass(kind, only)}
-
-
-def _map_only(change: Callable[..., Any], value: Any, only: Kinds, atoms: set[type]) -> Any:
+def _map_only(change: Callable[..., Any], value: Any, only: Kinds) -> Any:
     """`map_nested` of one value, for speed: a checkpoint has hundreds."""
     if isinstance(value, only):
         return change(value)
     if type(value) is dict:
         return {
-            key: part if type(part) in atoms else _map_only(change, part, only, atoms)
+            key: part if type(part) in _ATOMS else _map_only(change, part, only)
             for key, part in value.items()
         }
-    if isinstance(value, SEQUENCES) and atoms.issuperset(map(type, value)):
+    if isinstance(value, SEQUENCES) and _ATOMS.issuperset(map(type, value)):
         return value  # a generator state may be a tuple of hundreds of numbers
     parts = children(value)
     if parts is None:
         return value
-    return with_children(value, [_map_only(change, part, only, atoms) for part in parts])
+    return with_children(value, [_map_only(change, part, only) for part in parts])
 
 
 def leaves(value: Any, only: Kinds = object) -> Iterator[Any]:
