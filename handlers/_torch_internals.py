@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.amp import GradScaler
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..events.utils.exact_context import exact_context
@@ -226,6 +227,19 @@ def call_after_backward(function: Callable[[T], None], value: T) -> None:
     """
     engine: Any = torch.autograd.Variable._execution_engine
     engine.queue_callback(lambda: function(value))
+
+
+def arrange_buckets(wrapped: DistributedDataParallel) -> None:
+    """Arrange the buckets by the first backward pass, if that is due; all ranks call it together.
+
+    The next forward pass would do it.
+    """
+    wrapped.reducer._rebuild_buckets()
+
+
+def send_to(wrapped: DistributedDataParallel, group: Any) -> None:
+    """Send the gradients to the ranks of `group` from now on; what else is sent is not changed."""
+    wrapped.reducer._update_process_group(group)
 
 
 def hook_tables(modules: Iterable[nn.Module]) -> list[Mapping[int, Any]]:

@@ -93,6 +93,20 @@ class OpenReplicas:
 
         return run
 
+    def wrap_backward(self, backward: Callable[[Any], str]) -> Callable[[Any], str]:
+        """Every pass asks whether its gradients are wanted."""
+
+        def run(state: Any) -> str:
+            try:
+                self.model.begin_backward(state.loss)
+                trigger = backward(state)
+                self.model.have_gradients()
+                return trigger
+            finally:
+                self.model.end_backward()
+
+        return run
+
     def release(self) -> None:
         """End the group: the others fail in it at once."""
         self.model.release()
@@ -125,6 +139,8 @@ def scenario(name: str, plans: tuple[Entries, ...], **options: Any) -> dict[str,
     replicas: Any = OpenReplicas(rig.trainer.state) if is_open else Replicas(rig.world)
     overlap = CountingOverlap(replicas.model, None) if is_open else None
     rig.trainer.wrap("forward", replicas.wrap_forward)
+    if is_open:
+        rig.trainer.wrap("backward", replicas.wrap_backward)
     escaped: BaseException | None = None
     prepare = options.get("prepare")
     with ExitStack() as groups:

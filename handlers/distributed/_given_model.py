@@ -54,6 +54,9 @@ class GivenModel:
         if self._reduces:
             self._waits.follow_backward(loss)
 
+    def have_gradients(self) -> None:
+        """Do nothing: how it arranges its buckets is left to it."""
+
     def end_backward(self) -> None:
         """Tell who watches that the gradients of all are there, or have failed."""
         self._waits.end()

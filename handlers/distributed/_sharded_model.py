@@ -117,6 +117,9 @@ class ShardedModel:
     def begin_backward(self, loss: torch.Tensor) -> None:
         """Do nothing: each message is told by itself."""
 
+    def have_gradients(self) -> None:
+        """Do nothing: they are shards of their own."""
+
     def end_backward(self) -> None:
         """Do nothing: each message is told by itself."""
 

@@ -15,15 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ...events import TrainState
 from ._collective_waits import CollectiveWaits
+from ._first_bucket import FirstBucket
 from ._process_group import DataGroup
 from ._synchronised_norms import exchanging_in, synchronised_norms
 
 if TYPE_CHECKING:
     from ._control_group import ControlGroup
-
-_BUCKETS_KNOWN = 2
-"""Backward passes after which DistributedDataParallel does not arrange its buckets again."""
-
 
 _CALLERS = (
     *("torch.nn.parallel.distributed", "torch.nn.modules.module"),
@@ -58,6 +55,9 @@ class WrappedModel(Protocol):
     def begin_backward(self, loss: torch.Tensor) -> None:
         """A backward pass from `loss` begins."""
 
+    def have_gradients(self) -> None:
+        """It has computed the gradients, and all ranks have them."""
+
     def end_backward(self) -> None:
         """It has ended, or has failed."""
 
@@ -78,13 +78,6 @@ class WrappedModel(Protocol):
         """
 
 
-class Bucket(Protocol):
-    """Some gradients in one tensor, a `torch.distributed.GradBucket`."""
-
-    def buffer(self) -> torch.Tensor:
-        """The tensor, to be changed in place."""
-
-
 class ReplicatedModel:
     """Averages the gradients of all ranks in the backward pass, by DistributedDataParallel.
 
@@ -101,9 +94,8 @@ class ReplicatedModel:
         self._wrapped: DistributedDataParallel | None = None
         self._trainable: list[bool] = []
         self._parameters: list[nn.Parameter] = []
-        self._reduced = 0  # backward passes of the live wrapper
+        self._first_bucket: FirstBucket | None = None
         self._reduces = True
-        self._asked: bool | None = None  # whether the gradients of the live pass are wanted
         self._agreement: ControlGroup | None = None
         self._waits = CollectiveWaits()
         self.update(state)
@@ -113,14 +105,13 @@ class ReplicatedModel:
         self._norms = synchronised_norms(state.model)
         trainable = [p.requires_grad for p in state.model.parameters()]
         if trainable != self._trainable and any(trainable):
-            self._wrapped, self._trainable = None, trainable
+            self._let_go()
+            self._trainable = trainable
             # a gradient that is a view is not copied out of its bucket
             self._wrapped = DistributedDataParallel(
                 state.model, process_group=self._group.group, gradient_as_bucket_view=True
             )
-            # its annotations would have to be classes, and here they are text
-            self._wrapped.register_comm_hook(None, lambda _, bucket: self._reduce(bucket))
-            self._reduced = 0
+            self._first_bucket = FirstBucket(self._wrapped, self._may_send)
             self._parameters = list(state.model.parameters())
 
     def module(self, model: nn.Module) -> nn.Module:
@@ -129,7 +120,7 @@ class ReplicatedModel:
 
     def reducing(self, does: bool) -> AbstractContextManager[None]:
         """The context of a forward pass whose backward pass reduces the gradients, or does not."""
-        self._reduces, self._asked = does, None
+        self._reduces = does
         forward = nullcontext() if self._wrapped is None or does else self._wrapped.no_sync()
         exchanging = exchanging_in(self._group, self._norms, forward)
         return self._waits.sending_buffers(self._wrapped, exchanging)
@@ -137,32 +128,18 @@ class ReplicatedModel:
     def overlaps(self, state: TrainState) -> bool:
         """Whether the next backward pass asks `may_reduce` before it sends gradients.
 
-        The first ones do not: after them DistributedDataParallel sends its buckets to all ranks.
         There must be no gradient that was not taken back by setting it to None.
         """
-        wrapped = self._wrapped
+        first = self._first_bucket
         return (
-            wrapped is not None
+            first is not None
             and self._reduces
-            and self._reduced >= _BUCKETS_KNOWN
+            and first.is_known
             and all(p.grad is None for p in self._parameters)
         )
 
-    def _reduce(self, bucket: Bucket) -> torch.futures.Future[torch.Tensor]:
-        """Average a bucket of gradients over the ranks, unless they are not wanted."""
-        gradients = bucket.buffer()
-        if self._asked is None:
-            self._asked = self._agreement is None or self._agreement.ask_run()
-            self._reduced += self._asked
-        if not self._asked:
-            unchanged: torch.futures.Future[torch.Tensor] = torch.futures.Future()
-            unchanged.set_result(gradients)
-            return unchanged
-        group = self._group.group
-        gradients.div_(group.size())
-        sent = dist.all_reduce(gradients, group=group, async_op=True).get_future()
-        reduced: torch.futures.Future[torch.Tensor] = sent.then(lambda found: found.value()[0])
-        return reduced
+    def _may_send(self) -> bool:
+        return self._agreement is None or self._agreement.ask_run()
 
     def follow(self, agreement: ControlGroup) -> None:
         """Ask the votes of this run whether the gradients are wanted, and tell who watches."""
@@ -171,11 +148,20 @@ class ReplicatedModel:
 
     def begin_backward(self, loss: torch.Tensor) -> None:
         """Tell who watches when this rank waits for the gradients of the others."""
-        if self._reduces and self._wrapped is not None:
-            self._waits.follow_backward(loss)
+        if self._first_bucket is not None:
+            self._first_bucket.begin_pass()
+            if self._reduces:
+                self._waits.follow_backward(loss)
+
+    def have_gradients(self) -> None:
+        """Arrange the buckets after the first pass that reduces."""
+        if self._first_bucket is not None and self._reduces:
+            self._first_bucket.end_pass()
 
     def end_backward(self) -> None:
         """Tell who watches that the gradients of all are there, or have failed."""
+        if self._first_bucket is not None:
+            self._first_bucket.resume()
         self._waits.end()
 
     def end_training(self, state: TrainState) -> None:
@@ -184,7 +170,7 @@ class ReplicatedModel:
 
     def release(self) -> None:
         """End the group; the wrapper holds its connections, also in a cycle of references."""
-        self._wrapped = None
+        self._let_go()
         gc.collect()
         self._group.end()
 
@@ -192,7 +178,12 @@ class ReplicatedModel:
         self, state: TrainState, held: Iterable[nn.Module], together: bool, refused: bool
     ) -> None:
         """Take the hooks off the parameters: nothing else refers to the wrapper."""
-        self._wrapped = None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._first_bucket is not None:
+            self._first_bucket.close()
+        self._wrapped = self._first_bucket = None
 
 
 def let_go(error: BaseException) -> None:

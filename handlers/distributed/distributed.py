@@ -291,7 +291,9 @@ class Distributed(Stateful):
                 state.loss = count_examples(counts, state.world_size, loss)
             try:
                 model.begin_backward(state.loss)
-                return backward(state)
+                trigger = backward(state)
+                model.have_gradients()
+                return trigger
             finally:
                 model.end_backward()
                 if counts is not None:
