@@ -2,11 +2,13 @@
 
 1. The time of one vote of 2, 4 and 8 ranks: the maxima of 31 integers; beside it gloo's all-reduce.
 2. A training batch on 2 ranks beside a DistributedDataParallel loop written by hand, each with a
-   DataLoader that reads its share: that loop once more, which shows the noise, the trainer with
-   `Distributed`, the same with Metrics, and, if they are installed, accelerate, without and with
-   its own agreement (`check_trigger`), and Lightning. After every 10 batches of one of them, the
-   loop by hand makes 10 in the same processes; the median and the quartiles of the ratios of
-   these pairs, of wall time and of the processor time of rank 0.
+   DataLoader that reads its share: that loop once more, which shows the noise; that loop with
+   gradients that are views of buckets, as the trainer has them; the trainer with `Distributed`,
+   the same with Metrics, and, if they are installed, accelerate, without and with its own
+   agreement (`check_trigger`), and Lightning. After every 5 batches of one of them, the loop by
+   hand makes 5 in the same processes. The median of the ratios of these pairs, between which 95 of
+   100 medians of pairs drawn from them lie, and the quartiles; of wall time, and of the processor
+   time of both ranks with all their threads.
 
 Every rank needs a core of its own: on a busy machine a vote measures how long a rank waits for its
 turn; the load is in the figures. With `--write` they go to `results/distributed.json`.
@@ -18,6 +20,7 @@ import argparse
 import gc
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -49,7 +52,8 @@ from trackside.handlers.distributed._control_group import control_group
 RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
-VOTES, PAIRS, TURNS = 300, 10, 6
+VOTES, PAIRS, TURNS = 300, 20, 9
+DRAWS = 2000
 SIZES = {"3 ms": (256, 32), "10 ms": (512, 112)}
 """The width of the layers, and the examples of a batch of one rank; named by its time."""
 TIMEOUT = timedelta(seconds=300)
@@ -83,6 +87,7 @@ def batch_pairs(width: int, size: int) -> dict[str, list[Pair]]:
     shared = DataLoader(data, size, sampler=DistributedSampler(data, shuffle=False))
     contenders: dict[str, Contender] = {
         "by hand again": ByHand(width, shared),
+        "by hand, bucket views": ByHand(width, shared, gradient_as_bucket_view=True),
         "trackside": by_trainer(width, own),
         "trackside with Metrics": by_trainer(width, own, Metrics()),
         **peers(width, shared),
@@ -94,7 +99,20 @@ def batch_pairs(width: int, size: int) -> dict[str, list[Pair]]:
         for name, train in contenders.items():
             dist.barrier()
             train(pairs[name])
-    return {name: each.found for name, each in pairs.items()}
+    return {name: _of_all_ranks(each.found) for name, each in pairs.items()}
+
+
+def _of_all_ranks(pairs: list[Pair]) -> list[Pair]:
+    """The pairs of this rank, with the processor time of all."""
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, [[half.processor for half in pair] for pair in pairs])
+    summed = (
+        [sum(halves) for halves in zip(*ranks, strict=True)] for ranks in zip(*every, strict=True)
+    )
+    return [
+        (ours._replace(processor=first), theirs._replace(processor=second))
+        for (ours, theirs), (first, second) in zip(pairs, summed, strict=True)
+    ]
 
 
 def _microseconds(work: Callable[[], Any]) -> float:
@@ -145,13 +163,21 @@ def _compared(found: dict[str, list[Pair]]) -> dict[str, Any]:
 
 
 def _ratios(found: dict[str, list[Pair]], place: int) -> dict[str, Any]:
-    """For each contender the median of the ratios and their quartiles."""
+    """For each contender the median of the ratios, what it may be by chance, and the quartiles."""
     ratios = {}
     for name, pairs in found.items():
         each = [ours[place] / theirs[place] for ours, theirs in pairs]
         low, middle, high = (round(r, 3) for r in statistics.quantiles(each, n=4))
-        ratios[name] = {"median": middle, "quartiles": [low, high]}
+        ratios[name] = {"median": middle, "median_95": _certain(each), "quartiles": [low, high]}
     return ratios
+
+
+def _certain(ratios: list[float]) -> list[float]:
+    """Between which of them 95 of 100 medians lie of as many drawn from them, with repetitions."""
+    draw = random.Random(0)
+    drawn = (statistics.median(draw.choices(ratios, k=len(ratios))) for _ in range(DRAWS))
+    ends = statistics.quantiles(drawn, n=40)
+    return [round(ends[0], 3), round(ends[-1], 3)]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from trackside import Distributed, Trainer
 
-STRETCH = 10
+STRETCH = 5
 """The batches of each half of a pair."""
 
 
@@ -43,11 +43,11 @@ def parts(width: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 
 class ByHand:
-    """The loop with DistributedDataParallel, written by hand."""
+    """The loop with DistributedDataParallel, written by hand, with its options as they come."""
 
-    def __init__(self, width: int, loader: Loader) -> None:
+    def __init__(self, width: int, loader: Loader, **options: bool) -> None:
         plain, self.optimizer = parts(width)
-        self.model, self.loss_fn = DistributedDataParallel(plain), nn.MSELoss()
+        self.model, self.loss_fn = DistributedDataParallel(plain, **options), nn.MSELoss()
         self.loader = loader
 
     def run(self, batches: Iterator[Any]) -> None:

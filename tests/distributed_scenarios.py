@@ -574,7 +574,9 @@ def overlapped_votes():
     failing = trainer_of(network(), Distributed(timeout=TIMEOUT))
     error = error_of(partial(failing.fit, KeyedLoader(FailsAt(60, 40), 8, seed=5)))
     counts = [failing.state.outcome, failing.state.step, failing.state.batch_index]
+    early = trainer_of(network(), Distributed(timeout=TIMEOUT), FailingFetch(OSError, steps=1))
     return {
+        "early": error_of(partial(early.fit, KeyedLoader(examples(40), 4))),
         "alone": alone,
         "together": together,
         "votes": votes,
@@ -601,14 +603,14 @@ def missed_exchanges():
 
 
 class FailingFetch:
-    """Raises in the fetch after two steps, outside of the wraps of handlers before it."""
+    """Raises in the fetch after some steps, outside of the wraps of handlers before it."""
 
-    def __init__(self, raised, where=1):
-        self.raised, self.where = raised, where
+    def __init__(self, raised, where=1, steps=2):
+        self.raised, self.where, self.steps = raised, where, steps
 
     def wrap_fetch(self, fetch):
         def run(state):
-            if rank() == self.where and (state.epoch, state.step) == (0, 2):
+            if rank() == self.where and (state.epoch, state.step) == (0, self.steps):
                 raise self.raised("only here")
             return fetch(state)
 

@@ -99,11 +99,11 @@ class AgreedActivities:
     def _attempting(self, leaf: LeafPhase, activity: Activity) -> Activity:
         """`activity`, after which the run goes on to the next vote, whatever it raises."""
         ballot, names = self._ballot, _names(leaf.phase)
+        is_collective = any(name in ballot.agreement.collective for name in names)
         cleans_up = "zero_grad" in names
         expected = leaf.expected_trigger or next(iter(leaf.rows))
 
         def attempt(state: TrainState) -> str:
-            is_collective = any(n in ballot.agreement.collective for n in names)
             if ballot.broken_off and not cleans_up:
                 if is_collective:
                     ballot.stay_away()

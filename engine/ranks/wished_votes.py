@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 
 from ...events import Transition
 from ...events.bus.order import Receiver, owner_of
 from ..statechart.compiled_table import LeafPhase, TableRow
 from ..statechart.phase_paths import open_scopes
+
+_RECEIVERS = attrgetter("receivers")
 
 
 class WishedVotes:
@@ -81,8 +84,9 @@ class WishedVotes:
 
     def own(self) -> list[int]:
         """For each trigger, whether this rank asks for a vote after it."""
-        if any(map(_differs, self._all_rows, self._receivers)) or not self._own:
-            self._receivers = [row.receivers for row in self._all_rows]
+        receivers = [*map(_RECEIVERS, self._all_rows)]  # compared without a call for each row
+        if receivers != self._receivers or not self._own:
+            self._receivers = receivers
             self._own = [int(self._wants(trigger)) for trigger in self._rows]
         return self._own
 
@@ -97,7 +101,3 @@ class WishedVotes:
 def declares_no_cancel(receiver: Receiver) -> bool:
     """Whether the handler of a receiver has `never_cancels = True`."""
     return getattr(owner_of(receiver), "never_cancels", False) is True
-
-
-def _differs(row: TableRow, receivers: tuple[Receiver, ...]) -> bool:
-    return row.receivers is not receivers

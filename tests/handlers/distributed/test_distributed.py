@@ -287,6 +287,12 @@ def test_what_the_dataset_of_one_rank_raises_fails_all_in_the_same_batch(results
     assert one["counts"][:2] == other["counts"][:2] == ["failed", 2]
 
 
+def test_no_rank_waits_in_its_second_forward_pass_for_one_that_has_failed_before(results):
+    one, other = results["overlapped_votes"]
+    assert other["early"] == "OSError: only here"
+    assert one["early"].startswith("PeerError: rank 1: OSError: only here")
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_a_fit_of_two_ranks_resumes_exactly(results, strategy):
     for result in results["resumed_fits"]:
