@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -53,7 +54,8 @@ class FirstBucket:
         trained = [p for p in self._wrapped.module.parameters() if p.requires_grad]
         self.is_known = all(p.grad is not None for p in trained)
         for parameter in _ends_of_buckets(trained):
-            self._hooks.callback(parameter.register_hook(self._ask).remove)
+            hook: Any = parameter.register_hook  # it has no types
+            self._hooks.callback(hook(self._ask).remove)
 
     def resume(self) -> None:
         """The pass has ended, or has failed: the next one sends again."""
@@ -90,4 +92,4 @@ def _place(parameter: nn.Parameter) -> tuple[int, int]:
     gradient = parameter.grad
     if gradient is None or gradient.layout is not torch.strided:
         return id(parameter), 0
-    return gradient.untyped_storage().data_ptr(), gradient.storage_offset()
+    return gradient.untyped_storage().data_ptr(), int(gradient.storage_offset())
