@@ -261,9 +261,13 @@ def _is_sharded(module: nn.Module) -> bool:
     return isinstance(module, (FSDPModule, FullyShardedDataParallel))
 
 
-def count_examples(counts: tuple[int, int], ranks: int, loss: torch.Tensor) -> torch.Tensor:
-    """The loss weighted so that the mean over the ranks is the mean over all their examples."""
-    mine, everywhere = counts
+def count_examples(counts: tuple[int, int] | None, ranks: int, loss: torch.Tensor) -> torch.Tensor:
+    """The loss weighted so that the mean over the ranks is the mean over all their examples.
+
+    Args:
+        counts: the examples of this rank and of all; None: every rank has as many.
+    """
+    mine, everywhere = counts or (0, 0)
     if not everywhere or mine * ranks == everywhere:
         return loss
     return loss * (mine * ranks / everywhere)

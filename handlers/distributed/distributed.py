@@ -287,8 +287,7 @@ class Distributed(Stateful):
             model, counts, loss = self._model, self._counts, state.loss
             if model is None:
                 return backward(state)
-            if counts is not None:
-                state.loss = count_examples(counts, state.world_size, loss)
+            state.loss = count_examples(counts, state.world_size, loss)
             try:
                 model.begin_backward(state.loss)
                 trigger = backward(state)
