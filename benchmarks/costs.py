@@ -256,17 +256,19 @@ def votes() -> str:
 def ranks() -> str:
     """The table of a training batch of two ranks, relative to the DDP loop written by hand."""
     sizes = read("distributed")["ranks"]["2"]["batches"]
-    lines = [f"| a batch of | {' | '.join(sizes)} |", "|---|" + "---:|" * len(sizes)]
+    columns = [(size, kind) for size in sizes for kind in ("wall", "processor")]
+    heads = [f"{size}, {kind} time" for size, kind in columns]
+    lines = [f"| a batch of | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
     for name in next(iter(sizes.values()))["wall_ratios"]:
-        found = [size["wall_ratios"][name] for size in sizes.values()]
-        cells = [f"{f['median']:.2f} × ({_quartiles(f['quartiles'])})" for f in found]
+        found = [sizes[size][f"{kind}_ratios"][name] for size, kind in columns]
+        cells = [f"{f['median']:.2f} × ({_interval(f['median_95'])})" for f in found]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     pairs = min(size["pairs"] for size in sizes.values())
     where = _where("distributed").removeprefix("- ")
     return "\n".join([*lines, "", f"Medians of {pairs} pairs; {where}."]) + "\n"
 
 
-def _quartiles(found: list[float]) -> str:
+def _interval(found: list[float]) -> str:
     return " to ".join(f"{each:.2f}" for each in found)
 
 
