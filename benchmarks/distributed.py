@@ -52,7 +52,7 @@ from trackside.handlers.distributed._control_group import control_group
 RESULTS = Path(__file__).with_name("results") / "distributed.json"
 RANKS = 2, 4, 8
 BALLOT = [0] * 31
-VOTES, PAIRS, TURNS = 300, 20, 9
+VOTES, PAIRS, TURNS = 300, 20, 7
 DRAWS = 2000
 SIZES = {"3 ms": (256, 32), "10 ms": (512, 112)}
 """The width of the layers, and the examples of a batch of one rank; named by its time."""
@@ -130,6 +130,8 @@ def measure(file: Path) -> None:
         found["batches"] = {name: _compared(batch_pairs(*size)) for name, size in SIZES.items()}
     if dist.get_rank() == 0:
         file.write_text(json.dumps(found), encoding="utf-8")
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 def launched(ranks: int, folder: str) -> dict[str, Any]:
