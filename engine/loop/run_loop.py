@@ -11,7 +11,7 @@ from ...events.bus.signal import Route, link
 from ..closing.cancel_requests import Requests
 from ..closing.raised_exception import Raised
 from ..closing.unwinding import Unwinding
-from ..statechart.compiled_table import LeafPhase, TableRow
+from ..statechart.compiled_table import LeafPhase, Table, TableRow
 
 _NOT_REPORTING: tuple[tuple[Receiver, ...], Receiver | None] = ((), None)
 """The receivers of `reported` and the one that runs, while it is not sent."""
@@ -34,7 +34,7 @@ class RunLoop:
         sender: Publisher,
         state: TrainState,
         requests: Requests,
-        table: dict[str, LeafPhase],
+        table: Table,
         leaf: LeafPhase,
         stepwise: bool,
     ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ...events import TrainState
 from ..batches.batch import clear_batch
 from ..loop.activity_registry import path_ends
-from ..statechart.compiled_table import Activity, LeafPhase
+from ..statechart.compiled_table import Activity, LeafPhase, Table
 from ..statechart.phase_paths import closes_scope, enclosing, scope_name
 from .ballot import Ballot
 from .raised_apart import AgreedRaise
@@ -31,7 +31,7 @@ class AgreedActivities:
         self._entering: dict[str, set[str]] = {}
         self._taken = ""  # the last trigger
 
-    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+    def begin(self, table: Table) -> None:
         """Wrap the activities of `table`."""
         self._ballot.begin(table)
         for leaf in table.values():
@@ -109,7 +109,8 @@ class AgreedActivities:
                     ballot.stay_away()
                 return expected
             try:
-                return leaf.own_name(activity(state))
+                trigger = activity(state)
+                return trigger if trigger == leaf.expected_trigger else leaf.own_name(trigger)
             except BaseException as error:
                 if ballot.lost:
                     raise

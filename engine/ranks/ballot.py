@@ -14,14 +14,14 @@ come, as it has raised something before, says so there, and nobody waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from ...events import Agreement, PeerError, TrainState, Transition
 from ...events.bus.order import Receiver
 from ...events.utils.exception_text import traceback_text
 from ..closing.raised_exception import Raised, is_cancel
-from ..statechart.compiled_table import LeafPhase
+from ..statechart.compiled_table import Table
 from ..statechart.phase_paths import closes_scope
 from .peer_records import Record, add_followed, as_record, merged, recorded, too_late
 from .raised_apart import AgreedRaise, MissedExchange, chosen_apart, exchanged_apart, why_parted
@@ -71,7 +71,7 @@ class Ballot:
         self._recorded: list[Raised] = []
         self.followed: list[str] = []
 
-    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+    def begin(self, table: Table) -> None:
         """Learn the phases and triggers of the run."""
         self._wishes.begin(table)
         self.agreement.meet = self.meet

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Collection, Sequence
 
 from ...events import Transition
 from ...events.bus.order import Receiver, owner_of
-from ..statechart.compiled_table import LeafPhase, TableRow
+from ...events.bus.signal import Links
+from ..statechart.compiled_table import Table, TableRow
 from ..statechart.phase_paths import open_scopes
-
-_RECEIVERS = attrgetter("receivers")
 
 
 class WishedVotes:
@@ -30,18 +28,18 @@ class WishedVotes:
         self._unit = unit
         self._rows: dict[str, list[TableRow]] = {}
         self._places: dict[str, int] = {}
-        self._all_rows: list[TableRow] = []
-        self._receivers: list[tuple[Receiver, ...]] = []  # at the last vote
+        self._links: Sequence[Links] = ()
+        self._updates: list[int] = []  # at the last vote
         self._own: list[int] = []
         self._agreed: Sequence[int] = ()
 
-    def begin(self, table: Mapping[str, LeafPhase]) -> None:
+    def begin(self, table: Table) -> None:
         """Learn the phases and triggers of the run; every signal is followed by a vote at first."""
         self._places = {phase: place for place, phase in enumerate(table)}
         for leaf in table.values():
             for trigger, row in leaf.rows.items():
                 self._rows.setdefault(trigger, []).append(row)
-        self._all_rows = [row for rows in self._rows.values() for row in rows]
+        self._links = table.links
         self.want_all()
 
     def asks_after(self, receiver: Receiver, transition: Transition) -> bool:
@@ -84,9 +82,9 @@ class WishedVotes:
 
     def own(self) -> list[int]:
         """For each trigger, whether this rank asks for a vote after it."""
-        receivers = [*map(_RECEIVERS, self._all_rows)]  # compared without a call for each row
-        if receivers != self._receivers or not self._own:
-            self._receivers = receivers
+        updates = [links.updates.count for links in self._links]
+        if updates != self._updates or not self._own:
+            self._updates = updates
             self._own = [int(self._wants(trigger)) for trigger in self._rows]
         return self._own
 

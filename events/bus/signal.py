@@ -101,7 +101,12 @@ class Signal(ConnectionTables):
     @locked
     def refresh(self) -> dict[Hashable, BaseException]:
         """Update the routes of this signal; returns as `refresh` of routes."""
-        return refresh([route for linked in tuple(self._routes) for route in linked.routes])
+        found = tuple(self._routes)
+        try:
+            return refresh([route for linked in found for route in linked.routes])
+        finally:  # whoever sees the new number finds the new receivers
+            for linked in found:
+                linked.updates.count += 1
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
         ordered = self.arranged(sender) if self.receivers and not self.is_muted else ()
@@ -133,24 +138,39 @@ class Route:
         self.receivers: tuple[Receiver, ...] = ()
 
 
+class Updates:
+    """How often routes were updated: who compares it reads one number, and not all routes."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class _Linked:
     """Routes that are kept up to date together; a run has hundreds."""
 
-    __slots__ = ("__weakref__", "routes")
+    __slots__ = ("__weakref__", "routes", "updates")
 
-    def __init__(self, routes: Collection[Route]) -> None:
+    def __init__(self, routes: Collection[Route], updates: Updates) -> None:
         self.routes = routes
+        self.updates = updates
 
 
 class Links:
-    """Keeps routes up to date for as long as it lives."""
+    """Keeps routes up to date for as long as it lives.
+
+    Attributes:
+        updates: of any of the routes.
+    """
 
     def __init__(self, routes: Collection[Route]) -> None:
         by_signal: dict[Signal, list[Route]] = {}
         for route in routes:
             by_signal.setdefault(route.signal, []).append(route)
-        self._linked = {signal: _Linked(own) for signal, own in by_signal.items()}
-        self._linked[any_transition] = _Linked(routes)
+        self.updates = updates = Updates()
+        self._linked = {signal: _Linked(own, updates) for signal, own in by_signal.items()}
+        self._linked[any_transition] = _Linked(routes, updates)
 
     def begin(self) -> None:
         """Have each signal update its routes."""

@@ -20,6 +20,7 @@ from trackside.events import (
     CancelFitException,
     CancelTrainException,
     IllegalCancelError,
+    after_backward,
 )
 
 KINDS = (*CANCELS.values(), ValueError, KeyboardInterrupt)
@@ -398,6 +399,29 @@ def test_a_listener_on_one_rank_is_one_more_vote_on_all_ranks():
             trainer.on("after_backward")(lambda trainer, state: None)
         trainer.fit(world.train_loader)
         return len(agreement.votes) - 2 * before
+
+    assert Ranks(2).run(work) == [TRAINING, TRAINING]
+
+
+def test_a_listener_costs_votes_from_when_it_subscribes_until_it_is_gone():
+    def work(rank, agreement):
+        world, counts = World(Plan()), []
+        trainer = Trainer(world.model, world.loss_fn, world.optimizer)
+        trainer.agreement = agreement
+
+        def listen(trainer, state):
+            """Listen, and do nothing."""
+
+        def change(trainer, state):
+            counts.append(len(agreement.votes))
+            if rank == 1:
+                change_it = after_backward.disconnect if state.epoch else after_backward.connect
+                change_it(listen, trainer)
+
+        trainer.on("after_train")(change)
+        trainer.fit(world.train_loader, epochs=3)
+        second, third = counts[1] - counts[0], counts[2] - counts[1]
+        return second - third
 
     assert Ranks(2).run(work) == [TRAINING, TRAINING]
 
