@@ -253,9 +253,8 @@ class Distributed(Stateful):
         """Count the examples of all ranks, and none that is read because another rank has one."""
         loader = loader_of(state)
         self._counts = self._shards.counts(loader, state.batch_index) or joined
-        everywhere = state.batch_size * state.world_size
-        read = state.batch_size
-        state.global_batch_size = 0
+        read, state.global_batch_size = state.batch_size, 0
+        everywhere = read * state.world_size
         if self._counts is not None:
             mine, everywhere = self._counts
             state.global_batch_size = everywhere
