@@ -91,7 +91,7 @@ class Requests:
         """Request that a paused run continues."""
         self._put("resume")
 
-    def apply(self, can_wait: bool = True) -> None:
+    def apply(self, can_wait: bool) -> None:
         """Apply all requests; while the run is paused, wait for more, except where it ends.
 
         Raises:
