@@ -25,7 +25,7 @@ from .loop.activities import begin_evaluation
 from .loop.fit_reset import reset_state
 from .loop.module_modes import find_kept_in_eval, warn_if_kept_in_eval
 from .named_parts import run_modules
-from .ranks.common_begin import begun_by_all, entered_by_all
+from .ranks.common_begin import begun_by_all, entered_by_all, refused_by_all
 from .resume_source import ResumeFrom, place_of
 from .statechart.phase_paths import open_scopes
 
@@ -123,15 +123,17 @@ def fit_session(
     def remember_all() -> ExitStack:
         if saved is not None:
             given = (train_loader, *by_name(valid_loader).values())
-            kept.enter_context(remember(trainer, [one for one in given if one is not None]))
+            with refused_by_all(trainer, trainer.handlers):
+                kept.enter_context(remember(trainer, [one for one in given if one is not None]))
         return kept
 
     def prepare() -> Generator[None, None, None]:
         state = trainer.state
         state.train_loader, state.valid_loader = train_loader, valid_loader
         state.evaluation = next(iter(by_name(valid_loader)), ONLY)
-        reset_state(state, limits)
-        trainer.begins = place_of(trainer, resume, saved)
+        with refused_by_all(trainer, trainer.handlers):
+            reset_state(state, limits)
+            trainer.begins = place_of(trainer, resume, saved)
         with seeded_fit(state, saved is None), around_run(trainer), ExitStack() as run:
             with begun_by_all(trainer):
                 unsaved.record(trainer)

@@ -15,7 +15,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, cast
@@ -166,7 +166,8 @@ class _HashingFile(io.RawIOBase):
 def _begin_to_write(file: int, offset: int = 0, size: int = 0) -> None:
     """Have the disk begin to write what was written to a file, where the system can be told."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file, offset, size, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # it is advice: a file system may not take it
+            os.posix_fadvise(file, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def _submit(threads: Executor, work: Callable[[Any], object], argument: Any) -> Future[Any]:

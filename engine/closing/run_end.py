@@ -111,6 +111,6 @@ class HostExit:
             return self._raised
         if self._raised is None or not issubclass(type(error), GeneratorExit):
             return error
-        renamed = RuntimeError("the fit raised GeneratorExit")
+        renamed = RuntimeError("the run raised GeneratorExit")
         renamed.__cause__ = error
         return renamed

@@ -47,7 +47,7 @@ def capture_position(
         **({"rollbacks": [[*made] for made in state.rollbacks]} if state.rollbacks else {}),
         **_own_entries(state),
         "metrics": to_plain_data({**state.metrics}, "state.metrics"),
-        **({"pictures": pictures} if pictures else {}),
+        **({"pictures": to_plain_data(pictures, "state.pictures")} if pictures else {}),
         "reports": to_plain_data(state.reports.pending, "state.reports"),
         "notes": to_plain_data(state.notes, "state.notes"),
         "loss": None if state.loss is None else to_plain_data(state.loss, "state.loss"),

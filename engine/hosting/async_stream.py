@@ -31,7 +31,7 @@ class Stream:
         except StopIteration:
             raise StopAsyncIteration from None
         except StopAsyncIteration as error:  # as Python does in an async generator
-            raise RuntimeError("the fit raised StopAsyncIteration") from error
+            raise RuntimeError("the run raised StopAsyncIteration") from error
 
     async def aclose(self) -> None:
         """Cancel the run if it has not ended; its scopes close."""

@@ -42,10 +42,12 @@ class AgreedRun:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is not None and not self.has_begun:
-            self.ballot.leave()
-        self.ballot.lost = True
-        self._stop_recording()
+        try:
+            if error is not None and not self.has_begun:
+                self.ballot.leave()
+        finally:
+            self.ballot.lost = True
+            self._stop_recording()
 
 
 def agreed_context(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ...events import Agreement, TrainState
 from ...events.utils.exact_context import exact_context
+from ...events.utils.exception_text import add_note
 
 
 class Beginner(Protocol):
@@ -70,8 +71,11 @@ def _telling(trainer: Beginner) -> Iterator[None]:
         agreement = trainer.agreement
         if agreement is None:
             raise
-        if issubclass(type(raised), Exception):
-            agreement.begin(raised)
-        else:
-            agreement.leave()
+        try:
+            if issubclass(type(raised), Exception):
+                agreement.begin(raised)
+            else:
+                agreement.leave()
+        except Exception as alone:
+            add_note(raised, f"trackside: the other ranks were not told of it: {alone}")
         raise

@@ -43,7 +43,7 @@ class Job:
 
     def wait(self) -> None:
         """Wait for the end of the work. Raises: its error."""
-        error = self.error()
+        error, self._error = self.error(), None  # whose traceback has `do`, and so this job
         try:
             if error is not None:
                 raise error
@@ -115,6 +115,10 @@ class IdleThread:
             thread.start()
         except RuntimeError:  # the interpreter exits, and starts no more threads
             return False
+        except BaseException:  # an interrupt, after which the thread may have started
+            self._jobs.put(None)
+            self._jobs = SimpleQueue()
+            raise
         self._thread = thread
         return True
 

@@ -53,7 +53,7 @@ class FirstBucket:
         arrange_buckets(self._wrapped)
         trained = [p for p in self._wrapped.module.parameters() if p.requires_grad]
         self.is_known = all(p.grad is not None for p in trained)
-        for parameter in _ends_of_buckets(trained):
+        for parameter in _ends_of_buckets(trained) if self.is_known else ():
             hook: Any = parameter.register_hook  # it has no types
             self._hooks.callback(hook(self._ask).remove)
 

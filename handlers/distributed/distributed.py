@@ -293,8 +293,8 @@ class Distributed(Stateful):
                 model.have_gradients()
                 return trigger
             finally:
-                model.end_backward()
                 if counts is not None:
                     state.loss = loss
+                model.end_backward()
 
         return weighted_backward

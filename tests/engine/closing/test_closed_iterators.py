@@ -46,7 +46,7 @@ def leave(run):
 def test_a_generator_exit_of_a_handler_is_not_lost_where_the_iterator_is_closed(signal, end):
     trainer, run = started()
     fail_at(trainer, signal, GeneratorExit)
-    with pytest.raises(RuntimeError, match="the fit raised GeneratorExit") as caught:
+    with pytest.raises(RuntimeError, match="the run raised GeneratorExit") as caught:
         end(run)
     assert (str(caught.value.__cause__), trainer.state.phase) == ("of a handler", "failed")
 
@@ -56,7 +56,7 @@ def test_one_that_was_raised_before_the_iterator_was_closed_is_not_lost():
     fail_at(trainer, "after_loss", GeneratorExit)
     while next(run).trigger != "after_error":
         pass
-    with pytest.raises(RuntimeError, match="the fit raised GeneratorExit"):
+    with pytest.raises(RuntimeError, match="the run raised GeneratorExit"):
         run.close()
 
 
@@ -76,7 +76,7 @@ def test_one_of_a_dropped_iterator_is_told_as_any_other_error_there(monkeypatch)
     monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(found.exc_value))
     del run
     gc.collect()
-    assert [*map(str, told)] == ["the fit raised GeneratorExit"]
+    assert [*map(str, told)] == ["the run raised GeneratorExit"]
     assert trainer.state.phase == "failed"
 
 
@@ -92,7 +92,7 @@ def test_none_of_a_handler_is_lost_when_the_end_of_around_run_raises_it():
     with pytest.raises(GeneratorExit, match="of around_run"):
         trainer_of(Around()).fit(batches(1))
     trainer, run = started(Around())
-    with pytest.raises(RuntimeError, match="the fit raised GeneratorExit"):
+    with pytest.raises(RuntimeError, match="the run raised GeneratorExit"):
         run.close()
     with pytest.raises(GeneratorExit, match="of around_run"):
         trainer.validate(batches(1))
@@ -108,7 +108,7 @@ def test_none_is_lost_where_the_task_of_a_stream_is_cancelled(kind):
         async for _ in trainer.astream(batches(2)):
             asyncio.current_task().cancel()
 
-    with pytest.raises(RuntimeError, match=f"the fit raised {kind.__name__}") as caught:
+    with pytest.raises(RuntimeError, match=f"the run raised {kind.__name__}") as caught:
         asyncio.run(main())
     assert str(caught.value.__cause__) == "of a handler"
 
@@ -122,7 +122,7 @@ def test_none_is_lost_where_a_stream_is_closed():
         await anext(stream)
         await stream.aclose()
 
-    with pytest.raises(RuntimeError, match="the fit raised GeneratorExit"):
+    with pytest.raises(RuntimeError, match="the run raised GeneratorExit"):
         asyncio.run(main())
 
 

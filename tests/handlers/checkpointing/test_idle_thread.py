@@ -1,11 +1,13 @@
 """The thread that waits for work, and processes that are forked meanwhile."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 
 import pytest
 
@@ -80,6 +82,41 @@ def test_a_forked_process_has_a_thread_of_its_own(thread):
 def test_an_error_of_a_job_is_kept_and_the_thread_goes_on(thread):
     assert isinstance(thread.submit(lambda: 1 / 0).error(), ZeroDivisionError)
     names_of(thread, jobs=1)
+
+
+def test_a_thread_that_an_interrupt_of_its_start_leaves_ends(thread, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(starting):
+        start(starting)
+        raise KeyboardInterrupt  # as `start` waits for the thread
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            thread.submit(lambda: None)
+    for left in living():
+        left.join(30)
+    assert living() == []
+    names_of(thread, jobs=2)
+
+
+def test_an_error_that_was_raised_is_not_kept(thread):
+    class Lost(Exception):
+        pass
+
+    def fail():
+        raise Lost
+
+    gc.disable()
+    try:
+        with pytest.raises(Lost) as caught:
+            thread.submit(fail).wait()
+        error = weakref.ref(caught.value)
+        del caught
+        assert error() is None
+    finally:
+        gc.enable()
 
 
 def test_after_its_end_no_thread_is_there(thread):

@@ -3,13 +3,15 @@
 import io
 import json
 
+import numpy
 import pytest
+import torch
 from loggers import wandb_files
 from PIL import Image
 from shown import CLASSES, COUNTS, TEXTS, Shows, classified
 
 from trackside import Interpretation, Metrics, MLflow, Samples, TensorBoard, WandB
-from trackside.events import CancelFitException, Example, Examples
+from trackside.events import CancelFitException, Confusion, Example, Examples
 from trackside.handlers.logging._picture_drawing import draw_picture, markdown_rows, picture_table
 
 SHOWING = {"texts": TEXTS, "counts": COUNTS}
@@ -74,6 +76,21 @@ def test_a_fit_that_resumes_before_the_epoch_ends_writes_the_pictures_of_its_val
     stops.saved["position"]["pictures"]["counts"] = ["confusion", ["x"], [["1"]]]
     with pytest.raises(ValueError, match="position: pictures is"):
         again.fit(batches, batches, epochs=2, resume=stops.saved)
+
+
+def test_pictures_with_values_of_numpy_are_saved_as_plain_data(tmp_path):
+    classes = tuple(numpy.array(["a", "b"]))
+    counts = Confusion(classes, ((1, 0), (0, 2)))
+    texts = Examples((Example("x", "a", "b", False, numpy.float64(0.5)),))
+    stops, shows = StopsAfterValidation(), Shows(counts=counts, texts=texts)
+    stops.runs_after = ("Shows",)
+    trainer, batches = classified(shows, stops)
+    trainer.fit(batches, batches, epochs=2)
+    file = tmp_path / "saved.pt"
+    torch.save(stops.saved, file)
+    read = torch.load(file, weights_only=True)["position"]["pictures"]
+    assert read["counts"] == ["confusion", ["a", "b"], [[1, 0], [0, 2]]]
+    assert read["texts"] == ["examples", [["x", "a", "b", False, 0.5]]]
 
 
 def test_a_checkpoint_of_an_ended_epoch_holds_no_pictures():
