@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,45 +14,65 @@ _SECONDS = 0.005
 
 @contextmanager
 def interrupts_after_imports() -> Iterator[None]:
-    """Raise the KeyboardInterrupt of Ctrl-C outside of imports only; a second one anywhere.
+    """Raise the KeyboardInterrupt of Ctrl-C outside of imports only, at the latest at the end.
 
     Libraries, torch among them, try to import others and catch what that raises: the fit would go
-    on, with a library that is half imported.
+    on, with a library that is half imported. A second one within the import ends the process.
 
     Does nothing in another thread than the main one, and where the host has a handler of its own.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if (
-        not (is_main and hasattr(signal, "pthread_kill"))
+        not (is_main and hasattr(signal, "setitimer"))
         or signal.getsignal(signal.SIGINT) not in _FIRST
     ):
         yield
         return
-    before = signal.signal(signal.SIGINT, _Interrupt())
+    interrupt = _Interrupt()
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
+        was_pending = interrupt.forget()
         signal.signal(signal.SIGINT, before)
+        if was_pending:
+            raise KeyboardInterrupt
 
 
 class _Interrupt:
-    """A handler of SIGINT; a thread sends the signal again until no import is under way."""
+    """A handler of SIGINT; a timer of the system asks again until no import is under way."""
 
     def __init__(self) -> None:
-        self._is_pending = self._is_sent_again = False
+        self._is_pending = False
+        self._alarm = signal.getsignal(signal.SIGALRM) or signal.SIG_DFL
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        is_second = self._is_pending and not self._is_sent_again
-        self._is_sent_again = False
-        self._is_pending = not is_second and _is_importing(frame)
-        if not self._is_pending:
+        if not _is_importing(frame):
+            self.forget()
             raise KeyboardInterrupt
-        threading.Thread(target=self._send_again, daemon=True).start()
+        if self._is_pending:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        self._is_pending = True
+        signal.signal(signal.SIGALRM, self._ask_again)
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS)
 
-    def _send_again(self) -> None:
-        time.sleep(_SECONDS)
-        self._is_sent_again = True
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    def forget(self) -> bool:
+        """Raise nothing from now on. Returns: whether an interrupt was still to be raised."""
+        was_pending, self._is_pending = self._is_pending, False
+        if was_pending:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, self._alarm)
+        return was_pending
+
+    def _ask_again(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_pending:
+            return
+        if _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+            return
+        self.forget()
+        raise KeyboardInterrupt
 
 
 def _is_importing(frame: FrameType | None) -> bool:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from .standard_output import OutputError
 from .usage_error import UsageError
+
+_OPEN_FILES = ("/dev/fd/", "/proc/self/fd/")
+_STANDARD_OUTPUT = ("/dev/stdout", *(f"{folder}1" for folder in _OPEN_FILES))
 
 
 def create_output_folder(name: str) -> Path:
@@ -26,9 +31,11 @@ def create_output_folder(name: str) -> Path:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether it is a device or a pipe; so is /dev/stdout where it is a file."""
-    is_device = Path("/dev") in path.absolute().parents
-    return is_device or (path.exists() and not path.is_file() and not path.is_dir())
+    """Whether it is a device, a pipe or an open file by its number, as /dev/stdout."""
+    name = str(path.absolute())
+    if name in ("/dev/stdout", "/dev/stderr") or name.startswith(_OPEN_FILES):
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def print_written(path: Path) -> None:
@@ -41,7 +48,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` write a temporary file, then replace `path`; on an error `path` is unchanged.
 
     What `is_stream` is written to, and not replaced.
+
+    Raises:
+        OutputError: it is standard output, which cannot be written.
     """
+    if str(path.absolute()) in _STANDARD_OUTPUT:
+        _write_to_standard_output(write)
+        return
     if is_stream(path) or path.is_dir():
         write(path)
         return
@@ -52,3 +65,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _write_to_standard_output(write: Callable[[Path], object]) -> None:
+    """Append to it: opened by its name, a file would be emptied, and written from its begin."""
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder, "part")
+        write(part)
+        content = part.read_bytes()
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    try:
+        with open(os.dup(1), "wb") as output:
+            output.write(content)
+    except OSError as error:
+        raise OutputError(f"cannot write the output: {error.strerror}") from None

@@ -1,9 +1,22 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from forked import WITH_TEST_HELPERS, run_forked
 
+from trackside.views.output.output_files import is_stream, write_atomically
+
+FULL = """
+import sys
+from pathlib import Path
 from trackside.views.output.output_files import write_atomically
+from trackside.views.output.standard_output import OutputError
+try:
+    write_atomically(Path("/dev/stdout"), lambda path: path.write_text("a line"))
+except OutputError:
+    sys.exit(3)
+"""
 
 
 @pytest.mark.parametrize("out", ["jobs.py", "jobs.py/below", "/dev/null"])
@@ -26,6 +39,33 @@ def test_an_open_file_by_its_number_is_written_to(tmp_path):
         out = Path(f"/dev/fd/{file.fileno()}")
         write_atomically(out, lambda path: path.write_text("a line", encoding="utf-8"))
     assert (tmp_path / "out").read_text(encoding="utf-8") == "a line"
+
+
+WRITES = """
+from pathlib import Path
+from trackside.views.output.output_files import write_atomically
+print("before")
+write_atomically(Path("/dev/stdout"), lambda path: path.write_text("a line\\n", encoding="utf-8"))
+print("after")
+"""
+
+
+def test_standard_output_goes_on_where_it_is_a_file(tmp_path):
+    with (tmp_path / "out").open("w") as file:
+        file.write("first\n")
+        file.flush()
+        run_forked([sys.executable, "-c", WRITES], stdout=file, env=WITH_TEST_HELPERS)
+    assert (tmp_path / "out").read_text() == "first\nbefore\na line\nafter\n"
+
+
+def test_standard_output_that_nobody_reads_is_no_usage_error():
+    with open("/dev/full", "w") as full:
+        done = run_forked([sys.executable, "-c", FULL], stdout=full, env=WITH_TEST_HELPERS)
+    assert done.returncode == 3
+
+
+def test_a_regular_file_below_dev_is_none_of_its_devices():
+    assert not is_stream(Path("/dev/shm/a.svg"))
 
 
 def test_a_folder_in_the_place_of_an_output_file_is_an_error(tmp_path):
