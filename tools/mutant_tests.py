@@ -244,5 +244,6 @@ def _work_and_exit(work: Callable[[], int], limit: float, log: Path | str) -> No
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

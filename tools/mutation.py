@@ -121,9 +121,14 @@ def try_all(mutants: list[Mutant], baseline: Baseline, file: Path, wanted: Any) 
 
     untried = [mutant for mutant in mutants if is_wanted(mutant)]
     shares = [untried[first :: wanted.jobs] for first in range(wanted.jobs)]
-    log = FOLDER / "tests.txt"
-    for worker in [start(partial(try_some, some), 10**6, log) for some in shares if some]:
-        os.waitpid(worker, 0)
+    workers, logs = [], []
+    for number, some in enumerate(filter(None, shares)):
+        logs.append(FOLDER / f"tests-{number}.txt")
+        workers.append(start(partial(try_some, some), 10**6, logs[-1]))
+    ends_of = [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in workers]
+    for ended, log in zip(ends_of, logs, strict=True):
+        if ended:
+            raise SystemExit(f"a process that tries mutants ended with {ended}; see {log}")
 
 
 def found_of(mutant: Mutant, results: Results, reasons: dict[Key, str]) -> str:

@@ -17,15 +17,17 @@ def picture_width(svg: str) -> int:
 def fitting_html(wide: str, narrow: str, width: int) -> str:
     """Two elements in one that shows the first where it is at least `width` px wide.
 
-    So no text is smaller than it was drawn, unless the frame is narrower than both pictures.
+    So no text is smaller than it was drawn, unless the frame is narrower than both pictures. Where
+    styles are taken out, as of a notebook that is not trusted, the first is shown.
     """
     name = f"trackside-chart-{width}"  # a page may show several charts
     style = (
         f".{name}{{display:block;container-type:inline-size}}"
-        f"@container (width>={width}px){{.{name}>.narrow{{display:none}}}}"
-        f"@container (width<{width}px){{.{name}>.wide{{display:none}}}}"
+        f"@container (width<{width}px){{.{name}>.wide{{display:none}}"
+        f".{name}>.narrow{{display:inline!important}}}}"
     )
     return (
         f'<span class="{name}"><style>{style}</style>'
-        f'<span class="wide">{wide}</span><span class="narrow">{narrow}</span></span>'
+        f'<span class="wide">{wide}</span>'
+        f'<span class="narrow" style="display:none">{narrow}</span></span>'
     )

@@ -20,8 +20,9 @@ BASELINE = "baseline.json"
 DIFFERENCE = "difference.json"
 """The file for the first difference of the journals of a resumed fit and the uninterrupted one."""
 
-MEASURED = ("peak_memory", "TimeLimit: passed")
-"""Parts of the state that are measured, so they differ between processes."""
+MEASURED = ("peak_memory", "TimeLimit: passed", "position: pictures of ")
+"""Parts of the state that are measured, so they differ between processes; and the pictures of an
+evaluation, which shows the examples that came after it was resumed."""
 
 
 class ResumeDifference(NamedTuple):

@@ -24,7 +24,7 @@ def test_values_that_vary_are_typed_by_the_signature_of_the_factory():
 
 @pytest.mark.parametrize(
     ("vary", "message"),
-    [({"width": ["x"]}, "--width: Expected a int"), ({"widht": ["3"]}, "did you mean --width")],
+    [({"width": ["x"]}, "--width: Expected an int"), ({"widht": ["3"]}, "did you mean --width")],
 )
 def test_a_value_that_the_factory_does_not_take_is_refused(vary, message):
     with pytest.raises(UsageError, match=message):

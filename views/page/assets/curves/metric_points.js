@@ -6,8 +6,8 @@ const X_AXES = {
   time: { unit: "s", of: (series, i) => series.times[i] / SECOND },
 };
 
-// [x, y] of each value. What lies at one x, such as all losses of an epoch, is their mean. `odd` are
-// those that are no numbers: NaN, infinite.
+// [x, y] of each value. What lies at one x, such as all losses of an epoch, is their mean. `odd`
+// are those that are no numbers: NaN, infinite.
 function metricPoints(series, axis) {
   const xs = [],
     ys = [],
