@@ -99,8 +99,6 @@ def _without_markup(text: str) -> str:
 
 def fit_pictures(app: Sphinx, doctree: nodes.document) -> None:
     """Show the narrow picture of a chart instead, where the page has no room for the wide one."""
-    if app.builder.format != "html":
-        return
     for image in list(doctree.findall(nodes.image)):
         path = HERE / Path(app.env.doc2path(app.env.docname)).parent / image["uri"]
         if path.with_name(f"{path.stem}-narrow.svg").exists():

@@ -264,8 +264,11 @@ def test_an_installation_has_its_marker_for_type_checkers_and_the_page(site):
 
 @pytest.mark.parametrize("place", ["a checkout", "elsewhere"])
 def test_the_module_is_the_command_line(place, site, tmp_path):
-    code = "sys.argv = ['trackside', '--version']; import runpy; runpy.run_module('trackside', run_name='__main__')"
-    code = f"\ntry: {code.replace(chr(10), ' ')}\nexcept SystemExit: pass"
+    code = """
+try:
+    sys.argv = ["trackside", "--version"]
+    import runpy; runpy.run_module("trackside", run_name="__main__")
+except SystemExit: pass"""
     cwd = ROOT if place == "a checkout" else tmp_path
     assert python(code, cwd=cwd, site=site) == ["trackside", trackside.__version__]
 
