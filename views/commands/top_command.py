@@ -71,7 +71,9 @@ def _draw_until_ended(console: Console, views: Sequence[View], keyboard: Keyboar
     from ..terminal.top_screen import TopScreen
 
     screen = TopScreen(views)
-    with Live(screen.render(console), console=console, screen=True, auto_refresh=False) as live:
+    live = Live(screen.render(console), console=console, screen=True, auto_refresh=False)
+    try:
+        live.start(refresh=True)
         while keyboard.is_there or _any_active(views):
             pressed = keyboard.keys(_REFRESH_SECONDS)
             if "q" in pressed:
@@ -79,6 +81,8 @@ def _draw_until_ended(console: Console, views: Sequence[View], keyboard: Keyboar
             for key in pressed:
                 screen.press(key)
             live.update(screen.render(console), refresh=True)
+    finally:  # `with live` would not end what an interrupt of its start leaves
+        live.stop()
 
 
 def _any_active(views: Sequence[View]) -> bool:

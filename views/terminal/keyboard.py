@@ -104,8 +104,8 @@ def _unbuffered_keyboard() -> Iterator[Keyboard]:
     except (OSError, ValueError, termios.error):  # no terminal
         yield Keyboard(None)
         return
-    tty.setcbreak(descriptor)
     try:
+        tty.setcbreak(descriptor)
         yield Keyboard(descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

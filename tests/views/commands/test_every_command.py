@@ -196,7 +196,6 @@ CELLS = [
     for command in COMMANDS
     for situation in SITUATIONS
     if command != "watch" or situation in ("Ctrl-C", "SIGTERM")  # it ends only by a signal
-    if command != "top" or situation not in ("Ctrl-C", "SIGTERM")  # see test_top_view.py
 ]
 
 
