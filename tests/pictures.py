@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from trackside.engine.diagram.text_metrics import (
+from trackside.engine.layout.text_metrics import (
     LABEL_SIZE,
     LINE_HEIGHT,
     NAME_SIZE,

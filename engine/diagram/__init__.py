@@ -1,10 +1,8 @@
-"""Draws a chart: as SVG, and as text for Mermaid and Graphviz.
+"""Draws a chart: as SVG, wide and narrow, and as text for Mermaid and Graphviz.
 
-`box_tree` nests the phases as boxes, `edge_bundles` groups the rows into bundles between sibling
-boxes. `box_layout` then sizes each box: `edge_routing` and `port_sides` choose the route of each
-edge, `port_positions` sets the heights of its ports, `lanes` the widths. `edge_paths` turns edges
-into lines and labels, `scene` joins them into whole arrows, and `svg` writes them out. `mermaid`
-and `dot` need the tree only: those tools do the layout themselves.
+`svg` writes the scene of `layout`; `narrow_svg` lists the rows of each box in its place, for a
+frame that is too narrow for arrows. `mermaid` and `dot` need the tree of boxes only: those tools do
+the layout themselves.
 
-May import: statechart.
+May import: layout, statechart.
 """

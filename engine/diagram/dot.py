@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from ..layout.box_tree import Box, box_tree
+from ..layout.edge_bundles import bundle_rows
 from ..statechart.phase_paths import inside, sources
 from ..statechart.topology import Topology
-from .box_tree import Box, box_tree
-from .edge_bundles import bundle_rows
 from .text_ids import phase_ids, scopes_with_local_rows
 from .vote_marks import marked_name
 

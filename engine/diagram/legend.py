@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from .edge_paths import Point
-from .text_metrics import LABEL_SIZE, text_width
+from ..layout.edge_paths import Point
+from ..layout.text_metrics import LABEL_SIZE, text_width
 
 LEFT = 14.0
 LINE_HEIGHT = 18.0

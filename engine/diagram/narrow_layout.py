@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .box_tree import Box
+from ..layout.box_tree import Box
+from ..layout.text_metrics import LABEL_SIZE, NAME_SIZE, text_width
 from .row_texts import RowText, RowTexts, in_order
-from .text_metrics import LABEL_SIZE, NAME_SIZE, text_width
 
 PAD = 8.0
 TEXT_X = 10.0

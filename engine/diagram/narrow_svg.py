@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..layout.box_tree import Box, box_tree
+from ..layout.edge_bundles import bundle_rows
 from ..statechart.topology import Topology
-from .box_tree import Box, box_tree
-from .edge_bundles import bundle_rows
 from .legend import longest_entry
 from .narrow_layout import LINE_HEIGHT, NAME_Y, STEP_HEIGHT, TEXT_X, lay_out_narrow
 from .row_texts import row_texts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..layout.box_tree import Box
 from ..statechart.phase_paths import Kind, enclosing, sources
 from ..statechart.topology import Topology
-from .box_tree import Box
 
 
 @dataclass(frozen=True)

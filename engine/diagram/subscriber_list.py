@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from .text_metrics import LABEL_SIZE, text_width
+from ..layout.text_metrics import LABEL_SIZE, text_width
 
 Subscribers = Mapping[str, Sequence[str]]
 """For each signal the names of its receivers, in the order in which they run."""

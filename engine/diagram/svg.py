@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..layout.box_tree import Box
+from ..layout.edge_paths import Text
+from ..layout.scene import Arrow, build_scene
+from ..layout.text_metrics import LINE_HEIGHT
 from ..statechart.topology import Topology
-from .box_tree import Box
-from .edge_paths import Text
-from .scene import Arrow, build_scene
 from .subscriber_list import Subscribers
 from .svg_document import arrow, document, kinds_shown, phase, safe, text
 from .svg_paths import head, number, path
-from .text_metrics import LINE_HEIGHT
 
 NO_SUBSCRIBERS: Subscribers = {}
 

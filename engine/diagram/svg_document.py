@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection, Iterable, Iterator
 from html import escape
 
+from ..layout.box_tree import Box
 from ..statechart.phase_paths import sources
 from ..statechart.topology import Topology
-from .box_tree import Box
 from .legend import LegendEntry, legend, legend_height
 from .subscriber_list import Entry, Subscribers, list_subscribers
 from .svg_paths import DIAMOND, head, number, path, point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .edge_paths import Point, Polyline
+from ..layout.edge_paths import Point, Polyline
 
 RADIUS = 6.0
 DIAMOND = "l5 5l-5 5l-5 -5Z"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .text_metrics import LABEL_SIZE, NAME_SIZE, NOTE_SIZE
+from ..layout.text_metrics import LABEL_SIZE, NAME_SIZE, NOTE_SIZE
 
 _COLOURS = """
 .trackside-chart{--paper:#fff;--ink:#1b2733;--muted:#5b6b7c;--border:#b9c6d3;--box:#fff;

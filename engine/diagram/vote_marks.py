@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ..layout.box_tree import Box
 from ..statechart.phase_paths import CLOSING, enclosing, scope_name
 from ..statechart.topology import Topology
-from .box_tree import Box
 
 MARK = "\N{BLACK DIAMOND}"
 """Behind the name of a phase, in the texts for other drawing tools."""

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 
-from trackside.engine.diagram.text_metrics import text_width
+from trackside.engine.layout.text_metrics import text_width
 
 
 @pytest.mark.parametrize("weight", ["normal", "bold"])

@@ -1,5 +1,5 @@
 from trackside.engine import SUPERVISED, Diagram, Topology
-from trackside.engine.diagram.ways_out import ways_out
+from trackside.engine.layout.ways_out import ways_out
 
 BATCH = "fit.epoch.train.batch"
 
