@@ -180,8 +180,8 @@ def test_the_signals_are_imported_without_torch():
 def test_a_trainer_is_imported_without_what_a_plain_fit_does_not_use():
     code = (
         "import sys; from trackside import Trainer; "
-        "unused = ('engine.diagram', 'rehearsal', 'engine.checkpoint', 'engine.summary', "
-        "'background_run', 'safetensors', 'transitions'); "
+        "unused = ('engine.diagram', 'engine.layout', 'rehearsal', 'engine.checkpoint', "
+        "'engine.summary', 'background_run', 'safetensors', 'transitions'); "
         "print([m for m in sys.modules if any(name in m for name in unused)])"
     )
     assert run(code) == "[]\n"
