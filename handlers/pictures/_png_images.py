@@ -74,18 +74,13 @@ def looks_like_image(value: Any) -> bool:
 
 
 def encode_image(value: Any, scale: ImageScale) -> bytes:
-    """A tensor `(C, H, W)` or `(H, W)` as a PNG.
+    """A tensor `(C, H, W)` of 1, 3 or 4 channels, or `(H, W)`, as a PNG.
 
     Integers other than uint8 are numbers of classes, each shown in a colour of its own.
-
-    Raises:
-        ValueError: it has another shape.
     """
     pixels = torch.as_tensor(value).detach().cpu()
     if pixels.dim() == 2:
         pixels = pixels[None]
-    if pixels.dim() != 3 or len(pixels) not in _CHANNELS:
-        raise ValueError(f"found the shape {tuple(pixels.shape)}; allowed: (C, H, W), (H, W)")
     is_map = not pixels.dtype.is_floating_point and pixels.dtype not in (torch.uint8, torch.bool)
     pixels = _shrunk(pixels, scale.size, is_map)
     pixels = _coloured(pixels[0]) if is_map else _as_bytes(pixels, scale)

@@ -35,8 +35,6 @@ class WorstKept:
             losses: `(B,)`.
             values: by name, nested tensors `(B, …)`.
         """
-        if not self.most:
-            return
         key = _shapes(values)
         if key in self.groups:
             kept_losses, kept = self.groups[key]

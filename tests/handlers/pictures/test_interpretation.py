@@ -54,6 +54,7 @@ def test_counts_and_worst_are_those_of_a_computation_by_hand(count, classes, siz
 
 def test_the_most_confused_pairs_come_first_by_name():
     interpretation = Interpretation(CLASSES)
+    assert interpretation.most_confused() == []
     predicted = torch.tensor([0, 1, 1, 1, 2, 2, 0, 0])
     targets = torch.tensor([0, 0, 0, 1, 2, 1, 2, 2])
     validated(interpretation, functional.one_hot(predicted, 3).float(), targets)
@@ -122,6 +123,46 @@ def test_a_single_logit_of_one_output_is_no_probability():
         loss_fn=nn.BCEWithLogitsLoss(),
     )
     assert interpretation.worst[0].probability == pytest.approx(torch.tensor(1.0).sigmoid().item())
+
+
+class Logits(nn.Module):
+    """A model whose output has several parts; of its input it takes `x`."""
+
+    def forward(self, x, **others):
+        return {"logits": x, "loss": x.sum()}
+
+
+def test_an_output_of_several_parts_is_refused_until_take_chooses_its_scores():
+    batch = torch.eye(2), torch.tensor([0, 0])
+    trainer = Trainer(Logits(), handlers=[Interpretation()])
+    with pytest.raises(
+        TypeError, match=r"the prediction dict of logits: .*Interpretation\(take=function"
+    ):
+        trainer.validate([batch])
+    interpretation = Interpretation(take=lambda state: (state.pred["logits"], state.batch[1]))
+    Trainer(Logits(), handlers=[interpretation]).validate([batch])
+    assert interpretation.most_confused() == [Confused("0", "1", 1)]
+
+
+def test_an_error_of_take_has_a_note_of_what_it_was_given():
+    trainer = Trainer(Logits(), handlers=[Interpretation(take=lambda state: state.pred["scores"])])
+    with pytest.raises(KeyError, match="scores") as caught:
+        trainer.validate([(torch.eye(2), torch.tensor([0, 0]))])
+    [note] = [one for one in caught.value.__notes__ if "take" in one]
+    assert "raised by Interpretation(take=…); state.pred is dict of logits: Tensor (2, 2)" in note
+
+
+def test_take_must_return_two_values():
+    trainer = Trainer(Logits(), handlers=[Interpretation(take=lambda state: state.pred["logits"])])
+    with pytest.raises(TypeError, match=r"returned Tensor \(2, 2\); allowed: the prediction and"):
+        trainer.validate([(torch.eye(2), torch.tensor([0, 0]))])
+
+
+def test_inputs_without_a_row_for_each_example_are_not_kept():
+    interpretation = Interpretation(take=lambda state: (state.pred["logits"], state.batch[1]))
+    trainer = Trainer(Logits(), handlers=[interpretation])
+    trainer.validate([({"x": torch.eye(2), "texts": ["a", "b"]}, torch.tensor([0, 0]))])
+    assert [(one.index, one.input) for one in interpretation.worst] == [(1, None), (0, None)]
 
 
 def test_inputs_of_different_lengths_are_kept():

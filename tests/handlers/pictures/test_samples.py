@@ -90,6 +90,13 @@ def test_a_large_image_is_shrunk_to_the_longest_edge():
     assert opened(found[0].input).size == (8, 16)
 
 
+def test_bytes_of_an_image_are_shown_unchanged():
+    pixels = torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4)
+    samples = Samples(1, show=lambda x, pred, y: (pixels[0], None, None))
+    [one] = regression(samples, torch.ones(1, 2), torch.ones(1, 2))
+    assert opened(one.input).tobytes() == bytes(pixels[0].permute(1, 2, 0).flatten().tolist())
+
+
 @pytest.mark.parametrize("mode", ["RGB", "CMYK", "F", "P"])
 def test_an_image_of_pillow_is_a_png_of_at_most_the_given_size(mode):
     image = Image.new("RGB", (64, 32), "red").convert("L" if mode == "F" else "RGB").convert(mode)
@@ -110,6 +117,27 @@ def test_segmentation_is_shown_as_maps_in_the_colours_of_the_classes():
     prediction, target = (opened(part) for part in shown(samples)[0][1:3])
     assert prediction.getpixel((0, 0)) == target.getpixel((0, 0)) != (0, 0, 0)
     assert prediction.getpixel((0, 3)) != target.getpixel((0, 3)) == (0, 0, 0)
+
+
+def test_a_large_map_of_classes_is_shrunk_without_mixing_them():
+    targets = torch.zeros(1, 32, 64, dtype=torch.long)
+    targets[0, :, 20:] = 2
+    samples = Samples(1, size=16)
+    trainer = Trainer(nn.Identity(), lambda pred, y: pred.sum(), handlers=[samples])
+    trainer.validate([(torch.zeros(1, 3, 32, 64), targets)])
+    image = opened(shown(samples)[0].target)
+    assert image.size == (16, 8)
+    assert len(image.getcolors()) == 2
+
+
+def test_a_target_that_is_a_text_is_shown_beside_the_scores():
+    samples = Samples(2)
+    trainer = Trainer(nn.Identity(), lambda pred, y: pred.sum(), handlers=[samples])
+    trainer.validate([(torch.eye(2), ["left", "right"])])
+    assert [(one.prediction, one.target) for one in shown(samples)] == [
+        ("1, 0", "left"),
+        ("0, 1", "right"),
+    ]
 
 
 def test_vectors_and_numbers_are_texts():
@@ -135,6 +163,11 @@ def test_show_decides_what_is_shown():
     assert [one.input for one in found] == ["b", "a"]
     assert opened(found[0].prediction).size == (5, 6)
     assert opened(found[0].target).size == (4, 4)
+
+
+def test_what_show_returns_as_a_number_is_rounded_and_nothing_is_empty():
+    samples = Samples(1, show=lambda x, pred, y: (1 / 3, None, 7))
+    assert regression(samples, torch.ones(1, 1), torch.ones(1, 1)) == (Example("0.3333", "", "7"),)
 
 
 def test_texts_in_a_batch_are_shown_each_with_its_example():
