@@ -71,6 +71,22 @@ class Accuracy:
         return self.right / self.count
 
 
+class Merged(Accuracy):
+    """A metric that can be merged with those of other ranks, as torcheval's."""
+
+    def merge_state(self, others):
+        self.right += sum(other.right for other in others)
+        self.count += sum(other.count for other in others)
+        return self
+
+
+class AsTensor(Accuracy):
+    """A metric whose result is a tensor."""
+
+    def compute(self):
+        return torch.tensor(super().compute(), dtype=torch.float64)
+
+
 def examples(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(count, 5, generator=generator)
@@ -103,7 +119,8 @@ def weights(model):
 def fitted(batch_size, *handlers, accumulate=1, norm=False, count=53):
     """Weights, metrics and counts of a fit of 53 examples, whose last batch is not full."""
     interpretation = Interpretation(keep=5)
-    handlers = (*handlers, Metrics(accuracy=Accuracy()), interpretation)
+    metrics = Metrics(accuracy=Accuracy(), merged=Merged(), tensor=AsTensor())
+    handlers = (*handlers, metrics, interpretation)
     if accumulate > 1:
         handlers += (GradientAccumulation(accumulate),)
     trainer = trainer_of(network(norm), *handlers)

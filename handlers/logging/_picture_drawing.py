@@ -16,10 +16,8 @@ _GAP = 8
 _INK, _SOFT, _WRONG, _PAPER, _BLUE = "#17212e", "#566578", "#b3151b", "#ffffff", (37, 99, 235)
 
 
-def has_images(picture: Picture) -> bool:
-    """Whether it is drawn; else it is written as rows of texts."""
-    if isinstance(picture, Confusion):
-        return True
+def has_images(picture: Examples) -> bool:
+    """Whether they are drawn; else they are written as rows of texts."""
     return any(isinstance(part, bytes) for one in picture.examples for part in one[:3])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +96,16 @@ class TensorBoard(RunLogger):
 
     def _new_folder(self) -> Path:
         self.directory.mkdir(parents=True, exist_ok=True)
-        for self._fit in count():
-            folder = self.directory / f"fit_{self._fit}"
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                continue
-            break
+        self._fit = 0
+        while not _makes(folder := self.directory / f"fit_{self._fit}"):
+            self._fit += 1
         return folder
+
+
+def _makes(folder: Path) -> bool:
+    """Whether there was no such folder; there is one now."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True

@@ -233,6 +233,18 @@ def test_two_fits_are_plotted_one_after_the_other():
     assert list(figure.axes[0].get_lines()[0].get_xdata()) == [1, 2, 3, 4]
 
 
+def test_reports_within_epochs_are_plotted_over_the_steps_of_all_fits():
+    history = History()
+    trainer = trainer_of(history)
+    trainer.on("after_step")(lambda t, state: state.report(m=state.step))
+    for _ in range(2):
+        trainer.fit(batches(3))
+    [axes] = history.plot().axes
+    assert axes.get_xlabel() == "steps"
+    assert list(axes.get_lines()[0].get_xdata()) == [1, 2, 3, 4, 5, 6]
+    assert list(axes.get_lines()[0].get_ydata()) == [1, 2, 3, 1, 2, 3]
+
+
 def test_plotting_without_a_metric_is_refused():
     with pytest.raises(ValueError, match="no metric in 0 rows"):
         History().plot()
@@ -285,6 +297,8 @@ def test_the_repr_says_how_many_epochs_and_the_last_values():
 def test_in_a_notebook_a_history_is_a_table_with_epochs_from_1():
     history = History()
     row = {"fit": 0, "epoch": 0, "step": 3, "samples": 12, "lr": 0.1, "outcome": "completed"}
+    history.rows = [row]
+    assert "outcome" not in history._repr_html_()
     history.rows = [{**row, "<loss>": 0.123456}, {**row, "epoch": 1, "outcome": "cancelled"}]
     html = history._repr_html_()
     assert re.findall("<th>(.*?)</th>", html) == ["epoch", "step", "lr", "&lt;loss&gt;", "outcome"]

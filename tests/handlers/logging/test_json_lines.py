@@ -80,6 +80,22 @@ def test_a_log_with_an_incomplete_first_line_starts_at_fit_0(path):
     assert len(json_rows(path)) == 1
 
 
+def test_a_resumed_fit_says_that_lines_of_its_log_are_gone_and_goes_on(path, caplog):
+    trainer = trainer_of(JSONLines(path))
+    run = trainer.steps(batches(1), epochs=3)
+    next(
+        transition
+        for transition in run
+        if transition.trigger == "begin_epoch" and trainer.state.epoch == 2
+    )
+    saved = trainer.state_dict()
+    run.close()
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    trainer_of(JSONLines(path)).fit(batches(1), epochs=3, resume=saved)
+    assert "has 1 of its 2 lines" in caplog.text
+    assert [row["epoch"] for row in json_rows(path)] == [0, 2]
+
+
 def test_another_file_is_refused_and_kept(path):
     path.write_text('{"mine": 1}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"JSONLines\(.*that file is not a log of JSONLines"):

@@ -1,5 +1,7 @@
 """The parts of torchmetrics that `_metric_state.py` uses, one test for each."""
 
+import copy
+
 import pytest
 import torch
 from torchmetrics import MeanMetric, MetricCollection
@@ -48,6 +50,27 @@ def test_a_collection_of_metrics_goes_on_from_its_saved_state(before):
     assert resumed.compute() == broken_off.compute()
     update_with(resumed, parts[before:])
     assert resumed.compute() == whole.compute()
+
+
+class Seen(torch.nn.Module):
+    """A metric of a library that saves its own state."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.tensor(0))
+
+    def update(self, pred, target):
+        self.count += len(target)
+
+
+def test_a_metric_with_a_state_dict_goes_on_from_that():
+    metric, other = Seen(), Seen()
+    metric.update(torch.ones(3), torch.ones(3))
+    saved = copy.deepcopy(metric_state(metric))
+    metric.update(torch.ones(1), torch.ones(1))
+    load_metric_state(other, saved)
+    other.update(torch.ones(2), torch.ones(2))
+    assert int(other.count) == 5
 
 
 def collection():

@@ -22,6 +22,7 @@ from helpers import (
 from pairs import optimizers_of, pair, trainer_of_two
 from torch import nn
 
+from trackside.engine import SUPERVISED
 from trackside.events import (
     Cancel,
     CancelBatchException,
@@ -563,6 +564,26 @@ def test_a_cancelled_update_or_batch_does_not_count_in_the_loss_of_its_name():
     counted = {name: trainer.state.metrics[f"train_{name}_loss"] for name in ("a", "b")}
     assert counted["a"] == pytest.approx(losses_by_hand("a", data[:1])[0], rel=1e-6)
     assert counted["b"] == pytest.approx(losses_by_hand("b", data[:2])[0], rel=1e-6)
+
+
+def test_an_update_of_no_name_has_the_loss_of_its_batch():
+    def add(state):
+        state.pred = sum(net(state.xb) for net in state.models.values())
+        return "after_pred"
+
+    def step_both(state):
+        for name in state.optimizers:
+            state.select(name)
+            state.optimizer.step()
+        state.select("")
+        return "after_step"
+
+    own = {"forward": add, "step": step_both}
+    trainer = trainer_of_two(Metrics(), chart=SUPERVISED, activities=own)
+    losses = []
+    trainer.on("after_loss")(lambda t, state: losses.append(state.loss.item()))
+    trainer.fit(batches(3))
+    assert trainer.state.metrics == {"train_loss": pytest.approx(sum(losses) / 3)}
 
 
 @pytest.mark.parametrize("boundary", [1, 2, 3, 4])

@@ -134,6 +134,19 @@ def test_in_a_narrow_terminal_the_judged_metric_goes_last_and_ten_cells_stay(col
     assert "3/3" in bar
 
 
+def test_in_the_narrowest_terminal_a_bar_keeps_its_count():
+    screen, keyboard = pty.openpty()
+    termios.tcsetwinsize(keyboard, (40, 20))
+    trainer, terminal = drawn()
+    terminal.fileno = lambda: keyboard
+    trainer.fit(batches(), epochs=3)
+    os.close(screen)
+    os.close(keyboard)
+    bar = terminal.screen()[-1]
+    assert len(bar) <= 20
+    assert bar.endswith("| 3/3")
+
+
 def test_without_metrics_the_line_of_an_epoch_has_the_loss_of_its_last_training_batch():
     log, losses = io.StringIO(), []
     trainer = trainer_of(ProgressBar(log))
@@ -300,8 +313,12 @@ def test_a_log_has_a_line_for_validate_and_predict():
     assert log.getvalue() == f"validate 2 batches, valid_loss={loss:.4g}\npredict 3 batches\n"
 
 
-@pytest.mark.parametrize(("size", "draws"), [((0, 0), False), ((100, 40), True)])
-def test_a_terminal_without_a_size_shows_lines(size, draws):
+@pytest.mark.parametrize(
+    ("size", "term", "draws"),
+    [((0, 0), "xterm", False), ((100, 40), "dumb", False), ((100, 40), "xterm", True)],
+)
+def test_a_terminal_without_a_size_or_a_cursor_shows_lines(monkeypatch, size, term, draws):
+    monkeypatch.setenv("TERM", term)
     screen, keyboard = pty.openpty()
     termios.tcsetwinsize(keyboard, size[::-1])
     with open(keyboard, "w") as terminal:

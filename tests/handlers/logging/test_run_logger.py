@@ -196,6 +196,27 @@ def test_a_new_logger_continues_the_log_of_the_old_one(kind_of_files, tmp_path):
     assert [column(run.epochs, "epoch") for run in kind_of_files.read(tmp_path)] == [[0, 1]] * 3
 
 
+def test_an_evaluation_without_a_fit_is_a_run_of_its_own(kind_of_files, tmp_path):
+    trainer = trainer_of(Metrics(), kind_of_files.make(tmp_path))
+    found = trainer.validate(batches(2), name="test")
+    if kind_of_files.name == "TensorBoard":
+        [(_, loss)] = scalars(tmp_path / "runs" / "fit_0")["test_loss"]
+    else:
+        path = next(p for p in tmp_path.iterdir() if not p.name.endswith(".facts"))
+        [row] = (csv_rows if kind_of_files.name == "CSVLogger" else json_rows)(path)
+        loss = float(row["test_loss"])
+    assert loss == pytest.approx(found["test_loss"], rel=1e-6)
+
+
+def test_a_state_from_before_the_run_was_opened_begins_a_new_run(kind_of_files, tmp_path):
+    trainer_of(kind_of_files.make(tmp_path)).fit(batches(1))
+    logger = kind_of_files.make(tmp_path)
+    logger.resumed(None, state_of())
+    logger.load_state_dict(kind_of_files.make(tmp_path).state_dict())
+    trainer_of(logger).fit(batches(2))
+    assert [column(run.epochs, "step") for run in kind_of_files.read(tmp_path)] == [[1], [2]]
+
+
 def test_a_cancelled_epoch_has_a_row(kind, tmp_path):
     trainer = trainer_of(Writes(0.5, 0.25), kind.make(tmp_path))
 
