@@ -88,13 +88,12 @@ class TransitionWriters:
 
     def _write_cancel(self, state: TrainState) -> None:
         cancel = state.cancel
-        if cancel is not None:
-            details = cancel.reason, cancel.raised_by, cancel.raised_in
-            self._write_text(Kind.CANCEL, type(cancel).__name__, *details)
+        assert cancel is not None
+        details = cancel.reason, cancel.raised_by, cancel.raised_in
+        self._write_text(Kind.CANCEL, type(cancel).__name__, *details)
 
     def _write_error(self, state: TrainState) -> None:
-        if state.error is not None:
-            self._write_text(Kind.ERROR, type(state.error).__name__, str(state.error))
+        self._write_text(Kind.ERROR, type(state.error).__name__, str(state.error))
 
     def _write_text(self, kind: Kind, *texts: object) -> None:
         clipped = [str(text)[:_MAX_TEXT] for text in texts]

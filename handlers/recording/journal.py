@@ -97,8 +97,6 @@ class Journal(Stateful):
             self._stop_blaming = trainer.instrument(self._blamed)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        if trainer is not self._trainer:
-            return
         if self._stop_blaming is not None:
             self._stop_blaming()
         if self._file is not None:
@@ -181,8 +179,7 @@ class Journal(Stateful):
 
     def _put_aside(self, state: TrainState) -> None:
         """Let the system have the lines, at the end of a batch; close the file after a run."""
-        if self._file is None:
-            return
+        assert self._file is not None, "a line was written just now"
         if "." not in state.phase:
             self._file.close()
             self._file = None

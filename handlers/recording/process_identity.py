@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -37,9 +38,8 @@ def pid_namespace() -> str:
 
 def _alive(pid: int) -> int | None:
     try:
-        os.kill(pid, 0)
+        with suppress(PermissionError):  # of another user
+            os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:
-        pass
     return 0

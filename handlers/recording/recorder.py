@@ -141,12 +141,11 @@ class Recorder(Stateful):
             self._stop_timing = trainer.instrument(self._timed)
 
     def detached(self, trainer: TrainerProtocol) -> None:
-        if trainer is self._trainer:
-            self._stop_timing()
-            self._waits.stop(trainer)
-            self._trainer = None
-            if self._pid == os.getpid():
-                self._file.set_live(Live.CLOSED, 1)
+        self._stop_timing()
+        self._waits.stop(trainer)
+        self._trainer = None
+        if self._pid == os.getpid():
+            self._file.set_live(Live.CLOSED, 1)
 
     def any_transition(
         self, trainer: TrainerProtocol, state: TrainState, transition: Transition

@@ -61,6 +61,11 @@ def test_no_time_is_lost_or_counted_twice_over_many_marks(times, tmp_path):
     assert len(times._marks) == 1
 
 
+def test_without_a_mark_nothing_is_written_and_nothing_waited_for(times, tmp_path):
+    assert written(times, tmp_path) == {}
+    assert Event.waited == 0
+
+
 def test_it_waits_for_the_device_once_for_each_write(times, tmp_path):
     marked(times, ["fit.a"] * 4000)
     assert Event.waited == 0

@@ -6,6 +6,8 @@ import pytest
 import torch
 from helpers import Trace, batches, model, raise_at, trainer_of, weights
 from journals import journal_of, lines_of, shift_inputs
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from trackside import CancelBatchException, Journal, Metrics
 from trackside.handlers.recording._field_digest import digest, in_full
@@ -177,6 +179,9 @@ def test_a_file_that_is_not_a_journal_is_not_touched(tmp_path):
         ({"a": torch.zeros(1)}, {"b": torch.zeros(1)}),
         (model(0), model(1)),
         ("a" * 300, "b" * 300),
+        (numpy.zeros(2), numpy.ones(2)),
+        (numpy.zeros(2), numpy.zeros(2, dtype=numpy.int64)),
+        (torch.empty(2, device="meta"), torch.empty(3, device="meta")),
     ],
 )
 def test_different_contents_have_different_digests(one, other):
@@ -188,6 +193,12 @@ def test_equal_contents_have_equal_digests_wherever_they_are():
     assert digest(rows.T) == digest(rows.T.contiguous())
     assert digest(model(0)) == digest(model(0).state_dict())
     assert digest(rows.to_sparse()) == digest(rows)
+
+
+def test_the_digest_of_a_sharded_tensor_is_that_of_the_part_that_is_here(group):
+    rows = torch.arange(6.0)
+    mesh = init_device_mesh("cpu", (1,))
+    assert digest(distribute_tensor(rows, mesh, [Shard(0)])) == digest(rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
@@ -207,6 +218,14 @@ def test_an_error_of_the_journal_around_a_receiver_detaches_it_and_the_fit_goes_
     assert trainer.fit(batches()).outcome == "completed"
     assert journal not in trainer.handlers
     assert "Journal failed around a receiver" in caplog.text
+
+
+def test_a_receiver_that_is_watched_may_detach_the_journal(tmp_path):
+    journal = Journal(tmp_path / "a.jsonl", fields=("step",), blame=True)
+    trainer = trainer_of(journal)
+    trainer.on("after_loss", once=True)(lambda trainer, state: trainer.detach(journal))
+    assert trainer.fit(batches()).outcome == "completed"
+    assert lines_of(journal.path)[-1]["trigger"] == "after_loss"
 
 
 def test_an_error_whose_reason_is_no_text_is_written(tmp_path):

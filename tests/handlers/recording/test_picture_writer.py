@@ -86,6 +86,14 @@ def test_a_picture_that_is_too_large_is_named_in_the_log_and_others_are_kept(
     assert "large has" in caplog.text
 
 
+def test_of_two_that_have_no_room_together_the_smaller_one_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(_mapped_file, "PICTURE_BYTES", 512)
+    large = Examples((Example("x" * 300, "b"),))
+    fitted(tmp_path / "run.loop", Shows(large=large, counts=COUNTS, texts=TEXTS), epochs=1)
+    with Recording(tmp_path / "run.loop") as recording:
+        assert [one.name for one in recording.pictures()] == ["counts", "texts"]
+
+
 def test_what_is_no_picture_is_named_in_the_log_and_the_recording_goes_on(tmp_path, caplog):
     bad = {"text": "a", "parts": Examples(("a",)), "bytes": Confusion((b"x",), ((1,),))}
     trainer, _ = fitted(tmp_path / "run.loop", Shows(counts=COUNTS, **bad), epochs=2)

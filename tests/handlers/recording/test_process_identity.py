@@ -29,6 +29,13 @@ def test_an_ended_process_has_no_start_time(child):
     assert process.start_time(child.pid) is None
 
 
+def test_without_proc_a_process_that_is_asked_is_there_or_not(child):
+    assert process._alive(child.pid) == 0
+    child.kill()
+    child.wait()
+    assert process._alive(child.pid) is None
+
+
 def test_a_zombie_has_no_start_time(child):
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -11,9 +11,11 @@ import gan
 import pytest
 import torch
 from helpers import CANCELS, Trace, batches, equal, raise_at, trainer_of, weights
+from ranks import Ranks
 from recordings import recorded
 
 from trackside.engine import SUPERVISED, CheckpointError
+from trackside.events import Transition
 from trackside.handlers import EMA, Checkpoint, Metrics, Recorder, StepLimit
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals
@@ -445,6 +447,49 @@ def test_a_file_that_cannot_be_created_raises_when_attached(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         trainer_of(Recorder(tmp_path / "file" / "run.loop"))
+
+
+def test_a_folder_that_was_made_at_its_path_meanwhile_is_kept_and_no_file_is_left(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop")
+    (tmp_path / "run.loop").mkdir()
+    with pytest.raises(IsADirectoryError, match="run"):
+        trainer_of(recorder)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.loop"]
+
+
+def test_values_that_are_no_numbers_are_no_scalars(tmp_path):
+    trainer = trainer_of(Recorder(tmp_path / "run.loop", scalars=100))
+    trainer.on("after_train")(lambda trainer, state: state.report(best="the second", shares=[1, 2]))
+    trainer.on("after_epoch")(lambda trainer, state: state.report(m=0.5))
+    trainer.fit(batches(2))
+    with Recording(tmp_path / "run.loop") as recording:
+        assert [(scalar.name, scalar.value) for scalar in recording.scalars()] == [("m", 0.5)]
+
+
+def test_a_transition_that_it_is_told_of_is_recorded_as_one_that_it_hears(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop")
+    trainer = trainer_of(recorder)
+    told = Transition("begin_fit", "idle", "fit.ready")
+    recorder.any_transition(trainer, trainer.state, told)
+    with Recording(recorder.path) as recording:
+        [record] = recording.records()
+        assert recording.table.transition(record.id).trigger == "begin_fit"
+
+
+def test_detached_in_a_run_of_ranks_it_hears_of_no_later_wait(tmp_path):
+    recorder = Recorder(tmp_path / "run.loop")
+
+    def work(rank, agreement):
+        trainer = trainer_of(recorder)
+        trainer.agreement = agreement
+        trainer.on("begin_train")(lambda trainer, state: trainer.detach(recorder))
+        trainer.on("begin_fit")(lambda trainer, state: watched.extend(agreement.vote_watchers))
+        trainer.fit(batches(2))
+        return agreement.vote_watchers + agreement.collective_watchers
+
+    watched = []
+    assert Ranks(1).run(work) == [[]]
+    assert len(watched) == 1
 
 
 def test_the_planned_epochs_and_steps_are_those_of_the_progress_of_the_fit(tmp_path):
