@@ -90,10 +90,9 @@ def _close_receiver(open_receivers: list[int], identity: int, time: int) -> Iter
     """Close a receiver, and nested ones whose end was not recorded because of an interrupt."""
     if identity not in open_receivers:  # the ring has lost its begin
         return
-    while open_receivers:
+    while open_receivers.pop() != identity:
         yield SliceEnd(time, "receivers")
-        if open_receivers.pop() == identity:
-            return
+    yield SliceEnd(time, "receivers")
 
 
 def _instant_or_sample(record: Record, table: SymbolTable) -> TimelineEvent:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 from ..jobs.named_job import JobSource
 from ..output.usage_error import UsageError
@@ -70,9 +70,7 @@ def _work(source: JobSource, request: dict[str, Any]) -> Answer:
 def _in_fork(work: Callable[[], Answer], requests: int) -> Answer:
     """Call `work` in a fork; the answer says how the fork died if it did not finish."""
     reads, writes = os.pipe()
-    child = os.fork()
-    if not child:
-        _work_and_exit(work, writes)
+    child = os.fork() or _work_and_exit(work, writes)
     os.close(writes)
     answer = b""
     while not answer.endswith(b"\n"):
@@ -89,7 +87,7 @@ def _in_fork(work: Callable[[], Answer], requests: int) -> Answer:
     return json.loads(answer) if answer.endswith(b"\n") else {"died": _cause(status)}
 
 
-def _work_and_exit(work: Callable[[], Answer], writes: int) -> None:
+def _work_and_exit(work: Callable[[], Answer], writes: int) -> NoReturn:
     """In the fork; it never returns into the loop of the worker."""
     try:
         _write_line(writes, work())

@@ -13,9 +13,8 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch._dynamo  # optimizers import it when they are created: a second in each fork
@@ -58,10 +57,11 @@ def main(request: str, folder: str, epochs: str, batches: str, *ignored: str) ->
 
 def _first_differing(results: Path) -> int | None:
     """The number of the first boundary whose resumed fit differs, and raises nothing."""
-    for number in count():
-        path = result_path(results, number)
-        if not path.exists() or json.loads(path.read_text()).get("difference"):
-            return number if path.exists() else None
+    number = 0
+    while (path := result_path(results, number)).exists():
+        if json.loads(path.read_text()).get("difference"):
+            return number
+        number += 1
     return None
 
 
@@ -73,13 +73,14 @@ def compare_journals(folder: Path) -> dict[str, Any]:
 
 def _run_in_fork(path: Path, work: Callable[[], dict[str, Any]]) -> None:
     """Call `work` in a fork of this process, and write its result or its error to `path`."""
-    child = os.fork()
-    if child:
-        _, status = os.waitpid(child, 0)
-        if not path.exists():
-            code = os.waitstatus_to_exitcode(status)
-            path.write_text(json.dumps({"error": f"the process died with exit code {code}"}))
-        return
+    child = os.fork() or _work_and_exit(path, work)
+    _, status = os.waitpid(child, 0)
+    if not path.exists():
+        code = os.waitstatus_to_exitcode(status)
+        path.write_text(json.dumps({"error": f"the process died with exit code {code}"}))
+
+
+def _work_and_exit(path: Path, work: Callable[[], dict[str, Any]]) -> NoReturn:
     try:
         result = work()
     except BaseException as error:
