@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -65,7 +66,11 @@ def stopped(request):
 
 @pytest.fixture(scope="module")
 def cells(stopped, tmp_path_factory):
-    return asyncio.run(execute(tmp_path_factory.mktemp("notebook"), stopped))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(execute(tmp_path_factory.mktemp("notebook"), stopped))
+    finally:
+        signal.signal(signal.SIGTERM, before)  # nbclient leaves the system's: coverage has its own
 
 
 def test_the_trainer_shows_its_chart_as_svg(cells):
