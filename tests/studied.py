@@ -49,6 +49,21 @@ def job(lr=0.1, *handlers, dies_in=None, seed=0):
     return Job(Trainer(model, nn.CrossEntropyLoss(), optimizer, own), data, data, epochs=2)
 
 
+class Needs:
+    requires = ("Halves",)
+
+    def after_loss(self, trainer, state):
+        pass
+
+
+def needs_another():
+    return job(0.1, Needs(), Metrics())
+
+
+def ends():
+    raise SystemExit("a factory that ends its process")
+
+
 def _data():
     generator = torch.Generator().manual_seed(0)
     return [(torch.randn(4, generator=generator), torch.tensor(n % 2)) for n in range(24)]

@@ -33,6 +33,14 @@ def test_model_loss_and_optimizer_state_move_to_the_device():
     assert trainer.state.step == 1
 
 
+def test_a_loss_that_is_a_function_stays_where_it_is():
+    net = nn.Linear(4, 2, device=META)
+    trainer = Trainer(net, nn.functional.mse_loss, torch.optim.SGD(net.parameters(), lr=0.1))
+    move_trainer(trainer, META)
+    assert trainer.state.loss_fn is nn.functional.mse_loss
+    assert trainer.state.device == META
+
+
 def test_a_move_that_would_replace_the_parameters_is_refused():
     model = nn.Linear(4, 2)
     trainer = Trainer(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))

@@ -1,5 +1,6 @@
 import dataclasses
 import enum
+import functools
 from typing import Literal
 
 import pytest
@@ -152,6 +153,11 @@ def test_a_required_parameter_is_asked_for():
     with pytest.raises(UsageError, match="arguments are required: --width; see trackside fit"):
         read(of=needs_width)
     assert read("--width", "3", of=needs_width)[0].given == {"width": 3}
+
+
+def test_a_factory_whose_parameters_cannot_be_read_is_refused():
+    with pytest.raises(UsageError, match="cannot read the parameters of jobs:f: AttributeError: "):
+        read("--depth", "3", of=functools.partial(needs_width, 3))
 
 
 def test_the_help_shows_type_default_and_description_of_each_parameter():

@@ -1,4 +1,38 @@
+import sys
+import types
+
 import pytest
+
+from trackside.views.jobs.import_target import target_of
+from trackside.views.output.usage_error import UsageError
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """Run a text as `__main__` is, from a file or without one; the function that it defines."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(file):
+        module = types.ModuleType("__main__")
+        monkeypatch.setitem(sys.modules, "__main__", module)
+        if file is not None:
+            module.__file__ = str(file)
+        exec("def job(): ...", module.__dict__)
+        return module.job
+
+    return run
+
+
+def test_a_function_of_a_script_is_imported_from_its_file(script, tmp_path):
+    assert target_of(script("train.py")) == "train.py:job"
+    assert target_of(script(tmp_path / "deep" / "train.py")) == "deep/train.py:job"
+    elsewhere = tmp_path.parent / "train.py"
+    assert target_of(script(elsewhere)) == f"{elsewhere}:job"
+
+
+def test_a_function_of_a_prompt_has_no_file_to_be_imported_from(script):
+    with pytest.raises(UsageError, match=r"cannot import job .*: it is not defined in a file"):
+        target_of(script(None))
 
 
 @pytest.mark.parametrize(

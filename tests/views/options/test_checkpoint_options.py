@@ -4,9 +4,12 @@ import signal
 
 import pytest
 import torch
+from helpers import batches, trainer_of
 from patience import until
 
+from trackside import Checkpoint, Preemption
 from trackside.engine import latest
+from trackside.views.options.checkpoint_options import attach_checkpoint, find_resume_checkpoint
 
 JOBS = """
 import pathlib
@@ -152,3 +155,19 @@ def test_a_new_fit_does_not_save_to_the_folder_of_another(fit, own):
     assert done.returncode == 2
     assert "own contains checkpoints of another fit" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_job_with_a_preemption_of_its_own_keeps_it_alone(tmp_path):
+    own = Preemption()
+    trainer = trainer_of(own)
+    attach_checkpoint(trainer, tmp_path)
+    assert [one for one in trainer.handlers if isinstance(one, Preemption)] == [own]
+    assert [one.folder for one in trainer.handlers if isinstance(one, Checkpoint)] == [tmp_path]
+
+
+def test_a_fit_resumes_from_the_newest_checkpoint_of_a_folder_or_from_one_of_them(tmp_path):
+    trainer = trainer_of(Checkpoint(tmp_path, epochs=1, keep_last=None))
+    trainer.fit(batches(3), epochs=2)
+    first, second = sorted(tmp_path.glob("step-*"))
+    assert find_resume_checkpoint(trainer_of(), str(tmp_path)) == second
+    assert find_resume_checkpoint(trainer_of(), str(first)) == first

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from forked import WITH_TEST_HELPERS, run_forked
 
-from trackside.views.output.output_files import is_stream, write_atomically
+from trackside.views.output.output_files import is_stream, print_written, write_atomically
 
 FULL = """
 import sys
@@ -66,6 +66,12 @@ def test_standard_output_that_nobody_reads_is_no_usage_error():
 
 def test_a_regular_file_below_dev_is_none_of_its_devices():
     assert not is_stream(Path("/dev/shm/a.svg"))
+
+
+def test_nothing_is_printed_between_what_a_stream_gets(tmp_path, capsys):
+    print_written(Path("/dev/stdout"))
+    print_written(tmp_path / "a.svg")
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'a.svg'}\n"
 
 
 def test_a_folder_in_the_place_of_an_output_file_is_an_error(tmp_path):

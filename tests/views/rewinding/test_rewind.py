@@ -1,8 +1,10 @@
 import io
 import random
+import sys
 
 import pytest
 import torch
+from forked import WITH_TEST_HELPERS, run_forked
 from helpers import equal
 from rewound import EXAMPLES, SIZE, job, run, stopping_on_nan
 
@@ -186,6 +188,73 @@ def test_the_command_opens_a_prompt_with_the_trainer(tmp_path, capsys, monkeypat
     monkeypatch.setattr("sys.stdin", io.StringIO("print('at', state.step, step().trigger)\n"))
     assert main(["rewind", str(tmp_path), "rewound:job", "--step", "9"]) == 0
     assert "at 9 after_pred" in capsys.readouterr().out
+
+
+def test_the_prompt_is_that_of_ipython_where_it_is_installed(tmp_path):
+    run(tmp_path)
+    words = ["rewind", str(tmp_path), "rewound:job", "--step", "9"]
+    (tmp_path / "typed").write_text("print('at', state.step, step().trigger)\nget_ipython()\n")
+    environment = {**WITH_TEST_HELPERS, "IPYTHONDIR": str(tmp_path / "ipython")}
+    command = [sys.executable, "-m", "trackside", *words]
+    with (tmp_path / "typed").open() as typed:
+        done = run_forked(command, stdin=typed, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "at 9 after_pred" in done.stdout
+    assert "TerminalInteractiveShell at " in done.stdout
+
+
+def test_a_checkpoint_of_another_model_is_refused_in_one_line(tmp_path, capsys):
+    run(tmp_path)
+    words = ["rewind", str(tmp_path), "commanded:job", "--step", "7", "--width", "3"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        "trackside: the state dict is from another model than this Sequential: "
+    )
+    assert error.count("\n") == 1
+
+
+def test_the_factory_may_be_given_by_its_target(tmp_path):
+    seen = run(tmp_path)
+    assert torch.equal(rewind("rewound:job", tmp_path, 7).state.xb, seen.inputs[7])
+
+
+def test_a_dump_that_fails_while_it_is_written_is_one_line(tmp_path, capsys):
+    run(tmp_path)
+    words = ["rewind", str(tmp_path), "rewound:job", "--step", "7", "--dump", "/dev/full"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("trackside: cannot write /dev/full: ")
+    assert error.count("\n") == 1
+
+
+def test_a_folder_whose_checkpoints_are_all_damaged_is_said(tmp_path):
+    run(tmp_path, every=20)
+    for checkpoint in tmp_path.glob("step-*"):
+        damage(checkpoint)
+    with (
+        pytest.warns(UserWarning, match="skipping a damaged checkpoint"),
+        pytest.raises(RewindError, match=r"every checkpoint in .* is damaged; a warning describes"),
+    ):
+        rewind(job, tmp_path, until="nan")
+
+
+class Stops:
+    def begin_batch(self, trainer, state):
+        if state.step == 11:
+            raise CancelFitException("enough")
+
+
+def test_a_run_that_a_handler_cancels_before_the_batch_says_which_one(tmp_path):
+    run(tmp_path)
+    with pytest.raises(RewindError, match=r"after 11 steps, cancelled by handler Stops.*: enough"):
+        rewind(lambda: job(Stops()), tmp_path, 12)
+
+
+def test_an_option_of_the_optimizer_is_a_number_if_it_has_one_group_of_parameters(tmp_path):
+    run(tmp_path)
+    trainer = rewind(job, tmp_path, until="optimizer.lr > 0")
+    assert trainer.state.step == 5
 
 
 def test_the_command_says_what_it_cannot_do_in_one_line(tmp_path, capsys):

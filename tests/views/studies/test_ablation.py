@@ -3,7 +3,9 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
+import optuna
 import psutil
 import pytest
 import studied
@@ -115,6 +117,57 @@ def test_a_worker_that_dies_is_replaced(pool):
     pool._workers[0]._process.kill()
     answer = pool.ask({"probe": True, "seed": 0, "arguments": {}})
     assert answer["handlers"] == ["Noise", "Halves", "GradientClip", "Metrics"]
+
+
+def test_a_parameter_that_the_factory_does_not_have_is_refused(study_of):
+    with pytest.raises(UsageError, match="job has no parameter 'lrr'; did you mean lr"):
+        study_of(vary={"lrr": [0.1, 0.2]})
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        (studied.ends, "calling studied:ends ended its process: exit code 1"),
+        (studied.needs_another, "Needs requires Halves, which the trainer does not have"),
+    ],
+)
+def test_a_factory_that_no_fit_can_be_made_of_is_refused(factory, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        ablate(factory, metric="train_loss", path=tmp_path / "study.db")
+
+
+def test_a_study_of_python_is_shown_and_exported_by_the_command(tmp_path, capsys, monkeypatch):
+    file, storage = tmp_path / "study.db", f"sqlite:///{tmp_path / 'optuna.db'}"
+    study = ablate("studied:job", ["Noise"], metric="train_loss", seeds=(0,), epochs=1, path=file)
+    assert [*values(study)] == ["all handlers", "without Noise"]
+    words = ["ablate", "studied:job", "--handlers", "Noise", "--metric", "train_loss"]
+    words += ["--seeds", "0", "--epochs", "1", "--file", str(file)]
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    with warnings.catch_warnings(action="ignore"):  # of optuna
+        assert main([*words, "--optuna", storage, "--maximize"]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b[" in printed
+    assert printed.endswith(f"exported to {storage}\n")
+    [name] = optuna.get_all_study_names(storage)
+    loaded = optuna.load_study(study_name=name, storage=storage)
+    assert loaded.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert sorted(one.value for one in loaded.trials) == sorted(
+        value for line in study.lines for value in line.values.values()
+    )
+    assert main([*words, "--csv", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"trackside: cannot write {tmp_path}: Is a directory\n"
+
+
+def test_the_command_without_rich_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert main(["ablate", "studied:job"]) == 2
+    assert capsys.readouterr().err.endswith("needs rich: pip install 'trackside[study]'\n")
+
+
+def test_a_system_that_cannot_fork_is_told(monkeypatch):
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(RuntimeError, match=r"a study needs os\.fork, which this system does not"):
+        WorkerPool("studied:job", 1)
 
 
 def test_a_factory_that_cannot_be_imported_is_refused():

@@ -132,6 +132,15 @@ def test_equal_values_have_a_plot_too(tmp_path):
     assert "<svg" in (tmp_path / "study.html").read_text(encoding="utf-8")
 
 
+def test_one_seed_has_a_plot_without_an_interval(tmp_path):
+    made = {(ALL, 0): kept(1.0), (BARE, 0): kept(2.0)}
+    Study("jobs:f", "a", [0], made).to_html(tmp_path / "study.html")
+    page = (tmp_path / "study.html").read_text(encoding="utf-8")
+    svg = Tree.fromstring(re.search(r"<svg.*</svg>", page, re.DOTALL)[0])
+    assert svg.findall("line[@class='bar']") == []
+    assert len(svg.findall("circle[@class='mean']")) == 1
+
+
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_the_study_opens_in_optuna(tmp_path):
     storage = f"sqlite:///{tmp_path / 'optuna.db'}"

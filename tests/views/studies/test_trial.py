@@ -100,6 +100,16 @@ def test_a_value_that_is_not_finite_is_kept_as_text():
     assert json.dumps(rows, allow_nan=False)
 
 
+class Pairs:
+    def after_epoch(self, trainer, state):
+        state.report(pair=(1, 2), text="as it is")
+
+
+def test_a_value_that_is_no_number_is_kept_as_text():
+    rows = run(lambda: job(0.1, Pairs(), Metrics()))["rows"]
+    assert (rows[-1]["pair"], rows[-1]["text"]) == ("[1, 2]", "as it is")
+
+
 class Stops:
     def after_epoch(self, trainer, state):
         raise CancelFitException("good enough")

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import warnings
@@ -93,6 +94,12 @@ def test_a_failing_uninterrupted_fit_is_an_error():
 def test_a_factory_that_another_process_cannot_import_is_refused(factory, message):
     with pytest.raises(UsageError, match=message):
         verify_resume(factory)
+
+
+def test_a_system_that_cannot_fork_is_told(monkeypatch):
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(RuntimeError, match=r"verify_resume needs os\.fork, which this system does"):
+        verify_resume(planted.sound)
 
 
 def test_the_command_names_the_parameter_that_a_handler_did_not_save(capsys):
