@@ -78,3 +78,15 @@ class Reads(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += func is torch.ops.aten._local_scalar_dense.default
         return func(*args, **(kwargs or {}))
+
+
+class Rateless(torch.optim.Optimizer):
+    """An optimizer that has no learning rate."""
+
+    def __init__(self, net):
+        super().__init__(net.parameters(), {"size": 0.1})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.sub_(parameter.grad.sign(), alpha=group["size"])

@@ -120,7 +120,8 @@ class GradientClip(OptimizerTarget, Stateful):
             clip_grads_with_norm_(with_gradient, self.max_norm, norm)
             self._norms = norm if self._norms is None else norm + self._norms
             self._count += 1
-        elif self.value is not None:
+        else:
+            assert self.value is not None
             for parameter in with_gradient:
                 if parameter.grad is not None and parameter.grad.is_sparse:
                     parameter.grad = parameter.grad.coalesce()  # clamp the sum of a row's values

@@ -78,6 +78,21 @@ def test_what_cannot_be_copied_is_named():
         trainer_of(EMA(), net=net).fit(batches())
 
 
+class Single(nn.Module):
+    """Refuses to be copied, and none of its parts does."""
+
+    def __deepcopy__(self, memo):
+        raise ValueError("there is only one of me")
+
+
+def test_a_module_that_refuses_a_copy_speaks_for_itself():
+    net = nn.Sequential(model(), Single())
+    with pytest.raises(
+        TypeError, match=r"EMA cannot copy the Sequential: there is only one of me; "
+    ):
+        trainer_of(EMA(), net=net).fit(batches())
+
+
 class Sparse(nn.Module):
     def __init__(self):
         super().__init__()

@@ -46,6 +46,15 @@ def test_average_equals_torch_bitwise(start, make):
     assert swa.averaged.n_averaged == 4 - start
 
 
+def test_a_state_from_before_the_first_fit_has_no_average_to_load():
+    swa = SWA(0)
+    trainer = trainer_of(swa)
+    trainer.load_state_dict(trainer_of(SWA(0)).state_dict())
+    assert swa.averaged is None
+    trainer.fit(batches(), epochs=2)
+    assert equal(values(swa.averaged), values(averaged_by_hand(model(), 0, epochs=2)))
+
+
 def test_works_with_SWALR():
     swa, net, theirs = SWA(1), model(), model()
     schedule = LRSchedule(

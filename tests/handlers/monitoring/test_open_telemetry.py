@@ -275,6 +275,30 @@ def test_every_is_a_whole_number():
         OpenTelemetry(every=0)
 
 
+def test_a_cancelled_batch_that_is_a_span_is_no_event():
+    told = Telemetry(batches=True)
+    trainer = trainer_of(told.handler)
+    raise_at(trainer, "after_loss", CANCELS["batch"])
+    trainer.fit(batches(2))
+    assert [
+        span.attributes["trackside.outcome"] for span in told.spans if span.name == "batch"
+    ] == [
+        "cancelled",
+        "completed",
+    ]
+    assert [event for span in told.spans for event in span.events] == []
+
+
+def test_a_batch_that_is_cancelled_before_the_first_span_is_told_nowhere():
+    told = Telemetry()
+    trainer = trainer_of()
+    trainer.on("begin_train", once=True)(lambda trainer, state: trainer.attach(told.handler))
+    raise_at(trainer, "after_loss", CANCELS["batch"])
+    trainer.fit(batches(2), epochs=2)
+    assert told.tree() == [("epoch", None, "completed")]
+    assert [event for span in told.spans for event in span.events] == []
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_steps_that_accumulation_cancels_are_events_of_spans_of_batches_only(asked):
     told = Telemetry(batches=asked)

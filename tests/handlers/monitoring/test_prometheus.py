@@ -96,12 +96,22 @@ def test_cancels_are_counted_by_scope(registry):
     trainer = trainer_of(Prometheus(registry))
     raise_at(trainer, "after_loss", CANCELS["batch"])
     raise_at(trainer, "begin_validate", CANCELS["validate"])
-    raise_at(trainer, "after_train", CANCELS["fit"])
+    trainer.on("begin_epoch", when=lambda trainer, state: state.epoch == 1)(
+        lambda trainer, state: raise_at(trainer, "after_train", CANCELS["fit"])
+    )
     trainer.fit(batches(2), batches(1), epochs=2)
     found = values(registry)
-    assert found["cancels_total", "trainer", "batch"] >= 1
+    for scope in ("batch", "validate", "fit"):
+        assert found["cancels_total", "trainer", scope] == 1
     assert found["fits_total", "trainer", "cancelled"] == 1
-    assert found["cancels_total", "trainer", "fit"] == 1
+
+
+def test_a_cancel_outside_of_a_fit_is_not_counted(registry):
+    trainer = trainer_of(Prometheus(registry))
+    raise_at(trainer, "after_loss", CANCELS["validate"])
+    trainer.validate(batches(2))
+    assert trainer.state.outcome == "cancelled"
+    assert values(registry) == {}
 
 
 def test_an_error_ends_the_fit_as_failed(registry):

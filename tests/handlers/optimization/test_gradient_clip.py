@@ -12,9 +12,10 @@ from helpers import (
     trainer_of,
     weights,
 )
-from pairs import pair, trainer_of_two
+from pairs import CHART, pair, trainer_of_two, weights_of
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 
+from trackside import Trainer
 from trackside.handlers import GradientClip, History, ValidateEvery
 
 
@@ -119,6 +120,25 @@ def test_the_norm_of_a_named_optimizer_is_reported_under_its_name():
     trainer = trainer_of_two(*clips, models=two)
     trainer.fit(batches(2))
     assert {f"grad_norm_{name}" for name in two} <= trainer.state.metrics.keys()
+
+
+def test_of_two_optimizers_the_one_with_a_closure_is_clipped_by_its_name():
+    def fitted(*handlers):
+        models = pair()
+        optimizers = {
+            "a": torch.optim.LBFGS(models["a"].parameters(), lr=0.1, max_iter=2),
+            "b": torch.optim.SGD(models["b"].parameters(), lr=0.1),
+        }
+        loss_fn = torch.nn.CrossEntropyLoss()
+        trainer = Trainer(
+            handlers=handlers, models=models, optimizers=optimizers, chart=CHART, loss_fn=loss_fn
+        )
+        trainer.fit(batches(2))
+        return trainer
+
+    clipped, plain = fitted(GradientClip(1e-3, of="a")), fitted()
+    assert not equal(weights_of(clipped, "a"), weights_of(plain, "a"))
+    assert equal(weights_of(clipped, "b"), weights_of(plain, "b"))
 
 
 def test_without_a_norm_none_is_reported():

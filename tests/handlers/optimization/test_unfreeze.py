@@ -12,7 +12,7 @@ from helpers import (
     trainer_of,
     weights,
 )
-from optimizers import OPTIMIZERS, adamw, fitted, options, seen, sgd
+from optimizers import OPTIMIZERS, Rateless, adamw, fitted, options, seen, sgd
 from torch import nn
 
 from trackside.events import AttachError, CancelEpochException
@@ -160,6 +160,14 @@ def test_lr_divisor_divides_the_rate_of_each_next_group(optimizer):
     trainer.fit(batches(1), epochs=2)
     halved = {id(net[0].bias)}
     assert rates == pytest.approx({p: own[p] / (2 if p in halved else 1) for p in own})
+
+
+def test_an_optimizer_without_a_rate_has_none_to_divide():
+    net = model()
+    trainer = trainer_of(Unfreeze(BOTH, lr_divisor=2), net=net, optimizer=Rateless(net))
+    with pytest.raises(ValueError, match=r"Unfreeze\(lr_divisor=…\): a parameter group .* no 'lr'"):
+        trainer.fit(batches(1))
+    assert [len(group["params"]) for group in trainer.state.optimizer.param_groups] == [4]
 
 
 def test_optimizer_groups_are_split_in_order_with_param_names():

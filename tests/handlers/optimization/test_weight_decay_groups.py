@@ -17,8 +17,9 @@ from nets import normed, values
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
+from trackside import Trainer
 from trackside.events import AttachError
-from trackside.handlers import LRSchedule
+from trackside.handlers import LRSchedule, Metrics
 from trackside.handlers.optimization.unfreeze import Unfreeze
 from trackside.handlers.optimization.weight_decay_groups import WeightDecayGroups
 
@@ -262,6 +263,11 @@ def test_optimizer_without_weight_decay_raises_at_attach():
     with pytest.raises(AttachError, match="NoDecay has no option weight_decay"):
         trainer.attach(WeightDecayGroups())
     assert trainer.handlers == []
+
+
+def test_a_trainer_without_an_optimizer_evaluates_with_it_attached():
+    trainer = Trainer(model(), nn.CrossEntropyLoss(), handlers=[Metrics(), WeightDecayGroups()])
+    assert "valid_loss" in trainer.validate(batches(1))
 
 
 def test_replaced_optimizer_without_weight_decay_raises_at_begin_fit():

@@ -395,6 +395,14 @@ def test_other_kinds_of_batches_give_the_same_weights(backend, convert):
     assert equal(*map(weights, trainers))
 
 
+def test_batches_without_a_target_give_the_same_weights(backend):
+    trainers = pair(backend, loss_fn=lambda pred: pred.square().mean())
+    one, other = fit_both(trainers, [x for x, _ in batches(6)])
+    assert equal(one, other)
+    assert equal(*map(weights, trainers))
+    assert backend.runs > 0
+
+
 class Moody(nn.Module):
     """Raises, in the phase of the loss, for targets that `raises` is true for."""
 
@@ -506,6 +514,47 @@ def test_attached_to_two_trainers_it_fuses_for_the_last_of_them(backend):
     assert backend.runs == 4 + 3
 
 
+@pytest.mark.parametrize("part", ["loss_fn", "model"])
+def test_a_part_that_is_replaced_in_a_fit_is_computed_by_itself(backend, part):
+    trainers = pair(backend)
+    for trainer in trainers:
+        other = {"loss_fn": nn.CrossEntropyLoss(reduction="sum"), "model": nn.Sequential(model(3))}
+
+        @trainer.on("begin_batch", when=lambda trainer, state: state.batch_index == 6)
+        def replace(trainer, state, new=other[part]):
+            setattr(state, part, new)
+
+    one, other = fit_both(trainers, batches(12))
+    assert one == other
+    assert backend.graphs == 2
+
+
+@pytest.mark.parametrize("kind", ["a text", "a gradient"])
+def test_batches_that_no_call_can_take_are_left_to_the_rows(backend, kind):
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model()
+
+        def forward(self, x, note=""):
+            return self.inner(x)
+
+    trainer = trainer_of(Fuse(backend, trial=1), net=Reads())
+    if kind == "a gradient":
+        trainer.on("begin_batch")(lambda trainer, state: state.xb.requires_grad_())
+    data = batches(6)
+    trainer.fit(data if kind == "a gradient" else [({"x": x, "note": "a"}, y) for x, y in data])
+    assert backend.graphs == 0
+    assert fuse._UNFIT in trainer.explain("fused")
+
+
+def test_before_and_in_a_trial_it_says_how_far_it_is(backend):
+    trainer = trainer_of(Fuse(backend, trial=4))
+    assert trainer.explain("fused") == "fused: nothing yet, no training batch has run"
+    trainer.fit(batches(6))
+    assert "on trial, 6 of 13 batches" in trainer.explain("fused")
+
+
 def test_weighted_batches_are_not_fused(backend):
     fused, plain = pair(backend, batch=lambda batch: (*batch, torch.tensor([1.0, 0, 2, 1])))
     fit_both((fused, plain), batches(6))
@@ -535,6 +584,14 @@ def test_a_resumed_fit_keeps_decisions_and_trials_bit_for_bit(backend, monkeypat
         second.fit(batches(12), resume={**saved[0]})
         assert equal(weights(second), weights(through))
         assert str(second.explain("fused")).count("fused: forward") == 1
+
+
+def test_a_trial_that_resumes_before_its_last_batch_has_measured_nothing(backend):
+    first, second = (trainer_of(Fuse(backend, trial=1)) for _ in range(2))
+    first.fit(batches(3))
+    second.load_state_dict(first.state_dict())
+    second.fit(batches(6))
+    assert "not fused: nothing was measured" in second.explain("fused")
 
 
 def test_random_numbers_of_the_host_are_unchanged():

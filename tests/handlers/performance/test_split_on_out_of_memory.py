@@ -16,7 +16,7 @@ from helpers import (
 from torch import nn
 from torch.amp import GradScaler
 
-from trackside.engine import SUPERVISED, set_batch, update
+from trackside.engine import SUPERVISED, Chart, set_batch, update
 from trackside.handlers import GradientAccumulation, GradientClip, Metrics
 from trackside.handlers.performance.activation_checkpointing import ActivationCheckpointing
 from trackside.handlers.performance.compile import Compile
@@ -371,6 +371,17 @@ def test_other_errors_are_not_caught():
     assert trainer.handlers[0].train_size is None
 
 
+def test_another_error_of_a_backward_pass_is_not_caught():
+    def refuse(grad):
+        raise RuntimeError("of the hook")
+
+    trainer = small_trainer(SplitOnOutOfMemory())
+    trainer.on("after_pred")(lambda trainer, state: state.pred.register_hook(refuse))
+    with pytest.raises(RuntimeError, match="of the hook"):
+        trainer.fit(batches(1))
+    assert trainer.handlers[0].train_size is None
+
+
 def test_cpu_allocator_error_is_recognised():
     class Greedy(nn.Module):
         def __init__(self):
@@ -548,6 +559,18 @@ def test_a_batch_of_several_updates_runs_only_the_open_one_again():
     state = trainer.fit(batches(3))
     assert made == [0, 0, 1, 1, 2, 2]
     assert (state.outcome, split.train_size) == ("completed", 2)
+
+
+def test_in_a_chart_without_a_way_back_the_batch_is_skipped_and_later_ones_are_split():
+    chart = Chart(row for row in SUPERVISED if "retr" not in str(row))
+    split = SplitOnOutOfMemory()
+    trainer = trainer_of(split, net=Small(limit=2), chart=chart)
+    outcomes, reasons = [], []
+    trainer.on("after_batch")(lambda trainer, state: outcomes.append(state.outcome))
+    trainer.on("after_cancel_batch")(lambda trainer, state: reasons.append(state.cancel.reason))
+    trainer.fit(batches(3))
+    assert outcomes == ["cancelled", "completed", "completed"]
+    assert "cannot run again: its rest is skipped, and later ones run 2 examples at" in reasons[0]
 
 
 def test_a_batch_that_the_loop_has_made_itself_is_run_again():

@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from trackside.events import CancelEpochException, CancelStepException
-from trackside.handlers import GradientAccumulation, LRSchedule
+from trackside.handlers import GradientAccumulation, LRSchedule, StepLimit, TokenLimit
 
 
 def halving(optimizer):
@@ -134,6 +134,32 @@ def test_total_is_the_number_of_scheduler_steps(every, handlers, limit, total):
     assert len(steps) == total
 
 
+def falling_by_epochs(totals):
+    def factory(optimizer, total):
+        totals.append(total)
+        return LinearLR(optimizer, 1.0, 0.0, total_iters=total)
+
+    return LRSchedule(factory, every="epoch")
+
+
+def test_a_limit_of_steps_leaves_fewer_epochs_to_a_schedule_of_epochs():
+    totals = []
+    trainer = trainer_of(falling_by_epochs(totals), StepLimit(7))
+    seen = rates(trainer, "begin_epoch")
+    trainer.fit(batches(2), epochs=8)
+    assert totals == [4]
+    assert seen == pytest.approx([0.1, 0.075, 0.05, 0.025])
+
+
+def test_under_a_limit_of_tokens_a_schedule_of_epochs_ends_with_the_fit():
+    totals = []
+    trainer = trainer_of(falling_by_epochs(totals), TokenLimit(4 * 2 * 20))
+    seen = rates(trainer, "begin_epoch")
+    trainer.fit(batches(2), epochs=8)
+    assert totals == [8]
+    assert seen == pytest.approx([0.1, 0.075, 0.05, 0.025])
+
+
 def test_endless_loader_with_a_limit_has_a_total():
     totals = []
     trainer = trainer_of(LRSchedule(lambda o, total: totals.append(total) or halving(o)))
@@ -152,6 +178,17 @@ def test_fit_of_zero_epochs_completes():
     trainer = trainer_of(LRSchedule(lambda o, total: OneCycleLR(o, 0.5, total_steps=total)))
     trainer.fit(batches(), epochs=0)
     assert trainer.state.phase == "completed"
+
+
+def test_a_state_from_outside_of_a_fit_is_loaded_and_begins_no_schedule():
+    trainer = trainer_of(LRSchedule(halving))
+    trainer.fit(batches(3))
+    saved = copy.deepcopy(trainer.state_dict())
+    other = trainer_of(LRSchedule(halving))
+    other.load_state_dict(saved)
+    seen = rates(other)
+    other.fit(batches(3))
+    assert seen == [0.1, 0.05, 0.025]
 
 
 def test_cancelled_step_does_not_step_the_scheduler():

@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 from helpers import batches, equal, model, trainer_of, weights
-from optimizers import in_groups, sgd
+from optimizers import Rateless, in_groups, sgd
 from pairs import trainer_of_two
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
@@ -30,6 +30,16 @@ def test_a_second_schedule_of_one_optimizer_is_refused_when_it_is_attached(first
     with pytest.raises(AttachError, match=f"{second} and {first}, which .* both write lr of the"):
         trainer.attach(MAKE[second]())
     assert len(trainer.handlers) == 1
+
+
+@pytest.mark.parametrize("name", MAKE)
+def test_an_optimizer_without_a_rate_is_refused(name):
+    net = model()
+    trainer = trainer_of(net=net, optimizer=Rateless(net))
+    with pytest.raises(
+        AttachError, match=f"{name} writes the learning rate, .* has no 'lr'; .*are size"
+    ):
+        trainer.attach(MAKE[name]())
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
