@@ -2,6 +2,10 @@ import csv
 
 import pytest
 import torch
+from helpers import batches, trainer_of
+
+from trackside.views import Job
+from trackside.views.fitting.run_fit import fit_job
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,15 @@ def test_history_and_weights_are_written_after_an_error(failed):
     outcomes = [row["outcome"] for row in rows(folder / "run" / "history.csv")]
     assert outcomes == ["completed", "failed"]
     assert (folder / "run" / "model.pt").is_file()
+
+
+def test_an_interrupt_before_the_first_epoch_prints_no_table(capsys, tmp_path):
+    class Interrupts:
+        def begin_fit(self, trainer, state):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_job(Job(trainer_of(Interrupts()), batches()), out=tmp_path)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("wrote ")
+    assert (tmp_path / "model.pt").exists()

@@ -71,6 +71,29 @@ def test_a_cancel_in_one_run_only_is_another_transition(tmp_path):
     assert found.b.startswith("after_cancel_batch to ")
 
 
+def test_a_cancel_for_another_reason_is_named(tmp_path):
+    def cancel(reason):
+        def subscribe(trainer):
+            @trainer.on("after_loss", once=True)
+            def raise_cancel(trainer, state):
+                raise CancelBatchException(reason)
+
+        return subscribe
+
+    a = journal_of(tmp_path / "a", change=cancel("too hard"))
+    b = journal_of(tmp_path / "b", change=cancel("too easy"))
+    found = diff_journals(a, b).difference
+    assert (found.name, found.a, found.b) == ("reason", "too hard", "too easy")
+    assert found.where == "step 0, after_cancel_batch (epoch 1, batch 1)"
+
+
+def test_a_journal_without_a_transition_is_at_its_end(tmp_path):
+    a = journal_of(tmp_path / "a")
+    (tmp_path / "b").write_bytes(a.read_bytes().splitlines(keepends=True)[0])
+    found = diff_journals(a, tmp_path / "b").difference
+    assert (found.name, found.where) == ("end", "step 0, begin_fit, after the end of B")
+
+
 def test_a_run_that_ends_earlier_is_said(tmp_path):
     a, b = journal_of(tmp_path / "a"), tmp_path / "b"
     kept = a.read_bytes().splitlines(keepends=True)[:20]

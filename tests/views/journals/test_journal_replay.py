@@ -169,6 +169,42 @@ def test_the_error_of_the_recorded_run_is_raised_at_the_end(tmp_path):
     assert trace.signals[-2:] == ["after_error", "after_fit"]
 
 
+def test_an_error_that_the_journal_is_cut_off_at_is_raised(tmp_path):
+    def change(trainer):
+        @trainer.on("after_loss", every=4)
+        def fail(trainer, state):
+            raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        journal_of(tmp_path / "a.jsonl", change=change)
+    lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
+    end = next(n for n, line in enumerate(lines) if "closed_by" in line)
+    (tmp_path / "a.jsonl").write_text("".join(lines[: end + 1]))
+    with pytest.raises(RecordedError, match="OSError: disk"):
+        replay(tmp_path / "a.jsonl", [])
+
+
+def test_of_several_fits_the_first_one_is_replayed(tmp_path):
+    trainer = trainer_of(Journal(tmp_path / "a.jsonl"))
+    for count in (3, 5):
+        trainer.fit(batches(count), epochs=1)
+    trainer.detach(trainer.handlers[0])
+    trace = Trace()
+    assert replay(tmp_path / "a.jsonl", [trace]).step == 3
+    assert trace.signals.count("begin_fit") == 1
+
+
+def test_a_handler_that_reads_the_loader_finds_its_length_and_no_batch(tmp_path):
+    seen = []
+
+    class Reader:
+        def begin_fit(self, trainer, state):
+            seen.append((len(state.train_loader), [*state.train_loader]))
+
+    replay(journal_of(tmp_path / "a.jsonl"), [Reader()])
+    assert seen == [(3, [])]
+
+
 def test_a_journal_that_is_cut_off_ends_the_replay_there(tmp_path):
     path = journal_of(tmp_path / "a.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)

@@ -3,8 +3,10 @@ import sys
 
 import pynvml
 import pytest
-from recordings import recorded
+from recordings import recorded, started
 
+from trackside.handlers.recording import process_identity
+from trackside.views import Recording
 from trackside.views.page.process_load import ProcessLoad
 from trackside.views.page.recording_feed import RecordingFeed
 
@@ -88,3 +90,17 @@ def test_of_several_gpus_the_busiest_is_told_and_the_memory_is_added_up(tmp_path
         monkeypatch.setattr(pynvml, name, function)
     sample = ProcessLoad(meta_of_this_process(tmp_path)).sample()
     assert (sample["gpu"], sample["gpu_memory"]) == (0.8, 3000)
+
+
+def test_a_process_that_has_ended_is_sampled_no_more(tmp_path, monkeypatch):
+    process = started(tmp_path / "run.loop", "__import__('time').sleep(600)")
+    with Recording(tmp_path / "run.loop") as recording:
+        meta = recording.meta
+    load = ProcessLoad(meta)
+    assert load.sample()["memory"] > 1e6
+    process.kill()
+    process.communicate()
+    assert load.sample() == {}
+    assert load.sample() == {}
+    monkeypatch.setattr(process_identity, "start_time", lambda pid: meta.started)
+    assert ProcessLoad(meta).sample() == {}  # it has ended after the look at its start

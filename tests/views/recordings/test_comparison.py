@@ -121,6 +121,18 @@ def test_metrics_and_the_facts_that_differ_come_before_the_times(command, seeded
     assert phases.startswith("phase")
 
 
+def test_a_metric_of_one_run_only_has_a_dash_for_the_other(tmp_path):
+    class Scores:
+        def after_epoch(self, trainer, state):
+            state.report(score=1.5)
+
+    one = recorded(tmp_path / "one.loop", Metrics())
+    other = recorded(tmp_path / "other.loop", Metrics(), Scores())
+    compared = compare([one], [other])
+    (line,) = [text for text in str(compared).splitlines() if text.startswith("score")]
+    assert line.split() == ["score", "-", "1.5", "1.5"]
+
+
 def test_metrics_of_both_runs_are_those_of_their_recordings(seeded):
     from trackside.views import Recording
 

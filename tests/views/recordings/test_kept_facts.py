@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers import batches, trainer_of
 
-from trackside.handlers import Journal, JSONLines, Recorder
+from trackside.handlers import Checkpoint, Journal, JSONLines, Recorder
 from trackside.views.commands.main import main
 from trackside.views.output.usage_error import UsageError
 from trackside.views.recordings.kept_facts import kept_facts
@@ -60,3 +60,13 @@ def test_all_files_of_a_folder_are_found_once_and_a_damaged_one_is_skipped(tmp_p
         found = kept_facts(tmp_path)
     assert {path.name for path in found} == {"run.loop", "log.jsonl.facts", "journal.jsonl"}
     assert {facts["seed"] for facts in found.values()} == {41}
+
+
+def test_a_checkpoint_has_the_facts_of_its_run(tmp_path):
+    trainer_of(Checkpoint(tmp_path, epochs=1)).fit(batches(), seed=41)
+    (checkpoint,) = tmp_path.glob("step-*")
+    assert kept_facts(checkpoint)[checkpoint]["seed"] == 41
+    (checkpoint / "manifest.json").write_text("[")
+    with pytest.raises(UsageError, match=r"cannot read .*manifest") as caught:
+        kept_facts(checkpoint)
+    assert "\n" not in str(caught.value)

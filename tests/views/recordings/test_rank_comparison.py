@@ -135,6 +135,7 @@ def test_ranks_that_are_equally_fast_have_no_slowest_phase(running):
     [
         ({"idle": 60.0, "usual": 0.1}, "stands still in Slow.after_pred"),
         ({"condition": "died"}, "has died in Slow.after_pred"),
+        ({"condition": "ended"}, "has ended in Slow.after_pred"),
         ({"idle": 60.0, "usual": None}, "stands still in Slow.after_pred"),
     ],
 )

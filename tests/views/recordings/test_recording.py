@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recordings import recorded
 
-from trackside.handlers import EMA, Recorder
+from trackside.handlers import EMA, Metrics, Recorder
 from trackside.handlers.recording.format import (
     HEAD_BYTES,
     LIVE_AT,
@@ -323,3 +323,33 @@ def test_a_recording_is_read_without_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_recording_whose_file_is_replaced_or_deleted_says_so(tmp_path):
+    path = tmp_path / "run.loop"
+    with recorded(path) as recording:
+        assert not recording.replaced
+        path.rename(tmp_path / "old.loop")
+        assert recording.replaced
+        recorded(path).close()
+        assert recording.replaced
+
+
+def test_points_and_pictures_that_change_at_each_look_are_those_of_the_last_one_or_none(tmp_path):
+    path = tmp_path / "run.loop"
+    with recorded(path, Metrics()) as recording, path.open("r+b") as file:
+        points, read = recording.metrics(), recording._read
+
+        def changed_meanwhile(offset, size):
+            """As if the writer were faster than this process, each time."""
+            data = read(offset, size)
+            for word in (Live.POINTS_CHANGES, Live.PICTURES):
+                (before,) = struct.unpack("<Q", os.pread(file.fileno(), 8, LIVE_AT + 8 * word))
+                now = struct.pack("<Q", before + 2)
+                os.pwrite(file.fileno(), now, LIVE_AT + 8 * word)
+            return data
+
+        recording._read = changed_meanwhile
+        assert points
+        assert recording.metrics() == points
+        assert recording.pictures() == []

@@ -47,3 +47,11 @@ def test_one_entry_of_a_run_of_several_ranks_compares_them(tmp_path, monkeypatch
     assert [one["rank"] for one in compared["ranks"]] == [0, 1]
     assert {one["status"] for one in compared["ranks"]} == {"ended"}
     assert "fit.epoch.train.fetch" in [one["phase"] for one in compared["phases"]]
+
+
+def test_results_are_those_of_the_recordings_that_can_be_read(tmp_path):
+    recorded(tmp_path / "run.loop").close()
+    (tmp_path / "torn.loop").write_bytes(b"\x89trackside")
+    index = RecordingIndex([tmp_path])
+    (found,) = index.results()
+    assert index.path(found) == tmp_path / "run.loop"

@@ -47,3 +47,10 @@ def test_a_damaged_recording_in_a_folder_is_skipped_with_a_warning(tmp_path):
         assert [one.path.name for one in some] == ["good.loop"]
     with pytest.raises(RecordingError, match=r"bad\.loop"), open_recordings(tmp_path / "bad.loop"):
         pass
+
+
+def test_a_recording_that_is_gone_when_it_is_opened_is_skipped_without_a_word(tmp_path):
+    recorded(tmp_path / "there.loop").close()
+    (tmp_path / "gone.loop").symlink_to(tmp_path / "nowhere")
+    with open_recordings(tmp_path) as some:
+        assert [one.path.name for one in some] == ["there.loop"]

@@ -159,3 +159,16 @@ def test_the_status_of_a_recording_from_another_machine_is_away(tmp_path):
     process.communicate()
     assert now.condition == "away"
     assert str(now).startswith("last seen in fit › epoch › train › batch › forward")
+
+
+def test_a_fit_has_died_where_its_machine_was_started_again(tmp_path):
+    path = tmp_path / "run.loop"
+    process = started(path, "__import__('time').sleep(600)")
+    with Recording(path) as recording:
+        boot = recording.meta.boot
+        assert status(recording).condition == "running"
+    path.write_bytes(path.read_bytes().replace(boot.encode(), b"0" * len(boot), 1))
+    with Recording(path) as recording:
+        assert status(recording).condition == "died"
+    process.kill()
+    process.communicate()

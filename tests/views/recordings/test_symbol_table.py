@@ -38,6 +38,9 @@ def test_a_valid_line_adds_an_entry_by_its_id():
         line("transition", "1", "a", "b", "c", 0),
         line("cancel", 1, "a", "b", None, "d"),
         line("scalar", 1, {}),
+        line("facts", 1, "no JSON"),
+        line("facts", 1, "[" * 100_000),
+        line("facts", 1, '["no object"]'),
     ],
 )
 def test_an_invalid_line_is_ignored(text):

@@ -53,6 +53,22 @@ def test_a_transition_closes_what_it_leaves_and_opens_what_it_enters():
     ]
 
 
+def test_a_receiver_that_ends_closes_those_within_whose_end_an_interrupt_has_left_out():
+    records = [
+        Record(0, 10, Kind.BEGIN_RECEIVER, 1, 0),
+        Record(1, 20, Kind.BEGIN_RECEIVER, 2, 0),
+        Record(2, 30, Kind.END_RECEIVER, 1, 0),
+        Record(3, 40, Kind.END_RECEIVER, 2, 0),
+    ]
+    receivers = [("Outer.after_loss", "after_loss", "m"), ("Inner.after_loss", "after_loss", "m")]
+    assert list(timeline_events(records, table_of(receivers=receivers))) == [
+        SliceBegin(10, "receivers", "Outer.after_loss"),
+        SliceBegin(20, "receivers", "Inner.after_loss"),
+        SliceEnd(30, "receivers"),
+        SliceEnd(30, "receivers"),
+    ]
+
+
 def test_open_slices_are_closed_at_the_last_record():
     records = [
         Record(0, 10, Kind.TRANSITION, 2, 0),

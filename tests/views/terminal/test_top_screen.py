@@ -2,6 +2,8 @@
 
 import io
 import os
+import signal
+import sys
 
 import pytest
 from recordings import recorded, started
@@ -149,3 +151,18 @@ def test_without_a_terminal_there_is_no_keyboard(monkeypatch):
     with open_keyboard() as keyboard:
         assert not keyboard.is_there
         assert keyboard.keys(0) == []
+
+
+def test_on_a_system_without_terminals_there_is_no_keyboard(monkeypatch):
+    monkeypatch.setitem(sys.modules, "termios", None)
+    with open_keyboard() as keyboard:
+        assert not keyboard.is_there
+
+
+def test_a_signal_that_ends_the_process_leaves_the_block_first(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught, open_keyboard():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before

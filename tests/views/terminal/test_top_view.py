@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import redirect_stdout
 
 import pytest
@@ -142,6 +143,57 @@ def test_the_ranks_of_a_run_are_shown_side_by_side(tmp_path, monkeypatch):
     assert " ".join(line_of(text, "train › batch › forward")[5:]) == " ".join(means)
     waited = [format_duration(one.waited / 1e9) for one in compared]
     assert " ".join(line_of(text, "waited")[1:]) == " ".join(waited)
+
+
+def test_ranks_that_are_missing_or_have_no_room_are_counted(tmp_path, monkeypatch):
+    recordings = recorded_ranks(
+        tmp_path, monkeypatch, lambda rank, trainer: trainer.fit(batches(3))
+    )
+
+    def shown(some, width):
+        console = Console(record=True, width=240, file=io.StringIO())
+        console.print(RankTable(some).render(width))
+        return console.export_text()
+
+    assert "recordings of 1 of 2 ranks" in shown(recordings[1:], 100)
+    assert "1 of 2 ranks are shown" in shown(recordings, 40)
+    assert " of 2 ranks" not in shown(recordings, 100)
+
+
+def test_the_reason_of_the_end_is_shown(tmp_path):
+    trainer = trainer_of(Recorder(tmp_path / "run.loop"))
+    raise_at(trainer, "after_loss", CANCELS["fit"])
+    trainer.fit(batches(3))
+    with Recording(tmp_path / "run.loop") as recording:
+        assert "CancelFitException('at after_loss')" in drawn(recording, 160)
+
+
+def test_without_a_keyboard_the_view_is_drawn_until_the_run_ends(tmp_path, monkeypatch):
+    begun, drawn_once = threading.Event(), threading.Event()
+
+    class Waits:
+        def after_loss(self, trainer, state):
+            begun.set()
+            assert drawn_once.wait(timeout=300)
+
+    class Screen(io.StringIO):
+        def write(self, text):
+            drawn_once.set()
+            return super().write(text)
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    run = trainer_of(Recorder(tmp_path / "run.loop"), Waits()).start(batches(2))
+    assert begun.wait(timeout=300)
+    with redirect_stdout(Screen()) as screen:
+        assert main(["top", str(tmp_path)]) == 0
+    assert run.result().outcome == "completed"
+    assert "\x1b[?1049h" in screen.getvalue()
+    assert screen.getvalue().endswith("run · rank 0  completed\n")
+    with redirect_stdout(io.StringIO()) as once:
+        assert main(["top", str(tmp_path)]) == 0
+    assert "\x1b[?1049h" not in once.getvalue()
 
 
 def test_top_shows_the_ranks_of_a_folder(tmp_path, monkeypatch):
