@@ -35,6 +35,9 @@ Raises TypeError for anything that is not a tensor.
 set_gradients: Callable[[bool], None] = torch._C._set_grad_enabled
 """`torch.set_grad_enabled(enabled)` without the object that it makes."""
 
+is_profiling: Callable[[], bool] = torch.autograd._profiler_enabled  # type: ignore[attr-defined]
+"""Whether one of torch's profilers records the operations of this thread."""
+
 
 def version(tensor: torch.Tensor) -> int:
     """How many times the values of a tensor were changed in place. Cost: no device sync."""

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ...events import RecoveryError, TrainState
 from ..batches.batch import clear_batch, open_pass, set_batch, warn_if_empty
@@ -27,6 +28,7 @@ from ..batches.unlabelled_batch import keep_every_input
 from ..batches.weighted_loss import weighted_loss
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity, Always
+from ..torch_internals import is_profiling
 from .activity_registry import Wrapper
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
@@ -35,6 +37,7 @@ from .retried_batch import retry_with
 from .without_gradients import WithoutGradients
 
 _EXHAUSTED = object()
+_ZERO_GRAD_OF_TORCH = Optimizer.zero_grad
 
 
 def next_epoch(state: TrainState) -> str:
@@ -157,10 +160,24 @@ def step(state: TrainState) -> str:
 
 
 def zero_grad(state: TrainState) -> str:
-    """Clear the gradients that the step has used."""
+    """Clear the gradients that the step has used, as `optimizer.zero_grad()` does.
+
+    Nearly all of that call, 20 µs, announces it to a profiler: it is made where one records, and
+    for an optimizer with a `zero_grad` of its own.
+    """
     optimizer = state.optimizer
-    if optimizer is not None:
+    if optimizer is None:
+        return "after_batch"
+    if (
+        getattr(type(optimizer), "zero_grad", None) is not _ZERO_GRAD_OF_TORCH
+        or "zero_grad" in vars(optimizer)
+        or is_profiling()
+    ):
         optimizer.zero_grad()
+        return "after_batch"
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
     return "after_batch"
 
 

@@ -27,7 +27,7 @@ def recorded():
 
 
 def check_figure(what, counted, recorded):
-    assert abs(counted - recorded) <= TOLERANCE * recorded, (
+    assert abs(counted - recorded) <= TOLERANCE * abs(recorded), (
         f"{what} a training batch: {counted:g}, on record {recorded:g}, allowed ± 5 %. {RENEW}"
     )
 

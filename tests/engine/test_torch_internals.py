@@ -42,6 +42,14 @@ def test_set_grad_enabled_of_c_switches_gradients_off_and_on():
     assert (off, torch.is_grad_enabled()) == (False, True)
 
 
+def test_the_profiler_of_torch_is_seen_while_it_records():
+    assert hasattr(torch.autograd, "_profiler_enabled"), "torch.autograd._profiler_enabled is gone"
+    before = torch_internals.is_profiling()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
+        within = torch_internals.is_profiling()
+    assert (before, within, torch_internals.is_profiling()) == (False, True, False)
+
+
 def test_tensor_version_counts_changes_in_place():
     tensor = torch.zeros(2)
     assert hasattr(tensor, "_version"), "torch.Tensor._version is gone"
