@@ -62,9 +62,7 @@ def _overhead(found: dict[str, Any]) -> list[Row]:
     alone = found["engine alone"]
     relative = {
         "": found["beside the bare loop"],
-        " that sets gradients to None itself, as the engine does": found[
-            "beside one without zero_grad"
-        ],
+        " that announces no step to profilers either": found["beside one that announces nothing"],
     }
     return [
         Row(

@@ -7,11 +7,17 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch.multiprocessing.reductions import reduce_tensor
 from torch.nn.modules.batchnorm import _NormBase
+from torch.optim.optimizer import (
+    Optimizer,
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
@@ -37,6 +43,20 @@ set_gradients: Callable[[bool], None] = torch._C._set_grad_enabled
 
 is_profiling: Callable[[], bool] = torch.autograd._profiler_enabled  # type: ignore[attr-defined]
 """Whether one of torch's profilers records the operations of this thread."""
+
+AROUND_STEP = Optimizer.profile_hook_step(lambda: None).__code__
+"""The code of the function that torch puts around the `step` of each class of optimizers.
+
+It announces the step to a profiler, and calls hooks; `__wrapped__` is the `step` of the class.
+"""
+
+step_hooks: Callable[[Optimizer], tuple[dict[int, Any], dict[int, Any]]] = attrgetter(
+    "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"
+)
+"""The hooks before and after each step of an optimizer."""
+
+STEP_HOOKS_OF_ALL = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+"""The hooks before and after each step of every optimizer."""
 
 
 def version(tensor: torch.Tensor) -> int:

@@ -14,9 +14,10 @@ from ..statechart.compiled_table import Activity, Always
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
 from ..statechart.topology import Topology
-from .activities import backward_of_own, zero_grad
+from .activities import zero_grad
 from .activity_checks import check_activities, check_gradients
 from .activity_registry import ActivityRegistry, Wrapper, path_ends
+from .diagnostics import explain_backward
 from .fit_reset import begin_inner_fit
 from .own_fetch import limited_fetches
 from .without_gradients import WithoutGradients
@@ -106,6 +107,22 @@ def default_activities(chart: Chart, given: Iterable[str]) -> dict[str, Activity
             )
             activities[phase] = begin_inner_fit(trigger) if is_run else next_due(chart, phase)
     return activities
+
+
+def backward_of_own(state: TrainState) -> str:
+    """Compute the gradients of `loss` for the parameters of the current optimizer only.
+
+    The loss of a generator also depends on the discriminator; its gradients there belong to no
+    update, and the next update of the discriminator would add its own to them.
+    """
+    groups = state.optimizers[state.of].param_groups
+    own = [p for group in groups for p in group["params"] if p.requires_grad]
+    try:
+        state.loss.backward(inputs=own or None)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        explain_backward(state, error)
+        raise
+    return "after_backward"
 
 
 def next_due(chart: Chart, phase: str) -> Activity:

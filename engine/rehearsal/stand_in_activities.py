@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from ...events import TrainState
-from ..loop.activities import backward, backward_of_own, forward, loss, step
+from ..loop.activities import backward, forward, loss, step
 from ..loop.activity_registry import ActivityRegistry, path_ends
+from ..loop.chart_activities import backward_of_own
 from ..statechart.compiled_table import Activity
 from ..statechart.phase_paths import enclosing, kind, sources
 from ..statechart.topology import Topology

@@ -10,7 +10,8 @@ from torch import nn
 
 from trackside import Trainer, TrainState
 from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
-from trackside.engine.loop.activities import backward_of_own, loss, step
+from trackside.engine.loop.activities import loss, step
+from trackside.engine.loop.chart_activities import backward_of_own
 
 
 def test_each_update_trains_its_own_model_as_the_plain_loop_does():

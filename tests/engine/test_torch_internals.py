@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from trackside.engine import torch_internals
 
@@ -48,6 +49,25 @@ def test_the_profiler_of_torch_is_seen_while_it_records():
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
         within = torch_internals.is_profiling()
     assert (before, within, torch_internals.is_profiling()) == (False, True, False)
+
+
+@pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])
+def test_the_function_around_the_step_of_each_class_of_optimizers_is_known(optimizer_class):
+    optimizer = optimizer_class([torch.nn.Parameter(torch.zeros(2))], lr=0.1)
+    assert hasattr(torch.optim.Optimizer, "profile_hook_step"), "profile_hook_step is gone"
+    assert optimizer_class.step.__code__ is torch_internals.AROUND_STEP
+    assert optimizer_class.step.__wrapped__.__code__ is not torch_internals.AROUND_STEP
+    assert not any(torch_internals.step_hooks(optimizer))
+    optimizer.register_step_post_hook(lambda *_: None)
+    assert any(torch_internals.step_hooks(optimizer))
+
+
+def test_hooks_around_the_steps_of_all_optimizers_are_seen_until_they_are_removed():
+    assert not any(torch_internals.STEP_HOOKS_OF_ALL)
+    hook = register_optimizer_step_pre_hook(lambda *_: None)
+    seen = any(torch_internals.STEP_HOOKS_OF_ALL)
+    hook.remove()
+    assert (seen, any(torch_internals.STEP_HOOKS_OF_ALL)) == (True, False)
 
 
 def test_tensor_version_counts_changes_in_place():
