@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -182,10 +183,11 @@ def _checked(wrapped: Any, name: str, wrapper: Wrapper) -> Activity:
     return wrapped  # type: ignore[no-any-return]
 
 
-def path_ends(phase: str) -> list[str]:
+@cache
+def path_ends(phase: str) -> tuple[str, ...]:
     """Every name of the activity of a phase, the shortest first."""
     parts = phase.removesuffix(".run").split(".")
-    return [".".join(parts[n:]) for n in range(len(parts) - 1, -1, -1)]
+    return tuple(".".join(parts[n:]) for n in range(len(parts) - 1, -1, -1))
 
 
 def _ends_with(path: str, name: str) -> bool:
