@@ -213,6 +213,13 @@ def test_a_drawn_share_is_the_same_for_the_same_seed(tree):
     assert mutation.share_killed(Counter()) == 100.0
 
 
+def test_a_draw_keeps_the_mutants_of_modules_that_do_not_change(tree):
+    every = mutants.mutants_of(tree, "shares.py")
+    half = mutation.drawn(every, 0.5, seed=1)
+    without_the_others = [mutant for mutant in every if mutant in half]
+    assert mutation.drawn(without_the_others, 1.0, seed=1) == half
+
+
 def test_a_judged_survivor_that_is_no_mutant_any_more_is_told(tree):
     every = mutants.mutants_of(tree, "shares.py")
     gone = ("shares.py", "share", "return 1", "return None")

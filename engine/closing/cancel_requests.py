@@ -38,9 +38,8 @@ class Requests:
         self._scopes: tuple[str, ...] = ()
         self._queue: SimpleQueue[CancelRequest | Literal["pause", "resume"]] = SimpleQueue()
         self._cancels: list[CancelRequest] = []
-        self._pause = False
-        self.pending = False
         self.paused = False
+        self.end_run()
 
     def begin_run(self, phases: Iterable[str]) -> None:
         """Accept requests for a run that may enter these phases."""

@@ -40,17 +40,18 @@ def read_sampler(sampler: Sampler, seed: int, epoch: int) -> list[Any]:
 def _read_any(sampler: Iterable[Any], seed: int, epoch: int) -> list[Any]:
     parts = [sampler, getattr(sampler, "sampler", None)]
     call_set_epoch(parts, epoch)
-    generators = [generator for part in parts for generator in _generators_in(part)]
-    states = [generator.get_state() for generator in generators]
+    states = [
+        (generator, generator.get_state()) for part in parts for generator in _generators_in(part)
+    ]
     try:
-        for generator in generators:
+        for generator, _ in states:
             generator.manual_seed(seed_of(seed, epoch))
         given: list[Any] = []
         with KeyedHostGenerators(digest_of(seed, epoch)):
             given += sampler
         return given
     finally:
-        for generator, state in zip(generators, states, strict=True):
+        for generator, state in states:
             generator.set_state(state)
 
 
@@ -88,7 +89,7 @@ def _check_function(tried: str, function: Any) -> None:
     if not callable(function):
         raise TypeError(f"{tried}: {allowed}")
     try:
-        inspect.signature(function).bind(0, 0)
+        inspect.signature(function).bind("seed", "epoch")
     except ValueError:  # a builtin that tells no signature
         pass
     except TypeError as error:

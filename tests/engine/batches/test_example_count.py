@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from trackside.engine import Trainer
 from trackside.engine.batches.batch import set_batch
+from trackside.engine.batches.example_count import uniform_size
 from trackside.handlers import GradientAccumulation, Metrics
 
 Pair = namedtuple("Pair", "a b")
@@ -85,6 +86,7 @@ images = [zeros(3, 5, 5)] * 4
         ((np.zeros((3, 4)), np.zeros(3)), 3),
         ((Shaped(), None), 6),
         (("text", None), 1),
+        (("text", (zeros(4), zeros(9))), 4),
         ((1.5, None), 1),
         (None, 1),
         (7, 1),
@@ -128,7 +130,10 @@ def test_the_size_of_a_batch_is_certain(batch, size):
     [
         ((zeros(7, 4, 3), zeros(4)), 4, r"input is Tensor \(7, 4, 3\), its target Tensor \(4,\)"),
         ((zeros(7, 4, 3), zeros(20)), 7, r"taken: 7"),
+        ((zeros(7, 4), zeros(4)), 4, "taken: 4"),
+        ((zeros(7), zeros(4)), 7, "taken: 7"),
         ({"mask": zeros(5, 5), "x": zeros(4, 5)}, 5, "taken: 5"),
+        (((zeros(5, 5), zeros(4, 5)), zeros(9)), 5, "taken: 5"),
         (((zeros(7, 1), zeros(8, 1)), None), 7, "taken: 7"),
         (((images,), None), 4, "taken: 4"),
         (object(), 1, "input is object, its target object; taken: 1"),
@@ -140,6 +145,28 @@ def test_a_size_that_is_not_certain_is_said_once_with_what_was_taken(batch, size
         assert set_batch(state, batch) == size
     assert "Trainer(batch_size=function)" in str(warned[0].message)
     assert set_batch(state, batch) == size  # a second warning would be an error
+
+
+@pytest.mark.parametrize(
+    ("xb", "yb", "size"),
+    [
+        ((zeros(3, 1), zeros(3)), zeros(3), 3),
+        ((zeros(3, 1), zeros(3)), None, 3),
+        ({"a": zeros(3, 1), "b": zeros(3)}, zeros(3), 3),
+        ((zeros(3),), zeros(4), 0),
+        ((zeros(3), zeros(4)), None, 0),
+        ((zeros(3), "text"), zeros(3), 0),
+        ([zeros(3)], zeros(3), 0),
+        (zeros(3, 3), zeros(3), 0),
+    ],
+)
+def test_tensors_of_one_size_in_a_tuple_or_dict_are_told_from_all_else(xb, yb, size):
+    assert uniform_size(xb, yb) == size
+
+
+def test_a_tuple_of_tensors_that_is_its_own_target_has_one_size():
+    pair = zeros(3, 1), zeros(3)
+    assert uniform_size(pair, pair) == 3
 
 
 @settings(max_examples=30)

@@ -1,6 +1,7 @@
 """What a state dict may contain."""
 
 import enum
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -14,6 +15,26 @@ def test_a_scalar_of_numpy_becomes_a_python_number(value):
     plain = to_plain_data({"x": [value]}, "notes")["x"][0]
     assert plain == value
     assert type(plain) in (bool, int, float)
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (OrderedDict(a=1), {"a": 1}),
+        (Pair(1, 2.5), (1, 2.5)),
+        (Pair(1, [2]), (1, [2])),
+        ([1, "a", None], [1, "a", None]),
+        ([[], ()], [[], ()]),
+        ({1: 2, False: [3]}, {1: 2, False: [3]}),
+    ],
+)
+def test_containers_are_saved_as_new_ones_of_python(value, plain):
+    found = to_plain_data(value, "notes")
+    assert (found, type(found)) == (plain, type(plain))
+    assert found is not value
 
 
 class Number(enum.IntEnum):
@@ -43,6 +64,13 @@ def test_a_tensor_is_saved_without_its_graph_and_without_attributes():
 def test_a_key_that_is_no_str_or_int_is_refused_by_its_place():
     with pytest.raises(TypeError, match=r"notes\['a'\] has the key \(1, 2\), a tuple; allowed"):
         to_plain_data({"a": {(1, 2): 3}}, "notes")
+
+
+@pytest.mark.parametrize("value", [object(), {1}, np.zeros(2)], ids=lambda v: type(v).__name__)
+def test_what_is_no_data_is_refused_by_its_place(value):
+    kind = type(value).__name__
+    with pytest.raises(TypeError, match=rf"notes\['a'\] is a .*{kind}; allowed: tensors, str"):
+        to_plain_data({"a": value}, "notes")
 
 
 def test_a_tensor_subclass_and_one_without_values_are_refused():

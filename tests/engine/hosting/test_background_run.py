@@ -50,6 +50,10 @@ def endless(trainer, **options):
 def paused_status(run):
     """Pause a run, wait until it is paused, and return its status."""
     run.pause()
+    return awaited_pause(run)
+
+
+def awaited_pause(run):
     while not (status := run.status()).paused:
         assert not run.done()
     return status
@@ -174,6 +178,14 @@ def test_a_paused_run_makes_no_transition_until_it_is_resumed():
             assert not run.done()
 
 
+def test_a_run_that_nobody_has_paused_is_not_paused(gate):
+    with trainer_of().start(gate) as run:
+        assert gate.reached.wait(LONG)
+        status = run.status()
+        gate.open()
+    assert not status.paused
+
+
 def test_a_run_can_be_paused_in_training_validation_and_fetch(gate):
     with endless(trainer_of()) as run:
         for phase in ("fit.epoch.train.batch", "fit.epoch.validate.batch", "fit.epoch.train.fetch"):
@@ -205,7 +217,7 @@ def test_a_cancel_takes_effect_in_a_paused_run_which_stays_paused(gate):
         run.cancel("epoch", "by hand")
         while run.status().phase != "fit.ready":
             assert not run.done()
-        assert paused_status(run).epoch == 0
+        assert awaited_pause(run).epoch == 0
         assert trace.signals[-1] == "after_epoch"
     assert run.status().phase == "cancelled"
 

@@ -85,6 +85,27 @@ def test_a_sampler_resumes_at_any_batch_and_leaves_the_generators(name):
     assert [LOADERS[name]().length(epoch) for epoch in range(3)] == [*map(len, whole)]
 
 
+class OwnGenerator(Sampler):
+    """A sampler of a user's, which draws from a generator of its own."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(5)
+
+    def __iter__(self):
+        yield from torch.randperm(20, generator=self.generator).tolist()
+
+
+def test_a_generator_of_a_sampler_is_seeded_by_the_epoch_and_restored():
+    samplers = [OwnGenerator(), OwnGenerator()]
+    torch.randperm(20, generator=samplers[1].generator)
+    before = [sampler.generator.get_state() for sampler in samplers]
+    first, second = (epochs(KeyedLoader(ROWS, sampler=sampler), 2) for sampler in samplers)
+    assert first == second
+    assert first[0] != first[1]
+    for sampler, state in zip(samplers, before, strict=True):
+        assert torch.equal(sampler.generator.get_state(), state)
+
+
 @pytest.mark.parametrize("name", ["weights", "own", "lengths, whole"])
 def test_a_sampler_gives_the_same_batches_to_a_worker(name):
     loader = LOADERS[name]()
