@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -98,7 +99,7 @@ def join_outputs(outputs: Sequence[Any], sizes: Sequence[int], join: Join) -> An
         return list(outputs)
 
 
-class _Joining:
+class _Joining(ABC):
     """Joins outputs part by part; base of the ways to do it.
 
     Args:
@@ -123,11 +124,13 @@ class _Joining:
         parts = [self.joined(where + name, part) for name, part in zip(names, columns, strict=True)]
         return self._container(column[0], parts)
 
+    @abstractmethod
     def _leaves(self, where: str, column: Column) -> Any:
-        raise NotImplementedError
+        """Join parts that are no containers."""
 
+    @abstractmethod
     def _container(self, like: Any, parts: list[Any]) -> Any:
-        raise NotImplementedError
+        """What holds the joined parts."""
 
     def _is_per_example(self, where: str, column: Column) -> bool:
         """Whether each part is a list or tuple with one entry per example."""

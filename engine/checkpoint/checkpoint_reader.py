@@ -86,14 +86,15 @@ def read_stored(path: str | Path, resumed_by: CheckpointedTrainer | None = None)
             skipped, too.
     """
     here = Path(path)
-    for checkpoint in _newest_intact(here):
+    candidates = _newest_intact(here)
+    while True:
+        checkpoint = next(candidates)
         try:
             return _read(checkpoint, resumed_by)
         except DamagedError as damage:
             if checkpoint == here:
                 raise
             warn_skipped(damage)
-    raise AssertionError("_newest_intact raises at its end")
 
 
 def _newest_intact(here: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from trackside.engine import (
     latest,
     read_checkpoint,
 )
-from trackside.engine.checkpoint import manifest
+from trackside.engine.checkpoint import checkpoint_reader, manifest
 from trackside.engine.checkpoint.atomic_directory import FileDigest, hash_file
 from trackside.engine.checkpoint.checkpoint_paths import list_checkpoints
 from trackside.engine.checkpoint.manifest import MANIFEST_FORMAT, Manifest, TooLargeError
@@ -413,3 +413,12 @@ def test_a_state_of_a_phase_in_which_no_fit_is_saved_does_not_hide_the_older_one
     (newer / "manifest.json").write_bytes(replace(manifest_of, files=files).to_bytes())
     with pytest.warns(UserWarning, match="no fit is saved there"):
         assert same(read_checkpoint(tmp_path), read_checkpoint(older))
+
+
+def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_damaged(folder, monkeypatch):
+    def exhausted(folder):
+        raise MemoryError("as for a model that is too large")
+
+    monkeypatch.setattr(checkpoint_reader, "_read_files", exhausted)
+    with pytest.raises(MemoryError, match="too large"):
+        read_checkpoint(folder)

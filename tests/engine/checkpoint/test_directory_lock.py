@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import gc
 import os
@@ -19,6 +20,7 @@ from patience import until
 from states import state_of_training
 
 from trackside.engine import CheckpointError, CheckpointStore
+from trackside.engine.checkpoint import directory_lock
 from trackside.engine.checkpoint.directory_lock import DirectoryLock
 
 
@@ -152,3 +154,12 @@ def test_a_folder_that_open_refuses_is_not_locked(tmp_path):
     with pytest.raises(CheckpointError, match="checkpoints of another fit"):
         refused.open(new=True)
     assert is_free(tmp_path)
+
+
+def test_a_file_system_that_cannot_lock_is_named(tmp_path, monkeypatch):
+    def refuse(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(directory_lock, "_lock_open_file", refuse)
+    with pytest.raises(CheckpointError, match=rf"cannot lock {tmp_path}: .*No locks available"):
+        DirectoryLock(tmp_path).acquire()

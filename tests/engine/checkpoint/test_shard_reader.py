@@ -19,7 +19,7 @@ from joint_saves import (
 from states import same, state_of_training
 
 from trackside.engine import CheckpointError, DamagedError, latest, read_checkpoint
-from trackside.engine.checkpoint import checkpoint_reader
+from trackside.engine.checkpoint import checkpoint_reader, shard_reader
 from trackside.engine.checkpoint.checkpoint_reader import read_stored
 
 MODEL = "/".join(PATHS[0])
@@ -106,6 +106,7 @@ LAYOUTS = {
         "has other tensors than shards.json says",
     ),
     "another format": (lambda layout: layout.update(format=2), "shards.json has the format 2"),
+    "fewer rows than there are": (set_in("shape", [9, 5]), "has 9 rows, and the files have 8"),
     "no tensors": (lambda layout: layout.pop("tensors"), "'tensors'"),
 }
 
@@ -230,3 +231,9 @@ def test_a_shard_that_becomes_shorter_is_refused_when_its_rows_are_read(checkpoi
     (checkpoint / "shard-00000.safetensors").write_bytes(b"")
     with pytest.raises(DamagedError, match=r"shard-00000\.safetensors has become shorter"):
         stored.whole()
+
+
+def test_a_layout_that_is_too_large_to_be_one_is_not_read(checkpoint, monkeypatch):
+    monkeypatch.setattr(shard_reader, "_MAX_BYTES", 64)
+    with pytest.raises(DamagedError, match=REFUSED + "shards.json has more than 64 bytes"):
+        read_stored(checkpoint)

@@ -182,3 +182,16 @@ def test_examples_that_run_code_when_collated_are_read_with_seeded_generators():
 
     batches = [next(iter(KeyedLoader([Lazy(x=0)], 1))) for _ in range(2)]
     assert [*batches[0].values()] == [*batches[1].values()]
+
+
+@pytest.mark.parametrize("indices", [[[0], [1, 2]], ["a"], [0.5], [[0, 1]], [ROWS], {0: 0}])
+def test_a_subset_of_no_plain_rows_is_read_example_by_example(indices):
+    assert column_reader(Subset(TensorDataset(FLOATS), indices), None) is None
+
+
+def test_columns_of_which_one_is_not_known_are_read_example_by_example():
+    strange = FLOATS.as_subclass(type("Own", (torch.Tensor,), {}))
+    stack = StackDataset(x=FLOATS, y=strange)
+    assert column_reader(stack, None) is None
+    x = next(iter(KeyedLoader(stack, 3)))["x"]
+    assert torch.equal(x, FLOATS[:3])

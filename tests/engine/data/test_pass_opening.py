@@ -170,3 +170,17 @@ def test_a_dataset_in_place_of_a_loader_is_refused_with_the_line_to_write():
     for data in (DATA, Subset(DATA, [1])):
         with pytest.raises(TypeError, match=r"a dataset.*KeyedLoader\(dataset, 32, shuffle=True\)"):
             trainer_of().fit(data)
+
+
+def test_a_list_can_be_trained_on_and_validated_in_the_middle_of_that():
+    seen = []
+    trainer = trainer_of(ValidateEvery(steps=2))
+
+    @trainer.on("begin_batch")
+    def see(trainer, state):
+        seen.append((state.training, int(state.xb[0, 0])))
+
+    batches = [(torch.full((1, 3), float(n)), torch.ones(1, 1)) for n in range(3)]
+    trainer.fit(batches, batches)
+    validation = [(False, n) for n in range(3)]
+    assert seen[:6] == [(True, 0), (True, 1), *validation, (True, 2)]

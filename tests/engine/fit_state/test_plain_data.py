@@ -1,6 +1,7 @@
 """What a state dict may contain."""
 
 import enum
+import types
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -81,3 +82,10 @@ def test_a_tensor_subclass_and_one_without_values_are_refused():
         to_plain_data([torch.ones(2).as_subclass(Own)], "notes")
     with pytest.raises(TypeError, match="meta device, which has no values"):
         to_plain_data([torch.ones(2, device="meta")], "notes")
+
+
+def test_a_mapping_becomes_a_dict_and_keys_may_be_ints():
+    mapping = types.MappingProxyType({3: [1], True: types.MappingProxyType({})})
+    plain = to_plain_data({"x": mapping}, "notes")["x"]
+    assert plain == {3: [1], True: {}}
+    assert [type(plain), type(plain[True])] == [dict, dict]

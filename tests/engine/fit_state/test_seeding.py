@@ -7,11 +7,13 @@ from contextlib import nullcontext
 import numpy
 import pytest
 import torch
-from helpers import equal, model, weights
+from helpers import equal, model, state_of, weights
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from trackside.engine import KeyedLoader, ResumeError, Trainer
+from trackside.engine.fit_state.seeding import seed_generators, seed_rank
+from trackside.engine.randomness.rng_state import preserve_host_generators
 
 DATA = TensorDataset(torch.arange(160.0).reshape(32, 5) / 160, torch.arange(32) % 3)
 
@@ -132,3 +134,16 @@ def test_the_seed_of_a_fit_is_in_its_state_until_the_next_fit():
     assert ours.state.seed is None
     assert ours.fit(loader(), seed=2**62).seed == 2**62
     assert ours.fit(loader()).seed is None
+
+
+def test_each_further_rank_draws_other_numbers_and_rank_0_those_of_the_seed():
+    drawn = []
+    with preserve_host_generators():
+        for rank in range(3):
+            state = state_of(seed=2**64 - 1, rank=rank)
+            seed_generators(2**64 - 1)
+            seed_rank(state)
+            drawn.append((random.random(), numpy.random.rand(), torch.rand(()).item()))
+        seed_generators(2**64 - 1)
+        assert drawn[0] == (random.random(), numpy.random.rand(), torch.rand(()).item())
+    assert all(len({*of_all}) == 3 for of_all in zip(*drawn, strict=True))

@@ -156,3 +156,14 @@ def test_an_endless_loader_is_not_read_up_to_an_absurd_index():
     state["position"]["batch_index"] = 1 << 40
     with pytest.raises(ResumeError, match="batch_index is 1099511627776 of 3 batches"):
         trainer_of().fit(endless(), resume=state)
+
+
+def test_optimizers_that_are_no_dict_are_refused():
+    with pytest.raises(ValueError, match=r"optimizers is .* in the state dict, which no fit has"):
+        check_values({**saved_fit(), "optimizers": [1]})
+
+
+def test_a_state_without_numpy_is_one():
+    state = saved_fit()
+    state["generators"]["numpy"] = None
+    check_values(state)

@@ -9,7 +9,9 @@ import pytest
 from helpers import batches, equal, trainer_of, weights
 
 from trackside import CancelFitException, ProgressBar, Trainer
+from trackside.engine.hosting import shown_progress
 from trackside.engine.hosting.shown_progress import is_watched
+from trackside.events import AttachError
 
 
 class Terminal(io.StringIO):
@@ -133,3 +135,12 @@ def test_a_fit_that_was_seen_resumes_unseen_with_the_same_weights(monkeypatch):
     resumed.fit(batches(), epochs=2, resume=saved[1], verbose=False)
     assert "epochs 2/2" in terminal.getvalue()
     assert equal(weights(trainer), weights(resumed))
+
+
+def test_where_no_bar_is_published_a_fit_shows_none_unless_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(shown_progress, "_BAR", "no_such_bar")  # as in a checkout
+    terminal = watched(monkeypatch)
+    assert trainer_of().fit(batches()).outcome == "completed"
+    assert terminal.getvalue() == ""
+    with pytest.raises(AttachError, match="no_such_bar"):
+        trainer_of().fit(batches(), verbose=True)

@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from trackside.engine import KeyedLoader, ResumeError, SimilarLengths, Trainer, pad_collate
 from trackside.engine.order import sampling
+from trackside.engine.order.sampling import read_sampler
 
 ROWS = list(range(20))
 LENGTHS = torch.randint(1, 100, (40,), generator=torch.Generator().manual_seed(1)).tolist()
@@ -355,3 +356,43 @@ def test_a_fit_does_not_resume_at_what_is_no_position(change, message):
     saved["loaders"]["train"].update(change)
     with pytest.raises(ResumeError, match=message):
         trainer_of().fit(KeyedLoader(data, 1), resume=saved)
+
+
+class Own(Sampler):
+    """A sampler of a user's with a generator of its own."""
+
+    def __init__(self):
+        self.generator = torch.Generator().manual_seed(3)
+
+    def __iter__(self):
+        yield from torch.randperm(20, generator=self.generator).tolist()
+
+
+def test_the_generator_of_a_sampler_is_seeded_for_the_epoch_and_left_as_it_was():
+    sampler = Own()
+    before = sampler.generator.get_state()
+    first, again, next_one = (read_sampler(sampler, 5, epoch) for epoch in (1, 1, 2))
+    assert first == again != next_one
+    assert torch.equal(sampler.generator.get_state(), before)
+
+
+def test_the_generator_of_a_sampler_that_fails_is_left_as_it_was():
+    class Fails(Own):
+        def __iter__(self):
+            yield from super().__iter__()
+            raise LookupError("no more")
+
+    sampler = Fails()
+    before = sampler.generator.get_state()
+    with pytest.raises(LookupError, match="no more"):
+        read_sampler(sampler, 5, 1)
+    assert torch.equal(sampler.generator.get_state(), before)
+
+
+def test_tensors_of_one_length_are_stacked_without_padding():
+    examples = [(torch.full((3,), float(n)), n) for n in range(2)]
+    x, y = pad_collate(examples)
+    assert x.tolist() == [[0.0] * 3, [1.0] * 3]
+    assert y.tolist() == [0, 1]
+    x, _ = pad_collate([(torch.ones(1), 0), (torch.ones(3), 1)])
+    assert x.tolist() == [[1, 0, 0], [1, 1, 1]]

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from trackside.engine import KeyedLoader, Trainer
+from trackside.engine.randomness import host_generators as module
 from trackside.handlers import Checkpoint
 
 _SEEDED = torch.Generator().manual_seed(0)  # a worker of another start method imports this anew
@@ -275,3 +276,31 @@ def test_the_random_numbers_of_a_key_stay_the_same_from_version_to_version():
     rows = torch.cat(list(KeyedLoader(Subset(Recorded(), range(7)), 3, True, seed=5)))
     assert rows[:, 0].tolist() == [4, 6, 1, 5, 3, 0, 2]
     assert rows[-1].tolist() == [2, *RECORDED]
+
+
+def is_free():
+    """Whether another thread can enter such a block."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(module._lock.acquire(blocking=False)))
+    thread.start()
+    thread.join()
+    if found[0]:
+        module._lock = threading.RLock()  # the one that the ended thread holds
+    return found[0]
+
+
+@pytest.mark.parametrize("broken_off", ["python_state", "seed_numpy", "_host_states"])
+def test_an_interrupt_that_comes_while_the_block_is_entered_leaves_it(broken_off, monkeypatch):
+    before = random.getstate(), numpy.random.get_state()[2], torch.get_rng_state()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, broken_off, interrupted)
+        with pytest.raises(KeyboardInterrupt), module.KeyedHostGenerators(bytes(32)):
+            raise AssertionError("not entered")
+    assert random.getstate() == before[0]
+    assert numpy.random.get_state()[2] == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+    assert is_free()
