@@ -63,12 +63,13 @@ soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more ran
 	$(BIN)/pytest -q -m long
 	$(BIN)/python tools/mutation.py
 
+# also where tests fail: the rest of them took minutes
 coverage: export OMP_NUM_THREADS := 1
 coverage: export COVERED_ROOT := $(CURDIR)
 coverage: $(VENV)/dev.stamp $(TYPED) ## some 20 minutes: the tests' coverage of lines and branches, and what is uncovered
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadfile
-	$(BIN)/python tools/uncovered.py
+	$(BIN)/python -m coverage run -m pytest -q -n 2 --dist loadfile; tests=$$?; \
+	  $(BIN)/python tools/uncovered.py && exit $$tests
 
 mutation: export OMP_NUM_THREADS := 1
 mutation: $(VENV)/dev.stamp ## some hours: do the tests fail for mutants of events/ and engine/? ARGS="events/bus --minutes 30"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property, partial
@@ -215,8 +216,8 @@ class Engine(Publisher):
 
     def run(self) -> TrainState:
         """Make all transitions of a run."""
-        for _ in self._drive(self._machine, self._first_trigger, ExitStack(), stepwise=False):
-            pass
+        run = self._drive(self._machine, self._first_trigger, ExitStack(), stepwise=False)
+        deque(run, maxlen=0)  # it yields nothing
         return self.state
 
     def _drive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -105,8 +106,7 @@ class EvaluatingEngine(Engine):
         """
         check_evaluation_name(f"validate(name={name!r})", name)
         metrics: dict[str, Any] = {}
-        for _ in self._evaluate("validate", loader, metrics, name):
-            pass
+        deque(self._evaluate("validate", loader, metrics, name), maxlen=0)
         return metrics
 
     def predict(self, loader: Iterable[Any], join: Join = "auto") -> Any:

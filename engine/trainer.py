@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -137,8 +138,7 @@ class Trainer(EvaluatingEngine):
         """
         run = self._fit(train_loader, valid_loader, epochs, batches_per_epoch, seed, resume, False)
         with shown_progress(self, self.verbose if verbose is None else verbose):
-            for _ in run:
-                pass
+            deque(run, maxlen=0)
         return self.state
 
     def steps(

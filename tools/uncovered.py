@@ -2,8 +2,8 @@
 
 `tools/uncovered.toml` names what cannot run on every machine, or need not, and says why: function
 by function, so that the list stays true when lines move. Everything else that is uncovered is
-printed. Fails under the least share, and where a named function is gone or has all its lines
-covered by a test.
+printed, and which named functions are gone, or covered on this machine. Fails under the least
+share.
 """
 
 from __future__ import annotations

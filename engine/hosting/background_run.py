@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import functools
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -186,8 +187,7 @@ class Run(Future[TrainState]):
     def _run_to_end(self, transitions: Iterator[Transition]) -> None:
         error: BaseException | None = None
         try:
-            for _ in transitions:
-                pass
+            deque(transitions, maxlen=0)
         except BaseException as raised:
             error = raised
         try:
