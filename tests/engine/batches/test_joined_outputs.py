@@ -227,3 +227,9 @@ def test_an_error_of_a_prediction_has_the_outputs_that_were_computed_before_it()
         trainer.predict(data)
     assert [*map(torch.equal, raised.value.outputs, whole[:2])] == [True, True]
     assert any("the outputs of the 2 batches before it" in note for note in raised.value.__notes__)
+
+
+def test_outputs_without_values_are_joined_to_one_without_values():
+    inputs = [torch.ones(size, 3, device="meta") for size in (2, 1)]
+    joined = Trainer(nn.Linear(3, 2, device="meta")).predict(inputs)
+    assert (joined.shape, joined.device.type) == ((3, 2), "meta")

@@ -59,3 +59,13 @@ def test_a_part_that_the_model_could_take_is_asked_for_once():
 @pytest.mark.parametrize("batch", [parts(1, 2), [torch.ones(2)], torch.ones(2), parts(1, 2, 3)[:1]])
 def test_labels_of_a_model_that_takes_them_are_ignored_without_a_warning(batch):
     assert Trainer(Named()).predict([batch]).tolist() == [2, 2]
+
+
+class OfTorch(nn.Module):
+    """Its forward is a function of C++, which does not tell its parameters."""
+
+    forward = staticmethod(torch.neg)
+
+
+def test_a_model_that_does_not_tell_its_parameters_gets_the_first_part():
+    assert Trainer(OfTorch()).predict([parts(1, 2)]).tolist() == [-1, -1]

@@ -1,8 +1,10 @@
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from trackside.engine.checkpoint import atomic_directory
 from trackside.engine.checkpoint.atomic_directory import (
     AtomicDirectory,
     FileDigest,
@@ -115,3 +117,12 @@ def test_only_folders_with_a_generated_name_are_temporary(tmp_path):
     assert is_temporary(made)
     (tmp_path / ".tmp-1-0123abcd").symlink_to(tmp_path)
     assert not is_temporary(tmp_path / ".tmp-1-0123abcd")
+
+
+def test_when_no_more_threads_are_started_the_work_is_done_here():
+    threads = ThreadPoolExecutor(1)
+    threads.shutdown()
+    done = []
+    future = atomic_directory._submit(threads, done.append, "hashed")
+    assert future.done()
+    assert done == ["hashed"]

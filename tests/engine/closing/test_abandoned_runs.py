@@ -2,6 +2,8 @@ import sys
 
 from forked import run_forked
 
+from trackside.engine.closing.abandoned_runs import _close
+
 LEFT_OPEN = """
 import sys, warnings
 sys.path.insert(0, sys.argv[1])
@@ -24,3 +26,14 @@ def test_an_error_of_one_open_run_does_not_keep_the_others_open_when_the_program
     done = run_forked([sys.executable, "-c", LEFT_OPEN, "tests"])
     assert sorted(done.stdout.splitlines()) == ["a closed", "b closed"]
     assert "LookupError: of " in done.stderr
+
+
+def test_a_run_whose_thread_is_still_there_is_left_to_it():
+    def steps():
+        _close(run)  # as another thread would, at this moment
+        yield "goes on"
+
+    run = steps()
+    assert next(run) == "goes on"
+    _close(run)
+    assert [*run] == []

@@ -1,8 +1,9 @@
 import contextlib
 
 import pytest
+from helpers import trainer_of
 
-from trackside.engine.closing.run_end import HostExit, strongest
+from trackside.engine.closing.run_end import HostExit, rest, strongest
 from trackside.events import CancelBatchException, CancelFitException
 
 CANCEL, EXIT, ERROR, INTERRUPT, QUIT = (
@@ -56,3 +57,23 @@ def test_an_exit_of_user_code_leaves_as_it_is_unless_the_iterator_is_closed():
     assert HostExit().escaping(None, own, ERROR) is own
     renamed = closed_by_the_host().escaping(own, EXIT, ERROR)
     assert (type(renamed), renamed.__cause__) == (RuntimeError, own)
+
+
+@pytest.mark.parametrize(
+    ("phase", "table", "rests_in"),
+    [
+        ("completed", {}, "completed"),
+        ("completed", {"completed": None, "failed": None}, "completed"),
+        ("fit.epoch.ready", {}, "idle"),
+        ("fit.epoch.ready", {"fit.epoch.ready": None, "failed": None}, "failed"),
+        ("elsewhere", {"completed": None}, "idle"),
+        (None, {"failed": None}, "failed"),
+    ],
+)
+def test_a_run_that_was_given_up_in_a_phase_leaves_one_in_which_none_is_live(
+    phase, table, rests_in
+):
+    trainer = trainer_of()
+    trainer.state.phase = phase
+    rest(trainer._machine, trainer.state, table)
+    assert trainer.state.phase == rests_in

@@ -195,3 +195,12 @@ def test_columns_of_which_one_is_not_known_are_read_example_by_example():
     assert column_reader(stack, None) is None
     x = next(iter(KeyedLoader(stack, 3)))["x"]
     assert torch.equal(x, FLOATS[:3])
+
+
+def test_examples_that_are_dicts_are_joined_as_torch_does():
+    examples = [{"x": FLOATS[n], "y": (n, {"z": LABELS[n]})} for n in range(4)]
+    for batch, start in zip(KeyedLoader(examples, 2), (0, 2), strict=True):
+        expected = default_collate(examples[start : start + 2])
+        assert torch.equal(batch["x"], expected["x"])
+        assert torch.equal(batch["y"][0], expected["y"][0])
+        assert torch.equal(batch["y"][1]["z"], expected["y"][1]["z"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import batches, model, trainer_of
 from pairs import pair, trainer_of_two
+from torch import nn
 
 from trackside.engine.loop.activities import zero_grad
 
@@ -57,6 +58,15 @@ def wrap_of_a_global(trainer):
     trainer.wrap("step", lambda step: lambda state: [OWN.step(), step(state)][-1])
 
 
+class Module(nn.Module):
+    def step_own(self, trainer, state):
+        OWN.step()
+
+
+def method_of_a_module(trainer):
+    trainer.on("after_step")(Module().step_own)
+
+
 def partial_wrap(trainer):
     trainer.wrap("step", partial(with_second, OWN))
 
@@ -72,6 +82,7 @@ def with_second(optimizer, step):
         (handler_of_a_global, r"OWN \(Adam\) of handler UsingGlobal"),
         (subscribed_closure, r"second \(Adam\) of subscribed_closure.<locals>.<lambda>"),
         (wrap_of_a_global, r"OWN \(Adam\) of wrap_of_a_global.<locals>.<lambda>"),
+        (method_of_a_module, r"OWN \(Adam\) of Module.step_own"),
         (partial_wrap, r"0 \(Adam\) of partial"),
     ],
 )

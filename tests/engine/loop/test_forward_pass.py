@@ -8,6 +8,7 @@ from helpers import Trace, batches, model, trainer_of
 from torch import nn
 
 from trackside.engine import SUPERVISED, Trainer, update
+from trackside.engine.loop.forward_pass import training_forward
 
 
 def test_it_sends_no_signal_and_makes_no_gradient():
@@ -52,3 +53,12 @@ def test_the_model_of_a_name_runs_as_in_its_own_update():
 def test_outside_of_a_fit_it_is_refused():
     with pytest.raises(RuntimeError, match="outside of a fit; call it in a handler"):
         trainer_of().forward_training_data(lambda state: nullcontext())
+
+
+def test_a_chart_without_a_forward_pass_runs_the_current_model():
+    trainer = trainer_of()
+    state = trainer.state
+    state.xb = batches(1)[0][0]
+    forward = training_forward(trainer.topology, {}, None)
+    forward(state)
+    assert torch.equal(state.pred, state.model(state.xb))

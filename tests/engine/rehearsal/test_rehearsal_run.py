@@ -268,3 +268,40 @@ def test_an_activity_of_ones_own_that_chooses_is_refused():
     trainer = trainer_of(activities={"train.fetch": lambda state: "after_train"})
     with pytest.raises(RehearsalError, match="chooses among begin_batch, after_train"):
         trainer.rehearse(batches())
+
+
+def test_an_optimizer_that_needs_a_closure_is_rehearsed_without_a_step():
+    net = model()
+    trainer = trainer_of(net=net, optimizer=torch.optim.LBFGS(net.parameters(), lr=0.5))
+    plan = trainer.rehearse(batches())
+    assert (plan.ok, plan.rates[""]) == (True, [0.5] * 3)
+
+
+def test_a_wrap_is_rehearsed_unless_it_is_around_work_of_the_model():
+    calls = []
+
+    def counted(activity):
+        return lambda state: (calls.append(state.batch_index), activity(state))[1]
+
+    trainer = trainer_of(net=NeverCalled(5, 3))
+    trainer.wrap("train.batch.loss", counted)
+    trainer.wrap("train.batch.zero_grad", counted)
+    trainer.rehearse(batches())
+    assert calls == [0, 1, 2]
+
+
+def test_what_a_handler_subscribes_when_it_is_attached_is_subscribed_once():
+    heard = []
+
+    class Subscribes:
+        def attached(self, trainer):
+            trainer.on("after_loss")(self.hear)
+
+        def begin_fit(self, trainer, state):
+            heard.clear()
+
+        def hear(self, trainer, state):
+            heard.append(state.batch_index)
+
+    trainer_of(Subscribes()).rehearse(batches())
+    assert heard == [0, 1, 2]

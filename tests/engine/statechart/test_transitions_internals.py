@@ -1,6 +1,7 @@
 """Each part of the `transitions` library that the compiled table depends on, by name."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,9 +9,9 @@ import transitions
 from helpers import batches, trainer_of
 from transitions.extensions.nesting import HierarchicalMachine, NestedState, NestedTransition
 
-from trackside.engine import SUPERVISED, Topology
+from trackside.engine import SUPERVISED, IllegalTransitionError, Topology
 from trackside.engine.statechart.machine import build_machine
-from trackside.engine.statechart.machine_rows import compile_table
+from trackside.engine.statechart.machine_rows import LibraryRows, compile_table
 from trackside.engine.statechart.transitions_internals import (
     KNOWN,
     Machine,
@@ -236,3 +237,16 @@ def test_no_other_file_of_the_engine_imports_the_library():
         if "from transitions" in path.read_text(encoding="utf-8")
     }
     assert importing == {"transitions_internals.py"}
+
+
+def test_a_row_that_a_host_has_removed_is_none(machine):
+    assert "begin_batch" in rows_by_source(machine)[FETCH]
+    machine.remove_transition("begin_batch", source=FETCH)
+    assert "begin_batch" not in rows_by_source(machine).get(FETCH, {})
+
+
+def test_a_trigger_that_the_machine_does_not_have_in_a_phase_is_illegal(machine, state):
+    rows = LibraryRows(machine, state)
+    with pytest.raises(IllegalTransitionError, match="after_loss"):
+        rows.fire({}, SimpleNamespace(phase=state.phase), "after_loss")
+    assert state.phase == "idle"
