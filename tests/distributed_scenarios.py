@@ -1094,8 +1094,18 @@ def fail_to_capture(checkpoint):
     checkpoint.state_dict = state_dict
 
 
+def fail_to_prune(checkpoint):
+    """To delete the older ones."""
+
+    def keep(wanted):
+        raise OSError("busy")
+
+    checkpoint._store._store.keep = keep
+
+
 FAILING = {
     "write": (True, fail_to_write),
+    "prune": (True, fail_to_prune),
     "last write": (True, fail_at_the_end),
     "rows": (False, fail_to_write_rows),
     "capture": (False, fail_to_capture),

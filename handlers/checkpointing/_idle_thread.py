@@ -113,7 +113,7 @@ class IdleThread:
         thread = threading.Thread(target=_do_all, args=(self._jobs,), name=self._name)
         try:
             thread.start()
-        except RuntimeError:  # the interpreter exits, and starts no more threads
+        except RuntimeError:  # the interpreter, or the system, starts no more threads
             return False
         except BaseException:  # an interrupt, after which the thread may have started
             self._jobs.put(None)

@@ -295,5 +295,4 @@ class Checkpoint(Stateful):
         try:
             self._writer.close()
         finally:
-            if self._store is not None:
-                self._store.close()
+            self._store.close()

@@ -146,8 +146,8 @@ class ControlGroup:
 
     def undo_backward(self, state: TrainState) -> None:
         """Take back the gradients of the backward pass for which `overlaps` was True."""
-        if self.overlap is not None:
-            self.overlap.undo_backward(state)
+        assert self.overlap is not None, "nothing else overlaps"
+        self.overlap.undo_backward(state)
 
     def certain_batches(self, state: TrainState) -> int:
         """How many more batches this rank fetches in the open pass with certainty."""

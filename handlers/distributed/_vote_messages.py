@@ -56,13 +56,12 @@ class GlooMessages:
         rank, size = dist.get_rank(), dist.get_world_size()
         receiving = dist.irecv(self._found, (rank - distance) % size, self._group)
         sending = dist.isend(own, (rank + distance) % size, self._group)
-        self._works = [receiving, sending]
+        self._works = [work for work in (receiving, sending) if work is not None]  # both
 
     def receive(self) -> Sequence[int]:
         """Wait for both."""
         for work in self._works:
-            if work is not None:  # as in every rank of the group
-                work.wait()
+            work.wait()
         return self._found.tolist()
 
     def close(self) -> None:

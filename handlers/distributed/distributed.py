@@ -214,11 +214,10 @@ class Distributed(Stateful):
 
     def _unwrap_model(self, trainer: TrainerProtocol, agreement: ControlGroup) -> None:
         model, self._model = self._model, None
-        if model is not None:
-            has_ended = trainer.state.outcome != "failed" and not agreement.is_lost
-            together = agreement.is_refused or has_ended
-            held = modules_held(trainer)
-            model.close(trainer.state, held, together, agreement.is_refused)
+        assert model is not None
+        has_ended = trainer.state.outcome != "failed" and not agreement.is_lost
+        together = agreement.is_refused or has_ended
+        model.close(trainer.state, modules_held(trainer), together, agreement.is_refused)
 
     def _release_group(self) -> None:
         """End the group of the gradients, so that the other ranks fail in it."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from helpers import state_of
@@ -106,6 +108,13 @@ def test_metrics_that_a_handler_has_replaced_are_reported_again():
     state.clear_metrics()
     assert state.metrics == {}
     assert isinstance(state.metrics, ReportedMetrics)
+
+
+def test_a_copy_with_other_fields_reports_as_the_state_does():
+    state = state_of(metrics={"a": 1})
+    copied = dataclasses.replace(state, epoch=3)
+    copied.report(b=2)
+    assert (copied.metrics, copied.reports.pending) == ({"a": 1, "b": 2}, {"b": 2})
 
 
 def test_the_text_of_a_state_says_where_it_is():

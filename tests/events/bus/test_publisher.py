@@ -57,6 +57,14 @@ def sender():
     return Sender()
 
 
+def test_a_sender_of_its_own_is_the_main_one_of_all_processes(sender):
+    recorder = Recorder()
+    recorder.main_only = True
+    sender.attach(recorder)
+    sender.send("begin_batch")
+    assert recorder.log == ["begin_batch"]
+
+
 def test_a_method_named_like_a_signal_is_subscribed(sender):
     recorder = Recorder()
     sender.attach(recorder)

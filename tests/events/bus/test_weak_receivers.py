@@ -2,6 +2,8 @@ import gc
 
 import pytest
 
+from trackside.events.bus.blinker_internals import ANY
+from trackside.events.bus.signal import Signal
 from trackside.events.bus.weak_receivers import WeakReceiver, reference
 
 
@@ -41,3 +43,14 @@ def test_the_callback_of_a_reference_is_called_when_its_handler_is_deleted():
     del handler
     gc.collect()
     assert len(deleted) == len(kept)
+
+
+def test_a_receiver_that_is_deleted_while_others_are_looked_up_is_left_out():
+    signal, first, second = Signal("looked_up"), Handler(), Handler()
+    for handler in (first, second):
+        signal.connect(handler.by_position, weak=True)
+    found = signal._connected_receivers(ANY)
+    assert next(found) == first.by_position
+    del second, handler
+    gc.collect()
+    assert [*found] == []

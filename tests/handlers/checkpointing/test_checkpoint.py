@@ -25,7 +25,7 @@ from states import same
 from trackside.engine import CheckpointError, Engine, ResumeError, latest, read_checkpoint
 from trackside.engine.loop.activities import ACTIVITIES
 from trackside.engine.statechart.chart import SUPERVISED
-from trackside.events import AttachError, CancelFitException
+from trackside.events import AttachError, CancelFitException, Transition
 from trackside.handlers import Checkpoint, History, Metrics
 
 
@@ -283,6 +283,18 @@ def test_after_an_error_in_a_step_nothing_is_saved(tmp_path):
         pytest.warns(UserWarning, match="half updated"),
     ):
         trainer.fit(batches(3))
+    assert steps(tmp_path) == []
+
+
+def test_a_transition_that_it_is_told_of_is_one_that_it_hears(tmp_path):
+    checkpoint = Checkpoint(tmp_path)
+    trainer = trainer_of(checkpoint)
+    trainer.state.error = ValueError()
+    step = Transition("after_step", "fit.epoch.train.batch.step", "fit.epoch.train.batch")
+    with pytest.warns(UserWarning, match="half updated"):
+        checkpoint.any_transition(trainer, trainer.state, step)
+    begins = Transition("begin_batch", "fit.epoch.train.fetch", "fit.epoch.train.batch.forward")
+    checkpoint.any_transition(trainer, trainer.state, begins)
     assert steps(tmp_path) == []
 
 

@@ -10,6 +10,7 @@ import threading
 import weakref
 
 import pytest
+from forked import run_forked
 
 from trackside.handlers.checkpointing._idle_thread import IdleThread
 
@@ -77,6 +78,23 @@ def test_a_forked_process_has_a_thread_of_its_own(thread):
     assert in_a_fork(lambda: len(names_of(thread, jobs=2)) == 1)
     may_end.set()
     job.wait()
+
+
+def test_a_fork_of_a_fork_leaves_the_thread_alone(thread):
+    names_of(thread, jobs=1)
+    assert in_a_fork(lambda: in_a_fork(lambda: True))
+    names_of(thread, jobs=1)
+
+
+def test_a_job_is_done_at_once_where_no_thread_can_start(thread, monkeypatch):
+    def refuse(starting):
+        raise RuntimeError("can't start new thread")
+
+    done = []
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert thread.submit(lambda: done.append(threading.current_thread())).done()
+    assert done == [threading.main_thread()]
 
 
 def test_an_error_of_a_job_is_kept_and_the_thread_goes_on(thread):
@@ -154,6 +172,22 @@ def test_a_job_is_done_before_the_interpreter_exits(tmp_path, dropped):
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120)
     assert (tmp_path / "done").read_text() == "done"
+
+
+FIRST = """
+import atexit
+from trackside.handlers.checkpointing._idle_thread import IdleThread
+
+def late():
+    print(IdleThread("idle").submit(lambda: None).done())
+
+atexit.register(late)
+"""
+
+
+def test_a_first_job_while_the_interpreter_exits_is_done_at_once():
+    done = run_forked([sys.executable, "-c", FIRST], timeout=60)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_a_job_while_the_interpreter_exits_is_done_at_once(tmp_path):

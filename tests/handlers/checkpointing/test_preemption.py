@@ -154,6 +154,30 @@ def test_a_signal_wins_over_a_later_error(tmp_path):
     assert "on purpose" in "".join(caught.value.__notes__)
 
 
+class Breaks(list):
+    """A loader that fails in its last batch, as one whose workers were killed by the signal."""
+
+    number = None
+
+    def __iter__(self):
+        yield from self[:-1]
+        if self.number is not None:
+            os.kill(os.getpid(), self.number)
+        raise RuntimeError("worker exited unexpectedly")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, None])
+def test_an_error_of_a_loader_is_one_unless_a_signal_has_come(tmp_path, number):
+    loader = Breaks(batches(3))
+    loader.number = number
+    trainer = trainer_of(Checkpoint(tmp_path), Preemption())
+    with pytest.raises(SystemExit if number else RuntimeError) as caught:
+        trainer.fit(loader)
+    assert caught.value.args[0] == (128 + number if number else "worker exited unexpectedly")
+    why = Manifest.read(latest(tmp_path)).facts["why"]
+    assert why == ("cancelled" if number else "failed")
+
+
 def test_a_fit_outside_of_the_main_thread_is_refused(tmp_path):
     trainer = trainer_of(Checkpoint(tmp_path), Preemption())
     errors = []

@@ -68,6 +68,14 @@ def test_the_wait_for_buffers_that_cannot_be_sent_has_ended(group, monkeypatch):
     assert model.module._forward_pre_hooks == {}
 
 
+def test_a_wait_within_a_wait_is_one():
+    seen = []
+    waits = followed(lambda what, begins: seen.append((what, begins)))
+    with waits.waiting("weights"), waits.waiting("buffers"):
+        seen.append("inside")
+    assert seen == [("weights", True), "inside", ("weights", False)]
+
+
 def test_a_wait_that_failed_has_ended():
     seen = []
     waits = followed(lambda what, begins: seen.append((what, begins)))

@@ -235,6 +235,15 @@ def test_a_failed_vote_names_only_the_rank_that_is_certain(monkeypatch, keys, wh
     assert raised.value.rank == rank
 
 
+def test_a_rank_that_has_left_the_votes_takes_part_in_none(monkeypatch):
+    group = group_of_three(monkeypatch, Store("left/0"))
+    group.end()
+    for attempt in (lambda: group.cast([0]), lambda: group.share([{}])):
+        with pytest.raises(PeerError, match="rank 0 has left the run") as raised:
+            attempt()
+        assert str(raised.value.__cause__) == "this rank has left the votes"
+
+
 def test_what_fails_after_a_failed_vote_follows_from_that(monkeypatch):
     store = Store("failed/0")
     with pytest.raises(PeerError):

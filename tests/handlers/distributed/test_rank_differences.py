@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
-from trackside import EMA, CSVLogger, Distributed, KeyedLoader, MixUp, ProgressBar
+from trackside import EMA, CSVLogger, Distributed, KeyedLoader, MixedPrecision, MixUp, ProgressBar
 from trackside.events import TrainState
 from trackside.handlers.distributed._rank_differences import facts_of, refuse_differences
 
@@ -60,6 +60,18 @@ def test_numbers_of_handlers_are_compared_not_paths_seeds_and_what_only_writes(t
     assert one == facts(EMA(0.9), MixUp(seed=2), CSVLogger(tmp_path / "b"), ProgressBar())
     with pytest.raises(RuntimeError, match=r"rank 1 has options of EMA {'decay': 0.8}, rank 0"):
         refuse_differences([facts(EMA(0.9)), facts(EMA(0.8))])
+
+
+def test_options_that_are_nan_are_equal_and_a_dtype_is_compared():
+    trainers = [Trains(MixedPrecision(torch.bfloat16)) for _ in range(2)]
+    for trainer in trainers:
+        trainer.state.optimizer.param_groups[0]["lr"] = float("nan")
+    ranks = [facts_of(trainer, Distributed()) for trainer in trainers]
+    assert ranks[0]["options of its groups"]["lr of group 0"] == "nan"
+    refuse_differences(ranks)
+    others = [facts(MixedPrecision(dtype)) for dtype in (torch.float16, torch.bfloat16)]
+    with pytest.raises(RuntimeError, match=r"'torch.bfloat16'.*rank 0 has .*'torch.float16'"):
+        refuse_differences(others)
 
 
 def test_a_split_that_is_another_one_on_a_rank_is_named():

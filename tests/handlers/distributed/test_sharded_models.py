@@ -122,6 +122,15 @@ def test_one_process_gives_a_model_on_the_meta_device_its_first_weights():
     assert weights(meta) == weights(model)
 
 
+def test_a_model_on_the_meta_device_gets_its_weights_on_the_device_of_the_trainer():
+    with torch.device("meta"):
+        model = network()
+    trainer = trainer_of(model, Distributed("fsdp2"))
+    trainer.state.device = torch.device("cpu")
+    trainer.fit([(torch.ones(4, 5), torch.ones(4).long())])
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+
+
 class Masked(nn.Module):
     """Makes a buffer in `__init__` alone."""
 

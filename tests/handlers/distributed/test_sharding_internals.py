@@ -67,6 +67,62 @@ def test_a_sharded_model_lets_go_of_its_group(group):
     assert made() is None
 
 
+def test_a_part_of_which_all_is_sharded_by_itself_has_no_group_to_let_go_of(group):
+    model = nn.Sequential(nn.Linear(3, 2))
+    made, of_nothing = sharded(model[0]), sharded(model)
+    for each in (made, of_nothing):
+        dist.destroy_process_group(each())
+    forget_group(model)
+    gc.collect()
+    assert made() is None
+
+
+def test_sharding_that_fails_leaves_the_model_as_before(group):
+    class Unready(nn.Linear):
+        def reset_parameters(self):
+            if not self.weight.is_meta:
+                raise ZeroDivisionError("no first weights")
+
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(3, 2), Unready(2, 2))
+    before, parameters = notes_on(model), list(model.parameters())
+    with pytest.raises(ZeroDivisionError, match="no first weights"):
+        sharded_in(model)
+    assert notes_on(model) == before
+    assert all(one is other for one, other in zip(model.parameters(), parameters, strict=True))
+
+
+def test_only_the_parts_of_an_optimizers_state_that_are_like_a_parameter_are_sharded(group):
+    model, other = nn.Linear(3, 2), nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([*model.parameters(), other])
+    (model(torch.ones(4, 3)).sum() + other.sum()).backward()
+    optimizer.step()
+    of_other = optimizer.state[other]
+    whole = optimizer.state[model.weight]["exp_avg"].clone()
+    state = SimpleNamespace(model=model, optimizer=optimizer, device=None)
+    sharding = ShardedModel(state, DataGroup(timedelta(seconds=30)), Sharding())
+    kept = optimizer.state[model.weight]
+    assert {name: type(value) for name, value in kept.items()} == {
+        "step": torch.Tensor,
+        "exp_avg": DTensor,
+        "exp_avg_sq": DTensor,
+    }
+    assert optimizer.state[other] is of_other
+    sharding.close(state, [], True, False)
+    assert torch.equal(optimizer.state[model.weight]["exp_avg"], whole)
+
+
+@pytest.mark.parametrize("values", [{"count": 3}, {"count": 3, "mean": torch.zeros(2, 3)}])
+def test_without_the_whole_model_states_are_forgotten_where_they_are_sharded(group, values):
+    model = nn.Linear(3, 2, bias=False)
+    optimizer = torch.optim.SGD(model.parameters())
+    optimizer.state[model.weight] = dict(values)
+    state = SimpleNamespace(model=model, optimizer=optimizer, device=None)
+    sharding = ShardedModel(state, DataGroup(timedelta(seconds=30)), Sharding(whole=False))
+    sharding.close(state, [], True, False)
+    assert optimizer.state[model.weight] == ({} if "mean" in values else {"count": 3})
+
+
 def test_sharding_is_hidden_in_a_block_and_as_before_after_it(group):
     model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     plain = notes_on(model)

@@ -2,13 +2,21 @@
 
 import socket
 import sys
+import tempfile
 from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
+import torch.distributed as dist
 from forked import run_forked
 
-from trackside.handlers.distributed._vote_messages import LocalMessages, _accepted, _listener
+from trackside.handlers.distributed._vote_messages import (
+    GlooMessages,
+    LocalMessages,
+    _accepted,
+    _listener,
+    vote_messages,
+)
 
 
 def two_ranks(seconds=60.0):
@@ -91,6 +99,17 @@ def test_what_a_rank_has_sent_before_it_left_is_still_read():
     with pytest.raises(ConnectionResetError, match="closed by the other rank"):
         here.receive()
     here.close()
+
+
+def test_where_no_socket_can_have_a_name_the_messages_go_over_gloo(group, tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 100)  # longer than the name of a socket may be
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    store, everyone = dist.HashStore(), dist.group.WORLD
+    messages = vote_messages(everyone, store, [1], timedelta(seconds=60))
+    assert isinstance(messages, GlooMessages)
+    assert store.get("address/0") == b""
+    assert [*folder.iterdir()] == []
 
 
 def test_sockets_that_were_accepted_are_closed_if_a_later_one_fails(tmp_path):

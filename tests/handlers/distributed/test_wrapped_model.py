@@ -35,6 +35,20 @@ def test_a_gradient_is_not_copied_out_of_its_bucket(replicas, model):
     assert len(memory) == 1
 
 
+def test_a_model_that_is_frozen_is_not_wrapped_and_its_inputs_have_gradients(model, group):
+    model.requires_grad_(False)
+    held = SimpleNamespace(group=dist.group.WORLD, end=lambda: None)
+    replicas = ReplicatedModel(TrainState(model=model), held)
+    assert replicas.module(model) is model
+    inputs = torch.ones(5, 3, requires_grad=True)
+    with replicas.reducing(True):
+        loss = model(inputs).sum()
+    replicas.begin_backward(loss)
+    loss.backward()
+    replicas.end_backward()
+    assert inputs.grad is not None
+
+
 def test_gradients_are_those_of_the_plain_model(replicas, model):
     train(replicas, model)
     found = [p.grad.clone() for p in model.parameters()]
