@@ -7,6 +7,7 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -41,8 +42,8 @@ Raises TypeError for anything that is not a tensor.
 set_gradients: Callable[[bool], None] = torch._C._set_grad_enabled
 """`torch.set_grad_enabled(enabled)` without the object that it makes."""
 
-is_profiling: Callable[[], bool] = torch.autograd._profiler_enabled  # type: ignore[attr-defined]
-"""Whether one of torch's profilers records the operations of this thread."""
+is_profiling: Callable[[], bool] = partial(getattr, torch.autograd.profiler, "_is_profiler_enabled")
+"""Whether one of torch's profilers records, in this thread or in another one."""
 
 AROUND_STEP = Optimizer.profile_hook_step(lambda: None).__code__
 """The code of the function that torch puts around the `step` of each class of optimizers.

@@ -1,6 +1,7 @@
 """Each private part of torch that the engine uses, by name: which one a new torch has changed."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,16 @@ def test_set_grad_enabled_of_c_switches_gradients_off_and_on():
     assert (off, torch.is_grad_enabled()) == (False, True)
 
 
-def test_the_profiler_of_torch_is_seen_while_it_records():
-    assert hasattr(torch.autograd, "_profiler_enabled"), "torch.autograd._profiler_enabled is gone"
+def test_the_profiler_of_torch_is_seen_by_every_thread_while_it_records():
+    name = "_is_profiler_enabled"
+    assert hasattr(torch.autograd.profiler, name), f"torch.autograd.profiler.{name} is gone"
     before = torch_internals.is_profiling()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]):
         within = torch_internals.is_profiling()
-    assert (before, within, torch_internals.is_profiling()) == (False, True, False)
+        with ThreadPoolExecutor(1) as other:
+            elsewhere = other.submit(torch_internals.is_profiling).result()
+    after = torch_internals.is_profiling()
+    assert (before, within, elsewhere, after) == (False, True, True, False)
 
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.SGD, torch.optim.AdamW])

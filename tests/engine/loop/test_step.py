@@ -3,6 +3,7 @@
 import functools
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -152,6 +153,22 @@ def test_a_profile_of_a_fit_names_its_steps():
         trainer.fit(DATA)
     counts = {event.key: event.count for event in profile.key_averages()}
     assert counts["Optimizer.step#SGD.step"] == 3
+
+
+def test_a_profile_of_all_threads_names_the_steps_and_zero_grad_of_a_fit_in_another_one():
+    of_all_threads = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    trainer = trainer_of()
+    with (
+        torch.profiler.profile(
+            activities=activities, experimental_config=of_all_threads
+        ) as profile,
+        ThreadPoolExecutor(1) as other,
+    ):
+        other.submit(trainer.fit, DATA).result()
+    counts = {event.key: event.count for event in profile.key_averages()}
+    assert counts["Optimizer.step#SGD.step"] == 3
+    assert counts["Optimizer.zero_grad#SGD.zero_grad"] == 1 + 3
 
 
 def test_a_batch_of_a_fit_is_not_announced_where_no_profiler_records():
