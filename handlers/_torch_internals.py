@@ -182,8 +182,7 @@ def forget_group(model: nn.Module) -> None:
             shards: Any = module._get_fsdp_state()._fsdp_param_group
             if shards is not None:
                 shards.mesh_info.shard_process_group = None
-                groups = getattr(shards.mesh_info.mesh, "_pg_registry", {})  # not in torch 2.10
-                groups.clear()
+                shards.mesh_info.mesh._pg_registry.clear()
 
 
 def watch_sharding(

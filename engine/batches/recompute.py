@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import __file__ as checkpoint_file
 from torch.utils.checkpoint import checkpoint
 
 from ...events.utils.exact_context import exact_context
@@ -27,14 +29,26 @@ def recompute_in_backward(
         return nullcontext(), _preserve_statistics(norms)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return checkpoint(function, *args, use_reentrant=False, **kwargs)
-
-    def call_with_norms(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():  # a compiled graph updates the statistics only once
-            return call(*args, **kwargs)
-        return checkpoint(function, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+            return checkpoint(function, *args, use_reentrant=False, **kwargs)
+        with_norms: dict[str, Any] = {"context_fn": contexts} if norms else {}
+        try:
+            return checkpoint(function, *args, use_reentrant=False, **with_norms, **kwargs)
+        except BaseException as error:
+            _end_recording(error)
+            raise
 
-    return call_with_norms if norms else call
+    return call
+
+
+def _end_recording(error: BaseException) -> None:
+    """Let torch before 2.13 end what an error has left open: it lives as long as its frame.
+
+    Until then it counts what is computed by others, whose backward pass fails for that.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == checkpoint_file:
+            frame.clear()
 
 
 @exact_context

@@ -218,7 +218,9 @@ def test_parts_of_the_model_that_handlers_hold_are_collected_once(group, monkeyp
 @pytest.mark.parametrize("whole", [True, False])
 def test_after_an_error_a_warning_says_what_the_weights_are(group, whole):
     model = nn.Linear(3, 2)
-    model.register_parameter("count", nn.Parameter(torch.tensor([7]), requires_grad=False))
+    integers = torch.__version__ >= "2.13"  # an older one cannot shard a parameter of them
+    if integers:
+        model.register_parameter("count", nn.Parameter(torch.tensor([7]), requires_grad=False))
     sharding, state = sharded_in(model, whole=whole)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -227,7 +229,7 @@ def test_after_an_error_a_warning_says_what_the_weights_are(group, whole):
     if whole:
         assert "its floating-point parameters are NaN, others 0; resume" in said[0]
         assert model.weight.isnan().all()
-        assert model.count.item() == 0
+        assert not integers or model.count.item() == 0
     else:
         assert not said
         assert model.weight.is_meta

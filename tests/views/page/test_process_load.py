@@ -73,7 +73,7 @@ def test_of_several_gpus_the_busiest_is_told_and_the_memory_is_added_up(tmp_path
     """The driver is not there: its functions are replaced, its structures are the real ones."""
 
     def processes(device):
-        found = pynvml.c_nvmlProcessInfo_v3_t
+        found = pynvml.c_nvmlProcessInfo_t
         pids = {0: [os.getpid(), 1], 1: [os.getpid()], 2: [1]}[device]
         return [found(pid=pid, usedGpuMemory=1000 * (device + 1)) for pid in pids]
 
