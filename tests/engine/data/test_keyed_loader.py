@@ -1,3 +1,4 @@
+import os
 import random
 import subprocess
 import sys
@@ -251,3 +252,23 @@ def is_running(pid):
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+class ToldWorkers:
+    """Examples that are what their process was told when it started."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.tensor(int(os.environ.get("TOLD_BY_THE_TEST", "-1")))
+
+
+def tell(worker_id):
+    os.environ["TOLD_BY_THE_TEST"] = str(worker_id + 7)
+
+
+def test_a_function_of_ones_own_is_called_in_each_worker_and_only_there():
+    loader = KeyedLoader(ToldWorkers(), 2, num_workers=1, worker_init_fn=tell)
+    assert [batch.tolist() for batch in loader] == [[7, 7], [7, 7]]
+    assert ToldWorkers()[0].item() == -1

@@ -55,3 +55,17 @@ def test_cancels_are_dashed_and_errors_are_red():
     assert {"style=dashed" in line for line in lines if '"after_cancel_batch"' in line} == {True}
     assert {'color="#c0232c"' in line for line in lines if '"after_error"' in line} == {True}
     assert not any("dashed" in line for line in lines if '"after_pred"' in line)
+
+
+def test_a_scope_that_no_row_leaves_from_any_phase_has_no_node_for_that():
+    resting = ("idle", "completed", "cancelled", "failed")
+    ends = (
+        ("begin_fit", resting, "fit.run"),
+        ("after_fit", "fit.run", "completed"),
+        ("after_fit", "fit.cancelled", "cancelled"),
+        ("after_fit", "fit.failing", "failed"),
+    )
+    for at, has_one in (("fit", True), (("fit.run", "fit.cancelled", "fit.failing"), False)):
+        closing = [("after_cancel_fit", at, "fit.cancelled"), ("after_error", at, "fit.failing")]
+        text = dot(Topology((*ends, *closing)))
+        assert ("any phase of fit" in text) == has_one
