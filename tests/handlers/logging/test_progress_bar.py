@@ -256,7 +256,7 @@ def test_several_threads_draw_at_the_same_time():
 
 
 def test_no_other_thread_reads_the_values(monkeypatch):
-    monkeypatch.setattr(tqdm.std.tqdm, "monitor", None)  # another library may have started one
+    monkeypatch.setattr(tqdm.auto.tqdm, "monitor", None)  # another library may have started one
     trainer, _ = drawn()
     trainer.fit(batches(1))
     assert LazyBar.monitor is None
