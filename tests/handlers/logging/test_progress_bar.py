@@ -10,6 +10,7 @@ import threading
 
 import pytest
 import torch
+import tqdm.auto
 import tqdm.std
 from helpers import (
     batches,
