@@ -70,7 +70,7 @@ def _layers(model_name: str, model: nn.Module, outputs: Outputs) -> Iterator[Lay
             name,
             type(module).__name__,
             len([part for part in path.split(".") if part not in ("", COMPILED)]),
-            outputs.get(module, ("", 0))[0],
+            outputs[module][0] if module in outputs else "",
             _count(parameters),
             _count(p for p in parameters if p.requires_grad),
         )

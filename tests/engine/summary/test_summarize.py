@@ -97,6 +97,14 @@ def test_a_summary_changes_nothing():
     assert (state.batch, state.xb, state.pred, state.batch_size, seen) == (None, None, None, 0, [])
 
 
+def test_no_graph_is_kept_of_the_outputs():
+    net = model()
+    tracked = []
+    net.register_forward_hook(lambda module, _, output: tracked.append(output.requires_grad))
+    summed(net, batch=batches(1)[0])
+    assert tracked == [False]
+
+
 def test_everything_is_restored_after_a_batch_that_the_model_refuses():
     net = model()
     trainer = trainer_of(net=net)

@@ -23,6 +23,16 @@ def test_a_trainer_says_its_parts_and_where_it_is():
     assert repr(Trainer(nn.Linear(1, 1))) == "<Trainer idle: model=Linear, handlers=[]>"
 
 
+def test_a_trainer_says_the_epoch_from_the_first_on():
+    trainer, shown = trainer_of(), []
+    trainer.on("begin_epoch")(lambda trainer, state: shown.append(repr(trainer).splitlines()[0]))
+    trainer.fit(batches(3), epochs=2)
+    assert shown == [
+        "<Trainer fit.epoch.ready, epoch 1 of 2, step 0:",
+        "<Trainer fit.epoch.ready, epoch 2 of 2, step 3:",
+    ]
+
+
 def test_handlers_are_shown_by_their_repr_or_their_name():
     class Plain:
         def after_fit(self, trainer, state):
