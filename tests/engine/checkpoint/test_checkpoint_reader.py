@@ -422,3 +422,9 @@ def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_damaged(folder,
     monkeypatch.setattr(checkpoint_reader, "_read_files", exhausted)
     with pytest.raises(MemoryError, match="too large"):
         read_checkpoint(folder)
+
+
+def test_a_file_in_the_place_of_a_checkpoint_cannot_be_read(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DamagedError, match=r"manifest\.json cannot be read: .*Not a directory"):
+        Manifest.read(tmp_path / "file")

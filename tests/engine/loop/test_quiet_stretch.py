@@ -92,3 +92,17 @@ def test_a_host_that_makes_single_transitions_is_named(asks):
     for _ in trainer_of(asks).steps(batches(1)):
         pass
     assert asks.stretch.obstacles() == ["a host makes one transition at a time (steps, astream)"]
+
+
+def test_ranks_that_train_together_are_an_obstacle(asks):
+    trainer = trainer_of(asks)
+    told = []
+
+    @trainer.on("after_pred", once=True)
+    def as_one_of_two(trainer, state):
+        state.world_size = 2
+        told.extend(trainer.stretch(asks).obstacles())
+        state.world_size = 1
+
+    trainer.fit(batches(1))
+    assert "several processes train together" in told

@@ -5,9 +5,10 @@ import signal
 
 import pytest
 import torch
-from helpers import batches, equal, model, trainer_of, weights
+from helpers import batches, equal, model, state_of, trainer_of, weights
 from torch import nn
 
+from trackside.engine.loop.used_gradients import clear_if_used
 from trackside.events import (
     CancelBatchException,
     CancelEpochException,
@@ -157,3 +158,16 @@ def test_accumulation_starts_afresh_after_a_cancel_at_its_step():
     plain = trainer_of(GradientAccumulation(2))
     plain.fit(DATA, epochs=2)
     assert equal(weights(trainer), weights(plain))
+
+
+def test_an_interrupt_of_the_clearing_is_raised_from_the_error_of_the_step():
+    def step(state):
+        state.step += 1
+        raise ValueError("of a wrap, after the update")
+
+    def clear(state):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        clear_if_used(step, clear)(state_of())
+    assert str(caught.value.__cause__) == "of a wrap, after the update"

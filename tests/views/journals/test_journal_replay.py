@@ -194,6 +194,17 @@ def test_of_several_fits_the_first_one_is_replayed(tmp_path):
     assert trace.signals.count("begin_fit") == 1
 
 
+def test_the_journal_of_a_resumed_fit_alone_cannot_be_replayed(tmp_path):
+    saved = []
+    first = trainer_of()
+    first.on("after_batch", once=True)(lambda trainer, state: saved.append(trainer.state_dict()))
+    first.fit(batches(), epochs=1)
+    trainer_of(Journal(tmp_path / "a.jsonl")).fit(batches(), resume=saved[0])
+    assert "resumed" in lines_of(tmp_path / "a.jsonl")[1]
+    with pytest.raises(JournalError, match="does not begin with a fit"):
+        replay(tmp_path / "a.jsonl", [Trace()])
+
+
 def test_a_handler_that_reads_the_loader_finds_its_length_and_no_batch(tmp_path):
     seen = []
 
