@@ -1,6 +1,7 @@
 import gc
 import os
 import random
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -66,6 +67,14 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     session.config.leftovers = Leftovers()
+
+
+def pytest_sessionfinish():
+    """Write what coverage has measured: xdist kills a worker that does not exit in 10 seconds."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage and coverage.Coverage.current()
+    if measuring:
+        measuring.save()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

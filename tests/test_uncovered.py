@@ -1,5 +1,9 @@
+import signal
 import sys
 from pathlib import Path
+
+import coverage
+from forked import WITH_TEST_HELPERS, run_forked
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -53,3 +57,23 @@ def test_the_list_gives_a_reason_for_each_function(tmp_path):
 
 def test_every_file_with_a_named_function_is_there():
     assert all((ROOT / file).is_file() and why for (file, _), why in uncovered.named().items())
+
+
+KILLED = """
+import os, signal, sys
+import coverage
+
+measured = coverage.Coverage(data_file=sys.argv[1], config_file=False, include="*/patience.py")
+measured.start()
+import conftest, patience
+conftest.pytest_sessionfinish()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_that_is_killed_while_it_exits_has_written_what_it_measured(tmp_path):
+    command = [sys.executable, "-c", KILLED, tmp_path / "data"]
+    assert run_forked(command, env=WITH_TEST_HELPERS).returncode == -signal.SIGKILL
+    data = coverage.CoverageData(str(tmp_path / "data"))
+    data.read()
+    assert [Path(file).name for file in data.measured_files()] == ["patience.py"]
