@@ -274,7 +274,7 @@ def ranks() -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     pairs = min(size["pairs"] for size in sizes.values())
     where = _where("distributed").removeprefix("- ")
-    return "\n".join([*lines, "", f"Medians of {pairs} pairs; {where}."]) + "\n"
+    return "\n".join([*lines, "", f"Medians of {pairs} pairs or more; {where}."]) + "\n"
 
 
 def _interval(found: list[float]) -> str:
