@@ -34,7 +34,8 @@ class BatchGenerators:
     @cached_property
     def torch(self) -> torch.Generator:
         """torch's, on the CPU."""
-        return torch.Generator("cpu").manual_seed(struct.unpack_from("<Q", self._key)[0])
+        (number,) = struct.unpack_from("<Q", self._key)
+        return torch.Generator("cpu").manual_seed(number)
 
 
 def digest_of(*numbers: int) -> bytes:

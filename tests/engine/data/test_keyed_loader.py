@@ -272,3 +272,13 @@ def test_a_function_of_ones_own_is_called_in_each_worker_and_only_there():
     loader = KeyedLoader(ToldWorkers(), 2, num_workers=1, worker_init_fn=tell)
     assert [batch.tolist() for batch in loader] == [[7, 7], [7, 7]]
     assert ToldWorkers()[0].item() == -1
+
+
+def test_another_seed_begins_with_the_first_epoch_of_that_seed():
+    used, new = (
+        KeyedLoader([*range(9)], shuffle=True),
+        KeyedLoader([*range(9)], shuffle=True, seed=7),
+    )
+    list(used)
+    used.set_seed(7)
+    assert [b.tolist() for b in used] == [b.tolist() for b in new]

@@ -97,6 +97,36 @@ def test_what_a_fit_saves_at_any_boundary_is_accepted():
     check_values(trainer.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("loaders", "paused"), [-1, None, None]),
+        (("loaders", "paused"), [0, 0, None]),
+        (("position", "batches_found"), [0, 1]),
+        (("position", "batches_found"), [None, 1]),
+    ],
+)
+def test_the_least_that_a_fit_can_have_saved_is_accepted(path, value):
+    check_values(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("loaders", "paused"), [-2, 1, None]),
+        (("loaders", "paused"), [0, -1, None]),
+        (("loaders", "paused"), [0, 1, None, None]),
+        (("loaders", "paused"), [0, 1, [1]]),
+        (("position", "batches_found"), [-1, 1]),
+        (("position", "batches_found"), [0, 0]),
+        (("position", "batches_found"), [0, 1, 2]),
+    ],
+)
+def test_one_less_or_more_than_a_fit_can_have_saved_is_refused(path, value):
+    with pytest.raises(ResumeError):
+        trainer_of(History()).fit(batches(3), batches(2), resume=changed(path, value))
+
+
 @pytest.fixture
 def store(tmp_path):
     store = CheckpointStore(tmp_path)
