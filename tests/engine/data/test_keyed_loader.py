@@ -282,3 +282,11 @@ def test_another_seed_begins_with_the_first_epoch_of_that_seed():
     list(used)
     used.set_seed(7)
     assert [b.tolist() for b in used] == [b.tolist() for b in new]
+
+
+@pytest.mark.parametrize("seed", ["7", 1.5, None])
+def test_a_seed_that_is_no_whole_number_is_refused_and_the_loader_stays(seed):
+    loader = KeyedLoader([*range(9)], shuffle=True, seed=7)
+    with pytest.raises((TypeError, ValueError), match=r"KeyedLoader\.set_seed\("):
+        loader.set_seed(seed)
+    assert loader.state_dict() == KeyedLoader([*range(9)], shuffle=True, seed=7).state_dict()

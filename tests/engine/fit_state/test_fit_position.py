@@ -18,6 +18,20 @@ def test_rollbacks_and_counted_batches_are_restored_as_they_were_saved():
     assert restored.rollbacks == saved.rollbacks
 
 
+def test_counters_metrics_and_reports_are_restored_as_they_were_saved():
+    saved, restored = state_of(epoch=2, batch_index=3, step=11, samples=40, tokens=9), state_of()
+    saved.training = True
+    saved.metrics["train_loss"] = 0.5
+    saved.reports.add("rate", 0.1)
+    restore_counters(restored, capture_position(saved, [], {}))
+    names = ("epoch", "batch_index", "step", "samples", "tokens", "training")
+    found = [getattr(restored, name) for name in names]
+    assert found == [2, 3, 11, 40, 9, True]
+    assert dict(restored.metrics) == dict(saved.metrics)
+    assert restored.reports.pending == saved.reports.pending
+    assert restored.reports.pending["rate"] == 0.1
+
+
 def test_a_file_from_before_tokens_and_rollbacks_were_saved_has_none():
     position = capture_position(state_of(), [], {})
     for name in ("tokens", "batches_found", "rollbacks", "pictures"):

@@ -136,7 +136,11 @@ def test_what_stays_in_eval_mode_does_so_after_a_validation_in_the_middle_of_an_
 
 @pytest.mark.parametrize(
     ("count", "named"),
-    [(3, r"0 \(BatchNorm1d\), 1 .*, 2 \(BatchNorm1d\); to train"), (5, "and 2 more;")],
+    [
+        (3, r"0 \(BatchNorm1d\), 1 .*, 2 \(BatchNorm1d\); to train"),
+        (4, r"2 \(BatchNorm1d\) and 1 more;"),
+        (5, "and 2 more;"),
+    ],
 )
 def test_three_modules_that_stay_in_eval_mode_are_named_and_the_others_counted(count, named):
     net = nn.Sequential(*(nn.BatchNorm1d(5).eval() for _ in range(count)), nn.Linear(5, 3))
