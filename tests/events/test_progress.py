@@ -189,6 +189,11 @@ def test_the_limit_nearest_to_its_end_is_the_progress():
     assert state.progress() == Progress(5, 12, "batches")
 
 
+def test_a_limit_is_the_progress_where_the_epochs_have_no_known_end():
+    state = fit_at(train_loader=iter(()), n_batches=None, limits={"steps": 100})
+    assert state.progress() == Progress(5, 100, "steps")
+
+
 def test_a_misspelt_unit_is_refused_with_the_most_similar_one():
     with pytest.raises(ValueError, match=r"progress\('epoch'\).*did you mean epochs\?; allowed"):
         fit_at().progress("epoch")

@@ -32,6 +32,13 @@ def test_a_file_below_a_file_is_a_problem_and_one_in_a_new_folder_is_not(tmp_pat
     assert "run.csv, 1.5 kB" in str(plan)
 
 
+def test_a_file_is_planned_by_its_place_on_the_disk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = RehearsalPlan()
+    plan.will_write("run.csv", 3)
+    assert plan.files == {tmp_path / "run.csv": 3}
+
+
 def test_a_folder_without_permission_is_a_problem(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     plan = RehearsalPlan()

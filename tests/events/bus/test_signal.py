@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from trackside.events import SIGNALS, OrderError, ReceiverError, Signal, any_transition, signal
 from trackside.events.bus.blinker_internals import TABLES
+from trackside.events.bus.signal import Route, link
 
 
 class Sender:
@@ -131,6 +132,18 @@ def test_connect_via_connected_to_and_muted_work_as_in_blinker():
         s.send(sender, state=None)
     s.send(sender, state=None)
     assert log == ["via", "temporary", "via"]
+
+
+def test_a_muted_block_empties_the_routes_of_a_run_and_fills_them_again():
+    s, sender = Signal("s"), Sender()
+    s.connect(logging_to([], "a"))
+    route = Route(s, sender, None)
+    links = link([route])
+    before = route.receivers
+    with s.muted():
+        assert route.receivers == ()
+    assert route.receivers == before != ()
+    links.end()
 
 
 def test_disconnecting_leaves_no_entry_in_any_table():
