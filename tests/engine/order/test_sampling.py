@@ -192,6 +192,8 @@ NAN = float("nan")
         ({"batch_sampler": SimilarLengths([1, 2], 2)}, ValueError, "found 2 lengths; allowed: 20"),
         ({"sampler": twice, "shuffle": True}, ValueError, "the sampler chooses the order"),
         ({"sampler": 3}, TypeError, r"sampler=3\): allowed: a function of \(seed, epoch\)"),
+        ({"sampler": RandomSampler}, TypeError, r"RandomSampler is a class; did you forget \(\)"),
+        ({"batch_sampler": BatchSampler}, TypeError, "BatchSampler is a class"),
         ({"sampler": iter(ROWS)}, TypeError, "can be read once"),
         ({"sampler": lambda epoch: []}, TypeError, "too many positional arguments"),
         ({"batch_sampler": BATCHES["function"], "batch_size": 2}, ValueError, "none of batch_size"),
