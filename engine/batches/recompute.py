@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import __file__ as checkpoint_file
-from torch.utils.checkpoint import checkpoint
+from torch.utils import checkpoint
 
 from ...events.utils.exact_context import exact_context
 from ..torch_internals import BatchOrInstanceNorm
@@ -30,10 +29,12 @@ def recompute_in_backward(
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():  # a compiled graph updates the statistics only once
-            return checkpoint(function, *args, use_reentrant=False, **kwargs)
+            return checkpoint.checkpoint(function, *args, use_reentrant=False, **kwargs)
         with_norms: dict[str, Any] = {"context_fn": contexts} if norms else {}
         try:
-            return checkpoint(function, *args, use_reentrant=False, **with_norms, **kwargs)
+            return checkpoint.checkpoint(
+                function, *args, use_reentrant=False, **with_norms, **kwargs
+            )
         except BaseException as error:
             _end_recording(error)
             raise
@@ -47,7 +48,7 @@ def _end_recording(error: BaseException) -> None:
     Until then it counts what is computed by others, whose backward pass fails for that.
     """
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == checkpoint_file:
+        if frame.f_code.co_filename == checkpoint.__file__:
             frame.clear()
 
 
