@@ -19,6 +19,7 @@ from torch.optim.optimizer import (
     _global_optimizer_post_hooks,
     _global_optimizer_pre_hooks,
 )
+from torch.optim.optimizer import __file__ as _optimizer_file
 from torch.utils.data import DataLoader
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
@@ -50,6 +51,17 @@ AROUND_STEP = Optimizer.profile_hook_step(lambda: None).__code__
 
 It announces the step to a profiler, and calls hooks; `__wrapped__` is the `step` of the class.
 """
+
+
+def as_torch_has_it(zero_grad: Any) -> object:
+    """`zero_grad`; what no class has if it is not torch's, but was set before this was imported."""
+    function = getattr(zero_grad, "__wrapped__", None)  # torch._disable_dynamo is around it
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    return zero_grad if file == _optimizer_file else object()
+
+
+ZERO_GRAD = as_torch_has_it(Optimizer.zero_grad)
+"""`zero_grad` of every class of optimizers that has none of its own."""
 
 step_hooks: Callable[[Optimizer], tuple[dict[int, Any], dict[int, Any]]] = attrgetter(
     "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"

@@ -15,11 +15,10 @@ Together they are the training loop:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from ...events import RecoveryError, TrainState
 from ..batches.batch import clear_batch, open_pass, set_batch, warn_if_empty
@@ -28,7 +27,7 @@ from ..batches.unlabelled_batch import keep_every_input
 from ..batches.weighted_loss import weighted_loss
 from ..data.validation_loaders import ONLY, by_name, current_loader, described, next_name
 from ..statechart.compiled_table import Activity, Always
-from ..torch_internals import AROUND_STEP, STEP_HOOKS_OF_ALL, is_profiling, step_hooks
+from ..torch_internals import AROUND_STEP, STEP_HOOKS_OF_ALL, ZERO_GRAD, is_profiling, step_hooks
 from .activity_registry import Wrapper
 from .counted_pass import open_training_pass, record_length
 from .diagnostics import explain_backward, missing_loss, missing_optimizer, missing_output
@@ -37,7 +36,6 @@ from .retried_batch import retry_with
 from .without_gradients import WithoutGradients
 
 _EXHAUSTED = object()
-_ZERO_GRAD_OF_TORCH = Optimizer.zero_grad
 
 
 def next_epoch(state: TrainState) -> str:
@@ -144,7 +142,8 @@ def step(state: TrainState) -> str:
         raise missing_optimizer(state)
     announced: Any = getattr(type(optimizer), "step", None)
     if (
-        getattr(announced, "__code__", None) is not AROUND_STEP
+        type(announced) is not FunctionType  # what stands for a function, and has its code, too
+        or announced.__code__ is not AROUND_STEP
         or "step" in vars(optimizer)
         or any(step_hooks(optimizer))
         or any(STEP_HOOKS_OF_ALL)
@@ -152,7 +151,7 @@ def step(state: TrainState) -> str:
     ):
         optimizer.step()
     else:
-        announced.__wrapped__(optimizer)
+        announced.__wrapped__(optimizer)  # type: ignore[attr-defined]
     state.step += 1
     return "after_step"
 
@@ -167,7 +166,7 @@ def zero_grad(state: TrainState) -> str:
     if optimizer is None:
         return "after_batch"
     if (
-        getattr(type(optimizer), "zero_grad", None) is not _ZERO_GRAD_OF_TORCH
+        getattr(type(optimizer), "zero_grad", None) is not ZERO_GRAD
         or "zero_grad" in vars(optimizer)
         or is_profiling()
     ):

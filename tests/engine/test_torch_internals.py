@@ -1,5 +1,6 @@
 """Each private part of torch that the engine uses, by name: which one a new torch has changed."""
 
+import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,6 +66,25 @@ def test_the_function_around_the_step_of_each_class_of_optimizers_is_known(optim
     assert not any(torch_internals.step_hooks(optimizer))
     optimizer.register_step_post_hook(lambda *_: None)
     assert any(torch_internals.step_hooks(optimizer))
+
+
+def test_zero_grad_of_torch_is_known():
+    name = "torch.optim.Optimizer.zero_grad"
+    assert torch_internals.ZERO_GRAD is torch.optim.Optimizer.zero_grad, f"{name} is another"
+
+
+def test_zero_grad_that_was_set_before_the_engine_was_imported_is_not_that_of_torch():
+    before = torch.optim.Optimizer.zero_grad
+
+    def plain(optimizer):
+        before(optimizer)
+
+    @functools.wraps(before)
+    def named_alike(optimizer):
+        before(optimizer)
+
+    for replaced in (plain, named_alike):
+        assert torch_internals.as_torch_has_it(replaced) is not replaced
 
 
 def test_hooks_around_the_steps_of_all_optimizers_are_seen_until_they_are_removed():

@@ -107,6 +107,31 @@ def test_a_step_that_was_wrapped_on_the_class_is_called(monkeypatch):
     assert called == [True]
 
 
+def test_a_step_in_whose_place_an_object_stands_that_seems_to_be_it_is_called(monkeypatch):
+    _, optimizer = with_gradients()
+    called = []
+
+    class Proxy:
+        """As tracers put around functions: it has the attributes of the function."""
+
+        def __init__(self, function):
+            self.__wrapped__ = function
+
+        def __getattr__(self, name):
+            return getattr(self.__wrapped__, name)
+
+        def __get__(self, instance, owner=None):
+            return self if instance is None else functools.partial(self, instance)
+
+        def __call__(self, *arguments):
+            called.append(True)
+            return self.__wrapped__(*arguments)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", Proxy(torch.optim.SGD.step))
+    step(state_of(optimizer=optimizer))
+    assert called == [True]
+
+
 def test_a_step_of_a_class_of_its_own_is_called_once_a_batch_of_a_fit():
     class Counted(torch.optim.SGD):
         called = 0
