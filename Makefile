@@ -63,7 +63,7 @@ soak: $(VENV)/dev.stamp ## some hours: every cell of the matrices; many more ran
 	$(BIN)/pytest -q -m long
 	$(BIN)/python tools/mutation.py
 
-# also where tests fail: the rest of them took minutes
+# it prints what is uncovered where tests fail, too: they ran for minutes
 coverage: export OMP_NUM_THREADS := 1
 coverage: export COVERED_ROOT := $(CURDIR)
 coverage: $(VENV)/dev.stamp $(TYPED) ## some 20 minutes: the tests' coverage of lines and branches, and what is uncovered

@@ -9,7 +9,7 @@ from trackside import CancelBatchException
 from trackside.views.verify.verify_resume import verify_resume
 
 FEW = 12
-"""Rollouts, of which one warms up: with none torch 2.10 begins at a hundredth of the rate."""
+"""Rollouts, of which one warms up: with none torch 2.11 begins at a hundredth of the rate."""
 
 
 def plain(rollouts):
