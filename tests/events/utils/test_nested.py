@@ -56,6 +56,16 @@ def test_map_nested_maps_several_values_of_the_same_structure():
     assert map_nested(lambda x, y: x + y, one, other) == {"a": [11, 22], "b": (33,)}
 
 
+def test_map_nested_changes_only_some_leaves_of_several_values():
+    found = map_nested(torch.add, [torch.ones(1), "a"], [torch.ones(1), "b"], only=torch.Tensor)
+    assert (found[0].tolist(), found[1]) == ([2.0], "a")
+
+
+def test_map_nested_refuses_values_of_another_length():
+    with pytest.raises(ValueError, match="zip"):
+        map_nested(torch.add, [torch.ones(1)], [torch.ones(1)] * 2)
+
+
 def test_map_nested_keeps_leaves_of_other_types():
     assert map_nested(str, [1, "a", [2.0, None]], only=int) == ["1", "a", [2.0, None]]
 
