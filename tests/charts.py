@@ -49,6 +49,20 @@ GAN = (
 """A GAN: a batch is several rounds of the discriminator, then a step of the generator."""
 
 
+def work_left_from(phases):
+    """The least that an engine can run; a cancel and an error lead out of `phases`."""
+    return (
+        ("begin_work", ("idle", "completed", "cancelled", "failed"), "work.run"),
+        ("after_cancel_work", phases, "work.cancelled"),
+        ("after_error", phases, "work.failing"),
+        ("after_work", "work.run", "completed"),
+        ("after_work", "work.cancelled", "cancelled"),
+        ("after_work", "work.failing", "failed"),
+    )
+
+
+WORK = work_left_from("work")
+
 ODD = (
     ("begin_a b", ("idle", 'say "hi"', "x<y", "failed"), "a b.訓練"),
     ("<script>alert(1)</script>", "a b.訓練", "a b.訓-練"),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from charts import WORK
 from helpers import model, state_of
 
 from trackside.engine import Engine
@@ -32,14 +33,6 @@ def test_only_a_trainer_can_be_rolled_back():
 
 
 def test_an_engine_runs_a_chart_without_a_trainer():
-    rows = (
-        ("begin_work", ("idle", "completed", "cancelled", "failed"), "work.run"),
-        ("after_cancel_work", "work", "work.cancelled"),
-        ("after_error", "work", "work.failing"),
-        ("after_work", "work.run", "completed"),
-        ("after_work", "work.cancelled", "cancelled"),
-        ("after_work", "work.failing", "failed"),
-    )
     done = []
 
     def work(state):
@@ -47,5 +40,5 @@ def test_an_engine_runs_a_chart_without_a_trainer():
         return "after_work"
 
     state = TrainState(model=torch.nn.Identity())
-    assert Engine(rows, {"work": work}, state).run() is state
+    assert Engine(WORK, {"work": work}, state).run() is state
     assert (done, state.phase, state.outcome) == (["work.run"], "completed", "completed")

@@ -5,19 +5,11 @@ import re
 from dataclasses import FrozenInstanceError
 
 import pytest
+from charts import WORK
 from helpers import trainer_of
 
 from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
 from trackside.engine.statechart.topology import topology_of
-
-WORK = (
-    ("begin_work", ("idle", "completed", "cancelled", "failed"), "work.run"),
-    ("after_cancel_work", "work", "work.cancelled"),
-    ("after_error", "work", "work.failing"),
-    ("after_work", "work.run", "completed"),
-    ("after_work", "work.cancelled", "cancelled"),
-    ("after_work", "work.failing", "failed"),
-)
 
 
 def without(trigger, source):

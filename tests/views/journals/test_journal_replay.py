@@ -155,14 +155,15 @@ def test_a_schedule_and_a_history_work_without_a_model(tmp_path):
     ]
 
 
-def test_the_error_of_the_recorded_run_is_raised_at_the_end(tmp_path):
-    def change(trainer):
-        @trainer.on("after_loss", every=4)
-        def fail(trainer, state):
-            raise OSError("disk")
+def failing(trainer):
+    @trainer.on("after_loss", every=4)
+    def fail(trainer, state):
+        raise OSError("disk")
 
+
+def test_the_error_of_the_recorded_run_is_raised_at_the_end(tmp_path):
     with pytest.raises(OSError, match="disk"):
-        journal_of(tmp_path / "a.jsonl", change=change)
+        journal_of(tmp_path / "a.jsonl", change=failing)
     trace = Trace()
     with pytest.raises(RecordedError, match="OSError: disk"):
         replay(tmp_path / "a.jsonl", [trace])
@@ -170,13 +171,8 @@ def test_the_error_of_the_recorded_run_is_raised_at_the_end(tmp_path):
 
 
 def test_an_error_that_the_journal_is_cut_off_at_is_raised(tmp_path):
-    def change(trainer):
-        @trainer.on("after_loss", every=4)
-        def fail(trainer, state):
-            raise OSError("disk")
-
     with pytest.raises(OSError, match="disk"):
-        journal_of(tmp_path / "a.jsonl", change=change)
+        journal_of(tmp_path / "a.jsonl", change=failing)
     lines = (tmp_path / "a.jsonl").read_text().splitlines(keepends=True)
     end = next(n for n, line in enumerate(lines) if "closed_by" in line)
     (tmp_path / "a.jsonl").write_text("".join(lines[: end + 1]))
