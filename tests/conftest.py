@@ -88,3 +88,14 @@ def pytest_runtest_teardown(item, nextitem):
 
 def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(pytest_report_header(config))
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """A process group of one process, which is enough for what is inside one rank."""
+    import torch.distributed as dist  # slow to import
+
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()

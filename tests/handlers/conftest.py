@@ -1,9 +1,8 @@
-"""What tests of handlers share: trackers without a network, and a process group of one process."""
+"""What tests of handlers share: trackers without a network, and where fits write."""
 
 import warnings
 
 import pytest
-import torch.distributed as dist
 
 OFFLINE = {
     "DO_NOT_TRACK": "true",
@@ -40,15 +39,6 @@ def mlflow_uri(offline, tmp_path_factory):
     with warnings.catch_warnings(action="ignore"):  # MLflow's own, of its database library
         MlflowClient(uri)
     return uri
-
-
-@pytest.fixture
-def group(monkeypatch):
-    """A process group of one process, which is enough for what is inside one rank."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    yield
-    dist.destroy_process_group()
 
 
 @pytest.fixture

@@ -45,6 +45,17 @@ def test_a_refused_lock_does_not_release_the_first_one(lock, tmp_path):
     assert crash.run(exits_with_its_freedom, tmp_path) == LOCKED
 
 
+def test_a_refused_lock_leaves_no_file_open(lock, tmp_path):
+    def open_files():
+        return len(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    for _ in range(3):
+        with pytest.raises(CheckpointError, match="another process writes"):
+            DirectoryLock(tmp_path).acquire()
+    assert open_files() == before
+
+
 def test_whoever_else_opens_and_closes_the_file_does_not_release_it(lock, tmp_path):
     (tmp_path / ".lock").read_bytes()
     assert crash.run(exits_with_its_freedom, tmp_path) == LOCKED

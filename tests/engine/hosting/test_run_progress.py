@@ -4,7 +4,8 @@ import pytest
 import torch
 from helpers import model, state_of, trainer_of
 
-from trackside.engine.hosting.run_progress import Stopwatch, read_status
+from trackside.engine.hosting.run_progress import Stopwatch, read_status, unreadable_status
+from trackside.events import CancelFitException
 
 TRAINING = "fit.epoch.train.batch.forward"
 
@@ -50,6 +51,15 @@ def test_a_status_has_the_counters_and_a_copy_of_the_metrics():
 def test_a_status_reads_no_tensor():
     status = status_of(seconds=1.0, metrics={"loss": torch.ones((), device="meta")}, samples=3)
     assert status.metrics["loss"].device.type == "meta"
+
+
+def test_an_unreadable_state_has_a_status_of_what_can_be_read():
+    cancel = CancelFitException("enough")
+    status = unreadable_status(state_of(epoch="one", metrics={"loss": 1.0}, cancel=cancel), 2.0)
+    assert (status.epoch, status.reason, dict(status.metrics)) == ("one", "enough", {"loss": 1.0})
+    assert (status.seconds, status.rate, status.left, status.paused) == (2.0, None, 0.0, False)
+    status = unreadable_status(state_of(metrics=None, cancel="no cancel"), 2.0)
+    assert (status.reason, dict(status.metrics)) == ("", {})
 
 
 # the clock
