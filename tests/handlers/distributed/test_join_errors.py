@@ -3,12 +3,11 @@
 import os
 import socket
 import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from forked import Forked
 
-ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import torch
 from torch import nn
@@ -21,77 +20,87 @@ try:
 except RuntimeError as error:
     print(f"{type(error).__name__}: {error}")
 """
+NO_INTERFACE = {"GLOO_SOCKET_IFNAME": "nosuch0"}
+CASES = {
+    "port taken": (0, {}),
+    "port of another program": (1, {}),
+    "nobody answers": (1, {}),
+    "no address": (1, {"MASTER_ADDR": "nosuch.invalid"}),
+    "the others have not come": (0, {}),
+    "no interface": (0, NO_INTERFACE),
+}
+"""Each a rank of two that the other one does not help, and its environment."""
 
 
-@pytest.fixture
-def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found = free.getsockname()[1]
-    return str(found)
-
-
-@pytest.fixture
-def taken():
-    """A port at which another program listens, which answers nobody."""
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        yield str(other.getsockname()[1])
-
-
-def ended(rank, port, **environment):
-    """The error of a rank of two that the other one does not help."""
+def started(rank, port, environment):
     own = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", **own, **environment}
-    with Forked([sys.executable, "-c", SCRIPT], env=environment, stdout=-1, text=True) as process:
-        try:
-            return process.communicate(timeout=120)[0]
-        finally:
-            process.kill()
+    return Forked([sys.executable, "-c", SCRIPT], env=environment, stdout=-1, text=True)
 
 
-def test_rank_0_says_that_its_port_is_taken(taken):
-    error = ended(0, taken)
+@pytest.fixture(scope="module")
+def ports():
+    """A port for each; at those of other programs somebody listens, who answers nobody."""
+    with ExitStack() as opened:
+        others = {case: opened.enter_context(socket.socket()) for case in CASES}
+        for other in others.values():
+            other.bind(("127.0.0.1", 0))
+        found = {case: str(other.getsockname()[1]) for case, other in others.items()}
+        for case, other in others.items():
+            if case in ("port taken", "port of another program"):
+                other.listen()
+            else:
+                other.close()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def errors(ports):
+    """What each process says; they wait beside each other, the longest for four timeouts."""
+    with ExitStack() as running:
+        processes = {
+            case: running.enter_context(started(rank, ports[case], environment))
+            for case, (rank, environment) in CASES.items()
+        }
+        peer = running.enter_context(started(1, ports["no interface"], NO_INTERFACE))
+        for process in (peer, *processes.values()):
+            running.callback(process.kill)
+        yield {case: process.communicate(timeout=120)[0] for case, process in processes.items()}
+
+
+def test_rank_0_says_that_its_port_is_taken(errors, ports):
+    error, port = errors["port taken"], ports["port taken"]
     assert error.startswith("RuntimeError: rank 0 of 2 cannot join the process group: port ")
-    assert f"port {taken} is taken by another program" in error
+    assert f"port {port} is taken by another program" in error
 
 
-def test_a_rank_whose_port_is_that_of_another_program_does_not_wait_for_ever(taken):
-    error = ended(1, taken)
+def test_a_rank_whose_port_is_that_of_another_program_does_not_wait_for_ever(errors):
+    error = errors["port of another program"]
     assert error.startswith("PeerError: rank 1 of 2 cannot join the process group: 127.0.0.1:")
     assert "or the port is that of another program" in error
 
 
-def test_a_rank_says_that_nobody_answers(port):
-    error = ended(1, port)
+def test_a_rank_says_that_nobody_answers(errors, ports):
+    error, port = errors["nobody answers"], ports["nobody answers"]
     assert error.startswith(
         f"PeerError: rank 1 of 2 cannot join the process group: 127.0.0.1:{port}"
     )
     assert "does not answer: rank 0 has not been started, has ended" in error
 
 
-def test_a_rank_says_that_the_address_is_none(port):
-    error = ended(1, port, MASTER_ADDR="nosuch.invalid")
+def test_a_rank_says_that_the_address_is_none(errors):
+    error = errors["no address"]
     assert "MASTER_ADDR=nosuch.invalid has no network address" in error
     assert error.startswith("RuntimeError: rank 1 of 2")
 
 
-def test_rank_0_says_that_the_others_have_not_come(port):
-    error = ended(0, port)
+def test_rank_0_says_that_the_others_have_not_come(errors):
+    error = errors["the others have not come"]
     assert error.startswith("PeerError: not all of the 2 ranks have come to the begin of this run")
 
 
-def test_a_rank_says_that_its_interface_is_none(port):
-    other = {"GLOO_SOCKET_IFNAME": "nosuch0"}
-    environment = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    with Forked(
-        [sys.executable, "-c", SCRIPT], env={**os.environ, **environment, **other}, stdout=-1
-    ) as peer:
-        try:
-            error = ended(0, port, **other)
-        finally:
-            peer.kill()
+def test_a_rank_says_that_its_interface_is_none(errors):
+    error = errors["no interface"]
     assert error.startswith(
         "RuntimeError: rank 0 of 2 cannot join the process group: gloo finds no"
     )
