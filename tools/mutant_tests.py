@@ -31,6 +31,7 @@ PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", 
              "blinker", "safetensors.torch", "hypothesis", "numpy", "tqdm", "yaml",
              "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
 QUICK = 2.0  # seconds of a processor; a longer test is not asked about every mutant
+SLOW = 20.0  # nor one that takes these about the modules whose tests lie in its folder
 FIRST_TESTS, MOST_TESTS = 60, 360  # the others are asked about what the first did not find
 SHORTEST_LIMIT = 120.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
 LEAST_PROCESSOR = 30  # seconds of a processor, likewise: a mutant that loops is found by these
@@ -52,17 +53,25 @@ class Baseline:
     def tests_of(self, mutant: Mutant) -> list[str]:
         """The quick tests that run the line, else the module; those beside the module first.
 
-        Then the quickest of each file, as those of one file often look at the same thing.
+        Then the quickest of each file, as those of one file often look at the same thing. Of files
+        in the module's own folder of tests all are asked: one runs the line, and the others look at
+        what it has kept.
         """
         of_module = self.lines.get(mutant.path, {})
         tests = of_module.get(str(mutant.line)) or {t for each in of_module.values() for t in each}
-        quick = [test for test in tests if self.seconds.get(test, QUICK) < QUICK]
-        own = f"tests/{Path(mutant.path).parent}/test_{Path(mutant.path).stem.lstrip('_')}.py"
-        quick.sort(key=self.seconds.__getitem__)
+        folder = Path("tests", mutant.path).parent
+        own = str(folder / f"test_{Path(mutant.path).stem.lstrip('_')}.py")
+        beside = {file for file in map(_file_of, tests) if Path(file).parent == folder}
+
+        def is_asked(test: str) -> bool:
+            longest = SLOW if _file_of(test) in beside else QUICK
+            return (test in tests or _file_of(test) in beside) and self.seconds[test] < longest
+
+        quick = sorted(filter(is_asked, self.seconds), key=self.seconds.__getitem__)
         of_file: Counter[str] = Counter()
         places = {}
         for test in quick:
-            file = test.partition("::")[0]
+            file = _file_of(test)
             places[test] = file != own, of_file[file] if file != own else 0, self.seconds[test]
             of_file[file] += 1
         return sorted(quick, key=places.__getitem__)[:MOST_TESTS]
@@ -72,6 +81,10 @@ class Baseline:
 
     def processor_limit(self, tests: list[str]) -> int:
         return LEAST_PROCESSOR + round(5 * sum(self.seconds[test] for test in tests))
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
 
 
 class _Contexts:

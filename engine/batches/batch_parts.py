@@ -62,9 +62,10 @@ def join_parts(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
     if isinstance(parts[0], torch.Tensor):
         return _join_tensors(parts, sizes)
     inner = [children(part) for part in parts]
-    if inner[0] is None:
-        return None if parts[0] is None else list(parts)
-    if len({None if each is None else len(each) for each in inner}) > 1:
+    lengths = {None if each is None else len(each) for each in inner}
+    if lengths == {None}:
+        return None if all(part is None for part in parts) else list(parts)
+    if len(lengths) > 1:
         raise ValueError(
             f"cannot join outputs of different structure, {type(parts[0]).__name__}, for parts of "
             f"{', '.join(map(str, sizes))} examples"

@@ -156,7 +156,7 @@ class _Joining(ABC):
         if len({*map(len, column)}) > 1:
             return False
         tensors = [[*leaves(part, Tensor)] for part in column]
-        return tensors[0] != [] and all(
+        return any(tensors) and all(
             tensor.dim() > 0 and len(tensor) == size
             for found, size in zip(tensors, self.sizes, strict=True)
             for tensor in found

@@ -142,7 +142,8 @@ class Unwinding:
             self.add(wrong_phase, by=f"a receiver in {self.leaf.phase}")
         trigger = self._next_trigger()
         if trigger is not None and self._attempts > _ATTEMPTS:
-            self._keep(RuntimeError(f"gave up closing {self.leaf.phase}: {trigger} always fails"))
+            failed = f"gave up closing {self.leaf.phase}: {trigger} always fails"
+            self._add_error(RuntimeError(failed), by="the engine")
             return None
         if trigger is None:
             return None

@@ -128,6 +128,15 @@ def test_a_list_that_may_be_outputs_or_examples_is_asked_for():
     assert [part.shape for part in predict(two, (2, 1))] == [(3, 1), (3, 1)]
 
 
+@pytest.mark.parametrize("tensors_in", [0, 2])
+def test_it_is_asked_for_whichever_batch_has_tensors(tensors_in):
+    def sometimes(x):
+        return [x, x] if int(x[0]) == tensors_in else ["a", "b"]
+
+    with pytest.warns(UserWarning, match=r"pred is a list of 2, as many as the batch has examples"):
+        assert len(predict(sometimes, (2, 2))) == 2
+
+
 def test_a_tuple_as_long_as_the_batch_is_several_outputs_where_it_can_be():
     assert [part.shape for part in predict(lambda x: (x, x), (2, 2))] == [(4, 1), (4, 1)]
     assert flat(predict(lambda x: tuple(x[:, 0]), (2, 3))) == [0, 1, 2, 3, 4]

@@ -72,6 +72,15 @@ def test_the_weight_of_an_example_counts_for_all_its_elements():
     assert weighted_loss(state) == ((1 + 9) / 2 * 1 + (4 + 4) / 2 * 0.5) / 2
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_each_token_of_an_example_may_have_a_weight(reduction):
+    state = TrainState(nn.Identity(), loss_fn=nn.MSELoss(reduction=reduction))
+    state.yb, state.pred = torch.zeros(2, 3, 4), torch.arange(24.0).reshape(2, 3, 4)
+    state.weight = torch.tensor([[1.0, 0.0, 2.0], [0.5, 1.0, 0.0]])
+    expected = state.pred**2 * state.weight[..., None]
+    assert torch.allclose(weighted_loss(state), getattr(expected, reduction)())
+
+
 def test_a_handler_may_set_the_weights_of_a_batch_and_they_end_with_it():
     seen = []
     trainer = trainer_of()

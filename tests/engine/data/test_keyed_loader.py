@@ -290,3 +290,10 @@ def test_a_seed_that_is_no_whole_number_is_refused_and_the_loader_stays(seed):
     with pytest.raises((TypeError, ValueError), match=r"KeyedLoader\.set_seed\("):
         loader.set_seed(seed)
     assert loader.state_dict() == KeyedLoader([*range(9)], shuffle=True, seed=7).state_dict()
+
+
+def test_a_pass_without_a_batch_is_one_epoch():
+    loader = KeyedLoader(range(3), 4, drop_last=True)
+    for epoch in (1, 2):
+        assert list(loader) == []
+        assert loader.state_dict()["epoch"] == epoch

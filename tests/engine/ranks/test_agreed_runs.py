@@ -2,6 +2,7 @@
 
 import io
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from ranks import Ranks, averaged, same
 from torch import nn
 
 from trackside import GradientAccumulation, PeerError, Trainer
+from trackside.engine.ranks.common_begin import begun_by_all
 from trackside.events import (
     CANCELS,
     CancelBatchException,
@@ -333,6 +335,21 @@ def test_what_a_receiver_of_reported_raises_is_agreed_on():
     (one, reason), (other, others) = Ranks(2).run(work)
     assert one == other
     assert reason == others == "x is too high"
+
+
+def test_an_error_before_a_run_says_if_the_other_ranks_could_not_be_told():
+    def work(rank, agreement):
+        def begin(failure):
+            raise PeerError("nobody is there")
+
+        agreement.begin = begin
+        with begun_by_all(SimpleNamespace(agreement=agreement)):
+            raise ValueError("no data")
+
+    with pytest.raises(ValueError, match="no data") as caught:
+        Ranks(1).run(work)
+    [note] = caught.value.__notes__
+    assert note == "trackside: the other ranks were not told of it: nobody is there"
 
 
 def test_a_rank_whose_fit_cannot_begin_does_not_let_the_others_wait():
