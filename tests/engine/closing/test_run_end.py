@@ -1,7 +1,7 @@
 import contextlib
 
 import pytest
-from helpers import trainer_of
+from helpers import batches, trainer_of
 
 from trackside.engine.closing.run_end import HostExit, rest, strongest
 from trackside.events import CancelBatchException, CancelFitException
@@ -77,3 +77,11 @@ def test_a_run_that_was_given_up_in_a_phase_leaves_one_in_which_none_is_live(
     trainer.state.phase = phase
     rest(trainer._machine, trainer.state, table)
     assert trainer.state.phase == rests_in
+
+
+@pytest.mark.parametrize("left", ["fit.epoch.train.fetch", "nowhere", 7, None])
+def test_a_phase_that_somebody_has_left_keeps_no_run_from_beginning(left):
+    trainer = trainer_of()
+    trainer.state.phase = left
+    trainer.fit(batches())
+    assert (trainer.state.phase, trainer.state.outcome) == ("completed", "completed")

@@ -305,3 +305,17 @@ def test_what_a_handler_subscribes_when_it_is_attached_is_subscribed_once():
 
     trainer_of(Subscribes()).rehearse(batches())
     assert heard == [0, 1, 2]
+
+
+def test_the_rates_are_those_of_each_step_and_zero_of_an_optimizer_without_one():
+    class Rateless(torch.optim.Optimizer):
+        def __init__(self, parameters):
+            super().__init__(parameters, {})
+
+        def step(self, closure=None):
+            pass
+
+    net = model()
+    plan = Trainer(net, nn.CrossEntropyLoss(), Rateless(net.parameters())).rehearse(batches(2))
+    assert [*plan.rates.values()] == [[0.0, 0.0]]
+    assert [*trainer_of().rehearse(batches(2)).rates.values()] == [[0.1, 0.1]]
