@@ -11,6 +11,12 @@ class Average:
     def validated_weights(self):
         return self.weights
 
+    def state_dict(self):
+        return self.weights
+
+    def load_state_dict(self, state):
+        self.weights = state
+
     def after_step(self, trainer, state):
         self.weights["weight"] += 1
 

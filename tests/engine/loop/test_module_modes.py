@@ -101,6 +101,12 @@ def test_a_part_in_eval_mode_that_is_not_frozen_is_named_and_stays_in_it():
     assert training == [True, True, False, True]
 
 
+def test_of_parts_inside_of_each_other_the_outermost_is_named():
+    part = nn.Sequential(nn.Sequential(nn.Dropout(), nn.ReLU()))
+    with pytest.warns(UserWarning, match=r"kept in it: 1 \(Sequential\); to train"):
+        modes_in_fit(net_with(part.eval()))
+
+
 def test_a_model_in_eval_mode_as_a_whole_is_trained_as_a_whole():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -319,3 +319,18 @@ def test_the_rates_are_those_of_each_step_and_zero_of_an_optimizer_without_one()
     plan = Trainer(net, nn.CrossEntropyLoss(), Rateless(net.parameters())).rehearse(batches(2))
     assert [*plan.rates.values()] == [[0.0, 0.0]]
     assert [*trainer_of().rehearse(batches(2)).rates.values()] == [[0.1, 0.1]]
+
+
+def test_a_handler_that_has_its_trainer_is_rehearsed_with_that_of_the_rehearsal():
+    seen = []
+
+    class Attached:
+        def attached(self, trainer):
+            self.trainer, self.state = trainer, trainer.state
+
+        def after_batch(self, trainer, state):
+            seen.append((self.trainer is trainer, self.state is state))
+
+    trainer = trainer_of(Attached(), net=NeverCalled(5, 3))
+    assert trainer.rehearse(batches(2)).ok
+    assert seen == [(True, True)] * 2

@@ -40,6 +40,13 @@ def test_the_same_with_the_validation_cut(names):
     assert equal(weights(ours), weights(fitted(SUPERVISED)))
 
 
+@pytest.mark.parametrize("name", ["epoch", "train", "backward", "step", "validate"])
+def test_whichever_scope_is_taken_out_a_row_leads_to_every_phase(name):
+    topology = Topology(SUPERVISED.without(name))
+    assert {*topology.leaves} - {row[2] for row in topology.rows} == {"idle"}
+    assert not any(name in leaf.split(".")[:-1] for leaf in topology.leaves)
+
+
 def test_the_order_in_which_scopes_are_taken_out_makes_no_difference():
     one, other = without(["epoch", "train"]), without(["train", "epoch"])
     assert {*Topology(one).leaves} == {*Topology(other).leaves}
