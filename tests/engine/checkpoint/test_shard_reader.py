@@ -16,6 +16,7 @@ from joint_saves import (
     sign,
     tensor_at,
 )
+from safetensors.torch import save_file
 from states import same, state_of_training
 
 from trackside.engine import CheckpointError, DamagedError, latest, read_checkpoint
@@ -237,3 +238,9 @@ def test_a_layout_that_is_too_large_to_be_one_is_not_read(checkpoint, monkeypatc
     monkeypatch.setattr(shard_reader, "_MAX_BYTES", 64)
     with pytest.raises(DamagedError, match=REFUSED + "shards.json has more than 64 bytes"):
         read_stored(checkpoint)
+
+
+def test_a_shard_of_a_rank_without_rows_is_a_header_alone(tmp_path):
+    save_file({"w": torch.zeros(0, 4)}, tmp_path / "shard-00001.safetensors")
+    header = shard_reader._header(tmp_path / "shard-00001.safetensors", {"w"})
+    assert header["w"]["shape"] == [0, 4]

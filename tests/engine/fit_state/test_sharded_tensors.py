@@ -10,6 +10,7 @@ from trackside.engine.fit_state.sharded_tensors import (
     StoredTensor,
     has_rows,
     is_sharded,
+    loadable,
     sharded_like,
     whole_tensors,
 )
@@ -70,3 +71,14 @@ def test_rows_of_a_tensor_share_no_memory_with_it(by_rows):
     found = sharded_like(by_rows.detach(), source)
     source.zero_()
     assert torch.equal(found.full_tensor(), NUMBERS)
+
+
+def test_what_was_stored_is_loaded_as_the_parameters_of_the_models_are(by_rows):
+    stored = StoredTensor([3, 2], torch.float32, lambda first, last: NUMBERS[first:last])
+    plain, sharded = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    sharded.weight = by_rows
+    for models, is_whole in ((), True), ((plain,), True), ((plain, sharded), False):
+        [found] = loadable([stored], models)
+        assert has_rows(found) is not is_whole
+        assert torch.equal(found if is_whole else found.full_tensor(), NUMBERS)
+    assert loadable([NUMBERS], [sharded])[0] is NUMBERS

@@ -72,6 +72,11 @@ def test_the_number_of_what_was_skipped_is_logged_once_a_pass_and_saved(caplog):
     other = KeyedLoader(Raising(**SKIPS), 2)
     other.load_state_dict(loader.state_dict())
     assert other.skipped == (3, 2)
+    with caplog.at_level(logging.WARNING, "trackside"):
+        list(other)
+    assert caplog.messages[1:] == [
+        "KeyedLoader(Raising), epoch 2: skipped 3 examples and 2 batches"
+    ]
 
 
 def test_the_reason_of_a_skipped_example_is_in_the_log(caplog):

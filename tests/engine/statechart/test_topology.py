@@ -21,6 +21,11 @@ def test_a_sound_chart_is_accepted(chart):
     assert Topology(chart).initial == "idle"
 
 
+def test_the_resting_phases_lie_in_no_scope():
+    topology = Topology(SUPERVISED)
+    assert {*topology.resting} == {"idle", "completed", "cancelled", "failed"}
+
+
 def test_the_supervised_chart_has_seven_scopes_and_two_batches():
     names = [path.rpartition(".")[2] for path in Topology(SUPERVISED).scopes]
     assert sorted(names) == sorted(
