@@ -63,6 +63,40 @@ def work_left_from(phases):
 
 WORK = work_left_from("work")
 
+HELD_INSIDE = (
+    ("begin_work", RESTING, "work.ready"),
+    ("begin_inner", "work.ready", "work.inner.run"),
+    ("after_inner", "work.inner", "work.ready"),
+    ("after_cancel_inner", "work.inner", "work.inner.cancelled"),
+    ("after_error", "work.inner", "work.failing"),
+    ("after_cancel_work", "work", "work.cancelled"),
+    ("after_error", "work", "work.failing"),
+    ("after_work", "work.ready", "completed"),
+    ("after_work", "work.cancelled", "cancelled"),
+    ("after_work", "work.failing", "failed"),
+)
+"""An error leads out of the inner scope, so that its box stands beside where that leads."""
+
+FOLDED = (
+    ("begin_work", RESTING, "work.ready"),
+    ("begin_a", "work.ready", "work.a.p0"),
+    *((f"go_{n}", f"work.a.p{n}", f"work.a.p{n + 1}") for n in range(40)),
+    ("after_a", "work.a", "work.between"),
+    ("begin_b", "work.between", "work.b.p0"),
+    *((f"go_{n}", f"work.b.p{n}", f"work.b.p{n + 1}") for n in range(40)),
+    ("after_b", "work.b", "work.done"),
+    ("skip", "work", "work.done"),
+    ("after_cancel_a", "work.a", "work.a.cancelled"),
+    ("after_cancel_b", "work.b", "work.b.cancelled"),
+    ("after_cancel_work", "work", "work.cancelled"),
+    ("after_error", "work", "work.failing"),
+    ("after_error", "work.done", "work.failing"),
+    ("after_work", "work.done", "completed"),
+    ("after_work", "work.cancelled", "cancelled"),
+    ("after_work", "work.failing", "failed"),
+)
+"""So tall that it is drawn in two columns, with a way from the outer box into the second one."""
+
 ODD = (
     ("begin_a b", ("idle", 'say "hi"', "x<y", "failed"), "a b.訓練"),
     ("<script>alert(1)</script>", "a b.訓練", "a b.訓-練"),
@@ -82,6 +116,7 @@ ODD = (
 def topologies(seeds):
     """Topologies by name: those of the charts above, and of a random chart for each seed."""
     charts = {"supervised": SUPERVISED, "evaluation": EVALUATION, "gan": GAN, "odd": ODD}
+    charts |= {"held inside": HELD_INSIDE, "folded": FOLDED}
     charts |= {f"seed {seed}": random_chart(seed) for seed in range(seeds)}
     return {name: Topology(chart) for name, chart in charts.items()}
 

@@ -112,8 +112,9 @@ def _around(layout: LaneLayout, edge: Edge) -> Polyline:
     arriving = (lane, edge.detour_y), (lane, end.y), _point(end)
     if not starts:
         return arriving
-    out = layout.lanes[edge, starts[0].gutter]
-    return (_point(starts[0]), (out, starts[0].y), (out, edge.detour_y), *arriving)
+    [start] = starts
+    out = layout.lanes[edge, start.gutter]
+    return (_point(start), (out, start.y), (out, edge.detour_y), *arriving)
 
 
 def _border(layout: LaneLayout, edge: Edge) -> Polyline:
