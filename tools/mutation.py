@@ -105,11 +105,11 @@ def try_all(mutants: list[Mutant], baseline: Baseline, file: Path, wanted: Any) 
     """Try those without a verdict, `wanted.jobs` at a time, until `wanted.minutes` are over."""
     ends = time.monotonic() + 60 * wanted.minutes
 
-    known = Results(file)
+    known, reasons = Results(file), judged()
 
     def is_wanted(mutant: Mutant) -> bool:
-        found = known.get(digest_of(mutant.path), mutant)
-        return found is None or (wanted.again and found not in KILLED)
+        found = found_of(mutant, known, reasons)
+        return found == "not tried" or (wanted.again and found in SURVIVED)
 
     def try_some(some: list[Mutant]) -> int:
         importing = Importing(ROOT, baseline)
@@ -177,7 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then stop")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
-    parser.add_argument("--again", action="store_true", help="try survivors anew, with new tests")
+    parser.add_argument("--again", action="store_true", help="also those that have survived")
     return parser.parse_args()
 
 
