@@ -9,7 +9,6 @@ from helpers import model
 from oracle import SCOPES, Raise, Rig, by_hand
 
 from trackside.engine import Trainer
-from trackside.engine.closing.unwinding import Unwinding
 
 
 @functools.cache
@@ -149,16 +148,3 @@ def test_a_model_that_was_put_in_place_for_a_pass_gets_its_mode_back(rig):
     with pytest.warns(UserWarning, match="gave no batch"):
         rig.trainer.fit(rig.world.train_loader, rig.world.valid_loader, epochs=1)
     assert (first.training, other.training) == (True, True)
-
-
-def test_a_scope_that_cannot_be_closed_is_given_up_and_the_error_says_so(rig, monkeypatch):
-    def enter(unwinding, row):
-        raise MemoryError("too little")
-
-    monkeypatch.setattr(Unwinding, "enter", enter)
-    rig.begin((Raise(ValueError, "after_loss", 2),))
-    with pytest.raises(ValueError, match="after_loss") as caught:
-        rig.trainer.fit(rig.world.train_loader)
-    assert rig.trainer.state.phase == "failed"
-    last = caught.value.__notes__[-1]
-    assert "RuntimeError: gave up closing fit.epoch.train.batch.scored: after_batch always" in last

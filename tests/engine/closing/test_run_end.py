@@ -85,15 +85,3 @@ def test_a_phase_that_somebody_has_left_keeps_no_run_from_beginning(left):
     trainer.state.phase = left
     trainer.fit(batches())
     assert (trainer.state.phase, trainer.state.outcome) == ("completed", "completed")
-
-
-def test_a_cancel_that_ended_a_fit_holds_no_frame_and_no_batch():
-    trainer = trainer_of()
-
-    @trainer.on("after_loss")
-    def stop(trainer, state):
-        raise CancelFitException("enough")
-
-    trainer.fit(batches())
-    assert trainer.state.cancel.reason == "enough"
-    assert trainer.state.cancel.__traceback__ is None
