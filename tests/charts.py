@@ -66,9 +66,11 @@ WORK = work_left_from("work")
 HELD_INSIDE = (
     ("begin_work", RESTING, "work.ready"),
     ("begin_inner", "work.ready", "work.inner.run"),
+    ("after_run", "work.inner.run", "work.inner.judge"),
+    ("after_judge", "work.inner.judge", "work.inner.end"),
     ("after_inner", "work.inner", "work.ready"),
     ("after_cancel_inner", "work.inner", "work.inner.cancelled"),
-    ("after_error", "work.inner", "work.failing"),
+    ("after_error", "work.inner.end", "work.failing"),
     ("after_cancel_work", "work", "work.cancelled"),
     ("after_error", "work", "work.failing"),
     ("after_work", "work.ready", "completed"),

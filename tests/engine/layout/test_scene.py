@@ -160,6 +160,13 @@ def connects(picture, arrow, source, destination):
     )
 
 
+def test_a_box_beside_an_inner_scope_stands_where_the_arrow_from_inside_comes_out():
+    topology, picture = pictures()["held inside"]
+    row = topology.rows.index(("after_error", "work.inner.end", "work.failing"))
+    [arrow] = [arrow for arrow in picture.arrows if row in arrow.rows]
+    assert len({y for line in arrow.lines for _, y in line}) == 1
+
+
 def test_every_phase_is_drawn_as_a_box():
     def violations(topology, picture):
         if {*picture.boxes} != {*topology.leaves, *topology.scopes}:
