@@ -43,3 +43,25 @@ def test_nor_does_one_that_another_cancel_has_outranked():
     trainer.fit(batches())
     assert trainer.state.cancel is stronger
     assert (weaker.__traceback__, stronger.__traceback__) == (None, None)
+
+
+def test_however_many_receivers_raise_while_scopes_close_each_is_called_and_told_of():
+    trainer, called = trainer_of(), []
+
+    def failing(signal, number):
+        def fail(trainer, state):
+            called.append((signal, number))
+            raise ValueError(f"{number} at {signal}")
+
+        return fail
+
+    closing = ("after_batch", "after_train", "after_epoch", "after_fit")
+    expected = [(signal, number) for signal in closing for number in range(40)]
+    for signal, number in expected:
+        trainer.on(signal)(failing(signal, number))
+    with pytest.raises(ValueError, match="0 at after_batch") as caught:
+        trainer.fit(batches(1))
+    assert called == expected
+    told = [note for note in caught.value.__notes__ if "also raised during the unwinding" in note]
+    assert len(told) == len(expected) - 1
+    assert trainer.state.phase == "failed"
