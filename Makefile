@@ -24,7 +24,7 @@ demo: $(VENV)/demo.stamp ## train a small net on scikit-learn's digits; writes r
 	$(BIN)/trackside demo
 
 # the tests start hundreds of processes: what is compiled is kept, whatever the environment says
-check test: export PYTHONDONTWRITEBYTECODE :=
+check test test-oldest test-newest soak coverage: export PYTHONDONTWRITEBYTECODE :=
 # two processes side by side, and models that gain nothing by more threads
 check: export OMP_NUM_THREADS := 1
 check: $(VENV)/dev.stamp $(TYPED) ## a minute: style, types, and the tests that find most faults

@@ -1,4 +1,4 @@
-"""Charts for tests: the supplied ones, two written by hand, and random ones."""
+"""Charts for tests: the supplied ones, four written by hand, and random ones."""
 
 import functools
 import itertools
@@ -77,7 +77,7 @@ HELD_INSIDE = (
     ("after_work", "work.cancelled", "cancelled"),
     ("after_work", "work.failing", "failed"),
 )
-"""An error leads out of the inner scope, so that its box stands beside where that leads."""
+"""An error leads out of the end of the inner scope: where it leads stands at that height."""
 
 FOLDED = (
     ("begin_work", RESTING, "work.ready"),

@@ -154,15 +154,14 @@ def test_work_in_a_fork_has_a_status_and_a_time_limit():
     assert mutant_tests.in_fork(lambda: int("no number"), limit=60) not in (0, None)
 
 
-def test_the_quick_tests_that_run_the_line_are_asked_those_beside_the_module_first(tree):
+def test_the_quick_tests_that_run_the_line_are_asked_those_of_the_modules_file_first(tree):
     mutant = mutants.mutants_of(tree, "shares.py")[0]
     tests = {"tests/a/a.py::a": 0.3, "tests/b/b.py::b": 0.1, "tests/b/b.py::d": 0.2}
     tests |= {"tests/test_shares.py::c": 1.0, "tests/c.py::draws": 9.0}
-    others = {"tests/a/a.py::slow": 9.0, "tests/a/a.py::e": 0.1, "tests/c.py::hour": 99.0}
-    of_file = {"tests/c.py::looks": 0.1}
-    lines = {"shares.py": {str(mutant.line): [*others, *tests], "99": ["tests/a/a.py::other"]}}
-    lines["shares.py"][str(mutant.line)].remove("tests/a/a.py::e")
-    baseline = mutant_tests.Baseline(tests | others | of_file, lines)
+    slow = {"tests/a/a.py::slow": 9.0, "tests/c.py::hour": 99.0}
+    elsewhere = {"tests/a/a.py::e": 0.1, "tests/c.py::looks": 0.1}
+    lines = {"shares.py": {str(mutant.line): [*slow, *tests], "99": ["tests/a/a.py::other"]}}
+    baseline = mutant_tests.Baseline(tests | slow | elsewhere, lines)
     assert baseline.tests_of(mutant) == [
         "tests/test_shares.py::c",
         "tests/b/b.py::b",

@@ -31,7 +31,7 @@ PRELOADED = ("torch", "torch._dynamo", "torch.distributed", "torch.utils.data", 
              "blinker", "safetensors.torch", "hypothesis", "numpy", "tqdm", "yaml",
              "anyio.pytest_plugin", "xdist.plugin", "_hypothesis_pytestplugin")  # fmt: skip
 QUICK = 2.0  # seconds of a processor; a longer test is not asked about every mutant
-SLOW = 20.0  # nor one that takes these about the modules whose tests lie in its folder
+SLOW = 20.0  # the same for a test in the folder of the module's own tests
 FIRST_TESTS, MOST_TESTS = 60, 360  # the others are asked about what the first did not find
 SHORTEST_LIMIT = 120.0  # seconds, of all tests of a mutant; a busy machine is slower, not killed
 LEAST_PROCESSOR = 30  # seconds of a processor, likewise: a mutant that loops is found by these
@@ -51,7 +51,7 @@ class Baseline:
     lines: dict[str, dict[str, list[str]]]
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """The quick tests that run the line, else the module; those beside the module first.
+        """The quick tests that run the line, else the module; those of its own file first.
 
         Then the quickest of each file, as those of one file often look at the same thing. Of files
         in the module's own folder of tests all are asked: one runs the line, and the others look at

@@ -177,7 +177,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then stop")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time")
-    parser.add_argument("--again", action="store_true", help="also those that have survived")
+    parser.add_argument("--again", action="store_true", help="also survivors that are not judged")
     return parser.parse_args()
 
 

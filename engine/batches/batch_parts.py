@@ -59,7 +59,7 @@ def join_parts(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
     """
     if all(is_list_of_examples(part, size) for part, size in zip(parts, sizes, strict=True)):
         return [*chain.from_iterable(parts)]
-    if isinstance(parts[0], torch.Tensor):
+    if all(isinstance(part, torch.Tensor) for part in parts):
         return _join_tensors(parts, sizes)
     inner = [children(part) for part in parts]
     lengths = {None if each is None else len(each) for each in inner}

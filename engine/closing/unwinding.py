@@ -143,7 +143,7 @@ class Unwinding:
         trigger = self._next_trigger()
         if trigger is not None and self._attempts > _ATTEMPTS:
             failed = f"gave up closing {self.leaf.phase}: {trigger} always fails"
-            self._add_error(RuntimeError(failed), by="the engine")
+            self._add_once(RuntimeError(failed), by="the engine")
             return None
         if trigger is None:
             return None

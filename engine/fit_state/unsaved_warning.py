@@ -61,7 +61,7 @@ class UnsavedStateCheck:
                 warnings.warn(
                     f"handler {name} keeps {', '.join(changed)} and cannot save it: a resumed "
                     "fit starts without it; add state_dict() and load_state_dict(state)",
-                    stacklevel=4,
+                    stacklevel=3,
                 )
         self._warn_of_optimizers(trainer)
 
@@ -78,7 +78,7 @@ class UnsavedStateCheck:
                 f"not saved, as they are not among the trainer's optimizers: {', '.join(found)}; a "
                 "resumed fit begins without what they remember. Give them to the trainer, "
                 "Trainer(optimizers={…}), or save them in state_dict() of a handler",
-                stacklevel=5,
+                stacklevel=4,
             )
 
 

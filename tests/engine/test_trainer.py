@@ -1,11 +1,9 @@
 import copy
-import warnings
 from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import raise_at
 from torch import nn
 
 from trackside.engine import Engine, IllegalTransitionError, Trainer
@@ -529,23 +527,3 @@ def test_a_closing_signal_reaches_receivers_that_compare_equal():
     with pytest.raises(ValueError, match="b"):
         trainer.fit(batches(1))
     assert called == ["a", "b", "c"]
-
-
-def look(trainer, state):
-    raise AssertionError("every=99 is never reached")
-
-
-def test_a_completed_fit_tells_of_a_receiver_that_it_never_called():
-    trainer = trainer_of()
-    trainer.on("after_step", every=99)(look)
-    with pytest.warns(UserWarning, match="look at after_step: every=99 was not reached: 2 counted"):
-        trainer.fit(batches(2))
-
-
-def test_a_cancelled_fit_does_not_tell_of_it():
-    trainer = trainer_of()
-    trainer.on("after_step", every=99)(look)
-    raise_at(trainer, "after_step", CancelFitException)
-    with warnings.catch_warnings(action="error"):
-        trainer.fit(batches(2))
-    assert trainer.state.outcome == "cancelled"

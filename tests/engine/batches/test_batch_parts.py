@@ -62,7 +62,11 @@ def test_a_list_of_outputs_is_joined_output_by_output():
     assert [tuple(part.shape) for part in join_parts(parts, [2, 2])] == [(4, 3), (4,)]
 
 
-@pytest.mark.parametrize("other", [(torch.ones(1),), None, 3.0], ids=["tuple", "none", "number"])
+@pytest.mark.parametrize(
+    "other",
+    [(torch.ones(1),), torch.ones(1), None, 3.0],
+    ids=["tuple", "tensor", "none", "number"],
+)
 @pytest.mark.parametrize("first", [True, False])
 def test_outputs_of_different_structure_raise(other, first):
     parts = [(torch.ones(2), torch.ones(2)), other]
@@ -70,10 +74,13 @@ def test_outputs_of_different_structure_raise(other, first):
         join_parts(parts if first else parts[::-1], [2, 1])
 
 
-def test_an_output_that_every_part_has_not_is_none_and_one_that_some_have_is_kept():
+def test_an_output_that_no_part_has_is_none_and_one_that_some_have_is_a_list():
     assert join_parts([None, None], [2, 1]) is None
     assert join_parts([None, "last"], [2, 1]) == [None, "last"]
     assert join_parts(["first", None], [2, 1]) == ["first", None]
+    tensor = torch.ones(2)
+    assert join_parts([None, tensor], [1, 2]) == [None, tensor]
+    assert join_parts([tensor, None], [2, 1]) == [tensor, None]
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_list_that_may_be_outputs_or_examples_is_asked_for():
 
 
 @pytest.mark.parametrize("tensors_in", [0, 2])
-def test_it_is_asked_for_whichever_batch_has_tensors(tensors_in):
+def test_a_list_that_may_be_outputs_is_asked_for_whichever_batch_has_tensors(tensors_in):
     def sometimes(x):
         return [x, x] if int(x[0]) == tensors_in else ["a", "b"]
 

@@ -201,3 +201,8 @@ DTYPES = [
 def test_pickle_has_the_unpickler_in_python_that_the_check_is_made_of():
     assert issubclass(pickle._Unpickler, object)
     assert {"dispatch", "find_class", "load"} <= set(dir(pickle._Unpickler))
+
+
+def test_a_small_file_may_refer_many_times_to_its_own_parts(tmp_path):
+    torch.save({"notes": [tuple(range(100))] * 100}, tmp_path / "state.pt")
+    check_state_file(tmp_path / "state.pt")

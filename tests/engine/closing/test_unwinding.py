@@ -28,6 +28,22 @@ def test_a_scope_that_cannot_be_closed_is_given_up_and_the_error_says_so(monkeyp
     assert "RuntimeError: gave up closing fit.epoch.train.batch.scored: after_batch always" in last
 
 
+def test_giving_up_ends_the_run_also_if_the_error_takes_no_note(monkeypatch):
+    class Unnoted(KeyboardInterrupt):
+        def add_note(self, note):
+            raise SystemExit
+
+    def enter(unwinding, row):
+        raise MemoryError("too little")
+
+    monkeypatch.setattr(Unwinding, "enter", enter)
+    trainer = trainer_of()
+    raise_once(trainer, Unnoted())
+    with pytest.raises(Unnoted):
+        trainer.fit(batches())
+    assert trainer.state.phase == "failed"
+
+
 @pytest.mark.parametrize("kind", [CancelBatchException, CancelFitException])
 def test_a_cancel_holds_no_frame_after_its_scope_and_so_no_batch(kind):
     trainer, cancel = trainer_of(), kind("enough")
@@ -36,7 +52,7 @@ def test_a_cancel_holds_no_frame_after_its_scope_and_so_no_batch(kind):
     assert cancel.__traceback__ is None
 
 
-def test_nor_does_one_that_another_cancel_has_outranked():
+def test_a_cancel_that_another_one_has_outranked_holds_no_frame():
     trainer, weaker, stronger = trainer_of(), CancelBatchException(), CancelFitException()
     raise_once(trainer, weaker)
     raise_once(trainer, stronger, "after_cancel_batch")

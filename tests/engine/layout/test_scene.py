@@ -1,4 +1,4 @@
-"""Geometry of the drawn charts: the supplied ones, two written by hand, and 200 random ones."""
+"""Geometry of the drawn charts: the supplied ones, four written by hand, and 200 random ones."""
 
 import functools
 from itertools import combinations

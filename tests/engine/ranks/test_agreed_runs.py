@@ -10,7 +10,7 @@ from helpers import batches, trainer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import EPOCHS, SIGNALS, TRAINING, Batches, Plan, Raise, Rig, World, by_hand
-from ranks import Ranks, averaged, same
+from ranks import Ranks, ThreadAgreement, averaged, same
 from torch import nn
 
 from trackside import GradientAccumulation, PeerError, Trainer
@@ -338,18 +338,13 @@ def test_what_a_receiver_of_reported_raises_is_agreed_on():
 
 
 def test_an_error_before_a_run_says_if_the_other_ranks_could_not_be_told():
-    def work(rank, agreement):
-        def begin(failure):
-            raise PeerError("nobody is there")
-
-        agreement.begin = begin
-        with begun_by_all(SimpleNamespace(agreement=agreement)):
-            raise ValueError("no data")
-
-    with pytest.raises(ValueError, match="no data") as caught:
-        Ranks(1).run(work)
+    ranks = Ranks(2)
+    ranks.control.end()
+    trainer = SimpleNamespace(agreement=ThreadAgreement(ranks, 0))
+    with pytest.raises(ValueError, match="no data") as caught, begun_by_all(trainer):
+        raise ValueError("no data")
     [note] = caught.value.__notes__
-    assert note == "trackside: the other ranks were not told of it: nobody is there"
+    assert note.startswith("trackside: the other ranks were not told of it: another rank has left")
 
 
 def test_a_rank_whose_fit_cannot_begin_does_not_let_the_others_wait():

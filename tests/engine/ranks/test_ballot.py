@@ -27,8 +27,8 @@ def test_a_cancel_of_a_rank_that_then_stays_away_is_an_error(ballot):
 
 
 def test_a_rank_that_stays_away_twice_ends_the_exchange_once(ballot, monkeypatch):
-    ended = []
-    monkeypatch.setattr(ballot.agreement, "abort", lambda: ended.append(1))
+    firsts, abort = [], ballot.agreement.abort
+    monkeypatch.setattr(ballot.agreement, "abort", lambda: firsts.append(abort()))
     ballot.stay_away()
     ballot.stay_away()
-    assert ended == [1]
+    assert firsts == [True]

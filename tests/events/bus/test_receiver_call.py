@@ -1,7 +1,6 @@
 """A receiver is called by position: its parameters may have any name."""
 
 import gc
-import warnings
 
 import pytest
 from helpers import batches, trainer_of
@@ -100,26 +99,3 @@ def test_a_scope_handler_without_a_yield_is_refused_when_it_is_attached():
         trainer_of(NoYield())
     with pytest.raises(ReceiverError, match="it has no yield; a scope handler yields once"):
         trainer_of().within("fit")(lambda trainer, state: None)
-
-
-def test_a_subscription_that_is_never_called_says_so_at_the_end_of_the_fit():
-    trainer = trainer_of()
-
-    @trainer.on("after_loss", every=100)
-    def print_loss(trainer, state):
-        raise AssertionError
-
-    with pytest.warns(UserWarning, match=r"print_loss at after_loss: every=100 was not reached"):
-        trainer.fit(batches(3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        trainer.fit(batches(3))  # said once
-
-
-def test_a_subscription_that_is_called_or_not_due_says_nothing():
-    trainer = trainer_of()
-    trainer.on("after_loss", every=3)(lambda trainer, state: None)
-    trainer.on("begin_validate", every=2)(lambda trainer, state: None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        trainer.fit(batches(3))

@@ -1,4 +1,4 @@
-"""Why a process cannot join the others, as its user is told; real processes, each alone."""
+"""Why a process cannot join the others, as its user is told; real processes, without a peer."""
 
 import os
 import socket
@@ -40,7 +40,10 @@ def started(rank, port, environment):
 
 @pytest.fixture(scope="module")
 def ports():
-    """A port for each; at those of other programs somebody listens, who answers nobody."""
+    """A port for each; at those of other programs somebody listens, who answers nobody.
+
+    Only a rank 0 needs a free one: the others are kept, so that nobody else takes them.
+    """
     with ExitStack() as opened:
         others = {case: opened.enter_context(socket.socket()) for case in CASES}
         for other in others.values():
@@ -49,14 +52,14 @@ def ports():
         for case, other in others.items():
             if case in ("port taken", "port of another program"):
                 other.listen()
-            else:
+            elif CASES[case][0] == 0:
                 other.close()
         yield found
 
 
 @pytest.fixture(scope="module")
 def errors(ports):
-    """What each process says; they wait beside each other, the longest for four timeouts."""
+    """What each process says; they wait side by side, the longest for four times the timeout."""
     with ExitStack() as running:
         processes = {
             case: running.enter_context(started(rank, ports[case], environment))
