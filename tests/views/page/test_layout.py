@@ -15,6 +15,10 @@ SIZES += [(1920, 1080), (2560, 1440)]
 ONE_VIEW = 1360
 """The width from which on the page is as high as its window."""
 
+FRAMED = "framed = false; requestAnimationFrame(() => setTimeout(() => { framed = true; }, 50))"
+CORNER = {"x": 0, "y": 0, "width": 1, "height": 1}
+"""A picture of it makes a browser without a screen draw: it may wait for ever to draw by itself."""
+
 COVERED = """() => {
     const rect = (e) => e.getBoundingClientRect();
     const leaves = [...document.querySelectorAll(".board .leaf:not(.unused)")].map(rect);
@@ -100,7 +104,8 @@ def choose(page, label):
 
 def resize(page, width, height):
     page.set_viewport_size({"width": width, "height": height})
-    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+    page.evaluate(FRAMED)
+    wait_until(lambda: page.evaluate("framed") or page.screenshot(clip=CORNER) is None)
 
 
 @pytest.mark.parametrize(("label", "theme"), [(LONG, "dark"), ("cancels", "light")])
