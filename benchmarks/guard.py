@@ -3,7 +3,8 @@
 Two figures that do not depend on the load of the machine:
 
 1. calls: the Python and C function calls that cProfile counts in a batch of the 32-64-10 MLP, in a
-   fit without handlers and in the hand-written loop. The difference is the cost of the engine.
+   fit without handlers and in the hand-written loop. The difference is the cost of the engine; it
+   depends on how often torch calls itself, so `guard.json` has the figures of each torch.
 2. instructions: the bytecode instructions of the engine and the bus in such a batch. They depend
    on the Python version, so `guard.json` has one figure per recorded version.
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from job import Bare
 from works import WORKS, Batch
 
@@ -73,17 +75,21 @@ def a_batch(counter: Callable[[Callable[[], Any]], int], loop: Loop) -> float:
 def measured() -> dict[str, Any]:
     bare, whole = a_batch(calls, Bare(MLP).run), a_batch(calls, fit())
     return {
-        "calls": {"bare loop": bare, "fit": whole, "engine": whole - bare},
+        "calls": {_torch(): {"bare loop": bare, "fit": whole, "engine": whole - bare}},
         "instructions": {_python(): a_batch(instructions, fit())},
     }
 
 
 def record() -> None:
-    """Write new figures; those of other Python versions are kept."""
+    """Write new figures; those of other versions of Python and torch are kept."""
     found = measured()
     known = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    found["instructions"] = {**known.get("instructions", {}), **found["instructions"]}
-    RECORD.write_text(json.dumps(found, indent=2) + "\n")
+    kept = {what: {**known.get(what, {}), **figures} for what, figures in found.items()}
+    RECORD.write_text(json.dumps(kept, indent=2) + "\n")
+
+
+def _torch() -> str:
+    return torch.__version__.partition("+")[0]
 
 
 def _python() -> str:

@@ -81,6 +81,13 @@ def drawn(*, mininterval=0.0, handlers=(), **options):
     return trainer_of(Metrics(), bar, *handlers, **options), terminal
 
 
+@pytest.fixture(autouse=True)
+def no_columns(monkeypatch):
+    """Let no variable say how wide a terminal is: some libraries set it, and tqdm reads it."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def logged(*handlers):
     log = io.StringIO()
     return trainer_of(ProgressBar(log), Metrics(), *handlers), log
