@@ -17,7 +17,11 @@ class Scaled(nn.Module):
 
 def test_parameters_have_the_names_of_torch_once_in_each_root():
     tied = nn.Linear(2, 2)
-    net = nn.Sequential(tied, nn.ModuleDict({"again": tied, "norm": nn.BatchNorm1d(2)}))
+    head = nn.Linear(2, 2)
+    head.weight = tied.weight
+    net = nn.Sequential(
+        tied, nn.ModuleDict({"again": tied, "norm": nn.BatchNorm1d(2), "head": head})
+    )
     net.register_parameter("missing", None)
     loss = Scaled(tied)
     found = module_parameters(named_modules(state_of(model=net, loss_fn=loss)))
@@ -27,4 +31,4 @@ def test_parameters_have_the_names_of_torch_once_in_each_root():
     }
     assert list(found) == list(expected)
     assert all(found[name] is expected[name] for name in expected)
-    assert len(found) == 4 + 3
+    assert len(found) == 5 + 3

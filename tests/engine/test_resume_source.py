@@ -39,3 +39,22 @@ def test_a_folder_that_is_called_auto_can_be_resumed(tmp_path, monkeypatch):
     second = trainer_of()
     second.fit(batches(), epochs=2, resume=Path("auto"))
     assert second.state.step == 6
+
+
+def test_a_trainer_knows_where_its_fit_has_begun(tmp_path):
+    trainer = trainer_of()
+    saved = []
+    trainer.on("after_batch", once=True)(lambda trainer, state: saved.append(trainer.state_dict()))
+    trainer.fit(batches(2))
+    assert trainer.begins["from"] == "a new fit"
+    trainer.fit(batches(2), resume=saved[0])
+    assert trainer.begins["from"] == "from a state dict"
+    assert (trainer.begins["epoch"], trainer.begins["step"]) == ("0", "1")
+
+    saving = trainer_of(Checkpoint(tmp_path))
+    saving.fit(batches(2), resume="auto")
+    assert saving.begins["from"] == f"a new fit, as {tmp_path} has no checkpoint"
+    saving.fit(batches(2), epochs=2, resume="auto")
+    assert saving.begins["from"] == f"from {tmp_path}"
+    saving.fit(batches(2), epochs=3, resume=tmp_path)
+    assert saving.begins["from"] == f"from {tmp_path}"

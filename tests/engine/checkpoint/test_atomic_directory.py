@@ -1,6 +1,7 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +127,11 @@ def test_when_no_more_threads_are_started_the_work_is_done_here():
     future = atomic_directory._submit(threads, done.append, "hashed")
     assert future.done()
     assert done == ["hashed"]
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_no_error(tmp_path, monkeypatch):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    seen = iter([False])
+    monkeypatch.setattr(Path, "is_dir", lambda path: next(seen, True))
+    make_folder(folder)

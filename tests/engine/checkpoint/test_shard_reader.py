@@ -244,3 +244,17 @@ def test_a_shard_of_a_rank_without_rows_is_a_header_alone(tmp_path):
     save_file({"w": torch.zeros(0, 4)}, tmp_path / "shard-00001.safetensors")
     header = shard_reader._header(tmp_path / "shard-00001.safetensors", {"w"})
     assert header["w"]["shape"] == [0, 4]
+
+
+def test_a_stored_tensor_of_a_handler_is_also_in_the_entries_of_the_ranks_that_have_it():
+    def entry():
+        return {"handlers": {"EMA": {"shadow": [None]}}}
+
+    state = {**entry(), "model": {"w": None}, "ranks": [entry(), {"handlers": {}}]}
+    stored = object()
+    found = shard_reader._placed(state, ["handlers", "EMA", "shadow", 0], stored)
+    assert found["handlers"]["EMA"]["shadow"] == [stored]
+    assert found["ranks"] == [{"handlers": {"EMA": {"shadow": [stored]}}}, {"handlers": {}}]
+    found = shard_reader._placed(state, ["model", "w"], stored)
+    assert found["model"]["w"] is stored
+    assert found["ranks"] == state["ranks"]

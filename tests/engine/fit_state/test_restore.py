@@ -571,7 +571,8 @@ def test_a_dict_that_is_not_a_state_dict_is_refused():
 
 def test_another_kind_of_loader_is_refused():
     loader = KeyedLoader(batches(2))
-    refused(trainer_of(History()), "train_loader=a KeyedLoader", [loader])
+    had = "train_loader=a KeyedLoader: the saved fit's loader had no state_dict()"
+    refused(trainer_of(History()), had, [loader])
 
 
 def test_a_valid_loader_that_the_saved_fit_had_not_is_refused():
