@@ -105,6 +105,21 @@ def default_store() -> Any:
     return torch.distributed.distributed_c10d._get_default_store()
 
 
+def group_of_this_rank() -> Any:
+    """A process group of this rank alone, which the other ranks know nothing of.
+
+    From torch 2.15 on it counts among the groups, whose numbers name those of all ranks: the next
+    one would have another name here than on the others, who would wait for this rank.
+    """
+    world = torch.distributed.distributed_c10d._world
+    count = world.group_count
+    try:
+        ranks = [torch.distributed.get_rank()]
+        return torch.distributed.new_group(ranks, use_local_synchronization=True)
+    finally:
+        world.group_count = count
+
+
 def reset_of(module: nn.Module) -> Callable[[], object] | None:
     """What gives a module its first weights; that of `nn.MultiheadAttention` is private."""
     reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)

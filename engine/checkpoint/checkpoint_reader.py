@@ -6,6 +6,7 @@ else is read with `weights_only=True`, with no class allowed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,9 @@ def _read(folder: Path, resumed_by: CheckpointedTrainer | None) -> dict[str, Any
 
 def _read_files(folder: Path) -> dict[str, Any]:
     check_state_file(folder / STATE_FILE)
-    rest = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # from torch 2.15 on it tells of a check that is wanted here
+        warnings.filterwarnings("ignore", "Validating sparse tensor invariants")
+        rest = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
     weights: dict[str, Any] = dict(read_weights(folder / WEIGHTS_FILE))
     weights |= {name: weights[owner] for name, owner in rest["tied"].items()}
     state: dict[str, Any] = rest["state"]

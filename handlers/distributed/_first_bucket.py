@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .._torch_internals import arrange_buckets, send_to
+from .._torch_internals import arrange_buckets, group_of_this_rank, send_to
 from ._control_group import end_group
 
 
@@ -73,7 +73,7 @@ class FirstBucket:
             return
         self._is_asked = True
         if not self._may_send():  # what the pass leaves is as on a rank that has made it
-            self._alone = dist.new_group([dist.get_rank()], use_local_synchronization=True)
+            self._alone = group_of_this_rank()
             send_to(self._wrapped, self._alone)
 
 

@@ -50,6 +50,7 @@ def parameter(gradient):
         (lambda: batchnorm, "torch.nn.modules.batchnorm._NormBase"),
         (nn.Module, "torch.nn.Module._buffers"),
         (lambda: distributed_c10d, "torch.distributed.distributed_c10d._get_default_store"),
+        (lambda: distributed_c10d._world, "torch.distributed.distributed_c10d._world.group_count"),
         (lambda: GradScaler("cpu"), "torch.amp.GradScaler._device"),
         (lambda: torch.compile(nn.ReLU(), backend="eager"), "OptimizedModule._orig_mod"),
     ],
@@ -263,3 +264,11 @@ def test_other_handler_files_use_no_private_part():
     files = [path for path in HANDLERS.rglob("*.py") if path.name not in places]
     used = {path.name: list(private_parts(path)) for path in files}
     assert {name: parts for name, parts in used.items() if parts} == {}
+
+
+def test_the_group_of_one_rank_is_not_counted_so_that_the_next_has_the_same_name_on_all(group):
+    before = distributed_c10d._world.group_count
+    alone = internals.group_of_this_rank()
+    assert torch.distributed.get_world_size(alone) == 1
+    assert distributed_c10d._world.group_count == before
+    torch.distributed.destroy_process_group(alone)
