@@ -112,6 +112,6 @@ def test_a_log_of_several_fits_has_the_facts_of_each(tmp_path):
 
 
 def test_importing_the_facts_starts_no_process(monkeypatch):
-    code = "import sys; sys.addaudithook(lambda e, a: e == 'subprocess.Popen' and 1 / 0)"
+    code = "import sys, torch; sys.addaudithook(lambda e, a: e == 'subprocess.Popen' and 1 / 0)"
     code += "; import trackside.handlers.run_facts"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=os.getcwd())
