@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -6,7 +7,6 @@ from pathlib import Path
 import optuna
 import optuna_search
 import pytest
-from forked import run_forked
 from optuna.trial import TrialState
 
 from trackside.events import after_batch, any_transition, begin_fit
@@ -107,6 +107,7 @@ def test_an_interrupt_closes_the_trial_and_the_fit_and_ends_the_search(study, he
 
 
 def test_the_example_runs_as_it_stands():
-    done = run_forked([sys.executable, EXAMPLE])
+    # a new process: forked after a fit, its four threads have twice crashed in torch
+    done = subprocess.run([sys.executable, EXAMPLE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "trials were pruned" in done.stdout
