@@ -51,7 +51,7 @@ def join_parts(parts: Sequence[Any], sizes: Sequence[int]) -> Any:
     """Join the outputs for parts of a batch, of `sizes` examples, into one output.
 
     Lists with an entry for each example become one. Scalars, such as a loss, become the mean over
-    all examples; other values that are not tensors become a list.
+    all examples; other values become a list, also where only some parts have a tensor.
 
     Raises:
         ValueError: the first dimension of a tensor is not the examples, or parts of the batch have

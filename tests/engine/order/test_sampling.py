@@ -360,18 +360,8 @@ def test_a_fit_does_not_resume_at_what_is_no_position(change, message):
         trainer_of().fit(KeyedLoader(data, 1), resume=saved)
 
 
-class Own(Sampler):
-    """A sampler of a user's with a generator of its own."""
-
-    def __init__(self):
-        self.generator = torch.Generator().manual_seed(3)
-
-    def __iter__(self):
-        yield from torch.randperm(20, generator=self.generator).tolist()
-
-
 def test_the_generator_of_a_sampler_is_seeded_for_the_epoch_and_left_as_it_was():
-    sampler = Own()
+    sampler = OwnGenerator()
     before = sampler.generator.get_state()
     first, again, next_one = (read_sampler(sampler, 5, epoch) for epoch in (1, 1, 2))
     assert first == again != next_one
@@ -379,7 +369,7 @@ def test_the_generator_of_a_sampler_is_seeded_for_the_epoch_and_left_as_it_was()
 
 
 def test_the_generator_of_a_sampler_that_fails_is_left_as_it_was():
-    class Fails(Own):
+    class Fails(OwnGenerator):
         def __iter__(self):
             yield from super().__iter__()
             raise LookupError("no more")
