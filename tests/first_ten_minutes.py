@@ -104,26 +104,26 @@ assert begun == [2, 3]
 MISTAKES = {
     "a hook with the name of another library": (
         "class Mine:\n    def on_epoch_end(self, trainer, state): ...\ntrainer.attach(Mine())",
-        "after_epoch",
+        "it is after_epoch here",
     ),
-    "a misspelt signal": ("trainer.on('after_los')", "after_loss"),
+    "a misspelt signal": ("trainer.on('after_los')", "did you mean after_loss?"),
     "a class in place of an instance": (
         "from trackside import EMA\ntrainer.attach(EMA)",
-        "EMA",
+        "did you forget ()?",
     ),
     "targets of the wrong type": (
         "trainer.fit([(x, y.float()) for x, y in train])",
-        "loss",
+        "raised by activity fit.epoch.train.batch.loss in",
     ),
     "a shape that does not fit the model": (
         "trainer.fit([(x[:, :60], y) for x, y in train])",
-        "forward",
+        "raised by activity fit.epoch.train.batch.forward in",
     ),
-    "epochs that are no number": ("trainer.fit(train, epochs='3')", "epochs"),
+    "epochs that are no number": ("trainer.fit(train, epochs='3')", "found a str; allowed: an int"),
     "a metric that nobody computes": (
         "from trackside import EarlyStopping\ntrainer.attach(EarlyStopping('valid_acuracy'))\n"
         "trainer.fit(train, valid)",
-        "valid_acuracy",
+        "did you mean valid_loss?",
     ),
 }
 
