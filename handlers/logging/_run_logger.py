@@ -262,7 +262,7 @@ def import_extra(module: str, extra: str, by: object) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"{type(by).__name__} needs {extra}: pip install trackside[{extra}]"
+            f"{type(by).__name__} needs {extra}: pip install 'trackside[{extra}]'"
         ) from error
 
 

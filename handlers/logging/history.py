@@ -108,7 +108,7 @@ class History(Stateful):
             from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
         except ImportError as error:
             raise ImportError(
-                "History.plot needs matplotlib: pip install trackside[plot]"
+                "History.plot needs matplotlib: pip install 'trackside[plot]'"
             ) from error
         panels = self._panels()
         unit, positions = self._positions()

@@ -46,7 +46,7 @@ class MLflow(RunLogger):
         run_id: the id of the current or last run; None before the first.
 
     Raises:
-        ImportError: mlflow is not installed: `pip install trackside[mlflow]`.
+        ImportError: mlflow is not installed: `pip install 'trackside[mlflow]'`.
         TypeError: `every` is not an int.
         ValueError: `every` is below 1.
         MlflowException: `tracking_uri` is not valid.

@@ -31,7 +31,7 @@ class TensorBoard(RunLogger):
         every: also log the `loss` of every n-th optimizer step, from 1; None: never.
 
     Raises:
-        ImportError: tensorboard is not installed: `pip install trackside[tensorboard]`.
+        ImportError: tensorboard is not installed: `pip install 'trackside[tensorboard]'`.
         TypeError: `every` is not an int.
         ValueError: `every` is below 1; `directory` is a file.
     """

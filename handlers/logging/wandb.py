@@ -45,7 +45,7 @@ class WandB(RunLogger):
         run: the current run, to which you can log more; None outside of a fit.
 
     Raises:
-        ImportError: wandb is not installed: `pip install trackside[wandb]`.
+        ImportError: wandb is not installed: `pip install 'trackside[wandb]'`.
         TypeError: `every` is not an int; `wandb.init` has no such argument.
         ValueError: `every` is below 1; `id` is given, although each fit is a new run.
     """

@@ -63,7 +63,7 @@ class OpenTelemetry(Stateful):
         meter_provider: None: the global one.
 
     Raises:
-        ImportError: opentelemetry is not installed: `pip install trackside[opentelemetry]`.
+        ImportError: opentelemetry is not installed: `pip install 'trackside[opentelemetry]'`.
         TypeError, ValueError: `every` is not an int from 1.
     """
 

@@ -44,7 +44,7 @@ class Prometheus(Stateful):
         registry: what is scraped; None: the global one of `prometheus_client`.
 
     Raises:
-        ImportError: prometheus_client is not installed: `pip install trackside[prometheus]`.
+        ImportError: prometheus_client is not installed: `pip install 'trackside[prometheus]'`.
     """
 
     on_error = "detach"

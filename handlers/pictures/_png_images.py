@@ -42,7 +42,7 @@ def require_pillow(by: str) -> Any:
         from PIL import Image  # noqa: PLC0415  # an extra
     except ImportError as error:
         raise ImportError(
-            f'{by} needs Pillow: pip install trackside[pictures]; or as_="text"'
+            f"{by} needs Pillow: pip install 'trackside[pictures]'; or as_=\"text\""
         ) from error
     return Image
 

@@ -56,7 +56,7 @@ class Samples(Stateful):
         pictures: the newest, by the name of the evaluation.
 
     Raises:
-        ImportError: Pillow is not installed: `pip install trackside[pictures]`; not for texts.
+        ImportError: Pillow is not installed: `pip install 'trackside[pictures]'`; not for texts.
         TypeError, ValueError: an argument is out of range.
     """
 

@@ -69,7 +69,7 @@ class LRCurve:
             from matplotlib.figure import Figure  # noqa: PLC0415  # an extra
         except ImportError as error:
             raise ImportError(
-                "LRCurve.plot needs matplotlib: pip install trackside[plot]"
+                "LRCurve.plot needs matplotlib: pip install 'trackside[plot]'"
             ) from error
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.add_subplot()

@@ -19,7 +19,7 @@ def png(picture: str) -> bytes:
     """Draw the SVG of a chart, as on a light page, in the fonts of this machine.
 
     Raises:
-        UsageError: resvg is missing: `pip install trackside[png]`.
+        UsageError: resvg is missing: `pip install 'trackside[png]'`.
     """
     try:
         import resvg_py

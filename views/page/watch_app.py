@@ -24,7 +24,7 @@ def watch_app(*paths: str | Path, hosts: Collection[str] | None = None) -> ASGIA
         hosts: names of the server for which it answers; None: any.
 
     Raises:
-        ImportError: starlette is missing: `pip install trackside[watch]`.
+        ImportError: starlette is missing: `pip install 'trackside[watch]'`.
     """
     try:
         from .asgi_app import asgi_app

@@ -252,7 +252,7 @@ def test_plotting_without_a_metric_is_refused():
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install trackside\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install 'trackside\[plot\]'"):
         history_of(1).plot()
 
 

@@ -266,7 +266,7 @@ def test_without_a_provider_of_the_application_nothing_is_exported():
 
 def test_without_opentelemetry_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
-    with pytest.raises(ImportError, match=r"pip install trackside\[opentelemetry\]"):
+    with pytest.raises(ImportError, match=r"pip install 'trackside\[opentelemetry\]'"):
         OpenTelemetry()
 
 

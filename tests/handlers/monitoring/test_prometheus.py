@@ -160,5 +160,5 @@ def test_names_are_registered_once(registry):
 
 def test_without_prometheus_client_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ImportError, match=r"pip install trackside\[prometheus\]"):
+    with pytest.raises(ImportError, match=r"pip install 'trackside\[prometheus\]'"):
         Prometheus()

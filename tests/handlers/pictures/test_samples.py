@@ -149,7 +149,7 @@ def test_as_text_shows_no_image_and_needs_no_pillow(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     found = regression(Samples(1, as_="text"), torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4))
     assert found[0].input == "0, 0, 0, 0, 0, 0, 0, 0, … (1, 4, 4)"
-    with pytest.raises(ImportError, match=r"pip install trackside\[pictures\]"):
+    with pytest.raises(ImportError, match=r"pip install 'trackside\[pictures\]'"):
         Samples(1)
 
 

@@ -426,7 +426,7 @@ def test_curve_without_suggestion_can_be_plotted():
 
 def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r"pip install trackside\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install 'trackside\[plot\]'"):
         curve_of([1.0, 2.0]).plot()
 
 
