@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -50,3 +51,11 @@ def test_every_handler_has_an_example():
     code = "\n".join(re.findall(r"^```py.*?^```", page, re.DOTALL | re.MULTILINE))
     found = set(re.findall(r"\b(\w+)\(", code))
     assert set(handlers.__all__) <= found, set(handlers.__all__) - found
+
+
+def test_every_extra_has_a_row():
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+    page = (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("## Extras")
+    named = [name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in row.split(", ")]
+    assert sorted(named) == sorted(f"`{name}`" for name in project["optional-dependencies"])
