@@ -1,4 +1,4 @@
-"""Keep a checkpoint and a recording of this version: `python tests/keep_files.py NAME`.
+"""Keep a checkpoint, a recording and a journal of this version: `python tests/keep_files.py NAME`.
 
 Writes `tests/kept_files/NAME/`, which every later version has to read; see `test_kept_files.py`.
 """
@@ -20,6 +20,7 @@ from trackside import (
     CancelFitException,
     Checkpoint,
     History,
+    Journal,
     KeyedLoader,
     Recorder,
     Trainer,
@@ -45,8 +46,9 @@ def weights(trainer):
 
 def write(folder, work):
     """A fit that ends at `STEP`, and the weights that it would have had at its end."""
-    recording = work / "recording.trackside"
-    trainer, loader = job(Checkpoint(folder / "checkpoint", steps=STEP), Recorder(recording))
+    recording, journal = work / "recording.trackside", work / "journal.jsonl"
+    watching = Recorder(recording), Journal(journal, full=("loss",))
+    trainer, loader = job(Checkpoint(folder / "checkpoint", steps=STEP), *watching)
 
     @trainer.on("after_batch")
     def stop(trainer, state):
@@ -54,7 +56,8 @@ def write(folder, work):
             raise CancelFitException("enough is kept")
 
     trainer.fit(loader, epochs=EPOCHS)
-    (folder / "recording.trackside.xz").write_bytes(lzma.compress(recording.read_bytes()))
+    for path in (recording, journal):
+        (folder / f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes()))
     (folder / "checkpoint" / ".lock").unlink()
 
     whole, loader = job()

@@ -1,7 +1,7 @@
 """Files that earlier versions wrote, kept in `kept_files/`, are read by this one.
 
-`0.1.0-first` has manifest format 1 and recording format 1, `0.1.0-third` recording format 3;
-`python tests/keep_files.py` adds more.
+`0.1.0-first` has manifest format 1 and recording format 1, `0.1.0-third` recording format 3,
+`0.1.0-fourth` a journal of format 1; `python tests/keep_files.py` adds more.
 """
 
 import lzma
@@ -11,7 +11,7 @@ import pytest
 import torch
 from keep_files import EPOCHS, KEPT, STEP, job, weights
 
-from trackside.views import Recording, totals
+from trackside.views import Recording, replay, totals
 
 VERSIONS = sorted(path.name for path in KEPT.iterdir())
 
@@ -22,8 +22,8 @@ def kept(request, tmp_path):
     return shutil.copytree(KEPT / request.param, tmp_path / request.param)
 
 
-def test_files_of_three_versions_are_kept():
-    assert VERSIONS == ["0.1.0-first", "0.1.0-second", "0.1.0-third"]
+def test_files_of_four_versions_are_kept():
+    assert VERSIONS == ["0.1.0-first", "0.1.0-fourth", "0.1.0-second", "0.1.0-third"]
 
 
 def test_the_checkpoint_of_an_earlier_version_resumes_to_the_same_weights(kept):
@@ -56,3 +56,23 @@ def test_the_recording_of_an_earlier_version_is_read(kept):
 
     counts = {entry.trigger: total.count for entry, total in transitions.items()}
     assert (counts["begin_fit"], counts["begin_batch"], counts["after_step"]) == (1, STEP, STEP)
+
+
+WITH_JOURNAL = [path.parent for path in KEPT.glob("*/journal.jsonl.xz")]
+
+
+@pytest.mark.parametrize("folder", WITH_JOURNAL, ids=lambda path: path.name)
+def test_the_journal_of_an_earlier_version_is_read(folder, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(lzma.decompress((folder / f"{path.name}.xz").read_bytes()))
+    losses = []
+
+    class Losses:
+        def after_loss(self, trainer, state):
+            losses.append(float(state.loss))
+
+    state = replay(path, [Losses()])
+
+    assert (state.step, state.outcome, state.cancel.reason) == (STEP, "cancelled", "enough is kept")
+    assert len(losses) == STEP
+    assert all(0 < loss < 2 for loss in losses)

@@ -19,6 +19,7 @@ from ._field_digest import digest, in_full
 from ._run_metadata import rank_path
 
 FORMAT = 1
+_HEAD = b'{"journal": '
 FIELDS = ("xb", "yb", "pred", "loss")
 
 
@@ -235,9 +236,15 @@ def _check_path(path: Path) -> None:
         raise ValueError(f"Journal({str(path)!r}): that is a folder; allowed: a file's path")
     if path.exists():
         with path.open("rb") as file:
-            begin = file.read(12)
-        if begin and not b'{"journal": '.startswith(begin):
+            begin = file.read(len(_HEAD) + 8)
+        if not (begin.startswith(_HEAD) or _HEAD.startswith(begin)):
             raise ValueError(f"Journal({str(path)!r}): that file is not a journal; name another")
+        written = begin.removeprefix(_HEAD).partition(b",")[0]
+        if written.isdigit() and int(written) > FORMAT:
+            raise ValueError(
+                f"Journal({str(path)!r}): a newer trackside wrote that file in format "
+                f"{int(written)}; name another"
+            )
 
 
 def _drop_cut_line(path: Path) -> None:

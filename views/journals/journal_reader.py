@@ -10,13 +10,16 @@ from typing import Any
 Line = dict[str, Any]
 Span = tuple[int, int]
 
+FORMAT = 1
+"""The newest that is read; that of `handlers.recording.journal`, whose import imports torch."""
+
 POSITION = ("epoch", "batch", "step", "samples")
 _HEADER = ("fields", "full", "every", "blame", "rows")
 _KEY = ("trigger", "from", "to", *POSITION)
 
 
 class JournalError(ValueError):
-    """A file is not a journal, or one of its lines cannot be read."""
+    """A file is not a journal, or a newer one, or one of its lines cannot be read."""
 
 
 class JournalReader:
@@ -30,7 +33,7 @@ class JournalReader:
         cut_off: whether the last line is incomplete, as a killed process leaves it; it is left out.
 
     Raises:
-        JournalError: the file cannot be read, or is not a journal.
+        JournalError: the file cannot be read, is not a journal, or a newer trackside wrote it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -38,7 +41,13 @@ class JournalReader:
         self.cut_off = False
         first = next(self._raw([(0, 1 << 62)]), None)
         self.header: Line = {} if first is None else self._parsed(*first)
-        if self.header.get("journal") != 1:
+        written = self.header.get("journal")
+        if type(written) is int and written > FORMAT:
+            raise JournalError(
+                f"{path}: a newer trackside wrote it in format {written}; this one reads formats "
+                f"up to {FORMAT}"
+            )
+        if written != FORMAT:
             raise JournalError(f"{path} is not a journal: its first line is not a header of one")
         if missing := [name for name in _HEADER if name not in self.header]:
             raise JournalError(f"the header of the journal {path} has no {', '.join(missing)}")

@@ -159,6 +159,15 @@ def test_a_wrong_option_is_refused(options, error, message, tmp_path):
         trainer_of(Journal(tmp_path / "a.jsonl", **options))
 
 
+def test_a_journal_of_a_newer_version_is_not_continued(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"journal": 2, "fields": []}\n')
+    with pytest.raises(ValueError, match="newer trackside wrote that file in format 2"):
+        Journal(path)
+    path.write_text('{"journal": 1')  # a killed process has cut it
+    assert Journal(path).path == path
+
+
 def test_a_file_that_is_not_a_journal_is_not_touched(tmp_path):
     path = tmp_path / "thesis.txt"
     path.write_text("important")

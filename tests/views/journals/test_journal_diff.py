@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from journals import journal_of, lines_of, shift_inputs
 
 from trackside import CancelBatchException, Checkpoint, Journal, Metrics, MixUp
+from trackside.handlers.recording import journal
 from trackside.views import JournalError, diff_journals
 from trackside.views.commands.main import main
+from trackside.views.journals import journal_reader
 
 
 def test_two_equal_fits_have_equal_journals(tmp_path):
@@ -176,8 +178,16 @@ def test_fields_that_only_one_observes_are_told(tmp_path):
     )
 
 
+def test_a_journal_of_a_newer_version_is_refused_with_its_format(tmp_path):
+    assert journal_reader.FORMAT == journal.FORMAT
+    a = journal_of(tmp_path / "a", epochs=1)
+    (tmp_path / "b").write_bytes(b'{"journal": 99}\n')
+    with pytest.raises(JournalError, match="newer trackside wrote it in format 99; this one reads"):
+        diff_journals(a, tmp_path / "b")
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"hello\n", b'{"journal": 99}\n', b"[1]\n", b"\x00\xff\n", b'{"journal": 1}']
+    "content", [b"", b"hello\n", b'{"journal": 0}\n', b"[1]\n", b"\x00\xff\n", b'{"journal": 1}']
 )
 def test_a_file_that_is_not_a_journal_is_one_error(tmp_path, content, capsys):
     (tmp_path / "b").write_bytes(content)
