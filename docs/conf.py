@@ -48,7 +48,7 @@ html_title = f"trackside {release}"
 html_theme_options = {"show_prev_next": False, "navigation_with_keys": False}
 html_show_sourcelink = False
 
-LABEL = re.compile(r"^(Signals|Reads|Writes|Raises|Cost|Source):(?= \S)")
+LABEL = re.compile(r"^(Signals|Reads|Writes|Raises|Cost|Does not|Source):(?= \S)")
 CODE = re.compile(r"`+([^`]+)`+(\w?)", re.DOTALL)
 
 

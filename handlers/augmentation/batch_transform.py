@@ -19,6 +19,7 @@ class BatchTransform(Copyable):
     Writes: xb, yb; `batch` is not changed
     Raises: TypeError: the function does not return a pair
     Cost: no sync; the cost of the function
+    Does not: change `batch`, or run in the worker processes of a loader
 
     Args:
         function: `function(xb, yb)` returns the new `(xb, yb)`; `yb` is None for a batch without

@@ -26,6 +26,7 @@ class CutMix(PairMixing):
     Raises: AttachError when attached or at begin_fit: no loss_fn, or another mixing handler is
         attached; TypeError: inputs are not a tensor (B, …, H, W), or a batch has no targets
     Cost: no sync; the loss is computed twice
+    Does not: change targets, validation or prediction
     Source: Sangdoo Yun, Dongyoon Han, Seong Joon Oh, Sanghyuk Chun, Junsuk Choe, Youngjoon Yoo,
         "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
         2019

@@ -26,6 +26,7 @@ class LabelSmoothing(Handler):
     Writes: loss_fn, while the loss is computed
     Raises: AttachError when attached or at begin_fit: the loss_fn is not a cross entropy
     Cost: no sync
+    Does not: change another loss than torch's cross entropy, or validation
     Source: Christian Szegedy, Vincent Vanhoucke, Sergey Ioffe, Jonathon Shlens, Zbigniew Wojna,
         "Rethinking the Inception Architecture for Computer Vision", 2016
 

@@ -25,6 +25,7 @@ class MixUp(PairMixing):
         attached; TypeError: inputs are not a floating-point tensor or a tuple of them, or a batch
         has no targets
     Cost: no sync; the loss is computed twice
+    Does not: change targets, validation or prediction
     Source: Hongyi Zhang, Moustapha Cisse, Yann N. Dauphin, David Lopez-Paz, "mixup: Beyond
         Empirical Risk Minimization", 2018
 

@@ -43,6 +43,7 @@ class SWA(Copyable):
     Raises: ValueError at begin_fit: the fit ends before `start`
     Cost: no sync a batch; a few for each averaged epoch; memory of one more model; with batch-norm
         layers a forward pass over the training data at the end, one sync for each layer and batch
+    Does not: change the learning rate, or validate with the average
     Source: Pavel Izmailov, Dmitrii Podoprikhin, Timur Garipov, Dmitry Vetrov, Andrew Gordon
         Wilson, "Averaging Weights Leads to Wider Optima and Better Generalization", 2018;
         `torch.optim.swa_utils`

@@ -43,6 +43,7 @@ class Checkpoint(Stateful):
     Cost: no sync between saves, but one for each value of a `metric` that is a tensor; under a
         microsecond a batch. Training waits while files are written and synced; with `async_save`
         only while everything is copied in memory, which syncs a device
+    Does not: save inside of a batch, or after an optimizer step that has failed
 
     Args:
         folder: used by this fit alone; created when the fit begins.

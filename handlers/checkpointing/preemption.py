@@ -44,6 +44,7 @@ class Preemption(Stateful):
     Raises: CancelFitException, then SystemExit; RuntimeError if the fit begins outside of the main
         thread, or without a Checkpoint that saves on a cancel; bad arguments in `__init__`
     Cost: no sync; with several ranks one exchange when the fit ends
+    Does not: break off a batch, a fetch or a compilation, or save: a `Checkpoint` does
 
     Args:
         signals: which signals to handle; SIGTERM and SIGUSR1 by default.

@@ -22,6 +22,7 @@ class EarlyStopping(JudgedMetric, Stateful):
     Reads: reported, metrics, outcome, epoch, validation_due, ends_round
     Raises: CancelFitException; LookupError if the metric is missing; bad arguments in `__init__`
     Cost: no sync; one for each value that is a tensor
+    Does not: restore the best weights: `Checkpoint(…, restore_best=True)` does
     Source: Lutz Prechelt, "Early Stopping — But When?", 1998
 
     Args:

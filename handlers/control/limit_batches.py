@@ -20,6 +20,7 @@ class LimitBatches(Handler):
     Signals: begin_fit, after_fit
     Writes: batches_per_epoch, batches_per_validation
     Cost: no sync
+    Does not: limit `validate()` and `predict()`
 
     Args:
         train: most batches in each training pass, from 1; None: all batches.

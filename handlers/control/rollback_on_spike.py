@@ -35,6 +35,7 @@ class RollbackOnSpike(Stateful):
     Reads: loss, training, snapshots, rollbacks
     Raises: RollbackException; bad arguments in `__init__`; AttachError without Snapshots
     Cost: a device sync a batch; a sort of `window` numbers
+    Does not: make snapshots, or judge validation
     Source: Aakanksha Chowdhery and others, "PaLM: Scaling Language Modeling with Pathways", 2022,
         section 5.1, for going back and skipping batches; Frank R. Hampel, "The Influence Curve and
         Its Role in Robust Estimation", 1974, for the deviation

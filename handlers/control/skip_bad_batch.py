@@ -33,6 +33,7 @@ class SkipBadBatch(Stateful):
     Raises: CancelBatchException; CancelFitException after too many; bad arguments in `__init__`
     Cost: a device sync a batch for the loss, and one an optimizer step for the gradients; a copy of
         the modules' buffers each batch
+    Does not: go back to earlier weights, or judge losses that are finite
 
     Args:
         in_a_row: most bad batches to skip in a row, from 0; one more cancels the fit.

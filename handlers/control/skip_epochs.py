@@ -17,6 +17,7 @@ class SkipEpochs(Handler):
     Reads: epoch
     Raises: CancelEpochException
     Cost: no sync
+    Does not: count the steps of epochs that it skips, or draw their random numbers
 
     Args:
         before: the first epoch that is not skipped, 0-based, from 0.

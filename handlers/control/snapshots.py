@@ -30,6 +30,7 @@ class Snapshots(Stateful):
     Cost: a copy of weights, gradients and the optimizer's state for each one that is kept, and one
         more while it is made; with "cpu" and "pinned" a device sync every so many steps. Sharded
         tensors are collected: each rank keeps whole ones
+    Does not: go back by itself, or outlive the process: a `Checkpoint` does
 
     Args:
         every: optimizer steps between two of them, from 1.

@@ -22,6 +22,7 @@ class StepLimit(Handler):
     Reads: step, training, epoch, batch_index
     Writes: limits; then batches, n_batches, n_epochs
     Cost: no sync
+    Does not: cancel the fit, or train longer than its `epochs`
 
     Args:
         steps: optimizer steps in a fit, from 1.

@@ -22,6 +22,7 @@ class StopOnNaN(Stateful):
     Reads: loss, step, optimizer
     Raises: CancelFitException; bad arguments in `__init__`
     Cost: one device sync each check: with `every=1` one an optimizer step
+    Does not: protect buffers, or go back to earlier weights
 
     Args:
         every: steps of an optimizer from one check to the next.

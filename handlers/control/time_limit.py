@@ -22,6 +22,7 @@ class TimeLimit(Copyable):
     Writes: limits and elapsed, for schedules
     Raises: CancelFitException
     Cost: no sync; a batch ends for this handler when its work is queued on the device
+    Does not: limit `validate()` and `predict()`, or break off a batch
 
     Args:
         seconds: wall-clock time from the begin of the fit, above 0.

@@ -26,6 +26,7 @@ class TokenLimit(Copyable):
     Reads: xb, training, epoch, batch_index
     Writes: limits, tokens; then batches, n_batches, n_epochs
     Cost: no sync, if `count` makes none
+    Does not: leave out padding, unless `count` does, or shorten a batch
 
     Args:
         tokens: tokens in a fit, from 1.

@@ -22,6 +22,7 @@ class ValidateEvery(Stateful):
     Reads: step, epoch, n_epochs, batch_index, n_batches, outcome, paused, job, valid_loader
     Writes: validate_next, validation_due
     Cost: no sync
+    Does not: validate at the end of every epoch where `steps` is given
 
     Args:
         steps: optimizer steps between two validations, counted from the begin of the fit, from 1.

@@ -67,6 +67,7 @@ class Distributed(Stateful):
         loader that cannot be sharded
     Cost: no sync a batch; the reduction of the gradients, which DistributedDataParallel overlaps
         with the backward pass; with `uneven="join"` a collective more
+    Does not: start processes, shard lists and streams, or insert `SyncBatchNorm`
 
     Args:
         strategy: "ddp": every rank has the whole model; "fsdp2": a shard of each parameter, of its

@@ -32,6 +32,7 @@ class ActivationStats(TensorStats):
     Raises: AttachError when attached: the model has no such module
     Cost: no sync a batch; one an epoch, which reads bins + 2 numbers for each module and observed
         batch
+    Does not: observe validation or prediction
 
     Args:
         modules: names as in `model.named_modules()`; None: all modules without submodules.

@@ -19,6 +19,7 @@ class GradientStats(OptimizerTarget, TensorStats):
     Reads: model, epoch, batch_index, step
     Cost: no sync a batch if gradients are dense; one an epoch, which reads bins + 2 numbers for
         each parameter and observed step
+    Does not: see gradients after they were clipped
 
     Args:
         every: observe every n-th optimizer step, from 1; the first step of a fit is observed.

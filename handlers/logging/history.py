@@ -28,6 +28,7 @@ class History(Stateful):
     Signals: begin_fit, reported, after_epoch
     Reads: epoch, step, samples, lr, outcome, metrics, reported, ends_round
     Cost: no sync; one for each row if the learning rate is a tensor
+    Does not: write a file, or keep a row for each batch
 
     Attributes:
         rows: dicts in the order of the steps: `fit` and `epoch` (0-based), `step` (optimizer steps

@@ -23,6 +23,7 @@ class JSONLines(FileLogger):
     Reads: epoch, step, samples, lr, outcome, metrics, reported, loss
     Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
+    Does not: write pictures, or the loss of a step without `every`
 
     Args:
         path: the file; its folder is created.

@@ -46,6 +46,7 @@ class Metrics(Copyable):
         several updates ["train_<of>_loss"]; ["train_<name>"], ["valid_<name>"], for a collection of
         metrics ["train_<name>_<its name>"]: floats
     Cost: no sync a batch; one a pass for the loss, and what each metric's compute costs
+    Does not: count cancelled batches, or compute anything in `predict()`
 
     Args:
         take: `take(state)` returns what `update` is called with, several arguments as a tuple:

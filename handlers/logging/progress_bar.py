@@ -26,6 +26,7 @@ class ProgressBar(Stateful):
     Reads: loss, metrics, epoch, n_epochs, batch_index, n_batches, training, job, outcome, cancel
     Cost: a device sync each time that a bar is drawn, every `mininterval` seconds; for a line one
         if there are no metrics, so that it has the loss of the last batch
+    Does not: show anything on another rank than 0
 
     Args:
         file: the stream to write to; None: `sys.stderr`. Bars are drawn if it is a terminal.

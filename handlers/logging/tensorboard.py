@@ -25,6 +25,7 @@ class TensorBoard(RunLogger):
     Reads: epoch, step, samples, lr, outcome, metrics, reported, pictures, loss
     Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
+    Does not: start TensorBoard's server, or log metrics that are not numbers
 
     Args:
         directory: the folder of all runs; pass it to `tensorboard --logdir`.

@@ -54,6 +54,8 @@ class OpenTelemetry(Stateful):
         batch, step, backward; resumed, reported
     Reads: epoch, step, samples, metrics, reported, outcome, cancel, error
     Cost: three calls a batch that do nothing, unless asked; a sync for each metric that is a tensor
+    Does not: make spans of batches without `batches=True`, or export: the application's providers
+        do
 
     Args:
         batches: also make a span of each batch.

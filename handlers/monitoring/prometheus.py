@@ -39,6 +39,7 @@ class Prometheus(Stateful):
     Reads: epoch, n_epochs, step, samples, reported, outcome, job
     Cost: nothing a batch, the counters are read when they are scraped; a sync for each reported
         metric that is a tensor
+    Does not: serve what it exports, or tell of other processes
 
     Args:
         registry: what is scraped; None: the global one of `prometheus_client`.

@@ -46,6 +46,7 @@ class GradientAccumulation(OptimizerTarget, Stateful):
         for wrong arguments, and for a weight that is no number from 0
     Cost: no sync, also with weights that are tensors; if the loader has no length, one batch is
         fetched ahead
+    Does not: let batch norm see more than one batch at a time
 
     Args:
         batches: number of batches in a window, from 1.

@@ -32,6 +32,7 @@ class GradientClip(OptimizerTarget, Stateful):
     Reads: optimizer, outcome, paused
     Writes: the gradients of the parameters that the optimizer steps; metrics["grad_norm"]
     Cost: no sync a step; one a pass for the norm
+    Does not: act on a norm that is not finite: `StopOnNaN` and `SkipBadBatch` do
     Source: Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent networks", 2013
 
     Args:

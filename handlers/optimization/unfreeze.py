@@ -34,6 +34,7 @@ class Unfreeze(OptimizerTarget, Stateful):
     Writes: `requires_grad` of the parameters; the parameter groups of the optimizer, if
         `lr_divisor` is not 1: those of the first group come first
     Cost: no sync
+    Does not: stop the updates of running statistics in a frozen module
     Source: Jeremy Howard, Sebastian Ruder, "Universal Language Model Fine-tuning for Text
         Classification", 2018
 

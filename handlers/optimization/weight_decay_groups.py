@@ -33,6 +33,7 @@ class WeightDecayGroups(OptimizerTarget, Stateful):
     Writes: the parameter groups of the optimizer
     Raises: AttachError when attached or at begin_fit: the optimizer has no weight decay
     Cost: no sync
+    Does not: change the decay of other parameters, or undo the split when the fit ends
 
     Args:
         of: name of the optimizer and of its model, of a trainer with several; None: the only one.

@@ -27,6 +27,7 @@ class ActivationCheckpointing(Stateful):
     Reads: model, training
     Raises: AttachError when the model has no such submodule; TypeError for wrong arguments
     Cost: no sync; a second forward pass of the selected submodules
+    Does not: select the model itself, or act in validation and prediction
     Source: Tianqi Chen, Bing Xu, Chiyuan Zhang, Carlos Guestrin, "Training Deep Nets with
         Sublinear Memory Cost", 2016; the second pass is `torch.utils.checkpoint`
 

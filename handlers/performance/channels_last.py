@@ -28,6 +28,7 @@ class ChannelsLast(Stateful):
     Reads: xb
     Writes: xb; the memory format of parameters, buffers, gradients and the optimizer's state
     Cost: no sync; a copy of each batch of inputs that does not come in this format
+    Does not: change tensors with another number of dimensions, or targets
     """
 
     reads = ("xb",)

@@ -24,6 +24,7 @@ class Compile(Stateful):
     Reads: model
     Raises: ValueError for an option that `torch.compile` refuses
     Cost: no sync; seconds to minutes for the first batches, and again for new input shapes
+    Does not: compile the loss or the optimizer step
 
     Args:
         options: the other arguments of `torch.compile`: `backend`, `mode`, `dynamic`, ….

@@ -56,10 +56,6 @@ class Fuse(Stateful):
 
     Attached to several trainers, it fuses for the last of them.
 
-    Not fused: steps and zero_grad, which stay as they are; fits with several optimizers, with an
-    optimizer that needs a closure, with several processes, driven by `steps`; batches with weights
-    or parts that are no tensors; models that `torch.compile` cannot turn into one graph.
-
     With `graph` the call is captured as a CUDA graph for each shape; the trial then compares that.
     What Python does in the model, such as to count calls, is then not done again, and the values
     that it reads are those of the capture. On another device, or where a capture fails, the rows
@@ -71,6 +67,9 @@ class Fuse(Stateful):
     Raises: ValueError, TypeError for wrong arguments
     Cost: compiling, seconds to minutes for each shape, no other one after a minute in all; a sync
         a batch on CUDA during a trial
+    Does not: fuse steps, zero_grad and validation; fits with several optimizers, with an optimizer
+        that needs a closure, with several processes, driven by `steps`; batches with weights or
+        parts that are no tensors; models that `torch.compile` cannot turn into one graph
 
     Args:
         backend: see `torch.compile`.

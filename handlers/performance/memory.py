@@ -24,6 +24,7 @@ class Memory(Handler):
     Writes: metrics["peak_memory"], in MiB: of training, then of training and validation
     Raises: ImportError when attached: not on CUDA, and Python has no module resource (Windows)
     Cost: no sync
+    Does not: tell the peak of an epoch from an earlier one, except on CUDA
     """
 
     reads = ("device", "model", "job")

@@ -35,6 +35,7 @@ class MixedPrecision(Handler):
     Raises: CancelStepException when float16 gradients overflow; TypeError in begin_fit for a model
         whose parameters are float16; TypeError, ValueError for wrong arguments
     Cost: no sync with bfloat16; one an optimizer step with float16, in `GradScaler.step`
+    Does not: convert weights, or train a model whose parameters are float16
     Source: Paulius Micikevicius and others, "Mixed Precision Training", 2018
 
     Args:

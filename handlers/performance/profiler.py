@@ -29,6 +29,7 @@ class Profiler(Stateful):
     Reads: training, outcome
     Writes: a Chrome trace file
     Cost: no sync of its own; while recording, the cost of torch.profiler
+    Does not: count batches of validation, or sum up what it has recorded
 
     Args:
         path: file of the trace; its folder is created if missing. `.json.gz` is compressed.

@@ -46,6 +46,7 @@ class SplitOnOutOfMemory(Stateful):
     Cost: no sync; the forward pass of a split training batch runs twice, because only one part at a
         time keeps its activations: if most batches are split, smaller batches and
         GradientAccumulation are faster. Accumulated gradients need their memory twice
+    Does not: split packed sequences, graphs and other objects, or work in several processes
     Source: Luyu Gao and others, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
         Setup", 2021, for a loss over parts
 

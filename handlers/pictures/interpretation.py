@@ -56,6 +56,7 @@ class Interpretation(Copyable):
         1000 classes, or if `classes` has another number of names
     Cost: no sync a batch, and work that grows with the scores; some syncs an evaluation. On the
         device `keep` inputs, of each shape; over ranks they are gathered
+    Does not: look at training batches, or at several labels of one example
     Source: Jeremy Howard and Sylvain Gugger, "fastai: A Layered API for Deep Learning", 2020, for
         the idea
 

@@ -38,6 +38,7 @@ class Samples(Stateful):
     Writes: pictures["valid_samples"]
     Cost: no sync a batch, and a copy of the shown examples on the device; one sync an evaluation
         for each tensor that is shown, and some milliseconds for images
+    Does not: choose examples, or show training batches
 
     Args:
         count: examples to show, from 1.

@@ -38,6 +38,7 @@ class Journal(Stateful):
     Cost: some microseconds a transition. Each chosen field is hashed at every transition of an
         observed batch, and with `blame` also before and after every receiver: on a GPU one sync
         each
+    Does not: record times, or the values of fields that are not in `full`
 
     Args:
         path: the file, `runs/run.jsonl`; its folder is created.

@@ -45,6 +45,8 @@ class Recorder(Stateful):
     Cost: half a microsecond a transition; with `timing` one for each receiver called. One device
         sync each `scalars` training batches, one for each reported metric that is a tensor; with
         `timing="events"` one more an epoch, and some microseconds a transition
+    Does not: keep more than the newest `records`, except in totals and metrics; time a device
+        without `timing="events"`
 
     Args:
         path: the file, `runs/run.loop`; its folder is created.

@@ -38,6 +38,7 @@ class Annealing(OptionWriter, Stateful):
     Writes: the option of the optimizer
     Raises: ValueError, when the end of the fit is not known, or the group or option does not exist
     Cost: no sync
+    Does not: work in a fit whose end is not known, or follow a metric
 
     Args:
         option: its name in the parameter groups: "lr", "momentum", "weight_decay", "betas", …

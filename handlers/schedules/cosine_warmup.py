@@ -20,6 +20,7 @@ class CosineWarmup(PlannedSchedule):
     Writes: the learning rates of the optimizer
     Raises: ValueError, when the end of the fit is not known
     Cost: no sync, if the learning rates are floats
+    Does not: work in a fit whose end is not known, or restart the cosine
     Source: Priya Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017;
         Ilya Loshchilov, Frank Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2016
 

@@ -20,6 +20,7 @@ class FlatCosine(PlannedSchedule):
     Writes: the learning rates of the optimizer
     Raises: ValueError, when the end of the fit is not known
     Cost: no sync, if the learning rates are floats
+    Does not: work in a fit whose end is not known, or move momenta
     Source: Mikhail Grankin, `fit_flat_cos` of fastai, 2019
 
     Args:

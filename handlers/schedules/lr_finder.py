@@ -29,6 +29,7 @@ class LRFinder(Handler):
     Signals: none of the given trainer; begin_batch, after_loss, after_step of the second one
     Raises: CancelFitException in the test, when the loss diverges or all steps are made
     Cost: one sync a batch of the test; the memory of the weights and of the optimizer's state
+    Does not: use the handlers of the given trainer, or restore what was read from an iterator
     Source: Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2015; Sylvain
         Gugger and Jeremy Howard, fastai, for smoothing and suggestions
 

@@ -32,6 +32,7 @@ class LRSchedule(OptionWriter, SchedulerHandler):
     Reads: optimizer, step, n_epochs, batches_per_epoch, train_loader
     Writes: the learning rates of the optimizer, and momenta if the scheduler moves them
     Cost: no sync, if the learning rates are floats
+    Does not: step after a cancelled or an accumulated step, or follow a metric
 
     Args:
         factory: `factory(optimizer)` returns the scheduler. A function of two arguments is called

@@ -24,6 +24,7 @@ class OneCycle(PlannedSchedule):
     Writes: the learning rates and momenta of the optimizer
     Raises: ValueError, when the end of the fit is not known
     Cost: no sync, if the learning rates are floats
+    Does not: work in a fit whose end is not known, or repeat the cycle
     Source: Leslie N. Smith, Nicholay Topin, "Super-Convergence: Very Fast Training of Neural
         Networks Using Large Learning Rates", 2018
 

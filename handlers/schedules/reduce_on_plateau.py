@@ -31,6 +31,7 @@ class ReduceOnPlateau(OptionWriter, JudgedMetric, SchedulerHandler):
     Writes: the learning rates of the optimizer
     Raises: LookupError when the metric does not exist
     Cost: no sync; one for each value that is a tensor
+    Does not: raise a rate again before the fit ends
 
     Args:
         metric: the name under which it is reported.

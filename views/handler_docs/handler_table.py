@@ -14,7 +14,7 @@ BEGIN, END = "<!-- handlers: made by `make readme` -->", "<!-- end of handlers -
 
 
 def handler_table() -> str:
-    """Markdown tables, one for each wing, with a row for each handler: its signals, its cost.
+    """Markdown tables, one for each wing, with a row for each handler: what its docstring says.
 
     Raises:
         ValueError: a label is missing in the docstring of a handler.
@@ -28,12 +28,13 @@ def handler_table() -> str:
 def _wing_table(wing: str, names: list[str]) -> str:
     doc = import_module(f"{handlers.__name__}.{wing}").__doc__ or ""
     heading = f"**{wing}**: {doc.partition(chr(10))[0]}"
-    lines = [heading, "", "| handler | what it does | signals | cost |", "|---|---|---|---|"]
+    lines = [heading, "", "| handler | what it does | signals | cost | does not |"]
+    lines.append("|---|---|---|---|---|")
     for name in names:
         doc = inspect.getdoc(getattr(handlers, name)) or ""
         summary = doc.partition("\n\n")[0].replace("\n", " ")
-        signals, cost = (_labelled_text(name, doc, label) for label in ("Signals", "Cost"))
-        cells = (f"`{name}`", summary, signals, cost)
+        labels = ("Signals", "Cost", "Does not")
+        cells = (f"`{name}`", summary, *(_labelled_text(name, doc, label) for label in labels))
         lines.append(f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |")
     return "\n".join(lines)
 
