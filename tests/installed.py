@@ -32,6 +32,7 @@ def build(folder):
         [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "would be ignored" not in done.stdout + done.stderr, done.stderr  # said by setuptools
     (wheel,), (sdist,) = source.glob("*.whl"), source.glob("*.tar.gz")
     return wheel, sdist
 
