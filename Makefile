@@ -15,7 +15,7 @@ QUICK := tests/test_architecture.py tests/events tests/engine/test_trainer.py te
 
 .NOTPARALLEL:
 .PHONY: help demo check test test-oldest test-newest test-pythons soak coverage mutation attack-page bench \
-	results guard readme docs links newcomer release clean
+	results guard readme picture docs links newcomer release clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -101,6 +101,9 @@ readme: $(VENV)/dev.stamp ## make the pictures and the generated tables of READM
 	for picture in docs/charts/*-narrow.svg; do name=$$(basename $$picture -narrow.svg); \
 	  $(BIN)/trackside draw examples/$$name.py:job -o docs/charts/$$name.svg; \
 	  $(BIN)/trackside draw examples/$$name.py:job --narrow -o $$picture; done
+
+picture: $(VENV)/dev.stamp ## take the picture of the live page anew, docs/watch.png, with chromium; it differs each time
+	$(BIN)/python docs/page_picture.py
 
 docs: $(VENV)/dev.stamp readme ## build the site of the documentation in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
