@@ -1,5 +1,6 @@
 """What the documents show: their commands are commands; helpers to read their blocks."""
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trackside.views.commands.main import build_parser
+from trackside.views.jobs.factory_arguments import read_arguments
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in sorted(ROOT.glob("docs/**/*.md")) if p.parent.parent.name != "reference"]
@@ -65,12 +67,27 @@ def test_its_commands_are_commands(document):
     targets = set(re.findall(r"^([\w-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for program, *words in filter(None, commands(document)):
         if program == "trackside":
-            build_parser().parse_args(words)
+            given = build_parser().parse_args(words)
+            if getattr(given, "factory", "").startswith("examples/"):
+                given.config = []  # the page says what is in it, or a command before this one does
+                module, _, name = given.factory.removeprefix("examples/").partition(".py:")
+                read_arguments(getattr(importlib.import_module(module), name), given)
         elif program == "make":
             assert {word for word in words if "=" not in word} <= targets
         for word in words:
             file = word.partition(":")[0]
             assert not file.startswith(("examples/", "benchmarks/")) or (ROOT / file).is_file()
+
+
+def test_the_file_of_arguments_that_a_page_shows_is_read(tmp_path):
+    (_, lines), *_ = blocks(ROOT / "docs/how-to/arguments.md", "yaml")
+    path = tmp_path / "run.yaml"
+    path.write_text("\n".join(lines))
+    words = ["fit", "examples/digits.py:digits", "--config", str(path)]
+    given = build_parser().parse_args(words)
+    read = read_arguments(importlib.import_module("digits").digits, given)
+    assert (read.given["lr"], read.given["batch_size"]) == (0.003, 64)
+    assert (given.epochs, given.precision, given.handler) == (3, "bf16", ["ema.decay=0.99"])
 
 
 @pytest.mark.parametrize("document", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
