@@ -43,7 +43,7 @@ def _measure(box: Box, bundles: tuple[Bundle, ...], layouts: dict[Box, LaneLayou
     stretch_boxes(edges)
     bottom = _place_rows(box, edges)
     place_ports(edges)
-    _record_crossings(box, edges)
+    _record_exits(box, edges)
     layouts[box] = LaneLayout(box, edges, bottom)
 
 
@@ -53,13 +53,11 @@ def leaf_texts(box: Box) -> tuple[float, float]:
     return text_width(box.name, NAME_SIZE, bold=True), way_out
 
 
-def _record_crossings(box: Box, edges: list[Edge]) -> None:
-    """Record where edges cross the border of the box: they continue outside at the same height."""
+def _record_exits(box: Box, edges: list[Edge]) -> None:
+    """Record where edges leave the box: they continue outside at the same height."""
     for edge in edges:
         if edge.route == "border" and edge.role == "exit":
             box.exits[edge.bundles[0]] = edge.ports[0].side, edge.ports[0].y
-        elif edge.route == "border" and edge.role == "entry":
-            box.entries[edge.bundles[0].destination] = edge.ports[0].side, edge.ports[0].y
 
 
 def _fold(column: list[Box]) -> list[list[Box]]:

@@ -26,7 +26,6 @@ class Box:
         stack_host: the child that the stack is placed beside, on its right.
         exits: side and height where the edges of a bundle from inside to outside leave the box.
         way_out: for a leaf without a row of its own: how the innermost row around it leads out.
-        entries: side and height where edges from outside enter it, by destination.
     """
 
     phase: str
@@ -41,7 +40,6 @@ class Box:
     axis: float = 0
     way_out: str = ""
     exits: dict[Bundle, tuple[Side, float]] = field(default_factory=dict)
-    entries: dict[str, tuple[Side, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

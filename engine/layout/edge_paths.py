@@ -53,9 +53,9 @@ def _label_at_port(edge: Edge, port: Port) -> Text:
 
 
 def _label_at_line(edge: Edge, line: Polyline) -> Text:
-    """Label to the right of the last, vertical part of a line."""
-    (_, start), (x, end) = line[-2:]
-    middle = max((start + end) / 2, end - 8 - LINE_HEIGHT * len(edge.label_lines) / 2) + 1.5
+    """Label to the right of the end of a line, which is vertical there."""
+    x, end = line[-1]
+    middle = end - 6.5 - LINE_HEIGHT * len(edge.label_lines) / 2
     last = middle + LINE_HEIGHT * (len(edge.label_lines) - 1) / 2
     return Text(x + 7, last, "start", edge.label_lines)
 

@@ -46,10 +46,8 @@ def _allowed_gutters(box: Box, edge: Edge, index: int) -> dict[int, Side]:
 
 
 def _fixed_position(edge: Edge, index: int) -> tuple[Side, float] | None:
-    if edge.role == "entry":
-        return edge.boxes[0].entries.get(edge.bundles[0].destination)
-    if index == len(edge.boxes) - 1 and edge.role == "own":
-        return None
+    if edge.role == "entry" or (edge.role == "own" and index == len(edge.boxes) - 1):
+        return None  # a transition opens one scope: inside its border it is at its destination
     return edge.boxes[index].exits.get(edge.bundles[index])
 
 
