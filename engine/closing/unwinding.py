@@ -147,6 +147,7 @@ class Unwinding:
             return None
         if trigger is None:
             return None
+        self.leaf.select_owner(self.state)
         self._announces = trigger in ("after_error", announcing_trigger(self.cancel, self.target))
         try:
             row = self.leaf.closing_rows[trigger]

@@ -181,11 +181,11 @@ def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activi
     Those of a scope that its trigger opens are selected before the signal is sent. A phase in which
     they are current already gets the activity as it is.
     """
-    owner = _owner(topology, phase)
+    owner = topology.owner(phase)
     opened = {
         trigger: name
         for trigger, destination in topology.table.get(phase, {}).items()
-        if (name := _owner(topology, destination)) and name != owner
+        if (name := topology.owner(destination)) and name != owner
     }
     if not opened and not _may_find_another(topology, phase, owner):
         return activity
@@ -212,11 +212,6 @@ def _may_find_another(topology: Topology, phase: str, owner: str) -> bool:
         return True
     before = [leaf for leaf, exits in topology.table.items() if phase in exits.values()]
     return any(
-        _owner(topology, leaf) != owner and (not owner or scope_name(leaf) == "cancelled")
+        topology.owner(leaf) != owner and (not owner or scope_name(leaf) == "cancelled")
         for leaf in before
     )
-
-
-def _owner(topology: Topology, phase: str) -> str:
-    of = topology.chart.of
-    return next((of[n] for path in enclosing(phase) if (n := scope_name(path)) in of), "")

@@ -71,6 +71,17 @@ class MachineOnUse:
         aliases: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> Table:
         """The table of a run; what a host changes on the machine meanwhile is of the next one."""
+        table = self._table(sender, activity_of, aliases)
+        for leaf in table.values():
+            leaf.owner = self._topology.owner(leaf.phase)
+        return table
+
+    def _table(
+        self,
+        sender: Publisher,
+        activity_of: Callable[[str], Activity | None],
+        aliases: Mapping[str, Sequence[str]],
+    ) -> Table:
         if not self._built:
             return build_table(
                 self._topology.planned_rows, _refuse_to_fire, sender, activity_of, aliases

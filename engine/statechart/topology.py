@@ -97,6 +97,11 @@ class Topology:
         """The roles of the scopes, by name."""
         return self.chart.roles
 
+    def owner(self, phase: str) -> str:
+        """The name of what the innermost scope around a phase trains; empty if none says one."""
+        of = self.chart.of
+        return next((of[n] for path in enclosing(phase) if (n := scope_name(path)) in of), "")
+
     @cached_property
     def trained(self) -> tuple[str, ...]:
         """The names of the optimizers that its scopes train; empty if none says a name."""

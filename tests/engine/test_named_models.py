@@ -12,6 +12,7 @@ from trackside import Trainer, TrainState
 from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
 from trackside.engine.loop.activities import loss, step
 from trackside.engine.loop.chart_activities import backward_of_own
+from trackside.events import CancelEpochException
 
 
 def test_each_update_trains_its_own_model_as_the_plain_loop_does():
@@ -68,6 +69,20 @@ def test_after_a_cancel_of_an_update_the_next_has_its_own_model():
         [p.detach() for p in trainer.state.models["b"].parameters()],
         [p.detach() for p in model(1).parameters()],
     )
+
+
+def test_after_a_cancel_of_the_epoch_within_an_update_the_state_is_of_no_update():
+    trainer = trainer_of_two()
+    seen = []
+    trainer.on("after_epoch")(lambda trainer, state: seen.append(state.of))
+
+    @trainer.on("after_loss")
+    def cancel(trainer, state):
+        if state.of == "b":
+            raise CancelEpochException
+
+    trainer.fit(batches(1))
+    assert seen == [""]
 
 
 def test_an_update_leaves_no_gradients_in_the_models_of_other_updates():
