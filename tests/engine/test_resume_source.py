@@ -1,8 +1,11 @@
+import copy
 from pathlib import Path
 
 import pytest
 from helpers import batches, equal, trainer_of, weights
 
+from trackside.engine.fit_state.sharded_tensors import StoredTensor
+from trackside.engine.resume_source import place_of
 from trackside.handlers import Checkpoint
 
 
@@ -58,3 +61,28 @@ def test_a_trainer_knows_where_its_fit_has_begun(tmp_path):
     assert saving.begins["from"] == f"from {tmp_path}"
     saving.fit(batches(2), epochs=3, resume=tmp_path)
     assert saving.begins["from"] == f"from {tmp_path}"
+
+
+@pytest.mark.parametrize("kind", ["whole", "in files"])
+def test_several_ranks_compare_a_checksum_of_the_weights_with_which_they_begin(kind):
+    trainer = trainer_of()
+    trainer.state.world_size = 2
+
+    def begun_with(changed):
+        saved = copy.deepcopy(trainer.state_dict())
+        for name, value in saved["model"].items():
+            value[0] += name == changed
+            if kind == "in files":
+                stored = StoredTensor(value.shape, value.dtype, lambda a, b, all=value: all[a:b])
+                saved["model"][name] = stored
+        return place_of(trainer, None, {**saved, "phase": "fit.ready"})["weights"]
+
+    names = [name for name, _ in trainer.state.model.named_parameters()]
+    found = [begun_with(changed) for changed in (None, *names)]
+    assert len({*found}) == len(found)
+    assert begun_with(None) == found[0]
+
+
+def test_one_process_compares_no_weights():
+    trainer = trainer_of()
+    assert "weights" not in place_of(trainer, None, trainer.state_dict())

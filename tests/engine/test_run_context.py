@@ -5,7 +5,8 @@ import warnings
 import pytest
 from helpers import batches, raise_at, trainer_of
 
-from trackside.events import CancelFitException
+from trackside.engine.run_context import RunSession
+from trackside.events import CancelFitException, TrainState
 
 
 def test_a_subscription_that_is_never_called_says_so_at_the_end_of_the_fit():
@@ -39,3 +40,19 @@ def test_a_cancelled_fit_does_not_say_that_a_subscription_was_never_called():
         warnings.simplefilter("error")
         trainer.fit(batches(2))
     assert trainer.state.outcome == "cancelled"
+
+
+def test_a_session_that_an_interrupt_kept_from_beginning_can_be_ended():
+    ended = []
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    def prepare():
+        yield
+
+    session = RunSession(TrainState(None), "fit", prepare(), interrupted, lambda: ended.append(1))
+    with pytest.raises(KeyboardInterrupt), session:
+        raise AssertionError
+    session.close()
+    assert ended == [1]

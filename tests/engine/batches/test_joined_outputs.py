@@ -100,8 +100,11 @@ def test_ragged_outputs_are_returned_by_batch_with_a_warning(join):
     def padded(x):
         return {"tokens": x.expand(-1, 1 + int(x.max()))}
 
-    with pytest.warns(UserWarning, match=r"pred\['tokens'\] has different shapes.*\(2, 2\).*"):
+    with pytest.warns(
+        UserWarning, match=r"pred\['tokens'\] has different shapes.*\(2, 2\).*"
+    ) as told:
         joined = predict(padded, (2, 2), join)
+    assert [warning.filename for warning in told] == [__file__]
     assert [each["tokens"].shape for each in joined] == [(2, 2), (2, 4)]
     assert [len(each["tokens"]) for each in predict(padded, (2, 2), "examples")] == [2, 2, 4, 4]
 

@@ -297,3 +297,10 @@ def test_a_pass_without_a_batch_is_one_epoch():
     for epoch in (1, 2):
         assert list(loader) == []
         assert loader.state_dict()["epoch"] == epoch
+
+
+def test_the_end_of_an_epoch_is_the_last_position_in_it():
+    loader = KeyedLoader(Augmented(8), 2)
+    assert list(at((0, 4), loader)) == []
+    with pytest.raises(ValueError, match="batch 5 is no position in it"):
+        at((0, 5), loader)

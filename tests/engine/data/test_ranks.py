@@ -94,3 +94,16 @@ def test_one_rank_again_after_several_reads_whole_batches():
     loader.set_rank(0, 1)
     assert loader.position == (1, 0)
     assert [len(batch) for batch in loader] == [4, 4, 4]
+
+
+def test_another_rank_ends_a_pass_and_keeps_a_position_that_was_loaded():
+    loader = whole(12, 2)
+    reading = iter(loader)
+    next(reading)
+    loader.set_rank(1, 2)
+    assert loader.position == (1, 0)
+
+    restored = whole(12, 4)
+    restored.load_state_dict({**restored.state_dict(), "batch": 2})
+    restored.set_rank(0, 1)
+    assert restored.position == (0, 2)

@@ -104,6 +104,8 @@ def test_what_a_fit_saves_at_any_boundary_is_accepted():
         (("loaders", "paused"), [0, 0, None]),
         (("position", "batches_found"), [0, 1]),
         (("position", "batches_found"), [None, 1]),
+        (("position", "asked", "seed"), (1 << 63) - 1),
+        (("position", "asked", "batches_per_epoch"), 1),
     ],
 )
 def test_the_least_that_a_fit_can_have_saved_is_accepted(path, value):
@@ -120,6 +122,8 @@ def test_the_least_that_a_fit_can_have_saved_is_accepted(path, value):
         (("position", "batches_found"), [-1, 1]),
         (("position", "batches_found"), [0, 0]),
         (("position", "batches_found"), [0, 1, 2]),
+        (("position", "asked", "seed"), 1 << 63),
+        (("position", "asked", "batches_per_epoch"), 0),
     ],
 )
 def test_one_less_or_more_than_a_fit_can_have_saved_is_refused(path, value):
@@ -197,3 +201,9 @@ def test_a_state_without_numpy_is_one():
     state = saved_fit()
     state["generators"]["numpy"] = None
     check_values(state)
+
+
+@pytest.mark.parametrize(("value", "shown"), [("x", "is 'x'"), ([1], "is a list")])
+def test_a_wrong_value_is_shown_or_if_it_may_be_long_its_type(value, shown):
+    with pytest.raises(ValueError, match=f"step {shown} in the state dict"):
+        check_values(changed(("position", "step"), value))

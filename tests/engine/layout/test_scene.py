@@ -8,6 +8,7 @@ from charts import topologies
 from pictures import Picture
 
 from trackside.engine import Diagram
+from trackside.engine.layout.scene import Arrow, Text
 
 
 @functools.cache
@@ -180,3 +181,11 @@ def test_every_phase_is_drawn_as_a_box():
 def test_a_check_names_the_charts_that_fail_it():
     with pytest.raises(AssertionError, match=r"'gan': \['fit\.epoch\.batch\.sample'\]"):
         check_every_chart(lambda topology, _: [p for p in topology.leaves if p.endswith(".sample")])
+
+
+def test_the_head_of_an_arrow_is_where_none_of_its_lines_goes_on():
+    up_and_right = (0.0, 9.0), (0.0, 0.0), (5.0, 0.0)
+    onwards = (5.0, 0.0), (9.0, 0.0)
+    label = Text(0, 0, "start", ("go",))
+    arrow = Arrow("normal", (0,), ("go",), (up_and_right, onwards), label)
+    assert list(arrow.tips) == [onwards]

@@ -79,10 +79,12 @@ def test_the_number_of_what_was_skipped_is_logged_once_a_pass_and_saved(caplog):
     ]
 
 
-def test_the_reason_of_a_skipped_example_is_in_the_log(caplog):
+def test_the_reason_of_a_skipped_example_or_batch_is_in_the_log(caplog):
     with caplog.at_level(logging.DEBUG, "trackside"):
         list(KeyedLoader(Raising(i4=SKIP), 2))
+        list(KeyedLoader(Raising(i4=CancelBatchException("no label")), 2))
     assert "skipped example 4: broken" in caplog.messages
+    assert "skipped a batch: no label" in caplog.messages
 
 
 @workers

@@ -53,6 +53,8 @@ def test_the_generator_is_restored_with_the_number_that_it_kept(before, inside, 
 
 def test_the_layout_of_the_twister_is_the_one_that_is_read():
     assert module._layout_is_known(), "numpy.random.MT19937.ctypes.state_address"
+    assert module._spare_offset() is not None, "numpy.random.RandomState in memory"
+    assert module._is_seeded_alike(), "numpy.random.MT19937._legacy_seeding"
 
 
 def test_without_a_known_layout_the_generator_is_restored_too(monkeypatch):
