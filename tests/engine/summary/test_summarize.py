@@ -142,6 +142,16 @@ def test_shared_parameters_count_once_and_deep_layers_are_left_out():
     assert found.parameters == 30
 
 
+def test_layers_are_shown_down_to_the_third_level():
+    net = nn.Sequential(nn.Sequential(nn.Sequential(nn.Sequential(nn.Linear(5, 3)))))
+    assert [layer.name for layer in trainer_of(net=net).summary().layers] == [
+        "",
+        "0",
+        "0.0",
+        "0.0.0",
+    ]
+
+
 def test_memory_has_what_the_optimizer_holds():
     net = model()
     trainer = trainer_of(net=net, optimizer=torch.optim.SGD(net.parameters(), 0.1, momentum=0.9))
