@@ -75,6 +75,23 @@ def test_a_mutant_is_one_changed_line_of_a_function(tree):
     }
 
 
+def test_there_are_no_mutants_of_guards_and_of_names_in_a_call(tmp_path):
+    (tmp_path / "pairs.py").write_text(
+        "@dataclass(frozen=True, slots=True, order=True)\n"
+        "class Pair:\n"
+        "    def both(self, one, *, other):\n"
+        "        return zip(one, other * 2, strict=True)\n"
+    )
+    assert {m.becomes for m in mutants.mutants_of(tmp_path, "pairs.py")} == {
+        "",
+        "@dataclass(frozen=True, slots=True, order=False)",
+        "return zip(one, other / 2, strict=True)",
+        "return zip(one, other * 1, strict=True)",
+        "return zip(one, other * 3, strict=True)",
+        "return None",
+    }
+
+
 def test_the_key_of_a_mutant_stays_when_lines_are_added_above(tree):
     before = mutants.mutants_of(tree, "shares.py")
     (tree / "shares.py").write_text("import math\n" + SOURCE)
