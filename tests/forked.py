@@ -27,7 +27,8 @@ import trackside
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "trackside")
 """The installed `trackside`."""
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # more threads do not help models this small
-WITH_TEST_HELPERS = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parent)}
+HELPERS = filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
+WITH_TEST_HELPERS = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(HELPERS)}
 OF_THE_SERVER = {**ENVIRONMENT, "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # of pyarrow
 PATHS = [str(Path(trackside.__file__).parents[1]), str(Path(__file__).parent)]
 LARGEST = 1 << 20
@@ -136,13 +137,17 @@ class Forked(subprocess.Popen):
         return self.returncode
 
 
-def run_forked(command, *, check=False, timeout=None, text=True, capture_output=True, **options):
+def run_forked(
+    command, *, check=False, timeout=None, text=True, capture_output=True, input=None, **options
+):
     """Run it to its end; a `subprocess.CompletedProcess`, with its output."""
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
     if capture_output:
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     with Forked(command, text=text, **options) as process:
         try:
-            output, errors = process.communicate(timeout=timeout)
+            output, errors = process.communicate(input, timeout=timeout)
         except BaseException:
             process.kill()
             raise

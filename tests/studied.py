@@ -49,6 +49,10 @@ def job(lr=0.1, *handlers, dies_in=None, seed=0):
     return Job(Trainer(model, nn.CrossEntropyLoss(), optimizer, own), data, data, epochs=2)
 
 
+def with_secret(api_key=""):
+    return job(0.1, GradientClip(0.1), Metrics())
+
+
 class Needs:
     requires = ("Halves",)
 

@@ -1,9 +1,10 @@
-"""The process that runs the fits of a study: `python -m trackside.views.studies.trial_worker JOB`.
+"""The process that runs the fits of a study: `python -m trackside.views.studies.trial_worker`.
 
 It imports the module of the factory once, and makes each fit in a fork of itself, so that no fit
-sees the side effects of another. It reads requests from stdin and writes answers to stdout, each a
-line of JSON; what the fits print goes to stderr. It ends when stdin is closed, also in the middle
-of a fit: so nothing goes on when the process of the study was killed.
+sees the side effects of another. From stdin it reads the job and the command line of the study,
+which the facts of the fits have, then requests; it writes answers to stdout, each a line of JSON.
+What the fits print goes to stderr. It ends when stdin is closed, also in the middle of a fit: so
+nothing goes on when the process of the study was killed.
 """
 
 from __future__ import annotations
@@ -30,24 +31,21 @@ _NEEDED_IN_FORKS = (
 )
 
 
-def main(request: str) -> None:
-    """Answer requests until stdin is closed.
-
-    Args:
-        request: the job, as `request_of` writes it.
-    """
+def main() -> None:
+    """Answer requests until stdin is closed."""
     requests, answers = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    try:
-        source = JobSource.of_request(request)
-    except UsageError as error:
-        _write_line(answers, {"refused": str(error)})
-        return
-    for module in _NEEDED_IN_FORKS:
-        import_module(module)
-    _write_line(answers, {"ready": True})
     with open(requests, "rb", buffering=0) as lines:
+        request, sys.orig_argv = json.loads(lines.readline())
+        try:
+            source = JobSource.of_request(request)
+        except UsageError as error:
+            _write_line(answers, {"refused": str(error)})
+            return
+        for module in _NEEDED_IN_FORKS:
+            import_module(module)
+        _write_line(answers, {"ready": True})
         while line := lines.readline():
             work = partial(_work, source, json.loads(line))
             _write_line(answers, _in_fork(work, requests))
@@ -110,6 +108,6 @@ def _write_line(file: int, answer: Answer) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
     sys.stderr.flush()
     os._exit(0)  # at once: to tear torch down takes longer than some fits

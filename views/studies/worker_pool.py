@@ -39,12 +39,13 @@ class Worker:
         self.task: Task | None = None
         self._target = json.loads(request)["factory"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.trial_worker", request],
+            [sys.executable, "-m", f"{__package__}.trial_worker"],
             env=_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # a Ctrl-C is for this process, which then ends the workers
         )
+        self._send([request, sys.orig_argv])
 
     def fileno(self) -> int:
         assert self._process.stdout is not None
@@ -53,9 +54,12 @@ class Worker:
     def begin(self, task: Task) -> None:
         """Send a request; if the process has died, there is no answer."""
         self.task = task
+        self._send(task.request)
+
+    def _send(self, what: Any) -> None:
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(task.request).encode() + b"\n")
+            self._process.stdin.write(json.dumps(what).encode() + b"\n")
             self._process.stdin.flush()
 
     def check_ready(self) -> None:

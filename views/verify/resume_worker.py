@@ -1,4 +1,4 @@
-"""The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker JOB …`.
+"""The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker …`.
 
 The worker only imports what the fits need. Each fit runs in a fork of it, so that no fit sees the
 side effects of another.
@@ -193,4 +193,5 @@ class ResumeCheck:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    given, sys.orig_argv = json.load(sys.stdin)
+    main(given, *sys.argv[1:])

@@ -114,9 +114,10 @@ def result_path(folder: Path, number: int) -> Path:
 def _run_worker(
     request: str, folder: str, epochs: int, batches: int, ignored: Collection[str]
 ) -> None:
-    command = [sys.executable, "-m", f"{__package__}.resume_worker", request, folder]
+    command = [sys.executable, "-m", f"{__package__}.resume_worker", folder]
     process = subprocess.run(
         [*command, str(epochs), str(batches), *ignored],
+        input=json.dumps([request, sys.orig_argv]),  # no command line has its secrets
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

@@ -16,6 +16,7 @@ from trackside.views.commands.main import main
 from trackside.views.jobs.named_job import JobSource
 from trackside.views.output.usage_error import UsageError
 from trackside.views.studies.ablation import Asked, StudyRun
+from trackside.views.studies.study_file import study_facts
 from trackside.views.studies.trial import run_trial
 from trackside.views.studies.trial_result import Trial
 from trackside.views.studies.worker_pool import WorkerPool
@@ -82,6 +83,16 @@ def test_a_killed_study_leaves_no_process_and_goes_on_to_the_same_table(tmp_path
     assert os.path.getsize(page)
     assert not main(["facts", file])
     assert re.search(r"^seed +1$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_facts_have_the_command_of_the_study_and_no_file_its_secret(tmp_path, monkeypatch):
+    command = ["ablate", "studied:with_secret", "--api_key", "NotToBeKept", "--seeds", "0"]
+    command += ["--epochs", "1", "--file", str(tmp_path / "study.db")]
+    monkeypatch.setattr(sys, "orig_argv", ["trackside", *command])
+    assert main(command) == 0
+    assert b"NotToBeKept" not in (tmp_path / "study.db").read_bytes()
+    kept = study_facts(tmp_path / "study.db")["command"]
+    assert kept == ["trackside", *(word.replace("NotToBeKept", "***") for word in command)]
 
 
 def test_a_metric_that_no_fit_reports_is_refused_after_one_epoch(study_of):
