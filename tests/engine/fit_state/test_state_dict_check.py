@@ -112,6 +112,11 @@ def test_the_least_that_a_fit_can_have_saved_is_accepted(path, value):
     check_values(changed(path, value))
 
 
+@pytest.mark.parametrize("name", ["tokens", "batches_found"])
+def test_what_an_older_version_did_not_save_may_be_missing(name):
+    check_values(changed(("position", name), MISSING))
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
