@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,8 @@ def chart(results: dict[str, Any]) -> str:
     names = ranked(results)
     mlp = results["measured"]["mlp"]
     ratios = {n: [_ratio(mlp[s].get(n)) for s in SETTINGS] for n in names}
-    most = max(ratio for pair in ratios.values() for ratio in pair if ratio)
+    known = [ratio for pair in ratios.values() for ratio in pair if ratio]
+    across = partial(_across, min(1, *known), max(known))
     height = TOP + ROW * len(names) + 12
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img">',
@@ -72,15 +75,15 @@ def chart(results: dict[str, Any]) -> str:
         f'<circle class="equipped" cx="{LEFT + 76}" cy="16" r="5"/>',
         f'<text x="{LEFT + 88}" y="20">{EQUIPPED}</text>',
     ]
-    for tick in (tick for tick in TICKS if tick <= most):
-        parts += _tick(tick, _across(tick, most), height)
+    for tick in (tick for tick in TICKS if tick <= max(known)):
+        parts += _tick(tick, across(tick), height)
     for number, name in enumerate(names):
-        parts += _row(name, ratios[name], most, TOP + ROW * number + ROW / 2)
+        parts += _row(name, ratios[name], across, TOP + ROW * number + ROW / 2)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _across(ratio: float, most: float) -> float:
-    return LEFT + (RIGHT - LEFT) * math.log(max(ratio, 1)) / math.log(most)
+def _across(least: float, most: float, ratio: float) -> float:
+    return LEFT + (RIGHT - LEFT) * math.log(ratio / least) / math.log(most / least)
 
 
 def _tick(ratio: float, x: float, height: int) -> list[str]:
@@ -90,13 +93,15 @@ def _tick(ratio: float, x: float, height: int) -> list[str]:
     ]
 
 
-def _row(name: str, ratios: list[float | None], most: float, y: float) -> list[str]:
+def _row(
+    name: str, ratios: list[float | None], across: Callable[[float], float], y: float
+) -> list[str]:
     own = ' class="own"' if name == "trackside" else ""
     told = " and ".join(f"{ratio:.2f}" for ratio in ratios if ratio)
     return [
         f'<text{own} x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{_named(name)}</text>',
         *(
-            f'<circle class="{setting}" cx="{_across(ratio, most):.1f}" cy="{y}" r="5"/>'
+            f'<circle class="{setting}" cx="{across(ratio):.1f}" cy="{y}" r="5"/>'
             for setting, ratio in zip(SETTINGS, ratios, strict=True)
             if ratio
         ),

@@ -1,5 +1,6 @@
 """The table and the chart of the peers match the results."""
 
+import copy
 import importlib.util
 import json
 import xml.etree.ElementTree as ET
@@ -48,6 +49,15 @@ def test_the_chart_has_every_contender_and_its_ratios(report, results):
         for setting in ("bare", "equipped"):
             found = results["measured"]["mlp"][setting][name]
             assert "failed" in found or f"{found['ratio']['median']:.2f}" in drawing
+
+
+def test_what_is_faster_than_the_loop_by_hand_stands_left_of_it(report, results):
+    faster = copy.deepcopy(results)
+    faster["measured"]["mlp"]["bare"]["keras"]["ratio"]["median"] = 0.5
+    drawn = ET.fromstring(report.chart(faster)).iter("{http://www.w3.org/2000/svg}circle")
+    places = [float(dot.get("cx")) for dot in drawn if dot.get("class") == "bare"][1:]
+    assert report.ranked(faster)[:2] == ["by_hand", "keras"]
+    assert report.LEFT == places[1] < places[0]
 
 
 def test_contenders_that_failed_to_install_or_run_are_reported(report, results):
