@@ -227,13 +227,13 @@ class TrainState:
 
         The engine calls it where the chart says whose update begins, and where it has ended.
         """
-        self.of = name
         if self.models:
             self.model = _named_or_first(self.models, name)
         if self.optimizers:
             self.optimizer = _named_or_first(self.optimizers, name)
         if self.loss_fns:
             self.loss_fn = _named_or_first(self.loss_fns, name)
+        self.of = name  # last, so that what an interrupt breaks off is done again
 
     def progress(self, unit: Unit | None = None) -> Progress:
         """How much of the fit is done, of how much; computed when it is called, without a sync.

@@ -75,11 +75,16 @@ def test_a_mutant_is_one_changed_line_of_a_function(tree):
     }
 
 
-def test_there_are_no_mutants_of_guards_and_of_names_in_a_call(tmp_path):
+def test_there_are_no_mutants_of_guards_and_of_the_star_in_a_signature(tmp_path):
     (tmp_path / "pairs.py").write_text(
         "@dataclass(frozen=True, slots=True, order=True)\n"
         "class Pair:\n"
-        "    def both(self, one, *, other):\n"
+        "    def both(\n"
+        "        self, one,\n"
+        "        *,\n"
+        "        other, another):\n"
+        "        pass\n"
+        "    def each(self, one, *, other):\n"
         "        return zip(one, other * 2, strict=True)\n"
     )
     assert {m.becomes for m in mutants.mutants_of(tmp_path, "pairs.py")} == {

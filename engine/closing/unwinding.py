@@ -63,9 +63,8 @@ class Unwinding:
         self.table = table
         self.leaf = table[leaf.phase]
         self.cancel: Cancel | None = None
-        self.passes = False
+        self.passes = self.announced = False
         self.target = ""
-        self.announced = False
         self.errors: list[BaseException] = []
         self.stepwise = stepwise
         self.remaining_receivers: Iterator[Receiver] = iter(())
@@ -141,13 +140,14 @@ class Unwinding:
         if (wrong_phase := self._correct_phase()) is not None:
             self.add(wrong_phase, by=f"a receiver in {self.leaf.phase}")
         trigger = self._next_trigger()
-        if trigger is not None and self._attempts > _ATTEMPTS:
+        if trigger is None:
+            return None
+        if self._attempts > _ATTEMPTS:
             failed = f"gave up closing {self.leaf.phase}: {trigger} always fails"
             self._add_once(RuntimeError(failed), by="the engine")
             return None
-        if trigger is None:
-            return None
-        self.leaf.select_owner(self.state)
+        if (failure := complete(lambda: self.leaf.select_owner(self.state))) is not None:
+            self._add_once(failure, by="the engine")
         self._announces = trigger in ("after_error", announcing_trigger(self.cancel, self.target))
         try:
             row = self.leaf.closing_rows[trigger]

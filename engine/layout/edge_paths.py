@@ -53,7 +53,7 @@ def _label_at_port(edge: Edge, port: Port) -> Text:
 
 
 def _label_at_line(edge: Edge, line: Polyline) -> Text:
-    """Label to the right of the end of a line, which is vertical there."""
+    """Label to the right of the end of a line."""
     x, end = line[-1]
     middle = end - 6.5 - LINE_HEIGHT * len(edge.label_lines) / 2
     last = middle + LINE_HEIGHT * (len(edge.label_lines) - 1) / 2

@@ -13,7 +13,7 @@ from ...events.utils.argument_checks import check_no_class
 from ..statechart.compiled_table import Activity, Always
 from ..statechart.composition import Chart
 from ..statechart.phase_paths import enclosing, inside, scope_name
-from ..statechart.topology import Topology
+from ..statechart.topology import Topology, trained_in
 from .activities import zero_grad
 from .activity_checks import check_activities, check_gradients
 from .activity_registry import ActivityRegistry, Wrapper, path_ends
@@ -181,11 +181,11 @@ def owned_activity(topology: Topology, phase: str, activity: Activity) -> Activi
     Those of a scope that its trigger opens are selected before the signal is sent. A phase in which
     they are current already gets the activity as it is.
     """
-    owner = topology.owner(phase)
+    owner = trained_in(topology, phase)
     opened = {
         trigger: name
         for trigger, destination in topology.table.get(phase, {}).items()
-        if (name := topology.owner(destination)) and name != owner
+        if (name := trained_in(topology, destination)) and name != owner
     }
     if not opened and not _may_find_another(topology, phase, owner):
         return activity
@@ -212,6 +212,6 @@ def _may_find_another(topology: Topology, phase: str, owner: str) -> bool:
         return True
     before = [leaf for leaf, exits in topology.table.items() if phase in exits.values()]
     return any(
-        topology.owner(leaf) != owner and (not owner or scope_name(leaf) == "cancelled")
+        trained_in(topology, leaf) != owner and (not owner or scope_name(leaf) == "cancelled")
         for leaf in before
     )

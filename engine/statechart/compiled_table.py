@@ -73,7 +73,8 @@ class LeafPhase:
         expected_trigger: the first trigger of the chart that is compiled and an activity may
             return; `expected_row` is its row. Between the batches of a model the cache is cold,
             and a comparison touches less of it than a lookup.
-        owner: the name of what the scope around it trains; empty if none says one.
+        owner: the name of what the scope around it trains; empty if none says one; None in a
+            chart that says no names.
         onward_row: the row that its activity always leads to, if it is compiled; else None. A
             transition to this leaf that nobody receives is made in one step with that row.
 
@@ -97,7 +98,7 @@ class LeafPhase:
     def __init__(self, phase: str, activity: Activity | None) -> None:
         self.phase = phase
         self.activity = activity
-        self.owner = ""
+        self.owner: str | None = None
         self.onward_row: TableRow | None = None
         self.activity_rows: dict[str, TableRow] = {}
         self.closing_rows: dict[str, TableRow] = {}
@@ -106,7 +107,7 @@ class LeafPhase:
 
     def select_owner(self, state: TrainState) -> None:
         """Make current what the scope around this phase trains, where another one's is."""
-        if state.of != self.owner:
+        if self.owner is not None and state.of != self.owner:
             state.select(self.owner)
 
     def own_name(self, trigger: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...events import Publisher, TrainState
 from .compiled_table import Activity, LeafPhase, Table, TableRow, build_table
-from .topology import Topology
+from .topology import Topology, trained_in
 
 if TYPE_CHECKING:
     from .transitions_internals import Machine
@@ -72,8 +72,9 @@ class MachineOnUse:
     ) -> Table:
         """The table of a run; what a host changes on the machine meanwhile is of the next one."""
         table = self._table(sender, activity_of, aliases)
-        for leaf in table.values():
-            leaf.owner = self._topology.owner(leaf.phase)
+        if self._topology.chart.of:
+            for leaf in table.values():
+                leaf.owner = trained_in(self._topology, leaf.phase)
         return table
 
     def _table(

@@ -97,11 +97,6 @@ class Topology:
         """The roles of the scopes, by name."""
         return self.chart.roles
 
-    def owner(self, phase: str) -> str:
-        """The name of what the innermost scope around a phase trains; empty if none says one."""
-        of = self.chart.of
-        return next((of[n] for path in enclosing(phase) if (n := scope_name(path)) in of), "")
-
     @cached_property
     def trained(self) -> tuple[str, ...]:
         """The names of the optimizers that its scopes train; empty if none says a name."""
@@ -175,6 +170,8 @@ class Topology:
 
     def _check_scope(self, scope: str) -> None:
         name = scope_name(scope)
+        if name in map(scope_name, enclosing(scope)):
+            raise ChartError(f"{scope}: it lies in a scope {name}, which has the same signals")
         opening = [
             row for row in self.rows if inside(row[2], scope) and self._from_outside(row, scope)
         ]
@@ -246,3 +243,9 @@ def topology_of(chart: Sequence[Row]) -> Topology:
 @functools.lru_cache(maxsize=16)
 def _known_topology(chart: Chart) -> Topology:
     return Topology(chart)
+
+
+def trained_in(topology: Topology, phase: str) -> str:
+    """The name of what the innermost scope around a phase trains; empty if none says one."""
+    of = topology.chart.of
+    return next((of[n] for path in enclosing(phase) if (n := scope_name(path)) in of), "")

@@ -1,5 +1,6 @@
 """Several models, optimizers and losses by name, and the scopes of a chart that train them."""
 
+import contextlib
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,7 +13,7 @@ from trackside import Trainer, TrainState
 from trackside.engine import SUPERVISED, Chart, ChartError, ResumeError, update
 from trackside.engine.loop.activities import loss, step
 from trackside.engine.loop.chart_activities import backward_of_own
-from trackside.events import CancelEpochException
+from trackside.events import CancelBatchException, CancelEpochException
 
 
 def test_each_update_trains_its_own_model_as_the_plain_loop_does():
@@ -71,18 +72,42 @@ def test_after_a_cancel_of_an_update_the_next_has_its_own_model():
     )
 
 
-def test_after_a_cancel_of_the_epoch_within_an_update_the_state_is_of_no_update():
-    trainer = trainer_of_two()
-    seen = []
-    trainer.on("after_epoch")(lambda trainer, state: seen.append(state.of))
+@pytest.mark.parametrize("raised", [CancelEpochException, ValueError])
+def test_when_scopes_close_around_an_update_the_state_is_of_none(raised):
+    seen = {}
 
-    @trainer.on("after_loss")
-    def cancel(trainer, state):
-        if state.of == "b":
-            raise CancelEpochException
+    class Watch:
+        def any_transition(self, trainer, state, transition):
+            own = state.models["b" if state.of == "b" else "a"], state.optimizers[state.of or "a"]
+            current = state.model is own[0], state.optimizer is own[1]
+            seen[transition.trigger] = state.of, *current
 
-    trainer.fit(batches(1))
-    assert seen == [""]
+        def after_loss(self, trainer, state):
+            if state.of == "b":
+                raise raised
+
+    trainer = trainer_of_two(Watch())
+    with contextlib.nullcontext() if raised is CancelEpochException else pytest.raises(raised):
+        trainer.fit(batches(1))
+    assert seen["after_other"] == ("b", True, True)
+    outside = ["after_batch", "after_train", "after_epoch", "after_fit"]
+    assert [seen[trigger] for trigger in outside] == [("", True, True)] * 4
+
+
+def test_a_chart_that_names_no_updates_keeps_what_was_selected_after_a_cancel():
+    models = pair()
+    trainer = Trainer(models=models)
+    trainer.state.select("b")
+    outputs = []
+
+    @trainer.on("after_pred")
+    def cancel_the_first(trainer, state):
+        outputs.append(torch.equal(state.pred, models["b"](state.xb)))
+        if state.batch_index == 0:
+            raise CancelBatchException
+
+    trainer.predict(batches(3))
+    assert outputs == [True] * 3
 
 
 def test_an_update_leaves_no_gradients_in_the_models_of_other_updates():

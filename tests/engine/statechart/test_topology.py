@@ -8,7 +8,7 @@ import pytest
 from charts import WORK
 from helpers import trainer_of
 
-from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology
+from trackside.engine import EVALUATION, SUPERVISED, ChartError, Topology, update
 from trackside.engine.statechart.topology import topology_of
 
 
@@ -45,6 +45,24 @@ def test_the_innermost_row_wins():
     step = "fit.epoch.train.batch.step"
     assert table[f"{step}.run"]["after_step"] == "fit.epoch.train.batch.zero_grad"
     assert table[f"{step}.cancelled"]["after_step"] == "fit.epoch.train.batch.accumulated"
+
+
+def test_a_scope_inside_one_of_its_name_is_refused():
+    rows = tuple(
+        tuple(part.replace("work.", "work.work.") for part in row if isinstance(part, str))
+        if row[0] != "begin_work"
+        else ("begin_work", row[1], "work.work.run")
+        for row in WORK
+    )
+    with pytest.raises(ChartError, match=r"work\.work: it lies in a scope work"):
+        Topology(rows)
+
+
+def test_topologies_are_equal_by_their_rows_whatever_the_scopes_train():
+    trained = SUPERVISED.replace("train.batch", update("one", of="a"))
+    topology = Topology(trained)
+    assert topology == Topology(topology.rows)
+    assert topology.chart != Topology(topology.rows).chart
 
 
 def test_an_empty_chart_is_refused():
