@@ -26,7 +26,6 @@ def begin(stack: ExitStack, *arguments: str) -> subprocess.Popen[str]:
             cwd=HERE.parent,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
     )
@@ -50,6 +49,7 @@ def take(picture: Path, seconds: float) -> None:
         )
         page = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
         page.goto(address)
+        page.wait_for_selector("[data-phase]")  # the loop of the fit is drawn
         page.wait_for_timeout(seconds * 1000)
         page.screenshot(path=picture)
         browser.close()

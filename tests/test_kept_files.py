@@ -61,6 +61,10 @@ def test_the_recording_of_an_earlier_version_is_read(kept):
 WITH_JOURNAL = [path.parent for path in KEPT.glob("*/journal.jsonl.xz")]
 
 
+def test_a_journal_is_kept():
+    assert WITH_JOURNAL
+
+
 @pytest.mark.parametrize("folder", WITH_JOURNAL, ids=lambda path: path.name)
 def test_the_journal_of_an_earlier_version_is_read(folder, tmp_path):
     path = tmp_path / "journal.jsonl"

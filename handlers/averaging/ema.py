@@ -43,7 +43,7 @@ class EMA(Copyable):
     Reads: model, outcome, job
     Writes: the model's weights: during a fit's validation, and at after_fit unless the fit failed
     Cost: no sync; memory of two more models, the second during validation only
-    Does not: change the weights that are trained, or average integer buffers
+    Does not: let the averages act on the training, or average integer buffers
     Source: Boris Polyak, Anatoli Juditsky, "Acceleration of stochastic approximation by
         averaging", 1992; `torch.optim.swa_utils`
 

@@ -33,7 +33,7 @@ class MLflow(RunLogger):
     Cost: a request to the tracking server each epoch. No sync a batch; one an epoch for each metric
         or learning rate that is a tensor; with `every` also a request and one sync each `every`
         steps, two if the learning rate is a tensor
-    Does not: log values that are not numbers, or use the active run of the program
+    Does not: log metrics that are not numbers, or use the active run of the program
 
     Args:
         experiment: the name of the experiment, which is created if it does not exist.

@@ -36,7 +36,7 @@ class WandB(RunLogger):
     Reads: epoch, step, samples, lr, outcome, metrics, reported, pictures, loss
     Cost: no sync a batch; one a row for each metric or learning rate that is a tensor; with
         `every` also one each `every` steps, two if the learning rate is a tensor
-    Does not: use a run that the program has open, or log values that are not numbers
+    Does not: use a run that the program has open, or log metrics that are not numbers
 
     Args:
         every: also log the `loss` of every n-th optimizer step, from 1; None: never.

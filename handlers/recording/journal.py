@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
@@ -240,11 +241,11 @@ def _check_path(path: Path) -> None:
             begin = file.read(len(_HEAD) + 8)
         if not (begin.startswith(_HEAD) or _HEAD.startswith(begin)):
             raise ValueError(f"Journal({str(path)!r}): that file is not a journal; name another")
-        written = begin.removeprefix(_HEAD).partition(b",")[0]
-        if written.isdigit() and int(written) > FORMAT:
+        written = re.match(rb"\d+", begin.removeprefix(_HEAD))
+        if written and int(written[0]) > FORMAT:
             raise ValueError(
                 f"Journal({str(path)!r}): a newer trackside wrote that file in format "
-                f"{int(written)}; name another"
+                f"{int(written[0])}; name another"
             )
 
 

@@ -37,7 +37,9 @@ def main() -> None:
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     with open(requests, "rb", buffering=0) as lines:
-        request, sys.orig_argv = json.loads(lines.readline())
+        if not (first := lines.readline()):
+            return
+        request, sys.orig_argv = json.loads(first)
         try:
             source = JobSource.of_request(request)
         except UsageError as error:

@@ -1,7 +1,8 @@
 """The processes of `verify_resume`: `python -m trackside.views.verify.resume_worker …`.
 
 The worker only imports what the fits need. Each fit runs in a fork of it, so that no fit sees the
-side effects of another.
+side effects of another. From stdin it reads the job, and the command line that was typed, which the
+facts of the fits have.
 """
 
 from __future__ import annotations

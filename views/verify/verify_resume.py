@@ -117,7 +117,8 @@ def _run_worker(
     command = [sys.executable, "-m", f"{__package__}.resume_worker", folder]
     process = subprocess.run(
         [*command, str(epochs), str(batches), *ignored],
-        input=json.dumps([request, sys.orig_argv]),  # no command line has its secrets
+        # the facts that handlers write have this command, its secrets hidden, and not the worker's
+        input=json.dumps([request, sys.orig_argv]),
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

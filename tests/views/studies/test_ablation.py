@@ -85,7 +85,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on_to_the_same_table(tmp_path
     assert re.search(r"^seed +1$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_the_facts_have_the_command_of_the_study_and_no_file_its_secret(tmp_path, monkeypatch):
+def test_the_facts_have_the_command_of_the_study_and_its_file_no_secret(tmp_path, monkeypatch):
     command = ["ablate", "studied:with_secret", "--api_key", "NotToBeKept", "--seeds", "0"]
     command += ["--epochs", "1", "--file", str(tmp_path / "study.db")]
     monkeypatch.setattr(sys, "orig_argv", ["trackside", *command])
