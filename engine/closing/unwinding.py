@@ -63,14 +63,13 @@ class Unwinding:
         self.table = table
         self.leaf = table[leaf.phase]
         self.cancel: Cancel | None = None
-        self.passes = self.announced = False
+        self.passes = self.announced = self._announces = False
         self.target = ""
         self.errors: list[BaseException] = []
         self.stepwise = stepwise
         self.remaining_receivers: Iterator[Receiver] = iter(())
         self.next_to_yield: Transition | None = None
         self._cleanup = self.leaf.activity if scope_name(self.leaf.phase) == _CLEANUP else None
-        self._announces = False
         self._attempts = self._taken = 0  # since the last transition
         self._notes = ErrorNotes()
 
@@ -92,8 +91,7 @@ class Unwinding:
         if self._taken > _ATTEMPTS:
             self._keep(raised.error)
             return
-        closed = closes_iterator(raised.error)
-        if not (raised.begun or closed or open_scopes(self.leaf.phase)):
+        if not (raised.begun or closes_iterator(raised.error) or open_scopes(self.leaf.phase)):
             self._keep(raised.error)
             self.announced = True  # nobody was told of a run
             return
@@ -146,7 +144,9 @@ class Unwinding:
             failed = f"gave up closing {self.leaf.phase}: {trigger} always fails"
             self._add_once(RuntimeError(failed), by="the engine")
             return None
-        if (failure := complete(lambda: self.leaf.select_owner(self.state))) is not None:
+        owner = self.leaf.owner
+        failure = None if owner is None else complete(lambda: self.state.select(owner))
+        if failure is not None:
             self._add_once(failure, by="the engine")
         self._announces = trigger in ("after_error", announcing_trigger(self.cancel, self.target))
         try:

@@ -105,11 +105,6 @@ class LeafPhase:
         self.rows: dict[str, TableRow] = {}
         self.expected_trigger: str | None = None
 
-    def select_owner(self, state: TrainState) -> None:
-        """Make current what the scope around this phase trains, where another one's is."""
-        if self.owner is not None and state.of != self.owner:
-            state.select(self.owner)
-
     def own_name(self, trigger: str) -> str:
         """The trigger that an activity means by what it has returned.
 
