@@ -6,7 +6,7 @@ from charts import WORK
 from helpers import model, state_of
 
 from trackside.engine import Engine
-from trackside.engine.loop.activities import refuse_rollback, step, zero_grad
+from trackside.engine.loop.activities import next_epoch, refuse_rollback, step, zero_grad
 from trackside.engine.loop.chart_activities import backward_of_own
 from trackside.events import RecoveryError, TrainState
 
@@ -16,6 +16,12 @@ def test_a_step_without_an_optimizer_is_refused_and_there_is_nothing_to_clear():
     with pytest.raises(TypeError, match="optimizer"):
         step(state)
     assert (state.step, zero_grad(state)) == (0, "after_batch")
+
+
+def test_each_epoch_begins_with_its_validation_due_at_its_end_and_not_before():
+    state = state_of(n_epochs=2, validation_due=False, validate_next=True)
+    assert next_epoch(state) == "begin_epoch"
+    assert (state.validation_due, state.validate_next) == (True, False)
 
 
 def test_a_loss_of_which_an_update_cannot_compute_gradients_is_explained():
