@@ -65,12 +65,8 @@ def sound():
     return job(h.Metrics(), h.EMA(0.5), h.BatchTransform(lambda x, y: (x * torch.rand(()), y)))
 
 
-def recorded(api_key="", file=""):
-    return job(h.Recorder(file))
-
-
-def forgetful():
-    return job(Forgetful(0.5))
+def forgetful(api_key="", file=None):
+    return job(Forgetful(0.5), *([] if file is None else [h.Recorder(file)]))
 
 
 def counter():

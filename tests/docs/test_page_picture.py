@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from browsers import chromium
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "page_picture.py"
 
 
+@pytest.mark.long
 def test_the_picture_shows_the_page_in_its_usual_size(tmp_path):
     with chromium():
         pass  # there is one

@@ -391,7 +391,7 @@ def test_without_its_library_the_error_names_the_extra(kind, tmp_path, monkeypat
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, library, None)
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
-    with pytest.raises(ImportError, match=rf"^{kind.name} needs {library}: pip .*\[{library}\]$"):
+    with pytest.raises(ImportError, match=rf"^{kind.name} needs {library}: pip .*\[{library}\]'$"):
         kind.make(tmp_path)
 
 
