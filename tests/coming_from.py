@@ -6,7 +6,7 @@ function is called.
 
 import importlib.util
 import sys
-from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -171,30 +171,12 @@ def transformers():
     return called
 
 
-class NoTorchvision:
-    """Modules whose every name is an empty class; Composer imports them, and uses none here."""
-
-    def find_spec(self, name, *_):
-        mine = name.partition(".")[0] == "torchvision"
-        return ModuleSpec(name, self, is_package=True) if mine else None
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        def attribute(name):
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return type(name, (), {})
-
-        module.__getattr__ = attribute
-
-
 def composer():
-    import torchmetrics  # noqa: F401  # first: it would take the stand-in for torchvision
-
     if importlib.util.find_spec("torchvision") is None:
-        sys.meta_path.append(NoTorchvision())
+        sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+        from peers._torchvision import stand_in
+
+        stand_in()
     from composer import Callback, ComposerModel, Event, Trainer
 
     called = []

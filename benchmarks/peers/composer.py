@@ -1,36 +1,10 @@
 """Composer; it requires torch < 2.7.1, so it is installed without its dependencies."""
 
-import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
-import torchmetrics  # noqa: F401  # before the stub, which it would take for torchvision
+from peers._torchvision import stand_in
 
-
-class StandIn:
-    """Stub modules for torchvision, which is not installed because it pins another torch.
-
-    Composer imports it for parts that are not used here.
-    """
-
-    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        mine = name.split(".", maxsplit=1)[0] == "torchvision"
-        return ModuleSpec(name, self, is_package=True) if mine else None  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        """Return None: Python creates the module."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        def attribute(name: str) -> type:
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return type(name, (), {})
-
-        vars(module)["__getattr__"] = attribute
-
-
-sys.meta_path.append(StandIn())  # type: ignore[arg-type]
+stand_in()
 
 from composer import Callback, ComposerModel, Trainer  # noqa: E402
 from job import Job  # noqa: E402

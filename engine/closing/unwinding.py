@@ -132,7 +132,7 @@ class Unwinding:
             self.remaining_receivers = receivers_after(receivers, raising)
 
     def next_row(self) -> TableRow | None:
-        """Look up, or fire, the row of the next transition; None when the target has closed."""
+        """Select what the scope trains; look up, or fire, the next row; None: the target closed."""
         self._attempts += 1
         self._clean_up()
         if (wrong_phase := self._correct_phase()) is not None:

@@ -71,25 +71,17 @@ class MachineOnUse:
         aliases: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> Table:
         """The table of a run; what a host changes on the machine meanwhile is of the next one."""
-        table = self._table(sender, activity_of, aliases)
+        if self._built:
+            from .machine_rows import compile_table  # noqa: PLC0415
+
+            table = compile_table(self.library, self._state, sender, activity_of, aliases)
+        else:
+            planned = self._topology.planned_rows
+            table = build_table(planned, _refuse_to_fire, sender, activity_of, aliases)
         if self._topology.chart.of:
             for leaf in table.values():
                 leaf.owner = trained_in(self._topology, leaf.phase)
         return table
-
-    def _table(
-        self,
-        sender: Publisher,
-        activity_of: Callable[[str], Activity | None],
-        aliases: Mapping[str, Sequence[str]],
-    ) -> Table:
-        if not self._built:
-            return build_table(
-                self._topology.planned_rows, _refuse_to_fire, sender, activity_of, aliases
-            )
-        from .machine_rows import compile_table  # noqa: PLC0415
-
-        return compile_table(self.library, self._state, sender, activity_of, aliases)
 
 
 def _refuse_to_fire(table: Table, leaf: LeafPhase, trigger: str) -> TableRow:
