@@ -1062,8 +1062,9 @@ def fail_at_the_end(checkpoint):
 
 
 def break_save(checkpoint, ended=None):
-    """Put a file in the place of the folder; a write then waits for `ended`."""
+    """Put a file in the place of the folder, once no write is in it; one then waits for `ended`."""
     write = checkpoint._store.save
+    checkpoint._writer.wait()
     checkpoint.folder.rename(f"{checkpoint.folder} before")
     checkpoint.folder.write_text("")
 
