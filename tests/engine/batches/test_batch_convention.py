@@ -84,6 +84,7 @@ texts = ["a", "bb", "ccc", "d"]
         ((three_images, y3), (three_images,), [y3]),
         ((ragged, None), (ragged,), []),
         ((tuple(texts), y), (texts,), [y]),
+        (texts[:1], (texts[:1],), []),
         (texts[:2], (texts[:2],), []),
         (texts, (texts,), []),
     ],

@@ -66,3 +66,13 @@ def test_an_error_of_the_first_call_is_raised_as_it_is(plain):
     plain.layers[0] = Failing()
     with pytest.raises(ValueError, match="an error of the model"):
         recompute_in_backward(plain, plain)(torch.ones(2, 3))
+
+
+def test_an_error_that_somebody_keeps_lets_others_go_backward(plain):
+    failing = copy.deepcopy(plain)
+    failing.layers[0] = Failing()
+    with pytest.raises(ValueError, match="an error of the model") as kept:
+        recompute_in_backward(failing, failing)(torch.ones(2, 3))
+    plain(torch.ones(2, 3)).sum().backward()
+    assert kept.tb is not None
+    assert plain.layers[0].weight.grad is not None

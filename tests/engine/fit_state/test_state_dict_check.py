@@ -106,6 +106,7 @@ def test_what_a_fit_saves_at_any_boundary_is_accepted():
         (("position", "batches_found"), [None, 1]),
         (("position", "asked", "seed"), (1 << 63) - 1),
         (("position", "asked", "batches_per_epoch"), 1),
+        (("position", "batches_per_epoch"), 1),
     ],
 )
 def test_the_least_that_a_fit_can_have_saved_is_accepted(path, value):
@@ -129,6 +130,7 @@ def test_what_an_older_version_did_not_save_may_be_missing(name):
         (("position", "batches_found"), [0, 1, 2]),
         (("position", "asked", "seed"), 1 << 63),
         (("position", "asked", "batches_per_epoch"), 0),
+        (("position", "batches_per_epoch"), 0),
     ],
 )
 def test_one_less_or_more_than_a_fit_can_have_saved_is_refused(path, value):

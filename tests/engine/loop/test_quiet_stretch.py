@@ -47,6 +47,22 @@ def test_receivers_are_seen_while_they_are_subscribed(asks):
     assert asks.quiet == [True, False, True, True]
 
 
+def test_receivers_of_one_signal_and_of_all_are_named_by_what_they_receive(asks):
+    trainer = trainer_of(asks)
+
+    def of_one(trainer, state): ...
+
+    def of_all(trainer, state, transition): ...
+
+    trainer.on("after_loss")(of_one)
+    trainer.on("any_transition")(of_all)
+    trainer.fit(batches(1))
+    both = asks.stretch.obstacles()
+    assert len(both) == 2
+    assert both[0].endswith("of_all receives any_transition")
+    assert both[1].endswith("of_one receives after_loss")
+
+
 @pytest.mark.parametrize("activity", ["forward", "loss", "scored", "backward"])
 def test_a_wrap_of_another_is_named_until_it_is_undone(asks, activity):
     trainer = trainer_of(asks)

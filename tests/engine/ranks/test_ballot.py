@@ -6,7 +6,7 @@ from ranks import Ranks, ThreadAgreement
 
 from trackside.engine.ranks.ballot import Ballot
 from trackside.engine.ranks.wished_votes import WishedVotes
-from trackside.events import CancelBatchException, IllegalCancelError
+from trackside.events import CancelBatchException, IllegalCancelError, Transition
 
 TOLD = RuntimeError("why the rank leaves")
 
@@ -32,3 +32,13 @@ def test_a_rank_that_stays_away_twice_ends_the_exchange_once(ballot, monkeypatch
     ballot.stay_away()
     ballot.stay_away()
     assert firsts == [True]
+
+
+def test_a_rank_that_hears_what_it_has_missed_goes_on_with_its_signals(ballot):
+    ballot.break_off(RuntimeError("here"), is_collective=False)
+    ballot.missed = heard = ballot.take_recorded(TOLD)
+    assert ballot.vote() is heard
+    assert not ballot.broken_off
+    calls, transition = [], Transition("after_loss", "loss", "scored")
+    ballot.recording(lambda trainer, state: calls.append(1), transition)(None, ballot.state)
+    assert calls == [1]
