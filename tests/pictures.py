@@ -36,12 +36,12 @@ class Rect(NamedTuple):
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return width > by and height > by
 
-    def contains(self, other):
+    def contains(self, other, by=0):
         return (
-            self.left <= other.left
-            and self.top <= other.top
-            and other.right <= self.right
-            and other.bottom <= self.bottom
+            self.left - by <= other.left
+            and self.top - by <= other.top
+            and other.right <= self.right + by
+            and other.bottom <= self.bottom + by
         )
 
     def has_on_border(self, point, within=0.3):

@@ -73,6 +73,26 @@ def test_no_arrow_crosses_a_foreign_box():
     check_every_chart(violations)
 
 
+def test_an_arrow_stays_inside_the_scope_of_all_its_ends():
+    def violations(topology, picture):
+        for arrow in picture.arrows:
+            frame = scope_around(ends(topology, arrow), picture)
+            if not all(frame.contains(segment, by=0.3) for segment in arrow.segments):
+                yield f"{arrow.words} leaves its scope"
+
+    check_every_chart(violations)
+
+
+def scope_around(phases, picture):
+    """The box of the innermost scope that has them all, or the picture."""
+    shared = [
+        path
+        for path in picture.boxes
+        if all(is_within(phase, path) and phase != path for phase in phases)
+    ]
+    return picture.boxes[max(shared, key=len)] if shared else picture.whole
+
+
 def test_no_two_texts_overlap():
     def violations(_, picture):
         texts = [text for (_, role), text in picture.texts.items() if role == "name"]
