@@ -7,12 +7,15 @@ import functools
 import os
 import stat
 import struct
+import time
 import weakref
 from pathlib import Path
 
 from .manifest import CheckpointError
 
 _HELD_ELSEWHERE = (errno.EAGAIN, errno.EACCES)
+_ATTEMPTS, _PAUSE = 200, 0.05  # seconds: ten in all
+_WIDTH = 20  # of the number in the file
 
 
 class DirectoryLock:
@@ -20,8 +23,8 @@ class DirectoryLock:
 
     It belongs to the open file, not to the process: it excludes other trainers of this process,
     too, and lasts whatever else opens and closes the file. A process forked from the owner, such
-    as a loader's worker, gives up its copy at once: it does not hold the lock, and cannot keep it
-    after the owner was killed.
+    as a loader's worker, gives up its copy as soon as it runs: it does not hold the lock. Until
+    then it keeps that of an owner that was killed, so it is waited for, up to ten seconds.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,15 +82,22 @@ class DirectoryLock:
         )
 
     def _lock(self, file: int) -> None:
-        try:
-            _lock_open_file(file)
-        except OSError as error:
-            if error.errno in _HELD_ELSEWHERE:
-                raise CheckpointError(
-                    f"another process writes checkpoints to {self.path.parent}, or another "
-                    "trainer of this one; wait until it ends, or use another folder"
-                ) from None
-            raise CheckpointError(f"cannot lock {self.path.parent}: {error}") from error
+        for _ in range(_ATTEMPTS):
+            try:
+                _lock_open_file(file)
+            except OSError as error:
+                if error.errno not in _HELD_ELSEWHERE:
+                    raise CheckpointError(f"cannot lock {self.path.parent}: {error}") from error
+                if not _is_of_ended_process(file):
+                    break
+                time.sleep(_PAUSE)
+            else:
+                _write_owner(file)
+                return
+        raise CheckpointError(
+            f"another process writes checkpoints to {self.path.parent}, or another "
+            "trainer of this one; wait until it ends, or use another folder"
+        )
 
 
 def _close(file: int) -> None:
@@ -107,6 +117,22 @@ def _lock_open_file(file: int) -> None:
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole)
     else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _write_owner(file: int) -> None:
+    """Write the number of this process into the file, for `_is_of_ended_process`."""
+    os.write(file, f"{os.getpid():{_WIDTH}}".encode())
+
+
+def _is_of_ended_process(file: int) -> bool:
+    """Whether no process has the number in the file: its owner has ended, or is elsewhere."""
+    try:
+        os.kill(int(os.pread(file, _WIDTH, 0)), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):  # of another user, or no number
+        return False
+    return False
 
 
 @functools.cache

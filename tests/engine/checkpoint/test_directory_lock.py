@@ -15,6 +15,7 @@ from checkpoint_processes import (
     forks_and_checks,
     forks_and_saves,
     is_free,
+    locks_and_starts_another,
     locks_forks_and_waits,
 )
 from patience import until
@@ -99,9 +100,56 @@ def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
     process.kill()
     process.wait()
     try:
-        until(lambda: is_free(tmp_path))  # the child closes its copy when it begins to run
+        assert is_free(tmp_path)
     finally:
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system lists no open files")
+def test_a_process_that_does_not_yet_run_with_the_lock_of_a_killed_one_is_waited_for(
+    tmp_path, monkeypatch
+):
+    process = crash.started(locks_and_starts_another, tmp_path)
+    until((tmp_path / "ready").exists)
+    process.kill()
+    process.wait()
+    sleep, ended = directory_lock.time.sleep, []
+
+    def let_it_end(seconds):
+        ended or ended.append((tmp_path / "input").write_text(""))
+        sleep(seconds)
+
+    monkeypatch.setattr(directory_lock.time, "sleep", let_it_end)
+    assert is_free(tmp_path)
+    assert ended
+
+
+def test_a_lock_of_a_process_that_lives_is_refused_without_a_pause(lock, tmp_path, monkeypatch):
+    monkeypatch.setattr(directory_lock.time, "sleep", pytest.fail)
+    assert not is_free(tmp_path)
+
+
+def test_a_lock_is_waited_for_ten_seconds_at_most(lock, tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(directory_lock.time, "sleep", pauses.append)
+    (tmp_path / ".lock").write_text(str(ended_process()))
+    assert not is_free(tmp_path)
+    assert 9 <= sum(pauses) <= 11
+
+
+def ended_process():
+    process = crash.started(os.getpid)
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.parametrize("content", ["", "x", "-", "9" * 30])
+def test_a_lock_file_without_the_number_of_a_process_is_refused_without_a_pause(
+    lock, tmp_path, monkeypatch, content
+):
+    monkeypatch.setattr(directory_lock.time, "sleep", pytest.fail)
+    (tmp_path / ".lock").write_text(content)
+    assert not is_free(tmp_path)
 
 
 def a_pipe(path):
