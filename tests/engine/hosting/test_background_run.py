@@ -245,7 +245,7 @@ def test_each_scope_can_be_cancelled_with_a_reason(scope):
     with endless(trainer) as run:
         while not cancelled:  # a cancel expires if its scope closes before it is read
             epoch = run.status().epoch
-            assert run.cancel(scope, "by hand")
+            assert run.cancel(scope, "by hand") or cancelled  # a fit is done soon after its cancel
             while not cancelled and run.status().epoch == epoch:
                 assert scope == "fit" or not run.done()
     assert cancelled == [(CANCELS[scope], "by hand")]
