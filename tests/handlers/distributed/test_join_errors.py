@@ -9,12 +9,13 @@ import pytest
 from forked import Forked
 
 SCRIPT = """
+import sys
 import torch
 from torch import nn
 from trackside import Distributed, Trainer
 model = nn.Linear(2, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-trainer = Trainer(model, nn.MSELoss(), optimizer, [Distributed(timeout=5)])
+trainer = Trainer(model, nn.MSELoss(), optimizer, [Distributed(timeout=int(sys.argv[1]))])
 try:
     trainer.fit([(torch.ones(2, 2), torch.ones(2, 1))])
 except RuntimeError as error:
@@ -35,7 +36,9 @@ CASES = {
 def started(rank, port, environment):
     own = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", **own, **environment}
-    return Forked([sys.executable, "-c", SCRIPT], env=environment, stdout=-1, text=True)
+    seconds = 60 if environment["GLOO_SOCKET_IFNAME"] == "nosuch0" else 5  # its peer has to come
+    words = [sys.executable, "-c", SCRIPT, str(seconds)]
+    return Forked(words, env=environment, stdout=-1, text=True)
 
 
 @pytest.fixture(scope="module")
