@@ -152,6 +152,11 @@ def wait_until(condition, timeout=PATIENCE):
     raise AssertionError(f"the condition did not become true within {timeout} s")
 
 
+def wait_until_drawn(page):
+    """Wait until a page shows all that it was told, by keys for instance."""
+    wait_until(lambda: not page.evaluate("trackside.pending"))
+
+
 def screenshots():
     """The folder for pictures of the page."""
     folder = Path(__file__).parents[1] / "build" / "screenshots"

@@ -6,7 +6,7 @@ import pytest
 from browsers import is_ready, opened
 from helpers import batches, trainer_of
 from recordings import recorded
-from watched import screenshots, wait_until
+from watched import screenshots, wait_until, wait_until_drawn
 
 from trackside.handlers import Metrics, Recorder
 from trackside.views.page.report import write_report
@@ -53,6 +53,7 @@ def page(shared_page):
     shared_page.locator("#curve-smoothing").fill("0")
     shared_page.select_option("#curve-axis", "step")
     shared_page.mouse.move(0, 0)
+    wait_until_drawn(shared_page)
     wait_until(lambda: captions(shared_page).get("loss", "").endswith("at step 72"))
     return shared_page
 

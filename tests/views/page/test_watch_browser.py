@@ -16,6 +16,7 @@ from watched import (
     screenshots,
     training,
     wait_until,
+    wait_until_drawn,
     watching,
 )
 
@@ -83,9 +84,8 @@ def shared_page(browser, ended):
 def page(shared_page):
     """The page of the completed fit, with the window reset; all tests share it."""
     shared_page.evaluate("document.activeElement.blur()")
-    frames = shared_page.evaluate("trackside.framesDrawn")
     shared_page.keyboard.press("4")
-    wait_until(lambda: shared_page.evaluate("trackside.framesDrawn") > frames)
+    wait_until_drawn(shared_page)
     return shared_page
 
 
@@ -392,10 +392,10 @@ def test_replay_advances_until_it_is_paused(page):
     wait_until(lambda: window(page)[2] > start)
     page.keyboard.press("Space")
     wait_until(lambda: page.get_attribute("#play", "aria-pressed") == "false")
-    frames = page.evaluate("trackside.framesDrawn")
+    wait_until_drawn(page)
     paused = window(page)[2]
     page.keyboard.press("[")
-    wait_until(lambda: page.evaluate("trackside.framesDrawn") > frames)
+    wait_until_drawn(page)
     assert start < window(page)[2] == paused
 
 
