@@ -11,7 +11,7 @@ from trackside.handlers import Metrics, Recorder
 from trackside.views.page.report import write_report
 
 LONG = "a-run-with-a-very-long-name-of-many-words-and-its-learning-rate-0.003"
-NAMES = {LONG: 1, "short": 2, "other": 3}
+NAMES = {LONG: 1, "brisk": 2, "other": 3}
 """Recordings by name, and their seeds; the last begins last."""
 
 
@@ -73,7 +73,7 @@ def compared(page, part):
 
 
 def test_each_run_has_its_state_its_metrics_and_the_facts_that_differ(page):
-    assert names(page) == ["other", "short", LONG]
+    assert names(page) == ["other", "brisk", LONG]
     first = rows(page)[0]
     assert (first["state"], first["epoch"], first["seed"]) == ("completed", "6 / 6", "3")
     assert re.match(r"\d\.\d+( · best \d\.\d+)?$", first["valid_loss"])
@@ -83,9 +83,9 @@ def test_each_run_has_its_state_its_metrics_and_the_facts_that_differ(page):
 
 def test_a_click_on_a_head_sorts_and_another_one_turns_the_order(page):
     head = page.locator("#runs th", has_text="seed")
-    for order, expected in (("ascending", [LONG, "short", "other"]), ("descending", None)):
+    for order, expected in (("ascending", [LONG, "brisk", "other"]), ("descending", None)):
         head.locator("button").click()
-        wanted = expected or ["other", "short", LONG]
+        wanted = expected or ["other", "brisk", LONG]
         wait_until(lambda wanted=wanted: names(page) == wanted)
         assert head.get_attribute("aria-sort") == order
     page.locator("#runs th button", has_text="valid_loss").click()
@@ -97,7 +97,7 @@ def test_a_click_on_a_head_sorts_and_another_one_turns_the_order(page):
 def test_the_filter_finds_names_states_and_facts_and_is_reached_by_a_key(page):
     page.locator("#runs .link").first.focus()
     page.keyboard.press("/")
-    for text, found in (("sho", ["short"]), ("seed=3 completed", ["other"]), ("failed", [])):
+    for text, found in (("bris", ["brisk"]), ("seed=3 completed", ["other"]), ("failed", [])):
         page.locator("#run-filter:focus").fill(text)
         wait_until(lambda found=found: names(page) == found)
     assert page.locator("#runs-none").is_visible()
@@ -114,9 +114,9 @@ def test_arrow_keys_move_between_runs_space_marks_and_enter_opens(page):
     page.locator("#runs .link").first.focus()
     for key in ("ArrowDown", "ArrowDown", "Space", "ArrowUp", "Space", "Enter"):
         page.keyboard.press(key)
-    wait_until(lambda: page.title() == "short · trackside")
+    wait_until(lambda: page.title() == "brisk · trackside")
     assert page.locator("#runs input:checked").count() == 2
-    assert page.locator("#runs .opened .link").inner_text() == "short"
+    assert page.locator("#runs .opened .link").inner_text() == "brisk"
     page.locator("#runs .link", has_text="other").click()
     wait_until(lambda: page.title() == "other · trackside")
 
@@ -143,7 +143,7 @@ def test_a_comparison_is_in_sight_however_many_runs_there_are(page):
         trackside.runs.recordings.push(...more);
         trackside.runs.show();
     }""")
-    mark(page, "short", LONG)
+    mark(page, "brisk", LONG)
     results = page.locator(".compared h3").first
     wait_until(lambda: page.locator(".compared").count() == 3)
     wait_until(lambda: results.bounding_box()["y"] < 550)
@@ -163,10 +163,10 @@ def test_curves_of_marked_runs_are_laid_over_those_of_the_shown_one(page):
     alone = page.locator(".metric canvas").evaluate_all(pictures)
     assert page.locator("#curves-legend li").count() == 0
     page.locator("#show-runs").click()
-    mark(page, "short", LONG)
+    mark(page, "brisk", LONG)
     page.locator("#show-curves").click()
     legend = page.locator("#curves-legend li")
-    wait_until(lambda: legend.all_inner_texts() == ["A other", "B short", f"C {LONG}"])
+    wait_until(lambda: legend.all_inner_texts() == ["A other", "B brisk", f"C {LONG}"])
     wait_until(lambda: page.locator(".metric canvas").evaluate_all(pictures) != alone)
     caption = page.locator(".metric figcaption", has_text="valid_loss").inner_text()
     ends = r"at step 36 · B \d\S+ \(step 30\) · C \d\S+ \(step 24\)$"  # of runs that were shorter
@@ -204,7 +204,7 @@ def test_a_served_page_reads_results_and_details_of_each_run(browser, folder):
         wait_until(lambda: is_ready(page))
         page.keyboard.press("r")
         wait_until(lambda: "valid_loss" in (rows(page) or [{}])[0])
-        mark(page, "other", "short")
+        mark(page, "other", "brisk")
         wait_until(lambda: page.locator(".compared").count() == 3)
         assert compared(page, "Facts")[1:] == [["seed", "3", "2"]]
 
