@@ -5,10 +5,12 @@ import signal
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 from states import state_of_training
 
 from trackside.engine import CheckpointError, CheckpointStore, DamagedError, read_checkpoint
+from trackside.engine.checkpoint import directory_lock
 from trackside.engine.checkpoint.directory_lock import DirectoryLock
 
 GIBI = 1 << 30
@@ -83,7 +85,7 @@ def locks_forks_and_waits(folder):
 
 
 def locks_and_starts_another(folder):
-    """Start a process that has a copy of the lock, and ends when somebody has written to it."""
+    """Lock a folder, and start a process that keeps a copy, as each does until it runs."""
     lock = DirectoryLock(folder)
     lock.acquire()
     copy = next(
@@ -91,10 +93,29 @@ def locks_and_starts_another(folder):
         for file in Path("/proc/self/fd").iterdir()
         if os.path.realpath(file) == str(lock.path)
     )
-    os.mkfifo(folder / "input")
-    subprocess.Popen(["cat", folder / "input"], pass_fds=[copy])
+    other = subprocess.Popen(["sleep", "3600"], pass_fds=[copy])
+    (folder / "other").write_text(str(other.pid))
     (folder / "ready").touch()
     signal.pause()
+
+
+def forks_while_it_waits(folder):
+    """Get a lock after a process was forked in a pause; its end is the end of the lock."""
+    held, waiting, children = DirectoryLock(folder), DirectoryLock(folder), []
+    held.acquire()
+
+    def fork_and_let_go(seconds):
+        children.append(os.fork())
+        if children == [0]:
+            signal.pause()
+        held.release()
+
+    with patch.object(directory_lock.time, "sleep", fork_and_let_go):
+        waiting.acquire()
+        waiting.release()
+    free = is_free(folder)
+    os.kill(children[0], signal.SIGKILL)
+    os._exit(0 if free else 1)
 
 
 def peak_bytes():

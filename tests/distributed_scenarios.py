@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import warnings
 from contextlib import nullcontext, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
@@ -788,17 +789,20 @@ def failed_buffers():
 
 
 def left_threads():
-    """The threads of gloo that are left after each of three fits, by strategy."""
+    """The threads of gloo, in a fit and after each of three, by strategy."""
     found = {}
     for strategy in STRATEGIES:
         trainer = trainer_of(network(), Distributed(strategy, timeout=TIMEOUT))
-        found[strategy] = []
+        during, after = [], []
+        trainer.on("after_fit", once=True)(lambda *ignored, to=during: to.extend(gloo_threads()))
         for _ in range(3):
             trainer.fit(KeyedLoader(examples(32), 4))
             gc.collect()
-            with suppress(AssertionError):  # one that was joined is listed a moment longer
-                wait_until(lambda: not gloo_threads(), timeout=10)
-            found[strategy].append(gloo_threads())
+            for _ in range(100):  # one that was joined is listed a moment longer
+                if gloo_threads():
+                    time.sleep(0.01)
+            after.append(gloo_threads())
+        found[strategy] = {"during": during, "after": after}
     return found
 
 
@@ -1071,7 +1075,7 @@ def fail_at_the_end(checkpoint):
 
 
 def break_save(checkpoint, ended=None):
-    """Put a file in the place of the folder, once no write is in it; one then waits for `ended`."""
+    """Once nothing is written, put a file in place of the folder; writes then wait for `ended`."""
     write = checkpoint._store.save
     checkpoint._writer.wait()
     checkpoint.folder.rename(f"{checkpoint.folder} before")

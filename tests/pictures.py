@@ -36,12 +36,12 @@ class Rect(NamedTuple):
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
         return width > by and height > by
 
-    def contains(self, other, by=0):
+    def contains(self, other, within=0):
         return (
-            self.left - by <= other.left
-            and self.top - by <= other.top
-            and other.right <= self.right + by
-            and other.bottom <= self.bottom + by
+            self.left - within <= other.left
+            and self.top - within <= other.top
+            and other.right <= self.right + within
+            and other.bottom <= self.bottom + within
         )
 
     def has_on_border(self, point, within=0.3):

@@ -92,7 +92,7 @@ def failed_writes():
             trainer, *loaders = resumable("fsdp2", folder=f"failing {name}")
             checkpoint = next(h for h in trainer.handlers if isinstance(h, Checkpoint))
             checkpoint.async_save = background
-            saves = itertools.count(1)  # in the background the fit is further than its save
+            saves = itertools.count(1)  # in the background the fit is ahead of its save
 
             def fail(folder, own, shards, culprit=culprit, saves=saves):
                 if own == culprit and next(saves) > 1:

@@ -153,7 +153,7 @@ def wait_until(condition, timeout=PATIENCE):
 
 
 def wait_until_drawn(page):
-    """Wait until a page shows all that it was told, by keys for instance."""
+    """Wait until a page has drawn what it was told, by keys for instance."""
     wait_until(lambda: not page.evaluate("trackside.pending"))
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from .manifest import CheckpointError
 
 _HELD_ELSEWHERE = (errno.EAGAIN, errno.EACCES)
-_ATTEMPTS, _PAUSE = 200, 0.05  # seconds: ten in all
-_WIDTH = 20  # of the number in the file
+_PAUSES, _SECONDS = 20, 0.05  # one second in all
 
 
 class DirectoryLock:
@@ -23,8 +22,8 @@ class DirectoryLock:
 
     It belongs to the open file, not to the process: it excludes other trainers of this process,
     too, and lasts whatever else opens and closes the file. A process forked from the owner, such
-    as a loader's worker, gives up its copy as soon as it runs: it does not hold the lock. Until
-    then it keeps that of an owner that was killed, so it is waited for, up to ten seconds.
+    as a loader's worker, gives up its copy as soon as it runs: it does not hold the lock. Before
+    it runs, its copy keeps the lock of an owner that was killed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,20 +39,21 @@ class DirectoryLock:
         """Lock the folder; do nothing if this object has locked it.
 
         Raises:
-            CheckpointError: another trainer or process holds the lock; or it cannot be locked.
+            CheckpointError: another trainer or process has held the lock for a second; or it cannot
+                be locked.
             OSError: the folder cannot be written to.
         """
         if self.is_held:
             return
         _release_in_forked_processes()
         file = self._open()
+        self._unlock = weakref.finalize(self, _close, file)
+        _held.add(self)  # before it has the lock: a process may be forked while it waits
         try:
             self._lock(file)
         except BaseException:
-            os.close(file)
+            self.release()
             raise
-        self._unlock = weakref.finalize(self, _close, file)
-        _held.add(self)
 
     def release(self) -> None:
         """Unlock the folder."""
@@ -82,22 +82,25 @@ class DirectoryLock:
         )
 
     def _lock(self, file: int) -> None:
-        for _ in range(_ATTEMPTS):
-            try:
-                _lock_open_file(file)
-            except OSError as error:
-                if error.errno not in _HELD_ELSEWHERE:
-                    raise CheckpointError(f"cannot lock {self.path.parent}: {error}") from error
-                if not _is_of_ended_process(file):
-                    break
-                time.sleep(_PAUSE)
-            else:
-                _write_owner(file)
-                return
-        raise CheckpointError(
-            f"another process writes checkpoints to {self.path.parent}, or another "
-            "trainer of this one; wait until it ends, or use another folder"
-        )
+        pauses = 0
+        while not self._try_to_lock(file):
+            if pauses == _PAUSES:
+                raise CheckpointError(
+                    f"another process writes checkpoints to {self.path.parent}, or another "
+                    "trainer of this one; wait until it ends, or use another folder"
+                )
+            pauses += 1
+            time.sleep(_SECONDS)
+
+    def _try_to_lock(self, file: int) -> bool:
+        """Lock an open file, unless somebody else holds the lock; returns whether it is locked."""
+        try:
+            _lock_open_file(file)
+        except OSError as error:
+            if error.errno in _HELD_ELSEWHERE:
+                return False
+            raise CheckpointError(f"cannot lock {self.path.parent}: {error}") from error
+        return True
 
 
 def _close(file: int) -> None:
@@ -105,7 +108,7 @@ def _close(file: int) -> None:
 
 
 _held: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
-"""The locks that this process holds."""
+"""The locks that this process holds, or waits for."""
 
 
 def _lock_open_file(file: int) -> None:
@@ -117,22 +120,6 @@ def _lock_open_file(file: int) -> None:
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, whole)
     else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _write_owner(file: int) -> None:
-    """Write the number of this process into the file, for `_is_of_ended_process`."""
-    os.write(file, f"{os.getpid():{_WIDTH}}".encode())
-
-
-def _is_of_ended_process(file: int) -> bool:
-    """Whether no process has the number in the file: its owner has ended, or is elsewhere."""
-    try:
-        os.kill(int(os.pread(file, _WIDTH, 0)), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, OverflowError):  # of another user, or no number
-        return False
-    return False
 
 
 @functools.cache

@@ -69,6 +69,7 @@ def test_an_error_of_the_first_call_is_raised_as_it_is(plain):
 
 
 def test_an_error_that_somebody_keeps_lets_others_go_backward(plain):
+    # torch before 2.13 would fail otherwise: `make test-oldest`
     failing = copy.deepcopy(plain)
     failing.layers[0] = Failing()
     with pytest.raises(ValueError, match="an error of the model") as kept:

@@ -14,6 +14,7 @@ from checkpoint_processes import (
     exits_with_its_freedom,
     forks_and_checks,
     forks_and_saves,
+    forks_while_it_waits,
     is_free,
     locks_and_starts_another,
     locks_forks_and_waits,
@@ -106,50 +107,46 @@ def test_a_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system lists no open files")
+@pytest.mark.parametrize("is_reaped", [True, False])
 def test_a_process_that_does_not_yet_run_with_the_lock_of_a_killed_one_is_waited_for(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, is_reaped
 ):
     process = crash.started(locks_and_starts_another, tmp_path)
     until((tmp_path / "ready").exists)
     process.kill()
-    process.wait()
-    sleep, ended = directory_lock.time.sleep, []
+    if is_reaped:
+        process.wait()
+    pause, other = directory_lock.time.sleep, int((tmp_path / "other").read_text())
 
     def let_it_end(seconds):
-        ended or ended.append((tmp_path / "input").write_text(""))
-        sleep(seconds)
+        os.kill(other, signal.SIGKILL)
+        pause(seconds)
 
     monkeypatch.setattr(directory_lock.time, "sleep", let_it_end)
-    assert is_free(tmp_path)
-    assert ended
+    try:
+        assert is_free(tmp_path)
+    finally:
+        os.kill(other, signal.SIGKILL)
+        process.wait()
 
 
-def test_a_lock_of_a_process_that_lives_is_refused_without_a_pause(lock, tmp_path, monkeypatch):
-    monkeypatch.setattr(directory_lock.time, "sleep", pytest.fail)
-    assert not is_free(tmp_path)
-
-
-def test_a_lock_is_waited_for_ten_seconds_at_most(lock, tmp_path, monkeypatch):
+def test_a_lock_is_waited_for_a_second_and_then_tried_once_more(lock, tmp_path, monkeypatch):
     pauses = []
     monkeypatch.setattr(directory_lock.time, "sleep", pauses.append)
-    (tmp_path / ".lock").write_text(str(ended_process()))
     assert not is_free(tmp_path)
-    assert 9 <= sum(pauses) <= 11
+    assert sum(pauses) == pytest.approx(1)
+
+    def let_go_in_the_last(seconds):
+        pauses.pop()
+        if not pauses:
+            lock.release()
+
+    monkeypatch.setattr(directory_lock.time, "sleep", let_go_in_the_last)
+    assert is_free(tmp_path)
 
 
-def ended_process():
-    process = crash.started(os.getpid)
-    process.wait()
-    return process.pid
-
-
-@pytest.mark.parametrize("content", ["", "x", "-", "9" * 30])
-def test_a_lock_file_without_the_number_of_a_process_is_refused_without_a_pause(
-    lock, tmp_path, monkeypatch, content
-):
-    monkeypatch.setattr(directory_lock.time, "sleep", pytest.fail)
-    (tmp_path / ".lock").write_text(content)
-    assert not is_free(tmp_path)
+def test_a_process_that_is_forked_while_a_lock_is_waited_for_has_no_copy(tmp_path):
+    assert crash.run(forks_while_it_waits, tmp_path) == 0
 
 
 def a_pipe(path):

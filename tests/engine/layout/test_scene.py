@@ -77,7 +77,7 @@ def test_an_arrow_stays_inside_the_scope_of_all_its_ends():
     def violations(topology, picture):
         for arrow in picture.arrows:
             frame = scope_around(ends(topology, arrow), picture)
-            if not all(frame.contains(segment, by=0.3) for segment in arrow.segments):
+            if not all(frame.contains(segment, within=0.3) for segment in arrow.segments):
                 yield f"{arrow.words} leaves its scope"
 
     check_every_chart(violations)

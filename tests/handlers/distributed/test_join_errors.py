@@ -23,20 +23,22 @@ except RuntimeError as error:
 """
 NO_INTERFACE = {"GLOO_SOCKET_IFNAME": "nosuch0"}
 CASES = {
-    "port taken": (0, {}),
-    "port of another program": (1, {}),
-    "nobody answers": (1, {}),
-    "no address": (1, {"MASTER_ADDR": "nosuch.invalid"}),
-    "the others have not come": (0, {}),
-    "no interface": (0, NO_INTERFACE),
+    "port taken": (0, {}, 5),
+    "port of another program": (1, {}, 5),
+    "nobody answers": (1, {}, 5),
+    "no address": (1, {"MASTER_ADDR": "nosuch.invalid"}, 5),
+    "the others have not come": (0, {}, 5),
+    "no interface": (0, NO_INTERFACE, 60),
 }
-"""Each a rank of two that the other one does not help, and its environment."""
+"""Each a rank of two that the other one does not help, its environment, and its timeout.
+
+Only where there is no interface does a rank fail after the other one has come, so it has a minute.
+"""
 
 
-def started(rank, port, environment):
+def started(rank, environment, seconds, port):
     own = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", **own, **environment}
-    seconds = 60 if environment["GLOO_SOCKET_IFNAME"] == "nosuch0" else 5  # its peer has to come
     words = [sys.executable, "-c", SCRIPT, str(seconds)]
     return Forked(words, env=environment, stdout=-1, text=True)
 
@@ -62,13 +64,13 @@ def ports():
 
 @pytest.fixture(scope="module")
 def errors(ports):
-    """What each process says; they wait side by side, the longest for four times the timeout."""
+    """What each process says; they wait side by side, the longest for four times five seconds."""
     with ExitStack() as running:
         processes = {
-            case: running.enter_context(started(rank, ports[case], environment))
-            for case, (rank, environment) in CASES.items()
+            case: running.enter_context(started(*arguments, ports[case]))
+            for case, arguments in CASES.items()
         }
-        peer = running.enter_context(started(1, ports["no interface"], NO_INTERFACE))
+        peer = running.enter_context(started(1, NO_INTERFACE, 60, ports["no interface"]))
         for process in (peer, *processes.values()):
             running.callback(process.kill)
         yield {case: process.communicate(timeout=120)[0] for case, process in processes.items()}
