@@ -11,6 +11,7 @@ from torch.amp import GradScaler
 
 from trackside import handlers as h
 from trackside.events import CANCELS
+from trackside.views.journals.journal_diff import MEASURED
 
 TRACKERS = {"MLflow", "WandB"}
 SAYS = {
@@ -34,10 +35,11 @@ def fitted(job, epochs=2):
     resumable.numpy.random.seed(5)
     job.trainer.fit(job.train_loader, job.valid_loader, epochs=epochs)
     state = job.trainer.state
+    metrics = {name: float(value) for name, value in state.metrics.items() if name not in MEASURED}
     return {
         "weights": [value.clone() for value in state.model.state_dict().values()],
         "rates": [group["lr"] for group in state.optimizer.param_groups],
-        "metrics": {name: float(value) for name, value in state.metrics.items()},
+        "metrics": metrics,
         "counters": (state.step, state.samples, state.outcome, state.epoch),
     }
 
