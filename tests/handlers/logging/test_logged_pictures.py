@@ -137,8 +137,9 @@ def test_mlflow_has_images_of_each_step_and_tables(mlflow_uri, tmp_path):
     ]
     tables = sorted(one.path for one in client.list_artifacts(logger.run_id, "texts"))
     assert tables == ["texts/step_3.json", "texts/step_6.json"]
-    path = client.download_artifacts(logger.run_id, tables[1], str(tmp_path))
-    with open(path, encoding="utf-8") as file:
+    # no download, whose idle thread a loader of a later test would warn of
+    (path,) = (tmp_path / "artifacts").rglob(tables[1])
+    with path.open(encoding="utf-8") as file:
         assert json.load(file) == {
             "columns": ["input", "prediction", "target"],
             "data": [["a|b <i>", "yes 90%", "no"], ["c", "no", "no"]],
