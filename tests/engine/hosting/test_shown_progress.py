@@ -22,6 +22,7 @@ class Terminal(io.StringIO):
 def watched(monkeypatch):
     """What a person in front of a terminal sees; called in the test, of which pytest says so."""
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.delenv("TERM", raising=False)  # who starts the tests may have none that draws
     seen = Terminal()
     monkeypatch.setattr(sys, "stderr", seen)
     return seen

@@ -82,9 +82,9 @@ def drawn(*, mininterval=0.0, handlers=(), **options):
 
 
 @pytest.fixture(autouse=True)
-def no_columns(monkeypatch):
-    """Let no variable say how wide a terminal is: some libraries set it, and tqdm reads it."""
-    for name in ("COLUMNS", "LINES"):
+def no_word_of_a_terminal(monkeypatch):
+    """Let no variable say what a terminal is: some libraries or who starts the tests set it."""
+    for name in ("COLUMNS", "LINES", "TERM"):
         monkeypatch.delenv(name, raising=False)
 
 
