@@ -17,6 +17,7 @@ from recordings import recorded
 from trackside.engine import SUPERVISED, CheckpointError
 from trackside.events import Transition
 from trackside.handlers import EMA, Checkpoint, Metrics, Recorder, StepLimit
+from trackside.handlers.recording._mapped_file import RecordingFile
 from trackside.handlers.recording.format import Kind
 from trackside.views import Recording, status, totals
 
@@ -33,6 +34,30 @@ def test_every_transition_of_a_fit_is_recorded_in_order(tmp_path):
         times = [record.time_ns for record in recording.records()]
     assert triggers == trace.signals
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize("names", [1, 97])
+def test_a_recording_has_the_right_names_if_a_trainer_is_collected_while_they_are_written(
+    tmp_path, monkeypatch, names
+):
+    others, append, written = [trainer_of(EMA(), Metrics())], RecordingFile._append, []
+    others[0].itself = others[0]
+
+    def collect_and_append(file, entry):
+        written.append(entry)
+        if len(written) == names:
+            others.clear()
+            gc.collect()
+        return append(file, entry)
+
+    monkeypatch.setattr(RecordingFile, "_append", collect_and_append)
+    trace = Trace()
+    with recorded(tmp_path / "run.loop", trace, scalars=None) as recording:
+        table = recording.table
+        entries = [table.transition(record.id) for record in recording.records()]
+    assert len(written) > names
+    assert [entry.trigger for entry in entries] == trace.signals
+    assert [entry.source for entry in entries[1:]] == [e.destination for e in entries[:-1]]
 
 
 def test_validate_and_predict_are_recorded_too(tmp_path):
