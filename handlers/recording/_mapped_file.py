@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...events.bus.lock import locked
 from ._replaceable_map import ReplaceableMap
 from .format import HEAD_BYTES, LIVE_AT, MAX_IDS, UNKNOWN, Layout, Live
 
@@ -54,8 +55,12 @@ class RecordingFile:
     def identify(self, kind: str, *what: Any, most: int = MAX_IDS) -> int:
         """The id of `what` in records, from 1; added to the table if new. 0: the table is full."""
         known = self._ids.get((kind, *what))
-        if known is not None:
-            return known
+        return self._add(kind, *what, most=most) if known is None else known
+
+    @locked  # a thread may subscribe, and have a receiver named, while the run names a cancel
+    def _add(self, kind: str, *what: Any, most: int) -> int:
+        if (kind, *what) in self._ids:
+            return self._ids[kind, *what]
         identity = self._counts.get(kind, 0) + 1
         if identity >= most or not self._append([kind, identity, *what]):
             identity = 0

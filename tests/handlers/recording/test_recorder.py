@@ -3,6 +3,8 @@ import itertools
 import os
 import stat
 import subprocess
+import sys
+import threading
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -58,6 +60,31 @@ def test_a_recording_has_the_right_names_if_a_trainer_is_collected_while_they_ar
     assert len(written) > names
     assert [entry.trigger for entry in entries] == trace.signals
     assert [entry.source for entry in entries[1:]] == [e.destination for e in entries[:-1]]
+
+
+def test_names_that_threads_add_at_the_same_time_are_all_in_the_table(tmp_path):
+    recorder, interval = Recorder(tmp_path / "run.loop"), sys.getswitchinterval()
+    trainer_of(recorder)
+    identified = [{}, {}, {}]
+
+    def identify(identities, kind):
+        for number in range(1000):
+            identities[str(number)] = recorder._file.identify(kind, str(number))
+
+    works = zip(identified, ("scalar", "scalar", "facts"), strict=True)
+    threads = [threading.Thread(target=identify, args=work) for work in works]
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    with Recording(recorder.path) as recording:
+        scalars = {entry.name: number for number, entry in recording.table.scalars.items()}
+    assert identified[0] == identified[1] == scalars
+    assert sorted(identified[2].values()) == [*range(1, 1001)]
 
 
 def test_validate_and_predict_are_recorded_too(tmp_path):
