@@ -16,7 +16,7 @@ from blinker import ANY, NamedSignal
 from blinker._utilities import make_id
 from blinker.base import ANY_ID
 
-from .lock import locked, when_free
+from .lock import locked
 from .order import Receiver
 from .weak_receivers import reference
 
@@ -101,15 +101,10 @@ class ConnectionTables(NamedSignal):
             self._forget(receiver_id)
         self.refresh()
 
-    def _make_cleanup_receiver(self, receiver_id: Hashable) -> Callable[[weakref.ref[Any]], None]:
-        """Disconnect a deleted receiver as blinker does, but not while others are connected."""
-        return when_free(super()._make_cleanup_receiver(receiver_id))
-
     def _make_cleanup_sender(self, sender_id: Hashable) -> Callable[[weakref.ref[Any]], None]:
         """Disconnect the receivers of a deleted sender; blinker deletes only its own entry."""
         delete_entry = super()._make_cleanup_sender(sender_id)
 
-        @when_free
         def cleanup(reference: weakref.ref[Any]) -> None:
             for receiver_id in tuple(self._by_sender.get(sender_id, ())):
                 self._disconnect(receiver_id, sender_id)

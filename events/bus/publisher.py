@@ -17,7 +17,7 @@ from .error_policy import DetachOnError
 from .explanation import Explanation
 from .filters import FilteredReceiver, OnceReceiver, Predicate, while_open
 from .handler_discovery import AttachError, SentSignals, find_subscriptions
-from .lock import bus_locked, locked
+from .lock import BUS_LOCK, locked
 from .order import Receiver, receiver_name
 from .receiver_call import by_position
 from .receiver_types import Decorator, F, Options, S, T
@@ -204,7 +204,7 @@ class Publisher(ABC):
             filtered = FilteredReceiver(single or called, every, when) if is_filtered else None
             receiver: Receiver = filtered or single or function
             connection = ExitStack()
-            with bus_locked():
+            with BUS_LOCK:
                 self._connect(connection, signal, receiver)
                 drop_redefined(function, signal.name, self._attached.values())
                 attachment = self._attachment_of(function)

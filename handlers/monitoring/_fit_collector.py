@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from threading import Lock
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,7 @@ from ...events import TrainState
 
 _COLLECTORS: WeakKeyDictionary[CollectorRegistry, FitCollector] = WeakKeyDictionary()
 """A name is registered once in a registry, however many handlers there are."""
-_LOCK = Lock()
+_LOCK = RLock()
 
 
 @dataclass
@@ -47,7 +47,7 @@ class FitCollector(Collector):
         self._running: dict[str, RunningFit] = {}
         self._fits: Counter[tuple[str, ...]] = Counter()
         self._cancels: Counter[tuple[str, ...]] = Counter()
-        self._lock = Lock()
+        self._lock = RLock()
 
     @classmethod
     def of(cls, registry: CollectorRegistry) -> FitCollector:

@@ -88,9 +88,6 @@ def test_without_the_lock_of_the_bus_no_instrument_is_added(monkeypatch):
         def __exit__(self, *error):
             """Never entered."""
 
-        def _is_owned(self):
-            return False
-
     trainer = trainer_of()
     with monkeypatch.context() as patch:
         patch.setattr(lock, "BUS_LOCK", Refusing())

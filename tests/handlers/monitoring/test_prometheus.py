@@ -1,7 +1,9 @@
 """What is scraped over HTTP from the server of prometheus_client, and parsed by its parser."""
 
 import copy
+import gc
 import sys
+import threading
 import urllib.request
 from contextlib import contextmanager
 
@@ -13,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trackside import Metrics, Prometheus, Snapshots
 from trackside.events import RollbackException
+from trackside.handlers.monitoring._fit_collector import FitCollector
 
 
 def by_labels(families):
@@ -73,6 +76,29 @@ def test_a_running_fit_is_scraped_and_an_ended_one_counted(registry):
     assert running["metric", "digits", "valid_loss"] == pytest.approx(float(losses[0]))
     assert ("fits_total", "digits", "completed") not in running
     assert after == {("fits_total", "digits", "completed"): 1}
+
+
+def test_a_fit_can_be_closed_by_a_collection_while_another_one_is_added(registry):
+    class Collecting(dict):
+        def __contains__(self, label):
+            abandoned.clear()
+            gc.collect()
+            return super().__contains__(label)
+
+    trainer, abandoned = trainer_of(Prometheus(registry), name="abandoned"), []
+    trainer.run = trainer.steps(batches(3))
+    next(trainer.run)
+    abandoned.append(trainer)
+    del trainer
+    collector = FitCollector.of(registry)
+    collector._running = Collecting(collector._running)
+    fit = threading.Thread(target=trainer_of(Prometheus(registry)).fit, args=(batches(2),))
+    fit.daemon = True
+    fit.start()
+    fit.join(60)
+    assert not fit.is_alive()
+    assert values(registry)["fits_total", "abandoned", "cancelled"] == 1
+    assert values(registry)["fits_total", "trainer", "completed"] == 1
 
 
 def values(registry):
