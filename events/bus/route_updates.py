@@ -56,7 +56,6 @@ class Updates:
             update, _ = self._asked.popitem()
             made[update] += 1
             if made[update] > MOST:
-                self._asked.clear()
                 raise RuntimeError(
                     "receivers are subscribed each time that others prepare themselves for the "
                     "transitions of a run (for_transition); subscribe them in `attached`"

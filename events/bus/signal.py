@@ -100,7 +100,7 @@ class Signal(ConnectionTables):
             _remove_from_sender(self, each, receiver)
 
     @locked
-    def refresh(self) -> Failed:
+    def refresh(self) -> dict[Hashable, BaseException]:
         """Update the routes of this signal; those of a run that is being updated right after."""
         failed: Failed = {}
         for linked in tuple(self._routes):

@@ -111,6 +111,31 @@ def test_receivers_that_are_subscribed_at_each_update_are_refused(signal, sender
         link(routes(signal, sender))
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_receiver_that_cannot_prepare_itself_for_one_of_two_runs_is_refused(signal, failing):
+    def fail(transition):
+        if transition.trigger == f"t{failing}":
+            raise OSError("not prepared")
+
+    senders = [Sender(), Sender()]
+    runs = [link([routes(signal, each)[n]]) for n, each in enumerate(senders)]
+    with pytest.raises(OSError, match="not prepared"):
+        any_transition.connect(Preparing(fail))
+    for run in runs:
+        run.end()
+
+
+def test_after_updates_without_end_others_can_be_made():
+    updates = Updates()
+
+    def again():
+        return updates.make(again)
+
+    with pytest.raises(RuntimeError, match="subscribed each time"):
+        updates.make(again)
+    assert updates.make(dict) == {}
+
+
 def test_an_error_of_an_update_that_is_asked_for_is_returned_with_those_of_the_first():
     updates, errors = Updates(), [ValueError("first"), ValueError("second")]
 
