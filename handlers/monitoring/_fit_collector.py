@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,10 +13,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ...events import TrainState
+from ...events.bus.lock import BUS_LOCK
 
 _COLLECTORS: WeakKeyDictionary[CollectorRegistry, FitCollector] = WeakKeyDictionary()
 """A name is registered once in a registry, however many handlers there are."""
-_LOCK = RLock()
 
 
 @dataclass
@@ -40,19 +39,19 @@ class FitCollector(Collector):
     """Collects the fits that run when it is scraped, and counts what has ended.
 
     The counters of a running fit are read from its state by the thread that scrapes, so that a
-    batch costs nothing.
+    batch costs nothing. Its lock is that of the bus: a garbage collection, in any thread and under
+    any lock, may close a fit that was abandoned, and disconnects its receivers under that one.
     """
 
     def __init__(self) -> None:
         self._running: dict[str, RunningFit] = {}
         self._fits: Counter[tuple[str, ...]] = Counter()
         self._cancels: Counter[tuple[str, ...]] = Counter()
-        self._lock = RLock()
 
     @classmethod
     def of(cls, registry: CollectorRegistry) -> FitCollector:
         """The one of a registry; the first call registers it."""
-        with _LOCK:
+        with BUS_LOCK:
             if registry not in _COLLECTORS:
                 collector = cls()
                 registry.register(collector)
@@ -63,27 +62,27 @@ class FitCollector(Collector):
         """Add a fit; returns its label, which is numbered if a running one has that name."""
         name = name or "trainer"
         labels = (name if number == 1 else f"{name}-{number}" for number in count(1))
-        with self._lock:
+        with BUS_LOCK:
             label = next(label for label in labels if label not in self._running)
             self._running[label] = fit
         return label
 
     def end(self, label: str, outcome: str) -> None:
         """Remove a fit, and count it."""
-        with self._lock:
+        with BUS_LOCK:
             del self._running[label]
             self._fits[label, outcome] += 1
 
     def add_cancel(self, label: str, scope: str) -> None:
         """Count the cancel of a scope."""
-        with self._lock:
+        with BUS_LOCK:
             self._cancels[label, scope] += 1
 
     def describe(self) -> Iterable[Metric]:
         return self._families({}, {}, {})
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
+        with BUS_LOCK:
             running, fits, cancels = dict(self._running), dict(self._fits), dict(self._cancels)
         return self._families(running, fits, cancels)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,34 +53,47 @@ class RecordingFile:
         self.words = self._bytes.cast("Q")
         self.live = self.words[LIVE_AT // 8 : HEAD_BYTES // 8]
         self._ids: dict[tuple[Any, ...], int] = {}
-        self._counts: dict[str, int] = {}
+        self._next_ids: dict[str, Iterator[int]] = {}
+        self._lines: deque[bytes] = deque()
+        self._writing = threading.Lock()  # a lock, so that no interrupt leaves it set
 
     def identify(self, kind: str, *what: Any, most: int = MAX_IDS) -> int:
-        """The id of `what` in records, from 1; added to the table if new. 0: the table is full."""
+        """The id of `what` in records, from 1; added to the table if new. 0: the table is full.
+
+        It may be called in the middle of itself, by a garbage collection that has the receivers of
+        a run prepared again, and by several threads: each of `what` has one id, and a line.
+        """
         known = self._ids.get((kind, *what))
         return self._add(kind, *what, most=most) if known is None else known
 
-    @locked  # a thread may subscribe, and have a receiver named, while the run names a cancel
+    @locked
     def _add(self, kind: str, *what: Any, most: int) -> int:
-        if (kind, *what) in self._ids:
-            return self._ids[kind, *what]
-        identity = self._counts.get(kind, 0) + 1
-        if identity >= most or not self._append([kind, identity, *what]):
-            identity = 0
-        else:
-            self._counts[kind] = identity
-            self._ids[kind, *what] = identity
-        return identity
+        identity = next(self._next_ids.setdefault(kind, itertools.count(1)))
+        line = _table_line(kind, identity, what)
+        if identity >= most or not self._has_room(line):
+            return 0
+        used = self._ids.setdefault((kind, *what), identity)
+        if used == identity:
+            self._lines.append(line)
+            if not self._writing.locked():
+                self._write_lines()
+        return used
 
-    def _append(self, entry: list[Any]) -> bool:
-        line = json.dumps(entry).encode() + b"\n"
-        used = self.live[Live.TABLE_BYTES]
-        if used + len(line) > self.layout.table_bytes:
-            return False
-        start = self.layout.table_at + used
-        self._bytes[start : start + len(line)] = line
-        self.live[Live.TABLE_BYTES] = used + len(line)
-        return True
+    def _write_lines(self) -> None:
+        with self._writing:
+            while self._lines:
+                self._write(self._lines[0])
+                self._lines.popleft()
+
+    def _write(self, line: bytes) -> None:
+        if self._has_room(line):
+            used = self.live[Live.TABLE_BYTES]
+            start = self.layout.table_at + used
+            self._bytes[start : start + len(line)] = line
+            self.live[Live.TABLE_BYTES] = used + len(line)
+
+    def _has_room(self, line: bytes) -> bool:
+        return self.live[Live.TABLE_BYTES] + len(line) <= self.layout.table_bytes
 
     def check(self) -> None:
         """Check that the memory still holds this recording.
@@ -94,6 +110,10 @@ class RecordingFile:
     def set_live(self, place: Live, number: int | None) -> None:
         """Write a live word; None or a number below 0 is written as unknown."""
         self.live[place] = UNKNOWN if number is None or number < 0 else number
+
+
+def _table_line(kind: str, identity: int, what: tuple[Any, ...]) -> bytes:
+    return json.dumps([kind, identity, *what]).encode() + b"\n"
 
 
 def _mapped(path: Path, head: bytes, meta: bytes, size: int) -> ReplaceableMap:

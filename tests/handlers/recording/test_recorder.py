@@ -3,9 +3,9 @@ import itertools
 import os
 import stat
 import subprocess
-import sys
 import threading
 import tracemalloc
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from recordings import recorded
 from trackside.engine import SUPERVISED, CheckpointError
 from trackside.events import Transition
 from trackside.handlers import EMA, Checkpoint, Metrics, Recorder, StepLimit
+from trackside.handlers.recording import _mapped_file
 from trackside.handlers.recording._mapped_file import RecordingFile
-from trackside.handlers.recording.format import Kind
+from trackside.handlers.recording.format import Kind, Live
 from trackside.views import Recording, status, totals
 
 
@@ -38,53 +39,87 @@ def test_every_transition_of_a_fit_is_recorded_in_order(tmp_path):
     assert times == sorted(times)
 
 
-@pytest.mark.parametrize("names", [1, 97])
-def test_a_recording_has_the_right_names_if_a_trainer_is_collected_while_they_are_written(
-    tmp_path, monkeypatch, names
+@pytest.mark.parametrize("number", [1, 97])
+@pytest.mark.parametrize("moment", ["_table_line", "_write"])
+def test_a_recording_has_the_right_names_if_a_trainer_is_collected_while_one_is_added(
+    tmp_path, monkeypatch, moment, number
 ):
-    others, append, written = [trainer_of(EMA(), Metrics())], RecordingFile._append, []
+    place = _mapped_file if moment == "_table_line" else _mapped_file.RecordingFile
+    others, real, added = [trainer_of(EMA(), Metrics())], getattr(place, moment), []
     others[0].itself = others[0]
 
-    def collect_and_append(file, entry):
-        written.append(entry)
-        if len(written) == names:
+    def collect_in_the_middle(*arguments):
+        added.append(arguments)
+        if len(added) == number:
             others.clear()
             gc.collect()
-        return append(file, entry)
+            assert not others_left()
+        return real(*arguments)
 
-    monkeypatch.setattr(RecordingFile, "_append", collect_and_append)
+    others_left = weakref.ref(others[0])
+    monkeypatch.setattr(place, moment, collect_in_the_middle)
     trace = Trace()
     with recorded(tmp_path / "run.loop", trace, scalars=None) as recording:
         table = recording.table
         entries = [table.transition(record.id) for record in recording.records()]
-    assert len(written) > names
+    assert len(added) > number
+    assert len({*table.transitions.values()}) == len(table.transitions)
     assert [entry.trigger for entry in entries] == trace.signals
     assert [entry.source for entry in entries[1:]] == [e.destination for e in entries[:-1]]
 
 
-def test_names_that_threads_add_at_the_same_time_are_all_in_the_table(tmp_path):
-    recorder, interval = Recorder(tmp_path / "run.loop"), sys.getswitchinterval()
+def test_names_that_are_added_while_one_is_written_are_left_out_where_the_table_ends(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_mapped_file, "TABLE_BYTES", 256)
+    recorder = Recorder(tmp_path / "run.loop")
     trainer_of(recorder)
-    identified = [{}, {}, {}]
-
-    def identify(identities, kind):
-        for number in range(1000):
-            identities[str(number)] = recorder._file.identify(kind, str(number))
-
-    works = zip(identified, ("scalar", "scalar", "facts"), strict=True)
-    threads = [threading.Thread(target=identify, args=work) for work in works]
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
+    names = [f"metric {number}" for number in range(20)]
+    with recorder._file._writing:
+        assert [recorder._file.identify("scalar", name) for name in names] == [*range(1, 21)]
+    recorder._file.identify("scalar", "last")
     with Recording(recorder.path) as recording:
-        scalars = {entry.name: number for number, entry in recording.table.scalars.items()}
-    assert identified[0] == identified[1] == scalars
-    assert sorted(identified[2].values()) == [*range(1, 1001)]
+        written = [entry.name for entry in recording.table.scalars.values()]
+    assert written == names[: len(written)]
+    assert 0 < len(written) < len(names)
+    assert recorder._file.live[Live.TABLE_BYTES] <= 256
+
+
+def test_a_name_has_no_id_where_the_table_is_full_or_has_no_more_ids(tmp_path, monkeypatch):
+    monkeypatch.setattr(_mapped_file, "TABLE_BYTES", 256)
+    recorder = Recorder(tmp_path / "run.loop")
+    trainer_of(recorder)
+    identify = recorder._file.identify
+    assert [identify("scalar", str(number), most=3) for number in range(4)] == [1, 2, 0, 0]
+    assert identify("receiver", "long" * 64) == 0
+    assert identify("receiver", "short") > 0
+    assert identify("scalar", "1") == 2
+
+
+def test_a_name_that_another_thread_adds_meanwhile_has_an_id_and_a_line_of_its_own(
+    tmp_path, monkeypatch
+):
+    recorder, write, found = Recorder(tmp_path / "run.loop"), RecordingFile._write, {}
+    trainer_of(recorder)
+
+    def identify(name):
+        found[name] = recorder._file.identify("scalar", name)
+
+    def write_meanwhile(file, line):
+        if not threads:
+            threads.append(threading.Thread(target=identify, args=("second",)))
+            threads[0].start()
+            threads[0].join(0.5)
+            assert found == {}, "the other thread waits for this one"
+        write(file, line)
+
+    threads = []
+    monkeypatch.setattr(RecordingFile, "_write", write_meanwhile)
+    identify("first")
+    threads[0].join()
+    with Recording(recorder.path) as recording:
+        assert {e.name: n for n, e in recording.table.scalars.items()} == found
+    assert found == {"first": 1, "second": 2}
 
 
 def test_validate_and_predict_are_recorded_too(tmp_path):
