@@ -13,7 +13,6 @@ from .blinker_internals import ANY, ConnectionTables, make_id
 from .lock import locked
 from .order import OrderedReceiver, Receiver, arrange, receiver_name
 from .receiver_call import by_keyword, by_position, refusal
-from .route_updates import Failed, Updates
 from .transition_binding import bind_transition, raising
 from .weak_receivers import WeakReceiver
 
@@ -101,11 +100,13 @@ class Signal(ConnectionTables):
 
     @locked
     def refresh(self) -> dict[Hashable, BaseException]:
-        """Update the routes of this signal; those of a run that is being updated right after."""
-        failed: Failed = {}
-        for linked in tuple(self._routes):
-            failed |= linked.updates.make(linked.refresh)
-        return failed
+        """Update the routes of this signal; returns as `refresh` of routes."""
+        found = tuple(self._routes)
+        try:
+            return refresh([route for linked in found for route in linked.routes])
+        finally:  # whoever sees the new number finds the new receivers
+            for linked in found:
+                linked.updates.count += 1
 
     def _adapted_receivers(self, sender: Any) -> list[Receiver]:
         ordered = self.arranged(sender) if self.receivers and not self.is_muted else ()
@@ -137,6 +138,15 @@ class Route:
         self.receivers: tuple[Receiver, ...] = ()
 
 
+class Updates:
+    """How often routes were updated: who compares it reads one number, and not all routes."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class _Linked:
     """Routes that are kept up to date together; a run has hundreds."""
 
@@ -145,9 +155,6 @@ class _Linked:
     def __init__(self, routes: Collection[Route], updates: Updates) -> None:
         self.routes = routes
         self.updates = updates
-
-    def refresh(self) -> Failed:
-        return refresh(self.routes)
 
 
 class Links:
@@ -188,7 +195,7 @@ def link(routes: Collection[Route]) -> Links:
     links = Links(routes)
     try:
         links.begin()
-        for error in links.updates.make(lambda: refresh(routes)).values():
+        for error in refresh(routes).values():
             raise error
     except BaseException:  # whose traceback would keep them
         links.end()
@@ -196,16 +203,19 @@ def link(routes: Collection[Route]) -> Links:
     return links
 
 
-def refresh(routes: Collection[Route]) -> Failed:
+def refresh(routes: Collection[Route]) -> dict[Hashable, BaseException]:
     """Replace the receivers of `routes`: those of `any_transition`, then those of the signal.
 
     Called by functions that hold the lock.
 
     A receiver that cannot prepare itself is an error of its own sender, not of whoever subscribes
     elsewhere at that moment: in its place the route raises the error.
+
+    Returns:
+        The error of each receiver, or instrument, that could not prepare itself, by identity.
     """
     cache: dict[tuple[str, int], tuple[Receiver, ...]] = {}
-    failed: Failed = {}
+    failed: dict[Hashable, BaseException] = {}
 
     def attempt(source: Any, prepare: Callable[..., R], *arguments: Any) -> R | Receiver:
         if make_id(source) not in failed:

@@ -32,7 +32,7 @@ def bind_transition(receiver: Receiver, transition: Transition) -> Receiver | No
 def raising(error: BaseException) -> Receiver:
     """A receiver that raises `error`, in place of one that could not be prepared."""
 
-    def fail(trainer: Any, state: Any, *extra: Any) -> None:
+    def fail(trainer: Any, state: Any) -> None:
         raise error
 
     return fail

@@ -5,7 +5,6 @@ import pytest
 from helpers import batches, trainer_of
 
 from trackside.events import CancelFitException, IllegalCancelError, Transition, any_transition
-from trackside.events.bus.transition_binding import raising
 
 TRANSITION = Transition("after_pred", "a.forward", "a.loss")
 
@@ -206,10 +205,3 @@ def test_on_error_detach_applies_to_the_preparation(caplog):
         assert trainer.fit(batches(2)).step == 2
     assert handler not in trainer.handlers
     assert caplog.text.count("it is detached and the run continues") == 1
-
-
-def test_the_error_of_what_could_not_be_prepared_is_raised_with_a_transition_too():
-    fail = raising(OSError("not prepared"))
-    for payload in ((None, None), (None, None, TRANSITION)):
-        with pytest.raises(OSError, match="not prepared"):
-            fail(*payload)
