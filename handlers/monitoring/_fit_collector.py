@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,7 @@ from ...events.bus.lock import BUS_LOCK
 
 _COLLECTORS: WeakKeyDictionary[CollectorRegistry, FitCollector] = WeakKeyDictionary()
 """A name is registered once in a registry, however many handlers there are."""
+_LOCK = Lock()
 
 
 @dataclass
@@ -39,8 +41,8 @@ class FitCollector(Collector):
     """Collects the fits that run when it is scraped, and counts what has ended.
 
     The counters of a running fit are read from its state by the thread that scrapes, so that a
-    batch costs nothing. Its lock is that of the bus: a garbage collection, in any thread and under
-    any lock, may close a fit that was abandoned, and disconnects its receivers under that one.
+    batch costs nothing. Its lock is that of the bus, which is reentrant: a garbage collection that
+    starts under it may close an abandoned fit, and disconnects receivers under that lock.
     """
 
     def __init__(self) -> None:
@@ -51,7 +53,7 @@ class FitCollector(Collector):
     @classmethod
     def of(cls, registry: CollectorRegistry) -> FitCollector:
         """The one of a registry; the first call registers it."""
-        with BUS_LOCK:
+        with _LOCK:
             if registry not in _COLLECTORS:
                 collector = cls()
                 registry.register(collector)

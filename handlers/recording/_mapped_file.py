@@ -55,29 +55,28 @@ class RecordingFile:
         self._ids: dict[tuple[Any, ...], int] = {}
         self._next_ids: dict[str, Iterator[int]] = {}
         self._lines: deque[bytes] = deque()
-        self._writing = threading.Lock()  # a lock, so that no interrupt leaves it set
+        self._writing = threading.Lock()  # while it is held, lines only wait to be written
 
     def identify(self, kind: str, *what: Any, most: int = MAX_IDS) -> int:
-        """The id of `what` in records, from 1; added to the table if new. 0: the table is full.
+        """The id of `what` in records, from 1; added to the table if new.
 
-        It may be called in the middle of itself, by a garbage collection that has the receivers of
-        a run prepared again, and by several threads: each of `what` has one id, and a line.
+        0: the table is full, or has no more ids. Several threads may call it; and a garbage
+        collection that has the receivers of a run prepared again calls it in the middle of itself.
         """
         known = self._ids.get((kind, *what))
         return self._add(kind, *what, most=most) if known is None else known
 
     @locked
     def _add(self, kind: str, *what: Any, most: int) -> int:
-        identity = next(self._next_ids.setdefault(kind, itertools.count(1)))
-        line = _table_line(kind, identity, what)
-        if identity >= most or not self._has_room(line):
+        if not self._has_room(_table_line(kind, most, what)):
             return 0
-        used = self._ids.setdefault((kind, *what), identity)
-        if used == identity:
-            self._lines.append(line)
-            if not self._writing.locked():
-                self._write_lines()
-        return used
+        identity = next(self._next_ids.setdefault(kind, itertools.count(1)))
+        if identity >= most:
+            return 0
+        self._lines.append(_table_line(kind, identity, what))
+        while self._lines and not self._writing.locked():
+            self._write_lines()
+        return self._ids.setdefault((kind, *what), identity)
 
     def _write_lines(self) -> None:
         with self._writing:

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trackside import Metrics, Prometheus, Snapshots
 from trackside.events import RollbackException
+from trackside.handlers.monitoring import _fit_collector
 from trackside.handlers.monitoring._fit_collector import FitCollector
 
 
@@ -99,6 +100,26 @@ def test_a_fit_can_be_closed_by_a_collection_while_another_one_is_added(registry
     assert not fit.is_alive()
     assert values(registry)["fits_total", "abandoned", "cancelled"] == 1
     assert values(registry)["fits_total", "trainer", "completed"] == 1
+
+
+def test_fits_are_added_counted_and_collected_under_the_lock_of_the_bus(registry, monkeypatch):
+    class Refusing:
+        def __enter__(self):
+            raise InterruptedError
+
+        def __exit__(self, *error):
+            """Never entered."""
+
+    collector = FitCollector.of(registry)
+    monkeypatch.setattr(_fit_collector, "BUS_LOCK", Refusing())
+    for method, *arguments in (
+        (collector.begin, "name", None),
+        (collector.end, "name", "completed"),
+        (collector.add_cancel, "name", "batch"),
+        (collector.collect,),
+    ):
+        with pytest.raises(InterruptedError):
+            method(*arguments)
 
 
 def values(registry):

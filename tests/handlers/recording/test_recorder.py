@@ -39,33 +39,98 @@ def test_every_transition_of_a_fit_is_recorded_in_order(tmp_path):
     assert times == sorted(times)
 
 
-@pytest.mark.parametrize("number", [1, 97])
-@pytest.mark.parametrize("moment", ["_table_line", "_write"])
+class Meanwhile:
+    """Calls a function when it has been called, or told to set an item, for the nth time."""
+
+    def __init__(self, real, nth, do):
+        self.real, self.left, self.do = real, nth, do
+
+    def count(self):
+        self.left -= 1
+        if self.left == 0:
+            self.do()
+
+    def __call__(self, *arguments):
+        self.count()
+        return self.real(*arguments)
+
+    def __getitem__(self, at):
+        return self.real[at]
+
+    def __setitem__(self, at, line):
+        self.count()
+        self.real[at] = line
+
+
+def interrupt_naming(monkeypatch, file, moment, nth, do):
+    """Have `do()` called before a line of the table is made, or in the middle of its writing."""
+    place, name = (file, "_bytes") if moment == "written" else (_mapped_file, "_table_line")
+    meanwhile = Meanwhile(getattr(place, name), nth, do)
+    monkeypatch.setattr(place, name, meanwhile)
+    return meanwhile
+
+
+@pytest.mark.parametrize("nth", [1, 97])
+@pytest.mark.parametrize("moment", ["made", "written"])
 def test_a_recording_has_the_right_names_if_a_trainer_is_collected_while_one_is_added(
-    tmp_path, monkeypatch, moment, number
+    tmp_path, monkeypatch, moment, nth
 ):
-    place = _mapped_file if moment == "_table_line" else _mapped_file.RecordingFile
-    others, real, added = [trainer_of(EMA(), Metrics())], getattr(place, moment), []
+    def collect():
+        others.clear()
+        gc.collect()
+        assert not left()
+
+    others = [trainer_of(EMA(), Metrics())]
     others[0].itself = others[0]
-
-    def collect_in_the_middle(*arguments):
-        added.append(arguments)
-        if len(added) == number:
-            others.clear()
-            gc.collect()
-            assert not others_left()
-        return real(*arguments)
-
-    others_left = weakref.ref(others[0])
-    monkeypatch.setattr(place, moment, collect_in_the_middle)
-    trace = Trace()
-    with recorded(tmp_path / "run.loop", trace, scalars=None) as recording:
+    left = weakref.ref(others[0])
+    recorder, trace = Recorder(tmp_path / "run.loop", scalars=None), Trace()
+    trainer = trainer_of(trace, recorder)
+    meanwhile = interrupt_naming(monkeypatch, recorder._file, moment, nth, collect)
+    trainer.fit(batches(5), batches(2), epochs=2)
+    with Recording(recorder.path) as recording:
         table = recording.table
         entries = [table.transition(record.id) for record in recording.records()]
-    assert len(added) > number
-    assert len({*table.transitions.values()}) == len(table.transitions)
+    assert meanwhile.left < 0
     assert [entry.trigger for entry in entries] == trace.signals
     assert [entry.source for entry in entries[1:]] == [e.destination for e in entries[:-1]]
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("moment", ["made", "written"])
+@pytest.mark.parametrize("inner", ["outer", "inner"])
+def test_a_name_that_is_added_in_the_middle_of_another_has_its_own_id_and_line(
+    tmp_path, monkeypatch, moment, nth, inner
+):
+    recorder, found = Recorder(tmp_path / "run.loop"), {}
+    trainer_of(recorder)
+
+    def identify(name):
+        number = recorder._file.identify("scalar", name)
+        assert found.setdefault(name, number) == number
+
+    meanwhile = interrupt_naming(monkeypatch, recorder._file, moment, nth, lambda: identify(inner))
+    for name in ("outer", "second", "third", "outer", inner):
+        identify(name)
+    with Recording(recorder.path) as recording:
+        entries = recording.table.scalars
+    assert meanwhile.left < 0
+    assert len({*found.values()}) == len(found)
+    assert {name: entries[number].name for name, number in found.items()} == {n: n for n in found}
+
+
+@pytest.mark.parametrize("moment", ["made", "written"])
+def test_a_name_whose_addition_was_interrupted_can_be_added_again(tmp_path, monkeypatch, moment):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    recorder = Recorder(tmp_path / "run.loop")
+    trainer_of(recorder)
+    interrupt_naming(monkeypatch, recorder._file, moment, 1, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        recorder._file.identify("scalar", "name")
+    number = recorder._file.identify("scalar", "name")
+    with Recording(recorder.path) as recording:
+        assert recording.table.scalar(number) == "name"
 
 
 def test_names_that_are_added_while_one_is_written_are_left_out_where_the_table_ends(
@@ -91,8 +156,8 @@ def test_a_name_has_no_id_where_the_table_is_full_or_has_no_more_ids(tmp_path, m
     trainer_of(recorder)
     identify = recorder._file.identify
     assert [identify("scalar", str(number), most=3) for number in range(4)] == [1, 2, 0, 0]
-    assert identify("receiver", "long" * 64) == 0
-    assert identify("receiver", "short") > 0
+    assert [identify("receiver", "long" * 64) for _ in range(9)] == [0] * 9
+    assert identify("receiver", "short") == 1
     assert identify("scalar", "1") == 2
 
 
