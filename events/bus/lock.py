@@ -1,4 +1,7 @@
-"""The lock of the signals: one thread at a time subscribes. Sending takes no lock."""
+"""The lock of the signals: one thread at a time subscribes. Sending takes no lock.
+
+Handlers take it for what a garbage collection, which disconnects receivers, may change meanwhile.
+"""
 
 from __future__ import annotations
 

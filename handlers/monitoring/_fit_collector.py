@@ -52,7 +52,15 @@ class FitCollector(Collector):
 
     @classmethod
     def of(cls, registry: CollectorRegistry) -> FitCollector:
-        """The one of a registry; the first call registers it."""
+        """The one of a registry; the first call registers it.
+
+        Only that one takes a lock: a garbage collection under it may close a fit that has one.
+        """
+        known = _COLLECTORS.get(registry)
+        return cls._register(registry) if known is None else known
+
+    @classmethod
+    def _register(cls, registry: CollectorRegistry) -> FitCollector:
         with _LOCK:
             if registry not in _COLLECTORS:
                 collector = cls()

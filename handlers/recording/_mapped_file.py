@@ -76,6 +76,7 @@ class RecordingFile:
         self._lines.append(_table_line(kind, identity, what))
         while self._lines and not self._writing.locked():
             self._write_lines()
+        # last: an interrupt before it leaves no id without a line
         return self._ids.setdefault((kind, *what), identity)
 
     def _write_lines(self) -> None:

@@ -79,6 +79,23 @@ def test_a_running_fit_is_scraped_and_an_ended_one_counted(registry):
     assert after == {("fits_total", "digits", "completed"): 1}
 
 
+def abandoned_fit(registry):
+    """A list of a trainer, whose fit only a collection closes once the list is cleared."""
+    trainer = trainer_of(Prometheus(registry), name="abandoned")
+    trainer.run = trainer.steps(batches(3))
+    next(trainer.run)
+    return [trainer]
+
+
+def fit_in_a_thread(registry):
+    trainer = trainer_of(Prometheus(registry))
+    thread = threading.Thread(target=trainer.fit, args=(batches(2),), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert values(registry)["fits_total", "trainer", "completed"] == 1
+
+
 def test_a_fit_can_be_closed_by_a_collection_while_another_one_is_added(registry):
     class Collecting(dict):
         def __contains__(self, label):
@@ -86,20 +103,22 @@ def test_a_fit_can_be_closed_by_a_collection_while_another_one_is_added(registry
             gc.collect()
             return super().__contains__(label)
 
-    trainer, abandoned = trainer_of(Prometheus(registry), name="abandoned"), []
-    trainer.run = trainer.steps(batches(3))
-    next(trainer.run)
-    abandoned.append(trainer)
-    del trainer
-    collector = FitCollector.of(registry)
+    abandoned, collector = abandoned_fit(registry), FitCollector.of(registry)
     collector._running = Collecting(collector._running)
-    fit = threading.Thread(target=trainer_of(Prometheus(registry)).fit, args=(batches(2),))
-    fit.daemon = True
-    fit.start()
-    fit.join(60)
-    assert not fit.is_alive()
+    fit_in_a_thread(registry)
     assert values(registry)["fits_total", "abandoned", "cancelled"] == 1
-    assert values(registry)["fits_total", "trainer", "completed"] == 1
+
+
+def test_a_fit_can_be_closed_by_a_collection_while_another_registry_gets_its_collector(registry):
+    class Collecting(CollectorRegistry):
+        def register(self, collector):
+            abandoned.clear()
+            gc.collect()
+            super().register(collector)
+
+    abandoned = abandoned_fit(registry)
+    fit_in_a_thread(Collecting())
+    assert values(registry)["fits_total", "abandoned", "cancelled"] == 1
 
 
 def test_fits_are_added_counted_and_collected_under_the_lock_of_the_bus(registry, monkeypatch):
